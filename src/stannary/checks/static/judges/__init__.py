@@ -1,0 +1,36 @@
+"""Judgement that needs more than matching one fact: each module is `judge(facts) -> Iterator[Hit]`.
+
+`JUDGES` maps a prefix of fact kinds to the judge that reads them; it is imported when such a
+fact exists. A judge is pure: facts and shipped data in, hits out. It never opens a file, and it
+never looks at what is installed beside the scanner.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Sequence
+
+from stannary.checks.static.ruleset import Hit
+from stannary.formats.interface import Fact
+
+__all__ = ["JUDGES", "run_judges"]
+
+JUDGES: dict[str, str] = {
+    "pickle": "stannary.checks.static.judges.pickle_calls",
+    "zip": "stannary.checks.static.judges.archives",
+    "python": "stannary.checks.static.judges.python_code",
+    "keras": "stannary.checks.static.judges.keras_config",
+    "json": "stannary.checks.static.judges.json_config",
+    "repo": "stannary.checks.static.judges.repository",
+}
+
+
+def run_judges(facts: Sequence[Fact]) -> Iterator[Hit]:
+    """Group facts by the prefix of their kind and run the judge of each group."""
+    groups: dict[str, list[Fact]] = {}
+    for fact in facts:
+        groups.setdefault(fact.kind.partition(".")[0], []).append(fact)
+    for prefix, group in groups.items():
+        module = JUDGES.get(prefix)
+        if module is not None:
+            yield from importlib.import_module(module).judge(group)

@@ -1,0 +1,88 @@
+"""From facts to findings to a verdict. Pure: the same report and rules give the same answer."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from string import Formatter
+from typing import Any
+
+from stannary.checks.static.judges import run_judges
+from stannary.checks.static.result import FileReport, ScanFinding, Verdict
+from stannary.checks.static.ruleset import Hit, RuleSet
+from stannary.core.model import severity_rank
+
+__all__ = ["findings_of", "verdict_of"]
+
+_SEVERITY_LIMIT_PER_RULE = 200  # findings of one rule in one file; the rest is counted in the last
+
+
+class _Clipped(Formatter):
+    def get_value(self, key: int | str, args: Sequence[Any], kwargs: Any) -> Any:  # noqa: ANN401 - Formatter's signature
+        return kwargs.get(key, "?") if isinstance(key, str) else super().get_value(key, args, kwargs)
+
+    def format_field(self, value: Any, format_spec: str) -> str:  # noqa: ANN401 - Formatter's signature
+        text = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+        text = text.encode("unicode_escape").decode("ascii") if not text.isprintable() else text
+        return text if len(text) <= 160 else text[:159] + "…"
+
+
+_FORMAT = _Clipped()
+
+
+def findings_of(report: FileReport, rules: RuleSet, path: str) -> list[ScanFinding]:
+    """Judge a report: data rules and judges, one finding for each distinct hit, worst first."""
+    seen: set[str] = set()
+    counts: dict[str, int] = {}
+    found: list[ScanFinding] = []
+    for hit in _hits(report, rules):
+        finding = _finding(hit, rules, path)
+        if finding.fingerprint in seen:
+            continue
+        seen.add(finding.fingerprint)
+        counts[hit.rule] = counts.get(hit.rule, 0) + 1
+        if counts[hit.rule] <= _SEVERITY_LIMIT_PER_RULE:
+            found.append(finding)
+    found.sort(key=lambda f: (severity_rank(f.severity), f.rule, f.part, f.offset or 0))
+    return found
+
+
+def verdict_of(findings: Iterable[ScanFinding], *, missed: bool) -> Verdict:
+    """Return the verdict: the worst finding decides, then coverage. Waived findings do not count."""
+    worst = min((severity_rank(f.severity) for f in findings if f.waived is None), default=9)
+    if worst <= 1:
+        return "unsafe"
+    if worst == 2:  # noqa: PLR2004 - medium
+        return "suspicious"
+    if missed:
+        return "incomplete"
+    return "unverified" if worst == 3 else "clean"  # noqa: PLR2004 - low
+
+
+def _hits(report: FileReport, rules: RuleSet) -> Iterable[Hit]:
+    yield from rules.judge(report.facts)
+    yield from run_judges(report.facts)
+
+
+def _finding(hit: Hit, rules: RuleSet, path: str) -> ScanFinding:
+    rule = rules.rules[hit.rule]
+    fact = hit.fact
+    message = hit.message or _FORMAT.vformat(rule.message, (), fact.data)
+    evidence = dict(hit.evidence if hit.evidence is not None else fact.data)
+    line = evidence.get("line")
+    # Offsets move when a file is written again; the fingerprint does not depend on them.
+    key = "\0".join((hit.rule, path, fact.part, message))
+    return ScanFinding(
+        rule=rule.id,
+        severity=hit.severity or rule.severity,
+        file=path,
+        part=fact.part,
+        offset=fact.offset,
+        line=line if isinstance(line, int) else None,
+        message=message,
+        evidence=evidence,
+        atlas=rule.atlas,
+        cwe=rule.cwe,
+        owasp=rule.owasp,
+        fingerprint=hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:32],
+    )

@@ -1,0 +1,182 @@
+"""Read one file into facts: identify, read every way it can be read, follow what is embedded.
+
+Depth-first, so that decompressed content is released before the next is produced. One budget
+covers all of it; what is over the budget, or what a reader could not follow, becomes `Missed`.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import tempfile
+import zlib
+from collections.abc import Iterator
+from contextlib import suppress
+from lzma import LZMAError
+
+from stannary.checks.static.result import FileReport, Missed
+from stannary.core.errors import BudgetExceeded, FormatError
+from stannary.core.model import Json
+from stannary.formats.identify import Format, identify, load_reader
+from stannary.formats.interface import Budget, Child, Fact, Limits, View
+
+__all__ = ["Walker", "read_file", "read_view"]
+
+_SPILL = 8 << 20
+_STREAM_ERRORS = (FormatError, EOFError, zlib.error, LZMAError, OSError, ValueError, RuntimeError)
+
+
+class Walker:
+    """The sink that readers report to. One per file."""
+
+    def __init__(self, budget: Budget, siblings: frozenset[str] = frozenset(), *, strict: bool = False) -> None:
+        self.budget = budget
+        self.siblings = siblings
+        self.strict = strict  # tests: let a reader's own bug surface
+        self.facts: list[Fact] = []
+        self.missed: list[Missed] = []
+        self.formats: list[str] = []
+        self.inert_reasons: list[str] = []
+        self._part = ""
+        self._depth = 0
+        self._full = False
+
+    # What readers call
+
+    def fact(self, kind: str, offset: int | None = None, /, **data: Json) -> None:
+        """Report a fact about the thing being read."""
+        self.budget.facts -= 1
+        if self.budget.facts < 0:
+            if not self._full:
+                self._full = True
+                self.missed.append(Missed(f"more than {self.budget.limits.facts} facts", self._part, offset))
+            return
+        self.facts.append(Fact(kind, offset, data, self._part))
+
+    def incomplete(self, reason: str, offset: int | None = None) -> None:
+        """Say that something was not read."""
+        if len(self.missed) < 1000:
+            self.missed.append(Missed(reason, self._part, offset))
+
+    def inert(self, reason: str) -> None:
+        """Say that there is nothing to analyse in the thing being read."""
+        self.inert_reasons.append(reason)
+
+    def child(self, name: str, content: memoryview | bytes, *, offset: int | None = None, hint: str = "") -> None:
+        """Read embedded content now."""
+        part = f"{self._part}!{name}" if self._part else name
+        self._enter(Child(View(content, name), part, hint), offset)
+
+    def inflate(self, name: str, chunks: Iterator[bytes], *, hint: str = "", size: int = 0) -> None:
+        """Read decompressed content, in memory or from a scratch file when it is large."""
+        part = f"{self._part}!{name}" if self._part else name
+        problem = None
+        with tempfile.SpooledTemporaryFile(max_size=_SPILL) as spool:
+            total = 0
+            try:
+                for chunk in chunks:
+                    self.budget.take_inflated(len(chunk))
+                    self.budget.check_time()
+                    spool.write(chunk)
+                    total += len(chunk)
+            except _STREAM_ERRORS as exc:
+                problem = f"{name}: decompression stopped after {total} bytes: {exc or type(exc).__name__}"
+            if problem is None and size and total != size:
+                problem = f"{name}: {total} bytes where {size} were announced"
+            if problem is not None:
+                self.incomplete(problem)
+            if total:
+                self._enter_spool(spool, total, Child(View(b"", name), part, hint))
+
+    # The walk
+
+    def walk(self, view: View, hint: str = "") -> None:
+        """Read a view in every way it can be read."""
+        rows = identify(view, hint)
+        if not rows:
+            if len(view):
+                self.incomplete("unknown binary format")
+            return
+        for row in rows:
+            self._read(row, view)
+
+    def _read(self, row: Format, view: View) -> None:
+        name = f"{self._part}:{row.name}" if self._part else row.name
+        self.formats.append(name)
+        try:
+            load_reader(row)(view, self)
+        except BudgetExceeded as exc:
+            self.incomplete(f"{row.name}: {exc.message}", exc.offset)
+        except FormatError as exc:
+            self.incomplete(f"{row.name}: {exc.message}", exc.offset)
+            self.fact("format.malformed", exc.offset, format=row.name, reason=exc.message)
+        except (RecursionError, MemoryError) as exc:
+            self.incomplete(f"{row.name}: {type(exc).__name__}")
+        except Exception as exc:  # a reader's bug on hostile input must not hide the rest of the file
+            if self.strict:
+                raise
+            self.incomplete(f"{row.name}: reader failed: {type(exc).__name__}: {exc}")
+
+    def _enter(self, child: Child, offset: int | None) -> None:
+        if self._depth >= self.budget.limits.depth:
+            self.incomplete(f"{child.part}: nested deeper than {self.budget.limits.depth}", offset)
+            return
+        if not len(child.view):
+            return
+        part, siblings = self._part, self.siblings
+        self._part = child.part
+        self._depth += 1
+        try:
+            self.walk(child.view, child.hint)
+        finally:
+            self._part, self.siblings = part, siblings
+            self._depth -= 1
+
+    def _enter_spool(self, spool: tempfile.SpooledTemporaryFile[bytes], total: int, child: Child) -> None:
+        if total <= _SPILL:
+            spool.seek(0)
+            self._enter(Child(View(spool.read(), child.view.name), child.part, child.hint), None)
+            return
+        spool.flush()
+        with mmap.mmap(spool.fileno(), total, access=mmap.ACCESS_READ) as mapped:
+            view = View(mapped, child.view.name)
+            try:
+                self._enter(Child(view, child.part, child.hint), None)
+            finally:
+                with suppress(BufferError):  # a reader kept a slice; it dies with the walk
+                    view.data.release()
+
+    def report(self) -> FileReport:
+        """Return what was seen."""
+        return FileReport(tuple(self.formats), tuple(self.facts), tuple(self.missed), "; ".join(dict.fromkeys(self.inert_reasons)))
+
+
+def read_view(view: View, *, limits: Limits | None = None, siblings: frozenset[str] = frozenset(), strict: bool = False) -> FileReport:
+    """Read a view into facts. Never raises for anything the content does."""
+    walker = Walker(Budget(limits), siblings, strict=strict)
+    if not len(view):
+        walker.incomplete("empty file")
+        return walker.report()
+    walker.walk(view)
+    return walker.report()
+
+
+def read_file(path: str, *, name: str = "", limits: Limits | None = None, strict: bool = False) -> FileReport:
+    """Map a regular file and read it. Raises OSError when it cannot be opened or mapped."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        size = os.fstat(descriptor).st_size
+        if size == 0:
+            return read_view(View(b"", name or path), limits=limits)
+        siblings = frozenset(os.listdir(os.path.dirname(path) or "."))  # noqa: PTH118, PTH120, PTH208 - hot path
+        if size <= 1 << 16:
+            return read_view(View(os.read(descriptor, size), name or path, path), limits=limits, siblings=siblings, strict=strict)
+        with mmap.mmap(descriptor, size, access=mmap.ACCESS_READ) as mapped:
+            view = View(mapped, name or path, path)
+            try:
+                return read_view(view, limits=limits, siblings=siblings, strict=strict)
+            finally:
+                with suppress(BufferError):
+                    view.data.release()
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,180 @@
+"""Which formats a piece of content can be read as: by content first, names only ever add readings.
+
+A loader is chosen by its caller, not by the file, so every reading a loader could make is
+returned: a zip with a pickle in front is both. The table is data and imports no reader; a
+reader's module is imported when a view first needs it.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import importlib
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+from stannary.formats.interface import Sink, View
+
+__all__ = ["FORMATS", "Format", "identify", "is_text", "load_reader"]
+
+Magic = tuple[int, bytes]
+
+
+class Format(NamedTuple):
+    """A row: how content is recognised and which `module:function` reads it.
+
+    `magic`: any of (offset, bytes) matches. `names`: file name patterns under which a loader
+    reads this format whatever the content (lower case; an added reading for text formats).
+    `probe`: name of a function in the reader's module, `probe(view) -> bool`, tried when
+    `first` (a set of first bytes, empty = any) admits the view and no magic matched.
+    """
+
+    name: str
+    reader: str
+    magic: tuple[Magic, ...] = ()
+    names: tuple[str, ...] = ()
+    probe: str = ""
+    first: bytes = b""
+    text: bool = False  # names apply only to text content
+
+
+_F = "stannary.formats."
+_PROTOBUF_FIRST = bytes((0x08, 0x0A, 0x12, 0x1A, 0x22, 0x2A, 0x32, 0x3A, 0x42, 0x4A))
+
+FORMATS: tuple[Format, ...] = (
+    # Containers and compression
+    Format("zip", _F + "zip:read", ((0, b"PK\x03\x04"), (0, b"PK\x05\x06"), (0, b"PK\x07\x08")), probe="probe"),
+    Format("tar", _F + "tar:read", ((257, b"ustar"),), probe="probe"),
+    Format("7z", _F + "sevenzip:read", ((0, b"7z\xbc\xaf\x27\x1c"),)),
+    Format("gzip", _F + "compressed:read_gzip", ((0, b"\x1f\x8b"),)),
+    Format("bz2", _F + "compressed:read_bz2", ((0, b"BZh"),)),
+    Format("xz", _F + "compressed:read_xz", ((0, b"\xfd7zXZ\x00"),)),
+    Format("lzma", _F + "compressed:read_lzma", ((0, b"\x5d\x00\x00"),)),
+    Format("zlib", _F + "compressed:read_zlib", ((0, b"\x78\x01"), (0, b"\x78\x5e"), (0, b"\x78\x9c"), (0, b"\x78\xda"))),
+    Format("zstd", _F + "compressed:read_zstd", ((0, b"\x28\xb5\x2f\xfd"),)),
+    Format("lz4", _F + "compressed:read_lz4", ((0, b"\x04\x22\x4d\x18"),)),
+    Format("joblib-z", _F + "compressed:read_zfile", ((0, b"ZF"),)),
+    Format("rar", _F + "inert:read_unsupported", ((0, b"Rar!\x1a\x07"),)),
+    # Model formats with a magic number
+    Format("numpy", _F + "numpy_array:read", ((0, b"\x93NUMPY"),)),
+    Format("hdf5", _F + "hdf5:read", tuple((o, b"\x89HDF\r\n\x1a\n") for o in (0, 512, 1024, 2048, 4096, 8192))),
+    Format("gguf", _F + "gguf:read", ((0, b"GGUF"), (0, b"FUGG"))),
+    Format("ggml", _F + "gguf:read_ggml", ((0, b"lmgg"), (0, b"fmgg"), (0, b"tjgg"), (0, b"algg"))),
+    Format("safetensors", _F + "safetensors:read", names=("*.safetensors",), probe="probe"),
+    Format("parquet", _F + "parquet:read", ((0, b"PAR1"), (0, b"PARE"))),
+    Format("arrow", _F + "arrow:read", ((0, b"ARROW1"), (0, b"FEA1"), (0, b"\xff\xff\xff\xff"))),
+    Format("tflite", _F + "tflite:read", ((4, b"TFL3"),)),
+    Format("executorch", _F + "executorch:read", ((4, b"ET12"), (4, b"ET11"), (4, b"ET13"))),
+    Format("tensorrt", _F + "tensorrt:read", ((0, b"ftrt"), (0, b"ptrt")), names=("*.engine", "*.plan", "*.trt")),
+    Format("mxnet", _F + "mxnet:read_params", ((0, b"\x12\x01\x00\x00\x00\x00\x00\x00"),)),
+    Format("catboost", _F + "catboost:read", ((0, b"CBM1"),)),
+    Format("xgboost-binary", _F + "xgboost:read_binary", ((0, b"binf"), (0, b"bs64")), names=("*.deprecated",)),
+    Format("ubjson", _F + "xgboost:read_ubjson", probe="probe_ubjson", first=b"{"),
+    Format("lightgbm", _F + "lightgbm:read", ((0, b"tree\n"), (0, b"tree\r\n"))),
+    Format("rdata", _F + "rdata:read", ((0, b"RDX2\n"), (0, b"RDX3\n"), (0, b"RDA2\n"), (0, b"RDA3\n"), (0, b"X\n\x00\x00\x00"), (0, b"A\n2\n"), (0, b"A\n3\n"))),
+    Format("torch7", _F + "torch7:read", names=("*.t7", "*.th7"), probe="probe", first=b"\x01\x02\x03\x04"),
+    Format("protobuf", _F + "protobuf_models:read", probe="probe", first=_PROTOBUF_FIRST,
+           names=("*.onnx", "saved_model.pb", "*.pb", "*.pbtxt", "*.meta", "*.mlmodel", "*.pdmodel", "*.pdiparams", "keras_metadata.pb")),
+    Format("tf-checkpoint", _F + "tf_checkpoint:read", names=("*.index", "variables.data-*", "*.data-?????-of-?????")),
+    Format("tfrecord", _F + "tf_checkpoint:read_tfrecord", names=("*.tfrecord", "*.tfrecords")),
+    Format("msgpack", _F + "flax_msgpack:read", names=("*.msgpack", "checkpoint", "*.flax"), probe="probe",
+           first=bytes((*range(0x81, 0x90), 0xDE, 0xDF))),
+    Format("onnx-ort", _F + "ort_flatbuffer:read", ((4, b"ORTM"),)),
+    Format("rknn", _F + "inert:read_weights", ((0, b"RKNN"),)),
+    Format("ncnn", _F + "inert:read_weights", ((0, b"7767517"),)),
+    Format("openvino", _F + "openvino:read", names=("*.xml",), probe="probe", first=b"<\xef \n", text=True),
+    Format("pmml", _F + "pmml:read", names=("*.pmml",), probe="probe", first=b"<\xef \n", text=True),
+    Format("xml", _F + "xml_text:read", names=("*.xml",), probe="probe", first=b"<\xef \n\r\t", text=True),
+    # Code and executables
+    Format("elf", _F + "executable:read", ((0, b"\x7fELF"),)),
+    Format("pe", _F + "executable:read", ((0, b"MZ"),)),
+    Format("macho", _F + "executable:read", tuple((0, m) for m in (b"\xfe\xed\xfa\xce", b"\xfe\xed\xfa\xcf", b"\xce\xfa\xed\xfe", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe"))),
+    Format("wasm", _F + "executable:read", ((0, b"\x00asm"),)),
+    Format("script", _F + "executable:read_script", ((0, b"#!"),)),
+    Format("pyc", _F + "python_bytecode:read", names=("*.pyc", "*.pyo"), probe="probe"),
+    # Text
+    Format("python", _F + "python_source:read", names=("*.py", "*.pyw", "*.pyi"), text=True),
+    Format("notebook", _F + "notebook:read", names=("*.ipynb",), text=True),
+    Format("jinja", _F + "jinja_template:read", names=("*.jinja", "*.jinja2", "*.j2", "chat_template*"), text=True),
+    Format("json", _F + "json_text:read", names=("*.json", "*.jsonl", "*.webmanifest"), probe="probe", first=b"{[\xef \n\r\t\"", text=True),
+    Format("yaml", _F + "yaml_text:read", names=("*.yaml", "*.yml", "mlmodel", "mlproject", "*.dvc"), text=True),
+    Format("toml", _F + "config_text:read_toml", names=("*.toml",), text=True),
+    Format("ini", _F + "config_text:read_ini", names=("*.cfg", "*.ini", "*.conf"), text=True),
+    Format("requirements", _F + "requirements_text:read", names=("requirements*.txt", "*requirements*.in", "environment.y*ml", "conda.y*ml", "pyproject.toml", "setup.cfg", "pipfile"), text=True),
+    Format("text", _F + "plain_text:read", probe="probe"),
+    # Recognised, nothing in them a model loader runs
+    Format("media", _F + "inert:read_media", tuple((0, m) for m in (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"%PDF-", b"OggS", b"fLaC", b"ID3", b"wOF2", b"wOFF", b"RIFF", b"SQLite format 3\x00", b"\x00\x01\x00\x00\x00")) + ((4, b"ftyp"),)),
+    # Last: opcodes have no magic, so anything may be one
+    Format("pickle", _F + "pickle_reader:read", probe="probe"),
+)  # fmt: skip
+
+_BY_NAME = {row.name: row for row in FORMATS}
+_LOADED: dict[str, Callable[[View, Sink], None]] = {}
+_PROBES: dict[str, Callable[[View], bool]] = {}
+_PATTERNS = {row.name: re.compile("|".join(fnmatch.translate(p) for p in row.names)) for row in FORMATS if row.names}
+_CONTROL = bytes(set(range(32)) - {7, 8, 9, 10, 12, 13, 27})
+
+
+def is_text(view: View) -> bool:
+    """Tell whether the first 8 KiB look like UTF-8 or UTF-16 text."""
+    head = view.head(8192)
+    if not head:
+        return False
+    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return True
+    if head.translate(None, _CONTROL) != head:
+        return False
+    try:
+        head.decode("utf-8")
+    except UnicodeDecodeError as exc:
+        return exc.start >= len(head) - 3 and len(head) == 8192
+    return True
+
+
+def identify(view: View, hint: str = "") -> list[Format]:
+    """Return every format the view can be read as, most specific first; empty when none is known."""
+    found: list[Format] = []
+    head = view.head(64)
+    base = view.name.replace("\\", "/").rsplit("/", 1)[-1].lower()
+    text: bool | None = None
+    for row in FORMATS:
+        if row.name == hint:
+            found.append(row)
+            continue
+        if any((head[o : o + len(m)] if o < 32 else bytes(view.data[o : o + len(m)])) == m for o, m in row.magic):
+            found.append(row)
+            continue
+        if row.names and _PATTERNS[row.name].match(base):
+            if row.text and text is None:
+                text = is_text(view)
+            if not row.text or text:
+                found.append(row)
+                continue
+        if row.probe and (not row.first or head[:1] in _singles(row.first)) and load_probe(row)(view):
+            found.append(row)
+    return found
+
+
+def _singles(first: bytes) -> set[bytes]:
+    return {bytes((b,)) for b in first}
+
+
+def by_name(name: str) -> Format | None:
+    """Return the row of a format name."""
+    return _BY_NAME.get(name)
+
+
+def load_reader(row: Format) -> Callable[[View, Sink], None]:
+    """Import and return the reader of a row."""
+    if row.name not in _LOADED:
+        module, _, function = row.reader.partition(":")
+        _LOADED[row.name] = getattr(importlib.import_module(module), function)
+    return _LOADED[row.name]
+
+
+def load_probe(row: Format) -> Callable[[View], bool]:
+    """Import and return the probe of a row."""
+    if row.name not in _PROBES:
+        module = row.reader.partition(":")[0]
+        _PROBES[row.name] = getattr(importlib.import_module(module), row.probe)
+    return _PROBES[row.name]
