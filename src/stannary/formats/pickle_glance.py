@@ -1,0 +1,99 @@
+"""A glance at bytes as if they were opcodes: cheap enough to try on anything.
+
+No stack, no memo: opcode by opcode with each argument's length, until something is no opcode.
+It answers whether a loader that were given these bytes would get as far as importing a name.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from stannary.formats.pickle_opcodes import OPCODE_NAMES
+
+__all__ = ["Glance", "glance"]
+
+_NAME = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*\Z")
+_FIXED = {
+    0x47: 8, 0x4A: 4, 0x4B: 1, 0x4D: 2, 0x68: 1, 0x6A: 4, 0x71: 1, 0x72: 4, 0x80: 1, 0x82: 1, 0x83: 2, 0x84: 4, 0x95: 8,
+}  # fmt: skip
+_COUNTED = {
+    0x54: 4, 0x55: 1, 0x58: 4, 0x42: 4, 0x43: 1, 0x8C: 1, 0x8D: 8, 0x8E: 8, 0x96: 8, 0x8A: 1, 0x8B: 4,
+}  # fmt: skip
+_LINES = {0x46: 1, 0x49: 1, 0x4C: 1, 0x50: 1, 0x53: 1, 0x56: 1, 0x63: 2, 0x67: 1, 0x69: 2, 0x70: 1}
+_NUMBER = {0x46, 0x49, 0x4C, 0x67, 0x70}
+_DIGITS = re.compile(rb"[-+0-9a-fA-FxXnNiItTyY.eE_]{1,400}L?\s*\Z")
+_CALLS = frozenset((0x52, 0x69, 0x6F, 0x81, 0x92, 0x62))
+
+
+class Glance(NamedTuple):
+    """What was seen: opcodes walked, plausible imports, whether something was called, how it ended."""
+
+    opcodes: int
+    names: int
+    called: bool
+    stopped: bool
+    end: int
+
+    @property
+    def runs(self) -> bool:
+        """True when a loader would import a name and call something, or finish having imported one."""
+        return self.names > 0 and (self.called or self.stopped)
+
+
+def glance(data: bytes | memoryview, start: int = 0, most: int = 4096) -> Glance:
+    """Walk up to `most` opcodes from `start`. Never raises."""
+    buf = bytes(data[start : start + 65536])
+    pos = names = count = 0
+    called = stopped = False
+    strings = 0
+    try:
+        while count < most:
+            op = buf[pos]
+            if op not in OPCODE_NAMES:
+                break
+            pos += 1
+            if op in _FIXED:
+                pos += _FIXED[op]
+            elif op in _COUNTED:
+                width = _COUNTED[op]
+                pos += width + int.from_bytes(buf[pos : pos + width], "little")
+                strings += op in (0x8C, 0x58, 0x8D, 0x55, 0x54)
+            elif op in _LINES:
+                ends = _lines(buf, pos, op)
+                if ends is None:
+                    break
+                names += op in (0x63, 0x69)
+                strings += op in (0x53, 0x56)
+                pos = ends
+            elif op == 0x93:  # noqa: PLR2004 - STACK_GLOBAL
+                names += strings >= 2  # noqa: PLR2004 - a module and a name
+            elif op == 0x2E:  # noqa: PLR2004 - STOP
+                stopped = True
+                count += 1
+                break
+            called = called or (op in _CALLS and names > 0)
+            count += 1
+    except IndexError:
+        pass
+    return Glance(count, names, called, stopped, start + pos)
+
+
+def _lines(buf: bytes, pos: int, op: int) -> int | None:
+    for _ in range(_LINES[op]):
+        end = buf.find(b"\n", pos, pos + 4096)
+        if end < 0:
+            return None
+        raw = buf[pos:end]
+        if op in (0x63, 0x69):
+            try:
+                if not _NAME.match(raw.decode("utf-8")):
+                    return None
+            except UnicodeDecodeError:
+                return None
+        elif op in _NUMBER and not _DIGITS.match(raw):
+            return None
+        elif op == 0x53 and raw[:1] not in (b"'", b'"'):  # noqa: PLR2004 - STRING
+            return None
+        pos = end + 1
+    return pos

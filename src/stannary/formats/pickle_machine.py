@@ -1,0 +1,297 @@
+"""A symbolic pickle machine: every opcode of protocols 0-5, stack, marks, memo, extension registry.
+
+It imports and calls nothing. It reads linearly: frames are hints that CPython's C unpickler
+ignores and its Python unpickler only enforces, so the linear reading covers both. It is as
+permissive as the most permissive loader, so whatever a loader reaches, it reaches.
+
+The hot loop handles the opcodes of real pickles inline and leaves the rest to a table: a call
+costs more than the work. Content is read through a window of bytes; long strings are skipped by
+their length, so a gigabyte of arrays costs its opcodes only.
+
+Reference: CPython `Lib/pickletools.py` and `Modules/_pickle.c` (3.11-3.14).
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+from stannary.core.errors import BudgetExceeded, FormatError, Truncated
+from stannary.formats.interface import Budget
+from stannary.formats.pickle_joblib import layout_of
+from stannary.formats.pickle_opcodes import HANDLERS
+from stannary.formats.pickle_record import Recorder
+from stannary.formats.pickle_values import Blob, Opaque
+
+__all__ = ["Machine"]
+
+_WINDOW = 1 << 18
+_MARGIN = 600  # no inline opcode with its argument is longer
+_TEXT = 24  # shorter strings hold no encoded payload: kept without a further look
+_KEEP = 4096  # strings and bytes up to this length are kept as they are
+_GAP = 1 << 16  # memo indices may leave holes up to this size
+_CROWDED = 1_500_000
+_HOLE = Opaque("memo hole")
+_UNBOUNDED = 1 << 62
+_FLOAT = struct.Struct(">d").unpack_from
+
+
+class Machine:
+    """Reads one stream (PROTO … STOP) starting at `start`; facts go to `recorder`."""
+
+    def __init__(self, data: memoryview, start: int, recorder: Recorder, budget: Budget) -> None:
+        self.data = data
+        self.size = len(data)
+        self.recorder = recorder
+        self.budget = budget
+        self.stack: list[Any] = []
+        self.marks: list[int] = []
+        self.memo: list[Any] = []
+        self.sparse: dict[int, Any] = {}
+        self.holes = 0
+        self.dense = True
+        self.proto = 0
+        self.ext: dict[int, tuple[str, str]] = {}
+        self.base = start  # offset of buf[0] in data
+        self.buf = b""
+        self.limit = 0
+        self.pos = 0
+        self.stopped = False
+        self.result: Any = None
+        self.arrays: list[tuple[int, int]] = []  # raw stretches between opcodes
+        self._window(start)
+
+    def offset(self) -> int:
+        """Return the offset in `data` of the opcode being handled (its argument, strictly)."""
+        return self.base + self.pos - 1
+
+    def _window(self, at: int) -> None:
+        if at > self.size:
+            msg = "content ends inside an opcode's argument"
+            raise Truncated(msg, self.size)
+        last = self.size - at <= 2 * _WINDOW
+        if len(self.stack) + len(self.memo) > _CROWDED:
+            self._crowded()
+        self.base = at
+        self.buf = bytes(self.data[at:] if last else self.data[at : at + _WINDOW])
+        self.limit = _UNBOUNDED if last else _WINDOW - _MARGIN
+        self.pos = 0
+        self.budget.check_time()
+
+    def _crowded(self) -> None:
+        """Stop a stream that piles up containers; millions of plain numbers in one tuple are fine."""
+        tops = (*self.stack[-1000:], *self.memo[-1000:])
+        plain = sum(value is None or type(value) in (int, float, bool, str) for value in tops)
+        if plain < len(tops) // 2 or len(self.stack) + len(self.memo) > 16 * _CROWDED:
+            msg = f"more than {_CROWDED} values on the stack and in the memo"
+            raise BudgetExceeded(msg, self.base)
+
+    def run(self) -> int:
+        """Read up to and including STOP and return the offset after it.
+
+        Raises FormatError (bad opcode, stack underflow, bad argument), Truncated, BudgetExceeded;
+        what was read before is in the recorder.
+        """
+        try:
+            self._loop()
+        except IndexError as exc:
+            if self.base + self.pos >= self.size:
+                msg = "content ends before STOP"
+                raise Truncated(msg, self.size) from exc
+            msg = "stack underflow"
+            raise FormatError(msg, self.offset()) from exc
+        except (ValueError, struct.error) as exc:
+            msg = f"bad argument: {exc}"
+            raise FormatError(msg, self.offset()) from exc
+        return self.base + self.pos
+
+    def _loop(self) -> None:
+        stack, push, memo, handlers = self.stack, self.stack.append, self.memo, HANDLERS
+        buf, pos, limit, dense = self.buf, self.pos, self.limit, self.dense
+        while not self.stopped:
+            if pos > limit:
+                self._window(self.base + pos)
+                buf, pos, limit = self.buf, 0, self.limit
+            try:
+                op = buf[pos]
+            except IndexError:
+                self.pos = pos
+                raise
+            pos += 1
+            if op == 0x94 and dense:  # MEMOIZE
+                memo.append(stack[-1])
+            elif op == 0x8C or op == 0x58:  # SHORT_BINUNICODE, BINUNICODE
+                if op == 0x8C:
+                    start = pos + 1
+                    end = start + buf[pos]
+                else:
+                    start = pos + 4
+                    end = start + int.from_bytes(buf[pos:start], "little")
+                if end - start <= _TEXT and end <= len(buf):
+                    push(str(buf[start:end], "utf-8", "surrogatepass"))
+                    pos = end
+                else:
+                    self.pos = start
+                    self.long_value("text", end - start)
+                    buf, pos, limit = self.buf, self.pos, self.limit
+            elif op == 0x71 and dense:  # BINPUT
+                index = buf[pos]
+                pos += 1
+                if index == len(memo):
+                    memo.append(stack[-1])
+                else:
+                    self.put(index)
+                    dense = self.dense
+            elif op == 0x4B:  # BININT1
+                push(buf[pos])
+                pos += 1
+            elif op == 0x68:  # BINGET
+                push(self.get(buf[pos]) if buf[pos] >= len(memo) else memo[buf[pos]])
+                pos += 1
+            elif op == 0x28:  # MARK
+                self.marks.append(len(stack))
+            elif op == 0x47:  # BINFLOAT
+                push(_FLOAT(buf, pos)[0])
+                pos += 8
+            elif op == 0x4E:  # NONE
+                push(None)
+            else:
+                self.pos = pos
+                handlers[op](self, op)
+                buf, pos, limit, dense = self.buf, self.pos, self.limit, self.dense
+        self.pos = pos
+
+    # Reading arguments (used by the table; `pos` is current)
+
+    def take(self, count: int) -> bytes:
+        """Return `count` bytes of argument (at most a few kilobytes) and advance."""
+        if self.pos + count > len(self.buf):
+            self._window(self.base + self.pos)
+            if count > len(self.buf):
+                msg = f"argument of {count} bytes, {len(self.buf)} are left"
+                raise Truncated(msg, self.base)
+        pos = self.pos
+        self.pos = pos + count
+        return self.buf[pos : pos + count]
+
+    def line(self) -> bytes:
+        """Return the bytes up to a newline, without it, and advance."""
+        end = self.buf.find(b"\n", self.pos)
+        if end < 0:
+            self._window(self.base + self.pos)
+            end = self.buf.find(b"\n")
+            if end < 0:
+                msg = "unterminated or overlong line argument"
+                raise Truncated(msg, self.base)
+        found = self.buf[self.pos : end]
+        self.pos = end + 1
+        return found
+
+    def skip(self, count: int) -> None:
+        """Advance over `count` bytes without reading them."""
+        if self.base + self.pos + count > self.size:
+            msg = f"argument of {count} bytes, {self.size - self.base - self.pos} are left"
+            raise Truncated(msg, self.base + self.pos)
+        self.pos += count
+        if self.pos > len(self.buf):
+            self._window(self.base + self.pos)
+
+    def long_value(self, kind: str, length: int) -> None:
+        """Push a string or bytes argument of any length: kept when short, else by reference."""
+        at = self.base + self.pos
+        if length <= _KEEP:
+            raw = self.take(length)
+            self.stack.append(str(raw, "utf-8", "surrogatepass") if kind == "text" else raw)
+            self._look_inside(raw, at, length, raw)
+            return
+        self.skip(length)
+        head = bytes(self.data[at : at + 64])
+        blob = Blob(kind, at, length, head)
+        self.stack.append(blob)
+        self._look_inside(head, at, length, blob)
+
+    def _look_inside(self, head: bytes, at: int, length: int, value: bytes | Blob) -> None:
+        if length >= _TEXT:
+            self.recorder.embedded(head, at, length)
+            self.recorder.text(head, at, value)
+
+    # Memo
+
+    def put(self, index: int) -> None:
+        """Store the top of the stack at a memo index."""
+        value = self.stack[-1]
+        memo = self.memo
+        if 0 <= index < len(memo):
+            if memo[index] is _HOLE:
+                self.holes -= 1
+            elif memo[index] is not value:
+                self.recorder.note("memo_overwritten")
+            memo[index] = value
+        elif index == len(memo):
+            memo.append(value)
+        elif index < 0:
+            msg = "negative memo index"
+            raise FormatError(msg, self.offset())
+        elif index - len(memo) < _GAP and not self.sparse:
+            self.holes += index - len(memo)
+            memo.extend([_HOLE] * (index - len(memo)))
+            memo.append(value)
+        else:
+            self.sparse[index] = value
+        self.dense = not self.holes and not self.sparse
+
+    def memoize(self) -> None:
+        """Store the top of the stack at the next index, which CPython counts by entries."""
+        self.put(len(self.memo) - self.holes + len(self.sparse))
+
+    def get(self, index: int) -> Any:  # noqa: ANN401 - symbolic
+        """Return what a memo index holds. Raises FormatError when nothing was stored."""
+        value = self.memo[index] if 0 <= index < len(self.memo) else self.sparse.get(index, _HOLE)
+        if value is _HOLE:
+            msg = f"memo index {index} was never stored"
+            raise FormatError(msg, self.offset())
+        return value
+
+    def pop_mark(self) -> list[Any]:
+        """Return and remove the values above the last mark."""
+        if not self.marks:
+            msg = "no mark on the stack"
+            raise FormatError(msg, self.offset())
+        start = self.marks.pop()
+        items = self.stack[start:]
+        del self.stack[start:]
+        return items
+
+    # Globals and calls
+
+    def find(self, module: Any, name: Any, op: str) -> None:  # noqa: ANN401 - symbolic
+        """Push what the loader would import."""
+        self.stack.append(self.recorder.find(module, name, op, self.offset(), self.proto))
+
+    def call(self, func: Any, args: Any, how: str) -> None:  # noqa: ANN401 - symbolic
+        """Push the result of a call or an instantiation."""
+        self.stack.append(self.recorder.call(self, func, args, how))
+
+    # Arrays between opcodes
+
+    def array_follows(self, _wrapper: Any, state: Any) -> None:  # noqa: ANN401 - symbolic
+        """Step over the array that joblib's unpickler reads from the file at this point."""
+        layout = layout_of(state)
+        at = self.base + self.pos
+        if layout is None:
+            msg = "joblib array of a shape or type that cannot be told"
+            raise FormatError(msg, at)
+        if layout.objects:
+            self.recorder.nested_streams = True
+            inner = Machine(self.data, at, self.recorder, self.budget)
+            end = inner.run()
+        else:
+            end = at
+            if layout.padded:
+                end += 1 + (self.data[at] if at < self.size else 0)
+            end += layout.size
+            if end > self.size:
+                msg = f"joblib array of {layout.size} bytes, {self.size - at} are left"
+                raise Truncated(msg, at)
+        self.arrays.append((at, end))
+        self.skip(end - at)

@@ -1,0 +1,203 @@
+"""Pickle: one or many streams, torch's legacy layout, arrays between opcodes, what is nested inside.
+
+Facts besides those of `pickle_record.py`:
+- pickle.stream: index, protocol, start, length, ended (stop | truncated | malformed | limit), reason
+- pickle.torch_legacy: storages, bytes; pickle.trailing: length
+- pickle.second: agrees (bool), reason; with the names in which the readings differ: first, second
+- pickle.array_code: the bytes of an array between opcodes would run as opcodes in a plain loader
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+
+from stannary.core.errors import BudgetExceeded, FormatError, Truncated
+from stannary.formats.interface import Sink, View
+from stannary.formats.pickle_glance import glance
+from stannary.formats.pickle_machine import Machine
+from stannary.formats.pickle_real import LIMIT, read_for_real
+from stannary.formats.pickle_record import Recorder
+from stannary.formats.pickle_values import Blob
+
+__all__ = ["probe", "read"]
+
+_STREAMS = 4096
+_TORCH_MAGIC = 0x1950A86A20F9469CFC6C
+_TORCH_STREAMS = 5
+_ELEMENT = {"Double": 8, "Float": 4, "Half": 2, "BFloat16": 2, "Long": 8, "Int": 4, "Short": 2, "Char": 1, "Byte": 1, "Bool": 1,
+            "ComplexDouble": 16, "ComplexFloat": 8, "QInt8": 1, "QUInt8": 1, "QInt32": 4, "Untyped": 1, "": 1}  # fmt: skip
+_BASE64 = re.compile(rb"(?:gA[IJNSW]|Y[23]|KG|H4sI|eJ[wyxz]|UEsD|f0VMR)[A-Za-z0-9+/_-]{20,}={0,2}\Z")
+_HEXED = re.compile(rb"(?:80 ?0[2-5]|63|28)[0-9a-fA-F]{30,}\Z")
+
+
+def probe(view: View) -> bool:
+    """Tell whether a loader could get somewhere with this as a pickle."""
+    head = view.head(4)
+    if len(head) < 2:  # noqa: PLR2004 - an opcode and STOP
+        return False
+    if head[0] == 0x80 and head[1] <= 5:  # noqa: PLR2004 - PROTO 0-5
+        return True
+    seen = glance(view.data)
+    if seen.runs:
+        return True
+    # Data only, protocol 0 or 1: no name is imported, but it is a pickle to whoever loads it.
+    return seen.stopped and seen.opcodes > 2 and seen.end == len(view)  # noqa: PLR2004 - more than a chance match
+
+
+def read(view: View, sink: Sink) -> None:
+    """Read every stream from the start, in both readings."""
+    recorder = Recorder()
+    try:
+        _read_streams(view, sink, recorder)
+    finally:
+        recorder.emit(sink)
+    _follow(view, sink, recorder)
+
+
+def _read_streams(view: View, sink: Sink, recorder: Recorder) -> None:
+    data, size = view.data, len(view)
+    pos = index = 0
+    legacy = False
+    while pos < size:
+        if index >= _STREAMS:
+            sink.incomplete(f"more than {_STREAMS} pickles in a row", pos)
+            return
+        end = _read_stream(view, sink, recorder, pos, index)
+        if end is None:
+            return
+        legacy = legacy or (index == 0 and recorder.last == _TORCH_MAGIC)
+        index += 1
+        pos = end
+        if legacy and index == _TORCH_STREAMS:
+            pos = _legacy_storages(view, sink, recorder, pos)
+            legacy = False
+        elif pos < size and not _continues(data, pos):
+            break
+    _trailing(view, sink, pos)
+
+
+def _continues(data: memoryview, pos: int) -> bool:
+    head = bytes(data[pos : pos + 2])
+    if len(head) == 2 and head[0] == 0x80 and head[1] <= 5:  # noqa: PLR2004 - PROTO 0-5
+        return True
+    seen = glance(data, pos)
+    return seen.runs or (seen.stopped and seen.opcodes > 1)
+
+
+def _read_stream(view: View, sink: Sink, recorder: Recorder, start: int, index: int) -> int | None:
+    """Read one stream both ways; return where it ends, None when what follows cannot be told."""
+    machine = Machine(view.data, start, recorder, sink.budget)
+    recorder.sequence.clear()
+    ended, reason, end = "stop", "", None
+    try:
+        end = machine.run()
+    except Truncated as exc:
+        ended, reason = "truncated", exc.message
+    except BudgetExceeded as exc:
+        ended, reason = "limit", exc.message
+    except FormatError as exc:
+        ended, reason = "malformed", exc.message
+    stop = machine.base + machine.pos if end is None else end
+    recorder.last = machine.result if type(machine.result) is int else None
+    sink.fact("pickle.stream", start, index=index, protocol=machine.proto, length=stop - start, ended=ended, reason=reason)
+    if ended != "stop":
+        sink.incomplete(f"pickle {ended}: {reason}", stop)
+    arrays = machine.arrays
+    del machine  # its stack and memo, before the second reading makes its own
+    for at, _ in arrays:
+        if glance(view.data, at).runs:
+            sink.fact("pickle.array_code", at)
+            _as_opcodes(view, recorder, sink, at)
+    if ended != "limit":
+        _second(view, sink, recorder, start, len(view) if end is None else end, arrays)
+    return end
+
+
+def _as_opcodes(view: View, recorder: Recorder, sink: Sink, at: int) -> None:
+    """Read an array's bytes the way a loader that knows nothing of joblib would."""
+    sequence = list(recorder.sequence)
+    machine = Machine(view.data, at, recorder, sink.budget)
+    machine.stack.extend([None] * 8)
+    try:
+        machine.run()
+    except FormatError:
+        pass  # what came before is recorded
+    recorder.sequence[:] = sequence
+
+
+def _second(view: View, sink: Sink, recorder: Recorder, start: int, end: int, arrays: list[tuple[int, int]]) -> None:  # noqa: PLR0913, PLR0917 - one call
+    length = end - start - sum(b - a for a, b in arrays) - recorder.skipped
+    if length > LIMIT:
+        sink.fact("pickle.second", start, agrees=True, reason=f"{length} bytes of opcodes: read once")
+        return
+    reading = read_for_real(view.data, start, end, arrays)
+    first = recorder.sequence
+    second = reading.names
+    same = second == first if not reading.error else second == first[: len(second)]
+    if recorder.nested_streams:
+        # Object arrays are streams of their own: their imports stand between ours.
+        same = set(second) <= set(first)
+    if not same:
+        at = next((i for i, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), min(len(first), len(second)))
+        sink.fact("pickle.second", start, agrees=False, reason=reading.error,
+                  first=[".".join(n) for n in first[at : at + 3]], second=[".".join(n) for n in second[at : at + 3]])  # fmt: skip
+    elif reading.error:
+        sink.fact("pickle.second", start, agrees=True, reason=reading.error)
+
+
+def _legacy_storages(view: View, sink: Sink, recorder: Recorder, pos: int) -> int:
+    """Step over the raw storages of torch's legacy layout: each an 8-byte count, then the elements."""
+    start = pos
+    sizes = {key: (_ELEMENT.get(kind.removesuffix("Storage"), 0), count) for kind, key, count in recorder.storages}
+    for _ in sizes:
+        if pos + 8 > len(view):
+            break
+        count = int.from_bytes(view.bytes(pos, 8), "little")
+        width = next((w for w, n in sizes.values() if n == count), 0)
+        if not width or pos + 8 + count * width > len(view):
+            break
+        pos += 8 + count * width
+    else:
+        sink.fact("pickle.torch_legacy", start, storages=len(sizes), bytes=pos - start)
+        return pos
+    # Storages that cannot be stepped over one by one are still what torch reads here: raw numbers.
+    sink.fact("pickle.torch_legacy", start, storages=len(sizes), bytes=len(view) - start)
+    return len(view)
+
+
+def _trailing(view: View, sink: Sink, pos: int) -> None:
+    rest = len(view) - pos
+    if rest <= 0:
+        return
+    head = view.bytes(pos, min(rest, 4096))
+    if rest <= len(head) and not head.strip(b"\x00 \t\r\n"):
+        return
+    sink.fact("pickle.trailing", pos, length=rest)
+    sink.child("trailing", view.data[pos:], offset=pos)
+
+
+def _follow(view: View, sink: Sink, recorder: Recorder) -> None:
+    """Read what is nested in byte strings and, encoded, in strings."""
+    for kind, offset, length in recorder.inside:
+        sink.fact("pickle.embedded", offset, what=kind, length=length)
+        sink.child(f"bytes@{offset}", view.data[offset : offset + length], offset=offset, hint="pickle" if kind == "pickle" else "")
+    for offset, text in recorder.encoded:
+        raw = bytes(view.data[text.offset : text.offset + text.length]) if isinstance(text, Blob) else text
+        decoded = _decode(raw)
+        if decoded:
+            sink.fact("pickle.embedded", offset, what="encoded", length=len(decoded))
+            sink.child(f"decoded@{offset}", decoded, offset=offset)
+
+
+def _decode(raw: bytes) -> bytes:
+    try:
+        if _BASE64.match(raw):
+            cleaned = raw.rstrip(b"=").replace(b"-", b"+").replace(b"_", b"/")
+            return base64.b64decode(cleaned + b"=" * (-len(cleaned) % 4))
+        if _HEXED.match(raw):
+            return bytes.fromhex(raw.decode())
+    except (binascii.Error, ValueError):
+        return b""
+    return b""

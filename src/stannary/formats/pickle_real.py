@@ -1,0 +1,140 @@
+"""The second reading: CPython's own unpickler, with every global replaced by an inert recorder.
+
+Nothing the stream names is imported or called: `find_class` and `persistent_load` are ours, and
+what they return ignores all that is done to it. What remains is the interpreter's own parser, so
+a difference between it and our machine cannot hide a call. Memory and time are bounded by the
+jail this runs in, and by a soft limit on data for long streams.
+
+Big byte strings are not copied: the unpickler asks for them by `readinto`, which leaves the
+buffer as the allocator gave it, untouched and so not resident.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle  # the unpickler is the point: see the docstring
+from typing import Any
+
+__all__ = ["LIMIT", "RealReading", "read_for_real"]
+
+LIMIT = 8 << 20  # longest run of opcodes that is read a second time
+_COPY = 1 << 20
+_CACHE = 20_000
+
+
+class _Kind(type):
+    """The type of inert classes: calling one makes an inert instance, whatever the arguments."""
+
+    def __call__(cls, *_args: Any, **_kwargs: Any) -> Any:  # noqa: ANN401 - accepts anything
+        return object.__new__(cls)
+
+
+def _nothing(*_args: Any, **_kwargs: Any) -> None:
+    """Do nothing, bound or not."""
+
+
+class _Inert(metaclass=_Kind):
+    """Stands for anything: can be called, filled, given state; does nothing."""
+
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> _Inert:
+        return object.__new__(cls)
+
+    def __call__(self, *_args: Any, **_kwargs: Any) -> _Inert:
+        return object.__new__(_Inert)
+
+    __setstate__ = __setitem__ = append = extend = add = update = _nothing
+
+
+class RealReading:
+    """What the real unpickler asked for: `names` in order, and how it ended (`error` empty: at STOP)."""
+
+    __slots__ = ("end", "error", "names")
+
+    def __init__(self) -> None:
+        self.names: list[tuple[str, str]] = []
+        self.error = ""
+        self.end = 0
+
+
+_classes: dict[tuple[str, str], type] = {}
+
+
+class _Unpickler(pickle.Unpickler):
+    names: list[tuple[str, str]]
+
+    def find_class(self, module: str, name: str, /) -> Any:  # noqa: ANN401 - a class
+        key = (module, name)
+        self.names.append(key)
+        made = _classes.get(key)
+        if made is None:
+            if len(_classes) > _CACHE:
+                _classes.clear()
+            made = _classes[key] = _Kind("Inert", (_Inert,), {})
+        return made
+
+    def persistent_load(self, _pid: Any, /) -> Any:  # noqa: ANN401 - a persistent id
+        return object.__new__(_Inert)
+
+
+class _Pieces(io.RawIOBase):
+    """The stream without the stretches between opcodes, reading big strings without copying them."""
+
+    def __init__(self, data: memoryview, pieces: list[tuple[int, int]]) -> None:
+        self.data = data
+        self.pieces = pieces
+        self.which = 0
+        self.pos = pieces[0][0]
+
+    def _chunk(self, count: int) -> memoryview:
+        while self.which < len(self.pieces):
+            end = self.pieces[self.which][1]
+            if self.pos < end:
+                return self.data[self.pos : min(end, self.pos + count)]
+            self.which += 1
+            if self.which < len(self.pieces):
+                self.pos = self.pieces[self.which][0]
+        return self.data[:0]
+
+    def peek(self, count: int = 1) -> bytes:
+        return bytes(self._chunk(min(count, 1 << 17)))
+
+    def read(self, count: int = -1) -> bytes:
+        found = bytes(self._chunk(count if count >= 0 else 1 << 17))
+        self.pos += len(found)
+        return found
+
+    def readinto(self, buffer: Any, /) -> int:  # noqa: ANN401 - any writable buffer
+        wanted = len(buffer)
+        found = self._chunk(wanted)
+        if wanted <= _COPY:
+            buffer[: len(found)] = found
+        self.pos += len(found)
+        return len(found)
+
+    def readline(self, limit: int | None = -1, /) -> bytes:
+        chunk = bytes(self._chunk(1 << 16))
+        cut = chunk.find(b"\n") + 1 or len(chunk)
+        self.pos += cut
+        _ = limit
+        return chunk[:cut]
+
+
+def read_for_real(data: memoryview, start: int, end: int, skip: list[tuple[int, int]]) -> RealReading:
+    """Read one stream, `skip` being the stretches that are no opcodes. Never raises for what it contains."""
+    reading = RealReading()
+    if end - start <= _COPY and not skip:
+        source: Any = io.BytesIO(data[start:end])
+    else:
+        edges = [start, *(edge for pair in sorted(skip) for edge in pair), end]
+        source = _Pieces(data, list(zip(edges[::2], edges[1::2], strict=True)))
+    unpickler = _Unpickler(source)
+    unpickler.names = reading.names
+    try:
+        unpickler.load()
+    except MemoryError:
+        reading.error = "out of memory"
+    except RecursionError:
+        reading.error = "recursion too deep"
+    except Exception as exc:  # the unpickler raises whatever it meets: the error is the result
+        reading.error = f"{type(exc).__name__}: {exc}"[:200]
+    return reading

@@ -1,0 +1,229 @@
+"""What the symbolic machine saw, kept small: each distinct import, call and change of state once.
+
+Facts (kind: fields)
+- pickle.global: module, name, op, uses (call, newobj, build, mutate, data), count, raw (the
+  Python 2 spelling, when mapped)
+- pickle.call: module, name, how (REDUCE, NEWOBJ, INST, OBJ, NEWOBJ_EX), args, count, computed
+  (the callable is itself the result of a call), raw
+- pickle.build: module, name, target (global | computed | instance), state: BUILD on something
+  that is no fresh instance, or with a state that sets dunder attributes
+- pickle.mutate: module, name, target, how, items: items put into something that is no container
+- pickle.computed_name: op, module, name: an import whose name the stream computes
+- pickle.extension: code: an extension code nobody registered in the stream
+- pickle.persistent: value: persistent ids that are not plain storage references
+- pickle.frame: length, left: a frame that goes beyond the content
+- pickle.note: what, count: oddities a pickler never writes (memo_overwritten)
+- pickle.embedded: what, length: bytes that are themselves a known format (read as a child)
+"""
+
+from __future__ import annotations
+
+from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
+from typing import TYPE_CHECKING, Any
+
+from stannary.formats.pickle_values import Blob, Global, Made, Map, Opaque, leaves, render, root_name
+
+if TYPE_CHECKING:
+    from stannary.formats.interface import Sink
+    from stannary.formats.pickle_machine import Machine
+
+__all__ = ["Recorder", "embedded_kind"]
+
+_MOST = 20_000  # distinct calls worth keeping; real models have hundreds
+_MAGICS: tuple[tuple[bytes, str], ...] = (
+    (b"PK\x03\x04", "zip"), (b"\x1f\x8b\x08", "gzip"), (b"7z\xbc\xaf\x27\x1c", "7z"), (b"\xfd7zXZ\x00", "xz"),
+    (b"\x93NUMPY", "numpy"), (b"\x89HDF\r\n\x1a\n", "hdf5"), (b"\x7fELF", "elf"), (b"MZ\x90\x00", "pe"),
+    (b"\x28\xb5\x2f\xfd", "zstd"),
+)  # fmt: skip
+_ENCODED = frozenset((b"gA", b"Y2", b"Y3", b"KG", b"H4", b"eJ", b"UE", b"f0", b"80", b"63", b"28"))
+_PICKLE_NEXT = frozenset(b"\x95}](cC)XU\x8c\x8aKNMJGV\x88\x89\x8f\x8d\x8e\x96")
+
+
+def embedded_kind(head: bytes) -> str:
+    """Return which format some bytes open with, '' when none; a pickle is told by two bytes."""
+    if head[:1] == b"\x80" and len(head) > 3 and 2 <= head[1] <= 5 and head[2] in _PICKLE_NEXT:  # noqa: PLR2004 - PROTO 2-5
+        return "pickle"
+    for magic, kind in _MAGICS:
+        if head.startswith(magic):
+            return kind
+    return ""
+
+
+class Recorder:
+    """Collects across the streams of one file; `emit` turns it into facts."""
+
+    def __init__(self) -> None:
+        self.globals: dict[tuple[str, str], Global] = {}
+        self.calls: dict[Any, list[Any]] = {}
+        self.others: dict[Any, tuple[str, int, dict[str, Any]]] = {}
+        self.notes: dict[str, int] = {}
+        self.ext: dict[int, tuple[str, str]] = {}
+        self.inside: list[tuple[str, int, int]] = []
+        self.storages: list[tuple[str, str, int]] = []  # (type name, key, elements) in order
+        self.dropped = 0
+        self.sequence: list[tuple[str, str]] = []  # imports of a stream in order, for the second reading
+        self.encoded: list[tuple[int, bytes | Blob]] = []  # text that may be an encoded pickle
+        self.skipped = 0  # bytes of long strings, which cost no opcodes
+        self.nested_streams = False
+        self.last: int | None = None  # what the last stream built, when a number
+
+    # Imports
+
+    def find(self, module: Any, name: Any, op: str, offset: int, proto: int) -> Any:  # noqa: ANN401 - symbolic
+        """Return the symbol of an import; computed names are recorded and opaque."""
+        if type(module) is not str or type(name) is not str:
+            self._other(
+                ("computed", repr(type(module)), repr(type(name)), str(render(module)), str(render(name))),
+                "pickle.computed_name", offset, op=op, module=render(module), name=render(name),
+            )  # fmt: skip
+            return Opaque("import of a computed name")
+        key = (module, name)
+        found = self.globals.get(key)
+        if found is None:
+            raw = None
+            if proto < 3:  # noqa: PLR2004 - CPython maps Python 2 names below protocol 3
+                mapped = NAME_MAPPING.get(key) or (IMPORT_MAPPING.get(module, module), name)
+                if mapped != key:
+                    raw, (module, name) = key, mapped
+            found = self.globals[key] = Global(module, name, offset, op, raw)
+        found.count += 1
+        self.sequence.append(key)
+        return found
+
+    def extension(self, code: int, offset: int, proto: int) -> Any:  # noqa: ANN401 - symbolic
+        """Return what an extension code stands for, as far as the stream registered it."""
+        if code in self.ext:
+            return self.find(*self.ext[code], "EXT", offset, max(proto, 3))
+        self._other(("ext", code), "pickle.extension", offset, code=code)
+        return Opaque("extension registry")
+
+    def persistent(self, value: Any, offset: int) -> Any:  # noqa: ANN401 - symbolic
+        """Note a persistent id: torch's storage references by type, key and size, others as a fact."""
+        if type(value) is tuple and len(value) >= 5 and value[0] == "storage":  # noqa: PLR2004 - torch's tuple
+            kind = value[1].name if type(value[1]) is Global else "?"
+            count = value[4] if type(value[4]) is int else -1
+            self.storages.append((kind, str(value[2]), count))
+            return Opaque("storage", value)
+        self._other(("persid", str(render(value))[:200]), "pickle.persistent", offset, value=render(value))
+        return Opaque("persistent id", value)
+
+    # Calls and state
+
+    def call(self, machine: Machine, func: Any, args: Any, how: str) -> Any:  # noqa: ANN401 - symbolic
+        """Record a call or an instantiation and return its symbolic result."""
+        offset = machine.offset()
+        if type(func) is Global:
+            func.uses.add("newobj" if how.startswith("NEWOBJ") else "call")
+        key: list[Any] = [root_name(func), type(func), how]
+        leaves(args, key)
+        identity = tuple(key)
+        known = self.calls.get(identity)
+        if known is not None:
+            known[0] += 1
+        elif len(self.calls) < _MOST:
+            self.calls[identity] = [1, func, args, how, offset]
+        else:
+            self.dropped += 1
+        return self._fold(machine, func, args) or Made(func, args, how, offset)
+
+    def _fold(self, machine: Machine, func: Any, args: Any) -> Any:  # noqa: ANN401 - symbolic
+        """Follow the few calls whose result is plainly another name."""
+        if type(func) is not Global or type(args) is not tuple:
+            return None
+        where = (func.module, func.name)
+        if where == ("builtins", "getattr") and len(args) >= 2 and type(args[0]) is Global and type(args[1]) is str:  # noqa: PLR2004
+            found = self.find(args[0].module, f"{args[0].name}.{args[1]}", "getattr", machine.offset(), 4)
+            self.sequence.pop()  # an attribute, no import
+            return found
+        if where == ("copyreg", "add_extension") and len(args) == 3:  # noqa: PLR2004 - its arity
+            module, name, code = args
+            if type(module) is str and type(name) is str and type(code) is int:
+                self.ext[code] = (module, name)
+        if where[0] == "copyreg" and args and type(args[0]) is Global and where[1] in {"_reconstructor", "__newobj__", "__newobj_ex__"}:
+            args[0].uses.add("newobj")
+            return Made(args[0], args[1:], "NEWOBJ", machine.offset())
+        return None
+
+    def build(self, machine: Machine, target: Any, state: Any) -> None:  # noqa: ANN401 - symbolic
+        """BUILD: state for a fresh instance is normal; for anything else, or with dunder names, a fact."""
+        offset = machine.offset()
+        root = root_name(target)
+        if type(target) is Made:
+            target.state = state
+            if type(target.func) is Global:
+                target.func.uses.add("build")
+                if target.func.name == "NumpyArrayWrapper" and target.func.module.startswith("joblib."):
+                    machine.array_follows(target, state)
+        odd = [key for key in _names_set(state) if key.startswith("__") and key.endswith("__")]
+        if type(target) is Made and not odd:
+            return
+        if type(target) is Global:
+            target.uses.add("build")
+        kind = "instance" if type(target) is Made else "global" if type(target) is Global else type(target).__name__.lower()
+        module, name = root or ("", "")
+        self._other(("build", root, kind, tuple(odd)), "pickle.build", offset,
+                    module=module, name=name, target=kind, sets=odd[:16], state=render(state))  # fmt: skip
+
+    def mutate(self, target: Any, items: list[Any], how: str, offset: int) -> None:  # noqa: ANN401 - symbolic
+        """APPEND(S), SETITEM(S), ADDITEMS on something that is no plain container calls its methods."""
+        root = root_name(target)
+        module, name = root or ("", "")
+        if type(target) is Made:
+            if type(target.func) is Global:
+                target.func.uses.add("mutate")
+            return
+        kind = "global" if type(target) is Global else type(target).__name__.lower()
+        self._other(("mutate", root, how, kind), "pickle.mutate", offset,
+                    module=module, name=name, target=kind, how=how, items=render(items[:8]))  # fmt: skip
+
+    # Oddities
+
+    def note(self, what: str) -> None:
+        """Count an oddity."""
+        self.notes[what] = self.notes.get(what, 0) + 1
+
+    def frame(self, offset: int, start: int, length: int, size: int) -> None:
+        """Note a frame that claims more than there is."""
+        if start + length > size:
+            self._other(("frame",), "pickle.frame", offset, length=length, left=size - start)
+
+    def embedded(self, head: bytes, offset: int, length: int) -> None:
+        """Remember bytes that open like a format a loader might be given."""
+        if length > len(head):
+            self.skipped += length
+        if length >= 8 and len(self.inside) < 4096 and (kind := embedded_kind(head)):  # noqa: PLR2004 - no payload is shorter
+            self.inside.append((kind, offset, length))
+
+    def text(self, head: bytes, offset: int, value: bytes | Blob) -> None:
+        """Remember text that could be an encoded pickle or archive."""
+        if head[:2] in _ENCODED and len(self.encoded) < 4096:  # noqa: PLR2004 - enough for any model
+            self.encoded.append((offset, value))
+
+    def _other(self, key: Any, kind: str, offset: int, **data: Any) -> None:  # noqa: ANN401 - symbolic
+        if key not in self.others and len(self.others) < _MOST:
+            self.others[key] = (kind, offset, data)
+
+    def emit(self, sink: Sink) -> None:
+        """Report everything as facts."""
+        for found in self.globals.values():
+            sink.fact("pickle.global", found.offset, module=found.module, name=found.name, op=found.op,
+                      uses=sorted(found.uses) or ["data"], count=found.count,
+                      **({"raw": list(found.raw)} if found.raw else {}))  # fmt: skip
+        for count, func, args, how, offset in self.calls.values():
+            module, name = root_name(func) or ("", "")
+            sink.fact("pickle.call", offset, module=module, name=name, how=how, count=count,
+                      computed=type(func) is not Global, args=render(args),
+                      **({"raw": list(func.raw)} if type(func) is Global and func.raw else {}),
+                      **({} if module else {"callable": render(func)}))  # fmt: skip
+        for kind, offset, data in self.others.values():
+            sink.fact(kind, offset, **data)
+        for what, count in self.notes.items():
+            sink.fact("pickle.note", None, what=what, count=count)
+        if self.dropped:
+            sink.incomplete(f"more than {_MOST} distinct calls; {self.dropped} were not judged")
+
+
+def _names_set(state: Any) -> list[str]:  # noqa: ANN401 - symbolic
+    """Return the attribute names a BUILD state sets: keys of the dict, and of the slots dict beside it."""
+    maps = [state] if type(state) is Map else [item for item in state if type(item) is Map] if type(state) is tuple and len(state) == 2 else []  # noqa: PLR2004
+    return [key for found in maps for key in found.items[::2] if type(key) is str]

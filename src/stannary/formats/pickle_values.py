@@ -1,0 +1,162 @@
+"""Symbolic values of the pickle machine: what a stream would build, without building it.
+
+Numbers, short strings and short bytes stand for themselves, tuples and lists are Python's own
+with symbolic members. Everything a loader would import, call or instantiate is one of the
+classes here. Values may be nested a million deep and shared a million times: nothing here
+recurses without a bound.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["Blob", "Global", "Made", "Map", "Opaque", "leaves", "render", "root_name"]
+
+_DEPTH = 5
+_WIDTH = 16
+_NODES = 96
+_TEXT = 400
+
+
+class Global:
+    """A name the loader would import. `raw` is the Python 2 spelling when the loader maps it."""
+
+    __slots__ = ("count", "module", "name", "offset", "op", "raw", "uses")
+
+    def __init__(self, module: str, name: str, offset: int, op: str, raw: tuple[str, str] | None = None) -> None:
+        self.module = module
+        self.name = name
+        self.offset = offset
+        self.op = op
+        self.raw = raw
+        self.count = 0
+        self.uses: set[str] = set()
+
+
+class Made:
+    """The result of calling or instantiating `func`: REDUCE, NEWOBJ, INST, OBJ and the like."""
+
+    __slots__ = ("args", "func", "how", "offset", "state")
+
+    def __init__(self, func: Any, args: Any, how: str, offset: int) -> None:  # noqa: ANN401 - symbolic
+        self.func = func
+        self.args = args
+        self.how = how
+        self.offset = offset
+        self.state: Any = None
+
+
+class Map:
+    """A dict: `items` alternates keys and values, in order; `cut` when some were dropped."""
+
+    __slots__ = ("cut", "items")
+
+    def __init__(self) -> None:
+        self.items: list[Any] = []
+        self.cut = False
+
+
+class Blob:
+    """Bytes or text too long to copy: offset and length in the content, and the first bytes."""
+
+    __slots__ = ("head", "kind", "length", "offset")
+
+    def __init__(self, kind: str, offset: int, length: int, head: bytes) -> None:
+        self.kind = kind
+        self.offset = offset
+        self.length = length
+        self.head = head
+
+
+class Opaque:
+    """Something whose value the stream alone does not tell (a persistent object, a buffer, an extension)."""
+
+    __slots__ = ("value", "why")
+
+    def __init__(self, why: str, value: Any = None) -> None:  # noqa: ANN401 - symbolic
+        self.why = why
+        self.value = value
+
+
+def root_name(value: Any) -> tuple[str, str] | None:  # noqa: ANN401 - symbolic
+    """Return (module, name) of the global a value is made from, following calls up to a bound."""
+    for _ in range(64):
+        if type(value) is Global:
+            return value.module, value.name
+        if type(value) is not Made:
+            return None
+        value = value.func
+    return None
+
+
+def leaves(value: Any, out: list[Any], depth: int = 0) -> None:  # noqa: ANN401 - symbolic
+    """Append what distinguishes a value for judgement: strings, globals, what calls are made from.
+
+    Numbers and plain bytes do not: two calls that differ in them alone are the same to a judge.
+    """
+    kind = type(value)
+    if kind is str:
+        out.append(value)
+    elif kind is Global:
+        out.append(value)
+    elif kind is tuple or kind is list:
+        if depth < _DEPTH:
+            for item in value[:_WIDTH]:
+                leaves(item, out, depth + 1)
+    elif kind is Made:
+        out.append(root_name(value) or "?")
+    elif kind is Map:
+        if depth < _DEPTH:
+            for item in value.items[: 2 * _WIDTH]:
+                leaves(item, out, depth + 1)
+    elif kind is Opaque:
+        out.append(value.why)
+    elif kind is Blob and value.kind == "text":
+        out.append(value.head)
+
+
+class _Renderer:
+    def __init__(self) -> None:
+        self.nodes = _NODES
+
+    def render(self, value: Any, depth: int) -> Any:  # noqa: ANN401, C901, PLR0911, PLR0912 - one case a type
+        self.nodes -= 1
+        kind = type(value)
+        if value is None or kind is bool or kind is float:
+            return value if value == value and value not in (float("inf"), float("-inf")) else repr(value)  # noqa: PLR0124 - NaN
+        if kind is int:
+            return value if -(2**53) < value < 2**53 else hex(value)[:40]
+        if kind is str:
+            text: str = value if len(value) <= _TEXT else value[:_TEXT] + "…"
+            return text.encode("utf-8", "backslashreplace").decode()
+        if kind is Global:
+            return {"global": f"{value.module}.{value.name}"}
+        if kind is bytes or kind is bytearray:
+            return {"bytes": len(value), "head": value[:48].decode("latin-1").encode("unicode_escape").decode()}
+        if kind is Blob:
+            return {value.kind: value.length, "head": value.head.decode("latin-1").encode("unicode_escape").decode()}
+        if kind is Opaque:
+            return {"unknown": value.why}
+        if self.nodes <= 0 or depth >= _DEPTH:
+            return {"cut": kind.__name__}
+        if kind is tuple or kind is list:
+            rendered = [self.render(item, depth + 1) for item in value[:_WIDTH]]
+            if len(value) > _WIDTH:
+                rendered.append({"cut": len(value) - _WIDTH})
+            return rendered if kind is tuple else {"list": rendered}
+        if kind is Made:
+            root = root_name(value)
+            name = f"{root[0]}.{root[1]}" if root else "?"
+            made: dict[str, Any] = {"call" if value.how == "REDUCE" else "object": name}
+            if value.args != ():
+                made["args"] = self.render(value.args, depth + 1)
+            return made
+        if kind is Map:
+            pairs = value.items[: 2 * _WIDTH]
+            return {"dict": [[self.render(k, depth + 1), self.render(v, depth + 1)] for k, v in zip(pairs[::2], pairs[1::2], strict=False)]}
+        return {"unknown": kind.__name__}
+
+
+def render(value: Any) -> Any:  # noqa: ANN401 - symbolic in, JSON out
+    """Return a bounded JSON form of a value: tuples as arrays, the rest as objects with one telling key."""
+    return _Renderer().render(value, 0)
