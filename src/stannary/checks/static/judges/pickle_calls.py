@@ -1,0 +1,195 @@
+"""What a pickle imports and calls, judged by knowledge first, by known gadgets, then by arguments.
+
+In this order, for every import and every call:
+1. a name that real libraries put into pickles (knowledge) is fine in its role;
+2. a known gadget is dangerous whatever it is given;
+3. anything else of the standard library has no business in a pickle;
+4. anything else of a library we know is unverified, and suspicious when called;
+5. a name nobody knows is unverified, and suspicious when it is called with, or built from,
+   something that looks like a command, code, a URL, a path or another pickle.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from stannary.checks.static.judges.pickle_schema import CODE_MAKERS, SCHEMAS, code_names
+from stannary.checks.static.judges.pickle_shapes import worst_shape
+from stannary.checks.static.knowledge import Gadget, Knowledge, load
+from stannary.checks.static.ruleset import Hit
+from stannary.core.model import Severity
+from stannary.formats.interface import Fact
+
+__all__ = ["judge"]
+
+_CALLED = {"exec": "PKL001", "import": "PKL002", "load": "PKL003", "native": "PKL004", "file": "PKL005", "net": "PKL006", "hook": "PKL007"}
+_RECONSTRUCTOR = re.compile(r"(?:^|\.)_{0,2}(?:pyx_unpickle|unpickle|reconstruct|rebuild|restore|recreate|from_state|setstate|newobj|make_skel|from_pickle|load_state)")
+_CODE_DANGER = frozenset(
+    "system popen spawn exec eval compile __import__ import_module subprocess Popen check_output check_call socket urlopen urlretrieve "
+    "requests urllib http ctypes pty fork execv execve execl startfile remove unlink rmtree rmdir os posix nt sys shutil pickle marshal "
+    "loads base64 b64decode builtins __builtins__ globals getattr setattr open write putenv environ webbrowser runpy code platform "
+    "importlib __subclasses__ __globals__ __class__ __bases__ __mro__ connect sendall send recv paramiko ftplib smtplib telnetlib chmod".split()
+)  # fmt: skip
+
+
+def judge(facts: Sequence[Fact]) -> Iterator[Hit]:
+    """Judge the pickle facts of one file. Rules without a judge match by data alone."""
+    known = load()
+    for fact in facts:
+        if fact.kind == "pickle.global":
+            yield from _judge_global(fact, known)
+        elif fact.kind == "pickle.call":
+            yield from _judge_call(fact, known)
+
+
+def _names(fact: Fact) -> list[tuple[str, str]]:
+    """Return the name as a loader resolves it, and as Python 2 would when that differs."""
+    found = [(fact.data["module"], fact.data["name"])]
+    if "raw" in fact.data:
+        found.append((fact.data["raw"][0], fact.data["raw"][1]))
+    return found
+
+
+def _role(module: str, name: str, known: Knowledge) -> str:
+    """Return the role; attributes of a known class count as references."""
+    role = known.role(module, name)
+    if not role and "." in name and not any(part.startswith("__") for part in name.split(".")):
+        owner = known.role(module, name.rpartition(".")[0])
+        return "f" if owner in {"c", "k"} else ""
+    return role
+
+
+def _gadget(fact: Fact, known: Knowledge) -> tuple[str, Gadget] | None:
+    for module, name in _names(fact):
+        if not _role(module, name, known) and (gadget := known.gadget(module, name)):
+            return f"{module}.{name}", gadget
+    return None
+
+
+def _evidence(fact: Fact, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+    shown = {"global": f"{fact.data['module']}.{fact.data['name']}"}
+    return {**shown, **{k: fact.data[k] for k in ("how", "uses", "args", "raw") if k in fact.data}, **more}
+
+
+def _judge_global(fact: Fact, known: Knowledge) -> Iterator[Hit]:
+    module, name = fact.data["module"], fact.data["name"]
+    dotted = f"{module}.{name}"
+    uses = fact.data["uses"]
+    called = "call" in uses
+    gadget = _gadget(fact, known)
+    if gadget:
+        if not called:
+            severity: Severity = "medium" if gadget[1].category == "hook" else "high"
+            yield Hit("PKL010", fact, f"imports {gadget[0]}, which {gadget[1].what}", _evidence(fact, category=gadget[1].category), severity)
+        return
+    if _role(module, name, known):
+        return
+    if name in {"os", "sys", "subprocess", "builtins"} or (known.is_stdlib(name) and name.islower() and not known.is_stdlib(module)):
+        yield Hit("PKL018", fact, f"reaches the module {name} through {module}", _evidence(fact), "high")
+    elif "." in name and fact.data["op"] != "getattr" and not all(part[:1].isupper() for part in name.split(".")[:-1]):
+        yield Hit("PKL018", fact, f"walks from {module} to {name}", _evidence(fact), "high" if known.is_stdlib(module) else "medium")
+    elif known.is_stdlib(module):
+        if not called:
+            yield Hit("PKL012", fact, f"imports {dotted}, which no pickler writes", _evidence(fact))
+    elif called:
+        return  # judged with its arguments
+    elif known.is_package(module):
+        yield Hit("PKL016", fact, f"{dotted} is not among the names known of {module.partition('.')[0]}", _evidence(fact))
+    else:
+        yield Hit("PKL015", fact, f"nothing is known about {dotted}", _evidence(fact))
+
+
+def _judge_call(fact: Fact, known: Knowledge) -> Iterator[Hit]:
+    data = fact.data
+    module, name = data["module"], data["name"]
+    if (module, name) in CODE_MAKERS:
+        yield from _judge_code(fact)
+        return
+    if data["computed"]:
+        yield from _judge_computed(fact, known)
+        return
+    gadget = _gadget(fact, known)
+    if gadget and not data["how"].startswith("NEWOBJ"):
+        yield Hit(_CALLED[gadget[1].category], fact, f"calls {gadget[0]}{_shown(data['args'])}, which {gadget[1].what}", _evidence(fact))
+        return
+    role = _role(module, name, known)
+    if role in {"k", "r"} or (role == "c" and data["how"].startswith("NEWOBJ")):
+        return
+    if role == "s":
+        schema = SCHEMAS.get((module, name))
+        args = data["args"] if isinstance(data["args"], list) else [data["args"]]
+        wrong = schema(args, known) if schema else "no pickler calls it"
+        if wrong:
+            yield Hit("PKL009", fact, f"calls {module}.{name}{_shown(data['args'])}: {wrong}", _evidence(fact, wrong=wrong))
+        return
+    yield from _judge_unknown(fact, role, known)
+
+
+def _judge_unknown(fact: Fact, role: str, known: Knowledge) -> Iterator[Hit]:
+    data = fact.data
+    module, name = data["module"], data["name"]
+    dotted = f"{module}.{name}"
+    shape, text = worst_shape(data["args"])
+    if shape and role != "c":
+        severity: Severity = "high" if shape in {"shell", "code", "pickle"} else "medium"
+        yield Hit("PKL017", fact, f"calls {dotted} with what looks like a {shape}: {text[:120]}", _evidence(fact, shape=shape), severity)
+    elif role == "c":
+        if shape in {"shell", "code", "pickle", "url"}:
+            yield Hit("PKL017", fact, f"calls {dotted} with what looks like a {shape}: {text[:120]}", _evidence(fact, shape=shape), "medium")
+    elif data["how"].startswith("NEWOBJ"):
+        return  # the import says that the class is not known
+    elif role == "f":
+        yield Hit("PKL013", fact, f"calls {dotted}, which real pickles only refer to", _evidence(fact))
+    elif known.is_stdlib(module):
+        yield Hit("PKL011", fact, f"calls {dotted}{_shown(data['args'])}, which no pickler writes", _evidence(fact))
+    elif _RECONSTRUCTOR.search(name) or name.rpartition(".")[2][:1].isupper() or name.rpartition(".")[2].lstrip("_")[:1].isupper():
+        yield Hit("PKL016" if known.is_package(module) else "PKL015", fact, f"calls {dotted}, about which nothing is known", _evidence(fact))
+    else:
+        yield Hit("PKL014", fact, f"calls the unknown function {dotted}{_shown(data['args'])}", _evidence(fact))
+
+
+def _judge_computed(fact: Fact, known: Knowledge) -> Iterator[Hit]:
+    data = fact.data
+    root = (data["module"], data["name"])
+    made = f"{root[0]}.{root[1]}" if root[0] else "something computed"
+    if data["how"].startswith("NEWOBJ"):
+        if root in {("cloudpickle.cloudpickle", "_make_skeleton_class"), ("dill._dill", "_create_type")}:
+            yield Hit("PKL015", fact, "instantiates a class that the pickle itself defines", _evidence(fact))
+        return
+    if root[0].startswith("cloudpickle") and root[1] == "_builtin_type":
+        yield from _judge_code(fact)  # CodeType and FunctionType by name
+        return
+    if root[0] == "dill._dill" and root[1] == "_load_type":
+        return
+    severity: Severity = "high" if root in CODE_MAKERS or known.gadget(*root) or not root[0] else "medium"
+    yield Hit("PKL020", fact, f"calls the result of {made}{_shown(data['args'])}", _evidence(fact), severity)
+
+
+def _judge_code(fact: Fact) -> Iterator[Hit]:
+    """Bytecode does not run at load; what it names tells what it is for."""
+    names = code_names(fact.data["args"])
+    danger = sorted(_CODE_DANGER & set(names))
+    if danger:
+        yield Hit("PKL030", fact, f"carries code that uses {', '.join(danger[:8])}", _evidence(fact, names=names[:40]), "high")
+    else:
+        yield Hit("PKL030", fact, "carries compiled code", _evidence(fact, names=names[:40]))
+
+
+def _shown(args: Any) -> str:  # noqa: ANN401 - rendered JSON
+    """Return the arguments for a message, short."""
+    items = args if isinstance(args, list) else [args]
+    shown = ", ".join(_one(item) for item in items[:4])
+    return f"({shown}{', …' if len(items) > 4 else ''})"[:180]  # noqa: PLR2004 - a message
+
+
+def _one(item: Any) -> str:  # noqa: ANN401 - rendered JSON
+    if isinstance(item, dict):
+        for key in ("global", "call", "object"):
+            if key in item:
+                return str(item[key]) + ("(…)" if key != "global" else "")
+        return "…"
+    if isinstance(item, list):
+        return f"({', '.join(_one(i) for i in item[:3])}{', …' if len(item) > 3 else ''})"  # noqa: PLR2004 - a message
+    return repr(item)[:100]

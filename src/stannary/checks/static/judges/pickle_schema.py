@@ -1,0 +1,125 @@
+"""Callables that real pickles call with certain arguments only: one function each.
+
+Each takes the rendered arguments and returns '' when they are what a pickler writes, else what
+is wrong with them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from stannary.checks.static.knowledge import Knowledge
+
+__all__ = ["CODE_MAKERS", "SCHEMAS", "code_names"]
+
+Args = list[Any]
+_PLAIN = re.compile(r"[A-Za-z]\w*(?:\.[A-Za-z]\w*)*\Z")
+
+
+def _split(value: Any, known: Knowledge) -> str:  # noqa: ANN401 - rendered JSON
+    """Return the role of a rendered global, '?' when the value is no global."""
+    if not isinstance(value, dict) or "global" not in value:
+        return "?"
+    dotted = value["global"]
+    parts = dotted.split(".")
+    for cut in range(len(parts) - 1, 0, -1):
+        role = known.role(".".join(parts[:cut]), ".".join(parts[cut:]))
+        if role:
+            return role
+    return ""
+
+
+def _getattr(args: Args, known: Knowledge) -> str:
+    if len(args) < 2 or not isinstance(args[1], str):  # noqa: PLR2004 - object and name
+        return "the attribute's name is computed"
+    if args[1].startswith("__"):
+        return f"attribute {args[1]}"
+    target = args[0]
+    if isinstance(target, dict) and "global" in target:
+        return "" if _split(target, known) in {"c", "k", "f", "r"} else f"attribute of {target['global']}, which no pickler takes attributes of"
+    if isinstance(target, dict) and ("object" in target or "call" in target):
+        name = target.get("object") or target.get("call")
+        return "" if _split({"global": name}, known) in {"c", "k", "r"} else f"attribute of the result of {name}"
+    return "attribute of something computed"
+
+
+def _partial(args: Args, known: Knowledge) -> str:
+    if not args:
+        return "no callable"
+    target = args[0][0] if isinstance(args[0], list) and args[0] else args[0]
+    if isinstance(target, dict) and ("global" in target):
+        # What is dangerous to name at all is found by name; here only what is never a plain function.
+        return "" if not known.is_stdlib(target["global"]) or _split(target, known) in {"c", "k", "f", "r"} else f"partial of {target['global']}"
+    if isinstance(target, dict) and ("call" in target or "object" in target):
+        return ""
+    return "partial of something computed"
+
+
+def _names(args: Args, _known: Knowledge) -> str:
+    wrong = [a for a in args if not isinstance(a, str) or not _PLAIN.match(a)]
+    return f"attribute {wrong[0]}" if wrong else ""
+
+
+def _from_bytes(args: Args, _known: Knowledge) -> str:
+    return "" if len(args) == 1 and isinstance(args[0], dict) and "bytes" in args[0] else "its argument is no byte string"
+
+
+def _rebuild_from_type(args: Args, _known: Knowledge) -> str:
+    function = args[0].get("global", "") if args and isinstance(args[0], dict) else ""
+    return "" if function.startswith("torch._utils._rebuild_") else f"rebuilds through {function or 'something computed'}"
+
+
+def _import_module(args: Args, known: Knowledge) -> str:
+    name = args[0] if args and isinstance(args[0], str) else ""
+    top = name.partition(".")[0]
+    if not name or known.gadget(name, "") or (known.is_stdlib(name) and not known.known_module(name)):
+        return f"imports {name or 'a computed module'}"
+    return "" if known.is_package(name) or known.is_stdlib(name) else f"imports {top}"
+
+
+def _import_attr(args: Args, known: Knowledge) -> str:
+    return _getattr(args, known) if args and not (isinstance(args[0], dict) and args[0].get("call", "").endswith("_import_module")) else ""
+
+
+def _never(_args: Args, _known: Knowledge) -> str:
+    return "no pickler calls it"
+
+
+SCHEMAS: dict[tuple[str, str], Callable[[Args, Knowledge], str]] = {
+    ("builtins", "getattr"): _getattr,
+    ("functools", "partial"): _partial,
+    ("functools", "partialmethod"): _partial,
+    ("operator", "attrgetter"): _names,
+    ("_operator", "attrgetter"): _names,
+    ("torch.storage", "_load_from_bytes"): _from_bytes,
+    ("torch._tensor", "_rebuild_from_type_v2"): _rebuild_from_type,
+    ("dill._dill", "_import_module"): _import_module,
+    ("cloudpickle.cloudpickle", "subimport"): _import_module,
+    ("dill._dill", "_get_attr"): _import_attr,
+}
+
+# Build functions from bytecode that the pickle carries.
+CODE_MAKERS = frozenset({
+    ("types", "CodeType"), ("types", "FunctionType"), ("dill._dill", "_create_code"), ("dill._dill", "_create_function"),
+    ("cloudpickle.cloudpickle", "_make_function"), ("cloudpickle.cloudpickle", "_make_skel_func"),
+    ("cloudpickle.cloudpickle", "_fill_function"), ("cloudpickle.cloudpickle", "dynamic_subimport"), ("new", "code"), ("new", "function"),
+})  # fmt: skip
+
+_IDENTIFIER = re.compile(r"[A-Za-z_]\w*\Z")
+
+
+def code_names(args: Any) -> list[str]:  # noqa: ANN401 - rendered JSON
+    """Return the identifiers among the arguments of a code object: names, attributes, constants it uses."""
+    found: list[str] = []
+    stack = [args]
+    while stack and len(found) < 256:  # noqa: PLR2004 - enough to judge
+        item = stack.pop()
+        if isinstance(item, str):
+            found += [part for part in item.split(".") if _IDENTIFIER.match(part)]
+        elif isinstance(item, list):
+            stack += item
+        elif isinstance(item, dict):
+            stack += [item[key] for key in ("args", "list", "dict") if key in item]
+    return found

@@ -1,0 +1,204 @@
+"""What one call in Python source does, and how bad that is where it stands.
+
+`behaviour` turns a `python.call` fact into a kind of behaviour; `SEVERITIES` gives its severity
+for four places: code that runs because a model is loaded (`load`), methods that a framework
+calls on what it loaded (`serve`), code that runs when the file is imported or executed
+(`import`), and everything else (`other`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
+
+from stannary.checks.static.judges.shell import HOSTILE, classify, doubtful_address
+from stannary.checks.static.judges.word_sets import contains_any, words
+from stannary.core.model import Severity
+
+__all__ = ["RULES", "SEVERITIES", "Behaviour", "Place", "behaviour"]
+
+Place = Literal["load", "serve", "import", "other"]
+_ORDER: tuple[Place, ...] = ("load", "serve", "import", "other")
+
+#: kind → rule of single files
+RULES = {
+    "reverse-shell": "SRC001",
+    "download-run": "SRC002",
+    "decode-run": "SRC003",
+    "hidden-call": "SRC004",
+    "hostile-command": "SRC005",
+    "process": "SRC006",
+    "process-unknown": "SRC006",
+    "tool": "SRC007",
+    "install": "SRC008",
+    "code": "SRC009",
+    "network": "SRC010",
+    "steal": "SRC011",
+    "secret-file": "SRC012",
+    "persist": "SRC013",
+    "destroy": "SRC014",
+    "native": "SRC015",
+    "unsafe-load": "SRC016",
+    "remote-load": "SRC017",
+    "remote-code": "SRC018",
+    "shellcode": "SRC019",
+}
+
+_C: Severity = "critical"
+_H: Severity = "high"
+_M: Severity = "medium"
+_L: Severity = "low"
+_I: Severity = "info"
+_TABLE: dict[str, tuple[Severity, Severity, Severity, Severity]] = {
+    #                  load serve import other
+    "reverse-shell":   (_C, _C, _C, _H),
+    "download-run":    (_C, _C, _H, _H),
+    "decode-run":      (_C, _H, _H, _H),
+    "hidden-call":     (_H, _H, _H, _M),
+    "hostile-command": (_C, _H, _H, _H),
+    "process":         (_C, _H, _M, _I),
+    "process-unknown": (_H, _L, _I, _I),
+    "tool":            (_L, _I, _I, _I),
+    "install":         (_M, _L, _I, _I),
+    "code":            (_M, _L, _I, _I),
+    "network":         (_M, _I, _I, _I),
+    "steal":           (_C, _C, _H, _M),
+    "secret-file":     (_H, _H, _M, _I),
+    "persist":         (_C, _C, _H, _I),
+    "destroy":         (_C, _H, _H, _M),
+    "native":          (_L, _I, _I, _I),
+    "unsafe-load":     (_L, _I, _I, _I),
+    "remote-load":     (_H, _M, _M, _I),
+    "remote-code":     (_L, _I, _I, _I),
+    "shellcode":       (_C, _H, _H, _H),
+}  # fmt: skip
+SEVERITIES: dict[str, dict[str, Severity]] = {kind: dict(zip(_ORDER, row, strict=True)) for kind, row in _TABLE.items()}
+
+_SHELLS = ("/bin/sh", "/bin/bash", "sh -i", "bash -i", "cmd.exe", "powershell", "/bin/zsh")
+_SENDERS = ("requests.", "urllib.request.", "httpx.", "socket.socket().send", "http.client.", "aiohttp.", "smtplib.", "urllib3.", "urllib2.", "ftplib.", "paramiko.", "websocket")
+_SHELLCODE = ("VirtualAlloc", "CreateRemoteThread", "WriteProcessMemory", "RtlMoveMemory", "memfd_create", "CFUNCTYPE()", "mprotect")
+_NATIVE = ("ctypes.CDLL", "ctypes.cdll.", "ctypes.PyDLL", "ctypes.WinDLL", "ctypes.windll", "cffi.FFI().dlopen", "torch.ops.load_library", "torch.classes.load_library",
+           "tensorflow.load_op_library", "torch.utils.cpp_extension.load", "numpy.ctypeslib.load_library")  # fmt: skip
+_WRITES = ("write", "writelines", "write_text", "write_bytes")
+_INSTALL = ("pip.main", "pip._internal.main", "pip._internal.cli.main.main", "setuptools.command.easy_install.main", "ensurepip.bootstrap")
+
+
+class Behaviour(NamedTuple):
+    """A kind of behaviour and a sentence part that says what is done."""
+
+    kind: str
+    what: str
+
+
+def behaviour(call: Mapping[str, Any]) -> Behaviour | None:
+    """Return the worst behaviour that one call shows, or None when it shows none."""
+    name: str = call["name"]
+    args: list[str] = call["args"]
+    origins: frozenset[str] = frozenset(call["origins"])
+    text = " ".join([*args, *call["keywords"].values()])
+    base = name.removesuffix(".__call__")
+    for test in (_process, _code, _files, _transfer, _loading):
+        found = test(base, args, text, origins, call)
+        if found is not None:
+            return found
+    for reference in call["refs"]:
+        if reference in words("python_process") and base not in {"getattr", "isinstance", "print"}:
+            return _command(reference, text, call)
+    return None
+
+
+def _process(name: str, args: list[str], text: str, origins: frozenset[str], call: Mapping[str, Any]) -> Behaviour | None:
+    if name in _INSTALL:
+        return Behaviour("install", f"{name}({text[:80]})")
+    if name in {"os.dup2", "os.dup"} and any(o.startswith("socket.") for o in origins):
+        return Behaviour("reverse-shell", "connects a socket to the standard streams")
+    if name not in words("python_process"):
+        return None
+    if any(o.startswith("socket.") for o in origins):
+        if any(shell in text for shell in _SHELLS) or args[:1] == [""] or "recv" in " ".join(origins):
+            return Behaviour("reverse-shell", f"{name} runs what comes from a socket")
+    command = args[-1] if name.startswith("os.spawn") and args else args[0] if args else text
+    if _from_network(origins) and (command.startswith("<") or command.split(" ")[0].rsplit("/", 1)[-1] in {"sh", "bash", "chmod", "python", "python3"}):
+        return Behaviour("download-run", f"{name} runs what was downloaded")
+    if origins & words("python_decode") and not command.startswith("<"):
+        return Behaviour("decode-run", f"{name} runs a decoded command: {command[:80]}")
+    return _command(name, " ".join(args) or text, call)
+
+
+def _command(name: str, command: str, call: Mapping[str, Any]) -> Behaviour:
+    verdict = classify(command)
+    shown = f"{name}({command[:100]})"
+    if verdict.kind in HOSTILE:
+        return Behaviour("reverse-shell" if verdict.kind == "reverse-shell" else "hostile-command", shown)
+    if call["dynamic"]:
+        return Behaviour("hidden-call", f"{shown}, the name put together at run time")
+    if "pip install" in command or "pip3 install" in command or verdict.kind == "installer":
+        return Behaviour("install", shown)
+    if verdict.kind == "tool":
+        return Behaviour("tool", shown)
+    known = command.strip() and not command.lstrip().startswith(("<", "{"))
+    return Behaviour("process" if known else "process-unknown", shown)
+
+
+def _code(name: str, args: list[str], text: str, origins: frozenset[str], call: Mapping[str, Any]) -> Behaviour | None:
+    if name not in words("python_exec"):
+        return None
+    if _from_network(origins) and name not in {"types.FunctionType", "types.CodeType"}:
+        return Behaviour("download-run", f"{name} runs what was downloaded")
+    decoded = origins & words("python_decode") - {"chr"}
+    if name in {"eval", "exec", "compile", "execfile"} and (decoded or {"chr", "ord"} <= origins):
+        return Behaviour("decode-run", f"{name} runs code decoded by {', '.join(sorted(decoded or {'chr'}))}")
+    if call["dynamic"] and name in {"eval", "exec"}:
+        return Behaviour("hidden-call", f"{name}, the name put together at run time")
+    return Behaviour("code", f"{name}({text[:80]})")
+
+
+def _files(name: str, args: list[str], text: str, origins: frozenset[str], call: Mapping[str, Any]) -> Behaviour | None:
+    method = name.rpartition(".")[2]
+    target = call["of"] if "(" in name else " ".join(args[:2])
+    if name in {"shutil.rmtree", "os.removedirs", "shutil.move"} and args and args[0].rstrip("/*") in {"", "~", "/home", "/etc", "/usr", "/var", "/root", "C:\\"} and args[0].startswith(("/", "~", "C")):
+        return Behaviour("destroy", f"{name}({args[0]})")
+    writes = (name in {"open", "io.open"} and any(m in (args[1] if len(args) > 1 else call["keywords"].get("mode", "r")) for m in "wax+")) or (method in _WRITES and "(" in name)
+    copies = name in {"shutil.copy", "shutil.copyfile", "shutil.copy2", "shutil.move", "os.rename", "os.replace", "os.symlink", "os.link"}
+    if (writes or copies) and (place := contains_any((args[1] if len(args) > 1 else "") if copies else target, "startup_paths")):
+        if place != ".pth" or "site-packages" in text + target:
+            return Behaviour("persist", f"{name} writes {target[:80]}")
+    reads = (name in {"open", "io.open", "linecache.getlines", "shutil.copy", "shutil.copyfile"} or method in {"read_text", "read_bytes", "open"}) and not writes
+    if reads and (secret := contains_any(target, "secret_paths")):
+        return Behaviour("secret-file", f"{name} reads {target[:80]} ({secret})")
+    return None
+
+
+def _transfer(name: str, args: list[str], text: str, origins: frozenset[str], call: Mapping[str, Any]) -> Behaviour | None:
+    if not name.startswith(_SENDERS):
+        return None
+    sends = any(part in name for part in ("post", "put", "send", "request", "urlopen", "storbinary", "get", "Request", "patch"))
+    if sends and "os.environ" in origins:
+        return Behaviour("steal", f"{name}({args[0][:80] if args else ''}) sends the environment")
+    if sends and contains_any(text, "secret_paths") and any(o in {"open", "open().read", "io.open"} or o.startswith("pathlib.") for o in origins):
+        return Behaviour("steal", f"{name}({args[0][:80] if args else ''}) sends {contains_any(text, 'secret_paths')}")
+    if sends and doubtful_address(args[0] if args else "") and {"platform.node", "getpass.getuser", "socket.gethostname", "os.getlogin", "os.uname"} & origins:
+        return Behaviour("steal", f"{name}({args[0][:80]}) sends the name of the machine or user")
+    return Behaviour("network", f"{name}({args[0][:80] if args else ''})")
+
+
+def _loading(name: str, args: list[str], text: str, origins: frozenset[str], call: Mapping[str, Any]) -> Behaviour | None:
+    if name.startswith("ctypes.") and any(mark in name for mark in _SHELLCODE):
+        return Behaviour("shellcode", f"{name} makes memory executable")
+    if name.startswith(_NATIVE) and not call["of"]:
+        return Behaviour("native", f"{name}({text[:80]})")
+    if name in words("python_unsafe_load"):
+        keywords = call["keywords"]
+        safe = keywords.get("weights_only") == "True" or "SafeLoader" in text or "safe" in keywords.get("Loader", "").lower()
+        if safe or (name == "numpy.load" and keywords.get("allow_pickle") != "True"):
+            return None
+        if _from_network(origins) and name not in {"torch.hub.load_state_dict_from_url", "yaml.load"}:
+            return Behaviour("remote-load", f"{name} reads what was downloaded")
+        return Behaviour("unsafe-load", f"{name}({text[:60]})")
+    if call["keywords"].get("trust_remote_code") == "True":
+        return Behaviour("remote-code", f"{name}(trust_remote_code=True)")
+    return None
+
+
+def _from_network(origins: frozenset[str]) -> bool:
+    return bool(origins & words("python_network_in")) or any(o.startswith(("socket.socket().recv", "requests.Session().")) for o in origins)

@@ -1,0 +1,73 @@
+"""Python source: a finding for each behaviour, its severity by where the code runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from stannary.checks.static.judges.python_behaviour import RULES, SEVERITIES, Behaviour, Place, behaviour
+from stannary.checks.static.judges.word_sets import words
+from stannary.checks.static.ruleset import Hit
+from stannary.core.model import Severity, severity_rank
+from stannary.formats.interface import Fact
+
+__all__ = ["judge", "judge_call"]
+
+_STARTUP = frozenset({"sitecustomize.py", "usercustomize.py"})
+_GADGET = frozenset({"__subclasses__", "__globals__", "__builtins__"})
+_PATHS_TO_GADGET = frozenset({"__bases__", "__mro__", "__base__", "__globals__", "__builtins__"})
+
+
+def judge(facts: Sequence[Fact]) -> Iterator[Hit]:
+    """Judge the facts of one file; parts of an archive are judged each by themselves."""
+    parts: dict[str, list[Fact]] = {}
+    for fact in facts:
+        parts.setdefault(fact.part, []).append(fact)
+    for group in parts.values():
+        yield from _part(group)
+
+
+def _part(facts: list[Fact]) -> Iterator[Hit]:
+    module = next((f.data for f in facts if f.kind == "python.module"), {})
+    name, notebook = str(module.get("name", "")), module.get("context") == "notebook"
+    inner: dict[int, set[str]] = {}
+    for fact in facts:
+        if fact.kind == "python.call":
+            yield from judge_call(fact, place_of(fact, startup=name in _STARTUP, notebook=notebook))
+        elif fact.kind == "python.reduce":
+            callee = fact.data["callee"]
+            if callee in words("python_process") or callee in words("python_exec") or callee in {"__import__", "getattr"}:
+                yield Hit("SRC020", fact)
+        elif fact.kind == "python.inner" and isinstance(fact.data.get("line"), int):
+            seen = inner.setdefault(fact.data["line"], set())
+            seen.add(fact.data["attribute"])
+            if seen & _GADGET and "__subclasses__" in seen and seen & _PATHS_TO_GADGET:
+                yield Hit("SRC021", fact)
+
+
+def place_of(fact: Fact, *, startup: bool = False, notebook: bool = False) -> Place:
+    """Return where the code of a fact runs, seen from its file alone."""
+    if fact.data.get("scope") == "function":
+        return "other"
+    if startup:
+        return "load"
+    # A notebook's cells run when a person runs them, one by one and on purpose.
+    return "other" if notebook or fact.data.get("scope") == "main" else "import"
+
+
+def judge_call(fact: Fact, place: Place) -> Iterator[Hit]:
+    """Yield the finding for one call in one place."""
+    found = behaviour(fact.data)
+    if found is not None:
+        yield hit_of(found, fact, place)
+
+
+def hit_of(found: Behaviour, fact: Fact, place: Place) -> Hit:
+    """Return the finding for a behaviour in a place."""
+    severity: Severity = SEVERITIES[found.kind][place]
+    nested = fact.data.get("nested") is True
+    if nested and found.kind == "process" and severity_rank(severity) > severity_rank("medium"):
+        severity = "medium"  # a command hidden in a string of code
+    where = {"load": "runs when it is loaded", "serve": "runs when it is used", "import": "runs on import", "other": ""}[place]
+    line = fact.data.get("line")
+    message = f"line {line}: {found.what}" + (f" ({where})" if where else "")
+    return Hit(RULES[found.kind], fact, message, None, severity)

@@ -1,0 +1,103 @@
+"""What a command line does, as far as its words tell: used for Python, notebooks, YAML, JSON and scripts.
+
+`classify` returns one of the kinds below with the words that show it, worst first:
+
+reverse-shell   a shell handed to the network
+decode-run      encoded text piped into an interpreter
+download-run    something fetched and run at once
+steal           credentials or the environment sent out
+persist         something made to run at the next start or log-in
+destroy         the home folder, the root or a disk wiped
+installer       a well-known installer piped into a shell
+other           a program that is not a development tool, or a command that is not known
+tool            development tools only
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from stannary.checks.static.judges.word_sets import contains_any, words
+
+__all__ = ["HOSTILE", "Command", "classify", "doubtful_address"]
+
+HOSTILE = frozenset({"reverse-shell", "decode-run", "download-run", "steal", "persist", "destroy"})
+_INTERPRETER = r"(?:sudo\s+(?:-\w+\s+)*)?(?:/\S*/)?(?:env\s+)?(?:bash|sh|zsh|dash|ksh|ash|fish|python[\d.]*|perl|ruby|node|php|pwsh|powershell|iex|cmd)\b"
+_FETCH = r"\b(?:curl|wget|fetch|aria2c|lwp-request|Invoke-WebRequest|iwr|Invoke-RestMethod|irm)\b"
+_PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
+    (kind, re.compile(pattern, re.IGNORECASE | re.DOTALL))
+    for kind, pattern in (
+        ("reverse-shell", r"/dev/(?:tcp|udp)/[\w.{}$-]+/|\b(?:bash|sh|zsh)\s+-i\b[^\n]{0,80}[<>]&|\b(?:nc|ncat|netcat)\b[^\n|;]{0,120}\s-\w*[ec]\w*\s+\S*(?:sh|cmd|bash)\b"),
+        ("reverse-shell", r"mkfifo\b[^\n]{0,200}\b(?:nc|ncat|netcat|telnet|openssl)\b|\bsocat\b[^\n]{0,200}\bexec:|\b(?:python[\d.]*|perl|ruby|php)\s+-\w*[cer]\b[^\n]{0,300}(?:socket|TCPSocket|fsockopen)[^\n]{0,400}(?:/bin/\w*sh|dup2|spawn|exec)"),
+        ("decode-run", rf"\b(?:base64|base32|xxd|openssl\s+\w+|uudecode|gunzip|zcat|rev|tr)\b[^\n;]{{0,400}}\|\s*{_INTERPRETER}|{_INTERPRETER}[^\n]{{0,40}}(?:<\(|\$\(|`)[^\n]{{0,400}}base64\s+-+d|powershell(?:\.exe)?\b[^\n]{{0,120}}\s-e(?:nc|ncodedcommand)?\s+[A-Za-z0-9+/=]{{16,}}"),
+        ("decode-run", r"\bpython[\d.]*\s+-\w*c\b[^\n]{0,200}\bexec\s*\([^\n]{0,200}(?:b64decode|decompress|fromhex|marshal)"),
+        ("download-run", rf"{_FETCH}[^\n;]{{0,400}}\|\s*(?:tee\s+\S+\s*\|\s*)?{_INTERPRETER}(?!\s+-m\s+(?:json|tarfile|zipfile))|{_INTERPRETER}\s*(?:-\w+\s+)*[\"']?(?:<\(|\$\(|`)\s*{_FETCH}|(?:eval|source|\.)\s+[\"']?(?:<\(|\$\(|`)\s*{_FETCH}"),
+        ("download-run", rf"{_FETCH}[^\n]{{0,400}}(?:&&|;|\n)\s*(?:sudo\s+)?(?:chmod\s+[^\n;&]{{0,80}}(?:&&|;|\n)\s*(?:sudo\s+)?(?:(?:nohup|exec|bash|sh)\s+)?\S*/\S+|(?:bash|sh|python[\d.]*)\s+\S*/?(?:tmp|dev/shm)\S*)"),
+        ("download-run", r"\b(?:IEX|Invoke-Expression)\b[^\n]{0,200}(?:DownloadString|Invoke-WebRequest|iwr|irm|WebClient)|(?:certutil|bitsadmin|mshta|regsvr32|rundll32)\b[^\n]{0,200}https?:|DownloadString\s*\([^\n]{0,200}\|\s*IEX"),
+        ("download-run", r"\bpython[\d.]*\s+-\w*c\b[^\n]{0,300}(?:urlopen|requests\.get)[^\n]{0,300}exec|exec\s*\([^\n]{0,120}(?:urlopen|requests\.get)"),
+        ("persist", r">>?\s*[\"']?(?:~|\$HOME|\$\{HOME\}|/root|/home/\w+)/\.(?:bashrc|profile|bash_profile|zshrc|zshenv|zprofile|ssh/authorized_keys|config/autostart)|\bcrontab\s+-(?!l)|\|\s*crontab\b|>>?\s*/etc/(?:cron|profile|rc\.local|ld\.so\.preload|sudoers|passwd)|authorized_keys"),
+        ("destroy", r"\brm\s+(?:-\w+\s+|--\S+\s+)*-\w*[rR]\w*\s+(?:-\S+\s+)*[\"']?(?:/|~|\$HOME|/\*|/home|/root|/etc|/usr|/var)[\"'/]?\*?(?:\s|$|[\"';&|])|\bmkfs\.?\w*\s+/dev/|\bdd\b[^\n]{0,80}of=/dev/(?:sd|nvme|hd|vd|disk)|:\(\)\s*\{\s*:\|:&\s*\};:|>\s*/dev/sd[a-z]"),
+    )
+)  # fmt: skip
+_SEND = re.compile(r"\b(?:curl|wget|nc|ncat|netcat|scp|rsync|ftp|telnet|mail|sendmail|Invoke-WebRequest|iwr|nslookup|dig)\b", re.IGNORECASE)
+_ENVIRONMENT = re.compile(r"(?:^|[\s;&|(`])(?:env|printenv|set)\s*(?:\||>|\)|`)|\$\((?:env|printenv)\)|\$\{?AWS_SECRET|\$\{?(?:HF_TOKEN|GITHUB_TOKEN|OPENAI_API_KEY)\b[^\n]{0,60}(?:\||-d)")
+_SPLIT = re.compile(r"\n|;|&&|\|\||\||&(?!>)")
+_ASSIGNMENT = re.compile(r"^\w+=\S*$")
+_PREFIXES = frozenset("sudo env nohup time exec command builtin then do else if ! nice timeout xargs".split())
+_DOUBTFUL = re.compile(
+    r"http://(?!localhost|127\.0\.0\.1)|https?://\d{1,3}(?:\.\d{1,3}){3}|pastebin\.com|paste\.ee|hastebin|transfer\.sh|file\.io|ngrok|serveo\.net|trycloudflare|"
+    r"webhook\.site|requestbin|pipedream\.net|burpcollaborator|oast\.|interact\.sh|cdn\.discordapp|discord(?:app)?\.com/api/webhooks|api\.telegram\.org|bit\.ly|tinyurl|t\.co/|is\.gd|"
+    r"\.onion\b|\.xyz\b|\.top\b|\.tk\b|duckdns\.org|0x0\.st|temp\.sh|anonfiles|termbin|ix\.io|sprunge",
+    re.IGNORECASE,
+)
+
+
+class Command(NamedTuple):
+    """What a command line was found to do, and the words that show it."""
+
+    kind: str
+    shown: str
+
+
+def classify(command: str) -> Command:
+    """Return the worst thing that a command line is seen to do."""
+    text = command[:20_000]
+    for kind, pattern in _PATTERNS:
+        match = pattern.search(text)
+        if match:
+            shown = match[0].strip()[:160]
+            if kind == "download-run" and contains_any(text, "known_installers") and not doubtful_address(text):
+                return Command("installer", shown)
+            return Command(kind, shown)
+    if _SEND.search(text):
+        stolen = contains_any(text, "secret_paths") or bool(_ENVIRONMENT.search(text))
+        if stolen and re.search(r"-d\b|--data|-F\b|-T\b|--upload|--post|\||@|scp|nc\b|dig\b|nslookup", text):
+            return Command("steal", text.strip()[:160])
+    if not text.strip():
+        return Command("tool", "")
+    tools = words("shell_tools")
+    for part in _SPLIT.split(text):
+        program = _program(part)
+        if program and program not in tools:
+            return Command("other", part.strip()[:160])
+    return Command("tool", text.strip()[:160])
+
+
+def doubtful_address(text: str) -> str:
+    """Return an address in `text` that legitimate installers do not use (no TLS, a bare IP, a paste site), or nothing."""
+    match = _DOUBTFUL.search(text)
+    return text[max(0, match.start() - 8) : match.end() + 60].split()[0] if match else ""
+
+
+def _program(part: str) -> str:
+    """Return the program name of one simple command; empty for none, `?` for one that is not known."""
+    for word in part.replace('"', " ").replace("'", " ").split():
+        if _ASSIGNMENT.match(word) or word in _PREFIXES or word.startswith("-"):
+            continue
+        if word.startswith("<sys.executable>"):
+            return "python"
+        if word.startswith(("<", "{", "$")):
+            return "?"
+        return word.rsplit("/", 1)[-1].lower() if not word.startswith(("/tmp", "/dev/shm", "./")) else word  # noqa: S108 - a text
+    return ""

@@ -1,0 +1,147 @@
+"""What is known about names found in pickles: shipped data, never what is installed here.
+
+Roles: `c` a class that may be instantiated without a call and be given state; `k` one that may
+also be called; `r` a function picklers write; `f` something that may be referred to but is never
+called; `s` judged by its arguments. `data/knowledge.json` is generated from the wheels of real
+libraries (`tools/knowledge.py`); the standard library (`data/pickle_stdlib.toml`) and the gadgets
+(`data/pickle_gadgets.toml`) are written by hand and compiled into `data/pickle.json`.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+from typing import NamedTuple
+
+import msgspec
+
+__all__ = ["Gadget", "Knowledge", "compile_sources", "load", "role"]
+
+
+class Gadget(NamedTuple):
+    """Why a callable is dangerous."""
+
+    category: str
+    what: str
+
+
+class _Library(msgspec.Struct, frozen=True):
+    packages: dict[str, str]
+    stdlib: tuple[str, ...]
+    modules: dict[str, dict[str, str]]
+    version: int = 1
+
+
+class _Packed(msgspec.Struct, frozen=True):
+    stdlib: dict[str, dict[str, str]]
+    modules: dict[str, str]  # module prefix → category
+    names: dict[str, str]  # dotted name → category
+    what: dict[str, str]  # category → words
+
+
+class Knowledge:
+    """Answers about (module, qualified name)."""
+
+    def __init__(self, library: _Library, packed: _Packed) -> None:
+        self._library = library
+        self._packed = packed
+        self._stdlib = frozenset(library.stdlib) | {m.partition(".")[0] for m in packed.stdlib}
+        self._packages = frozenset(library.packages) | {m.partition(".")[0] for m in library.modules}
+        self._roles: dict[str, dict[str, str]] = {}
+        self._gadgets: dict[tuple[str, str], Gadget | None] = {}
+
+    def role(self, module: str, name: str) -> str:
+        """Return the role of a name, '' when nothing is known."""
+        roles = self._roles.get(module)
+        if roles is None:
+            roles = {}
+            for source in (self._library.modules, self._packed.stdlib):
+                for role_, names in source.get(module, {}).items():
+                    roles.update(dict.fromkeys(names.split(), role_))
+            self._roles[module] = roles
+        return roles.get(name, "")
+
+    def known_module(self, module: str) -> bool:
+        """Tell whether the module itself is in the knowledge (not only its package)."""
+        return module in self._library.modules or module in self._packed.stdlib
+
+    def is_stdlib(self, module: str) -> bool:
+        """Tell whether a module belongs to the standard library of Python 2.7 or 3."""
+        return module.partition(".")[0] in self._stdlib
+
+    def is_package(self, module: str) -> bool:
+        """Tell whether a module belongs to a library whose names are known."""
+        return module.partition(".")[0] in self._packages
+
+    def gadget(self, module: str, name: str) -> Gadget | None:
+        """Return why a callable is dangerous, by exact name, by any dotted suffix of it, or by module."""
+        key = (module, name)
+        if key not in self._gadgets:
+            self._gadgets[key] = self._find_gadget(module, name)
+        return self._gadgets[key]
+
+    def _find_gadget(self, module: str, name: str) -> Gadget | None:
+        packed = self._packed
+        dotted = f"{module}.{name}"
+        category = packed.names.get(dotted)
+        parts = name.split(".")
+        if category is None and len(parts) > 1:
+            category = self._walked(parts)
+        if category is None:
+            prefix = dotted
+            while prefix:
+                if prefix in packed.modules:
+                    category = packed.modules[prefix]
+                    break
+                prefix = prefix.rpartition(".")[0]
+        return Gadget(category, packed.what[category]) if category else None
+
+    def _walked(self, parts: list[str]) -> str | None:
+        """Look at what a dotted walk ends in: `torch.serialization` + `os.system` is `os.system`."""
+        for start in range(len(parts) - 1):
+            tail = ".".join(parts[start:])
+            if tail in self._packed.names:
+                return self._packed.names[tail]
+            if parts[start] in self._packed.modules:
+                return self._packed.modules[parts[start]]
+        return None
+
+
+def compile_sources() -> bytes:
+    """Pack the hand-written TOML files (`./dev rules`). Raises ValueError when a name has two roles."""
+    import tomllib  # noqa: PLC0415 - only when compiled
+
+    data = resources.files(__package__).joinpath("data")
+    stdlib_raw = tomllib.loads(data.joinpath("pickle_stdlib.toml").read_text(encoding="utf-8"))
+    stdlib = {".".join(path): roles for path, roles in _tables((), stdlib_raw)}
+    gadgets = tomllib.loads(data.joinpath("pickle_gadgets.toml").read_text(encoding="utf-8"))
+    modules: dict[str, str] = {}
+    names: dict[str, str] = {}
+    for category, table in gadgets.items():
+        modules.update(dict.fromkeys(table.get("modules", "").split(), category))
+        names.update(dict.fromkeys(table.get("names", "").split(), category))
+    what = {category: table["what"] for category, table in gadgets.items()}
+    return msgspec.json.encode(_Packed(stdlib, modules, names, what), order="sorted")
+
+
+def _tables(path: tuple[str, ...], table: dict[str, object]) -> list[tuple[tuple[str, ...], dict[str, str]]]:
+    roles = {k: v for k, v in table.items() if isinstance(v, str)}
+    found = [(path, roles)] if roles else []
+    for key, value in table.items():
+        if isinstance(value, dict):
+            found += _tables((*path, key), value)
+    return found
+
+
+@cache
+def load() -> Knowledge:
+    """Return the shipped knowledge."""
+    data = resources.files(__package__).joinpath("data")
+    library = msgspec.json.decode(data.joinpath("knowledge.json").read_bytes(), type=_Library)
+    packed = msgspec.json.decode(data.joinpath("pickle.json").read_bytes(), type=_Packed)
+    return Knowledge(library, packed)
+
+
+def role(module: str, name: str) -> str:
+    """Return the role of (module, qualified name), '' when nothing is known."""
+    return load().role(module, name)

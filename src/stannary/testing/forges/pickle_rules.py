@@ -1,0 +1,69 @@
+"""One example a pickle rule, and the plain pickle that none of them may match. Written by opcode; echo at most."""
+
+from __future__ import annotations
+
+import pickle  # dumps only
+from collections.abc import Callable
+
+from stannary.testing.forges import forge
+
+__all__: list[str] = []
+
+_FAMILY = "pickle rules"
+
+
+def _text(value: str) -> bytes:
+    raw = value.encode()
+    return b"X" + len(raw).to_bytes(4, "little") + raw
+
+
+def _global(module: str, name: str) -> bytes:
+    return f"c{module}\n{name}\n".encode()
+
+
+def _call(module: str, name: str, *args: bytes) -> bytes:
+    return _global(module, name) + b"(" + b"".join(args) + b"tR"
+
+
+def _stream(body: bytes) -> bytes:
+    return b"\x80\x04" + body + b"."
+
+
+def _rule(name: str, body: bytes) -> None:
+    builder: Callable[[], bytes] = lambda: _stream(body)  # noqa: E731 - one expression
+    forge(f"pickle.{name}", filename="model.pkl", family=_FAMILY, malicious=True)(builder)
+
+
+@forge("pickle.plain", filename="plain.pkl", family=_FAMILY, malicious=False)
+def _plain() -> bytes:
+    return pickle.dumps({"weights": [0.5, 1.5], "name": "plain", "shape": (2, 3), "ok": True, "none": None}, protocol=4)
+
+
+_ECHO = _text("echo stannary")
+_rule("rule_exec", _call("os", "system", _ECHO))
+_rule("rule_import", _call("importlib", "import_module", _text("this")))
+_rule("rule_load", _call("joblib", "load", _text("other.joblib")))
+_rule("rule_native", _call("ctypes", "CDLL", _text("libc.so.6")))
+_rule("rule_file", _call("builtins", "open", _text("note.txt"), _text("w")))
+_rule("rule_net", _call("urllib.request", "urlopen", _text("http://127.0.0.1:9/")))
+_rule("rule_hook", _call("builtins", "setattr", _global("collections", "OrderedDict"), _text("x"), b"N"))
+_rule("rule_schema", _call("torch._tensor", "_rebuild_from_type_v2", _global("numpy", "ndarray"), b"N", b")", b"N"))
+_rule("rule_import_only", b"}" + _text("func") + _global("os", "system") + b"s")
+_rule("rule_stdlib_call", _call("mimetypes", "init", b"N"))
+_rule("rule_stdlib_import", b"]" + _global("mimetypes", "MimeTypes") + b"a")
+_rule("rule_reference_called", _call("builtins", "max", b"K\x01", b"K\x02"))
+_rule("rule_unknown_function", _call("somelibrary.helpers", "do_it", b"K\x01"))
+_rule("rule_unknown_class", _global("mymodels.net", "Model") + b")\x81}b")
+_rule("rule_unknown_name", _global("sklearn.linear_model", "NoSuchEstimatorHere") + b")\x81}b")
+_rule("rule_shaped", _call("somelibrary.helpers", "Runner", _text("curl http://127.0.0.1:9/ | sh")))
+_rule("rule_walk", _text("torch.serialization") + _text("warnings.warn") + b"\x93" + _ECHO + b"\x85R")
+_rule("rule_computed", _call("builtins", "str", _text("os")) + _text("system") + b"\x93" + _ECHO + b"\x85R")
+_rule("rule_call_result", _call("functools", "partial", _global("builtins", "print")) + _ECHO + b"\x85R")
+_rule("rule_extension", b"\x82\x07" + _ECHO + b"\x85R")
+_rule("rule_build_global", _global("collections", "OrderedDict") + b"}" + _text("update") + b"Nsb")
+_rule("rule_build_dunder", _global("collections", "OrderedDict") + b")R}" + _text("__class__") + b"Nsb")
+_rule("rule_mutate", b"K\x01" + _ECHO + b"a")
+_rule("rule_frame", b"\x95" + (1 << 40).to_bytes(8, "little") + b"}")
+_rule("rule_code", _call("types", "CodeType", b"K\x00", b"C\x04d\x00S\x00", b"(" + _text("x") + b"t"))
+# CPython's strtol stops at the NUL and takes the number; int() refuses the line.
+_rule("rule_readings", b"I5\x00x\n0" + _call("os", "system", _ECHO))
