@@ -14,14 +14,15 @@ Reference: CPython `Lib/pickletools.py` and `Modules/_pickle.c` (3.11-3.14).
 from __future__ import annotations
 
 import struct
+import sys
 from typing import Any
 
-from stannary.core.errors import BudgetExceeded, FormatError, Truncated
+from stannary.core.errors import FormatError, Truncated
 from stannary.formats.interface import Budget
 from stannary.formats.pickle_joblib import layout_of
 from stannary.formats.pickle_opcodes import HANDLERS
 from stannary.formats.pickle_record import Recorder
-from stannary.formats.pickle_values import Blob, Opaque
+from stannary.formats.pickle_values import DROPPED, Blob, Opaque
 
 __all__ = ["Machine"]
 
@@ -30,7 +31,7 @@ _MARGIN = 600  # no inline opcode with its argument is longer
 _TEXT = 24  # shorter strings hold no encoded payload: kept without a further look
 _KEEP = 4096  # strings and bytes up to this length are kept as they are
 _GAP = 1 << 16  # memo indices may leave holes up to this size
-_CROWDED = 1_500_000
+_BLOCKS = 3_000_000  # small objects alive; some 64 bytes each
 _HOLE = Opaque("memo hole")
 _UNBOUNDED = 1 << 62
 _FLOAT = struct.Struct(">d").unpack_from
@@ -59,6 +60,8 @@ class Machine:
         self.stopped = False
         self.result: Any = None
         self.arrays: list[tuple[int, int]] = []  # raw stretches between opcodes
+        self.lenient = False
+        self.blocks = sys.getallocatedblocks()
         self._window(start)
 
     def offset(self) -> int:
@@ -70,7 +73,7 @@ class Machine:
             msg = "content ends inside an opcode's argument"
             raise Truncated(msg, self.size)
         last = self.size - at <= 2 * _WINDOW
-        if len(self.stack) + len(self.memo) > _CROWDED:
+        if sys.getallocatedblocks() - self.blocks > max(_BLOCKS, self.size >> 4):
             self._crowded()
         self.base = at
         self.buf = bytes(self.data[at:] if last else self.data[at : at + _WINDOW])
@@ -79,12 +82,17 @@ class Machine:
         self.budget.check_time()
 
     def _crowded(self) -> None:
-        """Stop a stream that piles up containers; millions of plain numbers in one tuple are fine."""
-        tops = (*self.stack[-1000:], *self.memo[-1000:])
-        plain = sum(value is None or type(value) in (int, float, bool, str) for value in tops)
-        if plain < len(tops) // 2 or len(self.stack) + len(self.memo) > 16 * _CROWDED:
-            msg = f"more than {_CROWDED} values on the stack and in the memo"
-            raise BudgetExceeded(msg, self.base)
+        """Let go of everything built so far when it grows beyond what a model of this size would.
+
+        What comes after is still read; what it takes from the memo is then unknown, and said to be.
+        """
+        self.lenient = True
+        self.recorder.dropped_values += 1
+        self.stack[:] = [DROPPED] * 4096
+        self.marks.clear()
+        self.memo.clear()
+        self.sparse.clear()
+        self.dense = False
 
     def run(self) -> int:
         """Read up to and including STOP and return the offset after it.
@@ -111,7 +119,7 @@ class Machine:
         while not self.stopped:
             if pos > limit:
                 self._window(self.base + pos)
-                buf, pos, limit = self.buf, 0, self.limit
+                buf, pos, limit, dense = self.buf, 0, self.limit, self.dense
             try:
                 op = buf[pos]
             except IndexError:
@@ -220,6 +228,8 @@ class Machine:
     def put(self, index: int) -> None:
         """Store the top of the stack at a memo index."""
         value = self.stack[-1]
+        if self.lenient:
+            return
         memo = self.memo
         if 0 <= index < len(memo):
             if memo[index] is _HOLE:
@@ -248,6 +258,8 @@ class Machine:
         """Return what a memo index holds. Raises FormatError when nothing was stored."""
         value = self.memo[index] if 0 <= index < len(self.memo) else self.sparse.get(index, _HOLE)
         if value is _HOLE:
+            if self.lenient:
+                return DROPPED
             msg = f"memo index {index} was never stored"
             raise FormatError(msg, self.offset())
         return value
@@ -255,6 +267,8 @@ class Machine:
     def pop_mark(self) -> list[Any]:
         """Return and remove the values above the last mark."""
         if not self.marks:
+            if self.lenient:
+                return []
             msg = "no mark on the stack"
             raise FormatError(msg, self.offset())
         start = self.marks.pop()

@@ -25,6 +25,10 @@ _WIDE = 512  # members of a list or dict that are kept; globals and calls in the
 _LONG = 512  # bytes of an integer worth decoding
 # A push followed by its POP, repeated: padding no pickler writes, skipped at the speed of `re`.
 _PADDING = re.compile(rb"(?:(?:[N\x88\x89\])}\x8f]|K.|M..|J.{4}|G.{8}|\x8c\x00|U\x00|C\x00|\(0?[N\x88\x89]?0)0)+", re.DOTALL)
+_RUN = 256
+_BYTES = [bytes((op,)) for op in range(256)]
+_NESTED = b"\x85" * 32
+_NESTED_RUN = re.compile(rb"\x85+")
 
 
 def _bad(m: Machine, op: int) -> None:
@@ -171,16 +175,30 @@ def _bool(m: Machine, op: int) -> None:
     m.stack.append(op == 0x88)  # noqa: PLR2004 - NEWTRUE
 
 
-def _empty_list(m: Machine, _op: int) -> None:
+def _empty_list(m: Machine, op: int) -> None:
     m.stack.append([])
+    if m.buf[m.pos : m.pos + 1] == _BYTES[op]:
+        _same_again(m, op)
 
 
-def _empty_dict(m: Machine, _op: int) -> None:
+def _empty_dict(m: Machine, op: int) -> None:
     m.stack.append(Map())
+    if m.buf[m.pos : m.pos + 1] == _BYTES[op]:
+        _same_again(m, op)
 
 
-def _empty_tuple(m: Machine, _op: int) -> None:
+def _empty_tuple(m: Machine, op: int) -> None:
     m.stack.append(())
+    if m.buf[m.pos : m.pos + 1] == _BYTES[op]:
+        _same_again(m, op)
+
+
+def _same_again(m: Machine, op: int) -> None:
+    """Take a long run of one pushing opcode at once: padding, since no model nests nothing so often."""
+    if m.buf.startswith(_BYTES[op] * _RUN, m.pos):
+        end = len(m.buf) - len(m.buf[m.pos :].lstrip(_BYTES[op]))
+        m.stack.extend([m.stack[-1]] * (end - m.pos))
+        m.pos = end
 
 
 def _list(m: Machine, _op: int) -> None:
@@ -193,6 +211,10 @@ def _tuple(m: Machine, _op: int) -> None:
 
 def _tuple_n(m: Machine, op: int) -> None:
     count = op - 0x84
+    if m.buf.startswith(_NESTED, m.pos) and op == 0x85:  # noqa: PLR2004 - TUPLE1
+        m.pos = _NESTED_RUN.match(m.buf, m.pos).end()  # type: ignore[union-attr]
+        m.stack[-1] = Opaque("deep nesting")
+        return
     items = tuple(m.stack[-count:])
     if len(items) < count:
         msg = "stack underflow"

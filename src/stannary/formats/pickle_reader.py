@@ -129,7 +129,7 @@ def _as_opcodes(view: View, recorder: Recorder, sink: Sink, at: int) -> None:
 
 def _second(view: View, sink: Sink, recorder: Recorder, start: int, end: int, arrays: list[tuple[int, int]]) -> None:  # noqa: PLR0913, PLR0917 - one call
     length = end - start - sum(b - a for a, b in arrays) - recorder.skipped
-    if length > LIMIT:
+    if length > LIMIT or recorder.dropped_values:
         sink.fact("pickle.second", start, agrees=True, reason=f"{length} bytes of opcodes: read once")
         return
     reading = read_for_real(view.data, start, end, arrays)

@@ -21,7 +21,7 @@ from __future__ import annotations
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from typing import TYPE_CHECKING, Any
 
-from stannary.formats.pickle_values import Blob, Global, Made, Map, Opaque, leaves, render, root_name
+from stannary.formats.pickle_values import DROPPED, Blob, Global, Made, Map, Opaque, leaves, render, root_name
 
 if TYPE_CHECKING:
     from stannary.formats.interface import Sink
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Recorder", "embedded_kind"]
 
 _MOST = 20_000  # distinct calls worth keeping; real models have hundreds
+_DETAILED = 500_000  # calls told apart by their arguments; after that by what is called
 _MAGICS: tuple[tuple[bytes, str], ...] = (
     (b"PK\x03\x04", "zip"), (b"\x1f\x8b\x08", "gzip"), (b"7z\xbc\xaf\x27\x1c", "7z"), (b"\xfd7zXZ\x00", "xz"),
     (b"\x93NUMPY", "numpy"), (b"\x89HDF\r\n\x1a\n", "hdf5"), (b"\x7fELF", "elf"), (b"MZ\x90\x00", "pe"),
@@ -60,7 +61,9 @@ class Recorder:
         self.ext: dict[int, tuple[str, str]] = {}
         self.inside: list[tuple[str, int, int]] = []
         self.storages: list[tuple[str, str, int]] = []  # (type name, key, elements) in order
+        self.called = 0
         self.dropped = 0
+        self.dropped_values = 0  # times that the machine let go of what it had built
         self.sequence: list[tuple[str, str]] = []  # imports of a stream in order, for the second reading
         self.encoded: list[tuple[int, bytes | Blob]] = []  # text that may be an encoded pickle
         self.skipped = 0  # bytes of long strings, which cost no opcodes
@@ -71,6 +74,8 @@ class Recorder:
 
     def find(self, module: Any, name: Any, op: str, offset: int, proto: int) -> Any:  # noqa: ANN401 - symbolic
         """Return the symbol of an import; computed names are recorded and opaque."""
+        if module is DROPPED or name is DROPPED:
+            return DROPPED
         if type(module) is not str or type(name) is not str:
             self._other(
                 ("computed", repr(type(module)), repr(type(name)), str(render(module)), str(render(name))),
@@ -112,10 +117,14 @@ class Recorder:
     def call(self, machine: Machine, func: Any, args: Any, how: str) -> Any:  # noqa: ANN401 - symbolic
         """Record a call or an instantiation and return its symbolic result."""
         offset = machine.offset()
+        if func is DROPPED:
+            return DROPPED
         if type(func) is Global:
             func.uses.add("newobj" if how.startswith("NEWOBJ") else "call")
         key: list[Any] = [root_name(func), type(func), how]
-        leaves(args, key)
+        self.called += 1
+        if self.called < _DETAILED:
+            leaves(args, key)
         identity = tuple(key)
         known = self.calls.get(identity)
         if known is not None:
@@ -147,6 +156,8 @@ class Recorder:
     def build(self, machine: Machine, target: Any, state: Any) -> None:  # noqa: ANN401 - symbolic
         """BUILD: state for a fresh instance is normal; for anything else, or with dunder names, a fact."""
         offset = machine.offset()
+        if target is DROPPED:
+            return
         root = root_name(target)
         if type(target) is Made:
             target.state = state
@@ -166,6 +177,8 @@ class Recorder:
 
     def mutate(self, target: Any, items: list[Any], how: str, offset: int) -> None:  # noqa: ANN401 - symbolic
         """APPEND(S), SETITEM(S), ADDITEMS on something that is no plain container calls its methods."""
+        if target is DROPPED:
+            return
         root = root_name(target)
         module, name = root or ("", "")
         if type(target) is Made:
@@ -219,6 +232,8 @@ class Recorder:
             sink.fact(kind, offset, **data)
         for what, count in self.notes.items():
             sink.fact("pickle.note", None, what=what, count=count)
+        if self.dropped_values:
+            sink.incomplete("too many objects to follow; names taken from the memo afterwards are not known")
         if self.dropped:
             sink.incomplete(f"more than {_MOST} distinct calls; {self.dropped} were not judged")
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["Blob", "Global", "Made", "Map", "Opaque", "leaves", "render", "root_name"]
+__all__ = ["DROPPED", "Blob", "Global", "Made", "Map", "Opaque", "leaves", "render", "root_name"]
 
 _DEPTH = 5
 _WIDTH = 16
@@ -76,6 +76,9 @@ class Opaque:
     def __init__(self, why: str, value: Any = None) -> None:  # noqa: ANN401 - symbolic
         self.why = why
         self.value = value
+
+
+DROPPED = Opaque("dropped: too much to keep")
 
 
 def root_name(value: Any) -> tuple[str, str] | None:  # noqa: ANN401 - symbolic

@@ -6,12 +6,14 @@ covers all of it; what is over the budget, or what a reader could not follow, be
 
 from __future__ import annotations
 
+import gc
 import mmap
 import os
 import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import lru_cache
 from lzma import LZMAError
 
 from stannary.checks.static.result import FileReport, Missed
@@ -157,8 +159,21 @@ def read_view(view: View, *, limits: Limits | None = None, siblings: frozenset[s
     if not len(view):
         walker.incomplete("empty file")
         return walker.report()
-    walker.walk(view)
+    # A hostile stream makes millions of containers; collecting them again and again is quadratic.
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        walker.walk(view)
+    finally:
+        if collecting:
+            gc.enable()
     return walker.report()
+
+
+@lru_cache(maxsize=4)
+def _listing(folder: str) -> frozenset[str]:
+    """Return the names in a folder; thousands of files of one folder share it."""
+    return frozenset(os.listdir(folder))  # noqa: PTH208 - hot path
 
 
 def read_file(path: str, *, name: str = "", limits: Limits | None = None, strict: bool = False) -> FileReport:
@@ -168,7 +183,7 @@ def read_file(path: str, *, name: str = "", limits: Limits | None = None, strict
         size = os.fstat(descriptor).st_size
         if size == 0:
             return read_view(View(b"", name or path), limits=limits)
-        siblings = frozenset(os.listdir(os.path.dirname(path) or "."))  # noqa: PTH118, PTH120, PTH208 - hot path
+        siblings = _listing(os.path.dirname(path) or ".")  # noqa: PTH120 - hot path
         if size <= 1 << 16:
             return read_view(View(os.read(descriptor, size), name or path, path), limits=limits, siblings=siblings, strict=strict)
         with mmap.mmap(descriptor, size, access=mmap.ACCESS_READ) as mapped:
