@@ -93,6 +93,8 @@ def _lines(buf: bytes, pos: int, op: int) -> int | None:
                 return None
         elif op in _NUMBER and not _DIGITS.match(raw):
             return None
+        elif op == 0x50 and not raw.isalnum():  # noqa: PLR2004 - PERSID; an ASCII string in every real stream
+            return None
         elif op == 0x53 and raw[:1] not in (b"'", b'"'):  # noqa: PLR2004 - STRING
             return None
         pos = end + 1

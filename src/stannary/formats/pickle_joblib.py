@@ -15,7 +15,7 @@ from stannary.formats.pickle_values import Global, Made, Map
 
 __all__ = ["Layout", "layout_of"]
 
-_SPEC = re.compile(r"[<>|=]?([?bBhHiIlLqQefdgFDGSaUVOMm])(\d*)\Z")
+_SPEC = re.compile(r"[<>|=]?([?bBhHiIlLqQefdgFDGSaUVOMmuc])(\d*)\Z")
 _ONE = {"?": 1, "b": 1, "B": 1, "h": 2, "H": 2, "i": 4, "I": 4, "l": 8, "L": 8, "q": 8, "Q": 8, "e": 2, "f": 4, "d": 8,
         "g": 16, "F": 8, "D": 16, "G": 32, "M": 8, "m": 8}  # fmt: skip
 

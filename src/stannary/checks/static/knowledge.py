@@ -45,7 +45,7 @@ class Knowledge:
     def __init__(self, library: _Library, packed: _Packed) -> None:
         self._library = library
         self._packed = packed
-        self._stdlib = frozenset(library.stdlib) | {m.partition(".")[0] for m in packed.stdlib}
+        self._stdlib = frozenset(library.stdlib)
         self._packages = frozenset(library.packages) | {m.partition(".")[0] for m in library.modules}
         self._roles: dict[str, dict[str, str]] = {}
         self._gadgets: dict[tuple[str, str], Gadget | None] = {}

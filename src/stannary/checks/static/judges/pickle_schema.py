@@ -62,6 +62,11 @@ def _names(args: Args, _known: Knowledge) -> str:
     return f"attribute {wrong[0]}" if wrong else ""
 
 
+def _method(args: Args, _known: Knowledge) -> str:
+    plain = bool(args) and isinstance(args[0], str) and _PLAIN.match(args[0])
+    return "" if plain else "the method's name is computed or special"
+
+
 def _from_bytes(args: Args, _known: Knowledge) -> str:
     return "" if len(args) == 1 and isinstance(args[0], dict) and "bytes" in args[0] else "its argument is no byte string"
 
@@ -93,6 +98,8 @@ SCHEMAS: dict[tuple[str, str], Callable[[Args, Knowledge], str]] = {
     ("functools", "partialmethod"): _partial,
     ("operator", "attrgetter"): _names,
     ("_operator", "attrgetter"): _names,
+    ("operator", "methodcaller"): _method,
+    ("_operator", "methodcaller"): _method,
     ("torch.storage", "_load_from_bytes"): _from_bytes,
     ("torch._tensor", "_rebuild_from_type_v2"): _rebuild_from_type,
     ("dill._dill", "_import_module"): _import_module,

@@ -11,7 +11,8 @@ __all__ = ["shape_of", "strings", "worst_shape"]
 _SHELL = re.compile(
     r"(?:^|[\s;&|`(])(?:sh|bash|zsh|dash|cmd(?:\.exe)?|powershell|pwsh|curl|wget|nc|ncat|netcat|socat|python[0-9.]*|perl|ruby|php|node|echo|touch"
     r"|rm|cp|mv|cat|chmod|chown|id|whoami|uname|ls|ping|nslookup|dig|kill|nohup|sudo|ssh|scp|telnet|mkfifo|crontab|xterm|calc(?:\.exe)?|open|start|certutil"
-    r"|mshta|rundll32|regsvr32|base64|eval|exec|sleep|env|export|tee|dd|awk|sed|find|xargs|pip3?|conda|apt(?:-get)?|yum|docker)(?:\s+\S|$|[;&|])"
+    r"|mshta|rundll32|regsvr32|base64|eval|exec|sleep|env|export|tee|dd|awk|sed|find|xargs|pip3?|conda|apt(?:-get)?|yum|docker)(?:\s+\S|[;&|])"
+    r"|^\s*(?:id|whoami|uname|ls|sh|bash|cmd\.exe|calc\.exe|powershell|xterm|env)\s*$"
     r"|\$\(|`[^`]+`|&&|\|\||;\s*\w+\s|[12]?>\s*[/&\w]|\|\s*\w+",
 )
 _CODE = re.compile(

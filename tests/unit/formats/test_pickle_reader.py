@@ -1,0 +1,165 @@
+"""The pickle reader: what it reports, opcode by opcode, and how it bears what is broken or huge."""
+
+from __future__ import annotations
+
+import collections
+import datetime
+import pickle
+import pickletools
+import time
+
+import pytest
+
+from stannary.checks.static.walk import read_view
+from stannary.formats.interface import View
+from stannary.formats.pickle_glance import glance
+from stannary.formats.pickle_opcodes import HANDLERS, OPCODE_NAMES
+
+
+def facts(content: bytes, kind: str, name: str = "model.pkl") -> list[dict]:
+    report = read_view(View(content, name), strict=True)
+    return [{**fact.data, "offset": fact.offset} for fact in report.facts if fact.kind == kind]
+
+
+def missed(content: bytes) -> list[str]:
+    return [m.reason for m in read_view(View(content, "model.pkl"), strict=True).missed]
+
+
+def names(content: bytes) -> list[str]:
+    return [f"{f['module']}.{f['name']}" for f in facts(content, "pickle.global")]
+
+
+CALL = b"cos\nsystem\n(X\x04\x00\x00\x00echotR"
+
+
+def test_every_opcode_of_pickletools_is_handled() -> None:
+    ours = {op: name for op, name in OPCODE_NAMES.items()}
+    theirs = {ord(op.code): op.name for op in pickletools.opcodes}
+    assert ours == theirs
+    assert len(HANDLERS) == 256
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_real_objects_name_what_they_import(protocol: int) -> None:
+    content = pickle.dumps({"when": datetime.datetime(2020, 1, 1), "o": collections.OrderedDict(a=1), "d": collections.deque([1])}, protocol)
+    assert {"datetime.datetime", "collections.OrderedDict", "collections.deque"} <= set(names(content))
+    assert missed(content) == []
+    assert facts(content, "pickle.second") == []  # both readings agree, to the end
+
+
+def test_a_call_is_reported_with_its_arguments() -> None:
+    [call] = facts(b"\x80\x02" + CALL + b".", "pickle.call")
+    assert (call["module"], call["name"], call["how"], call["args"]) == ("os", "system", "REDUCE", ["echo"])
+
+
+@pytest.mark.parametrize(
+    ("stream", "how"),
+    [
+        (b"(X\x04\x00\x00\x00echoios\nsystem\n.", "INST"),
+        (b"(cos\nsystem\nX\x04\x00\x00\x00echoo.", "OBJ"),
+        (b"\x80\x02cos\nsystem\nX\x04\x00\x00\x00echo\x85\x81.", "NEWOBJ"),
+        (b"\x80\x04cos\nsystem\nX\x04\x00\x00\x00echo\x85}\x92.", "NEWOBJ_EX"),
+    ],
+)
+def test_every_way_to_call(stream: bytes, how: str) -> None:
+    [call] = facts(stream, "pickle.call")
+    assert call["how"] == how
+    assert call["args"] == ["echo"]
+
+
+def test_python_2_names_are_mapped_and_kept() -> None:
+    [found] = facts(b"\x80\x02c__builtin__\neval\n.", "pickle.global")
+    assert (found["module"], found["raw"]) == ("builtins", ["__builtin__", "eval"])
+    [found] = facts(b"\x80\x03c__builtin__\neval\n.", "pickle.global")
+    assert found["module"] == "__builtin__"
+
+
+def test_memo_by_every_opcode() -> None:
+    content = b"\x80\x04\x8c\x02os\x94\x8c\x06system\x940" + b"h\x00h\x01\x93."
+    assert names(content) == ["os.system"]
+    content = b"X\x02\x00\x00\x00osp5\n0X\x06\x00\x00\x00systemr\x07\x00\x00\x000g5\nj\x07\x00\x00\x00\x93."
+    assert names(content) == ["os.system"]
+
+
+def test_memoize_counts_entries_not_indices() -> None:
+    # PUT 3 leaves holes 0-2; MEMOIZE then stores at the number of entries, 1, as CPython does.
+    content = b"\x80\x04\x8c\x02osq\x03\x8c\x06system\x940h\x03h\x01\x93."
+    assert names(content) == ["os.system"]
+    assert facts(content, "pickle.second") == []
+
+
+def test_extension_registered_in_the_stream_is_followed() -> None:
+    content = b"\x80\x02ccopyreg\nadd_extension\n(X\x02\x00\x00\x00osX\x06\x00\x00\x00systemK\x07tR0\x82\x07X\x04\x00\x00\x00echo\x85R."
+    assert "os.system" in names(content)
+
+
+def test_getattr_gives_a_dotted_name() -> None:
+    content = b"\x80\x04cbuiltins\ngetattr\n(ctorch.serialization\nos\nX\x06\x00\x00\x00systemtR."
+    assert "torch.serialization.os.system" in names(content)
+
+
+def test_computed_names_are_reported() -> None:
+    content = b"\x80\x04cbuiltins\nstr\nX\x02\x00\x00\x00os\x85RX\x06\x00\x00\x00system\x93."
+    [found] = facts(content, "pickle.computed_name")
+    assert found["op"] == "STACK_GLOBAL"
+
+
+def test_what_precedes_an_error_is_reported() -> None:
+    for tail in (b"", b"\xff", b"X\xff\xff\xff\x7fab", b"RRRR.", b"h\x63."):
+        content = b"\x80\x02" + CALL + tail
+        assert [f["name"] for f in facts(content, "pickle.call")] == ["system"], tail
+        assert missed(content), tail
+
+
+def test_streams_after_the_first_are_read() -> None:
+    content = pickle.dumps([1], 4) + b"\x80\x02" + CALL + b"."
+    assert "os.system" in names(content)
+    assert [f["index"] for f in facts(content, "pickle.stream")] == [0, 1]
+
+
+def test_nested_and_encoded_pickles_are_read() -> None:
+    inner = pickle.dumps(datetime.date(2020, 1, 1), 4)
+    report = read_view(View(pickle.dumps({"inner": inner}, 4), "model.pkl"), strict=True)
+    assert any(f.kind == "pickle.global" and f.part.startswith("bytes@") for f in report.facts)
+    import base64
+
+    text = base64.b64encode(pickle.dumps([datetime.date(2020, 1, 1), "padding to make it longer"], 4)).decode()
+    report = read_view(View(pickle.dumps({"inner": text}, 4), "model.pkl"), strict=True)
+    assert any(f.kind == "pickle.global" and f.part.startswith("decoded@") for f in report.facts)
+
+
+def test_two_readings_that_differ_are_reported() -> None:
+    [found] = facts(b"\x80\x04I5\x00x\n0" + CALL + b".", "pickle.second")
+    assert found["agrees"] is False
+    assert found["second"] == ["os.system"]
+
+
+def test_a_frame_beyond_the_content_is_reported() -> None:
+    [frame] = facts(b"\x80\x04\x95" + (1 << 40).to_bytes(8, "little") + b"}.", "pickle.frame")
+    assert frame["length"] == 1 << 40
+
+
+@pytest.mark.parametrize(
+    "pad",
+    [b"N0" * 400_000, b"N" * 1_000_000, b"]" * 1_000_000, b"\x85" * 500_000, b"N\x86" * 300_000, b"(" * 500_000, b"\x94" * 500_000, b")R" * 50_000],
+    ids=["pop", "none", "lists", "nest", "pairs", "marks", "memo", "calls"],
+)
+def test_padding_hides_nothing(pad: bytes) -> None:
+    started = time.process_time()
+    assert "os.system" in names(b"\x80\x04N\x94" + pad + CALL + b".")
+    assert time.process_time() - started < 10
+
+
+def test_negative_and_huge_lengths_are_errors_not_allocations() -> None:
+    for stream in (b"\x80\x04\x8b\xff\xff\xff\xff", b"\x80\x04\x8e" + b"\xff" * 8, b"\x80\x04T\xff\xff\xff\xff", b"\x80\x04\x96" + b"\x7f" * 8):
+        assert missed(stream)
+
+
+@pytest.mark.parametrize("text", [b"hello world\n", b"import os\nos.system('x')\n", b"cat\ndog\nfish\n", b"class A:\n  pass\n", b"0.5 0.25\n", b"(a, b)\n", b"{}", b"[1]"])
+def test_ordinary_text_is_no_pickle(text: bytes) -> None:
+    assert not glance(text).runs
+
+
+def test_protocol_0_is_told_by_its_opcodes() -> None:
+    assert glance(b"cos\nsystem\n(S'echo'\ntR.").runs
+    assert glance(b"(lp0\n.").runs is False
