@@ -1,3 +1,64 @@
-"""stannary assays machine-learning models, stamps what it found, and lets nothing unstamped into service."""
+"""stannary assays machine-learning models, stamps what it found, and lets nothing unstamped into service.
+
+    import stannary
+
+    result = stannary.scan("models/")        # a ScanResult: .verdict, .findings, .targets
+    with stannary.guard():                   # loads in the block are refused if the scanner would object
+        model = torch.load("model.pt", weights_only=False)
+    model = stannary.safe_load("model.pkl")  # scan the bytes, then load those very bytes
+
+Importing this imports nothing else; each name is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False  # not typing's: importing that would cost half of `stannary --version`
+if TYPE_CHECKING:
+    from typing import Any
+
+    from stannary.checks.static.guard import LoadRefused, guard, safe_load
+    from stannary.checks.static.result import ScanFinding, ScanResult
+    from stannary.checks.static.scan import ScanOptions, Target, scan, scan_paths
+
+__all__ = [
+    "LoadRefused",
+    "ScanFinding",
+    "ScanOptions",
+    "ScanResult",
+    "Target",
+    "__version__",
+    "guard",
+    "safe_load",
+    "scan",
+    "scan_paths",
+]
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "LoadRefused": "stannary.checks.static.guard",
+    "ScanFinding": "stannary.checks.static.result",
+    "ScanOptions": "stannary.checks.static.scan",
+    "ScanResult": "stannary.checks.static.result",
+    "Target": "stannary.checks.static.scan",
+    "guard": "stannary.checks.static.guard",
+    "safe_load": "stannary.checks.static.guard",
+    "scan": "stannary.checks.static.scan",
+    "scan_paths": "stannary.checks.static.scan",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name is
+    home = _HOMES.get(name)
+    if home is None:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    import importlib
+
+    value = getattr(importlib.import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import mmap
 import time
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import msgspec
 
@@ -12,6 +13,8 @@ from stannary.core.errors import BudgetExceeded, FormatError, Truncated
 from stannary.core.model import Json
 
 __all__ = ["Budget", "Child", "Cursor", "Fact", "Limits", "Sink", "View", "clip"]
+
+Bytes: TypeAlias = bytes  # View has a method of that name
 
 
 class Fact(msgspec.Struct, frozen=True, array_like=True):
@@ -90,7 +93,7 @@ class View:
 
     __slots__ = ("data", "name", "path")
 
-    def __init__(self, data: memoryview | bytes, name: str = "", path: str = "") -> None:
+    def __init__(self, data: Bytes | memoryview | mmap.mmap, name: str = "", path: str = "") -> None:
         self.data = memoryview(data)
         self.name = name
         self.path = path  # the real path of the file on disk, empty for embedded content
@@ -98,18 +101,18 @@ class View:
     def __len__(self) -> int:
         return len(self.data)
 
-    def bytes(self, offset: int, count: int) -> bytes:
+    def bytes(self, offset: int, count: int) -> Bytes:
         """Return exactly `count` bytes at `offset`. Raises Truncated."""
         if offset < 0 or count < 0 or offset + count > len(self.data):
             msg = f"needs {count} bytes, {max(0, len(self.data) - offset)} are left"
             raise Truncated(msg, offset)
         return bytes(self.data[offset : offset + count])
 
-    def head(self, count: int) -> bytes:
+    def head(self, count: int) -> Bytes:
         """Return up to `count` bytes from the start."""
         return bytes(self.data[:count])
 
-    def tail(self, count: int) -> bytes:
+    def tail(self, count: int) -> Bytes:
         """Return up to `count` bytes from the end."""
         return bytes(self.data[max(0, len(self.data) - count) :])
 
@@ -120,7 +123,7 @@ class View:
             raise Truncated(msg, offset)
         return View(self.data[offset : offset + count], name or self.name)
 
-    def find(self, needle: bytes, start: int = 0, end: int | None = None) -> int:
+    def find(self, needle: Bytes, start: int = 0, end: int | None = None) -> int:
         """Return the first offset of `needle` or -1, searching in bounded blocks."""
         end = len(self.data) if end is None else min(end, len(self.data))
         block = 1 << 20

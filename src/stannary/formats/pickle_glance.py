@@ -22,7 +22,7 @@ _COUNTED = {
 }  # fmt: skip
 _LINES = {0x46: 1, 0x49: 1, 0x4C: 1, 0x50: 1, 0x53: 1, 0x56: 1, 0x63: 2, 0x67: 1, 0x69: 2, 0x70: 1}
 _NUMBER = {0x46, 0x49, 0x4C, 0x67, 0x70}
-_DIGITS = re.compile(rb"[-+0-9a-fA-FxXnNiItTyY.eE_]{1,400}L?\s*\Z")
+_DIGITS = re.compile(rb"[-+0-9a-fA-FxXnNiItTyY.eE_]{1,5000}L?\s*\Z")
 _CALLS = frozenset((0x52, 0x69, 0x6F, 0x81, 0x92, 0x62))
 
 
@@ -81,19 +81,19 @@ def glance(data: bytes | memoryview, start: int = 0, most: int = 4096) -> Glance
 
 def _lines(buf: bytes, pos: int, op: int) -> int | None:
     for _ in range(_LINES[op]):
-        end = buf.find(b"\n", pos, pos + 4096)
+        end = buf.find(b"\n", pos, pos + 8192)
         if end < 0:
             return None
         raw = buf[pos:end]
         if op in (0x63, 0x69):
             try:
-                if not _NAME.match(raw.decode("utf-8")):
+                if not _NAME.match(raw.decode("utf-8").strip()):
                     return None
             except UnicodeDecodeError:
                 return None
         elif op in _NUMBER and not _DIGITS.match(raw):
             return None
-        elif op == 0x50 and not raw.isalnum():  # noqa: PLR2004 - PERSID; an ASCII string in every real stream
+        elif op == 0x50 and (0 in raw or not raw.isascii()):  # noqa: PLR2004 - PERSID; an ASCII string in every real stream
             return None
         elif op == 0x53 and raw[:1] not in (b"'", b'"'):  # noqa: PLR2004 - STRING
             return None

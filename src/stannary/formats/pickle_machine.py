@@ -49,6 +49,7 @@ class Machine:
         self.marks: list[int] = []
         self.memo: list[Any] = []
         self.sparse: dict[int, Any] = {}
+        self.former: list[Any] = []  # the memo of the stream before: an Unpickler that is used again keeps it
         self.holes = 0
         self.dense = True
         self.proto = 0
@@ -59,7 +60,8 @@ class Machine:
         self.pos = 0
         self.stopped = False
         self.result: Any = None
-        self.arrays: list[tuple[int, int]] = []  # raw stretches between opcodes
+        self.arrays: list[tuple[int, int]] = []  # stretches between the opcodes of this stream
+        self.raw: list[int] = []  # where those start that are plain numbers
         self.lenient = False
         self.blocks = sys.getallocatedblocks()
         self._window(start)
@@ -239,10 +241,7 @@ class Machine:
             memo[index] = value
         elif index == len(memo):
             memo.append(value)
-        elif index < 0:
-            msg = "negative memo index"
-            raise FormatError(msg, self.offset())
-        elif index - len(memo) < _GAP and not self.sparse:
+        elif 0 < index - len(memo) < _GAP and not self.sparse:
             self.holes += index - len(memo)
             memo.extend([_HOLE] * (index - len(memo)))
             memo.append(value)
@@ -257,6 +256,8 @@ class Machine:
     def get(self, index: int) -> Any:  # noqa: ANN401 - symbolic
         """Return what a memo index holds. Raises FormatError when nothing was stored."""
         value = self.memo[index] if 0 <= index < len(self.memo) else self.sparse.get(index, _HOLE)
+        if value is _HOLE and 0 <= index < len(self.former):
+            return self.former[index]
         if value is _HOLE:
             if self.lenient:
                 return DROPPED
@@ -307,5 +308,6 @@ class Machine:
             if end > self.size:
                 msg = f"joblib array of {layout.size} bytes, {self.size - at} are left"
                 raise Truncated(msg, at)
+            self.raw.append(at)
         self.arrays.append((at, end))
         self.skip(end - at)

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["HANDLERS", "OPCODE_NAMES"]
 
 _WIDE = 512  # members of a list or dict that are kept; globals and calls in the rest are recorded anyway
-_LONG = 512  # bytes of an integer worth decoding
+_KEY_NODES = 4096  # members of a key, counted as often as they occur
+_LONG = 4400  # bytes of an integer worth decoding
 # A push followed by its POP, repeated: padding no pickler writes, skipped at the speed of `re`.
 _PADDING = re.compile(rb"(?:(?:[N\x88\x89\])}\x8f]|K.|M..|J.{4}|G.{8}|\x8c\x00|U\x00|C\x00|\(0?[N\x88\x89]?0)0)+", re.DOTALL)
 _RUN = 256
@@ -134,7 +135,7 @@ def _binfloat(m: Machine, _op: int) -> None:
 
 
 def _string(m: Machine, _op: int) -> None:
-    line = m.line().rstrip()
+    line = m.line().strip()  # as Python 2 did
     if len(line) < 2 or line[:1] not in (b"'", b'"') or line[-1:] != line[:1]:  # noqa: PLR2004 - two quotes
         msg = "STRING argument is not quoted"
         raise FormatError(msg, m.offset())
@@ -205,6 +206,32 @@ def _list(m: Machine, _op: int) -> None:
     m.stack.append(m.pop_mark()[:_WIDE])
 
 
+def _frozenset(m: Machine, _op: int) -> None:
+    items = m.pop_mark()
+    _keys(m, items)
+    m.stack.append(items[:_WIDE])
+
+
+def _keys(m: Machine, keys: list[Any]) -> None:
+    """Notice keys whose hash takes for ever: tuples share members, and their hash is never cached."""
+    for key in keys:
+        if type(key) is tuple and not _small(key):
+            m.recorder.hash_bomb = True
+            return
+
+
+def _small(key: tuple[Any, ...]) -> bool:
+    todo, seen = [key], 0
+    while todo:
+        for item in todo.pop():
+            seen += 1
+            if type(item) is tuple:
+                todo.append(item)
+        if seen > _KEY_NODES:
+            return False
+    return True
+
+
 def _tuple(m: Machine, _op: int) -> None:
     m.stack.append(tuple(m.pop_mark()))
 
@@ -223,8 +250,10 @@ def _tuple_n(m: Machine, op: int) -> None:
 
 
 def _dict(m: Machine, _op: int) -> None:
+    items = m.pop_mark()
+    _keys(m, items[::2])
     made = Map()
-    made.items = m.pop_mark()[: 2 * _WIDE]
+    made.items = items[: 2 * _WIDE]
     m.stack.append(made)
 
 
@@ -240,6 +269,7 @@ def _appends(m: Machine, _op: int) -> None:
 
 def _additems(m: Machine, _op: int) -> None:
     items = m.pop_mark()
+    _keys(m, items)
     _extend(m, m.stack[-1], items, "ADDITEMS")
 
 
@@ -260,6 +290,7 @@ def _extend(m: Machine, target: Any, items: list[Any], how: str) -> None:  # noq
         if room > 0:
             target.extend(items[:room])
     elif type(target) is Map:
+        _keys(m, items[::2])
         room = 2 * _WIDE - len(target.items)
         target.items.extend(items[: max(0, room)])
         target.cut = target.cut or len(items) > room
@@ -359,7 +390,7 @@ _TABLE: dict[int, tuple[str, Callable[[Machine, int], None]]] = {
     0x8B: ("LONG4", _long1), 0x42: ("BINBYTES", _sized("bytes", 4)), 0x43: ("SHORT_BINBYTES", _sized("bytes", 1)),
     0x8C: ("SHORT_BINUNICODE", _sized("text", 1)), 0x8D: ("BINUNICODE8", _sized("text", 8)),
     0x8E: ("BINBYTES8", _sized("bytes", 8)), 0x8F: ("EMPTY_SET", _empty_list), 0x90: ("ADDITEMS", _additems),
-    0x91: ("FROZENSET", _list), 0x92: ("NEWOBJ_EX", _newobj_ex), 0x93: ("STACK_GLOBAL", _stack_global),
+    0x91: ("FROZENSET", _frozenset), 0x92: ("NEWOBJ_EX", _newobj_ex), 0x93: ("STACK_GLOBAL", _stack_global),
     0x94: ("MEMOIZE", _memoize), 0x95: ("FRAME", _frame), 0x96: ("BYTEARRAY8", _sized("bytes", 8)),
     0x97: ("NEXT_BUFFER", _buffer), 0x98: ("READONLY_BUFFER", _buffer),
 }  # fmt: skip

@@ -4,6 +4,7 @@ Facts besides those of `pickle_record.py`:
 - pickle.stream: index, protocol, start, length, ended (stop | truncated | malformed | limit), reason
 - pickle.torch_legacy: storages, bytes; pickle.trailing: length
 - pickle.second: agrees (bool), reason; with the names in which the readings differ: first, second
+- pickle.gap: length: bytes between two pickles that are neither
 - pickle.array_code: the bytes of an array between opcodes would run as opcodes in a plain loader
 """
 
@@ -17,6 +18,7 @@ from stannary.core.errors import BudgetExceeded, FormatError, Truncated
 from stannary.formats.interface import Sink, View
 from stannary.formats.pickle_glance import glance
 from stannary.formats.pickle_machine import Machine
+from stannary.formats.pickle_opcodes import OPCODE_NAMES
 from stannary.formats.pickle_real import LIMIT, read_for_real
 from stannary.formats.pickle_record import Recorder
 from stannary.formats.pickle_values import Blob
@@ -28,6 +30,8 @@ _TORCH_MAGIC = 0x1950A86A20F9469CFC6C
 _TORCH_STREAMS = 5
 _ELEMENT = {"Double": 8, "Float": 4, "Half": 2, "BFloat16": 2, "Long": 8, "Int": 4, "Short": 2, "Char": 1, "Byte": 1, "Bool": 1,
             "ComplexDouble": 16, "ComplexFloat": 8, "QInt8": 1, "QUInt8": 1, "QInt32": 4, "Untyped": 1, "": 1}  # fmt: skip
+_GAP = 1 << 16
+_PROTO = re.compile(rb"\x80[\x02-\x05][\x95}\](cC)XU\x8c\x8a]")
 _BASE64 = re.compile(rb"(?:gA[IJNSW]|Y[23]|KG|H4sI|eJ[wyxz]|UEsD|f0VMR)[A-Za-z0-9+/_-]{20,}={0,2}\Z")
 _HEXED = re.compile(rb"(?:80 ?0[2-5]|63|28)[0-9a-fA-F]{30,}\Z")
 
@@ -38,7 +42,8 @@ def probe(view: View) -> bool:
     if len(head) < 2:  # noqa: PLR2004 - an opcode and STOP
         return False
     if head[0] == 0x80 and head[1] <= 5:  # noqa: PLR2004 - PROTO 0-5
-        return True
+        # A safetensors header of 128 or 640 bytes begins 80 0x 00: every loader stops there, before anything ran.
+        return len(head) < 3 or head[2] in OPCODE_NAMES  # noqa: PLR2004 - PROTO and one more
     seen = glance(view.data)
     if seen.runs:
         return True
@@ -73,9 +78,28 @@ def _read_streams(view: View, sink: Sink, recorder: Recorder) -> None:
         if legacy and index == _TORCH_STREAMS:
             pos = _legacy_storages(view, sink, recorder, pos)
             legacy = False
-        elif pos < size and not _continues(data, pos):
-            break
+        elif pos < size:
+            found = _next_stream(data, pos)
+            if found is None:
+                break
+            if found > pos:
+                sink.fact("pickle.gap", pos, length=found - pos)
+            pos = found
     _trailing(view, sink, pos)
+
+
+def _next_stream(data: memoryview, pos: int) -> int | None:
+    """Return where the next pickle starts: here, after padding, or after something short that a program steps over."""
+    if _continues(data, pos):
+        return pos
+    rest = bytes(data[pos : pos + _GAP])
+    start = len(rest) - len(rest.lstrip(b"\x00 \t\r\n"))
+    if 0 < start < len(rest) and _continues(data, pos + start):
+        return pos + start
+    for found in _PROTO.finditer(rest):
+        if glance(data, pos + found.start()).runs:
+            return pos + found.start()
+    return None
 
 
 def _continues(data: memoryview, pos: int) -> bool:
@@ -89,6 +113,7 @@ def _continues(data: memoryview, pos: int) -> bool:
 def _read_stream(view: View, sink: Sink, recorder: Recorder, start: int, index: int) -> int | None:
     """Read one stream both ways; return where it ends, None when what follows cannot be told."""
     machine = Machine(view.data, start, recorder, sink.budget)
+    machine.former = recorder.memo
     recorder.sequence.clear()
     ended, reason, end = "stop", "", None
     try:
@@ -104,9 +129,10 @@ def _read_stream(view: View, sink: Sink, recorder: Recorder, start: int, index: 
     sink.fact("pickle.stream", start, index=index, protocol=machine.proto, length=stop - start, ended=ended, reason=reason)
     if ended != "stop":
         sink.incomplete(f"pickle {ended}: {reason}", stop)
-    arrays = machine.arrays
+    arrays, raw = machine.arrays, machine.raw
+    recorder.memo = machine.memo if machine.memo else recorder.memo
     del machine  # its stack and memo, before the second reading makes its own
-    for at, _ in arrays:
+    for at in raw:
         if glance(view.data, at).runs:
             sink.fact("pickle.array_code", at)
             _as_opcodes(view, recorder, sink, at)
@@ -129,8 +155,8 @@ def _as_opcodes(view: View, recorder: Recorder, sink: Sink, at: int) -> None:
 
 def _second(view: View, sink: Sink, recorder: Recorder, start: int, end: int, arrays: list[tuple[int, int]]) -> None:  # noqa: PLR0913, PLR0917 - one call
     length = end - start - sum(b - a for a, b in arrays) - recorder.skipped
-    if length > LIMIT or recorder.dropped_values:
-        sink.fact("pickle.second", start, agrees=True, reason=f"{length} bytes of opcodes: read once")
+    if length > LIMIT or recorder.dropped_values or recorder.hash_bomb:
+        sink.fact("pickle.second", start, agrees=True, reason=f"{length} bytes of opcodes, read once")
         return
     reading = read_for_real(view.data, start, end, arrays)
     first = recorder.sequence
@@ -183,6 +209,12 @@ def _follow(view: View, sink: Sink, recorder: Recorder) -> None:
     for kind, offset, length in recorder.inside:
         sink.fact("pickle.embedded", offset, what=kind, length=length)
         sink.child(f"bytes@{offset}", view.data[offset : offset + length], offset=offset, hint="pickle" if kind == "pickle" else "")
+    for offset, latin in recorder.latin:
+        text = bytes(view.data[latin.offset : latin.offset + latin.length]).decode("utf-8", "replace") if isinstance(latin, Blob) else latin
+        try:
+            sink.child(f"latin1@{offset}", text.encode("latin-1"), offset=offset)
+        except UnicodeEncodeError:
+            sink.incomplete("bytes written as text that is not Latin-1", offset)
     for offset, text in recorder.encoded:
         raw = bytes(view.data[text.offset : text.offset + text.length]) if isinstance(text, Blob) else text
         decoded = _decode(raw)

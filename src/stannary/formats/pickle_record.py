@@ -4,15 +4,16 @@ Facts (kind: fields)
 - pickle.global: module, name, op, uses (call, newobj, build, mutate, data), count, raw (the
   Python 2 spelling, when mapped)
 - pickle.call: module, name, how (REDUCE, NEWOBJ, INST, OBJ, NEWOBJ_EX), args, count, computed
-  (the callable is itself the result of a call), raw
+  (the callable is itself the result of a call, shown as callable), raw
 - pickle.build: module, name, target (global | computed | instance), state: BUILD on something
   that is no fresh instance, or with a state that sets dunder attributes
 - pickle.mutate: module, name, target, how, items: items put into something that is no container
 - pickle.computed_name: op, module, name: an import whose name the stream computes
 - pickle.extension: code: an extension code nobody registered in the stream
 - pickle.persistent: value: persistent ids that are not plain storage references
-- pickle.frame: length, left: a frame that goes beyond the content
+- pickle.frame: length, left: a frame that goes beyond the content, or is smaller than any pickler writes
 - pickle.note: what, count: oddities a pickler never writes (memo_overwritten)
+- pickle.hash_bomb: a key of nested, shared tuples: hashing it, a loader does not come back
 - pickle.embedded: what, length: bytes that are themselves a known format (read as a child)
 """
 
@@ -34,9 +35,12 @@ _DETAILED = 500_000  # calls told apart by their arguments; after that by what i
 _MAGICS: tuple[tuple[bytes, str], ...] = (
     (b"PK\x03\x04", "zip"), (b"\x1f\x8b\x08", "gzip"), (b"7z\xbc\xaf\x27\x1c", "7z"), (b"\xfd7zXZ\x00", "xz"),
     (b"\x93NUMPY", "numpy"), (b"\x89HDF\r\n\x1a\n", "hdf5"), (b"\x7fELF", "elf"), (b"MZ\x90\x00", "pe"),
-    (b"\x28\xb5\x2f\xfd", "zstd"),
+    (b"\x28\xb5\x2f\xfd", "zstd"), (b"\x78\x9c", "zlib"), (b"\x78\xda", "zlib"), (b"\x78\x01", "zlib"), (b"\x78\x5e", "zlib"),
 )  # fmt: skip
 _ENCODED = frozenset((b"gA", b"Y2", b"Y3", b"KG", b"H4", b"eJ", b"UE", b"f0", b"80", b"63", b"28"))
+_GETATTR = frozenset({("builtins", "getattr"), ("dill._dill", "_get_attr")})
+_LATIN = (b"PK\x03\x04", b"\x1f\xc2\x8b", b"\xc2\x93NUMPY", b"\xc2\x89HDF")
+_FRAME_MIN = 4  # no pickler frames less
 _PICKLE_NEXT = frozenset(b"\x95}](cC)XU\x8c\x8aKNMJGV\x88\x89\x8f\x8d\x8e\x96")
 
 
@@ -66,8 +70,11 @@ class Recorder:
         self.dropped_values = 0  # times that the machine let go of what it had built
         self.sequence: list[tuple[str, str]] = []  # imports of a stream in order, for the second reading
         self.encoded: list[tuple[int, bytes | Blob]] = []  # text that may be an encoded pickle
+        self.latin: list[tuple[int, str | Blob]] = []  # bytes that protocols 0-2 write as text
         self.skipped = 0  # bytes of long strings, which cost no opcodes
         self.nested_streams = False
+        self.hash_bomb = False  # a key that takes for ever to hash
+        self.memo: list[Any] = []  # of the last stream
         self.last: int | None = None  # what the last stream built, when a number
 
     # Imports
@@ -109,6 +116,8 @@ class Recorder:
             count = value[4] if type(value[4]) is int else -1
             self.storages.append((kind, str(value[2]), count))
             return Opaque("storage", value)
+        if type(value) is tuple and len(value) >= 2 and value[0] == "module" and type(value[1]) is Global:  # noqa: PLR2004 - torch's legacy containers
+            return value[1]
         self._other(("persid", str(render(value))[:200]), "pickle.persistent", offset, value=render(value))
         return Opaque("persistent id", value)
 
@@ -140,10 +149,21 @@ class Recorder:
         if type(func) is not Global or type(args) is not tuple:
             return None
         where = (func.module, func.name)
-        if where == ("builtins", "getattr") and len(args) >= 2 and type(args[0]) is Global and type(args[1]) is str:  # noqa: PLR2004
-            found = self.find(args[0].module, f"{args[0].name}.{args[1]}", "getattr", machine.offset(), 4)
-            self.sequence.pop()  # an attribute, no import
-            return found
+        if where in _GETATTR and len(args) >= 2 and type(args[0]) is Global and type(args[1]) is str:  # noqa: PLR2004
+            return self._attribute(args[0].module, f"{args[0].name}.{args[1]}", machine)
+        if where == ("dill._dill", "_get_attr") and len(args) == 2 and type(args[0]) is str and type(args[1]) is str:  # noqa: PLR2004
+            return self._attribute(args[0], args[1], machine)
+        if where == ("dill._dill", "_get_attr") and len(args) == 2 and type(args[0]) is Made and type(args[1]) is str:  # noqa: PLR2004 - object, name
+            imported = args[0].args[0] if root_name(args[0]) == ("dill._dill", "_import_module") and args[0].args else None
+            if type(imported) is str:
+                return self._attribute(imported, args[1], machine)
+        if where == ("dill._dill", "_import_module") and args and type(args[0]) is str and "." in args[0]:
+            module, _, name = args[0].rpartition(".")
+            return self._attribute(module, name, machine)
+        if where == ("_codecs", "encode") and len(args) == 2 and args[1] == "latin1":  # noqa: PLR2004 - bytes in protocols 0-2
+            head = args[0][:64].encode("utf-8", "replace") if type(args[0]) is str else args[0].head if type(args[0]) is Blob else b""
+            if head.startswith((b"\xc2\x80", *_LATIN)) and len(self.latin) < 4096:  # noqa: PLR2004 - enough for any model
+                self.latin.append((machine.offset(), args[0]))
         if where == ("copyreg", "add_extension") and len(args) == 3:  # noqa: PLR2004 - its arity
             module, name, code = args
             if type(module) is str and type(name) is str and type(code) is int:
@@ -152,6 +172,11 @@ class Recorder:
             args[0].uses.add("newobj")
             return Made(args[0], args[1:], "NEWOBJ", machine.offset())
         return None
+
+    def _attribute(self, module: str, name: str, machine: Machine) -> Any:  # noqa: ANN401 - symbolic
+        found = self.find(module, name, "getattr", machine.offset(), 4)
+        self.sequence.pop()  # an attribute, no import of the unpickler's
+        return found
 
     def build(self, machine: Machine, target: Any, state: Any) -> None:  # noqa: ANN401 - symbolic
         """BUILD: state for a fresh instance is normal; for anything else, or with dunder names, a fact."""
@@ -163,7 +188,7 @@ class Recorder:
             target.state = state
             if type(target.func) is Global:
                 target.func.uses.add("build")
-                if target.func.name == "NumpyArrayWrapper" and target.func.module.startswith("joblib."):
+                if target.func.name == "NumpyArrayWrapper" and target.func.module.endswith("joblib.numpy_pickle"):
                     machine.array_follows(target, state)
         odd = [key for key in _names_set(state) if key.startswith("__") and key.endswith("__")]
         if type(target) is Made and not odd:
@@ -197,7 +222,7 @@ class Recorder:
 
     def frame(self, offset: int, start: int, length: int, size: int) -> None:
         """Note a frame that claims more than there is."""
-        if start + length > size:
+        if start + length > size or length < _FRAME_MIN:
             self._other(("frame",), "pickle.frame", offset, length=length, left=size - start)
 
     def embedded(self, head: bytes, offset: int, length: int) -> None:
@@ -227,11 +252,13 @@ class Recorder:
             sink.fact("pickle.call", offset, module=module, name=name, how=how, count=count,
                       computed=type(func) is not Global, args=render(args),
                       **({"raw": list(func.raw)} if type(func) is Global and func.raw else {}),
-                      **({} if module else {"callable": render(func)}))  # fmt: skip
+                      **({} if type(func) is Global else {"callable": render(func)}))  # fmt: skip
         for kind, offset, data in self.others.values():
             sink.fact(kind, offset, **data)
         for what, count in self.notes.items():
             sink.fact("pickle.note", None, what=what, count=count)
+        if self.hash_bomb:
+            sink.fact("pickle.hash_bomb", None)
         if self.dropped_values:
             sink.incomplete("too many objects to follow; names taken from the memo afterwards are not known")
         if self.dropped:

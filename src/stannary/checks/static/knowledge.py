@@ -136,9 +136,8 @@ def _tables(path: tuple[str, ...], table: dict[str, object]) -> list[tuple[tuple
 @cache
 def load() -> Knowledge:
     """Return the shipped knowledge."""
-    data = resources.files(__package__).joinpath("data")
-    library = msgspec.json.decode(data.joinpath("knowledge.json").read_bytes(), type=_Library)
-    packed = msgspec.json.decode(data.joinpath("pickle.json").read_bytes(), type=_Packed)
+    library = msgspec.json.decode(shipped("knowledge.json"), type=_Library)
+    packed = msgspec.json.decode(shipped("pickle.json"), type=_Packed)
     return Knowledge(library, packed)
 
 

@@ -31,11 +31,11 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
-from importlib import resources
 from typing import Any, NamedTuple
 
 import msgspec
 
+from stannary.checks.static.shipped import shipped
 from stannary.core.errors import Bug
 from stannary.core.model import Severity
 from stannary.formats.interface import Fact
@@ -100,19 +100,29 @@ class RuleSet:
         self.rules = {rule.id: rule for rule in rules}
         self.digest = digest
         self.sets = {name: frozenset(values) for name, values in sets.items()}
-        self._by_fact: dict[str, list[tuple[str, list[Condition]]]] = {}
+        self._sources: dict[str, list[tuple[str, Match]]] = {}
         for rule in self.rules.values():
             for match in rule.match:
-                conditions = [self._condition(rule.id, field, spec) for field, spec in match.where.items()]
-                self._by_fact.setdefault(match.fact, []).append((rule.id, conditions))
+                self._sources.setdefault(match.fact, []).append((rule.id, match))
+        self._by_fact: dict[str, list[tuple[str, list[Condition]]]] = {}  # compiled when a fact of the kind is first seen
 
     def judge(self, facts: Iterable[Fact]) -> Iterator[Hit]:
         """Yield a hit for every (fact, rule) that matches by data alone."""
         by_fact = self._by_fact
         for fact in facts:
-            for rule_id, conditions in by_fact.get(fact.kind, ()):
+            compiled = by_fact.get(fact.kind)
+            if compiled is None:
+                compiled = by_fact[fact.kind] = self.compile(fact.kind)
+            for rule_id, conditions in compiled:
                 if all(condition(fact.data) for condition in conditions):
                     yield Hit(rule_id, fact)
+
+    def compile(self, kind: str) -> list[tuple[str, list[Condition]]]:
+        """Return the conditions of the rules that look at a kind of fact. Raises Bug for an operator that is not there."""
+        return [
+            (rule_id, [self._condition(rule_id, field, spec) for field, spec in match.where.items()])
+            for rule_id, match in self._sources.get(kind, ())
+        ]
 
     def _condition(self, rule: str, field: str, spec: Any) -> Condition:  # noqa: ANN401 - TOML value
         if not isinstance(spec, dict):
@@ -158,6 +168,8 @@ def compile_sources() -> bytes:
     """
     import tomllib  # noqa: PLC0415 - only when rules are compiled
 
+    from importlib import resources  # only when rules are compiled
+
     base = resources.files(__package__)
     problems: list[str] = []
     rules: list[Rule] = []
@@ -186,6 +198,6 @@ def compile_sources() -> bytes:
 @cache
 def load() -> RuleSet:
     """Return the shipped rule set (compiled by `./dev rules` into `data/rules.json`)."""
-    raw = resources.files(__package__).joinpath("data", "rules.json").read_bytes()
+    raw = shipped("rules.json")
     packed = msgspec.json.decode(raw, type=_Packed)
     return RuleSet(packed.rules, packed.sets, "sha256:" + hashlib.sha256(raw).hexdigest())

@@ -61,8 +61,9 @@ class Walker:
             self.missed.append(Missed(reason, self._part, offset))
 
     def inert(self, reason: str) -> None:
-        """Say that there is nothing to analyse in the thing being read."""
-        self.inert_reasons.append(reason)
+        """Say that there is nothing to analyse in the thing being read. What is said of a part does not count for the whole."""
+        if not self._depth:
+            self.inert_reasons.append(reason)
 
     def child(self, name: str, content: memoryview | bytes, *, offset: int | None = None, hint: str = "") -> None:
         """Read embedded content now."""
@@ -176,14 +177,20 @@ def _listing(folder: str) -> frozenset[str]:
     return frozenset(os.listdir(folder))  # noqa: PTH208 - hot path
 
 
-def read_file(path: str, *, name: str = "", limits: Limits | None = None, strict: bool = False) -> FileReport:
-    """Map a regular file and read it. Raises OSError when it cannot be opened or mapped."""
+def read_file(
+    path: str, *, name: str = "", limits: Limits | None = None, siblings: frozenset[str] | None = None, strict: bool = False
+) -> FileReport:
+    """Map a regular file and read it. Raises OSError when it cannot be opened or mapped.
+
+    `siblings` are the names in its folder, listed here when they are not given.
+    """
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         size = os.fstat(descriptor).st_size
         if size == 0:
             return read_view(View(b"", name or path), limits=limits)
-        siblings = _listing(os.path.dirname(path) or ".")  # noqa: PTH120 - hot path
+        if siblings is None:
+            siblings = _listing(os.path.dirname(path) or ".")  # noqa: PTH120 - hot path
         if size <= 1 << 16:
             return read_view(View(os.read(descriptor, size), name or path, path), limits=limits, siblings=siblings, strict=strict)
         with mmap.mmap(descriptor, size, access=mmap.ACCESS_READ) as mapped:

@@ -29,9 +29,9 @@ def _stream(body: bytes) -> bytes:
     return b"\x80\x04" + body + b"."
 
 
-def _rule(name: str, body: bytes) -> None:
+def _rule(name: str, body: bytes, *, malicious: bool | None = True) -> None:
     builder: Callable[[], bytes] = lambda: _stream(body)  # noqa: E731 - one expression
-    forge(f"pickle.{name}", filename="model.pkl", family=_FAMILY, malicious=True)(builder)
+    forge(f"pickle.{name}", filename="model.pkl", family=_FAMILY, malicious=malicious)(builder)
 
 
 @forge("pickle.plain", filename="plain.pkl", family=_FAMILY, malicious=False)
@@ -53,8 +53,8 @@ _rule("rule_stdlib_call", _call("mimetypes", "init", b"N"))
 _rule("rule_stdlib_import", b"]" + _global("mimetypes", "MimeTypes") + b"a")
 _rule("rule_reference_called", _call("builtins", "max", b"K\x01", b"K\x02"))
 _rule("rule_unknown_function", _call("somelibrary.helpers", "do_it", b"K\x01"))
-_rule("rule_unknown_class", _global("mymodels.net", "Model") + b")\x81}b")
-_rule("rule_unknown_name", _global("sklearn.linear_model", "NoSuchEstimatorHere") + b")\x81}b")
+_rule("rule_unknown_class", _global("mymodels.net", "Model") + b")\x81}b", malicious=None)
+_rule("rule_unknown_name", _global("sklearn.linear_model", "NoSuchEstimatorHere") + b")\x81}b", malicious=None)
 _rule("rule_shaped", _call("somelibrary.helpers", "Runner", _text("curl http://127.0.0.1:9/ | sh")))
 _rule("rule_walk", _text("torch.serialization") + _text("warnings.warn") + b"\x93" + _ECHO + b"\x85R")
 _rule("rule_computed", _call("builtins", "str", _text("os")) + _text("system") + b"\x93" + _ECHO + b"\x85R")
@@ -64,6 +64,7 @@ _rule("rule_build_global", _global("collections", "OrderedDict") + b"}" + _text(
 _rule("rule_build_dunder", _global("collections", "OrderedDict") + b")R}" + _text("__class__") + b"Nsb")
 _rule("rule_mutate", b"K\x01" + _ECHO + b"a")
 _rule("rule_frame", b"\x95" + (1 << 40).to_bytes(8, "little") + b"}")
-_rule("rule_code", _call("types", "CodeType", b"K\x00", b"C\x04d\x00S\x00", b"(" + _text("x") + b"t"))
+_rule("rule_code", _call("dill._dill", "_create_code", b"K\x00", b"C\x04d\x00S\x00", b"(" + _text("x") + b"t"), malicious=None)
 # CPython's strtol stops at the NUL and takes the number; int() refuses the line.
 _rule("rule_readings", b"I5\x00x\n0" + _call("os", "system", _ECHO))
+_rule("rule_hash_bomb", b"}(K\x01K\x01\x86" + b"2\x86" * 40 + b"N" + b"u")

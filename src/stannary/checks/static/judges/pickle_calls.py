@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from stannary.checks.static.judges.pickle_schema import CODE_MAKERS, SCHEMAS, code_names
+from stannary.checks.static.judges.pickle_schema import CODE_MAKERS, DANGEROUS_NAMES, SCHEMAS, code_names, role_of
 from stannary.checks.static.judges.pickle_shapes import worst_shape
 from stannary.checks.static.knowledge import Gadget, Knowledge, load
 from stannary.checks.static.ruleset import Hit
@@ -26,18 +26,23 @@ __all__ = ["judge"]
 
 _CALLED = {"exec": "PKL001", "import": "PKL002", "load": "PKL003", "native": "PKL004", "file": "PKL005", "net": "PKL006", "hook": "PKL007"}
 _RECONSTRUCTOR = re.compile(r"(?:^|\.)_{0,2}(?:pyx_unpickle|unpickle|reconstruct|rebuild|restore|recreate|from_state|setstate|newobj|make_skel|from_pickle|load_state)")
-_CODE_DANGER = frozenset(
-    "system popen spawn exec eval compile __import__ import_module subprocess Popen check_output check_call socket urlopen urlretrieve "
-    "requests urllib http ctypes pty fork execv execve execl startfile remove unlink rmtree rmdir os posix nt sys shutil pickle marshal "
-    "loads base64 b64decode builtins __builtins__ globals getattr setattr open write putenv environ webbrowser runpy code platform "
-    "importlib __subclasses__ __globals__ __class__ __bases__ __mro__ connect sendall send recv paramiko ftplib smtplib telnetlib chmod".split()
-)  # fmt: skip
+# dill names the built-in it falls back to when it fills a closure's cell.
+_DILL_SETATTR = [[{"global": owner}, "_setattr", {"global": "builtins.setattr"}] for owner in ("dill._dill", "dill._shims._dill")]
+_DILL_NAMES = frozenset({("builtins", "setattr"), ("dill", "_dill"), ("dill", "_dill._setattr"), ("dill._shims", "_dill"), ("dill._shims", "_dill._setattr")})
+_VENDORED = re.compile(r"^[\w.]+\.cloudpickle\.(?=cloudpickle)")
+_NAME_TELLS = re.compile(
+    r"popen|shell|repl\b|REPL|(?i:(?<![a-z])exec(?:ute|_|\b)|(?<![a-z])eval(?:_|\b|[A-Z(])|subprocess|command|spawn|terminal|(?<![a-z])system\b|interpreter"
+    r"|sandbox|run_?(?:code|cmd|script|python)|download|urlopen|template\b)"
+)
 
 
 def judge(facts: Sequence[Fact]) -> Iterator[Hit]:
     """Judge the pickle facts of one file. Rules without a judge match by data alone."""
     known = load()
+    fallback = any(f.kind == "pickle.call" and f.data["args"] in _DILL_SETATTR for f in facts)
     for fact in facts:
+        if fallback and fact.kind == "pickle.global" and (fact.data["module"], fact.data["name"]) in _DILL_NAMES and "call" not in fact.data["uses"]:
+            continue
         if fact.kind == "pickle.global":
             yield from _judge_global(fact, known)
         elif fact.kind == "pickle.call":
@@ -46,15 +51,22 @@ def judge(facts: Sequence[Fact]) -> Iterator[Hit]:
 
 def _names(fact: Fact) -> list[tuple[str, str]]:
     """Return the name as a loader resolves it, and as Python 2 would when that differs."""
-    found = [(fact.data["module"], fact.data["name"])]
+    found = [(_canonical(fact.data["module"]), fact.data["name"])]
     if "raw" in fact.data:
         found.append((fact.data["raw"][0], fact.data["raw"][1]))
     return found
 
 
+def _canonical(module: str) -> str:
+    """Return a vendored cloudpickle's module as the original's."""
+    return _VENDORED.sub("cloudpickle.", module) if module.endswith((".cloudpickle", ".cloudpickle_fast")) else module
+
+
 def _role(module: str, name: str, known: Knowledge) -> str:
     """Return the role; attributes of a known class count as references."""
-    role = known.role(module, name)
+    if name.endswith("._unpickle_model") and module.startswith("keras."):
+        return "r"  # given the bytes of a .keras archive, which are read as one
+    role = known.role(module, name) or ("s" if (module, name) in SCHEMAS else "")
     if not role and "." in name and not any(part.startswith("__") for part in name.split(".")):
         owner = known.role(module, name.rpartition(".")[0])
         return "f" if owner in {"c", "k"} else ""
@@ -74,7 +86,7 @@ def _evidence(fact: Fact, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
 
 
 def _judge_global(fact: Fact, known: Knowledge) -> Iterator[Hit]:
-    module, name = fact.data["module"], fact.data["name"]
+    module, name = _canonical(fact.data["module"]), fact.data["name"]
     dotted = f"{module}.{name}"
     uses = fact.data["uses"]
     called = "call" in uses
@@ -85,6 +97,8 @@ def _judge_global(fact: Fact, known: Knowledge) -> Iterator[Hit]:
             yield Hit("PKL010", fact, f"imports {gadget[0]}, which {gadget[1].what}", _evidence(fact, category=gadget[1].category), severity)
         return
     if _role(module, name, known):
+        return
+    if fact.data["op"] == "getattr" and (known.known_module(dotted) or role_of(dotted, known)):
         return
     if name in {"os", "sys", "subprocess", "builtins"} or (known.is_stdlib(name) and name.islower() and not known.is_stdlib(module)):
         yield Hit("PKL018", fact, f"reaches the module {name} through {module}", _evidence(fact), "high")
@@ -103,7 +117,7 @@ def _judge_global(fact: Fact, known: Knowledge) -> Iterator[Hit]:
 
 def _judge_call(fact: Fact, known: Knowledge) -> Iterator[Hit]:
     data = fact.data
-    module, name = data["module"], data["name"]
+    module, name = _canonical(data["module"]), data["name"]
     if (module, name) in CODE_MAKERS:
         yield from _judge_code(fact)
         return
@@ -114,7 +128,9 @@ def _judge_call(fact: Fact, known: Knowledge) -> Iterator[Hit]:
     if gadget and not data["how"].startswith("NEWOBJ"):
         yield Hit(_CALLED[gadget[1].category], fact, f"calls {gadget[0]}{_shown(data['args'])}, which {gadget[1].what}", _evidence(fact))
         return
-    role = _role(module, name, known)
+    role = _role(module, name, known) or role_of(f"{module}.{name}", known)
+    if role in {"k", "r"} and (module, name) in SCHEMAS:
+        role = "s"
     if role in {"k", "r"} or (role == "c" and data["how"].startswith("NEWOBJ")):
         return
     if role == "s":
@@ -136,7 +152,7 @@ def _judge_unknown(fact: Fact, role: str, known: Knowledge) -> Iterator[Hit]:
         severity: Severity = "high" if shape in {"shell", "code", "pickle"} else "medium"
         yield Hit("PKL017", fact, f"calls {dotted} with what looks like a {shape}: {text[:120]}", _evidence(fact, shape=shape), severity)
     elif role == "c":
-        if shape in {"shell", "code", "pickle", "url"}:
+        if shape:
             yield Hit("PKL017", fact, f"calls {dotted} with what looks like a {shape}: {text[:120]}", _evidence(fact, shape=shape), "medium")
     elif data["how"].startswith("NEWOBJ"):
         return  # the import says that the class is not known
@@ -144,6 +160,8 @@ def _judge_unknown(fact: Fact, role: str, known: Knowledge) -> Iterator[Hit]:
         yield Hit("PKL013", fact, f"calls {dotted}, which real pickles only refer to", _evidence(fact))
     elif known.is_stdlib(module):
         yield Hit("PKL011", fact, f"calls {dotted}{_shown(data['args'])}, which no pickler writes", _evidence(fact))
+    elif _NAME_TELLS.search(dotted):
+        yield Hit("PKL017", fact, f"calls {dotted}{_shown(data['args'])}, whose name tells what it does", _evidence(fact, shape="name"))
     elif _RECONSTRUCTOR.search(name) or name.rpartition(".")[2][:1].isupper() or name.rpartition(".")[2].lstrip("_")[:1].isupper():
         yield Hit("PKL016" if known.is_package(module) else "PKL015", fact, f"calls {dotted}, about which nothing is known", _evidence(fact))
     else:
@@ -152,7 +170,7 @@ def _judge_unknown(fact: Fact, role: str, known: Knowledge) -> Iterator[Hit]:
 
 def _judge_computed(fact: Fact, known: Knowledge) -> Iterator[Hit]:
     data = fact.data
-    root = (data["module"], data["name"])
+    root = (_canonical(data["module"]), data["name"])
     made = f"{root[0]}.{root[1]}" if root[0] else "something computed"
     if data["how"].startswith("NEWOBJ"):
         if root in {("cloudpickle.cloudpickle", "_make_skeleton_class"), ("dill._dill", "_create_type")}:
@@ -161,16 +179,24 @@ def _judge_computed(fact: Fact, known: Knowledge) -> Iterator[Hit]:
     if root[0].startswith("cloudpickle") and root[1] == "_builtin_type":
         yield from _judge_code(fact)  # CodeType and FunctionType by name
         return
-    if root[0] == "dill._dill" and root[1] == "_load_type":
+    if root == ("dill._dill", "_load_type") or _harmless_partial(data.get("callable"), known):
         return
     severity: Severity = "high" if root in CODE_MAKERS or known.gadget(*root) or not root[0] else "medium"
     yield Hit("PKL020", fact, f"calls the result of {made}{_shown(data['args'])}", _evidence(fact), severity)
 
 
+def _harmless_partial(made: Any, known: Knowledge) -> bool:  # noqa: ANN401 - rendered JSON
+    """Tell whether a called result is a partial of something that picklers call anyway (old pandas)."""
+    if not isinstance(made, dict) or made.get("call") != "functools.partial" or not made.get("args"):
+        return False
+    target = made["args"][0]
+    return isinstance(target, dict) and role_of(target.get("global", ""), known) in {"k", "r"}
+
+
 def _judge_code(fact: Fact) -> Iterator[Hit]:
     """Bytecode does not run at load; what it names tells what it is for."""
     names = code_names(fact.data["args"])
-    danger = sorted(_CODE_DANGER & set(names))
+    danger = sorted((DANGEROUS_NAMES - {"call", "run", "write", "send", "code", "http"}) & set(names))
     if danger:
         yield Hit("PKL030", fact, f"carries code that uses {', '.join(danger[:8])}", _evidence(fact, names=names[:40]), "high")
     else:

@@ -12,17 +12,32 @@ from typing import Any
 
 from stannary.checks.static.knowledge import Knowledge
 
-__all__ = ["CODE_MAKERS", "SCHEMAS", "code_names"]
+__all__ = ["CODE_MAKERS", "DANGEROUS_NAMES", "SCHEMAS", "code_names", "role_of"]
 
 Args = list[Any]
 _PLAIN = re.compile(r"[A-Za-z]\w*(?:\.[A-Za-z]\w*)*\Z")
+
+
+_UFUNC_MODULES = frozenset({"numpy", "numpy.core.umath", "numpy._core.umath", "numpy.core._multiarray_umath", "numpy._core._multiarray_umath",
+                             "scipy.special", "scipy.special._ufuncs"})  # fmt: skip
+_MOST_ITEMS = 1 << 27
+DANGEROUS_NAMES = frozenset(
+    "system popen spawn exec eval compile __import__ import_module subprocess Popen check_output check_call call run socket urlopen urlretrieve "
+    "requests urllib http ctypes pty fork execv execve execl startfile remove unlink rmtree rmdir os posix nt sys shutil pickle marshal "
+    "loads base64 b64decode builtins __builtins__ globals getattr setattr open write putenv environ webbrowser runpy code platform "
+    "importlib __subclasses__ __globals__ __class__ __bases__ __mro__ connect sendall send recv paramiko ftplib smtplib telnetlib chmod".split()
+)  # fmt: skip
 
 
 def _split(value: Any, known: Knowledge) -> str:  # noqa: ANN401 - rendered JSON
     """Return the role of a rendered global, '?' when the value is no global."""
     if not isinstance(value, dict) or "global" not in value:
         return "?"
-    dotted = value["global"]
+    return role_of(value["global"], known)
+
+
+def role_of(dotted: str, known: Knowledge) -> str:
+    """Return the role of a dotted name, wherever its module ends."""
     parts = dotted.split(".")
     for cut in range(len(parts) - 1, 0, -1):
         role = known.role(".".join(parts[:cut]), ".".join(parts[cut:]))
@@ -37,7 +52,11 @@ def _getattr(args: Args, known: Knowledge) -> str:
     if args[1].startswith("__"):
         return f"attribute {args[1]}"
     target = args[0]
+    if args[1:] == ["_setattr", {"global": "builtins.setattr"}] and args[0] in ({"global": "dill._dill"}, {"global": "dill._shims._dill"}):
+        return ""
     if isinstance(target, dict) and "global" in target:
+        if role_of(f"{target['global']}.{args[1]}", known) in {"c", "k", "f", "r"}:
+            return ""
         return "" if _split(target, known) in {"c", "k", "f", "r"} else f"attribute of {target['global']}, which no pickler takes attributes of"
     if isinstance(target, dict) and ("object" in target or "call" in target):
         name = target.get("object") or target.get("call")
@@ -58,17 +77,49 @@ def _partial(args: Args, known: Knowledge) -> str:
 
 
 def _names(args: Args, _known: Knowledge) -> str:
-    wrong = [a for a in args if not isinstance(a, str) or not _PLAIN.match(a)]
+    wrong = [a for a in args if not isinstance(a, str) or not _PLAIN.match(a) or DANGEROUS_NAMES & set(a.split("."))]
     return f"attribute {wrong[0]}" if wrong else ""
 
 
 def _method(args: Args, _known: Knowledge) -> str:
-    plain = bool(args) and isinstance(args[0], str) and _PLAIN.match(args[0])
-    return "" if plain else "the method's name is computed or special"
+    if not args or not isinstance(args[0], str) or not _PLAIN.match(args[0]):
+        return "the method's name is computed or special"
+    return f"method {args[0]}" if args[0] in DANGEROUS_NAMES else ""
+
+
+def _sized(args: Args, _known: Knowledge) -> str:
+    """Containers and byte strings made from a number or a range: the number is memory."""
+    todo, biggest = list(args[:1]), 0
+    while todo:
+        item = todo.pop()
+        if isinstance(item, dict) and "args" in item:
+            if item.get("call", "").startswith("itertools.") and item["call"].rpartition(".")[2] in {"count", "repeat", "cycle", "product"}:
+                return f"made from {item['call']}"
+            todo += item["args"] if isinstance(item["args"], list) else [item["args"]]
+        elif isinstance(item, int) and not isinstance(item, bool):
+            biggest = max(biggest, item)
+        elif isinstance(item, str) and item.startswith("0x"):
+            biggest = 1 << 60
+    return f"asks for {biggest} items" if biggest > _MOST_ITEMS else ""
 
 
 def _from_bytes(args: Args, _known: Knowledge) -> str:
-    return "" if len(args) == 1 and isinstance(args[0], dict) and "bytes" in args[0] else "its argument is no byte string"
+    """The bytes are read as a file of their own; here only that they are bytes."""
+    plain = len(args) == 1 and isinstance(args[0], dict) and ("bytes" in args[0] or args[0].get("call") in {"_codecs.encode", "_io.BytesIO", "io.BytesIO"})
+    return "" if plain else "its argument is no byte string"
+
+
+def _ufunc(args: Args, known: Knowledge) -> str:
+    if len(args) == 2 and all(isinstance(a, str) for a in args) and known.role(args[0], args[1]) in {"f", "k", "r"}:  # noqa: PLR2004 - module, name
+        return ""
+    module = args[0] if args and isinstance(args[0], str) else ""
+    numeric = module in _UFUNC_MODULES and len(args) == 2 and isinstance(args[1], str) and _PLAIN.match(args[1])  # noqa: PLR2004
+    return "" if numeric else f"takes {module or 'something computed'} for a module of ufuncs"
+
+
+def _dill_setattr(args: Args, _known: Knowledge) -> str:
+    cell = len(args) == 3 and isinstance(args[0], dict) and args[0].get("call") == "dill._dill._create_cell" and args[1] == "cell_contents"  # noqa: PLR2004
+    return "" if cell else "sets an attribute of something that is no cell"
 
 
 def _rebuild_from_type(args: Args, _known: Knowledge) -> str:
@@ -79,7 +130,7 @@ def _rebuild_from_type(args: Args, _known: Knowledge) -> str:
 def _import_module(args: Args, known: Knowledge) -> str:
     name = args[0] if args and isinstance(args[0], str) else ""
     top = name.partition(".")[0]
-    if not name or known.gadget(name, "") or (known.is_stdlib(name) and not known.known_module(name)):
+    if not name or top in DANGEROUS_NAMES or known.gadget(name, "") or (known.is_stdlib(name) and not known.known_module(name)):
         return f"imports {name or 'a computed module'}"
     return "" if known.is_package(name) or known.is_stdlib(name) else f"imports {top}"
 
@@ -94,12 +145,19 @@ def _never(_args: Args, _known: Knowledge) -> str:
 
 SCHEMAS: dict[tuple[str, str], Callable[[Args, Knowledge], str]] = {
     ("builtins", "getattr"): _getattr,
+    **{("builtins", name): _sized for name in ("bytes", "bytearray", "list", "tuple", "set", "frozenset")},
     ("functools", "partial"): _partial,
     ("functools", "partialmethod"): _partial,
     ("operator", "attrgetter"): _names,
     ("_operator", "attrgetter"): _names,
     ("operator", "methodcaller"): _method,
     ("_operator", "methodcaller"): _method,
+    ("numpy.core", "_ufunc_reconstruct"): _ufunc,
+    ("numpy._core", "_ufunc_reconstruct"): _ufunc,
+    ("dill._dill", "_setattr"): _dill_setattr,
+    ("dill", "_dill._setattr"): _dill_setattr,
+    ("dill._shims", "_dill._setattr"): _dill_setattr,
+    ("numba.core.serialize", "_unpickle__CustomPickled"): _from_bytes,
     ("torch.storage", "_load_from_bytes"): _from_bytes,
     ("torch._tensor", "_rebuild_from_type_v2"): _rebuild_from_type,
     ("dill._dill", "_import_module"): _import_module,
@@ -109,9 +167,10 @@ SCHEMAS: dict[tuple[str, str], Callable[[Args, Knowledge], str]] = {
 
 # Build functions from bytecode that the pickle carries.
 CODE_MAKERS = frozenset({
-    ("types", "CodeType"), ("types", "FunctionType"), ("dill._dill", "_create_code"), ("dill._dill", "_create_function"),
+    ("numba.core.serialize", "_rebuild_function"),
+    ("dill._dill", "_create_code"), ("dill._dill", "_create_function"),
     ("cloudpickle.cloudpickle", "_make_function"), ("cloudpickle.cloudpickle", "_make_skel_func"),
-    ("cloudpickle.cloudpickle", "_fill_function"), ("cloudpickle.cloudpickle", "dynamic_subimport"), ("new", "code"), ("new", "function"),
+    ("cloudpickle.cloudpickle", "_fill_function"), ("cloudpickle.cloudpickle", "dynamic_subimport"),
 })  # fmt: skip
 
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w*\Z")

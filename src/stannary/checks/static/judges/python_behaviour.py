@@ -76,7 +76,7 @@ SEVERITIES: dict[str, dict[str, Severity]] = {kind: dict(zip(_ORDER, row, strict
 
 _SHELLS = ("/bin/sh", "/bin/bash", "sh -i", "bash -i", "cmd.exe", "powershell", "/bin/zsh")
 _SENDERS = ("requests.", "urllib.request.", "httpx.", "socket.socket().send", "http.client.", "aiohttp.", "smtplib.", "urllib3.", "urllib2.", "ftplib.", "paramiko.", "websocket")
-_SHELLCODE = ("VirtualAlloc", "CreateRemoteThread", "WriteProcessMemory", "RtlMoveMemory", "memfd_create", "CFUNCTYPE()", "mprotect")
+_SHELLCODE = ("VirtualAlloc", "CreateRemoteThread", "WriteProcessMemory", "RtlMoveMemory", "memfd_create", "mprotect")
 _NATIVE = ("ctypes.CDLL", "ctypes.cdll.", "ctypes.PyDLL", "ctypes.WinDLL", "ctypes.windll", "cffi.FFI().dlopen", "torch.ops.load_library", "torch.classes.load_library",
            "tensorflow.load_op_library", "torch.utils.cpp_extension.load", "numpy.ctypeslib.load_library")  # fmt: skip
 _WRITES = ("write", "writelines", "write_text", "write_bytes")
@@ -134,8 +134,8 @@ def _command(name: str, command: str, call: Mapping[str, Any]) -> Behaviour:
         return Behaviour("hidden-call", f"{shown}, the name put together at run time")
     if "pip install" in command or "pip3 install" in command or verdict.kind == "installer":
         return Behaviour("install", shown)
-    if verdict.kind == "tool":
-        return Behaviour("tool", shown)
+    if verdict.kind in {"tool", "fetch"}:
+        return Behaviour("tool" if verdict.kind == "tool" else "network", shown)
     known = command.strip() and not command.lstrip().startswith(("<", "{"))
     return Behaviour("process" if known else "process-unknown", shown)
 
@@ -201,4 +201,5 @@ def _loading(name: str, args: list[str], text: str, origins: frozenset[str], cal
 
 
 def _from_network(origins: frozenset[str]) -> bool:
-    return bool(origins & words("python_network_in")) or any(o.startswith(("socket.socket().recv", "requests.Session().")) for o in origins)
+    received = any(o.startswith(("requests.Session().", "requests.session().")) or "().recv" in o for o in origins)
+    return received or any(not o.startswith("socket.") for o in origins & words("python_network_in"))

@@ -9,6 +9,7 @@ steal           credentials or the environment sent out
 persist         something made to run at the next start or log-in
 destroy         the home folder, the root or a disk wiped
 installer       a well-known installer piped into a shell
+fetch           a download over TLS from an address that is not doubtful, and development tools
 other           a program that is not a development tool, or a command that is not known
 tool            development tools only
 """
@@ -45,6 +46,8 @@ _ENVIRONMENT = re.compile(r"(?:^|[\s;&|(`])(?:env|printenv|set)\s*(?:\||>|\)|`)|
 _SPLIT = re.compile(r"\n|;|&&|\|\||\||&(?!>)")
 _ASSIGNMENT = re.compile(r"^\w+=\S*$")
 _PREFIXES = frozenset("sudo env nohup time exec command builtin then do else if ! nice timeout xargs".split())
+_FETCHERS = frozenset({"curl", "wget", "gdown", "aria2c", "axel"})
+_INLINE_CODE = re.compile(r"\b(?:python[\d.]*|node|perl|ruby)\s+(?:-\w+\s+)*-\w*[ce]\b")
 _DOUBTFUL = re.compile(
     r"http://(?!localhost|127\.0\.0\.1)|https?://\d{1,3}(?:\.\d{1,3}){3}|pastebin\.com|paste\.ee|hastebin|transfer\.sh|file\.io|ngrok|serveo\.net|trycloudflare|"
     r"webhook\.site|requestbin|pipedream\.net|burpcollaborator|oast\.|interact\.sh|cdn\.discordapp|discord(?:app)?\.com/api/webhooks|api\.telegram\.org|bit\.ly|tinyurl|t\.co/|is\.gd|"
@@ -77,11 +80,14 @@ def classify(command: str) -> Command:
     if not text.strip():
         return Command("tool", "")
     tools = words("shell_tools")
+    kind = "tool"
     for part in _SPLIT.split(text):
         program = _program(part)
-        if program and program not in tools:
+        if program in _FETCHERS and not doubtful_address(text):
+            kind = "fetch"
+        elif program and (program not in tools or _INLINE_CODE.search(part)):
             return Command("other", part.strip()[:160])
-    return Command("tool", text.strip()[:160])
+    return Command(kind, text.strip()[:160])
 
 
 def doubtful_address(text: str) -> str:

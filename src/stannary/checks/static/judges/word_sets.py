@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib import resources
+
+from stannary.checks.static.shipped import shipped
 
 __all__ = ["contains_any", "words"]
 
@@ -11,7 +12,7 @@ __all__ = ["contains_any", "words"]
 @cache
 def words(name: str) -> frozenset[str]:
     """Return the entries of `data/sets/NAME.txt` (one a line, `#` starts a comment)."""
-    raw = resources.files("stannary.checks.static").joinpath("data", "sets", f"{name}.txt").read_text(encoding="utf-8")
+    raw = shipped(f"sets/{name}.txt").decode("utf-8")
     return frozenset(entry for line in raw.splitlines() if (entry := line.partition("#")[0].strip()))
 
 

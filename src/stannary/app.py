@@ -1,0 +1,86 @@
+"""The composition root: what is named becomes something on this disk, and is scanned.
+
+The only place that chooses concrete sources and scratch folders. The command line and the server
+call it; it holds no logic of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from stannary.checks.static.result import ScanResult
+from stannary.checks.static.scan import ScanOptions, Target, scan_paths
+from stannary.core.errors import StannaryError, UsageError
+
+__all__ = ["is_address", "located", "scan"]
+
+_ADDRESS = re.compile(r"(hf|https?|s3|mlflow|oci|registry):", re.IGNORECASE)
+
+
+def scan(names: Sequence[str], options: ScanOptions, *, offline: bool = False, stdin: BinaryIO | None = None) -> ScanResult:
+    """Scan what is named: paths, addresses, `-` for stdin.
+
+    Raises UsageError, BackendError or a group of everything that could not be had; then nothing is scanned.
+    """
+    with located(names, offline=offline, stdin=stdin) as targets:
+        return scan_paths(targets, options)
+
+
+@contextmanager
+def located(names: Sequence[str], *, offline: bool = False, stdin: BinaryIO | None = None) -> Iterator[list[Target]]:
+    """Make every name a target on this disk. What was fetched or spooled is gone when the block ends."""
+    with ExitStack() as stack:
+        found: list[Target] = []
+        problems: list[StannaryError] = []
+        for name in names:
+            try:
+                found.append(_locate(name, stack, offline, stdin))
+            except StannaryError as error:
+                problems.append(error)
+        if problems:
+            msg = "targets"
+            raise ExceptionGroup(msg, problems)
+        yield found
+
+
+def is_address(name: str) -> bool:
+    """Tell whether a name is fetched: a scheme we know, and no file of that name."""
+    return _ADDRESS.match(name) is not None and not Path(name).exists()
+
+
+def _locate(name: str, stack: ExitStack, offline: bool, stdin: BinaryIO | None) -> Target:  # noqa: FBT001 - private, passed on
+    if name == "-":
+        return _spool(stack, stdin)
+    if is_address(name):
+        from stannary.store.sources import resolve
+
+        resolved = resolve(name, offline=offline, dest=_scratch(stack))
+        return Target(path=str(resolved.path), display=resolved.display, source=dict(resolved.source))
+    path = Path(name)
+    if not path.exists() and not path.is_symlink():
+        hint = "a TARGET is a file, a folder, or an address such as hf://org/model"
+        msg = "there is no such file or folder"
+        raise UsageError(msg, where=name, code="USE010", help=hint)
+    return Target(path=name)
+
+
+def _spool(stack: ExitStack, stdin: BinaryIO | None) -> Target:
+    if stdin is None or stdin.isatty():
+        msg = "there is nothing to read on stdin"
+        raise UsageError(msg, where="-", code="USE011", help="pipe the content in: stannary scan - < model.pkl")
+    import shutil
+
+    path = _scratch(stack) / "stdin"
+    with path.open("wb") as file:
+        shutil.copyfileobj(stdin, file, 1 << 20)
+    return Target(path=str(path), display="stdin", source={"stdin": True})
+
+
+def _scratch(stack: ExitStack) -> Path:
+    import tempfile
+
+    return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stannary-")))

@@ -1,0 +1,69 @@
+"""`requirements.*` facts to findings: where packages come from, what their names imitate, known vulnerabilities."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from stannary.checks.dependencies.advisories import Advisories
+from stannary.checks.dependencies.names import lookalike
+from stannary.checks.static.judges.shell import doubtful_address
+from stannary.checks.static.judges.word_sets import contains_any
+from stannary.checks.static.ruleset import Hit
+from stannary.formats.interface import Fact
+
+__all__ = ["judge", "match_advisories"]
+
+_INDEX_OPTIONS = frozenset({"--index-url", "--extra-index-url", "--find-links"})
+_LOCAL = re.compile(r"^(?:https?://)?(?:localhost|127\.0\.0\.1|\.|/)")
+
+
+def judge(facts: Sequence[Fact]) -> Iterator[Hit]:
+    """Judge the dependency lists of one file."""
+    unpinned = 0
+    for fact in facts:
+        if fact.kind == "requirements.entry":
+            unpinned += fact.data["source"] == "pypi" and fact.data["version"] is None and not fact.data["specifier"]
+            yield from _entry(fact)
+        elif fact.kind == "requirements.option":
+            yield from _option(fact)
+        elif fact.kind == "requirements.file" and unpinned:
+            yield Hit("DEP001", fact, f"{unpinned} of {fact.data['entries']} dependencies have no version")
+
+
+def match_advisories(facts: Sequence[Fact], advisories: Advisories) -> Iterator[Hit]:
+    """Yield a finding for each vulnerability of each pinned dependency."""
+    for fact in facts:
+        if fact.kind != "requirements.entry" or not fact.data["version"] or not fact.data["name"]:
+            continue
+        for found in advisories.affecting(fact.data["name"], fact.data["version"]):
+            what = f"{found.project} {fact.data['version']}: {found.id}"
+            fixed = f", fixed in {', '.join(found.fixed[:4])}" if found.fixed else ""
+            evidence = {**fact.data, "advisory": found.id, "aliases": list(found.aliases), "fixed": list(found.fixed), "summary": found.summary}
+            yield Hit("DEP008" if found.malicious else "DEP007", fact, f"{what}{fixed}: {found.summary}", evidence, found.severity)
+
+
+def _entry(fact: Fact) -> Iterator[Hit]:
+    data = fact.data
+    address = data["url"]
+    if data["source"] in {"url", "vcs"}:
+        if doubtful_address(address):
+            yield Hit("DEP003", fact)
+        else:
+            yield Hit("DEP002", fact)
+    if data["name"] and data["source"] in {"pypi", "conda", "url", "vcs"}:
+        similar = lookalike(data["name"])
+        if similar is not None and data["source"] == "pypi":
+            yield Hit("DEP004", fact, f"{data['name']} looks like {similar.target} ({similar.how})", {**data, "target": similar.target, "how": similar.how})
+
+
+def _option(fact: Fact) -> Iterator[Hit]:
+    option, value = fact.data["option"], fact.data["value"]
+    if option == "--trusted-host":
+        yield Hit("DEP006", fact)
+    elif option in _INDEX_OPTIONS and not _LOCAL.match(value):
+        if doubtful_address(value):
+            yield Hit("DEP003", fact, f"packages come from {value}")
+        else:
+            known = contains_any(value, "known_indexes")
+            yield Hit("DEP005", fact, None, None, "info" if known or option != "--extra-index-url" else "low")

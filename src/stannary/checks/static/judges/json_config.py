@@ -1,0 +1,103 @@
+"""JSON documents: type tags, targets, remote code and commands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from stannary.checks.static.judges.commands import command_hit
+from stannary.checks.static.judges.danger import danger_of
+from stannary.checks.static.judges.word_sets import contains_any, words
+from stannary.checks.static.ruleset import Hit
+from stannary.core.model import Severity
+from stannary.formats.interface import Fact
+
+__all__ = ["judge", "target_hit"]
+
+_CALLS = frozenset({"py/reduce", "py/function", "py/repr", "__reduce__", "__reduce_ex__", "__callable__", "__import__"})
+_NAMES = frozenset({"py/object", "py/type", "py/class", "py/newobj", "py/module", "__class__", "__pyclass__", "__type__", "py_object"})
+_CODE_KEYS = frozenset({"auto_map", "architectures", "_target_", "py/object", "py/reduce", "chat_template", "weight_map", "custom_pipelines", "trust_remote_code", "model_type", "_class_name", "__metadata__"})
+
+
+def judge(facts: Sequence[Fact]) -> Iterator[Hit]:
+    """Judge the facts of one file's JSON."""
+    tags = {str(f.data["tag"]) for f in facts if f.kind == "json.object"}
+    for fact in facts:
+        match fact.kind:
+            case "json.object":
+                yield from _object(fact, tags)
+            case "json.target":
+                yield from target_hit(fact, "JSN003")
+            case "json.constructor":
+                yield from _constructor(fact)
+            case "json.remote_code":
+                yield from _remote(fact)
+            case "json.module_type":
+                name = str(fact.data["name"])
+                level = danger_of(name)
+                if not name.startswith(("sentence_transformers.", "transformers.")):
+                    yield Hit("JSN009", fact, None, None, "critical" if level == "dangerous" else "low")
+            case "json.command":
+                yield from command_hit(fact, str(fact.data["command"]), "JSN007", executed=fact.data["key"] in {"preinstall", "postinstall", "install"})
+            case "json.duplicate_key":
+                yield Hit("JSN008", fact, None, None, "medium" if fact.data["key"] in _CODE_KEYS else "info")
+
+
+def target_hit(fact: Fact, rule: str) -> Iterator[Hit]:
+    """Yield a finding for a dotted name that a framework imports and calls, by how dangerous the name is."""
+    name = str(fact.data["name"])
+    key = str(fact.data["key"])
+    level = danger_of(name)
+    # `target:` and `class:` are ordinary words; only a name that is code makes them a target.
+    certain = key.strip("_") in {"target", "class_path", "import_path", "partial_target"} or key == "()"
+    if level == "dangerous":
+        yield Hit(rule, fact, None, None, "critical" if certain else "high")
+    elif level == "loads":
+        yield Hit(rule, fact, None, None, "medium")
+    elif level == "unknown" and key in {"_target_", "__target__"}:
+        yield Hit(rule, fact, None, None, "info")
+
+
+def _object(fact: Fact, tags: set[str]) -> Iterator[Hit]:
+    tag, name = str(fact.data["tag"]), str(fact.data["name"])
+    if tag in {"$type", "@class", "javaClass"}:
+        gadget = contains_any(name, "foreign_gadgets")
+        if gadget:
+            yield Hit("JSN002", fact)
+        return
+    if tag == "py/repr":
+        yield Hit("JSN001", fact, f"py/repr evaluates {name[:80]!r}", None, "high")
+        return
+    level = danger_of(name) if name else "known"
+    if tag in _CALLS | _NAMES and level == "dangerous":
+        yield Hit("JSN001", fact, None, None, "critical" if tag in _CALLS or tags & _CALLS else "high")
+    elif tag in {"py/reduce", "__reduce__", "__reduce_ex__"} and level in {"unknown", "loads"} and name:
+        yield Hit("JSN001", fact, None, None, "medium")
+    elif tag == "py/object" and level in {"unknown", "loads"} and name:
+        yield Hit("JSN001", fact, None, None, "low")
+
+
+def _constructor(fact: Fact) -> Iterator[Hit]:
+    name, kind = str(fact.data["name"]), str(fact.data["type"])
+    if kind == "secret":
+        yield Hit("JSN005", fact, f"reads the secret {name} from the environment", None, "info")
+        return
+    if contains_any(name, "langchain_tools") or danger_of(name) == "dangerous":
+        yield Hit("JSN005", fact, None, None, "high")
+    elif not name.startswith("langchain"):
+        yield Hit("JSN005", fact, None, None, "medium")
+
+
+def _remote(fact: Fact) -> Iterator[Hit]:
+    key, value = str(fact.data["key"]), str(fact.data["value"])
+    severity: Severity = "info"
+    if key in {"auto_map", "custom_pipelines"}:
+        severity = "medium" if "--" in value else "low"
+        if "/" in value.partition("--")[2] or ".." in value:
+            severity = "high"
+    elif key == "auto_mapping":
+        if fact.data["entry"] != "parent_library" or value.startswith("transformers"):
+            return
+        severity = "critical" if danger_of(f"{value}.x") == "dangerous" else "medium" if value.partition(".")[0] not in words("known_packages") else "info"
+    elif key == "handler" and value != "True":
+        return
+    yield Hit("JSN004", fact, None, None, severity)

@@ -1,0 +1,51 @@
+"""Plain text and notebooks: command lines that fetch and run, active content in outputs, credentials."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from stannary.checks.static.judges.shell import HOSTILE, classify, doubtful_address
+from stannary.checks.static.ruleset import Hit
+from stannary.core.model import Severity
+from stannary.formats.interface import Fact
+
+__all__ = ["judge"]
+
+_PROSE = (".md", ".rst", ".txt", ".html", ".htm", ".mdx", ".adoc", ".org")
+_SCRIPT = (".sh", ".bash", ".zsh", ".command", ".bat", ".cmd", ".ps1", "makefile", "dockerfile", ".mk", ".service")
+
+
+def judge(facts: Sequence[Fact]) -> Iterator[Hit]:
+    """Judge the facts of one text or notebook."""
+    for fact in facts:
+        if fact.kind == "text.command":
+            yield from _command(fact)
+        elif fact.kind == "notebook.command":
+            yield from _cell(fact)
+        elif fact.kind == "notebook.output" and fact.data["remote"]:
+            doubtful = doubtful_address(str(fact.data["remote"]))
+            yield Hit("NBK002", fact, None, None, "medium" if doubtful else "info")
+
+
+def _command(fact: Fact) -> Iterator[Hit]:
+    text, name = str(fact.data["command"]), str(fact.data["name"]).lower()
+    found = classify(text)
+    if found.kind not in HOSTILE:
+        return
+    severity: Severity = "info"
+    if name.endswith(_SCRIPT) or "." not in name:
+        severity = "high" if found.kind in {"reverse-shell", "decode-run"} or doubtful_address(text) else "low"
+    elif name.endswith(_PROSE) and found.kind in {"download-run", "decode-run"}:
+        # A card that tells its reader to run something from an address no installer uses.
+        long_code = re.search(r"[A-Za-z0-9+/=]{40}", text)
+        severity = "medium" if doubtful_address(text) or (found.kind == "decode-run" and long_code) else "info"
+    elif not name.endswith((*_PROSE, ".py", ".ipynb", ".json", ".yaml", ".yml", ".toml", ".cfg", ".csv", ".jsonl")):
+        severity = "low" if found.kind in {"reverse-shell", "decode-run"} else "info"
+    yield Hit("TXT001", fact, f"line {fact.data['line']}: {found.kind}: {found.shown}", None, severity)
+
+
+def _cell(fact: Fact) -> Iterator[Hit]:
+    found = classify(str(fact.data["command"]))
+    if found.kind in HOSTILE:
+        yield Hit("NBK001", fact, f"cell {fact.data['cell']}: {found.kind}: {found.shown}", None, "high" if found.kind != "persist" else "medium")

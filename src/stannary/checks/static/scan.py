@@ -1,0 +1,297 @@
+"""Scan files and folders: list, read each file in a jailed process, judge, put together.
+
+    result = stannary.scan("models/")            # what the command line does
+    result = scan_paths([Target(path="m.pkl")], ScanOptions(jobs=2))
+
+Reading happens in jailed workers (`scan_worker.py` in `stannary.run.pool`); the parent opens
+files only to hash the large ones. What a worker says is data; a worker that dies or hangs
+costs the file it was on, which is then *failed* and carries a finding (SCN001).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+from typing import Any
+
+import msgspec
+
+from stannary.checks.static import ruleset
+from stannary.checks.static.result import ScanResult
+from stannary.checks.static.scan_assembly import INTERRUPTED, Collected, assemble
+from stannary.checks.static.scan_plan import LARGE, Place, Plan, Target, large_files, make_plan
+from stannary.checks.static.scan_worker import Answer, Settings, Work
+from stannary.checks.static.waivers import Acceptance, Baseline, Waiver, read_baseline, waivers_of
+from stannary.core.errors import Bug, UsageError
+from stannary.formats.hashing import BackgroundHasher, Hashed
+from stannary.formats.interface import Limits
+from stannary.run.interface import Done, Executor, Failed, Job, Lost, Outcome, Setup, Ticket
+from stannary.run.jail import Jail, Level
+from stannary.run.progress import Progress, Tracker
+
+__all__ = ["ScanOptions", "Target", "scan", "scan_paths", "was_interrupted"]
+
+_WORKER = "stannary.checks.static.scan_worker:factory"
+_MANY = 64  # files from which readers are imported once, before the workers are forked
+
+
+class ScanOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How to scan.
+
+    Attributes:
+        jobs: worker processes; 0 for one a processor.
+        jail: the level that must hold; None for the best this platform has by itself.
+        hash: SHA-256 of every byte, and with it the identity of the target.
+        cache: folder for facts by content, or None.
+        limits: bounds for each file; memory: bytes a worker may use.
+        baseline: accepted findings; waivers: accepted with reason, owner and end.
+        strict: let a reader's own bug surface as `Bug` instead of an incomplete file.
+        on_progress: called at most ten times a second.
+        today: the day that waivers are measured against; None for now, UTC.
+    """
+
+    jobs: int = 0
+    jail: Level | None = None
+    hash: bool = True
+    cache: str | None = None
+    limits: Limits = Limits()
+    memory: int = 1 << 30
+    baseline: Baseline | None = None
+    waivers: tuple[Waiver, ...] = ()
+    strict: bool = False
+    on_progress: Callable[[Progress], None] | None = None
+    today: date | None = None
+
+
+def scan(*paths: str | os.PathLike[str], **options: Any) -> ScanResult:  # noqa: ANN401 - the fields of ScanOptions
+    """Scan files and folders and return the result.
+
+    Options are the fields of ScanOptions; `baseline` may be a path, `waivers` a list of tables
+    as in the configuration file, `limits` a mapping. Raises UsageError, JailUnavailable.
+    """
+    if isinstance(options.get("baseline"), str | os.PathLike):
+        options["baseline"] = read_baseline(os.fspath(options["baseline"]))
+    rows = options.get("waivers", ())
+    if any(isinstance(row, Mapping) for row in rows):
+        options["waivers"] = waivers_of(rows)
+    if isinstance(options.get("limits"), Mapping):
+        options["limits"] = Limits(**options["limits"])
+    if isinstance(options.get("cache"), os.PathLike):
+        options["cache"] = os.fspath(options["cache"])
+    try:
+        chosen = ScanOptions(**options)
+    except TypeError as exc:
+        raise UsageError(str(exc), where="stannary.scan", code="SCAN002") from exc
+    return scan_paths([Target(path=os.fspath(path)) for path in paths], chosen)
+
+
+def scan_paths(targets: Sequence[Target], options: ScanOptions) -> ScanResult:
+    """Scan targets. Raises UsageError (a path, an option), JailUnavailable, BackendError.
+
+    Ctrl-C ends the workers and returns what was done by then; `was_interrupted` tells.
+    """
+    started = time.perf_counter()
+    rules = ruleset.load()
+    plan = make_plan(targets)
+    collected = _Run(plan, options).run()
+    acceptance = Acceptance(options.waivers, options.baseline, options.today or _today())
+    return assemble(plan, collected, rules, acceptance, time.perf_counter() - started)
+
+
+def was_interrupted(result: ScanResult) -> bool:
+    """Tell whether Ctrl-C ended the scan before everything was read."""
+    return any(INTERRUPTED in target.errors for target in result.targets)
+
+
+def _today() -> date:
+    from datetime import UTC, datetime
+
+    return datetime.now(UTC).date()
+
+
+class _Run:
+    """Gives out the work and collects the answers."""
+
+    def __init__(self, plan: Plan, options: ScanOptions) -> None:
+        self.plan = plan
+        self.options = options
+        self.cache = ""
+        self.version = ""
+        if options.cache:
+            from stannary.checks.static import cache
+
+            self.cache = cache.open_folder(options.cache)
+            self.version = cache.reader_version(options.limits)
+        self.tickets: dict[Ticket, Place] = {}
+        self.answers: dict[Place, Answer] = {}
+        self.lost: dict[Place, str] = {}
+        self.hashes: dict[tuple[int, int], Hashed] = {}
+        self.waiting: dict[tuple[int, int], list[Place]] = {}  # for their hash, before they are looked up
+        self.hasher: BackgroundHasher | None = None
+        self.large = large_files(plan) if options.hash else []
+        self.tracker = Tracker(options.on_progress, plan.files, plan.size)
+        self.decode = msgspec.msgpack.Decoder(Answer).decode
+        self.encode = msgspec.msgpack.Encoder().encode
+
+    def run(self) -> Collected:
+        """Do everything."""
+        interrupted = False
+        jail = "none"
+        scratch = _make_scratch()
+        try:
+            executor = self._executor(scratch)
+            try:
+                self._collect(executor)
+                jail = _level_of(executor)
+            except KeyboardInterrupt:
+                interrupted = True
+                jail = _level_of(executor)
+            finally:
+                executor.close()
+                if self.hasher is not None:
+                    self.hasher.stop()
+        finally:
+            _remove(scratch)
+        self.tracker.finish()
+        return Collected(self.answers, self.lost, self.hashes, interrupted, jail)
+
+    def _executor(self, scratch: str) -> Executor:
+        options, plan = self.options, self.plan
+        settings = Settings(options.limits, plan.folders, options.hash, options.strict, self.cache, self.version)
+        setup = Setup(_WORKER, msgspec.msgpack.encode(settings))
+        if not hasattr(os, "fork"):
+            from stannary.run.inline import Inline
+
+            return Inline(setup)
+        from stannary.run.pool import Pool
+
+        if plan.files >= _MANY:
+            _import_readers(plan)
+        read = (*plan.granted, self.cache) if self.cache else plan.granted
+        jail = Jail(
+            level=options.jail, read=read, write=(scratch,), memory=options.memory,
+            file_size=options.limits.inflated, processor_seconds=int(options.limits.seconds * 2) + 10,
+        )  # fmt: skip
+        work = plan.files + sum(map(len, plan.repositories))
+        workers = max(1, min(options.jobs or _processors(), work))
+        return Pool(setup, jail, workers=workers, seconds=options.limits.seconds * 1.5 + 10)
+
+    def _collect(self, executor: Executor) -> None:
+        # The workers are forked by now; threads may start.
+        if self.large:
+            self.hasher = BackgroundHasher(min(self.options.jobs or _processors(), len(self.large)))
+            for key, entry in enumerate(self.large):
+                self.hasher.add(key, entry.real)
+        self._submit_all(executor)
+        pause = None if self.hasher is None else 0.1
+        while True:
+            for outcome in executor.results(pause):
+                self._take(outcome)
+            if self.hasher is None:
+                return
+            self._take_hashes(executor)
+            if not self.tickets and not self.hasher.pending:
+                return
+            if not self.tickets:
+                self.hasher.wait(0.1)
+            self.tracker.advance(0, 0, extra=self.hasher.bytes)
+
+    def _submit_all(self, executor: Executor) -> None:
+        plan, hashing = self.plan, self.options.hash
+        for place in plan.order():
+            repository, target, index = place
+            large = not repository and plan.trees[target].entries[index].size >= LARGE
+            if large and hashing and self.cache:
+                entry = plan.trees[target].entries[index]
+                self.waiting.setdefault((entry.device, entry.inode), []).append(place)
+            else:
+                self._submit(executor, place, plan.work(place, hash_it=hashing and not large))
+
+    def _submit(self, executor: Executor, place: Place, work: Work) -> None:
+        self.tickets[executor.submit(Job(self.encode(work), self.plan.bytes_of(place)))] = place
+
+    def _take(self, outcome: Outcome) -> None:
+        place = self.tickets.pop(outcome.ticket)
+        match outcome:
+            case Done():
+                try:
+                    answer = self.decode(outcome.value)
+                except (msgspec.DecodeError, RecursionError):
+                    answer = Answer(problem="its reader answered with something that is not an answer")
+                self.answers[place] = answer
+                if answer.entry:
+                    self._remember(place, answer)
+            case Failed():
+                if self.options.strict:
+                    raise Bug(outcome.error, where=self.plan.name(place))
+                self.answers[place] = Answer(problem=f"its reader failed: {outcome.error}")
+            case Lost():
+                self.lost[place] = f"its reader {outcome.reason}"
+        if self.options.on_progress is not None and not place[0]:
+            size = self.plan.bytes_of(place)
+            hashed = self.hasher.bytes if self.hasher is not None else 0
+            self.tracker.advance(1, 0 if self.hasher is not None and size >= LARGE else size, self.plan.name(place), extra=hashed)
+
+    def _remember(self, place: Place, answer: Answer) -> None:
+        if self.cache and answer.sha256:
+            from stannary.checks.static import cache
+
+            base = self.plan.name(place).rpartition("/")[2]
+            cache.store(self.cache, cache.entry_key(answer.sha256, base, self.version), answer.entry)
+        answer.entry = b""
+
+    def _take_hashes(self, executor: Executor) -> None:
+        if self.hasher is None:
+            return
+        for key, hashed in self.hasher.take():
+            entry = self.large[key]
+            inode = (entry.device, entry.inode)
+            self.hashes[inode] = hashed
+            for place in self.waiting.pop(inode, ()):
+                self._submit(executor, place, self.plan.work(place, hash_it=False, sha256=hashed.sha256))
+
+
+def _level_of(executor: Executor) -> str:
+    held = getattr(executor, "held", None)
+    return "none" if held is None else str(held.level)
+
+
+def _processors() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _make_scratch() -> str:
+    """Make a folder that only this user can use, for what is decompressed."""
+    base = os.path.realpath(os.environ.get("TMPDIR") or "/tmp")  # noqa: S108 - a private folder is made in it
+    path = os.path.join(base, f"stannary-{os.urandom(8).hex()}")
+    try:
+        os.mkdir(path, 0o700)
+    except OSError as exc:
+        msg = f"no scratch folder can be made: {exc.strerror}"
+        raise UsageError(msg, where=base, code="SCAN003", help="set TMPDIR to a folder that can be written") from exc
+    return path
+
+
+def _remove(folder: str) -> None:
+    try:
+        os.rmdir(folder)  # readers unlink what they open: as a rule it is empty
+    except OSError:
+        import shutil
+
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _import_readers(plan: Plan) -> None:
+    """Import once, before the fork, what every worker would import for itself."""
+    from stannary.formats.identify import FORMATS, load_probe
+
+    for row in FORMATS:
+        if row.probe:
+            load_probe(row)
+    suffixes = {os.path.splitext(entry.path)[1].lower() for tree in plan.trees for entry in tree.entries[:2000]}
+    if suffixes & {".pkl", ".pickle", ".pt", ".pth", ".bin", ".joblib", ".ckpt"}:
+        import stannary.checks.static.judges.pickle_calls  # noqa: F401 - for its effect

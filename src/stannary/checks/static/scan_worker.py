@@ -1,0 +1,163 @@
+"""What a scan does inside the jail: one file, or one repository folder, from bytes to findings.
+
+Work and answers are msgpack. The parent sends where a file is and what it was when it was
+listed; the answer says what the file was when it was read, so that a file that is swapped or
+written to meanwhile is never called clean.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from stannary.checks.static import cache, ruleset
+from stannary.checks.static.result import FileReport, Missed, ScanFinding
+from stannary.checks.static.verdict import findings_of
+from stannary.checks.static.walk import Walker, read_file
+from stannary.core.errors import FormatError
+from stannary.formats.hashing import hash_file, identity_of
+from stannary.formats.interface import Budget, Limits
+
+__all__ = ["Answer", "Settings", "Work", "factory"]
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """What all work of a scan shares. `folders`: the names in each folder that has files to read."""
+
+    limits: Limits
+    folders: tuple[tuple[str, ...], ...]
+    hash: bool = True
+    strict: bool = False
+    cache: str = ""
+    version: str = ""
+
+
+class Work(msgspec.Struct, frozen=True, array_like=True):
+    """A file to read; or, with `files`, a repository folder. `name` is its path within the target."""
+
+    real: str
+    name: str
+    folder: int
+    device: int
+    inode: int
+    hash: bool
+    sha256: str = ""
+    files: tuple[str, ...] | None = None
+
+
+class Answer(msgspec.Struct, array_like=True):
+    """What came of it. `problem`: why it was not read. `entry`: facts for the cache, under `sha256`."""
+
+    formats: tuple[str, ...] = ()
+    findings: tuple[ScanFinding, ...] = ()
+    missed: tuple[Missed, ...] = ()
+    skipped: str = ""
+    sha256: str = ""
+    identity: tuple[int, int, int, int, int] | None = None
+    problem: str = ""
+    entry: bytes = b""
+
+
+def factory(data: bytes) -> Callable[[bytes, bool], bytes]:
+    """Return the handler of a worker from encoded Settings."""
+    return _Reader(msgspec.msgpack.decode(data, type=Settings)).handle
+
+
+class _Reader:
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.rules = ruleset.load()
+        self.decode = msgspec.msgpack.Decoder(Work).decode
+        self.encode = msgspec.msgpack.Encoder().encode
+        self._folder = -1
+        self._names: frozenset[str] = frozenset()
+        self._digest = ""
+
+    def handle(self, payload: bytes, degraded: bool) -> bytes:  # noqa: FBT001 - the Handler type
+        """Read one thing and answer."""
+        work = self.decode(payload)
+        limits = _reduced(self.settings.limits) if degraded else self.settings.limits
+        try:
+            answer = self._file(work, limits, keep=not degraded) if work.files is None else self._repository(work, limits)
+        except OSError as exc:
+            answer = Answer(problem=f"cannot be read: {exc.strerror or exc}")
+        return self.encode(answer)
+
+    def _file(self, work: Work, limits: Limits, *, keep: bool) -> Answer:
+        before = identity_of(os.stat(work.real, follow_symlinks=False))
+        if (before.device, before.inode) != (work.device, work.inode):
+            return Answer(problem="was replaced by another file during the scan")
+        digest = work.sha256
+        if work.hash:
+            hashed = hash_file(work.real)
+            if hashed.problem:
+                return Answer(problem=hashed.problem)
+            digest = hashed.sha256
+            if hashed.identity != before:
+                return Answer(problem="changed during the scan")
+        report, entry = self._report(work, digest, limits, keep=keep)
+        if identity_of(os.stat(work.real, follow_symlinks=False)) != before:
+            return Answer(problem="changed during the scan")
+        return Answer(
+            tuple(dict.fromkeys([name for name in report.formats if ":" not in name])),
+            tuple(findings_of(report, self.rules, work.name)),
+            report.missed,
+            report.skipped,
+            digest,
+            before,
+            "",
+            entry,
+        )
+
+    def _report(self, work: Work, digest: str, limits: Limits, *, keep: bool) -> tuple[FileReport, bytes]:
+        settings = self.settings
+        self._enter(work.folder)
+        base = work.name.rpartition("/")[2]
+        if not (settings.cache and digest):
+            return read_file(work.real, name=base, limits=limits, siblings=self._names, strict=settings.strict), b""
+        known = cache.load(settings.cache, cache.entry_key(digest, base, settings.version), self._digest)
+        if known is not None:
+            return known, b""
+        names = cache.Siblings(self._names)
+        started = time.monotonic()
+        report = read_file(work.real, name=base, limits=limits, siblings=names, strict=settings.strict)
+        # What time ran out for depends on the machine, and must not be remembered.
+        if not keep or time.monotonic() - started > limits.seconds / 2:
+            return report, b""
+        return report, cache.pack(report, self._digest if names.used else "")
+
+    def _enter(self, folder: int) -> None:
+        if folder != self._folder:
+            names = self.settings.folders[folder]
+            self._folder = folder
+            self._names = frozenset(names)
+            self._digest = cache.siblings_digest(names) if self.settings.cache else ""
+
+    def _repository(self, work: Work, limits: Limits) -> Answer:
+        files = work.files or ()
+        walker = Walker(Budget(limits), frozenset(files), strict=self.settings.strict)
+        walker.formats.append("repository")
+        try:
+            from stannary.formats.repository import read_repository  # only for folders that look like one
+
+            read_repository(work.real, files, walker)
+        except FormatError as exc:
+            walker.incomplete(f"repository: {exc.message}", exc.offset)
+        except (RecursionError, MemoryError) as exc:
+            walker.incomplete(f"repository: {type(exc).__name__}")
+        except Exception as exc:  # a reader's bug on hostile input must not hide the files
+            if self.settings.strict:
+                raise
+            walker.incomplete(f"repository: reader failed: {type(exc).__name__}: {exc}")
+        report = walker.report()
+        return Answer(report.formats, tuple(findings_of(report, self.rules, work.name)), report.missed, report.skipped)
+
+
+def _reduced(limits: Limits) -> Limits:
+    """Return limits for a second try: small enough to stop by itself and report what was seen."""
+    return msgspec.structs.replace(
+        limits, seconds=limits.seconds / 4, operations=limits.operations // 8, inflated=limits.inflated // 8, text=limits.text // 4
+    )

@@ -1,0 +1,120 @@
+"""`stannary doctor`: what this machine offers, and what that means for a scan."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import shutil
+import sys
+
+import click
+import msgspec
+
+from stannary.cli.group import common_options, talk_of
+from stannary.cli.talk import wants_color
+
+__all__ = ["Answer", "command", "examine"]
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """One thing looked at: `ok`, `missing` (a part of the work cannot be done) or `note`."""
+
+    topic: str
+    name: str
+    state: str
+    text: str
+
+
+_CODECS = (
+    ("gzip, zlib", ("zlib",)),
+    ("bzip2", ("bz2",)),
+    ("xz, lzma", ("lzma",)),
+    ("lz4", ("lz4",)),
+    ("zstandard", ("compression.zstd", "backports.zstd")),
+)
+_COLORS = {"ok": "green", "missing": "yellow", "note": "cyan"}
+
+
+@click.command("doctor")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="How to print.")
+@common_options
+@click.pass_context
+def command(ctx: click.Context, form: str) -> int:
+    """Show isolation levels, codecs, versions and the terminal. Exits 3 when something is missing."""
+    color = wants_color(sys.stdout, talk_of(ctx).color)
+    answers = [*examine(), *_terminal(talk_of(ctx).color)]
+    if form == "json":
+        from stannary.report.json_ import dump
+
+        click.echo(dump({"schema": "stannary.doctor/1", "answers": answers}), nl=False)
+    else:
+        topic = ""
+        for answer in answers:
+            if answer.topic != topic:
+                topic = answer.topic
+                click.echo(click.style(topic, bold=True) if color else topic, color=color)
+            state = f"{answer.state:<8}"
+            click.echo(
+                f"  {click.style(state, fg=_COLORS[answer.state]) if color else state}{answer.name:<14} {answer.text}", color=color
+            )
+    return 3 if any(answer.state == "missing" and answer.topic != "isolation" for answer in answers) else 0
+
+
+def examine() -> list[Answer]:
+    """Look at versions, rules, isolation and codecs. Starts bubblewrap once if it is there."""
+    return [*_versions(), *_isolation(), *_codecs()]
+
+
+def _versions() -> list[Answer]:
+    from stannary import __version__
+    from stannary.checks.static import ruleset
+
+    found = [
+        Answer("versions", "stannary", "ok", __version__),
+        Answer("versions", "python", "ok", f"{platform.python_version()} ({platform.python_implementation()})"),
+        Answer(
+            "versions",
+            "platform",
+            "ok",
+            f"{platform.system()} {platform.release()} {platform.machine()}, {os.cpu_count()} processors",
+        ),
+    ]
+    try:
+        rules = ruleset.load()
+        found.append(Answer("versions", "rules", "ok", f"{len(rules.rules)} rules, {rules.digest}"))
+    except (OSError, msgspec.DecodeError) as exc:
+        found.append(Answer("versions", "rules", "missing", f"the rule set cannot be read: {exc}; install stannary again"))
+    return found
+
+
+def _isolation() -> list[Answer]:
+    from stannary.run.jail import best_level, probe
+
+    found = [Answer("isolation", item.level, "ok" if item.holds else "missing", item.reason) for item in probe()]
+    found.append(Answer("isolation", "default", "note", f"scans run at level {best_level()} unless --jail says otherwise"))
+    return found
+
+
+def _codecs() -> list[Answer]:
+    found = []
+    for name, modules in _CODECS:
+        module = next((module for module in modules if _importable(module)), None)
+        text = f"through {module}" if module else f"not there: content compressed with it is incomplete; pip install {modules[-1]}"
+        found.append(Answer("codecs", name, "ok" if module else "missing", text))
+    return found
+
+
+def _importable(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # the package around it is not there
+        return False
+
+
+def _terminal(choice: str) -> list[Answer]:
+    stream = sys.stdout
+    size = shutil.get_terminal_size()
+    kind = f"{size.columns} columns, {os.environ.get('TERM') or 'no TERM'}" if stream.isatty() else "not a terminal"
+    color = "coloured" if wants_color(stream, choice) else "not coloured"
+    return [Answer("terminal", "stdout", "note", f"{kind}, {stream.encoding}, {color}")]

@@ -1,0 +1,120 @@
+"""The entry point: arguments in, exit code out, every error told once and with help."""
+
+from __future__ import annotations
+
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import click
+
+    from stannary.cli.talk import Talk
+    from stannary.core.errors import StannaryError
+
+__all__ = ["run"]
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run a command line and return its exit code. Never raises, never prints a traceback without -v."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments in (["--version"], ["-V"]):  # answered before anything is imported: scripts ask it often
+        from stannary import __version__
+
+        sys.stdout.write(f"stannary {__version__}\n")
+        return 0
+    from stannary.cli.talk import Talk
+
+    for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show must not end the run
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    talk = Talk()
+    try:
+        code = _invoke(arguments, talk)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _silence_stdout()
+        return 2
+    except KeyboardInterrupt:
+        talk.verdict("interrupted")
+        return 130
+    except Exception as error:  # noqa: BLE001 - the last line of defence: whatever it is becomes an exit code
+        return _explain(error, talk)
+    return code
+
+
+def _invoke(arguments: list[str], talk: Talk) -> int:
+    import click
+
+    from stannary.cli.group import root
+
+    try:
+        code = root.main(arguments, prog_name="stannary", standalone_mode=False, obj=talk)
+    except click.exceptions.Exit as leave:
+        return leave.exit_code
+    except click.Abort:
+        raise KeyboardInterrupt from None
+    except click.ClickException as error:
+        _usage(error, talk)
+        return 2
+    return code if isinstance(code, int) else 0
+
+
+def _usage(error: click.ClickException, talk: Talk) -> None:
+    import click
+
+    from stannary.core.errors import UsageError
+
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(error.message, err=True)
+        return
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "stannary"
+    message = error.format_message().strip()
+    talk.errors([UsageError(message[:1].lower() + message[1:], code="USE001", help=f"see `{path} --help`")])
+
+
+def _explain(error: Exception, talk: Talk) -> int:
+    """Print the errors behind an exception and return the exit code they ask for."""
+    from stannary.cli.exits import worst
+    from stannary.core.errors import StannaryError
+
+    if talk.verbosity > 0:
+        import traceback
+
+        traceback.print_exception(error)
+    found: list[StannaryError] = []
+    pending: list[BaseException] = [error]
+    while pending:
+        item = pending.pop(0)
+        if isinstance(item, BaseExceptionGroup):
+            pending[:0] = item.exceptions
+        else:
+            found.append(item if isinstance(item, StannaryError) else _known(item))
+    talk.errors(found)
+    return worst(item.exit_code for item in found)
+
+
+def _known(error: BaseException) -> StannaryError:
+    """Return what an exception of Python's means to the caller: a problem of this machine, or a bug of ours."""
+    from stannary import __version__
+    from stannary.core.errors import BackendError, Bug
+
+    if isinstance(error, OSError) and error.strerror:
+        where = str(error.filename) if error.filename is not None else None
+        return BackendError(error.strerror.lower(), where=where, code="IO001")
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = f" in {trace.tb_frame.f_globals.get('__name__', '?')}:{trace.tb_lineno}" if trace is not None else ""
+    return Bug(
+        f"{type(error).__name__}{place}: {error} (stannary {__version__}, Python {sys.version.split()[0]}, {sys.platform})",
+        code="BUG",
+        help="this is a bug of ours: run it again with -v for the traceback, and report both with `stannary doctor`",
+    )
+
+
+def _silence_stdout() -> None:
+    """The reader of our output is gone (`stannary scan | head`): let the interpreter's last flush find no one."""
+    import os
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

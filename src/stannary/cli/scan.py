@@ -1,0 +1,190 @@
+"""`stannary scan TARGET...`: find what is dangerous in models and repositories."""
+
+from __future__ import annotations
+
+import os
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from stannary import app
+from stannary.checks.static.result import ScanResult
+from stannary.checks.static.scan import ScanOptions, was_interrupted
+from stannary.checks.static.waivers import baseline_of, read_baseline, waivers_of
+from stannary.cli import exits
+from stannary.cli.config import Config, load
+from stannary.cli.group import common_options, flags_of, talk_of
+from stannary.cli.output import Outputs, emit, parse_outputs, write_file
+from stannary.cli.progress import progress_bar
+from stannary.cli.talk import Talk
+from stannary.core.clock import system_clock
+from stannary.core.model import SEVERITIES, severity_rank
+from stannary.formats.interface import Limits
+from stannary.report.escape import inline
+from stannary.report.interface import FORMATS, Context, Show
+from stannary.report.wording import counted, headline
+
+__all__ = ["Options", "command", "exit_code", "run_scan"]
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything `scan` was asked for: configuration, environment and flags together."""
+
+    targets: tuple[str, ...]
+    outputs: Outputs
+    fail_on: str
+    show: Show
+    exit_zero: bool
+    write_baseline: str | None
+    offline: bool
+    engine: ScanOptions
+
+
+_LIMITS = tuple(field.name for field in msgspec.structs.fields(Limits))
+
+
+@click.command("scan", context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("targets", metavar="TARGET...", nargs=-1, required=True)
+@click.option(
+    "--format", "formats", metavar="NAME[=FILE]", multiple=True, help=f"{', '.join(FORMATS)}; NAME=FILE writes a file; repeatable."
+)
+@click.option("-o", "--output", metavar="FILE", help="Write the report to FILE instead of stdout.")
+@click.option("--fail-on", type=click.Choice([*SEVERITIES, "never"]), help="Exit 1 from this severity on.  [default: medium]")
+@click.option("--exit-zero", is_flag=True, help="Exit 0 whatever is found or could not be read.")
+@click.option("--show", type=click.Choice(["findings", "clean", "all"]), help="How much the table shows.  [default: findings]")
+@click.option("--baseline", metavar="FILE", help="Do not count the findings recorded in FILE.")
+@click.option("--write-baseline", metavar="FILE", help="Record all findings in FILE, as accepted.")
+@click.option("--jobs", type=click.IntRange(0, 1024), metavar="N", help="Processes.  [default: one a processor]")
+@click.option(
+    "--jail",
+    type=click.Choice(["auto", "process", "landlock", "bwrap"]),
+    help="Isolation; one asked for and not there is an error.",
+)
+@click.option("--digest/--no-digest", default=None, help="Hash every byte.  [default: yes]")
+@click.option("--cache", metavar="DIR", help="Keep facts by content in DIR and use them again.")
+@click.option("--no-cache", is_flag=True, help="Use no cache, whatever the configuration says.")
+@click.option("--offline", is_flag=True, default=None, help="Open no socket.")
+@click.option("--limit-depth", type=click.IntRange(1), metavar="N", help="Containers within containers.")
+@click.option("--limit-members", type=click.IntRange(1), metavar="N", help="Entries of all containers of a file.")
+@click.option("--limit-inflated", type=click.IntRange(1), metavar="BYTES", help="Bytes decompressed for one file.")
+@click.option("--limit-seconds", type=click.FloatRange(0, min_open=True), metavar="S", help="Time for one file.")
+@common_options
+@click.pass_context
+def command(ctx: click.Context, /, **given: Any) -> int:  # noqa: ANN401 - click passes each option
+    """Find what is dangerous in models and repositories, without loading them.
+
+    A TARGET is a file, a folder, - for stdin, or an address: hf://org/model[@revision], https://...,
+    s3://bucket/key, mlflow:models/name/3, oci://registry/name:tag.
+    """
+    talk = talk_of(ctx)
+    config = load(ctx.find_root().meta.get("stannary.config")).with_flags({**flags_of(ctx), **_flags(given)})
+    talk.color = config["color"]
+    return run_scan(_options(config, given), talk)
+
+
+def _flags(given: dict[str, Any]) -> dict[str, Any]:
+    flags = {f"scan.{name.replace('_', '-')}": given[name] for name in ("fail_on", "show", "baseline", "jobs", "jail", "digest")}
+    flags |= {f"scan.limits.{name}": given.get(f"limit_{name}") for name in _LIMITS}
+    flags["scan.cache"] = False if given["no_cache"] else given["cache"]
+    flags["offline"] = given["offline"]
+    return flags
+
+
+def _options(config: Config, given: dict[str, Any]) -> Options:
+    return Options(
+        targets=given["targets"],
+        outputs=parse_outputs(given["formats"], given["output"], config["scan.format"]),
+        fail_on=config["scan.fail-on"],
+        show=config["scan.show"],
+        exit_zero=given["exit_zero"],
+        write_baseline=given["write_baseline"],
+        offline=config["offline"],
+        engine=_engine(config),
+    )
+
+
+def _engine(config: Config) -> ScanOptions:
+    cache = config["scan.cache"]
+    jail = config["scan.jail"]
+    baseline = config["scan.baseline"]
+    return ScanOptions(
+        jobs=config["scan.jobs"],
+        jail=None if jail == "auto" else jail,
+        hash=config["scan.digest"],
+        cache=(str(_user_cache()) if cache is True else cache) or None,
+        limits=Limits(**{name: config[f"scan.limits.{name}"] for name in _LIMITS}),
+        baseline=read_baseline(baseline) if baseline else None,
+        waivers=waivers_of(config.waivers, config.file),
+    )
+
+
+def run_scan(options: Options, talk: Talk) -> int:
+    """Scan, write the reports, say the verdict, return the exit code. Raises what the error tree has."""
+    started = system_clock()
+    with progress_bar(talk, "scanning") as on_progress:
+        wanted = msgspec.structs.replace(options.engine, on_progress=on_progress)
+        result = app.scan(options.targets, wanted, offline=options.offline, stdin=sys.stdin.buffer)
+    interrupted = was_interrupted(result)
+    code = exit_code(result, options.fail_on)
+    if options.write_baseline:
+        code = _write_baseline(result, options.write_baseline, talk)
+    if options.exit_zero and code in (exits.DENIED, exits.INCOMPLETE):
+        code = exits.CLEAN
+    context = _context(options, started, exits.INTERRUPTED if interrupted else code)
+    emit(result, context, options.outputs, talk)
+    _say_verdict(result, options, talk, context.exit_code)
+    return context.exit_code
+
+
+def exit_code(result: ScanResult, fail_on: str) -> int:
+    """Return the code a result asks for: findings at or above the threshold, then what was not read."""
+    codes = [exits.CLEAN]
+    if fail_on != "never":
+        limit = severity_rank(fail_on)
+        codes.extend(exits.DENIED for f in result.findings if f.waived is None and severity_rank(f.severity) <= limit)
+    for target in result.targets:
+        unread = target.errors or target.verdict == "incomplete" or any(f.missed or f.status == "failed" for f in target.files)
+        codes.extend([exits.INCOMPLETE] if unread else [])
+    return exits.worst(codes)
+
+
+def _write_baseline(result: ScanResult, path: str, talk: Talk) -> int:
+    """Record all findings as accepted; what was not read stays not read."""
+    from stannary.report.json_ import dump
+
+    baseline = baseline_of(result)
+    write_file(path, dump(baseline))
+    talk.note(f"wrote {counted(len(baseline.findings), 'finding')} to {inline(path)}; use it with --baseline {inline(path)}")
+    return exit_code(result, "never")
+
+
+def _context(options: Options, started: datetime, code: int) -> Context:
+    from stannary.checks.static import ruleset
+
+    return Context(
+        rules=ruleset.load().rules,
+        fail_on=options.fail_on,
+        exit_code=code,
+        show=options.show,
+        started=started,
+        finished=system_clock(),
+        command=("stannary", *sys.argv[1:]),
+    )
+
+
+def _say_verdict(result: ScanResult, options: Options, talk: Talk, code: int) -> None:
+    """Say the outcome on stderr when stdout does not end with it."""
+    if code == exits.INTERRUPTED:
+        talk.verdict("interrupted: this is what was done until then, and it is not complete")
+    if options.outputs.stdout == "table":
+        return
+    talk.verdict(f"{result.verdict}: {headline(result)} (exit {code})")
+
+
+def _user_cache() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "stannary"

@@ -1,0 +1,103 @@
+"""Strings found in metadata: pass on what they hold, and name the code-like things in them.
+
+Shared by every reader of a format whose metadata is free text (GGUF, safetensors, Parquet,
+Arrow, XGBoost, ...). Nothing here decides; a fact says what was seen and where.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import zlib
+
+from stannary.formats.interface import Sink, clip
+
+__all__ = ["PAYLOAD_MAGIC", "hand_on", "note_code"]
+
+# First bytes of content that a string has no honest reason to carry in base64 or hex.
+PAYLOAD_MAGIC = (
+    b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK\x03\x04", b"\x1f\x8b\x08", b"BZh", b"\xfd7zXZ\x00", b"\x7fELF",
+    b"MZ", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe", b"\x93NUMPY", b"cposix\n", b"cos\n", b"cbuiltins\n", b"c__builtin__\n",
+    b"csubprocess\n", b"(cos\n", b"#!/", b"import ", b"from ", b"x\x9c", b"x\xda",
+)  # fmt: skip
+
+_BASE64 = re.compile(r"[A-Za-z0-9+/_\-\s]{20,}={0,2}\s*")
+_HEX = re.compile(r"(?:[0-9a-fA-F]{2}){16,}")
+_TEMPLATE = re.compile(r"\{%-?\s*\w|\{\{")
+_LIMIT = 8 << 20  # longest string looked at
+_HITS = 16  # excerpts of one kind from one string
+
+_CODE = {
+    "python": re.compile(
+        r"__import__\s*\(|\b(?:os|posix|nt)\.(?:system|popen|exec[lv]\w*|spawn\w*)\s*\(|\bpty\.spawn\b"
+        r"|\bsubprocess\.(?:run|Popen|call|check_\w+|getoutput)\b|\b(?:pickle|marshal|dill|cloudpickle)\.loads?\s*\("
+        r"|\b(?:eval|exec)\s*\(\s*(?:compile|base64|bytes|requests|urllib|open|zlib|codecs|__|input|['\"])|\bsocket\.socket\s*\("
+        r"|__subclasses__|__globals__|__builtins__|\blambda\b[^:\n]{0,40}:\s*(?:exec|eval|__import__)\b"
+    ),
+    "shell": re.compile(
+        r"/dev/tcp/|\b(?:curl|wget)\b[^|\n]{1,200}\|\s*(?:ba|z|da|k)?sh\b|\bpowershell(?:\.exe)?\s+-(?:e|enc|nop|w|c|command)\b"
+        r"|\brm\s+-rf\s+[/~]|\bbash\s+-[ci]\s|\bnc\s+(?:-\w+\s+)*-e\b|\bcmd(?:\.exe)?\s+/c\s|\bsh\s+-c\s|\$\(curl|base64\s+-d\s*\|"
+    ),
+    "markup": re.compile(r"<script\b|javascript:|\bonerror\s*=|<iframe\b", re.IGNORECASE),
+    "lookup": re.compile(r"\$\{jndi:", re.IGNORECASE),
+}
+
+
+def hand_on(sink: Sink, name: str, text: str, offset: int | None = None) -> None:
+    """Read a metadata string as what it may be: template, encoded payload, or text with code in it.
+
+    `name` is the metadata key. A string over 8 MiB is reported incomplete.
+    """
+    if len(text) > _LIMIT:
+        sink.incomplete(f"{clip(name)}: a text of {len(text)} characters was not read", offset)
+        return
+    if _TEMPLATE.search(text):
+        sink.child(f"{name}.jinja", text.encode("utf-8", "surrogatepass"), offset=offset, hint="jinja")
+    payload = _decoded(text)
+    if payload is not None:
+        encoding, content = payload
+        sink.fact("text.encoded", offset, key=clip(name), encoding=encoding, size=len(content), head=content[:8].hex())
+        sink.child(f"{name}#{encoding}", content, offset=offset)
+    note_code(sink, name, text, offset)
+
+
+def note_code(sink: Sink, name: str, text: str, offset: int | None = None) -> None:
+    """Report excerpts of a string that read as code: `text.code` with `what` python, shell, markup or lookup."""
+    for what, pattern in _CODE.items():
+        for count, match in enumerate(pattern.finditer(text)):
+            if count >= _HITS:
+                break
+            excerpt = text[max(0, match.start() - 20) : match.end() + 60]
+            sink.fact("text.code", offset, key=clip(name), what=what, excerpt=clip(excerpt, 160))
+
+
+def _decoded(text: str) -> tuple[str, bytes] | None:
+    stripped = text.strip()
+    if _HEX.fullmatch(stripped):
+        content = bytes.fromhex(stripped)
+        if _is_payload(content):
+            return "hex", content
+    if len(stripped) >= 24 and _BASE64.fullmatch(stripped):
+        compact = "".join(stripped.split()).rstrip("=").replace("-", "+").replace("_", "/")
+        try:
+            content = base64.b64decode(compact + "=" * (-len(compact) % 4))
+        except (binascii.Error, ValueError):
+            return None
+        if _is_payload(content):
+            return "base64", content
+    return None
+
+
+def _is_payload(content: bytes) -> bool:
+    """Tell content from a digest or an identifier that begins like it by chance."""
+    if not content.startswith(PAYLOAD_MAGIC):
+        return False
+    if content[:1] == b"\x80":
+        return content.rstrip(b"\0")[-1:] == b"."
+    if content[:1] == b"x":
+        try:
+            zlib.decompressobj().decompress(content[:256], 64)
+        except zlib.error:
+            return False
+    return content[:2] != b"MZ" or len(content) > 64

@@ -1,0 +1,129 @@
+"""The JSON keys that mean code, and the facts that come of them (see `json_text`)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from stannary.formats.interface import Sink, clip
+
+__all__ = ["KEYS", "Tags", "outside"]
+
+_TYPE_TAGS = frozenset(
+    "py/object py/reduce py/type py/function py/module py/repr py/newobj py/newargs py/newargsex py/initargs py/state py/class py/bytes py/b64 __reduce__ __reduce_ex__ __class__ $type @class javaClass "
+    "__type__ __pyclass__ __callable__ py_object __import__".split()
+)
+_TARGETS = frozenset({"_target_", "__target__", "class_path", "_partial_target_", "entry_point", "callable", "function_path", "import_path"})
+_TEMPLATES = frozenset({"chat_template", "default_chat_template", "prompt_template", "template", "tool_use_template", "jinja_template"})
+_COMMANDS = frozenset(
+    "preinstall install postinstall prepare prepublish postCreateCommand postStartCommand postAttachCommand onCreateCommand updateContentCommand initializeCommand runOptions entrypoint ENTRYPOINT command cmd".split()
+)
+_REMOTE = frozenset({"auto_map", "trust_remote_code", "custom_pipelines", "custom_pipeline", "custom_generate", "auto_mapping", "handler", "code_revision"})
+KEYS = _TYPE_TAGS | _TARGETS | _TEMPLATES | _REMOTE | {"lc", "weight_map"}
+_DOTTED = re.compile(r"[A-Za-z_][\w]*(?:[.:/][A-Za-z_]\w*)+")
+_JINJA = re.compile(r"\{%|\{\{")
+
+
+def outside(path: str) -> str:
+    """Say how a file reference leaves its folder: `url`, `absolute`, `traversal`, or an empty string."""
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]{1,20}://", path):
+        return "url"
+    if path.startswith(("/", "\\", "~")) or re.match(r"[A-Za-z]:[\\/]", path):
+        return "absolute"
+    return "traversal" if ".." in path.replace("\\", "/").split("/") else ""
+
+
+class Tags:
+    """Turns members of objects into facts."""
+
+    def __init__(self, sink: Sink) -> None:
+        self.sink = sink
+
+    def object(self, path: str, members: dict[str, Any], pairs: Sequence[tuple[str, Any]]) -> None:
+        """Report what the members of one object mean. `pairs` has repeated keys."""
+        for key, value in pairs:
+            if key in _TYPE_TAGS:
+                for name in _names(value):
+                    self.sink.fact("json.object", None, tag=key, name=clip(name), path=clip(path))
+            elif key in _TARGETS and isinstance(value, str) and _DOTTED.fullmatch(value):
+                args = {k: clip(str(v), 200) for k, v in members.items() if k not in _TARGETS and isinstance(v, (str, int, float, list))}
+                self.sink.fact("json.target", None, key=key, name=clip(value), args=dict(list(args.items())[:12]), path=clip(path))
+            elif key in _REMOTE:
+                self._remote(key, value, path)
+            elif key in _TEMPLATES:
+                self._template(key, value, path)
+            elif key in _COMMANDS:
+                self._command(key, value, members, path)
+            elif key == "weight_map":
+                self._shards(value, path)
+        if "lc" in members and "id" in members:
+            ids = members["id"]
+            name = ".".join(map(str, ids)) if isinstance(ids, list) else str(ids)
+            self.sink.fact("json.constructor", None, name=clip(name), type=clip(str(members.get("type"))), path=clip(path))
+
+    def array(self, path: str, items: list[Any]) -> None:
+        """Report the classes of a sentence-transformers module list."""
+        for item in items:
+            members = dict(item) if isinstance(item, list) and item and isinstance(item[0], tuple) else None
+            if members is None:
+                return
+            if isinstance(members.get("type"), str) and {"idx", "path"} <= members.keys():
+                self.sink.fact("json.module_type", None, name=clip(members["type"]), path=clip(path))
+
+    def _remote(self, key: str, value: Any, path: str) -> None:  # noqa: ANN401 - any JSON value
+        if key in {"trust_remote_code", "handler", "custom_pipeline", "custom_generate", "code_revision"}:
+            if value is True or (isinstance(value, str) and value):
+                self.sink.fact("json.remote_code", None, key=key, entry="", value=clip(str(value)), path=clip(path))
+            return
+        entries = value if isinstance(value, list) and value and isinstance(value[0], tuple) else list(value.items()) if isinstance(value, dict) else [("", value)]
+        for entry, item in entries[:200]:
+            if key == "custom_pipelines" and isinstance(item, (list, dict)):
+                item = dict(item).get("impl", "")  # noqa: PLW2901 - the class of a pipeline entry
+            for reference in item if isinstance(item, list) else (item,):
+                if isinstance(reference, str) and reference:
+                    self.sink.fact("json.remote_code", None, key=key, entry=clip(str(entry), 80), value=clip(reference), path=clip(path))
+
+    def _template(self, key: str, value: Any, path: str) -> None:  # noqa: ANN401 - any JSON value
+        if isinstance(value, str):
+            if _JINJA.search(value):
+                self.sink.child(f"{clip(path, 80)}.{key}".lstrip("."), value.encode("utf-8", "surrogatepass"), hint="jinja")
+            return
+        # Several templates by name: [{"name": ..., "template": ...}], or an object of strings.
+        if key == "chat_template" and isinstance(value, list):
+            for item in value[:40]:
+                members = dict([item] if isinstance(item, tuple) else item) if isinstance(item, (list, tuple, dict)) else {}
+                for name, text in members.items():
+                    if name != "template" and isinstance(text, str) and _JINJA.search(text):
+                        self.sink.child(f"{key}.{clip(str(name), 60)}", text.encode("utf-8", "surrogatepass"), hint="jinja")
+
+    def _command(self, key: str, value: Any, members: dict[str, Any], path: str) -> None:  # noqa: ANN401 - any JSON value
+        if key in {"install", "prepare", "runOptions"} and "scripts" not in path:
+            return
+        words = [str(v) for v in value if isinstance(v, str)] if isinstance(value, list) else [value] if isinstance(value, str) else []
+        args = members.get("args")
+        if isinstance(args, list):
+            words += [str(a) for a in args if isinstance(a, (str, int))]
+        if words:
+            self.sink.fact("json.command", None, key=key, command=clip(" ".join(words), 2000), path=clip(path))
+
+    def _shards(self, value: Any, path: str) -> None:  # noqa: ANN401 - any JSON value
+        pairs = value if isinstance(value, list) and value and isinstance(value[0], tuple) else []
+        for name in dict.fromkeys(item for _, item in pairs if isinstance(item, str)):
+            how = outside(name)
+            if how:
+                self.sink.fact("json.shard", None, value=clip(name), how=how, path=clip(path))
+
+
+def _names(value: Any) -> list[str]:  # noqa: ANN401 - any JSON value
+    """Return the names in the value of a type tag: a string, or the strings of a list and the tags in it."""
+    if isinstance(value, str):
+        return [value]
+    found: list[str] = []
+    if isinstance(value, list):
+        for item in value[:20]:
+            if isinstance(item, str):
+                found.append(item)
+            elif isinstance(item, tuple) and isinstance(item[1], str):
+                found.append(item[1])
+    return found or [""]

@@ -1,0 +1,57 @@
+"""Names and strings in the marshalled bytecode of a Keras lambda."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from stannary.core.errors import FormatError
+from stannary.formats.interface import clip
+from stannary.formats.marshal_names import read_marshal
+
+__all__ = ["LambdaCode", "lambda_code"]
+
+_SHORT = b"zZ"
+_LONG = b"uaAts"
+_SHOWN = 200
+
+
+class LambdaCode(NamedTuple):
+    """What bytecode mentions. `parsed` is False when no code object could be read and strings were only collected."""
+
+    names: tuple[str, ...]
+    strings: tuple[str, ...]
+    parsed: bool
+
+
+def lambda_code(raw: bytes) -> LambdaCode:
+    """Return the names and string constants of marshalled code and of all code nested in it."""
+    try:
+        top, _ = read_marshal(raw)
+    except (FormatError, RecursionError):
+        return LambdaCode((), _bounded(_loose(raw)), parsed=False)
+    names: dict[str, None] = {}
+    strings: dict[str, None] = {}
+    for code in top.walk():
+        names.update(dict.fromkeys(code.names))
+        strings.update(dict.fromkeys(code.consts))
+    return LambdaCode(_bounded(names), _bounded(strings), parsed=True)
+
+
+def _loose(raw: bytes) -> dict[str, None]:
+    """Collect every string that a type byte announces, whatever surrounds it."""
+    found: dict[str, None] = {}
+    position = 0
+    while position < len(raw) and len(found) < 10 * _SHOWN:
+        kind = bytes((raw[position] & 0x7F,))
+        width = 1 if kind in _SHORT else 4 if kind in _LONG else 0
+        size = int.from_bytes(raw[position + 1 : position + 1 + width], "little")
+        text = raw[position + 1 + width : position + 1 + width + size]
+        if width and 1 < size <= 1000 and len(text) == size and text.isascii() and text.decode().isprintable():
+            found[text.decode()] = None
+            position += size + width
+        position += 1
+    return found
+
+
+def _bounded(found: dict[str, None]) -> tuple[str, ...]:
+    return tuple(clip(text) for text in list(found)[:_SHOWN])

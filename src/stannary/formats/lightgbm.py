@@ -1,0 +1,130 @@
+"""LightGBM text models: a header, trees, and the parameters that trained them.
+
+Format: LightGBM `src/boosting/gbdt_model_text.cpp` (version v2 to v4). The loader trusts
+`tree_sizes`, `num_leaves` and the lengths of the arrays; they are compared with the text.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+
+from stannary.core.errors import Truncated
+from stannary.formats.embedded_text import hand_on
+from stannary.formats.interface import Sink, View, clip
+
+__all__ = ["read"]
+
+_MAX_LINE = 16 << 20
+_HEADER = 1 << 20
+_PER_LEAF = frozenset({"leaf_value", "leaf_weight", "leaf_count"})
+_PER_SPLIT = frozenset({"split_feature", "split_gain", "threshold", "decision_type", "left_child", "right_child", "internal_value"})
+_PARAMETER = re.compile(r"^\[(\w+): (.*)\]$")
+_FILES = re.compile(r"_(?:file|filename|model|list)$|^data$|^valid$")
+
+
+def read(view: View, sink: Sink) -> None:
+    """Report objective, sizes that do not hold, parameters that name files, and odd texts.
+
+    Raises Truncated when the model ends before its trees do.
+    """
+    header: dict[str, str] = {}
+    tree: dict[str, str] = {}
+    trees = 0
+    section = "header"
+    for at, line in _lines(view, sink):
+        if line.startswith("Tree="):
+            _check_tree(tree, trees - 1, sink)
+            section, tree, trees = "tree", {}, trees + 1
+        elif line == "end of trees":
+            _check_tree(tree, trees - 1, sink)
+            section, tree = "tail", {}
+        elif line.startswith("parameters:"):
+            section = "parameters"
+        elif line.startswith("pandas_categorical:"):
+            _categories(line.partition(":")[2], at, sink)
+        elif section == "parameters":
+            _parameter(line, at, sink)
+        elif section == "tail":
+            if line not in {"end of parameters", ""} and len(line) >= 12:
+                hand_on(sink, "tail", line, at)
+        else:
+            key, _, value = line.partition("=")
+            (header if section == "header" else tree)[key] = value
+            if section == "header" and key not in {"feature_infos", "tree_sizes"}:
+                hand_on(sink, clip(key, 60), value, at)
+        if line == "end of parameters":
+            section = "tail"
+    _finish(header, trees, section, sink)
+
+
+def _lines(view: View, sink: Sink) -> Iterator[tuple[int, str]]:
+    pos, size = 0, len(view)
+    while pos < size:
+        end = view.find(b"\n", pos)
+        end = size if end < 0 else end
+        if end - pos > _MAX_LINE:
+            sink.incomplete(f"a line of {end - pos} bytes was not read", pos)
+        else:
+            yield pos, bytes(view.data[pos:end]).decode("utf-8", "replace").rstrip("\r")
+        sink.budget.take_operations(1)
+        pos = end + 1
+
+
+def _finish(header: dict[str, str], trees: int, section: str, sink: Sink) -> None:
+    objective = header.get("objective", "")
+    sink.fact("lightgbm.model", 0, version=clip(header.get("version", ""), 20), objective=clip(objective, 80), trees=trees)
+    for key in ("num_class", "num_tree_per_iteration", "max_feature_idx", "label_index"):
+        value = header.get(key)
+        if value is not None and not re.fullmatch(r"-?\d{1,9}", value):
+            sink.fact("lightgbm.problem", None, what="size", detail=clip(f"{key} is {value}"))
+    sizes = header.get("tree_sizes", "").split()
+    if sizes and len(sizes) != trees:
+        sink.fact("lightgbm.problem", None, what="tree_count", detail=f"{len(sizes)} tree sizes, {trees} trees")
+    if section in {"header", "tree"}:
+        msg = "the model ends before `end of trees`"
+        raise Truncated(msg)
+
+
+def _check_tree(tree: dict[str, str], index: int, sink: Sink) -> None:
+    if not tree:
+        return
+    leaves = tree.get("num_leaves", "")
+    if not re.fullmatch(r"\d{1,9}", leaves):
+        sink.fact("lightgbm.problem", None, what="size", detail=clip(f"tree {index}: num_leaves is {leaves!r}"))
+        return
+    for names, wanted in ((_PER_LEAF, int(leaves)), (_PER_SPLIT, int(leaves) - 1)):
+        for name in sorted(names & tree.keys()):
+            there = len(tree[name].split())
+            if there != wanted and there:
+                sink.fact("lightgbm.problem", None, what="node_count", detail=f"tree {index}: {name} has {there} of {wanted} values")
+                return
+
+
+def _parameter(line: str, at: int, sink: Sink) -> None:
+    match = _PARAMETER.match(line)
+    if match is None:
+        if line and line != "end of parameters":
+            hand_on(sink, "parameters", line, at)
+        return
+    name, value = match.groups()
+    if value and _FILES.search(name):
+        sink.fact("lightgbm.file", at, name=name, path=clip(value))
+    hand_on(sink, clip(name, 60), value, at)
+
+
+def _categories(text: str, at: int, sink: Sink) -> None:
+    """Check the JSON the Python package parses from the last line."""
+    if text == "null":
+        return
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError):
+        sink.fact("lightgbm.problem", at, what="categories", detail="pandas_categorical is not JSON")
+        hand_on(sink, "pandas_categorical", text, at)
+        return
+    for column in values if isinstance(values, list) else [values]:
+        for value in column if isinstance(column, list) else [column]:
+            if isinstance(value, str) and len(value) >= 24:
+                hand_on(sink, "pandas_categorical", value, at)

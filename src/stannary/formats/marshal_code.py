@@ -1,0 +1,221 @@
+"""Marshalled code objects, read for their names and constants and never loaded.
+
+Format: CPython `Python/marshal.c`; the fields of a code object for 2.7, 3.6-3.7, 3.8-3.10 and 3.11-3.14. `marshal.loads`
+crashes or worse on hostile input, so this is a reader of our own.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any, NamedTuple
+
+from stannary.core.errors import FormatError, Truncated
+from stannary.core.model import Json
+
+__all__ = ["LAYOUTS", "CodeNames", "read_marshal"]
+
+_MAX_DEPTH = 200
+_MAX_ITEMS = 2_000_000
+_REF = 0x80
+
+# The fields of `TYPE_CODE`: i a 32-bit number, o an object; names of the objects that are kept.
+LAYOUTS: dict[str, tuple[tuple[str, str], ...]] = {
+    "3.11": (
+        ("i", ""), ("i", ""), ("i", ""), ("i", ""), ("i", ""), ("o", "code"), ("o", "consts"), ("o", "names"), ("o", "locals"), ("o", ""),
+        ("o", "filename"), ("o", "name"), ("o", "qualname"), ("i", "line"), ("o", ""), ("o", ""),
+    ),
+    "3.8": (
+        ("i", ""), ("i", ""), ("i", ""), ("i", ""), ("i", ""), ("i", ""), ("o", "code"), ("o", "consts"), ("o", "names"), ("o", "locals"),
+        ("o", ""), ("o", ""), ("o", "filename"), ("o", "name"), ("i", "line"), ("o", ""),
+    ),
+    "3.6": (
+        ("i", ""), ("i", ""), ("i", ""), ("i", ""), ("i", ""), ("o", "code"), ("o", "consts"), ("o", "names"), ("o", "locals"), ("o", ""),
+        ("o", ""), ("o", "filename"), ("o", "name"), ("i", "line"), ("o", ""),
+    ),
+    "2.7": (
+        ("i", ""), ("i", ""), ("i", ""), ("i", ""), ("o", "code"), ("o", "consts"), ("o", "names"), ("o", "locals"), ("o", ""), ("o", ""),
+        ("o", "filename"), ("o", "name"), ("i", "line"), ("o", ""),
+    ),
+}  # fmt: skip
+
+
+class CodeNames(NamedTuple):
+    """What a code object says of itself. `names` are its globals and attributes, `nested` the functions inside."""
+
+    name: str
+    filename: str
+    names: tuple[str, ...]
+    consts: tuple[str, ...]  # string and bytes constants (bytes as latin-1)
+    nested: tuple[CodeNames, ...]
+    layout: str
+    line: int = 0
+    code: bytes = b""
+
+    def walk(self) -> list[CodeNames]:
+        """Return this and all code inside it, outermost first."""
+        found, stack = [], [self]
+        while stack:
+            item = stack.pop()
+            found.append(item)
+            stack.extend(reversed(item.nested))
+        return found
+
+
+class _Reader:
+    def __init__(self, data: bytes, layout: str) -> None:
+        self.data = data
+        self.pos = 0
+        self.layout = layout
+        self.references: list[Json] = []
+        self.items = 0
+
+    def take(self, count: int) -> bytes:
+        if count < 0 or self.pos + count > len(self.data):
+            msg = f"needs {count} bytes, {len(self.data) - self.pos} are left"
+            raise Truncated(msg, self.pos)
+        self.pos += count
+        return self.data[self.pos - count : self.pos]
+
+    def long(self) -> int:
+        return int(struct.unpack("<i", self.take(4))[0])
+
+    def object(self, depth: int = 0) -> Any:  # noqa: ANN401, C901, PLR0911, PLR0912 - one branch for each type of marshal.c
+        """Read one object into str, bytes, int, tuple, CodeNames or None."""
+        self.items += 1
+        if depth > _MAX_DEPTH or self.items > _MAX_ITEMS:
+            msg = "nested too deeply, or too many objects"
+            raise FormatError(msg, self.pos)
+        byte = self.take(1)[0]
+        slot = -1
+        if byte & _REF and chr(byte & 0x7F) not in "NTFS.":
+            slot = len(self.references)
+            self.references.append(None)
+        value: Json
+        match chr(byte & 0x7F):
+            case "0" | "N" | "S" | ".":
+                return None
+            case "T" | "F":
+                return byte & 0x7F == 0x54
+            case "i":
+                value = self.long()
+            case "I":
+                value = struct.unpack("<q", self.take(8))[0]
+            case "l":
+                self.take(2 * abs(self.long()))
+                value = 0
+            case "f":
+                self.take(self.take(1)[0])
+                value = 0
+            case "g":
+                self.take(8)
+                value = 0
+            case "x":
+                self.take(self.take(1)[0])
+                self.take(self.take(1)[0])
+                value = 0
+            case "y":
+                self.take(16)
+                value = 0
+            case "s":
+                value = self.take(self.long())
+            case "t":
+                value = self.take(self.long()).decode("utf-8", "surrogatepass" if self.layout != "2.7" else "replace")
+                if self.layout == "2.7":
+                    self.references.append(value)
+            case "u" | "a" | "A":
+                value = self.take(self.long()).decode("utf-8", "replace")
+            case "z" | "Z":
+                value = self.take(self.take(1)[0]).decode("latin-1")
+            case "R" | "r":
+                index = self.long()
+                if not 0 <= index < len(self.references):
+                    msg = f"a reference to object {index}"
+                    raise FormatError(msg, self.pos)
+                return self.references[index]
+            case "(" | "[" | "<" | ">":
+                value = self.sequence(self.long(), depth)
+            case ")":
+                value = self.sequence(self.take(1)[0], depth)
+            case ":":
+                value = self.sequence(3, depth)
+            case "{":
+                pairs: list[Json] = []
+                while (self.data[self.pos : self.pos + 1] or b"0") != b"0":
+                    pairs += [self.object(depth + 1), self.object(depth + 1)]
+                self.take(1)
+                value = tuple(pairs)
+            case "c":
+                value = self.code(depth)
+            case other:
+                msg = f"unknown marshal type {other!r}"
+                raise FormatError(msg, self.pos - 1)
+        if slot >= 0:
+            self.references[slot] = value
+        return value
+
+    def sequence(self, count: int, depth: int) -> tuple[Json, ...]:
+        if count < 0 or count > len(self.data) - self.pos:
+            msg = f"a sequence of {count} objects, {len(self.data) - self.pos} bytes are left"
+            raise Truncated(msg, self.pos)
+        return tuple(self.object(depth + 1) for _ in range(count))
+
+    def code(self, depth: int) -> CodeNames:
+        kept: dict[str, Json] = {}
+        for kind, name in LAYOUTS[self.layout]:
+            value = self.long() if kind == "i" else self.object(depth + 1)
+            if name:
+                kept[name] = value
+        names = kept["names"]
+        if not isinstance(names, tuple) or not all(isinstance(n, (str, bytes)) for n in names) or not isinstance(kept["consts"], tuple):
+            msg = "not a code object of this version"
+            raise FormatError(msg, self.pos)
+        if not isinstance(kept["name"], (str, bytes)) or not isinstance(kept["code"], bytes):
+            msg = "not a code object of this version"
+            raise FormatError(msg, self.pos)
+        texts, nested = _constants(kept["consts"])
+        return CodeNames(
+            name=_text(kept["name"]), filename=_text(kept["filename"]), names=tuple(map(_text, names)), consts=tuple(texts),
+            nested=tuple(nested), layout=self.layout, line=kept["line"], code=kept["code"],
+        )  # fmt: skip
+
+
+def _constants(consts: tuple[Json, ...]) -> tuple[list[str], list[CodeNames]]:
+    texts: list[str] = []
+    nested: list[CodeNames] = []
+    stack = list(reversed(consts))
+    while stack and len(texts) < 100_000:
+        item = stack.pop()
+        if isinstance(item, CodeNames):
+            nested.append(item)
+        elif isinstance(item, tuple):
+            stack.extend(reversed(item))
+        elif isinstance(item, (str, bytes)):
+            texts.append(_text(item))
+    return texts, nested
+
+
+def _text(value: Json) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+
+
+def read_marshal(data: bytes, layout: str = "") -> tuple[CodeNames, int]:
+    """Return the code object at the start of `data` and the offset behind it.
+
+    Without a layout each is tried, newest first, and the first that reads a consistent object wins.
+    Raises FormatError when there is no code object in any layout.
+    """
+    problem: FormatError | None = None
+    for candidate in (layout,) if layout else LAYOUTS:
+        reader = _Reader(data, candidate)
+        try:
+            value = reader.object()
+        except FormatError as exc:
+            problem = exc if problem is None or (exc.offset or 0) > (problem.offset or 0) else problem
+            continue
+        except (UnicodeDecodeError, RecursionError) as exc:
+            problem = problem or FormatError(f"broken: {type(exc).__name__}", reader.pos)
+            continue
+        if isinstance(value, CodeNames):
+            return value, reader.pos
+        problem = problem or FormatError("not a code object", 0)
+    raise problem or FormatError("not a code object", 0)

@@ -1,0 +1,308 @@
+"""ONNX models: operators of all graphs, functions and training information, external data, strings, metadata.
+
+Source: onnx.proto of ONNX 1.19 (ModelProto and below). Tensor payloads are skipped by their length.
+
+Facts (`graph` is the path of the graph or function):
+- `onnx.model` ir_version, producer, opsets (domain: version), functions, nodes
+- `onnx.operator` domain, op, count, node, local: each distinct operator; `local` when a function of the model defines it
+- `onnx.external_data` tensor, location, offset, length, exists, link: `link` is the target of a symbolic link
+- `onnx.context` op, path: a compiled context read from a file by an execution provider
+- `onnx.tensor_size` tensor, dims, expected, stored: dimensions that do not fit the stored bytes
+- `onnx.metadata` key, value (clipped)
+- `onnx.training`: the model has initialization or training graphs
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+
+from stannary.formats.embedded import carve
+from stannary.formats.embedded_text import hand_on
+from stannary.formats.interface import Sink, View, clip
+from stannary.formats.protobuf import Field, fields, packed, position, signed, text
+
+__all__ = ["probe", "read"]
+
+_DEPTH = 24
+_OPERATORS = 5000
+_LARGE = 1 << 62
+# bits per element by TensorProto.DataType
+_BITS = {1: 32, 2: 8, 3: 8, 4: 16, 5: 16, 6: 32, 7: 64, 9: 8, 10: 16, 11: 64, 12: 32, 13: 64, 14: 64, 15: 128, 16: 16,
+         17: 8, 18: 8, 19: 8, 20: 8, 21: 4, 22: 4, 23: 4, 24: 8, 25: 2, 26: 2}  # fmt: skip
+_BYTE_TYPES = frozenset({0, 2, 3, 8})
+_CONTEXT_FIELDS = frozenset(
+    {"ep_cache_context", "engine_path", "model_path", "library", "library_path", "so_path", "onnx_model_filename"}
+)
+_PLAIN = re.compile(r"[^/\\:]+")
+
+
+def probe(view: View) -> bool:
+    """Tell whether the message is an ONNX model."""
+    from stannary.formats.protobuf_models import schemas
+
+    return "onnx" in schemas(view)
+
+
+def read(view: View, sink: Sink) -> None:
+    """Read a ModelProto. Raises FormatError."""
+    walk = _Walk(view, sink)
+    walk.model()
+    walk.report()
+
+
+class _Walk:
+    """One model. Operators are counted and reported once each, at the first node that has them."""
+
+    def __init__(self, view: View, sink: Sink) -> None:
+        self.view = view
+        self.sink = sink
+        self.operators: Counter[tuple[str, str]] = Counter()
+        self.first: dict[tuple[str, str], tuple[str, int]] = {}
+        self.functions: set[tuple[str, str]] = set()
+        self.domains: set[str] = set()
+        self.opsets: dict[str, int] = {}
+        self.nodes = 0
+        self.facts: dict[str, object] = {"ir_version": None, "producer": None}
+        self.training = False
+
+    def model(self) -> None:
+        for field in fields(self.view, self.sink.budget):
+            number = field.number
+            if number == 1 and isinstance(field.value, int):
+                self.facts["ir_version"] = field.value
+            elif not isinstance(field.value, View):
+                continue
+            elif number == 2:
+                self.facts["producer"] = clip(text(field.value))
+            elif number == 7:
+                self._graph(field.value, "graph", 0)
+            elif number == 8:
+                self._opset(field.value)
+            elif number == 14:
+                self._metadata(field, "metadata")
+            elif number == 20:
+                self._training(field.value)
+            elif number == 25:
+                self._function(field.value)
+            elif number in (3, 4, 6):
+                carve(self.sink, "doc_string" if number == 6 else "producer", field.value.data, field.offset)
+
+    def report(self) -> None:
+        self.sink.fact("onnx.model", 0, **self.facts, opsets=self.opsets, functions=len(self.functions), nodes=self.nodes)
+        if self.training:
+            self.sink.fact("onnx.training", 0)
+        for (domain, name), count in self.operators.items():
+            local = (domain, name) in self.functions
+            node, offset = self.first[domain, name]
+            self.sink.fact("onnx.operator", offset, domain=clip(domain), op=clip(name), count=count, node=node, local=local)
+
+    def _opset(self, view: View) -> None:
+        domain, version = "", 0
+        for field in fields(view):
+            if field.number == 1 and isinstance(field.value, View):
+                domain = clip(text(field.value))
+            elif field.number == 2:
+                version = field.number_value
+        if len(self.opsets) < 100:
+            self.opsets[domain] = version
+
+    def _metadata(self, field: Field, where: str) -> None:
+        key, value = _entry(field.view)
+        if where == "metadata":
+            self.sink.fact("onnx.metadata", field.offset, key=clip(key), value=clip(text(value)))
+        if len(value) and not carve(self.sink, f"{where}.{clip(key)}", value.data, field.offset):
+            hand_on(self.sink, f"{where}.{clip(key)}", bytes(value.data[: 1 << 20]).decode("utf-8", "replace"), field.offset)
+
+    def _training(self, view: View) -> None:
+        self.training = True
+        for field in fields(view):
+            if field.number in (1, 2) and isinstance(field.value, View):
+                self._graph(field.value, "initialization" if field.number == 1 else "algorithm", 0)
+
+    def _function(self, view: View) -> None:
+        name = domain = ""
+        nodes = []
+        for field in fields(view, self.sink.budget):
+            if not isinstance(field.value, View):
+                continue
+            if field.number == 1:
+                name = clip(text(field.value))
+            elif field.number == 10:
+                domain = clip(text(field.value))
+            elif field.number == 7:
+                nodes.append(field.value)
+            elif field.number == 11:
+                self._attribute(field.value, f"{name}()", "", 0)
+            elif field.number == 9:
+                self._opset(field.value)
+            elif field.number == 14:
+                self._metadata(field, "function")
+        self.functions.add((domain, name))
+        for node in nodes:
+            self._node(node, f"{name}()", 0)
+
+    def _graph(self, view: View, path: str, depth: int) -> None:
+        if depth > _DEPTH:
+            self.sink.incomplete(f"{clip(path)}: sub-graphs nested deeper than {_DEPTH}")
+            return
+        for field in fields(view, self.sink.budget):
+            number = field.number
+            if not isinstance(field.value, View):
+                continue
+            if number == 1:
+                self._node(field.value, path, depth)
+            elif number == 5:
+                self._tensor(field.value, path)
+            elif number == 15:
+                self._sparse(field.value, path)
+            elif number == 16:
+                self._metadata(field, "graph")
+            elif number == 10:
+                carve(self.sink, f"{clip(path)}.doc_string", field.value.data, position(field.value))
+
+    def _node(self, view: View, path: str, depth: int) -> None:
+        name = op = domain = ""
+        attributes = []
+        for field in fields(view):
+            if not isinstance(field.value, View):
+                continue
+            if field.number == 5:
+                attributes.append(field.value)
+            elif field.number == 4:
+                op = text(field.value)
+            elif field.number == 7:
+                domain = text(field.value)
+            elif field.number == 3:
+                name = text(field.value, 200)
+            elif field.number in (6, 9):
+                carve(self.sink, f"{clip(path)}/{clip(name)}.doc_string", field.value.data, position(field.value))
+        key = (domain, op)
+        self.nodes += 1
+        if key not in self.first:
+            if len(self.first) >= _OPERATORS:
+                if len(self.first) == _OPERATORS:
+                    self.sink.incomplete(f"more than {_OPERATORS} distinct operators")
+                    self.first["\0", ""] = ("", 0)
+                return
+            self.first[key] = (clip(f"{path}/{name or op}"), position(view))
+        self.operators[key] += 1
+        for attribute in attributes:
+            self._attribute(attribute, f"{path}/{name or op}", op, depth)
+
+    def _attribute(self, view: View, path: str, op: str, depth: int) -> None:
+        name = ""
+        for field in fields(view, self.sink.budget):
+            value, number = field.value, field.number
+            if not isinstance(value, View):
+                continue
+            if number == 1:
+                name = text(value, 200)
+            elif number in (4, 9):
+                self._string(value, path, op, name)
+            elif number in (5, 10):
+                self._tensor(value, path)
+            elif number in (6, 11):
+                self._graph(value, f"{path}.{name}"[-1000:], depth + 1)
+            elif number in (22, 23):
+                self._sparse(value, path)
+            elif number == 13:
+                carve(self.sink, f"{clip(path)}.doc_string", value.data, position(value))
+
+    def _string(self, value: View, path: str, op: str, name: str) -> None:
+        if name in _CONTEXT_FIELDS and len(value) < 4096 and b"\0" not in bytes(value.data):
+            self.sink.fact("onnx.context", position(value), op=clip(op), field=name, path=clip(text(value)))
+        if len(value) > 8:
+            carve(self.sink, f"{clip(path)}.{clip(name)}", value.data, position(value))
+
+    def _sparse(self, view: View, path: str) -> None:
+        for field in fields(view):
+            if field.number in (1, 2) and isinstance(field.value, View):
+                self._tensor(field.value, path)
+
+    def _tensor(self, view: View, path: str) -> None:
+        dims: list[int] = []
+        kind, name, raw, outside = 0, "", None, {}
+        for field in fields(view):
+            number, value = field.number, field.value
+            if number == 1:
+                dims += [signed(d) for d in packed(field)]
+            elif number == 2:
+                kind = field.number_value
+            elif not isinstance(value, View):
+                continue
+            elif number == 8:
+                name = text(value, 200)
+            elif number == 9:
+                raw = value
+            elif number == 13:
+                key, content = _entry(value)
+                outside[key] = text(content)
+            elif number == 6 and len(value) > 8:
+                carve(self.sink, f"{clip(path)}/{clip(name) or 'string_data'}", value.data, position(value))
+            elif number == 12:
+                carve(self.sink, f"{clip(path)}/{clip(name)}.doc_string", value.data, position(value))
+        if outside:
+            self._external(name, outside, position(view))
+        elif raw is not None:
+            self._raw(name, dims, kind, raw)
+
+    def _raw(self, name: str, dims: list[int], kind: int, raw: View) -> None:
+        if kind in _BITS:
+            count = 1
+            for dim in dims:
+                count = min(count * max(dim, -1), _LARGE) if dim >= 0 else -1
+                if count < 0:
+                    break
+            expected = -1 if count < 0 else -(-count * _BITS[kind] // 8)
+            if expected != len(raw):
+                self.sink.fact(
+                    "onnx.tensor_size",
+                    position(raw),
+                    tensor=clip(name),
+                    dims=[str(d) for d in dims[:16]],
+                    expected=expected,
+                    stored=len(raw),
+                )
+        if kind in _BYTE_TYPES and len(dims) <= 1:
+            carve(self.sink, f"tensor {clip(name)}", raw.data, position(raw))
+
+    def _external(self, name: str, entries: dict[str, str], offset: int) -> None:
+        location = entries.get("location", "")
+        exists = link = None
+        if _PLAIN.fullmatch(location):
+            exists = location in self.sink.siblings if self.sink.siblings else None
+            link = _link_target(self.view.path, location)
+        self.sink.fact(
+            "onnx.external_data",
+            offset,
+            tensor=clip(name),
+            location=clip(location, 1000),
+            offset=clip(entries["offset"]) if "offset" in entries else None,
+            length=clip(entries["length"]) if "length" in entries else None,
+            exists=exists,
+            link=link,
+        )
+
+
+def _entry(view: View) -> tuple[str, View]:
+    """Return key and value of a StringStringEntryProto."""
+    key, value = "", View(b"")
+    for field in fields(view):
+        if isinstance(field.value, View):
+            if field.number == 1:
+                key = text(field.value, 1000)
+            elif field.number == 2:
+                value = field.value
+    return key, value
+
+
+def _link_target(path: str, location: str) -> str | None:
+    """Return where a file beside the model points, when it is a symbolic link; it is never opened."""
+    if not path:
+        return None
+    try:
+        return clip(os.readlink(os.path.join(os.path.dirname(path), location)))  # noqa: PTH115, PTH118, PTH120 - no Path in readers' hot paths
+    except (OSError, ValueError):
+        return None

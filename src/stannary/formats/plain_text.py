@@ -1,0 +1,202 @@
+"""Any text: credentials, encoded payloads, command lines that fetch and run, licences of cards.
+
+Runs beside the reader of a text's own format. Facts besides those of `secrets` and `licences`:
+`text.document`: size, lines, name; `text.encoded`: a run of base64, hex, escaped or uuencoded bytes that decodes
+    to something recognised (read as content of its own). Fields: encoding, size, head, line.
+`text.command`: a line that fetches and runs, or opens a shell to the network. Fields: command, line, name, fenced.
+`text.hidden`: characters that are not seen (zero width, Bidi controls, tag characters). Fields: count, line.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Iterator
+
+from stannary.core.errors import FormatError
+from stannary.formats import licences, secrets
+from stannary.formats.embedded_text import PAYLOAD_MAGIC
+from stannary.formats.identify import is_text
+from stannary.formats.interface import Sink, View, clip
+
+__all__ = ["probe", "read"]
+
+_BLOCK = 16 << 20
+_OVERLAP = 1 << 16
+_MAX_BLOBS = 200
+_MAX_DECODED = 64 << 20
+_MAX_COMMANDS = 100
+_URLSAFE = bytes.maketrans(b"-_", b"+/")
+_RUN = {
+    "base64": re.compile(rb"(?:[A-Za-z0-9+/_-]|(?:\\n|\\r|\r?\n)[ \t\"'+]{0,8}(?=[A-Za-z0-9+/]{8}))+={0,2}"),
+    "hex": re.compile(rb"(?:[0-9a-fA-F]{2})+"),
+    "escape": re.compile(rb"(?:(?:\\x|0x)[0-9a-fA-F]{2}[, \n\"']{0,4})+"),
+}
+_SHORTEST = {"base64": 40, "hex": 40, "escape": 64}
+_UU = re.compile(rb"^begin [0-7]{3} [^\n]{1,80}\n((?:[ -`]{1,61}\n)+)(?:`?\n)?end", re.MULTILINE)
+_LONG_WORD = b"A" * 28
+_MARK = bytes(65 if chr(b) in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_" else 32 for b in range(256))
+_WORD_PREFIXES = {
+    "base64": tuple(base64.b64encode(magic + bytes(3))[: len(magic) * 8 // 6] for magic in PAYLOAD_MAGIC),
+    "hex": tuple(text for magic in PAYLOAD_MAGIC for text in (magic.hex().encode(), magic.hex().upper().encode())),
+}
+_ESCAPE_PREFIXES = tuple(
+    form.join(("", *(f"{b:02x}" for b in magic[:3]))).lstrip(", ").encode() for magic in PAYLOAD_MAGIC for form in ("\\x", ", 0x", ",0x")
+)
+_ANCHORS = (b"/dev/tcp/", b"/dev/udp/", b"curl", b"wget", b"fetch ", b"iwr ", b"irm ", b"Invoke-WebRequest", b"base64", b"nc ", b"ncat ", b"netcat ", b"powershell", b"mkfifo", b"IEX",
+            b"mshta", b"certutil", b"crontab", b"authorized_keys", b"socat")  # fmt: skip
+_RARE_ANCHORS = (b"/dev/tcp/", b"curl ", b"wget ", b"base64 -", b" nc -", b"powershell", b"authorized_keys")
+_LARGE = 1 << 20
+_DENSE = 1 << 17
+_RUNS = re.compile(
+    rb"/dev/(?:tcp|udp)/|\b(?:curl|wget|fetch|iwr|irm|Invoke-WebRequest)\b[^\n]{0,400}\|[^\n]{0,40}(?:sh|python[\d.]*|perl|node|iex)\b|base64\s+-{1,2}d\w*[^\n]{0,200}\|\s*(?:sudo\s+)?(?:ba|z|da)?sh\b"
+    rb"|(?:ba|z|da)?sh\s+(?:-c\s+)?[\"']?(?:<\(|\$\()\s*(?:curl|wget)|\b(?:nc|ncat|netcat)\b[^\n]{0,80}\s-\w*e|powershell[^\n]{0,120}\s-e(?:nc|ncodedcommand)?\s|mkfifo\s|\bIEX\b|\bmshta\b|certutil[^\n]{0,60}-urlcache|\bcrontab\s+-|authorized_keys|\bsocat\b"
+)
+_HIDDEN = re.compile("[\u200b\u2060\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f]")
+_CARDS = ("readme", "license", "licence", "copying", "notice", "use_policy", "modelcard")
+
+def probe(view: View) -> bool:
+    """Tell whether the content is text."""
+    return is_text(view)
+
+def read(view: View, sink: Sink) -> None:
+    """Read a text in blocks. Never fails for what the text says."""
+    base = view.name.replace("\\", "/").rsplit("/", 1)[-1]
+    size = len(view)
+    head = view.head(2)
+    if head in (b"\xff\xfe", b"\xfe\xff") and size <= _BLOCK:
+        try:
+            _block(view.text(_BLOCK).encode("utf-8", "replace"), 0, base, sink)
+        except FormatError as exc:
+            sink.incomplete(exc.message)
+        return
+    start = 0
+    while start < size:
+        _block(bytes(view.data[start : start + _BLOCK + _OVERLAP]), start, base, sink)
+        start += _BLOCK
+        sink.budget.check_time()
+    sink.fact("text.document", None, size=size, name=clip(base))
+    if base.lower().startswith(_CARDS):
+        licences.report(base, view.head(1 << 18).decode("utf-8", "replace"), sink)
+    sink.inert("text")
+
+def _block(raw: bytes, start: int, base: str, sink: Sink) -> None:
+    secrets.report(raw, sink, base=start)
+    _encoded(raw, start, sink)
+    _commands(raw, start, base, sink)
+    if any(mark in raw for mark in (b"\xe2\x80\xaa", b"\xe2\x80\xab", b"\xe2\x80\xad", b"\xe2\x80\xae", b"\xf3\xa0\x80", b"\xf3\xa0\x81")):
+        text = raw.decode("utf-8", "replace")
+        found = list(_HIDDEN.finditer(text))
+        if found:
+            sink.fact("text.hidden", start, count=len(found), line=text.count("\n", 0, found[0].start()) + 1)
+
+def _commands(raw: bytes, start: int, base: str, sink: Sink) -> None:
+    seen: set[int] = set()
+    anchors = _ANCHORS if len(raw) <= _LARGE else _RARE_ANCHORS
+    for first, last in secrets.spans(raw, anchors, 200, 500):
+        if last - first > _DENSE:
+            sink.incomplete(f"{last - first} bytes dense with command names were searched in part", start + first)
+            last = first + _DENSE  # noqa: PLW2901 - the part that is searched
+        for match in _RUNS.finditer(raw, first, last):
+            begin = raw.rfind(b"\n", 0, match.start()) + 1
+            if begin in seen:
+                continue
+            seen.add(begin)
+            if len(seen) > _MAX_COMMANDS:
+                return
+            end = raw.find(b"\n", match.end())
+            line = raw[max(begin, match.start() - 400) : min(end if end >= 0 else len(raw), match.end() + 400)].decode("utf-8", "replace").strip()
+            fenced = raw.count(b"```", 0, match.start()) % 2 == 1
+            sink.fact("text.command", start + match.start(), command=clip(line, 800), line=raw.count(b"\n", 0, match.start()) + 1, name=clip(base), fenced=fenced)
+
+
+def _encoded(raw: bytes, start: int, sink: Sink) -> None:
+    covered = -1
+    found = 0
+    for at, encoding in sorted(_candidates(raw)):
+        if at < covered:
+            continue
+        match = _RUN[encoding].match(raw, at, at + _MAX_DECODED)
+        if match is None or len(match[0]) < _SHORTEST[encoding]:
+            continue
+        covered = match.end()
+        content = _decode(encoding, match[0])
+        if content and _known(content):
+            found += 1
+            if found > _MAX_BLOBS:
+                sink.incomplete(f"more than {_MAX_BLOBS} encoded payloads in a text")
+                return
+            _hand_on(encoding, content, raw, at, start, sink)
+    if b"\nend" in raw and b"begin " in raw:
+        for uu in _UU.finditer(raw):
+            content = _uudecode(uu[1])
+            if content:
+                _hand_on("uuencode", content, raw, uu.start(), start, sink)
+
+
+def _candidates(raw: bytes) -> Iterator[tuple[int, str]]:
+    """Yield where an encoded payload could start: long words that begin as a known content does, encoded."""
+    marked = raw.translate(_MARK)
+    at = marked.find(_LONG_WORD)
+    while at >= 0:
+        for offset in (at, at + 1):  # a word behind `\n` in a string begins with that n
+            for encoding, prefixes in _WORD_PREFIXES.items():
+                if raw.startswith(prefixes, offset):
+                    yield offset, encoding
+        at = marked.find(_LONG_WORD, _end_of_word(marked, at))
+    for prefix in _ESCAPE_PREFIXES if b"\\x" in raw or b"0x" in raw else ():
+        at = raw.find(prefix)
+        while at >= 0:
+            yield at, "escape"
+            at = raw.find(prefix, at + len(prefix))
+
+
+def _end_of_word(marked: bytes, at: int) -> int:
+    end = marked.find(b" ", at)
+    return len(marked) if end < 0 else end
+
+
+def _decode(encoding: str, run: bytes) -> bytes:
+    try:
+        if encoding == "base64":
+            plain = re.sub(rb"\\[nr]|[^A-Za-z0-9+/_=-]", b"", run).rstrip(b"=").translate(_URLSAFE)
+            return base64.b64decode(plain[: len(plain) // 4 * 4] if len(plain) % 4 == 1 else plain + b"=" * (-len(plain) % 4))
+        return bytes.fromhex(re.sub(rb"\\x|0x|[^0-9a-fA-F]", b"", run).decode("ascii"))
+    except (binascii.Error, ValueError):
+        return b""
+
+
+def _uudecode(body: bytes) -> bytes:
+    try:
+        return b"".join(binascii.a2b_uu(line) for line in body.splitlines() if line.strip())
+    except binascii.Error:
+        return b""
+
+
+def _known(content: bytes) -> bool:
+    """Tell whether decoded bytes are recognised by more than the two letters that they start with."""
+    if not content.startswith(PAYLOAD_MAGIC):
+        return False
+    if content.startswith((b"x\x9c", b"x\xda")):
+        return _inflates(content)
+    if content[:2] == b"MZ":
+        return len(content) > 64 and b"PE\0\0" in content[:4096]  # noqa: PLR2004 - size of the DOS header
+    return True
+
+
+def _hand_on(encoding: str, content: bytes, raw: bytes, at: int, start: int, sink: Sink) -> None:
+    offset = start + at
+    sink.fact("text.encoded", offset, key="", encoding=encoding, size=len(content), head=content[:8].hex(), line=raw.count(b"\n", 0, at) + 1)
+    hint = "pickle" if content[:1] in (b"\x80", b"c", b"(") else "python" if content.startswith((b"import ", b"from ")) else ""
+    sink.child(f"{encoding}@{offset}", content, offset=offset, hint=hint)
+
+
+def _inflates(content: bytes) -> bool:
+    import zlib  # noqa: PLC0415 - only when such a run is found
+
+    try:
+        zlib.decompressobj().decompress(content, 4096)
+    except zlib.error:
+        return False
+    return True

@@ -1,0 +1,355 @@
+"""Expressions of Python source read symbolically: which outside names are called, and with what.
+
+Nothing of the source is run. Names are followed through imports, aliases, assignments,
+`getattr`, `__import__`, `sys.modules`, `globals()` and `__dict__`; strings through the pure
+functions of `python_values`; functions of the file itself are read where they are called.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+from abc import abstractmethod
+from collections.abc import Callable
+
+from stannary.core.errors import BudgetExceeded
+from stannary.formats.python_folding import element, elements, fold_call, fold_method, operate
+from stannary.formats.python_values import UNKNOWN, Scope, Value, const, merge_origins, sequence, text_value
+
+__all__ = ["Expressions"]
+
+_BUILTINS = frozenset({*dir(builtins), "__builtins__"})
+_IMPORTERS = frozenset({"__import__", "importlib.import_module", "importlib.__import__", "pydoc.locate", "pkgutil.resolve_name", "imp.load_module"})
+_NAMESPACES = frozenset({"globals()", "locals()", "vars()"})
+_HOME = {"HOME": "~", "USERPROFILE": "~", "TMPDIR": "/tmp", "TEMP": "/tmp"}  # noqa: S108 - a text, never opened
+_COMPUTED = {"pathlib.Path.home": "~", "tempfile.gettempdir": "/tmp", "os.getcwd": ".", "pathlib.Path.cwd": "."}  # noqa: S108 - texts
+_PATHS = frozenset({"pathlib.Path", "pathlib.PurePath", "pathlib.PosixPath"})
+_MAX_NAME = 160
+_OPERATIONS = 1_500_000
+
+
+class Expressions:
+    """Evaluates expressions to `Value`s; statements and reports are `Flow`'s."""
+
+    def __init__(self) -> None:
+        self.scope = Scope("<module>")
+        self.stars: list[str] = []
+        self.line = 0
+        self._left = _OPERATIONS
+        self._table: dict[type[ast.AST], Callable[..., Value]] = {}
+
+    @abstractmethod
+    def enter(self, value: Value, args: list[Value], keywords: dict[str, Value]) -> Value:
+        """Read the body of a function or class of this file as called here."""
+
+    @abstractmethod
+    def called(self, value: Value, args: list[Value], keywords: dict[str, Value], origins: frozenset[str]) -> None:
+        """Report a call of an outside name."""
+
+    @abstractmethod
+    def seen(self, attribute: str, value: Value) -> None:
+        """Report an attribute that leads into the interpreter's own structures."""
+
+    def eval(self, node: ast.expr | None) -> Value:
+        """Return what an expression may be."""
+        if node is None:
+            return UNKNOWN
+        self._left -= 1
+        if self._left < 0:
+            msg = f"more than {_OPERATIONS} steps of source"
+            raise BudgetExceeded(msg)
+        method = self._table.get(type(node))
+        if method is None:
+            method = getattr(self, "_e_" + type(node).__name__.lower(), None) or self._children
+            self._table[type(node)] = method
+        return method(node)
+
+    def _children(self, node: ast.AST) -> Value:
+        values = [self.eval(child) for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr)]
+        return Value("", merge_origins(values)) if values else UNKNOWN
+
+    def _e_constant(self, node: ast.Constant) -> Value:
+        return const(node.value) if isinstance(node.value, (str, bytes, int, float, type(None))) else UNKNOWN
+
+    def _e_name(self, node: ast.Name) -> Value:
+        found = self.scope.find(node.id)
+        if found is not None:
+            return found
+        if node.id in _BUILTINS:
+            return Value(node.id)
+        if self.stars:
+            return Value(f"{self.stars[-1]}.{node.id}")
+        return UNKNOWN
+
+    def _e_list(self, node: ast.List | ast.Tuple | ast.Set) -> Value:
+        if len(node.elts) > 65_536:  # noqa: PLR2004 - a table of numbers
+            return UNKNOWN
+        items: list[Value] = []
+        for element in node.elts:
+            value = self.eval(element.value if isinstance(element, ast.Starred) else element)
+            if isinstance(element, ast.Starred) and value.items is not None:
+                items.extend(value.items)
+            else:
+                items.append(value)
+        return sequence(items)
+
+    _e_tuple = _e_list
+    _e_set = _e_list
+
+    def _e_dict(self, node: ast.Dict) -> Value:
+        keys = [self.eval(key) for key in node.keys]
+        return sequence([self.eval(value) for value in node.values], tuple(k.const if k.known else None for k in keys))
+
+    def _e_starred(self, node: ast.Starred) -> Value:
+        return self.eval(node.value)
+
+    def _e_joinedstr(self, node: ast.JoinedStr) -> Value:
+        values = [self.eval(v.value if isinstance(v, ast.FormattedValue) else v) for v in node.values]
+        texts = [v.as_text() for v in values]
+        return text_value("".join("{}" if t is None else t for t in texts), merge_origins(values), exact=all(v.known for v in values))
+
+    def _e_ifexp(self, node: ast.IfExp) -> Value:
+        self.eval(node.test)
+        return self.eval(node.orelse).either(self.eval(node.body))
+
+    def _e_boolop(self, node: ast.BoolOp) -> Value:
+        result = self.eval(node.values[0])
+        for value in node.values[1:]:
+            result = result.either(self.eval(value))
+        return result
+
+    def _e_namedexpr(self, node: ast.NamedExpr) -> Value:
+        value = self.eval(node.value)
+        self.scope.names[node.target.id] = value
+        return value
+
+    def _e_await(self, node: ast.Await) -> Value:
+        return self.eval(node.value)
+
+    def _e_lambda(self, node: ast.Lambda) -> Value:
+        value = Value()
+        value.node, value.scope = node, self.scope
+        return value
+
+    def _e_binop(self, node: ast.BinOp) -> Value:
+        chain: list[tuple[ast.operator, ast.expr]] = []
+        left: ast.expr = node
+        while isinstance(left, ast.BinOp):  # long sums lean left; a loop, not recursion
+            chain.append((left.op, left.right))
+            left = left.left
+        value = self.eval(left)
+        for op, right in reversed(chain):
+            value = operate(op, value, self.eval(right))
+        return value
+
+    def _e_subscript(self, node: ast.Subscript) -> Value:
+        base, index = self.eval(node.value), self.eval(node.slice)
+        origins = merge_origins((base, index))
+        if isinstance(node.slice, ast.Slice):
+            return self._slice(base, node.slice, origins)
+        if index.known:
+            if base.items is not None:
+                return element(base, index.const, origins)
+            if base.known and isinstance(base.const, (str, bytes)) and isinstance(index.const, int):
+                return const(base.const[index.const], origins) if -len(base.const) <= index.const < len(base.const) else UNKNOWN
+            if base.name and isinstance(index.const, str):
+                return self._named_item(base, index.const, origins)
+        if base.name == "sys.modules" or base.name in _NAMESPACES or base.name.endswith("__dict__"):
+            result = Value(f"{base.name.removesuffix('.__dict__')}.<?>", origins)
+            result.dynamic = True
+            return result
+        return Value(f"{base.name}[]"[:_MAX_NAME] if base.name else "", origins)
+
+    def _slice(self, base: Value, node: ast.Slice, origins: frozenset[str]) -> Value:
+        bounds = [None if n is None else self.eval(n) for n in (node.lower, node.upper, node.step)]
+        values = [None if b is None else b.const for b in bounds]
+        if all(b is None or (b.known and isinstance(b.const, int)) for b in bounds) and values[2] != 0:
+            if base.known and isinstance(base.const, (str, bytes)):
+                return const(base.const[slice(*values)], origins)
+            if base.items is not None and not base.keys:
+                return sequence(base.items[slice(*values)])
+        result = Value(base.name, origins)
+        result.subject = base.subject
+        return result
+
+    def _named_item(self, base: Value, key: str, origins: frozenset[str]) -> Value:
+        if base.name == "os.environ":
+            name = f"os.environ[{key}]"
+            if key in _HOME:
+                return const(_HOME[key], frozenset({name}))
+            return Value(name, (origins - {"os.environ"}) | {name})
+        holder = base.name.removesuffix(".__dict__").removesuffix("()")
+        if base.name == "sys.modules":
+            result = Value(key, origins)
+        elif base.name in _NAMESPACES or base.name == "__builtins__":
+            found = self.scope.find(key)
+            result = found.copy() if found is not None else Value(key, origins)
+        elif base.name.endswith("__dict__"):
+            return self._member(_base_named(base, holder), key, dynamic=True)
+        else:
+            return Value(f"{base.name}[]"[:_MAX_NAME], origins)
+        result.dynamic = True
+        return result
+
+    def _e_attribute(self, node: ast.Attribute) -> Value:
+        return self._members(self.eval(node.value), node)
+
+    def _members(self, base: Value, node: ast.Attribute) -> Value:
+        if node.attr.startswith("__"):
+            self.line = node.lineno
+            self.seen(node.attr, base)
+        result = self._member(base.single(), node.attr)
+        for other in base.others:
+            result = self._member(other, node.attr).either(result)
+        return result
+
+    def _member(self, base: Value, attribute: str, *, dynamic: bool = False) -> Value:
+        holder = base if isinstance(base.node, ast.ClassDef) else base.owner if base.node is None else None
+        if holder is not None and holder.scope is not None:
+            found = holder.scope.names.get(attribute)
+            if found is not None:
+                if isinstance(found.node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                    found = found.copy()
+                    found.owner = base
+                return found
+        if not base.name:
+            return Value("", base.origins)
+        name = attribute if base.name in {"builtins", "__builtins__"} else f"{base.name}.{attribute}"
+        result = Value(name[:_MAX_NAME], base.origins | {name} if name == "os.environ" else base.origins)
+        result.subject = base.subject
+        result.dynamic = dynamic or base.dynamic
+        return result
+
+    def _e_call(self, node: ast.Call) -> Value:
+        function = node.func
+        receiver: Value | None = None
+        if isinstance(function, ast.Attribute):
+            receiver = self.eval(function.value)
+            target = self._members(receiver, function)
+        else:
+            target = self.eval(function)
+        args = self._arguments(node)
+        keywords = {k.arg or "**": self.eval(k.value) for k in node.keywords}
+        self.line = node.lineno
+        if receiver is not None and isinstance(function, ast.Attribute) and (receiver.known or receiver.text is not None) and target.node is None:
+            folded = fold_method(receiver, function.attr, args, merge_origins((receiver, *args)))
+            if folded is not None:
+                return folded
+        result: Value | None = None
+        for option in target.options():
+            outcome = self._invoke(option, args, keywords, target.origins)
+            result = outcome if result is None else outcome.either(result)
+        return result or UNKNOWN
+
+    def _arguments(self, node: ast.Call) -> list[Value]:
+        args: list[Value] = []
+        for arg in node.args:
+            value = self.eval(arg)
+            if isinstance(arg, ast.Starred) and value.items is not None:
+                args.extend(value.items)
+            else:
+                args.append(value)
+        return args
+
+    def _invoke(self, target: Value, args: list[Value], keywords: dict[str, Value], origins: frozenset[str]) -> Value:
+        if target.node is not None:
+            return self.enter(target, args, keywords)
+        origins = origins | merge_origins((*args, *keywords.values()))
+        name = target.name
+        if not name:
+            return Value("", origins)
+        special = self._special(name, args, target)
+        if special is not None:
+            return special
+        self.called(target, args, keywords, origins)
+        folded = fold_call(name, args, origins | {name})
+        if folded is not None:
+            return folded
+        result = Value(f"{name}()"[:_MAX_NAME], frozenset(list(origins)[:24]) | {name})
+        result.dynamic = target.dynamic
+        result.subject = target.subject
+        shown = args[0].as_text() if args else None
+        if not result.subject and shown is not None:
+            result.subject = shown[:400]
+        if name in _PATHS or name in _COMPUTED or name == "os.path.join":
+            parts = [a.as_text() or a.subject or "{}" for a in args]
+            result.text = _COMPUTED.get(name) or "/".join(parts)
+            result.subject = result.text
+        return result
+
+    def _special(self, name: str, args: list[Value], target: Value) -> Value | None:
+        first = args[0] if args else UNKNOWN
+        second = args[1] if len(args) > 1 else UNKNOWN
+        if name in _IMPORTERS and first.known and isinstance(first.const, str):
+            self.called(target, args, {}, first.origins)
+            result = Value(first.const.replace(":", "."), first.origins)
+            result.dynamic = True
+            return result
+        if name == "getattr" and (first.name or first.owner or first.node):
+            if second.known and isinstance(second.const, str):
+                result = self._member(first, second.const, dynamic=True)
+            else:
+                result = Value(f"{first.name}.<?>", merge_origins(args))
+            result.dynamic = True
+            self.called(target, args, {}, merge_origins(args))
+            return result
+        if name in {"os.getenv", "os.environ.get", "os.environ.setdefault"} and first.known:
+            key = str(first.const)
+            return const(_HOME[key]) if key in _HOME else Value(f"os.environ[{key}]", frozenset({f"os.environ[{key}]"}))
+        if name in {"globals", "locals"}:
+            return Value(f"{name}()")
+        if name == "vars":
+            return Value(f"{first.name}.__dict__") if first.name else Value("vars()")
+        if name == "operator.attrgetter" and first.known:
+            return Value(f"operator.attrgetter({first.const})")
+        if name.startswith("operator.attrgetter(") and first.name:
+            return self._member(first, name[20:-1], dynamic=True)
+        if name == "operator.methodcaller" and first.known:
+            return Value(f"operator.methodcaller({first.const})")
+        if name.startswith("operator.methodcaller(") and first.name:
+            return self._invoke(self._member(first, name[22:-1], dynamic=True), [], {}, first.origins)
+        if name == "functools.partial" and (first.name or first.node):
+            result = first.copy()
+            self._invoke(first, args[1:], {}, merge_origins(args))
+            return result
+        return None
+
+    def _e_listcomp(self, node: ast.ListComp | ast.GeneratorExp | ast.SetComp) -> Value:
+        generator = node.generators[0]
+        source = self.eval(generator.iter)
+        items = elements(source)
+        if len(node.generators) == 1 and not generator.ifs and items is not None and len(items) <= 4096:  # noqa: PLR2004 - bounded folding
+            results = []
+            for item in items:
+                self.bind(generator.target, item)
+                results.append(self.eval(node.elt))
+            value = sequence(results)
+            value.origins |= source.origins
+            return value
+        for comprehension in node.generators:
+            iterated = self.eval(comprehension.iter)
+            self.bind(comprehension.target, Value(f"{iterated.name}[]" if iterated.name else "", iterated.origins))
+            for test in comprehension.ifs:
+                self.eval(test)
+        value = self.eval(node.elt)
+        return Value("", value.origins | source.origins)
+
+    _e_generatorexp = _e_listcomp
+    _e_setcomp = _e_listcomp
+
+    def _e_dictcomp(self, node: ast.DictComp) -> Value:
+        for comprehension in node.generators:
+            iterated = self.eval(comprehension.iter)
+            self.bind(comprehension.target, Value("", iterated.origins))
+        return Value("", merge_origins((self.eval(node.key), self.eval(node.value))))
+
+    @abstractmethod
+    def bind(self, target: ast.expr, value: Value) -> None:
+        """Assign a value to a target expression."""
+
+
+def _base_named(base: Value, name: str) -> Value:
+    """Return a copy of `base` under another name."""
+    result = base.copy()
+    result.name = name
+    return result

@@ -1,0 +1,184 @@
+"""Credentials in text and in metadata: detectors as a table, low in false alarms, values never shown.
+
+A value found is described by its kind, a mask (the recognisable prefix and the length) and a short
+digest salted with the kind, so that two findings of one secret can be matched and none can be read.
+
+Fact (reported by the caller, or by `report`):
+`secret.found`: detector, title, mask, digest, line, placeholder (looks like an example, not a credential).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator
+from functools import cache
+from typing import NamedTuple
+
+from stannary.formats.interface import Sink
+
+__all__ = ["DETECTORS", "Detector", "Secret", "report", "scan", "spans"]
+
+
+class Detector(NamedTuple):
+    """A kind of credential. `anchors`: bytes one of which must occur; group 1 of `pattern` is the value."""
+
+    id: str
+    title: str
+    anchors: tuple[bytes, ...]
+    pattern: str
+    entropy: float = 0.0  # bits a character, at least, of the value
+    prefix: int = 4  # characters of the value that may be shown
+
+
+class Secret(NamedTuple):
+    """A credential that was found, described without its value."""
+
+    detector: str
+    title: str
+    offset: int
+    mask: str
+    digest: str
+    placeholder: bool
+
+
+_END = r"(?![A-Za-z0-9_/+=-])"
+_START = r"(?<![A-Za-z0-9_/+-])"
+DETECTORS: tuple[Detector, ...] = (
+    Detector("aws-access-key", "AWS access key id", (b"AKIA", b"ASIA"), rf"{_START}((?:AKIA|ASIA)[A-Z2-7]{{16}}){_END}", 3.0),
+    Detector("aws-secret-key", "AWS secret access key", (b"secret", b"SECRET", b"Secret"), rf"(?i:aws.{{0,20}}secret.{{0,20}}?key|secret_?access_?key)[\"'\s:=]{{1,6}}([A-Za-z0-9/+]{{40}}){_END}", 4.2, 0),
+    Detector("gcp-api-key", "Google API key", (b"AIza",), rf"{_START}(AIza[0-9A-Za-z_-]{{35}}){_END}", 3.5),
+    Detector("gcp-service-account", "Google service account key", (b"private_key_id",), r"\"private_key_id\"\s*:\s*\"([0-9a-f]{40})\"", 3.0, 0),
+    Detector("azure-storage-key", "Azure storage key", (b"AccountKey=",), r"AccountKey=([A-Za-z0-9+/]{86}==)", 4.5, 0),
+    Detector("azure-sas", "Azure shared access signature", (b"sig=",), r"[?&]sig=([A-Za-z0-9%+/]{43,60}(?:%3D|=))", 4.0, 0),
+    Detector("github-token", "GitHub token", (b"ghp_", b"gho_", b"ghu_", b"ghs_", b"ghr_"), rf"{_START}(gh[pousr]_[A-Za-z0-9]{{36,251}}){_END}", 3.8),
+    Detector("github-fine-grained", "GitHub fine-grained token", (b"github_pat_",), rf"{_START}(github_pat_[A-Za-z0-9_]{{82}}){_END}", 3.8, 11),
+    Detector("gitlab-token", "GitLab token", (b"glpat-",), rf"{_START}(glpat-[A-Za-z0-9_-]{{20,}}){_END}", 3.3, 6),
+    Detector("huggingface-token", "Hugging Face token", (b"hf_", b"api_org_"), rf"{_START}(hf_[A-Za-z]{{34}}|api_org_[A-Za-z]{{34}}){_END}", 3.5, 3),
+    Detector("openai-key", "OpenAI API key", (b"sk-",), rf"{_START}(sk-(?:proj-|svcacct-|admin-)?[A-Za-z0-9_-]{{20,74}}T3BlbkFJ[A-Za-z0-9_-]{{20,74}}|sk-proj-[A-Za-z0-9_-]{{80,180}}){_END}", 3.8, 3),
+    Detector("openai-key-plain", "API key of the sk- form", (b"sk-",), rf"{_START}(sk-[A-Za-z0-9]{{48}}){_END}", 4.3, 3),
+    Detector("anthropic-key", "Anthropic API key", (b"sk-ant-",), rf"{_START}(sk-ant-(?:api|admin|sid)\d\d-[A-Za-z0-9_-]{{80,120}}){_END}", 3.8, 7),
+    Detector("slack-token", "Slack token", (b"xox",), rf"{_START}(xox[baprse]-(?:\d{{8,}}-)*[A-Za-z0-9-]{{20,}}){_END}", 3.0, 5),
+    Detector("slack-webhook", "Slack webhook", (b"hooks.slack.com",), r"hooks\.slack\.com/services/(T[A-Z0-9]{8,}/B[A-Z0-9]{8,}/[A-Za-z0-9]{24})", 3.5, 0),
+    Detector("discord-webhook", "Discord webhook", (b"/api/webhooks/",), r"discord(?:app)?\.com/api/webhooks/(\d{17,20}/[A-Za-z0-9_-]{60,72})", 3.8, 0),
+    Detector("telegram-bot", "Telegram bot token", (b":AA",), rf"(?<![A-Za-z0-9])(\d{{8,10}}:AA[A-Za-z0-9_-]{{33}}){_END}", 3.5, 0),
+    Detector("stripe-key", "Stripe key", (b"k_live_",), rf"{_START}([sr]k_live_[A-Za-z0-9]{{24,99}}){_END}", 3.5, 8),
+    Detector("twilio-key", "Twilio API key", (b"SK",), r"(?i:twilio).{0,60}\b(SK[0-9a-f]{32})\b", 3.0, 2),
+    Detector("sendgrid-key", "SendGrid key", (b"SG.",), rf"{_START}(SG\.[A-Za-z0-9_-]{{22}}\.[A-Za-z0-9_-]{{43}}){_END}", 4.0, 3),
+    Detector("pypi-token", "PyPI token", (b"pypi-AgEIcHlwaS5vcmc",), rf"(pypi-AgEIcHlwaS5vcmc[A-Za-z0-9_-]{{50,}}){_END}", 4.0, 5),
+    Detector("npm-token", "npm token", (b"npm_",), rf"{_START}(npm_[A-Za-z0-9]{{36}}){_END}", 3.8),
+    Detector("wandb-key", "Weights & Biases key", (b"WANDB_API_KEY", b"wandb"), r"(?:WANDB_API_KEY|wandb\.login\(\s*key|wandb_(?:api_)?key)[\"'\s:=]{1,6}([0-9a-f]{40})\b", 3.0, 0),
+    Detector("replicate-token", "Replicate token", (b"r8_",), rf"{_START}(r8_[A-Za-z0-9]{{37}}){_END}", 3.8, 3),
+    Detector("private-key", "Private key", (b"PRIVATE KEY-----",), r"-----BEGIN ((?:RSA |EC |DSA |OPENSSH |ENCRYPTED |PGP )?PRIVATE KEY)(?: BLOCK)?-----\s*(?:\\n|\\r|\s)*[A-Za-z0-9+/=\s\\:,-]{64}", 0.0, 20),
+    Detector("jwt", "JSON web token", (b"eyJ",), rf"{_START}(eyJ[A-Za-z0-9_-]{{10,}}\.eyJ[A-Za-z0-9_-]{{10,}}\.[A-Za-z0-9_-]{{20,}}){_END}", 4.0, 3),
+    Detector("connection-string", "Password in an address", (b"://",), r"\b(?:postgres(?:ql)?|mysql|mariadb|mongodb(?:\+srv)?|redis|rediss|amqps?|mssql|ftp|https?|s3)(?:\+\w+)?://[^\s:@/\"'<>{}$%]{1,64}:([^\s:@/\"'<>{}$%]{6,128})@[\w.-]+", 2.6, 0),
+    Detector("assignment", "Credential assigned as a literal", (b"assw", b"PASSW", b"ecret", b"SECRET", b"oken", b"TOKEN", b"api_key", b"apikey", b"API_KEY", b"apiKey"),
+             r"(?i:(?:password|passwd|client_secret|secret_key|api_?key|access_token|auth_token|api_?secret))[\"']?\s*[:=]\s*[\"']([A-Za-z0-9+/=_.~!@#$%^&*-]{16,120})[\"']", 3.9, 0),
+)  # fmt: skip
+
+_LARGE = 1 << 20
+_LONG_WORD = b"A" * 18
+_MARK = bytes(65 if chr(b) in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_:" else 32 for b in range(256))
+_BEFORE, _AFTER = 96, 512  # bytes around an anchor that a credential and its name fit into
+_PLACEHOLDER = re.compile(rb"(?i)example|sample|dummy|fake|test|your|xxx|placeholder|changeme|redacted|\*\*\*|\.\.\.|<|0000000|1234567|abcdef|insert|todo|my[_-]?(?:secret|token|password|key)|none|null|env\b|os\.environ|getenv|\$\{|\{\{|%\(")
+_MAX_FOUND = 200
+
+
+def scan(data: bytes | memoryview) -> Iterator[Secret]:
+    """Yield the credentials in `data` (text, or bytes of a header or of metadata), each once."""
+    raw = bytes(data)
+    if len(raw) > _LARGE:
+        yield from _scan_words(raw)
+        return
+    seen: set[str] = set()
+    taken: set[int] = set()
+    for detector in DETECTORS:
+        for match in _matches(raw, detector):
+            value = match[1]
+            if detector.entropy and _entropy(value) < detector.entropy:
+                continue
+            if match.start(1) in taken:
+                continue
+            taken.add(match.start(1))
+            digest = hashlib.sha256(b"stannary.secret\0" + detector.id.encode() + b"\0" + (match[0] if not detector.entropy else value)).hexdigest()[:16]
+            if digest in seen:
+                continue
+            seen.add(digest)
+            context = value if detector.id != "assignment" else match[0]
+            shown = value[: detector.prefix].decode("ascii", "replace")
+            yield Secret(detector.id, detector.title, match.start(1), f"{shown}… ({len(value)} characters)", digest, bool(_PLACEHOLDER.search(context)) and detector.id != "private-key")
+            if len(seen) >= _MAX_FOUND:
+                return
+
+
+def report(data: bytes | memoryview, sink: Sink, *, base: int = 0, lines: bool = True) -> None:
+    """Report the credentials in `data` as `secret.found`; offsets count from `base`."""
+    raw = bytes(data)
+    for found in scan(raw):
+        line = raw.count(b"\n", 0, found.offset) + 1 if lines else None
+        sink.fact(
+            "secret.found", base + found.offset, detector=found.detector, title=found.title, mask=found.mask, digest=found.digest,
+            line=line, placeholder=found.placeholder,
+        )  # fmt: skip
+
+
+def _scan_words(raw: bytes) -> Iterator[Secret]:
+    """Scan around long words only: looking for sixty anchors in tens of megabytes takes seconds."""
+    marked = raw.translate(_MARK)
+    seen: set[str] = set()
+    at = marked.find(_LONG_WORD)
+    while at >= 0:
+        end = marked.find(b" ", at)
+        end = len(marked) if end < 0 else end
+        start, end = max(0, at - _BEFORE), min(len(raw), end + _BEFORE)
+        # Neighbours share a region; a region stays small enough to be scanned as it is.
+        following = marked.find(_LONG_WORD, end)
+        while 0 <= following < end + _BEFORE and end - start < _LARGE // 2:
+            stop = marked.find(b" ", following)
+            end = min(len(raw), (len(marked) if stop < 0 else stop) + _BEFORE)
+            following = marked.find(_LONG_WORD, end)
+        for begin in range(start, end, _LARGE // 2):
+            for found in scan(raw[begin : min(end, begin + _LARGE // 2 + _AFTER)]):
+                if found.digest not in seen and len(seen) < _MAX_FOUND:
+                    seen.add(found.digest)
+                    yield found._replace(offset=begin + found.offset)
+        at = following
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[bytes]:
+    return re.compile(pattern.encode())
+
+
+def _matches(raw: bytes, detector: Detector) -> Iterator[re.Match[bytes]]:
+    """Search around the anchors only: a credential is rare, and a regular expression over megabytes slow."""
+    for start, end in spans(raw, detector.anchors, _BEFORE, _AFTER):
+        yield from _compiled(detector.pattern).finditer(raw, start, end)
+
+
+def spans(raw: bytes, anchors: tuple[bytes, ...], before: int, after: int) -> Iterator[tuple[int, int]]:
+    """Yield the regions around every occurrence of the anchors, merged where they overlap, in order for each anchor."""
+    for anchor in anchors:
+        start = end = -1
+        at = raw.find(anchor)
+        while at >= 0:
+            if at - before > end and end >= 0:
+                yield start, end
+                start = -1
+            if start < 0:
+                start = max(0, at - before)
+            end = min(len(raw), at + after)
+            # Everything up to `end` is covered already; the last occurrence before it extends the region.
+            last = raw.rfind(anchor, at + 1, end)
+            at = last if last > at else raw.find(anchor, max(at + 1, end - len(anchor)))
+        if start >= 0:
+            yield start, end
+
+
+def _entropy(value: bytes) -> float:
+    """Return Shannon's entropy of the bytes, in bits a byte."""
+    counts = Counter(value)
+    total = len(value)
+    return -sum(n / total * math.log2(n / total) for n in counts.values())

@@ -1,0 +1,61 @@
+"""TensorRT engines: compiled GPU programs. What can be said is what is embedded in them.
+
+Format: closed. `ftrt` (or `ptrt`) begins a serialized engine; since version 10 a plan can carry plug-in
+libraries, which the runtime writes out and loads. CUDA kernels inside are ELF files for a GPU
+(machine 190), which the host never executes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from stannary.formats.embedded_text import note_code
+from stannary.formats.interface import Sink, View, clip
+
+__all__ = ["host_programs", "read"]
+
+_EM_CUDA = 190
+_HOST_MACHINES = {3: "x86", 40: "arm", 62: "x86-64", 183: "aarch64", 243: "riscv", 21: "ppc64"}
+_PLUGIN = re.compile(rb"[A-Za-z][A-Za-z0-9_:]{2,60}(?:Plugin|_TRT|PluginV2|PluginDynamic)\w{0,30}")
+_LIBRARY = re.compile(rb"[\w./\\:-]{1,200}\.(?:so(?:\.\d+)*|dll)\b")
+_PRINTABLE = re.compile(rb"[\t\x20-\x7e]{16,4096}")
+_BLOCK = 4 << 20
+_TEXTS = 64 << 20  # bytes of an engine that are searched for texts
+
+
+def read(view: View, sink: Sink) -> None:
+    """Report the engine, host executables in it, and the names of plug-ins and libraries it mentions."""
+    sink.fact("tensorrt.engine", 0, magic=view.head(4).decode("latin-1"), size=len(view))
+    for at, machine in host_programs(view):
+        sink.fact("tensorrt.program", at, machine=machine)
+        sink.child(f"program@{at}", view.data[at:], offset=at)
+    names: dict[tuple[str, str], int] = {}
+    for start in range(0, len(view), _BLOCK):
+        block = bytes(view.data[start : start + _BLOCK + 256])
+        for kind, pattern in (("plugin", _PLUGIN), ("library", _LIBRARY)):
+            for match in pattern.finditer(block):
+                names.setdefault((kind, match.group().decode("ascii", "replace")), start + match.start())
+        if start < _TEXTS:
+            note_code(sink, "engine", "\n".join(t.decode("ascii") for t in _PRINTABLE.findall(block)), start)
+        sink.budget.check_time()
+        if len(names) > 500:
+            break
+    for (kind, name), at in names.items():
+        sink.fact(f"tensorrt.{kind}", at, name=clip(name))
+
+
+def host_programs(view: View, limit: int = 8) -> Iterator[tuple[int, str]]:
+    """Yield (offset, machine) of ELF files for a CPU inside a blob; GPU kernels are passed over."""
+    pos, found = 0, 0
+    while found < limit:
+        pos = view.find(b"\x7fELF", pos)
+        if pos < 0 or pos + 20 > len(view):
+            return
+        head = view.bytes(pos, 20)
+        order = "little" if head[5] == 1 else "big"
+        machine = int.from_bytes(head[18:20], order)  # type: ignore[arg-type]
+        if head[4] in {1, 2} and head[5] in {1, 2} and head[6] == 1 and machine in _HOST_MACHINES:
+            found += 1
+            yield pos, _HOST_MACHINES[machine]
+        pos += 4

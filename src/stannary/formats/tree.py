@@ -1,0 +1,265 @@
+r"""Artifacts on disk: which files belong to one, what is wrong with their names and links, what identifies them.
+
+Identity is in-toto's `dirHash1` (Go's `dirhash.Hash1` in hex): the SHA-256 of the lines
+`HEX  NAME\n` of all files, sorted by name, which binds names and contents. For a folder it is
+what this prints:
+
+    cd DIR && find -L . \( -name .git -o -name .hg -o -name .svn \) -prune -o -type f -print0 |
+        cut -z -c3- | LC_ALL=C sort -z | xargs -0r sha256sum | sha256sum
+
+and for a single file `cd FOLDER && sha256sum NAME | sha256sum`.
+
+Symlinks are followed while they stay inside the folder, or lead from a snapshot of a Hugging
+Face cache into the `blobs` of the same repository; blobs that a snapshot names count under that
+name alone. Whatever else is odd is a `Problem`; all of
+them are reported together, the thing is not followed, and the rest is read. An artifact with
+problems has no identity.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterable
+from typing import Literal, NamedTuple
+
+from stannary.core.errors import UsageError
+from stannary.core.model import Artifact, ArtifactKind, Digest, File
+
+__all__ = ["Entry", "Problem", "Skip", "Tree", "artifact_of", "dir_hash", "list_tree"]
+
+_VERSION_CONTROL = frozenset({".git", ".hg", ".svn"})
+_HUB_REPOSITORY = ("models--", "datasets--", "spaces--")
+_DEEPEST = 60
+
+ProblemKind = Literal["escape", "dangling", "loop", "special", "name", "encoding", "collision", "unreadable", "limit"]
+
+
+class Entry(NamedTuple):
+    """A regular file: its name within the artifact, the path to open, size in bytes."""
+
+    path: str
+    real: str
+    size: int
+    device: int
+    inode: int
+
+
+class Problem(NamedTuple):
+    """Something about the artifact that is not a file to read. `detail` is for people."""
+
+    kind: ProblemKind
+    path: str
+    detail: str
+
+
+class Skip(NamedTuple):
+    """Something left out on purpose."""
+
+    path: str
+    reason: str
+
+
+class Tree(NamedTuple):
+    """A file or folder as found. `granted` are the paths that hold its contents."""
+
+    name: str
+    root: str
+    is_folder: bool
+    entries: tuple[Entry, ...]
+    problems: tuple[Problem, ...]
+    skipped: tuple[Skip, ...]
+    granted: tuple[str, ...]
+
+    @property
+    def size(self) -> int:
+        """Return the bytes of all files."""
+        return sum(entry.size for entry in self.entries)
+
+
+def list_tree(path: str, *, most_files: int = 200_000) -> Tree:
+    """Find the files of the artifact at `path`. Raises UsageError when there is nothing at `path` to read."""
+    try:
+        root = os.path.realpath(path, strict=True)
+        status = os.stat(root)
+    except OSError as exc:
+        msg = f"cannot be opened: {exc.strerror}"
+        raise UsageError(msg, where=_shown(path), code="SCAN001") from exc
+    name = os.path.basename(os.path.abspath(path)) or root
+    if stat.S_ISREG(status.st_mode):
+        entry = Entry(name, root, status.st_size, status.st_dev, status.st_ino)
+        problems = tuple(_name_problems(name, name))
+        return Tree(name, root, is_folder=False, entries=(entry,), problems=problems, skipped=(), granted=(root,))
+    if not stat.S_ISDIR(status.st_mode):
+        msg = "is neither a file nor a folder"
+        raise UsageError(msg, where=_shown(path), code="SCAN001")
+    walk = _Walk(root, _hub_blobs(root), most_files)
+    walk.run()
+    walk.entries.sort()
+    _drop_blobs(walk)
+    _collisions(walk)
+    granted = (root, walk.blobs) if walk.blobs else (root,)
+    found = (tuple(walk.entries), tuple(walk.problems), tuple(walk.skipped))
+    return Tree(name, root, True, *found, granted)  # noqa: FBT003 - is_folder
+
+
+def dir_hash(files: Iterable[tuple[str, str]]) -> Digest:
+    """Return the dirHash1 of (name, SHA-256 hex) pairs, in any order."""
+    lines = "".join([f"{digest}  {name}\n" for name, digest in sorted(files)])
+    return Digest(hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest())
+
+
+def artifact_of(tree: Tree, digests: dict[str, str], kind: ArtifactKind = "model") -> Artifact | None:
+    """Return the artifact from the SHA-256 of each of its files; None when it has problems or a digest is missing."""
+    fatal = any(problem.kind != "collision" for problem in tree.problems)
+    if fatal or not tree.entries or any(entry.path not in digests for entry in tree.entries):
+        return None
+    files = tuple(File(entry.path, entry.size, digests[entry.path]) for entry in tree.entries)
+    return Artifact(dir_hash((file.path, file.sha256) for file in files), kind, tree.name, tree.size, files)
+
+
+class _Walk:
+    """Folders to visit, deepest state first; a folder reached through links carries their targets."""
+
+    def __init__(self, root: str, blobs: str, most_files: int) -> None:
+        self.root = root
+        self.blobs = blobs
+        self.most_files = most_files
+        self.entries: list[Entry] = []
+        self.problems: list[Problem] = []
+        self.skipped: list[Skip] = []
+        self._todo: list[tuple[str, str, tuple[str, ...], int]] = [(root, "", (), 0)]
+
+    def run(self) -> None:
+        """Visit everything."""
+        while self._todo:
+            folder, prefix, trail, depth = self._todo.pop()
+            try:
+                with os.scandir(folder) as found:
+                    for item in found:
+                        self._visit(item, prefix + item.name, trail, depth)
+            except OSError as exc:
+                self.problems.append(Problem("unreadable", prefix.rstrip("/") or ".", f"cannot be listed: {exc.strerror}"))
+            if len(self.entries) > self.most_files:
+                self.problems.append(Problem("limit", prefix.rstrip("/") or ".", f"more than {self.most_files} files"))
+                return
+
+    def _visit(self, item: os.DirEntry[str], path: str, trail: tuple[str, ...], depth: int) -> None:
+        name = item.name
+        if not (name.isascii() and name.isprintable() and "\\" not in name):
+            self.problems.extend(_name_problems(name, path))
+        if item.is_symlink():
+            self._follow(item, path, trail, depth)
+        elif item.is_dir(follow_symlinks=False):
+            self._descend(item.path, path, trail, depth)
+        else:
+            try:
+                self._file(item.path, path, item.stat(follow_symlinks=False))
+            except OSError as exc:
+                self.problems.append(Problem("unreadable", path, f"cannot be examined: {exc.strerror}"))
+
+    def _descend(self, real: str, path: str, trail: tuple[str, ...], depth: int) -> None:
+        if path.rpartition("/")[2] in _VERSION_CONTROL:
+            self.skipped.append(Skip(path, "version control data, not part of the artifact; its hooks are never run"))
+        elif depth >= _DEEPEST:
+            self.problems.append(Problem("limit", path, f"folders nested deeper than {_DEEPEST}"))
+        else:
+            self._todo.append((real, path + "/", trail, depth + 1))
+
+    def _file(self, real: str, path: str, status: os.stat_result) -> None:
+        if stat.S_ISREG(status.st_mode):
+            self.entries.append(Entry(path, real, status.st_size, status.st_dev, status.st_ino))
+        else:
+            self.problems.append(Problem("special", path, f"is a {_kind_of(status.st_mode)}, not a file"))
+
+    def _follow(self, item: os.DirEntry[str], path: str, trail: tuple[str, ...], depth: int) -> None:
+        try:
+            real = os.path.realpath(item.path)
+            target = os.readlink(item.path)
+        except OSError as exc:
+            self.problems.append(Problem("dangling", path, f"cannot be followed: {exc.strerror}"))
+            return
+        if not self._inside(real):
+            self.problems.append(Problem("escape", path, f"links to {target}, outside the artifact"))
+            return
+        try:
+            status = os.stat(real, follow_symlinks=False)
+        except OSError:
+            self.problems.append(Problem("dangling", path, f"links to {target}, which is not there"))
+            return
+        if not stat.S_ISDIR(status.st_mode):
+            if stat.S_ISLNK(status.st_mode):  # realpath gave up: a circle of links
+                self.problems.append(Problem("loop", path, f"links to {target}, which leads back to it"))
+            else:
+                self._file(real, path, status)
+            return
+        folder = os.path.realpath(os.path.dirname(item.path))
+        if real in trail or folder == real or folder.startswith(real + "/"):
+            self.problems.append(Problem("loop", path, f"links to {target}, which contains it"))
+        else:
+            self._descend(real, path, (*trail, real), depth)
+
+    def _inside(self, real: str) -> bool:
+        roots = (self.root, self.blobs) if self.blobs else (self.root,)
+        return any(real == root or real.startswith(root.rstrip("/") + "/") for root in roots)
+
+
+def _drop_blobs(walk: _Walk) -> None:
+    """Leave out the blobs of a hub cache that a snapshot names: they are read under that name."""
+    named = {e.real: e.path for e in walk.entries if "/blobs/" in e.real and "/snapshots/" in f"/{e.path}"}
+    if not named:
+        return
+    kept = []
+    for entry in walk.entries:
+        other = named.get(entry.real)
+        if other is None or other == entry.path or "/snapshots/" in f"/{entry.path}":
+            kept.append(entry)
+        else:
+            walk.skipped.append(Skip(entry.path, f"the content of {other}, read under that name"))
+    walk.entries = kept
+
+
+def _hub_blobs(root: str) -> str:
+    """Return the `blobs` folder of the hub cache repository whose snapshot `root` is in, or an empty string."""
+    parts = root.split("/")
+    for index, part in enumerate(parts):
+        if part == "snapshots" and parts[index - 1].startswith(_HUB_REPOSITORY):
+            blobs = os.path.realpath("/".join([*parts[:index], "blobs"]))
+            return blobs if os.path.isdir(blobs) else ""
+    return ""
+
+
+def _name_problems(name: str, path: str) -> Iterable[Problem]:
+    if name.isascii() and name.isprintable() and "\\" not in name:
+        return
+    import unicodedata
+
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        yield Problem("encoding", path, "has a name that is not UTF-8")
+        return
+    if any(unicodedata.category(char) in {"Cc", "Cf", "Zl", "Zp"} for char in name):
+        yield Problem("name", path, "has control or invisible characters in its name")
+    elif "\\" in name:
+        yield Problem("name", path, "has a backslash in its name, a folder separator on other systems")
+
+
+def _collisions(walk: _Walk) -> None:
+    seen: dict[str, str] = {}
+    for entry in walk.entries:
+        folded = entry.path.casefold()
+        other = seen.setdefault(folded, entry.path)
+        if other is not entry.path:
+            detail = f"differs from {other} only by case: one replaces the other on some systems"
+            walk.problems.append(Problem("collision", entry.path, detail))
+
+
+def _kind_of(mode: int) -> str:
+    tests = {"named pipe": stat.S_ISFIFO, "socket": stat.S_ISSOCK, "block device": stat.S_ISBLK, "character device": stat.S_ISCHR}
+    return next((word for word, test in tests.items() if test(mode)), "special file")
+
+
+def _shown(path: str) -> str:
+    return path if path.isprintable() else path.encode("unicode_escape", "surrogateescape").decode("ascii", "replace")

@@ -1,0 +1,45 @@
+"""TorchScript code in a torch archive: which operators it calls.
+
+It has Python's grammar, but torch's interpreter runs it: no imports, no builtins. What it can do
+outside of arithmetic it does through operators, so those are the facts. See torch's
+`docs/source/jit_language_reference.md` and `aten/src/ATen/native/native_functions.yaml`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from stannary.formats.interface import Sink, clip
+
+__all__ = ["read_sources"]
+
+_OPS = re.compile(r"\bops\.([A-Za-z_]\w*)\.([A-Za-z_]\w*)")
+_TORCH = re.compile(r"\btorch\.(from_file|save|load|classes\.[\w.]+|_C\.[\w.]+|ops\.[\w.]+|distributed\.[\w.]+|hub\.[\w.]+|package\.[\w.]+)")
+_CLASSES = re.compile(r"\b__torch__\.torch\.classes\.([A-Za-z_]\w*)\.([A-Za-z_]\w*)")
+_PYTHON = re.compile(r"\^([A-Za-z_]\w*)\(")
+_STRING = re.compile(r"(?P<q>\"\"\"|'''|\"|')(?:\\.|(?!(?P=q)).)*?(?P=q)", re.DOTALL)
+
+
+def read_sources(sources: Sequence[tuple[str, str]], sink: Sink) -> None:
+    """Report each distinct operator outside of plain tensor arithmetic, with the file and line of its first use."""
+    seen: set[str] = set()
+    size = 0
+    for name, source in sources:
+        size += len(source)
+        # Strings are blanked, not cut, so that lines and columns stay; an operator's name is never in one.
+        code = _STRING.sub(lambda m: "\n" * m.group().count("\n"), source) if len(source) < 1 << 20 else source
+        for operator, namespace, at in _operators(code):
+            if operator not in seen:
+                seen.add(operator)
+                line = code.count("\n", 0, at) + 1
+                sink.fact("torchscript.operator", None, operator=clip(operator), namespace=namespace, file=clip(name), line=line)
+    sink.fact("torchscript.source", None, files=len(sources), bytes=size)
+
+
+def _operators(code: str) -> list[tuple[str, str, int]]:
+    found = [(f"{m[1]}::{m[2]}", m[1], m.start()) for m in _OPS.finditer(code) if m[1] not in {"aten", "prim"} or m[2] in {"from_file", "save", "PythonOp"}]
+    found += [(f"aten::{m[1]}" if m[1] in {"from_file", "save", "load"} else f"torch.{m[1]}", "aten" if m[1] in {"from_file", "save", "load"} else "torch", m.start()) for m in _TORCH.finditer(code)]
+    found += [(f"torch.classes.{m[1]}.{m[2]}", m[1], m.start()) for m in _CLASSES.finditer(code)]
+    found += [(f"prim::PythonOp({m[1]})", "prim", m.start()) for m in _PYTHON.finditer(code)]
+    return found

@@ -1,0 +1,67 @@
+"""The order in which a result is told: targets as given, files and findings worst first."""
+
+from __future__ import annotations
+
+import msgspec
+
+from stannary.checks.static.result import FileResult, ScanFinding, TargetResult
+from stannary.core.model import severity_rank
+from stannary.report.wording import VERDICTS
+
+__all__ = ["FileStory", "stories"]
+
+
+class FileStory(msgspec.Struct, frozen=True):
+    """One file and what there is to say about it; findings worst first, waived ones apart."""
+
+    file: FileResult
+    findings: tuple[ScanFinding, ...]
+    waived: tuple[ScanFinding, ...]
+
+    @property
+    def notes(self) -> int:
+        """Return how many findings are only notes (severity info)."""
+        return sum(finding.severity == "info" for finding in self.findings)
+
+    @property
+    def telling(self) -> tuple[ScanFinding, ...]:
+        """Return the findings that count: all but the notes."""
+        return tuple(finding for finding in self.findings if finding.severity != "info")
+
+    @property
+    def unread(self) -> bool:
+        """Tell whether a part of the file was not read."""
+        return bool(self.file.missed) or self.file.status == "failed"
+
+
+def stories(target: TargetResult) -> list[FileStory]:
+    """Group the findings of a target by file, worst file first.
+
+    A finding about something that is no file of the target (a folder, a missing file) gets a
+    story of its own, so that nothing found can be lost on the way to the page.
+    """
+    groups: dict[str, list[ScanFinding]] = {}
+    for finding in target.findings:
+        groups.setdefault(finding.file, []).append(finding)
+    told = [_story(file, groups.pop(file.path, [])) for file in target.files]
+    told.extend(_story(_stand_in(target, path), found) for path, found in groups.items())
+    told.sort(key=_rank)
+    return told
+
+
+def _story(file: FileResult, found: list[ScanFinding]) -> FileStory:
+    found.sort(key=lambda f: (severity_rank(f.severity), f.rule, f.part, f.offset or 0))
+    return FileStory(
+        file,
+        tuple(finding for finding in found if finding.waived is None),
+        tuple(finding for finding in found if finding.waived is not None),
+    )
+
+
+def _stand_in(target: TargetResult, path: str) -> FileResult:
+    return FileResult(path=path, format="", sha256=None, size=0, status="scanned", verdict=target.verdict)
+
+
+def _rank(story: FileStory) -> tuple[int, int, int, str]:
+    worst = min((severity_rank(finding.severity) for finding in story.findings), default=9)
+    return VERDICTS.index(story.file.verdict), worst, -len(story.telling), story.file.path

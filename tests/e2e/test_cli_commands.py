@@ -1,0 +1,160 @@
+"""The other commands as a user meets them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from stannary import __version__
+from stannary.checks.static import ruleset
+from stannary.cli.demo import BENIGN, HOSTILE
+from stannary.cli.group import COMMANDS
+from stannary.testing.forges import all_forges
+
+STANNARY = str(Path(sys.executable).with_name("stannary"))
+CLEAN_ENV = {k: v for k, v in os.environ.items() if not k.startswith(("STANNARY_", "NO_COLOR", "FORCE_COLOR"))}
+
+
+def stannary(*arguments: object, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [STANNARY, *map(str, arguments)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        env={**CLEAN_ENV, **env},
+        timeout=200,
+        check=False,
+    )
+
+
+def test_version_is_said_and_costs_little():
+    assert stannary("--version").stdout == f"stannary {__version__}\n"
+
+    def fastest(*command: str) -> float:
+        times = []
+        for _ in range(9):
+            start = time.perf_counter()
+            subprocess.run(command, capture_output=True, check=True)
+            times.append(time.perf_counter() - start)
+        return min(times)
+
+    assert fastest(STANNARY, "--version") < 2.5 * fastest(sys.executable, "-c", "pass")
+
+
+def test_the_version_flag_works_in_company_too():
+    assert stannary("-q", "--version").stdout == f"stannary {__version__}\n"
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_command_has_a_help_page_on_stdout(name):
+    run = stannary(name, "--help")
+    assert run.returncode == 0
+    assert run.stdout.startswith(f"Usage: stannary {name}")
+    assert run.stderr == ""
+
+
+def test_help_lists_every_command_without_importing_one():
+    code = "import sys; from stannary.cli.main import run; run(['--help']); print(sorted(sys.modules))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    for name in COMMANDS:
+        assert f"\n  {name}" in run.stdout
+    assert "stannary.cli.scan" not in run.stdout.splitlines()[-1]
+
+
+def test_without_a_command_the_help_is_on_stderr_and_the_code_is_2():
+    run = stannary()
+    assert (run.returncode, run.stdout) == (2, "")
+    assert "Commands:" in run.stderr
+
+
+def test_a_misspelt_command_gets_a_suggestion():
+    run = stannary("scam")
+    assert run.returncode == 2
+    assert run.stderr.splitlines()[0] == "error[USE001]: no such command 'scam'; did you mean 'scan'?"
+
+
+def test_rules_are_listed_and_each_can_be_explained():
+    rules = ruleset.load().rules
+    listed = stannary("rule")
+    assert [line.split()[0] for line in listed.stdout.splitlines()] == sorted(rules)
+    rule = next(iter(rules.values()))
+    told = stannary("rule", rule.id.lower()).stdout
+    assert told.startswith(f"{rule.id}: {rule.title} ({rule.severity})")
+    for heading in ("What it is", "Why it matters", "How it is used", "What to do"):
+        assert f"\n{heading}\n" in told
+    assert json.loads(stannary("rule", rule.id, "--format", "json").stdout)["id"] == rule.id
+
+
+def test_unknown_rules_are_all_named():
+    run = stannary("rule", "NOPE1", "NOPE2")
+    assert run.returncode == 2
+    assert run.stderr.count("error[USE002]") == 2
+
+
+@pytest.mark.parametrize("name", ["scan", "rule"])
+def test_schemas_are_schemas(name):
+    jsonschema.Draft202012Validator.check_schema(json.loads(stannary("schema", name).stdout))
+
+
+def test_the_rule_schema_holds_for_every_rule():
+    schema = json.loads(stannary("schema", "rule").stdout)
+    for rule in json.loads(stannary("rule", "--format", "json").stdout):
+        jsonschema.validate(rule, schema)
+
+
+def test_config_show_says_where_each_value_came_from(tmp_path):
+    (tmp_path / "stannary.toml").write_text("[scan]\njobs = 3\n")
+    run = stannary("config", "show", "--color", "never", cwd=tmp_path, STANNARY_SCAN_SHOW="all")
+    rows = {line.split()[0]: line.split(None, 2)[1:] for line in run.stdout.splitlines()}
+    assert rows["scan.jobs"] == ["3", "stannary.toml: scan.jobs"]
+    assert rows["scan.show"] == ['"all"', "env STANNARY_SCAN_SHOW"]
+    assert rows["color"] == ['"never"', "flag"]
+    assert rows["scan.fail-on"] == ['"medium"', "default"]
+
+
+def test_init_writes_a_configuration_that_is_in_force_and_never_overwrites(tmp_path):
+    assert stannary("init", tmp_path / "new").returncode == 0
+    assert stannary("config", "show", cwd=tmp_path / "new").returncode == 0
+    again = stannary("init", tmp_path / "new")
+    assert again.returncode == 2
+    assert "error[USE005]" in again.stderr
+
+
+def test_doctor_names_jails_codecs_and_versions():
+    run = stannary("doctor", "--format", "json")
+    answers = {answer["name"]: answer for answer in json.loads(run.stdout)["answers"]}
+    assert answers["stannary"]["text"] == __version__
+    assert {"process", "landlock", "bwrap", "zstandard", "rules", "stdout"} <= set(answers)
+    assert answers["process"]["state"] == "ok"
+
+
+def test_the_demo_uses_forges_that_are_there():
+    forges = all_forges()
+    assert [name for name in BENIGN.values() if forges[name].malicious is not False] == []
+    assert [name for name in HOSTILE.values() if forges[name].malicious is not True] == []
+
+
+def test_the_demo_explains_the_worst_names_three_commands_and_leaves_nothing_behind(tmp_path):
+    start = time.monotonic()
+    run = stannary("demo", cwd=tmp_path, TMPDIR=str(tmp_path))
+    assert run.returncode == 0, run.stderr
+    assert time.monotonic() - start < 60
+    assert "What to do" in run.stdout
+    assert run.stdout.partition("Try next:")[2].count("\n  stannary ") == 3
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_demo_can_leave_its_models(tmp_path):
+    run = stannary("demo", "--keep", tmp_path / "kept")
+    assert run.returncode == 0, run.stderr
+    for name in HOSTILE:
+        assert (tmp_path / "kept" / name).is_file()
+    again = stannary("demo", "--keep", tmp_path / "kept")
+    assert again.returncode == 2

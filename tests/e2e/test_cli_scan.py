@@ -1,0 +1,244 @@
+"""`stannary scan` as a user meets it: a process, its exit code, its stdout and its stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from stannary.report.interface import FORMATS
+from stannary.testing.forges import write
+
+STANNARY = str(Path(sys.executable).with_name("stannary"))
+CLEAN_ENV = {k: v for k, v in os.environ.items() if not k.startswith(("STANNARY_", "NO_COLOR", "FORCE_COLOR"))}
+
+
+def stannary(*arguments: object, cwd: Path | None = None, stdin: bytes = b"", **env: str) -> subprocess.CompletedProcess[str]:
+    run = subprocess.run(
+        [STANNARY, *map(str, arguments)],
+        cwd=cwd,
+        input=stdin,
+        capture_output=True,
+        env={**CLEAN_ENV, "TERM": "xterm-256color", **env},
+        timeout=120,
+        check=False,
+    )
+    return subprocess.CompletedProcess(run.args, run.returncode, run.stdout.decode(), run.stderr.decode())
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory) -> Path:
+    """A clean file, a hostile one, one with an unknown class, and one that cannot be read to its end."""
+    folder = tmp_path_factory.mktemp("models")
+    (folder / "clean.pkl").write_bytes(pickle.dumps({"a": [1, 2, 3]}))
+    for name, forge in (("hostile", "pickle.rule_exec"), ("unknown", "pickle.rule_unknown_class")):
+        write(forge, folder / name).rename(folder / f"{name}.pkl")
+        (folder / name).rmdir()
+    (folder / "cut.pkl").write_bytes(pickle.dumps(list(range(1000)), protocol=2)[:-7])
+    (folder / "empty.pkl").write_bytes(b"")
+    return folder
+
+
+@pytest.mark.parametrize(
+    "arguments, code",
+    [
+        (["clean.pkl"], 0),
+        (["unknown.pkl"], 0),
+        (["unknown.pkl", "--fail-on", "low"], 1),
+        (["hostile.pkl"], 1),
+        (["hostile.pkl", "--fail-on", "critical"], 1),
+        (["hostile.pkl", "--fail-on", "never"], 0),
+        (["cut.pkl"], 3),
+        (["empty.pkl"], 3),
+        (["cut.pkl", "--fail-on", "never"], 3),
+        (["clean.pkl", "cut.pkl"], 3),
+        (["hostile.pkl", "cut.pkl"], 1),
+        (["hostile.pkl", "cut.pkl", "--fail-on", "never"], 3),
+        (["hostile.pkl", "cut.pkl", "--exit-zero"], 0),
+        (["."], 1),
+        (["missing.pkl"], 2),
+        (["missing.pkl", "hostile.pkl"], 2),
+        (["missing.pkl", "--exit-zero"], 2),
+        (["clean.pkl", "--format", "xml"], 2),
+        (["clean.pkl", "--format", "json", "--format", "sarif"], 2),
+        (["clean.pkl", "--format", "json=no/such/folder/x.json"], 2),
+        (["clean.pkl", "--fail-on", "loud"], 2),
+        (["clean.pkl", "--no-such-flag"], 2),
+        (["hf://org/model", "--offline"], 2),
+        ([], 2),
+    ],
+)
+def test_exit_codes(models, arguments, code):
+    run = stannary("scan", *arguments, cwd=models)
+    assert run.returncode == code, run.stdout + run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_the_report_names_the_file_the_rule_and_the_offset_and_ends_with_the_headline(models):
+    run = stannary("scan", "hostile.pkl", cwd=models)
+    lines = run.stdout.splitlines()
+    assert lines[0].startswith(" UNSAFE  hostile.pkl")
+    assert any(re.match(r"    (critical|high)\s+PKL\d+\s.*@ \d+\]", line) for line in lines)
+    assert re.fullmatch(r"scanned \d+ B in .* · 1 file · 1 unsafe", lines[-1])
+    assert run.stderr == ""
+
+
+def test_piped_output_is_plain_and_the_same_under_a_dumb_terminal(models):
+    def told(**env: str) -> str:
+        return re.sub(r" in [\d.]+ m?s ", " in TIME ", stannary("scan", ".", cwd=models, **env).stdout)
+
+    plain = told()
+    assert "\x1b" not in plain
+    assert plain == told(TERM="dumb") == told(NO_COLOR="1") == told(COLUMNS="40")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+@pytest.mark.parametrize(
+    "arguments, env, colored",
+    [
+        ([], {}, True),
+        ([], {"NO_COLOR": "1"}, False),
+        (["--color", "never"], {}, False),
+        ([], {"TERM": "dumb"}, False),
+        (["--color", "always"], {"NO_COLOR": "1"}, True),
+    ],
+)
+def test_a_terminal_gets_colour_unless_it_asked_not_to(models, arguments, env, colored):
+    code, output = _on_terminal(["scan", "hostile.pkl", *arguments], models, env)
+    assert code == 1
+    assert "UNSAFE" in output
+    assert ("\x1b[" in output) is colored
+
+
+def _on_terminal(arguments: list[str], cwd: Path, env: dict[str, str]) -> tuple[int, str]:
+    import pty
+
+    leader, follower = pty.openpty()
+    process = subprocess.Popen(
+        [STANNARY, *arguments],
+        cwd=cwd,
+        stdin=follower,
+        stdout=follower,
+        stderr=follower,
+        env={**CLEAN_ENV, "TERM": "xterm-256color", **env},
+    )
+    os.close(follower)
+    chunks = []
+    while True:
+        try:
+            chunk = os.read(leader, 65536)
+        except OSError:  # Linux says EIO when the other end is closed
+            break
+        if not chunk:
+            break
+        chunks.append(chunk)
+    os.close(leader)
+    return process.wait(60), b"".join(chunks).decode()
+
+
+def test_one_run_writes_every_format(models, tmp_path):
+    outputs = [argument for name in FORMATS for argument in ("--format", f"{name}={tmp_path / name}")]
+    run = stannary("scan", ".", *outputs, cwd=models)
+    assert run.returncode == 1
+    assert run.stdout.startswith(" UNSAFE  .")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(FORMATS)
+    data = json.loads((tmp_path / "json").read_text())
+    assert data["schema"] == "stannary.scan/1"
+    assert {file["path"]: file["verdict"] for file in data["targets"][0]["files"]}["hostile.pkl"] == "unsafe"
+    assert json.loads((tmp_path / "sarif").read_text())["runs"][0]["results"]
+    assert json.loads((tmp_path / "gitlab").read_text())["vulnerabilities"]
+    assert int(ET.parse(tmp_path / "junit").getroot().get("failures")) >= 1
+    assert (tmp_path / "html").read_text().startswith("<!doctype html>")
+    assert (tmp_path / "html").stat().st_mode & 0o044
+
+
+def test_machine_formats_on_stdout_are_data_only_and_the_verdict_is_said_on_stderr(models):
+    run = stannary("scan", "hostile.pkl", "--format", "json", cwd=models)
+    assert json.loads(run.stdout)["targets"][0]["verdict"] == "unsafe"
+    assert re.fullmatch(r"unsafe: scanned .* · 1 unsafe \(exit 1\)\n", run.stderr)
+
+
+def test_output_option_writes_the_file_and_leaves_stdout_empty(models, tmp_path):
+    run = stannary("scan", "clean.pkl", "--format", "json", "-o", tmp_path / "out.json", cwd=models)
+    assert (run.returncode, run.stdout) == (0, "")
+    assert json.loads((tmp_path / "out.json").read_text())["targets"][0]["verdict"] == "clean"
+    assert [path.name for path in tmp_path.iterdir()] == ["out.json"]
+
+
+def test_stdin_is_scanned(models):
+    run = stannary("scan", "-", "--format", "json", stdin=(models / "hostile.pkl").read_bytes())
+    assert run.returncode == 1
+    target = json.loads(run.stdout)["targets"][0]
+    assert (target["path"], target["verdict"]) == ("stdin", "unsafe")
+    assert "/tmp" not in run.stdout
+
+
+def test_all_usage_errors_are_told_together_with_help(models):
+    run = stannary("scan", "a.pkl", "b.pkl", "clean.pkl", cwd=models)
+    lines = run.stderr.splitlines()
+    assert [line for line in lines if line.startswith("error")] == [
+        "error[USE010]: a.pkl: there is no such file or folder",
+        "error[USE010]: b.pkl: there is no such file or folder",
+    ]
+    assert sum(line.startswith("help: ") for line in lines) == 2
+    assert run.stdout == ""
+
+
+def test_an_unreadable_configuration_is_told_before_anything_is_scanned(models, tmp_path):
+    (tmp_path / "stannary.toml").write_text('[scan]\nfail-on = "x"\njobs = "y"\n')
+    run = stannary("scan", models / "clean.pkl", cwd=tmp_path)
+    assert run.returncode == 2
+    assert run.stderr.count("error[CFG001]") == 2
+
+
+def test_configuration_and_environment_change_the_threshold_and_flags_win(models, tmp_path):
+    hostile = models / "hostile.pkl"
+    (tmp_path / "stannary.toml").write_text('[scan]\nfail-on = "never"\n')
+    assert stannary("scan", hostile, cwd=tmp_path).returncode == 0
+    assert stannary("scan", hostile, cwd=tmp_path, STANNARY_SCAN_FAIL_ON="high").returncode == 1
+    assert stannary("scan", hostile, "--fail-on", "never", cwd=tmp_path, STANNARY_SCAN_FAIL_ON="high").returncode == 0
+
+
+def test_hostile_names_cannot_write_to_the_terminal(models, tmp_path):
+    name = "evil\x1b[2J\u202egnp.pkl"
+    (tmp_path / name).write_bytes((models / "hostile.pkl").read_bytes())
+    for form in FORMATS:
+        run = stannary("scan", tmp_path, "--format", form)
+        assert "\x1b" not in run.stdout + run.stderr
+        assert "\u202e" not in run.stdout + run.stderr
+
+
+def test_a_reader_that_goes_away_is_no_error(models):
+    run = subprocess.run(
+        f"{STANNARY} scan . --show all | head -n 1",
+        shell=True,
+        cwd=models,
+        capture_output=True,
+        text=True,
+        env=CLEAN_ENV,
+        timeout=120,
+        check=False,
+    )
+    assert run.stdout.startswith(" UNSAFE ")
+    assert run.stderr == ""
+
+
+def test_interrupting_ends_with_130_and_no_traceback():
+    process = subprocess.Popen(
+        [STANNARY, "scan", "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=CLEAN_ENV, text=True
+    )
+    time.sleep(1.5)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    assert "interrupted" in said

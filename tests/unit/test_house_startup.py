@@ -1,0 +1,54 @@
+"""What starting costs. CPU seconds of fresh interpreters, the least of several runs, so that a busy machine does not matter."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+RUNS = 7
+STANNARY = str(Path(sys.executable).with_name("stannary"))
+THIRD_PARTY = """
+import sys
+before = set(sys.modules)
+import stannary
+names = {name.partition(".")[0] for name in set(sys.modules) - before}
+print(sorted(names - set(sys.stdlib_module_names) - {"stannary"}))
+"""
+
+
+def cpu(*command):
+    """Return the least CPU seconds (user and system) that a command takes, its children's included."""
+    least = float("inf")
+    for _ in range(RUNS):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        assert process.returncode == 0, command
+        least = min(least, usage.ru_utime + usage.ru_stime)
+    return least
+
+
+@pytest.fixture(scope="module")
+def bare():
+    return cpu(sys.executable, "-c", "pass")
+
+
+def test_importing_the_package_imports_nobody_elses():
+    done = subprocess.run([sys.executable, "-c", THIRD_PARTY], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_importing_the_package_is_cheap(bare):
+    assert cpu(sys.executable, "-c", "import stannary") - bare <= 0.015
+
+
+def test_asking_for_the_version_is_cheap(bare):
+    assert cpu(STANNARY, "--version") <= 2.5 * bare
+
+
+def test_scanning_a_small_file_is_cheap(bare, tmp_path):
+    # A pickle of {"a": 1}, protocol 4.
+    (tmp_path / "small.pkl").write_bytes(b"\x80\x04\x95\x0a\x00\x00\x00\x00\x00\x00\x00}\x94\x8c\x01a\x94K\x01s.")
+    assert cpu(STANNARY, "scan", str(tmp_path / "small.pkl")) - bare <= 0.100
