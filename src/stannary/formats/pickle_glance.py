@@ -13,6 +13,7 @@ from stannary.formats.pickle_opcodes import OPCODE_NAMES
 
 __all__ = ["Glance", "glance"]
 
+_REACH = 1 << 16
 _NAME = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*\Z")
 _FIXED = {
     0x47: 8, 0x4A: 4, 0x4B: 1, 0x4D: 2, 0x68: 1, 0x6A: 4, 0x71: 1, 0x72: 4, 0x80: 1, 0x82: 1, 0x83: 2, 0x84: 4, 0x95: 8,
@@ -34,6 +35,7 @@ class Glance(NamedTuple):
     called: bool
     stopped: bool
     end: int
+    cut: bool = False  # nothing was wrong as far as the glance reached
 
     @property
     def runs(self) -> bool:
@@ -43,9 +45,9 @@ class Glance(NamedTuple):
 
 def glance(data: bytes | memoryview, start: int = 0, most: int = 4096) -> Glance:
     """Walk up to `most` opcodes from `start`. Never raises."""
-    buf = bytes(data[start : start + 65536])
+    buf = bytes(data[start : start + _REACH])
     pos = names = count = 0
-    called = stopped = False
+    called = stopped = cut = False
     strings = 0
     try:
         while count < most:
@@ -62,6 +64,7 @@ def glance(data: bytes | memoryview, start: int = 0, most: int = 4096) -> Glance
             elif op in _LINES:
                 ends = _lines(buf, pos, op)
                 if ends is None:
+                    cut = len(buf) == _REACH and op == 0x56 and b"\n" not in buf[pos:]  # noqa: PLR2004 - UNICODE
                     break
                 names += op in (0x63, 0x69)
                 strings += op in (0x53, 0x56)
@@ -74,14 +77,16 @@ def glance(data: bytes | memoryview, start: int = 0, most: int = 4096) -> Glance
                 break
             called = called or (op in _CALLS and names > 0)
             count += 1
+        else:
+            cut = True
     except IndexError:
-        pass
-    return Glance(count, names, called, stopped, start + pos)
+        cut = len(buf) == _REACH
+    return Glance(count, names, called, stopped, start + pos, cut)
 
 
 def _lines(buf: bytes, pos: int, op: int) -> int | None:
     for _ in range(_LINES[op]):
-        end = buf.find(b"\n", pos, pos + 8192)
+        end = buf.find(b"\n", pos, len(buf) if op == 0x56 else pos + 8192)  # noqa: PLR2004 - UNICODE
         if end < 0:
             return None
         raw = buf[pos:end]

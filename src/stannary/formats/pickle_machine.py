@@ -61,7 +61,7 @@ class Machine:
         self.stopped = False
         self.result: Any = None
         self.arrays: list[tuple[int, int]] = []  # stretches between the opcodes of this stream
-        self.raw: list[int] = []  # where those start that are plain numbers
+        self.raw: list[tuple[int, int]] = []  # those that are plain numbers
         self.lenient = False
         self.blocks = sys.getallocatedblocks()
         self._window(start)
@@ -308,6 +308,6 @@ class Machine:
             if end > self.size:
                 msg = f"joblib array of {layout.size} bytes, {self.size - at} are left"
                 raise Truncated(msg, at)
-            self.raw.append(at)
+            self.raw.append((at, end))
         self.arrays.append((at, end))
         self.skip(end - at)

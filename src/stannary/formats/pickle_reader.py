@@ -48,7 +48,7 @@ def probe(view: View) -> bool:
     if seen.runs:
         return True
     # Data only, protocol 0 or 1: no name is imported, but it is a pickle to whoever loads it.
-    return seen.stopped and seen.opcodes > 2 and seen.end == len(view)  # noqa: PLR2004 - more than a chance match
+    return (seen.stopped and seen.opcodes > 2 and seen.end == len(view)) or (seen.cut and seen.opcodes > 8)  # noqa: PLR2004 - no chance match
 
 
 def read(view: View, sink: Sink) -> None:
@@ -132,8 +132,8 @@ def _read_stream(view: View, sink: Sink, recorder: Recorder, start: int, index: 
     arrays, raw = machine.arrays, machine.raw
     recorder.memo = machine.memo if machine.memo else recorder.memo
     del machine  # its stack and memo, before the second reading makes its own
-    for at in raw:
-        if glance(view.data, at).runs:
+    for at, after in raw:
+        if glance(view.data[at:after]).runs:
             sink.fact("pickle.array_code", at)
             _as_opcodes(view, recorder, sink, at)
     if ended != "limit":
