@@ -68,7 +68,13 @@ def measure(command: list[str], limit: float = 240) -> Cost:
     killer.cancel()
     done.set()
     watcher.join()
-    return Cost(usage.ru_utime + usage.ru_stime, time.monotonic() - started, usage.ru_maxrss / 1024, peak / 1e6, os.waitstatus_to_exitcode(status))
+    return Cost(
+        usage.ru_utime + usage.ru_stime,
+        time.monotonic() - started,
+        usage.ru_maxrss / 1024,
+        peak / 1e6,
+        os.waitstatus_to_exitcode(status),
+    )
 
 
 def commands(path: Path, peers: list[str]) -> dict[str, list[str]]:
@@ -104,7 +110,15 @@ def main() -> None:
     options = parser.parse_args()
     folder = ROOT / "build" / ("bench-small" if options.small else "bench")
     maker = ROOT / ".venv-ml" / "bin" / "python"
-    subprocess.run([str(maker if maker.exists() else sys.executable), str(Path(__file__).with_name("inputs.py")), str(folder), *(["--small"] if options.small else [])], check=True)
+    subprocess.run(
+        [
+            str(maker if maker.exists() else sys.executable),
+            str(Path(__file__).with_name("inputs.py")),
+            str(folder),
+            *(["--small"] if options.small else []),
+        ],
+        check=True,
+    )
     os.environ.update(NO_ANALYTICS="1", PROMPTFOO_DISABLE_TELEMETRY="1")
     print("| input | tool | CPU s | to stannary | wall s | resident MB | private MB | exit |\n|---|---|---|---|---|---|---|---|")
     for name in [n for n in INPUTS if options.only in n]:
@@ -116,7 +130,11 @@ def main() -> None:
             base = cpu if tool == "stannary" else base
             ratio = f"{cpu / base:.2f}" if base else ""
             worst = max(costs, key=lambda c: c.private)
-            print(f"| {name} | {tool} | {cpu:.2f} | {ratio} | {statistics.median(c.wall for c in costs):.2f} | {worst.resident:.0f} | {worst.private:.0f} | {costs[0].code} |", flush=True)
+            wall = statistics.median(c.wall for c in costs)
+            print(
+                f"| {name} | {tool} | {cpu:.2f} | {ratio} | {wall:.2f} | {worst.resident:.0f} | {worst.private:.0f} | {costs[0].code} |",
+                flush=True,
+            )
 
 
 main()

@@ -1,6 +1,6 @@
 """Make the inputs of the scan benchmark. Runs in the environment with numpy, joblib and scikit-learn.
 
-    python benchmarks/scan/inputs.py FOLDER [--small]
+python benchmarks/scan/inputs.py FOLDER [--small]
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ def safetensors(path: Path, size: int) -> None:
     """Write a safetensors file of about `size` bytes in 64 MiB tensors of noise."""
     block = noise(64 << 20)
     count = max(1, size // len(block))
-    header = {f"layer.{i}.weight": {"dtype": "F32", "shape": [len(block) // 4], "data_offsets": [i * len(block), (i + 1) * len(block)]} for i in range(count)}
+    header = {
+        f"layer.{i}.weight": {"dtype": "F32", "shape": [len(block) // 4], "data_offsets": [i * len(block), (i + 1) * len(block)]}
+        for i in range(count)
+    }
     raw = json.dumps(header).encode()
     raw += b" " * (-len(raw) % 8)
     with path.open("wb") as out:
@@ -36,8 +39,18 @@ def torch_zip(path: Path, size: int) -> None:
         number = str(i).encode()
         numel = len(block) // 4
         body += b"X" + struct.pack("<I", len(key)) + key
-        body += b"ctorch._utils\n_rebuild_tensor_v2\n((X\x07\x00\x00\x00storagectorch\nFloatStorage\nX" + struct.pack("<I", len(number)) + number
-        body += b"X\x03\x00\x00\x00cpuJ" + struct.pack("<i", numel) + b"tQK\x00J" + struct.pack("<i", numel) + b"\x85K\x01\x85\x89ccollections\nOrderedDict\n)RtR"
+        body += (
+            b"ctorch._utils\n_rebuild_tensor_v2\n((X\x07\x00\x00\x00storagectorch\nFloatStorage\nX"
+            + struct.pack("<I", len(number))
+            + number
+        )
+        body += (
+            b"X\x03\x00\x00\x00cpuJ"
+            + struct.pack("<i", numel)
+            + b"tQK\x00J"
+            + struct.pack("<i", numel)
+            + b"\x85K\x01\x85\x89ccollections\nOrderedDict\n)RtR"
+        )
     body += b"u."
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED, allowZip64=True) as out:
         out.writestr("archive/data.pkl", body)

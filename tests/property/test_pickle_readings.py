@@ -17,10 +17,22 @@ from stannary.formats.pickle_machine import Machine
 from stannary.formats.pickle_real import read_for_real
 from stannary.formats.pickle_record import Recorder
 
-leaf = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary() | st.dates() | st.decimals(allow_nan=False) | st.uuids()
+leaf = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text()
+    | st.binary()
+    | st.dates()
+    | st.decimals(allow_nan=False)
+    | st.uuids()
+)
 values = st.recursive(
     leaf,
-    lambda inner: st.lists(inner) | st.tuples(inner, inner) | st.dictionaries(st.text(), inner) | st.frozensets(st.integers() | st.text()),
+    lambda inner: (
+        st.lists(inner) | st.tuples(inner, inner) | st.dictionaries(st.text(), inner) | st.frozensets(st.integers() | st.text())
+    ),
     max_leaves=30,
 )
 
@@ -106,7 +118,21 @@ def mutate(seed: bytes, rng: random.Random) -> bytes:
             case 2:
                 del out[at]
             case 3:
-                out[at:at] = rng.choice([b"N0", b"(1", b"K\x010", b"\x95\x00\x00\x00\x00\x00\x00\x00\x00", b"\x80\x04", b"\x80\x00", b"\x940", b"20", b"]a", b"I1\n0", b"(0"])
+                out[at:at] = rng.choice(
+                    [
+                        b"N0",
+                        b"(1",
+                        b"K\x010",
+                        b"\x95\x00\x00\x00\x00\x00\x00\x00\x00",
+                        b"\x80\x04",
+                        b"\x80\x00",
+                        b"\x940",
+                        b"20",
+                        b"]a",
+                        b"I1\n0",
+                        b"(0",
+                    ]
+                )
             case 4:
                 other = rng.choice(SEEDS)
                 out[at:at] = other[rng.randrange(len(other)) :]

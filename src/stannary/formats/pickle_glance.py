@@ -64,14 +64,14 @@ def glance(data: bytes | memoryview, start: int = 0, most: int = 4096) -> Glance
             elif op in _LINES:
                 ends = _lines(buf, pos, op)
                 if ends is None:
-                    cut = len(buf) == _REACH and op == 0x56 and b"\n" not in buf[pos:]  # noqa: PLR2004 - UNICODE
+                    cut = len(buf) == _REACH and op == 0x56 and b"\n" not in buf[pos:]
                     break
                 names += op in (0x63, 0x69)
                 strings += op in (0x53, 0x56)
                 pos = ends
-            elif op == 0x93:  # noqa: PLR2004 - STACK_GLOBAL
-                names += strings >= 2  # noqa: PLR2004 - a module and a name
-            elif op == 0x2E:  # noqa: PLR2004 - STOP
+            elif op == 0x93:
+                names += strings >= 2
+            elif op == 0x2E:
                 stopped = True
                 count += 1
                 break
@@ -86,7 +86,7 @@ def glance(data: bytes | memoryview, start: int = 0, most: int = 4096) -> Glance
 
 def _lines(buf: bytes, pos: int, op: int) -> int | None:
     for _ in range(_LINES[op]):
-        end = buf.find(b"\n", pos, len(buf) if op == 0x56 else pos + 8192)  # noqa: PLR2004 - UNICODE
+        end = buf.find(b"\n", pos, len(buf) if op == 0x56 else pos + 8192)
         if end < 0:
             return None
         raw = buf[pos:end]
@@ -96,11 +96,11 @@ def _lines(buf: bytes, pos: int, op: int) -> int | None:
                     return None
             except UnicodeDecodeError:
                 return None
-        elif op in _NUMBER and not _DIGITS.match(raw):
-            return None
-        elif op == 0x50 and (0 in raw or not raw.isascii()):  # noqa: PLR2004 - PERSID; an ASCII string in every real stream
-            return None
-        elif op == 0x53 and raw[:1] not in (b"'", b'"'):  # noqa: PLR2004 - STRING
+        elif (
+            (op in _NUMBER and not _DIGITS.match(raw))
+            or (op == 0x50 and (0 in raw or not raw.isascii()))
+            or (op == 0x53 and raw[:1] not in (b"'", b'"'))
+        ):
             return None
         pos = end + 1
     return pos

@@ -45,12 +45,16 @@ def layout_of(state: Any) -> Layout | None:  # noqa: ANN401 - symbolic
 
 def _dtype(value: Any) -> tuple[int, bool] | None:  # noqa: ANN401 - symbolic
     """Return (bytes an item, holds objects) of a symbolic `numpy.dtype(...)`."""
-    if type(value) is not Made or type(value.func) is not Global or value.func.name.rpartition(".")[2] != "dtype" and not value.func.name.endswith("DType"):
+    if (
+        type(value) is not Made
+        or type(value.func) is not Global
+        or (value.func.name.rpartition(".")[2] != "dtype" and not value.func.name.endswith("DType"))
+    ):
         return None
     spec = value.args[0] if type(value.args) is tuple and value.args else None
     state = value.state if type(value.state) is tuple else ()
-    stored = state[5] if len(state) > 5 and type(state[5]) is int else -1  # noqa: PLR2004 - numpy's state: item size
-    flags = state[7] if len(state) > 7 and type(state[7]) is int else 0  # noqa: PLR2004 - numpy's state: flags
+    stored = state[5] if len(state) > 5 and type(state[5]) is int else -1
+    flags = state[7] if len(state) > 7 and type(state[7]) is int else 0
     if type(spec) is not str:
         return (stored, bool(flags & 1)) if stored > 0 else None
     found = _SPEC.match(spec)

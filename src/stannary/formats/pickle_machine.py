@@ -115,7 +115,7 @@ class Machine:
             raise FormatError(msg, self.offset()) from exc
         return self.base + self.pos
 
-    def _loop(self) -> None:
+    def _loop(self) -> None:  # noqa: C901, PLR0912, PLR0915 - a call an opcode would double its cost
         stack, push, memo, handlers = self.stack, self.stack.append, self.memo, HANDLERS
         buf, pos, limit, dense = self.buf, self.pos, self.limit, self.dense
         while not self.stopped:
@@ -130,7 +130,7 @@ class Machine:
             pos += 1
             if op == 0x94 and dense:  # MEMOIZE
                 memo.append(stack[-1])
-            elif op == 0x8C or op == 0x58:  # SHORT_BINUNICODE, BINUNICODE
+            elif op == 0x8C or op == 0x58:  # noqa: PLR1714 - a set costs more  # SHORT_BINUNICODE, BINUNICODE
                 if op == 0x8C:
                     start = pos + 1
                     end = start + buf[pos]

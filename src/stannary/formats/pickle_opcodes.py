@@ -66,7 +66,7 @@ def _dup(m: Machine, _op: int) -> None:
 
 def _proto(m: Machine, op: int) -> None:
     m.proto = m.take(1)[0]
-    if m.proto > 5:  # noqa: PLR2004 - the highest protocol
+    if m.proto > 5:
         msg = f"protocol {m.proto} does not exist"
         raise FormatError(msg, m.offset())
     _ = op
@@ -112,7 +112,7 @@ def _binint2(m: Machine, _op: int) -> None:
 
 
 def _long1(m: Machine, op: int) -> None:
-    length = m.take(1)[0] if op == 0x8A else int.from_bytes(m.take(4), "little", signed=True)  # noqa: PLR2004 - LONG1
+    length = m.take(1)[0] if op == 0x8A else int.from_bytes(m.take(4), "little", signed=True)
     if length < 0:
         msg = "integer of negative length"
         raise FormatError(msg, m.offset())
@@ -136,7 +136,7 @@ def _binfloat(m: Machine, _op: int) -> None:
 
 def _string(m: Machine, _op: int) -> None:
     line = m.line().strip()  # as Python 2 did
-    if len(line) < 2 or line[:1] not in (b"'", b'"') or line[-1:] != line[:1]:  # noqa: PLR2004 - two quotes
+    if len(line) < 2 or line[:1] not in (b"'", b'"') or line[-1:] != line[:1]:
         msg = "STRING argument is not quoted"
         raise FormatError(msg, m.offset())
     raw = codecs.escape_decode(line[1:-1])[0]  # type: ignore[attr-defined]
@@ -161,7 +161,7 @@ def _sized(kind: str, width: int, *, signed: bool = False) -> Callable[[Machine,
 
 
 def _buffer(m: Machine, op: int) -> None:
-    if op == 0x97:  # noqa: PLR2004 - NEXT_BUFFER
+    if op == 0x97:
         m.stack.append(Opaque("out-of-band buffer"))
 
 
@@ -173,7 +173,7 @@ def _none(m: Machine, _op: int) -> None:
 
 
 def _bool(m: Machine, op: int) -> None:
-    m.stack.append(op == 0x88)  # noqa: PLR2004 - NEWTRUE
+    m.stack.append(op == 0x88)
 
 
 def _empty_list(m: Machine, op: int) -> None:
@@ -238,7 +238,7 @@ def _tuple(m: Machine, _op: int) -> None:
 
 def _tuple_n(m: Machine, op: int) -> None:
     count = op - 0x84
-    if m.buf.startswith(_NESTED, m.pos) and op == 0x85:  # noqa: PLR2004 - TUPLE1
+    if m.buf.startswith(_NESTED, m.pos) and op == 0x85:
         m.pos = _NESTED_RUN.match(m.buf, m.pos).end()  # type: ignore[union-attr]
         m.stack[-1] = Opaque("deep nesting")
         return
@@ -302,11 +302,11 @@ def _extend(m: Machine, target: Any, items: list[Any], how: str) -> None:  # noq
 
 
 def _put(m: Machine, op: int) -> None:
-    m.put(int(m.line()) if op == 0x70 else int.from_bytes(m.take(1 if op == 0x71 else 4), "little"))  # noqa: PLR2004 - PUT, BINPUT
+    m.put(int(m.line()) if op == 0x70 else int.from_bytes(m.take(1 if op == 0x71 else 4), "little"))
 
 
 def _get(m: Machine, op: int) -> None:
-    m.stack.append(m.get(int(m.line()) if op == 0x67 else int.from_bytes(m.take(1 if op == 0x68 else 4), "little")))  # noqa: PLR2004 - GET, BINGET
+    m.stack.append(m.get(int(m.line()) if op == 0x67 else int.from_bytes(m.take(1 if op == 0x68 else 4), "little")))
 
 
 def _memoize(m: Machine, _op: int) -> None:
@@ -327,7 +327,7 @@ def _stack_global(m: Machine, _op: int) -> None:
 
 
 def _extension(m: Machine, op: int) -> None:
-    code = int.from_bytes(m.take({0x82: 1, 0x83: 2}.get(op, 4)), "little", signed=op == 0x84)  # noqa: PLR2004 - EXT4
+    code = int.from_bytes(m.take({0x82: 1, 0x83: 2}.get(op, 4)), "little", signed=op == 0x84)
     m.stack.append(m.recorder.extension(code, m.offset(), m.proto))
 
 
@@ -368,7 +368,7 @@ def _build(m: Machine, _op: int) -> None:
 
 
 def _persid(m: Machine, op: int) -> None:
-    value: Any = m.line().decode("utf-8", "backslashreplace") if op == 0x50 else m.stack.pop()  # noqa: PLR2004 - PERSID
+    value: Any = m.line().decode("utf-8", "backslashreplace") if op == 0x50 else m.stack.pop()
     m.stack.append(m.recorder.persistent(value, m.offset()))
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from contextlib import suppress
 
 from stannary.core.errors import BudgetExceeded, FormatError, Truncated
 from stannary.formats.interface import Sink, View
@@ -20,7 +21,7 @@ from stannary.formats.pickle_glance import glance
 from stannary.formats.pickle_machine import Machine
 from stannary.formats.pickle_opcodes import OPCODE_NAMES
 from stannary.formats.pickle_real import LIMIT, read_for_real
-from stannary.formats.pickle_record import Recorder
+from stannary.formats.pickle_record import Recorder, embedded_kind
 from stannary.formats.pickle_values import Blob
 
 __all__ = ["probe", "read"]
@@ -39,16 +40,16 @@ _HEXED = re.compile(rb"(?:80 ?0[2-5]|63|28)[0-9a-fA-F]{30,}\Z")
 def probe(view: View) -> bool:
     """Tell whether a loader could get somewhere with this as a pickle."""
     head = view.head(4)
-    if len(head) < 2:  # noqa: PLR2004 - an opcode and STOP
+    if len(head) < 2:
         return False
-    if head[0] == 0x80 and head[1] <= 5:  # noqa: PLR2004 - PROTO 0-5
+    if head[0] == 0x80 and head[1] <= 5:
         # A safetensors header of 128 or 640 bytes begins 80 0x 00: every loader stops there, before anything ran.
-        return len(head) < 3 or head[2] in OPCODE_NAMES  # noqa: PLR2004 - PROTO and one more
+        return len(head) < 3 or head[2] in OPCODE_NAMES
     seen = glance(view.data)
     if seen.runs:
         return True
     # Data only, protocol 0 or 1: no name is imported, but it is a pickle to whoever loads it.
-    return (seen.stopped and seen.opcodes > 2 and seen.end == len(view)) or (seen.cut and seen.opcodes > 8)  # noqa: PLR2004 - no chance match
+    return (seen.stopped and seen.opcodes > 2 and seen.end == len(view)) or (seen.cut and seen.opcodes > 8)
 
 
 def read(view: View, sink: Sink) -> None:
@@ -104,7 +105,7 @@ def _next_stream(data: memoryview, pos: int) -> int | None:
 
 def _continues(data: memoryview, pos: int) -> bool:
     head = bytes(data[pos : pos + 2])
-    if len(head) == 2 and head[0] == 0x80 and head[1] <= 5:  # noqa: PLR2004 - PROTO 0-5
+    if len(head) == 2 and head[0] == 0x80 and head[1] <= 5:
         return True
     seen = glance(data, pos)
     return seen.runs or (seen.stopped and seen.opcodes > 1)
@@ -130,7 +131,7 @@ def _read_stream(view: View, sink: Sink, recorder: Recorder, start: int, index: 
     if ended != "stop":
         sink.incomplete(f"pickle {ended}: {reason}", stop)
     arrays, raw = machine.arrays, machine.raw
-    recorder.memo = machine.memo if machine.memo else recorder.memo
+    recorder.memo = machine.memo or recorder.memo
     del machine  # its stack and memo, before the second reading makes its own
     for at, after in raw:
         if glance(view.data[at:after]).runs:
@@ -146,14 +147,12 @@ def _as_opcodes(view: View, recorder: Recorder, sink: Sink, at: int) -> None:
     sequence = list(recorder.sequence)
     machine = Machine(view.data, at, recorder, sink.budget)
     machine.stack.extend([None] * 8)
-    try:
+    with suppress(FormatError):  # what came before is recorded
         machine.run()
-    except FormatError:
-        pass  # what came before is recorded
     recorder.sequence[:] = sequence
 
 
-def _second(view: View, sink: Sink, recorder: Recorder, start: int, end: int, arrays: list[tuple[int, int]]) -> None:  # noqa: PLR0913, PLR0917 - one call
+def _second(view: View, sink: Sink, recorder: Recorder, start: int, end: int, arrays: list[tuple[int, int]]) -> None:
     length = end - start - sum(b - a for a, b in arrays) - recorder.skipped
     if length > LIMIT or recorder.dropped_values or recorder.hash_bomb:
         sink.fact("pickle.second", start, agrees=True, reason=f"{length} bytes of opcodes, read once")
@@ -210,17 +209,24 @@ def _follow(view: View, sink: Sink, recorder: Recorder) -> None:
         sink.fact("pickle.embedded", offset, what=kind, length=length)
         sink.child(f"bytes@{offset}", view.data[offset : offset + length], offset=offset, hint="pickle" if kind == "pickle" else "")
     for offset, latin in recorder.latin:
-        text = bytes(view.data[latin.offset : latin.offset + latin.length]).decode("utf-8", "replace") if isinstance(latin, Blob) else latin
         try:
-            sink.child(f"latin1@{offset}", text.encode("latin-1"), offset=offset)
+            raw = _content(view, latin).encode("latin-1")
         except UnicodeEncodeError:
             sink.incomplete("bytes written as text that is not Latin-1", offset)
+            continue
+        if embedded_kind(raw[:64]):
+            sink.child(f"latin1@{offset}", raw, offset=offset)
     for offset, text in recorder.encoded:
-        raw = bytes(view.data[text.offset : text.offset + text.length]) if isinstance(text, Blob) else text
-        decoded = _decode(raw)
+        decoded = _decode(bytes(view.data[text.offset : text.offset + text.length]) if isinstance(text, Blob) else text)
         if decoded:
             sink.fact("pickle.embedded", offset, what="encoded", length=len(decoded))
             sink.child(f"decoded@{offset}", decoded, offset=offset)
+
+
+def _content(view: View, text: str | Blob) -> str:
+    if isinstance(text, str):
+        return text
+    return bytes(view.data[text.offset : text.offset + text.length]).decode("utf-8", "replace")
 
 
 def _decode(raw: bytes) -> bytes:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import io
 import pickle  # the unpickler is the point: see the docstring
-from typing import Any
+from typing import Any, Self
 
 __all__ = ["LIMIT", "RealReading", "read_for_real"]
 
@@ -29,17 +29,17 @@ class _Kind(type):
         return object.__new__(cls)
 
 
-def _nothing(*_args: Any, **_kwargs: Any) -> None:
+def _nothing(*_args: object, **_kwargs: object) -> None:
     """Do nothing, bound or not."""
 
 
 class _Inert(metaclass=_Kind):
     """Stands for anything: can be called, filled, given state; does nothing."""
 
-    def __new__(cls, *_args: Any, **_kwargs: Any) -> _Inert:
+    def __new__(cls, *_args: object, **_kwargs: object) -> Self:
         return object.__new__(cls)
 
-    def __call__(self, *_args: Any, **_kwargs: Any) -> _Inert:
+    def __call__(self, *_args: object, **_kwargs: object) -> _Inert:
         return object.__new__(_Inert)
 
     __setstate__ = __setitem__ = append = extend = add = update = _nothing
@@ -135,6 +135,6 @@ def read_for_real(data: memoryview, start: int, end: int, skip: list[tuple[int, 
         reading.error = "out of memory"
     except RecursionError:
         reading.error = "recursion too deep"
-    except Exception as exc:  # the unpickler raises whatever it meets: the error is the result
+    except Exception as exc:  # noqa: BLE001 - the unpickler raises whatever it meets: the error is the result
         reading.error = f"{type(exc).__name__}: {exc}"[:200]
     return reading

@@ -19,6 +19,7 @@ Facts (kind: fields)
 
 from __future__ import annotations
 
+import zlib
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,7 @@ _DETAILED = 500_000  # calls told apart by their arguments; after that by what i
 _MAGICS: tuple[tuple[bytes, str], ...] = (
     (b"PK\x03\x04", "zip"), (b"\x1f\x8b\x08", "gzip"), (b"7z\xbc\xaf\x27\x1c", "7z"), (b"\xfd7zXZ\x00", "xz"),
     (b"\x93NUMPY", "numpy"), (b"\x89HDF\r\n\x1a\n", "hdf5"), (b"\x7fELF", "elf"), (b"MZ\x90\x00", "pe"),
-    (b"\x28\xb5\x2f\xfd", "zstd"), (b"\x78\x9c", "zlib"), (b"\x78\xda", "zlib"), (b"\x78\x01", "zlib"), (b"\x78\x5e", "zlib"),
+    (b"\x28\xb5\x2f\xfd", "zstd"),
 )  # fmt: skip
 _ENCODED = frozenset((b"gA", b"Y2", b"Y3", b"KG", b"H4", b"eJ", b"UE", b"f0", b"80", b"63", b"28"))
 _GETATTR = frozenset({("builtins", "getattr"), ("dill._dill", "_get_attr")})
@@ -46,12 +47,23 @@ _PICKLE_NEXT = frozenset(b"\x95}](cC)XU\x8c\x8aKNMJGV\x88\x89\x8f\x8d\x8e\x96")
 
 def embedded_kind(head: bytes) -> str:
     """Return which format some bytes open with, '' when none; a pickle is told by two bytes."""
-    if head[:1] == b"\x80" and len(head) > 3 and 2 <= head[1] <= 5 and head[2] in _PICKLE_NEXT:  # noqa: PLR2004 - PROTO 2-5
+    if head[:1] == b"\x80" and len(head) > 3 and 2 <= head[1] <= 5 and head[2] in _PICKLE_NEXT:
         return "pickle"
     for magic, kind in _MAGICS:
         if head.startswith(magic):
             return kind
-    return ""
+    return "zlib" if head[:1] == b"\x78" and _deflated(head) else ""
+
+
+def _deflated(head: bytes) -> bool:
+    """Tell whether zlib data opens into something known: its own two bytes of magic are common in arrays of numbers."""
+    if head[:2] not in (b"\x78\x9c", b"\x78\xda", b"\x78\x01", b"\x78\x5e"):
+        return False
+    try:
+        inside = zlib.decompressobj().decompress(head, 64)
+    except zlib.error:
+        return False
+    return inside[:1] != b"\x78" and bool(embedded_kind(inside) or inside[:1] in (b"c", b"("))
 
 
 class Recorder:
@@ -93,7 +105,7 @@ class Recorder:
         found = self.globals.get(key)
         if found is None:
             raw = None
-            if proto < 3:  # noqa: PLR2004 - CPython maps Python 2 names below protocol 3
+            if proto < 3:
                 mapped = NAME_MAPPING.get(key) or (IMPORT_MAPPING.get(module, module), name)
                 if mapped != key:
                     raw, (module, name) = key, mapped
@@ -111,12 +123,12 @@ class Recorder:
 
     def persistent(self, value: Any, offset: int) -> Any:  # noqa: ANN401 - symbolic
         """Note a persistent id: torch's storage references by type, key and size, others as a fact."""
-        if type(value) is tuple and len(value) >= 5 and value[0] == "storage":  # noqa: PLR2004 - torch's tuple
+        if type(value) is tuple and len(value) >= 5 and value[0] == "storage":
             kind = value[1].name if type(value[1]) is Global else "?"
             count = value[4] if type(value[4]) is int else -1
             self.storages.append((kind, str(value[2]), count))
             return Opaque("storage", value)
-        if type(value) is tuple and len(value) >= 2 and value[0] == "module" and type(value[1]) is Global:  # noqa: PLR2004 - torch's legacy containers
+        if type(value) is tuple and len(value) >= 2 and value[0] == "module" and type(value[1]) is Global:
             return value[1]
         self._other(("persid", str(render(value))[:200]), "pickle.persistent", offset, value=render(value))
         return Opaque("persistent id", value)
@@ -149,26 +161,33 @@ class Recorder:
         if type(func) is not Global or type(args) is not tuple:
             return None
         where = (func.module, func.name)
-        if where in _GETATTR and len(args) >= 2 and type(args[0]) is Global and type(args[1]) is str:  # noqa: PLR2004
+        if where in _GETATTR and len(args) >= 2 and type(args[0]) is Global and type(args[1]) is str:
             return self._attribute(args[0].module, f"{args[0].name}.{args[1]}", machine)
-        if where == ("dill._dill", "_get_attr") and len(args) == 2 and type(args[0]) is str and type(args[1]) is str:  # noqa: PLR2004
+        if where == ("dill._dill", "_get_attr") and len(args) == 2 and type(args[0]) is str and type(args[1]) is str:
             return self._attribute(args[0], args[1], machine)
-        if where == ("dill._dill", "_get_attr") and len(args) == 2 and type(args[0]) is Made and type(args[1]) is str:  # noqa: PLR2004 - object, name
+        if where == ("dill._dill", "_get_attr") and len(args) == 2 and type(args[0]) is Made and type(args[1]) is str:
             imported = args[0].args[0] if root_name(args[0]) == ("dill._dill", "_import_module") and args[0].args else None
             if type(imported) is str:
                 return self._attribute(imported, args[1], machine)
         if where == ("dill._dill", "_import_module") and args and type(args[0]) is str and "." in args[0]:
             module, _, name = args[0].rpartition(".")
             return self._attribute(module, name, machine)
-        if where == ("_codecs", "encode") and len(args) == 2 and args[1] == "latin1":  # noqa: PLR2004 - bytes in protocols 0-2
-            head = args[0][:64].encode("utf-8", "replace") if type(args[0]) is str else args[0].head if type(args[0]) is Blob else b""
-            if head.startswith((b"\xc2\x80", *_LATIN)) and len(self.latin) < 4096:  # noqa: PLR2004 - enough for any model
+        if where == ("_codecs", "encode") and len(args) == 2 and args[1] == "latin1":
+            head = (
+                args[0][:64].encode("utf-8", "replace") if type(args[0]) is str else args[0].head if type(args[0]) is Blob else b""
+            )
+            if head.startswith((b"\xc2\x80", *_LATIN)) and len(self.latin) < 4096:
                 self.latin.append((machine.offset(), args[0]))
-        if where == ("copyreg", "add_extension") and len(args) == 3:  # noqa: PLR2004 - its arity
+        if where == ("copyreg", "add_extension") and len(args) == 3:
             module, name, code = args
             if type(module) is str and type(name) is str and type(code) is int:
                 self.ext[code] = (module, name)
-        if where[0] == "copyreg" and args and type(args[0]) is Global and where[1] in {"_reconstructor", "__newobj__", "__newobj_ex__"}:
+        if (
+            where[0] == "copyreg"
+            and args
+            and type(args[0]) is Global
+            and where[1] in {"_reconstructor", "__newobj__", "__newobj_ex__"}
+        ):
             args[0].uses.add("newobj")
             return Made(args[0], args[1:], "NEWOBJ", machine.offset())
         return None
@@ -229,12 +248,12 @@ class Recorder:
         """Remember bytes that open like a format a loader might be given."""
         if length > len(head):
             self.skipped += length
-        if length >= 8 and len(self.inside) < 4096 and (kind := embedded_kind(head)):  # noqa: PLR2004 - no payload is shorter
+        if length >= 8 and len(self.inside) < 4096 and (kind := embedded_kind(head)):
             self.inside.append((kind, offset, length))
 
     def text(self, head: bytes, offset: int, value: bytes | Blob) -> None:
         """Remember text that could be an encoded pickle or archive."""
-        if head[:2] in _ENCODED and len(self.encoded) < 4096:  # noqa: PLR2004 - enough for any model
+        if head[:2] in _ENCODED and len(self.encoded) < 4096:
             self.encoded.append((offset, value))
 
     def _other(self, key: Any, kind: str, offset: int, **data: Any) -> None:  # noqa: ANN401 - symbolic
@@ -267,5 +286,11 @@ class Recorder:
 
 def _names_set(state: Any) -> list[str]:  # noqa: ANN401 - symbolic
     """Return the attribute names a BUILD state sets: keys of the dict, and of the slots dict beside it."""
-    maps = [state] if type(state) is Map else [item for item in state if type(item) is Map] if type(state) is tuple and len(state) == 2 else []  # noqa: PLR2004
+    maps = (
+        [state]
+        if type(state) is Map
+        else [item for item in state if type(item) is Map]
+        if type(state) is tuple and len(state) == 2
+        else []
+    )
     return [key for found in maps for key in found.items[::2] if type(key) is str]

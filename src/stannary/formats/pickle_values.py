@@ -98,9 +98,7 @@ def leaves(value: Any, out: list[Any], depth: int = 0) -> None:  # noqa: ANN401 
     Numbers and plain bytes do not: two calls that differ in them alone are the same to a judge.
     """
     kind = type(value)
-    if kind is str:
-        out.append(value)
-    elif kind is Global:
+    if kind is str or kind is Global:
         out.append(value)
     elif kind is tuple or kind is list:
         if depth < _DEPTH:
@@ -122,7 +120,7 @@ class _Renderer:
     def __init__(self) -> None:
         self.nodes = _NODES
 
-    def render(self, value: Any, depth: int) -> Any:  # noqa: ANN401, C901, PLR0911, PLR0912 - one case a type
+    def render(self, value: Any, depth: int) -> Any:  # noqa: ANN401, C901, PLR0911 - one case a type
         self.nodes -= 1
         kind = type(value)
         if value is None or kind is bool or kind is float:
@@ -156,7 +154,11 @@ class _Renderer:
             return made
         if kind is Map:
             pairs = value.items[: 2 * _WIDTH]
-            return {"dict": [[self.render(k, depth + 1), self.render(v, depth + 1)] for k, v in zip(pairs[::2], pairs[1::2], strict=False)]}
+            return {
+                "dict": [
+                    [self.render(k, depth + 1), self.render(v, depth + 1)] for k, v in zip(pairs[::2], pairs[1::2], strict=False)
+                ]
+            }
         return {"unknown": kind.__name__}
 
 

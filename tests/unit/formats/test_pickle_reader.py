@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import collections
-import datetime
+import datetime as dt
 import pickle
 import pickletools
 import time
@@ -33,7 +33,7 @@ CALL = b"cos\nsystem\n(X\x04\x00\x00\x00echotR"
 
 
 def test_every_opcode_of_pickletools_is_handled() -> None:
-    ours = {op: name for op, name in OPCODE_NAMES.items()}
+    ours = dict(OPCODE_NAMES)
     theirs = {ord(op.code): op.name for op in pickletools.opcodes}
     assert ours == theirs
     assert len(HANDLERS) == 256
@@ -41,7 +41,9 @@ def test_every_opcode_of_pickletools_is_handled() -> None:
 
 @pytest.mark.parametrize("protocol", range(6))
 def test_real_objects_name_what_they_import(protocol: int) -> None:
-    content = pickle.dumps({"when": datetime.datetime(2020, 1, 1), "o": collections.OrderedDict(a=1), "d": collections.deque([1])}, protocol)
+    content = pickle.dumps(
+        {"when": dt.datetime(2020, 1, 1, tzinfo=dt.UTC), "o": collections.OrderedDict(a=1), "d": collections.deque([1])}, protocol
+    )
     assert {"datetime.datetime", "collections.OrderedDict", "collections.deque"} <= set(names(content))
     assert missed(content) == []
     assert facts(content, "pickle.second") == []  # both readings agree, to the end
@@ -89,7 +91,9 @@ def test_memoize_counts_entries_not_indices() -> None:
 
 
 def test_extension_registered_in_the_stream_is_followed() -> None:
-    content = b"\x80\x02ccopyreg\nadd_extension\n(X\x02\x00\x00\x00osX\x06\x00\x00\x00systemK\x07tR0\x82\x07X\x04\x00\x00\x00echo\x85R."
+    content = (
+        b"\x80\x02ccopyreg\nadd_extension\n(X\x02\x00\x00\x00osX\x06\x00\x00\x00systemK\x07tR0\x82\x07X\x04\x00\x00\x00echo\x85R."
+    )
     assert "os.system" in names(content)
 
 
@@ -118,12 +122,12 @@ def test_streams_after_the_first_are_read() -> None:
 
 
 def test_nested_and_encoded_pickles_are_read() -> None:
-    inner = pickle.dumps(datetime.date(2020, 1, 1), 4)
+    inner = pickle.dumps(dt.date(2020, 1, 1), 4)
     report = read_view(View(pickle.dumps({"inner": inner}, 4), "model.pkl"), strict=True)
     assert any(f.kind == "pickle.global" and f.part.startswith("bytes@") for f in report.facts)
     import base64
 
-    text = base64.b64encode(pickle.dumps([datetime.date(2020, 1, 1), "padding to make it longer"], 4)).decode()
+    text = base64.b64encode(pickle.dumps([dt.date(2020, 1, 1), "padding to make it longer"], 4)).decode()
     report = read_view(View(pickle.dumps({"inner": text}, 4), "model.pkl"), strict=True)
     assert any(f.kind == "pickle.global" and f.part.startswith("decoded@") for f in report.facts)
 
@@ -141,7 +145,16 @@ def test_a_frame_beyond_the_content_is_reported() -> None:
 
 @pytest.mark.parametrize(
     "pad",
-    [b"N0" * 400_000, b"N" * 1_000_000, b"]" * 1_000_000, b"\x85" * 500_000, b"N\x86" * 300_000, b"(" * 500_000, b"\x94" * 500_000, b")R" * 50_000],
+    [
+        b"N0" * 400_000,
+        b"N" * 1_000_000,
+        b"]" * 1_000_000,
+        b"\x85" * 500_000,
+        b"N\x86" * 300_000,
+        b"(" * 500_000,
+        b"\x94" * 500_000,
+        b")R" * 50_000,
+    ],
     ids=["pop", "none", "lists", "nest", "pairs", "marks", "memo", "calls"],
 )
 def test_padding_hides_nothing(pad: bytes) -> None:
@@ -151,11 +164,28 @@ def test_padding_hides_nothing(pad: bytes) -> None:
 
 
 def test_negative_and_huge_lengths_are_errors_not_allocations() -> None:
-    for stream in (b"\x80\x04\x8b\xff\xff\xff\xff", b"\x80\x04\x8e" + b"\xff" * 8, b"\x80\x04T\xff\xff\xff\xff", b"\x80\x04\x96" + b"\x7f" * 8):
+    for stream in (
+        b"\x80\x04\x8b\xff\xff\xff\xff",
+        b"\x80\x04\x8e" + b"\xff" * 8,
+        b"\x80\x04T\xff\xff\xff\xff",
+        b"\x80\x04\x96" + b"\x7f" * 8,
+    ):
         assert missed(stream)
 
 
-@pytest.mark.parametrize("text", [b"hello world\n", b"import os\nos.system('x')\n", b"cat\ndog\nfish\n", b"class A:\n  pass\n", b"0.5 0.25\n", b"(a, b)\n", b"{}", b"[1]"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"hello world\n",
+        b"import os\nos.system('x')\n",
+        b"cat\ndog\nfish\n",
+        b"class A:\n  pass\n",
+        b"0.5 0.25\n",
+        b"(a, b)\n",
+        b"{}",
+        b"[1]",
+    ],
+)
 def test_ordinary_text_is_no_pickle(text: bytes) -> None:
     assert not glance(text).runs
 

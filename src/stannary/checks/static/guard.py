@@ -18,18 +18,20 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 import sys
 import sysconfig
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
+from types import FrameType
 from typing import Any, NamedTuple
 
 from stannary.checks.static.knowledge import load as load_knowledge
-from stannary.checks.static.result import ScanFinding
+from stannary.checks.static.result import FileReport, ScanFinding
 from stannary.checks.static.ruleset import load as load_rules
-from stannary.checks.static.verdict import findings_of, verdict_of
+from stannary.checks.static.verdict import findings_of
 from stannary.checks.static.walk import read_file, read_view
 from stannary.core.errors import PolicyDenied, UsageError
 from stannary.core.model import Severity, severity_rank
@@ -44,7 +46,7 @@ _REFUSED_EVENTS = frozenset({
 _CODE = (".py", ".pyc", ".so", ".dll", ".dylib", ".pyd", ".pth", ".egg-link")
 
 
-class LoadRefused(PolicyDenied):  # noqa: N818 - a decision, not an error of the program
+class LoadRefused(PolicyDenied):
     """A load was refused. `findings` are the scanner's, empty when an audit event was refused."""
 
     def __init__(self, message: str, *, where: str | None = None, findings: tuple[ScanFinding, ...] = ()) -> None:
@@ -81,7 +83,10 @@ def guard(*, fail_on: Severity = "medium", allow: tuple[str, ...] = (), incomple
     load_knowledge()
     if not _hooked:
         paths = sysconfig.get_paths()
-        _OURS = tuple(os.path.realpath(p) + os.sep for p in {paths["stdlib"], paths["platstdlib"], paths["purelib"], paths["platlib"], *_extra()})
+        _OURS = tuple(
+            os.path.realpath(p) + os.sep
+            for p in {paths["stdlib"], paths["platstdlib"], paths["purelib"], paths["platlib"], *_extra()}
+        )
         sys.addaudithook(_hook)
         _hooked = True
     token = _active.set(_Guard(fail_on, allow, incomplete, {}))
@@ -104,8 +109,7 @@ def safe_load(path: str | os.PathLike[str], *, fail_on: Severity = "medium", all
     content = Path(path).read_bytes()
     name = os.fspath(path)
     report = read_view(View(content, name))
-    _refuse(report_findings := tuple(findings_of(report, load_rules(), name)), report.missed != (), name, _Guard(fail_on, allow, False, {}))  # noqa: FBT003
-    _ = report_findings
+    _refuse(report, name, _Guard(fail_on, allow, incomplete=False, seen={}))
     loader = _loader(report.formats, content[:8])
     with guard(fail_on=fail_on, allow=allow):
         return loader(content, options)
@@ -128,41 +132,45 @@ def _loader(formats: tuple[str, ...], head: bytes) -> Callable[[bytes, dict[str,
 
 
 def _safetensors(content: bytes, _options: dict[str, Any]) -> Any:  # noqa: ANN401
-    from safetensors.numpy import load  # noqa: PLC0415 - the user's library
+    from safetensors.numpy import load
 
     return load(content)
 
 
 def _numpy(content: bytes, options: dict[str, Any]) -> Any:  # noqa: ANN401
-    import numpy as np  # noqa: PLC0415 - the user's library
+    import numpy as np
 
     return np.load(io.BytesIO(content), **{"allow_pickle": True, **options})
 
 
 def _torch(content: bytes, options: dict[str, Any]) -> Any:  # noqa: ANN401
-    import torch  # noqa: PLC0415 - the user's library
+    import torch
 
     return torch.load(io.BytesIO(content), **{"map_location": "cpu", "weights_only": False, **options})
 
 
 def _joblib(content: bytes, options: dict[str, Any]) -> Any:  # noqa: ANN401
     try:
-        import joblib  # noqa: PLC0415 - the user's library
+        import joblib
     except ImportError:
-        import pickle  # noqa: PLC0415 - under the guard
+        import pickle
 
         return pickle.loads(content, **options)  # noqa: S301 - scanned, and under the guard
     return joblib.load(io.BytesIO(content), **options)
 
 
-def _refuse(findings: tuple[ScanFinding, ...], missed: bool, name: str, settings: _Guard) -> None:  # noqa: FBT001 - internal
+def _refuse(report: FileReport, name: str, settings: _Guard) -> None:
+    findings = tuple(findings_of(report, load_rules(), name))
     limit = severity_rank(settings.fail_on)
-    bad = tuple(f for f in findings if severity_rank(f.severity) <= limit and not _allowed(str(f.evidence.get("global", "")), settings))
+    bad = tuple(
+        f for f in findings if severity_rank(f.severity) <= limit and not _allowed(str(f.evidence.get("global", "")), settings)
+    )
     if bad:
-        msg = f"refused: {bad[0].message} ({bad[0].rule}, {bad[0].severity})" + (f" and {len(bad) - 1} more" if len(bad) > 1 else "")
+        more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
+        msg = f"refused: {bad[0].message} ({bad[0].rule}, {bad[0].severity}){more}"
         raise LoadRefused(msg, where=name, findings=bad)
-    if missed and not settings.incomplete and verdict_of(findings, missed=True) == "incomplete":
-        msg = "refused: it could not be analysed completely"
+    if report.missed and not report.skipped and not settings.incomplete:
+        msg = f"refused: it could not be analysed completely: {report.missed[0].reason}"
         raise LoadRefused(msg, where=name, findings=findings)
 
 
@@ -185,13 +193,13 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
 
 def _importing() -> bool:
     """Tell whether an import statement is under way: libraries load their own code through these events."""
-    frame = sys._getframe(2)  # noqa: SLF001 - the only way to see who raised the event
+    frame: FrameType | None = sys._getframe(2)  # noqa: SLF001 - the only way to see who raised the event
     for _ in range(60):
         if frame is None:
             return False
         if frame.f_globals.get("__name__") in {"importlib._bootstrap", "importlib._bootstrap_external"}:
             return True
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     return False
 
 
@@ -206,13 +214,13 @@ def _on_open(args: tuple[Any, ...], settings: _Guard) -> None:
     token = _busy.set(True)
     try:
         try:
-            status = os.stat(real)
+            status = os.stat(real)  # noqa: PTH116 - inside an audit hook: no more than needed
         except OSError:
             return  # the loader will say so
         key = (real, status.st_size, status.st_mtime_ns, status.st_ino)
-        if key not in settings.seen and os.path.isfile(real):
+        if key not in settings.seen and stat.S_ISREG(status.st_mode):
             report = read_file(real, name=name)
-            _refuse(tuple(findings_of(report, load_rules(), name)), bool(report.missed) and not report.skipped, name, settings)
+            _refuse(report, name, settings)
             settings.seen[key] = True
     finally:
         _busy.reset(token)

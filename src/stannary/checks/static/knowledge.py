@@ -10,10 +10,11 @@ libraries (`tools/knowledge.py`); the standard library (`data/pickle_stdlib.toml
 from __future__ import annotations
 
 from functools import cache
-from importlib import resources
 from typing import NamedTuple
 
 import msgspec
+
+from stannary.checks.static.shipped import shipped
 
 __all__ = ["Gadget", "Knowledge", "compile_sources", "load", "role"]
 
@@ -109,7 +110,8 @@ class Knowledge:
 
 def compile_sources() -> bytes:
     """Pack the hand-written TOML files (`./dev rules`). Raises ValueError when a name has two roles."""
-    import tomllib  # noqa: PLC0415 - only when compiled
+    import tomllib
+    from importlib import resources  # neither is needed to scan
 
     data = resources.files(__package__).joinpath("data")
     stdlib_raw = tomllib.loads(data.joinpath("pickle_stdlib.toml").read_text(encoding="utf-8"))

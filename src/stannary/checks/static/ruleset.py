@@ -131,7 +131,7 @@ class RuleSet:
         return lambda data: all(test(data.get(field)) for test in tests)
 
 
-def _operator(rule: str, op: str, arg: Any, sets: Mapping[str, frozenset[str]]) -> Callable[[Any], bool]:  # noqa: ANN401, C901, PLR0911 - a table of operators
+def _operator(rule: str, op: str, arg: Any, sets: Mapping[str, frozenset[str]]) -> Callable[[Any], bool]:  # noqa: ANN401, PLR0911 - a table of operators
     match op:
         case "in":
             return lambda value: value in arg
@@ -166,9 +166,8 @@ def compile_sources() -> bytes:
 
     Raises ValueError with all the problems found, one a line.
     """
-    import tomllib  # noqa: PLC0415 - only when rules are compiled
-
-    from importlib import resources  # only when rules are compiled
+    import tomllib
+    from importlib import resources  # neither is needed to scan
 
     base = resources.files(__package__)
     problems: list[str] = []
@@ -190,6 +189,12 @@ def compile_sources() -> bytes:
         for entry in base.joinpath("data", "sets").iterdir()
         if entry.name.endswith(".txt")
     }
+    compiler = RuleSet(rules, sets, "")
+    for kind in sorted({match.fact for rule in rules for match in rule.match}):
+        try:
+            compiler.compile(kind)
+        except (Bug, KeyError, TypeError, re.error) as exc:
+            problems.append(f"rules for {kind}: {exc}")
     if problems:
         raise ValueError("\n".join(problems))
     return msgspec.json.encode(_Packed(tuple(rules), dict(sorted(sets.items()))), order="sorted")

@@ -33,8 +33,8 @@ from stannary.run.progress import Progress, Tracker
 
 __all__ = ["ScanOptions", "Target", "scan", "scan_paths", "was_interrupted"]
 
+_MANY = 64  # files from which readers are imported that one file may not need
 _WORKER = "stannary.checks.static.scan_worker:factory"
-_MANY = 64  # files from which readers are imported once, before the workers are forked
 
 
 class ScanOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,8 +167,7 @@ class _Run:
             return Inline(setup)
         from stannary.run.pool import Pool
 
-        if plan.files >= _MANY:
-            _import_readers(plan)
+        _import_readers(plan)
         read = (*plan.granted, self.cache) if self.cache else plan.granted
         jail = Jail(
             level=options.jail, read=read, write=(scratch,), memory=options.memory,
@@ -286,11 +285,14 @@ def _remove(folder: str) -> None:
 
 
 def _import_readers(plan: Plan) -> None:
-    """Import once, before the fork, what every worker would import for itself."""
+    """Import once, before the fork, what every worker would import for itself.
+
+    It also leaves compiled modules on disk where an installer did not, which jailed workers cannot.
+    """
     from stannary.formats.identify import FORMATS, load_probe
 
     for row in FORMATS:
-        if row.probe:
+        if row.probe and (plan.files >= _MANY or not row.first):
             load_probe(row)
     suffixes = {os.path.splitext(entry.path)[1].lower() for tree in plan.trees for entry in tree.entries[:2000]}
     if suffixes & {".pkl", ".pickle", ".pt", ".pth", ".bin", ".joblib", ".ckpt"}:

@@ -6,10 +6,10 @@ import os
 
 __all__ = ["shipped"]
 
-_HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "data")  # noqa: PTH100, PTH118, PTH120 - pathlib costs too
+_HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "data")
 
 
 def shipped(name: str) -> bytes:
     """Return the content of `data/NAME` as installed. Raises OSError."""
-    with open(os.path.join(_HERE, *name.split("/")), "rb") as file:  # noqa: PTH118, PTH123 - see above
+    with open(os.path.join(_HERE, *name.split("/")), "rb") as file:
         return file.read()

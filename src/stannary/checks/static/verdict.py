@@ -11,6 +11,7 @@ from stannary.checks.static.judges import run_judges
 from stannary.checks.static.result import FileReport, ScanFinding, Verdict
 from stannary.checks.static.ruleset import Hit, RuleSet
 from stannary.core.model import severity_rank
+from stannary.formats.interface import clip
 
 __all__ = ["findings_of", "verdict_of"]
 
@@ -21,10 +22,10 @@ class _Clipped(Formatter):
     def get_value(self, key: int | str, args: Sequence[Any], kwargs: Any) -> Any:  # noqa: ANN401 - Formatter's signature
         return kwargs.get(key, "?") if isinstance(key, str) else super().get_value(key, args, kwargs)
 
-    def format_field(self, value: Any, format_spec: str) -> str:  # noqa: ANN401 - Formatter's signature
+    def format_field(self, value: Any, format_spec: str) -> str:  # noqa: ANN401, ARG002 - a message formats values its own way  # noqa: ANN401 - Formatter's signature
         text = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
         text = text.encode("unicode_escape").decode("ascii") if not text.isprintable() else text
-        return text if len(text) <= 160 else text[:159] + "…"
+        return clip(text, 160)
 
 
 _FORMAT = _Clipped()
@@ -71,7 +72,7 @@ def _finding(hit: Hit, rules: RuleSet, path: str) -> ScanFinding:
     evidence = dict(hit.evidence if hit.evidence is not None else fact.data)
     line = evidence.get("line")
     # Offsets move when a file is written again; the fingerprint does not depend on them.
-    key = "\0".join((hit.rule, path, fact.part, message))
+    key = f"{hit.rule}\0{path}\0{fact.part}\0{message}"
     return ScanFinding(
         rule=rule.id,
         severity=hit.severity or rule.severity,

@@ -12,7 +12,6 @@ import fnmatch
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -80,7 +79,8 @@ def waivers_of(rows: Iterable[Mapping[str, Any]], where: str = "stannary.toml") 
 def read_baseline(path: str) -> Baseline:
     """Read a baseline file. Raises UsageError."""
     try:
-        baseline = msgspec.json.decode(Path(path).read_bytes(), type=Baseline)
+        with open(path, "rb") as file:
+            baseline = msgspec.json.decode(file.read(), type=Baseline)
     except OSError as exc:
         msg = f"the baseline cannot be read: {exc.strerror}"
         raise UsageError(msg, where=path, code="BSL001", help="make one with stannary scan TARGET --write-baseline FILE") from exc

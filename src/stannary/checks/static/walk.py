@@ -25,6 +25,7 @@ from stannary.formats.interface import Budget, Child, Fact, Limits, View
 __all__ = ["Walker", "read_file", "read_view"]
 
 _SPILL = 8 << 20
+_MISSED = 1000  # reasons kept for one file
 _STREAM_ERRORS = (FormatError, EOFError, zlib.error, LZMAError, OSError, ValueError, RuntimeError)
 
 
@@ -57,7 +58,7 @@ class Walker:
 
     def incomplete(self, reason: str, offset: int | None = None) -> None:
         """Say that something was not read."""
-        if len(self.missed) < 1000:
+        if len(self.missed) < _MISSED:
             self.missed.append(Missed(reason, self._part, offset))
 
     def inert(self, reason: str) -> None:
@@ -154,7 +155,9 @@ class Walker:
         return FileReport(tuple(self.formats), tuple(self.facts), tuple(self.missed), "; ".join(dict.fromkeys(self.inert_reasons)))
 
 
-def read_view(view: View, *, limits: Limits | None = None, siblings: frozenset[str] = frozenset(), strict: bool = False) -> FileReport:
+def read_view(
+    view: View, *, limits: Limits | None = None, siblings: frozenset[str] = frozenset(), strict: bool = False
+) -> FileReport:
     """Read a view into facts. Never raises for anything the content does."""
     walker = Walker(Budget(limits), siblings, strict=strict)
     if not len(view):

@@ -24,11 +24,29 @@ from stannary.formats.interface import Fact
 
 __all__ = ["judge"]
 
-_CALLED = {"exec": "PKL001", "import": "PKL002", "load": "PKL003", "native": "PKL004", "file": "PKL005", "net": "PKL006", "hook": "PKL007"}
-_RECONSTRUCTOR = re.compile(r"(?:^|\.)_{0,2}(?:pyx_unpickle|unpickle|reconstruct|rebuild|restore|recreate|from_state|setstate|newobj|make_skel|from_pickle|load_state)")
+_CALLED = {
+    "exec": "PKL001",
+    "import": "PKL002",
+    "load": "PKL003",
+    "native": "PKL004",
+    "file": "PKL005",
+    "net": "PKL006",
+    "hook": "PKL007",
+}
+_RECONSTRUCTOR = re.compile(
+    r"(?:^|\.)_{0,2}(?:pyx_unpickle|unpickle|reconstruct|rebuild|restore|recreate|from_state|setstate|newobj|make_skel|from_pickle|load_state)"
+)
 # dill names the built-in it falls back to when it fills a closure's cell.
 _DILL_SETATTR = [[{"global": owner}, "_setattr", {"global": "builtins.setattr"}] for owner in ("dill._dill", "dill._shims._dill")]
-_DILL_NAMES = frozenset({("builtins", "setattr"), ("dill", "_dill"), ("dill", "_dill._setattr"), ("dill._shims", "_dill"), ("dill._shims", "_dill._setattr")})
+_DILL_NAMES = frozenset(
+    {
+        ("builtins", "setattr"),
+        ("dill", "_dill"),
+        ("dill", "_dill._setattr"),
+        ("dill._shims", "_dill"),
+        ("dill._shims", "_dill._setattr"),
+    }
+)
 _VENDORED = re.compile(r"^[\w.]+\.cloudpickle\.(?=cloudpickle)")
 _NAME_TELLS = re.compile(
     r"popen|shell|repl\b|REPL|(?i:(?<![a-z])exec(?:ute|_|\b)|(?<![a-z])eval(?:_|\b|[A-Z(])|subprocess|command|spawn|terminal|(?<![a-z])system\b|interpreter"
@@ -41,7 +59,12 @@ def judge(facts: Sequence[Fact]) -> Iterator[Hit]:
     known = load()
     fallback = any(f.kind == "pickle.call" and f.data["args"] in _DILL_SETATTR for f in facts)
     for fact in facts:
-        if fallback and fact.kind == "pickle.global" and (fact.data["module"], fact.data["name"]) in _DILL_NAMES and "call" not in fact.data["uses"]:
+        if (
+            fallback
+            and fact.kind == "pickle.global"
+            and (fact.data["module"], fact.data["name"]) in _DILL_NAMES
+            and "call" not in fact.data["uses"]
+        ):
             continue
         if fact.kind == "pickle.global":
             yield from _judge_global(fact, known)
@@ -94,16 +117,26 @@ def _judge_global(fact: Fact, known: Knowledge) -> Iterator[Hit]:
     if gadget:
         if not called:
             severity: Severity = "medium" if gadget[1].category == "hook" else "high"
-            yield Hit("PKL010", fact, f"imports {gadget[0]}, which {gadget[1].what}", _evidence(fact, category=gadget[1].category), severity)
+            yield Hit(
+                "PKL010",
+                fact,
+                f"imports {gadget[0]}, which {gadget[1].what}",
+                _evidence(fact, category=gadget[1].category),
+                severity,
+            )
         return
     if _role(module, name, known):
         return
     if fact.data["op"] == "getattr" and (known.known_module(dotted) or role_of(dotted, known)):
         return
-    if name in {"os", "sys", "subprocess", "builtins"} or (known.is_stdlib(name) and name.islower() and not known.is_stdlib(module)):
+    if name in {"os", "sys", "subprocess", "builtins"} or (
+        known.is_stdlib(name) and name.islower() and not known.is_stdlib(module)
+    ):
         yield Hit("PKL018", fact, f"reaches the module {name} through {module}", _evidence(fact), "high")
     elif "." in name and fact.data["op"] != "getattr" and not all(part[:1].isupper() for part in name.split(".")[:-1]):
-        yield Hit("PKL018", fact, f"walks from {module} to {name}", _evidence(fact), "high" if known.is_stdlib(module) else "medium")
+        yield Hit(
+            "PKL018", fact, f"walks from {module} to {name}", _evidence(fact), "high" if known.is_stdlib(module) else "medium"
+        )
     elif known.is_stdlib(module):
         if not called:
             yield Hit("PKL012", fact, f"imports {dotted}, which no pickler writes", _evidence(fact))
@@ -126,7 +159,9 @@ def _judge_call(fact: Fact, known: Knowledge) -> Iterator[Hit]:
         return
     gadget = _gadget(fact, known)
     if gadget and not data["how"].startswith("NEWOBJ"):
-        yield Hit(_CALLED[gadget[1].category], fact, f"calls {gadget[0]}{_shown(data['args'])}, which {gadget[1].what}", _evidence(fact))
+        yield Hit(
+            _CALLED[gadget[1].category], fact, f"calls {gadget[0]}{_shown(data['args'])}, which {gadget[1].what}", _evidence(fact)
+        )
         return
     role = _role(module, name, known) or role_of(f"{module}.{name}", known)
     if role in {"k", "r"} and (module, name) in SCHEMAS:
@@ -150,10 +185,18 @@ def _judge_unknown(fact: Fact, role: str, known: Knowledge) -> Iterator[Hit]:
     shape, text = worst_shape(data["args"])
     if shape and role != "c":
         severity: Severity = "high" if shape in {"shell", "code", "pickle"} else "medium"
-        yield Hit("PKL017", fact, f"calls {dotted} with what looks like a {shape}: {text[:120]}", _evidence(fact, shape=shape), severity)
+        yield Hit(
+            "PKL017", fact, f"calls {dotted} with what looks like a {shape}: {text[:120]}", _evidence(fact, shape=shape), severity
+        )
     elif role == "c":
         if shape:
-            yield Hit("PKL017", fact, f"calls {dotted} with what looks like a {shape}: {text[:120]}", _evidence(fact, shape=shape), "medium")
+            yield Hit(
+                "PKL017",
+                fact,
+                f"calls {dotted} with what looks like a {shape}: {text[:120]}",
+                _evidence(fact, shape=shape),
+                "medium",
+            )
     elif data["how"].startswith("NEWOBJ"):
         return  # the import says that the class is not known
     elif role == "f":
@@ -161,9 +204,16 @@ def _judge_unknown(fact: Fact, role: str, known: Knowledge) -> Iterator[Hit]:
     elif known.is_stdlib(module):
         yield Hit("PKL011", fact, f"calls {dotted}{_shown(data['args'])}, which no pickler writes", _evidence(fact))
     elif _NAME_TELLS.search(dotted):
-        yield Hit("PKL017", fact, f"calls {dotted}{_shown(data['args'])}, whose name tells what it does", _evidence(fact, shape="name"))
+        yield Hit(
+            "PKL017", fact, f"calls {dotted}{_shown(data['args'])}, whose name tells what it does", _evidence(fact, shape="name")
+        )
     elif _RECONSTRUCTOR.search(name) or name.rpartition(".")[2][:1].isupper() or name.rpartition(".")[2].lstrip("_")[:1].isupper():
-        yield Hit("PKL016" if known.is_package(module) else "PKL015", fact, f"calls {dotted}, about which nothing is known", _evidence(fact))
+        yield Hit(
+            "PKL016" if known.is_package(module) else "PKL015",
+            fact,
+            f"calls {dotted}, about which nothing is known",
+            _evidence(fact),
+        )
     else:
         yield Hit("PKL014", fact, f"calls the unknown function {dotted}{_shown(data['args'])}", _evidence(fact))
 

@@ -18,15 +18,19 @@ Args = list[Any]
 _PLAIN = re.compile(r"[A-Za-z]\w*(?:\.[A-Za-z]\w*)*\Z")
 
 
-_UFUNC_MODULES = frozenset({"numpy", "numpy.core.umath", "numpy._core.umath", "numpy.core._multiarray_umath", "numpy._core._multiarray_umath",
-                             "scipy.special", "scipy.special._ufuncs"})  # fmt: skip
+_UFUNC_MODULES = frozenset({
+    "numpy", "numpy.core.umath", "numpy._core.umath", "numpy.core._multiarray_umath", "numpy._core._multiarray_umath",
+    "scipy.special", "scipy.special._ufuncs",
+})  # fmt: skip
 _MOST_ITEMS = 1 << 27
-DANGEROUS_NAMES = frozenset(
-    "system popen spawn exec eval compile __import__ import_module subprocess Popen check_output check_call call run socket urlopen urlretrieve "
-    "requests urllib http ctypes pty fork execv execve execl startfile remove unlink rmtree rmdir os posix nt sys shutil pickle marshal "
-    "loads base64 b64decode builtins __builtins__ globals getattr setattr open write putenv environ webbrowser runpy code platform "
-    "importlib __subclasses__ __globals__ __class__ __bases__ __mro__ connect sendall send recv paramiko ftplib smtplib telnetlib chmod".split()
-)  # fmt: skip
+_WORDS = """
+system popen spawn exec eval compile __import__ import_module subprocess Popen check_output check_call call run socket urlopen
+urlretrieve requests urllib http ctypes pty fork execv execve execl startfile remove unlink rmtree rmdir os posix nt sys shutil
+pickle marshal loads base64 b64decode builtins __builtins__ globals getattr setattr open write putenv environ webbrowser runpy
+code platform importlib __subclasses__ __globals__ __class__ __bases__ __mro__ connect sendall send recv paramiko ftplib smtplib
+telnetlib chmod
+"""
+DANGEROUS_NAMES = frozenset(_WORDS.split())
 
 
 def _split(value: Any, known: Knowledge) -> str:  # noqa: ANN401 - rendered JSON
@@ -52,12 +56,19 @@ def _getattr(args: Args, known: Knowledge) -> str:
     if args[1].startswith("__"):
         return f"attribute {args[1]}"
     target = args[0]
-    if args[1:] == ["_setattr", {"global": "builtins.setattr"}] and args[0] in ({"global": "dill._dill"}, {"global": "dill._shims._dill"}):
+    if args[1:] == ["_setattr", {"global": "builtins.setattr"}] and args[0] in (
+        {"global": "dill._dill"},
+        {"global": "dill._shims._dill"},
+    ):
         return ""
     if isinstance(target, dict) and "global" in target:
         if role_of(f"{target['global']}.{args[1]}", known) in {"c", "k", "f", "r"}:
             return ""
-        return "" if _split(target, known) in {"c", "k", "f", "r"} else f"attribute of {target['global']}, which no pickler takes attributes of"
+        return (
+            ""
+            if _split(target, known) in {"c", "k", "f", "r"}
+            else f"attribute of {target['global']}, which no pickler takes attributes of"
+        )
     if isinstance(target, dict) and ("object" in target or "call" in target):
         name = target.get("object") or target.get("call")
         return "" if _split({"global": name}, known) in {"c", "k", "r"} else f"attribute of the result of {name}"
@@ -70,7 +81,11 @@ def _partial(args: Args, known: Knowledge) -> str:
     target = args[0][0] if isinstance(args[0], list) and args[0] else args[0]
     if isinstance(target, dict) and ("global" in target):
         # What is dangerous to name at all is found by name; here only what is never a plain function.
-        return "" if not known.is_stdlib(target["global"]) or _split(target, known) in {"c", "k", "f", "r"} else f"partial of {target['global']}"
+        return (
+            ""
+            if not known.is_stdlib(target["global"]) or _split(target, known) in {"c", "k", "f", "r"}
+            else f"partial of {target['global']}"
+        )
     if isinstance(target, dict) and ("call" in target or "object" in target):
         return ""
     return "partial of something computed"
@@ -93,7 +108,12 @@ def _sized(args: Args, _known: Knowledge) -> str:
     while todo:
         item = todo.pop()
         if isinstance(item, dict) and "args" in item:
-            if item.get("call", "").startswith("itertools.") and item["call"].rpartition(".")[2] in {"count", "repeat", "cycle", "product"}:
+            if item.get("call", "").startswith("itertools.") and item["call"].rpartition(".")[2] in {
+                "count",
+                "repeat",
+                "cycle",
+                "product",
+            }:
                 return f"made from {item['call']}"
             todo += item["args"] if isinstance(item["args"], list) else [item["args"]]
         elif isinstance(item, int) and not isinstance(item, bool):
@@ -105,7 +125,11 @@ def _sized(args: Args, _known: Knowledge) -> str:
 
 def _from_bytes(args: Args, _known: Knowledge) -> str:
     """The bytes are read as a file of their own; here only that they are bytes."""
-    plain = len(args) == 1 and isinstance(args[0], dict) and ("bytes" in args[0] or args[0].get("call") in {"_codecs.encode", "_io.BytesIO", "io.BytesIO"})
+    plain = (
+        len(args) == 1
+        and isinstance(args[0], dict)
+        and ("bytes" in args[0] or args[0].get("call") in {"_codecs.encode", "_io.BytesIO", "io.BytesIO"})
+    )
     return "" if plain else "its argument is no byte string"
 
 
@@ -118,7 +142,8 @@ def _ufunc(args: Args, known: Knowledge) -> str:
 
 
 def _dill_setattr(args: Args, _known: Knowledge) -> str:
-    cell = len(args) == 3 and isinstance(args[0], dict) and args[0].get("call") == "dill._dill._create_cell" and args[1] == "cell_contents"  # noqa: PLR2004
+    owner, name = (args[0], args[1]) if len(args) > 1 else (None, None)
+    cell = isinstance(owner, dict) and owner.get("call") == "dill._dill._create_cell" and name == "cell_contents"
     return "" if cell else "sets an attribute of something that is no cell"
 
 
@@ -136,7 +161,13 @@ def _import_module(args: Args, known: Knowledge) -> str:
 
 
 def _import_attr(args: Args, known: Knowledge) -> str:
-    return _getattr(args, known) if args and not (isinstance(args[0], dict) and args[0].get("call", "").endswith("_import_module")) else ""
+    if len(args) == 2 and all(isinstance(a, str) for a in args):  # noqa: PLR2004 - module and name
+        return "" if known.role(args[0], args[1]) in {"c", "k", "f", "r"} else f"takes {args[1]} of {args[0]}"
+    return (
+        _getattr(args, known)
+        if args and not (isinstance(args[0], dict) and args[0].get("call", "").endswith("_import_module"))
+        else ""
+    )
 
 
 def _never(_args: Args, _known: Knowledge) -> str:

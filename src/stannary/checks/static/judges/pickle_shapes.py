@@ -19,8 +19,13 @@ _CODE = re.compile(
     r"\b(?:import\s+\w|from\s+[\w.]+\s+import\b|exec\s*\(|eval\s*\(|compile\s*\(|__\w+__|lambda\s*[\w,]*:|def\s+\w+\s*\(|open\s*\(|getattr\s*\(|os\.\w+"
     r"|subprocess|globals\s*\(|builtins|print\s*\()|^\s*@?\w[\w.]*\([^)]*\)\s*$",
 )
-_URL = re.compile(r"^(?:https?|ftps?|file|s3|gs|hf|ssh|git|ldap|rmi|jar|data|smb|wss?|tcp)://|^//[\w.-]+/|^\\\\[\w.-]+\\|^\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?$", re.IGNORECASE)
-_PATH = re.compile(r"^(?:~?/|\.{1,2}/|[A-Za-z]:[\\/])\S|^/(?:etc|bin|usr|tmp|var|home|root|proc|dev)\b|\.(?:so|dll|dylib|exe|sh|bat|ps1|pkl|pickle|py|pyc)$")
+_URL = re.compile(
+    r"^(?:https?|ftps?|file|s3|gs|hf|ssh|git|ldap|rmi|jar|data|smb|wss?|tcp)://|^//[\w.-]+/|^\\\\[\w.-]+\\|^\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?$",
+    re.IGNORECASE,
+)
+_PATH = re.compile(
+    r"^(?:~?/|\.{1,2}/|[A-Za-z]:[\\/])\S|^/(?:etc|bin|usr|tmp|var|home|root|proc|dev)\b|\.(?:so|dll|dylib|exe|sh|bat|ps1|pkl|pickle|py|pyc)$"
+)
 _PICKLED = re.compile(r"^(?:\\x80\\x0[2-5]|c\w[\w.]*\n\w|gASV|gAN|gAJ|\(?dp\d)")
 _ORDER = ("pickle", "shell", "code", "url", "path")
 
