@@ -24,7 +24,7 @@ from stannary.report.interface import Context
 from stannary.report.table import document, draw
 
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "images" / "scan.svg"
-_WIDTH = 104
+_WIDTH = 112
 
 
 def main() -> None:

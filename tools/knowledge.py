@@ -44,6 +44,8 @@ REFERENCED = re.compile(
     r"|hdbscan\b|gplearn\.functions|lifelines\.(utils|fitters)|sktime\.(distances|performance_metrics)|deap\.(tools|gp)|nltk\.(tokenize|stem|metrics)|gensim\.(utils|matutils|parsing|models)"
     r"|fastai\.(layers|losses|metrics|torch_core|data\.transforms|vision\.augment)|spacy\.(lang|attrs|util|pipeline|scorer)|kmodes\.util|transformers\.(optimization|trainer_)|diffusers\.optimization|ultralytics\.(nn|utils\.(torch_utils|ops|loss|tal))|peft\.(tuners|utils))"
 )  # fmt: skip
+# Where estimators and schedules keep references to private functions.
+PRIVATE_TOO = re.compile(r"^(sklearn\.(cluster|preprocessing|metrics|utils|impute|feature_selection)|transformers\.optimization|diffusers\.optimization|gensim|spacy)\b")
 # Visitors, tests and servers are not found as instances; exceptions are refused by their bases.
 NOT_DATA = re.compile(r"(Visitor|TestCase|Server|Downloader|Popen|Socket|Metaclass)$")
 
@@ -116,7 +118,7 @@ def functions_of(world: World, roles: Roles, returned: set[str]) -> None:
         for name in summary["functions"]:
             full = f"{module}.{name}"
             called = full in returned or RECONSTRUCTOR.search(name)
-            if not called and (not refer or NOT_REFERENCED.search(name) or (name.startswith("__"))):
+            if not called and (not refer or NOT_REFERENCED.search(name) or (name.startswith("_") and not PRIVATE_TOO.match(module))):
                 continue
             reasons = set(world.danger.get(full, ()))
             where = summary["aliases"].get(name, module)

@@ -1,6 +1,9 @@
 """Fetch the distributions of requirements/corpus-knowledge.txt and keep only what is read of them.
 
     python tools/knowledge_sources.py CACHE_DIR [NAME...]
+    python tools/knowledge_sources.py CACHE_DIR --installed SITE_PACKAGES FOLDER NAME==VERSION
+
+The second form takes a package that has no wheel from an environment where it was built.
 
 A wheel is asked for by name through pip, without its dependencies, and never installed or
 imported. What stays in CACHE_DIR/NAME-VERSION.zip: the `.py`, `.pyx` and `.pxd` files, and for
@@ -83,6 +86,15 @@ def main() -> None:
     cache = Path(sys.argv[1])
     cache.mkdir(parents=True, exist_ok=True)
     wanted = sys.argv[2:]
+    if wanted[:1] == ["--installed"]:
+        site, folder, spec = Path(wanted[1]), wanted[2], wanted[3]
+        with zipfile.ZipFile(cache / f"{spec.replace('==', '-')}.zip", "w", zipfile.ZIP_DEFLATED) as out:
+            for path in sorted((site / folder).rglob("*")):
+                if path.name.endswith(SOURCES):
+                    out.write(path, path.relative_to(site))
+                elif path.name.endswith((".so", ".pyd")):
+                    out.writestr(f"{path.relative_to(site)}.names", b"\n".join(sorted(set(NAMES.findall(path.read_bytes())))))
+        return
     for raw in LIST.read_text(encoding="utf-8").splitlines():
         line = raw.partition("#")[0].strip()
         if line and (not wanted or re.split(r"==|\s", line)[0] in wanted):

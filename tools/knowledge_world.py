@@ -48,7 +48,7 @@ Node = str
 CLEARED = re.compile(
     r"(\._is_package_available|\.array_function_dispatch|core\.records\.array|import_utils\.\w+|\._is_of_known_loaded_module"
     r"|xgboost\.core\.(Booster|Booster:__init__|c_str|from_pystr_to_cstr|py_str)|lightgbm\.basic\.(Booster|c_str)"
-    r"|\.is_pydata_spmatrix|deprecat\w*|\.list_physical_devices|rank_zero_\w+|\.requires_backends|\.is_\w+_available)$"
+    r"|\.is_pydata_spmatrix|deprecat\w*|\.list_physical_devices|rank_zero_\w+|\._astype_copy_false|CloudPickler:__init__|CloudPickler|ThreadpoolController\w*(:\w+)?|import_optional_dependency|MapWrapper(:__init__)?|TMonitor(:__init__)?|\.requires_backends|\.is_\w+_available)$"
 )
 # Sinks that matter however far away; the others are followed over three calls.
 STRONG = re.compile(r"^(eval|exec|compile|subprocess|os\.(system|popen|exec|spawn)|pickle|marshal|dill|cloudpickle|joblib\.load|torch\.load|numpy\.load|types\.FunctionType|importlib|__import__|yaml)")

@@ -8,6 +8,7 @@ tensorflow-decision-forests) are read as bytes only, for the names that their wr
 
 from __future__ import annotations
 
+import importlib
 import re
 import sys
 import zipfile
@@ -27,8 +28,8 @@ _OTHERS = (
 
 def main() -> None:
     """Print one name a line."""
-    from tensorflow.core.framework import op_def_pb2
-    from tensorflow.python.client import pywrap_tf_session
+    op_def_pb2 = importlib.import_module("tensorflow.core.framework.op_def_pb2")
+    pywrap_tf_session = importlib.import_module("tensorflow.python.client.pywrap_tf_session")
 
     listing = op_def_pb2.OpList()
     listing.ParseFromString(pywrap_tf_session.TF_GetBuffer(pywrap_tf_session.TF_GetAllOpList()))

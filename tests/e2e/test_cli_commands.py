@@ -34,18 +34,8 @@ def stannary(*arguments: object, cwd: Path | None = None, **env: str) -> subproc
     )
 
 
-def test_version_is_said_and_costs_little():
+def test_version_is_said():
     assert stannary("--version").stdout == f"stannary {__version__}\n"
-
-    def fastest(*command: str) -> float:
-        times = []
-        for _ in range(9):
-            start = time.perf_counter()
-            subprocess.run(command, capture_output=True, check=True)
-            times.append(time.perf_counter() - start)
-        return min(times)
-
-    assert fastest(STANNARY, "--version") < 2.5 * fastest(sys.executable, "-c", "pass")
 
 
 def test_the_version_flag_works_in_company_too():

@@ -242,3 +242,73 @@ def test_interrupting_ends_with_130_and_no_traceback():
     assert process.returncode == 130
     assert "Traceback" not in said
     assert "interrupted" in said
+
+
+def test_a_baseline_accepts_what_was_there_and_nothing_new(models, tmp_path):
+    baseline = tmp_path / "known.json"
+    run = stannary("scan", "hostile.pkl", "--write-baseline", baseline, cwd=models)
+    assert run.returncode == 0
+    assert json.loads(baseline.read_text())["schema"] == "stannary.baseline/1"
+    run = stannary("scan", "hostile.pkl", "--baseline", baseline, cwd=models)
+    assert run.returncode == 0
+    assert "waived" in run.stdout.splitlines()[-1]
+    assert stannary("scan", "hostile.pkl", "unknown.pkl", "--baseline", baseline, "--fail-on", "low", cwd=models).returncode == 1
+    assert stannary("scan", "hostile.pkl", "--baseline", models / "clean.pkl", cwd=models).returncode == 2
+
+
+def test_a_baseline_does_not_make_unread_content_clean(models, tmp_path):
+    assert stannary("scan", "cut.pkl", "hostile.pkl", "--write-baseline", tmp_path / "known.json", cwd=models).returncode == 3
+
+
+def _waiver(rule: str, expires: str, **changes: str) -> str:
+    values = {"rule": rule, "file": "*.pkl", "reason": "reviewed", "owner": "someone@example.com", **changes}
+    lines = [f'{key} = "{value}"' for key, value in values.items() if value]
+    return "\n".join(["[[waiver]]", *lines, f"expires = {expires}", ""])
+
+
+def test_a_waiver_holds_until_it_expires_and_then_is_a_finding(models, tmp_path):
+    found = json.loads(stannary("scan", "hostile.pkl", "--format", "json", cwd=models).stdout)["targets"][0]["findings"]
+    rules = sorted({finding["rule"] for finding in found if finding["severity"] != "info"})
+    config = tmp_path / "stannary.toml"
+    config.write_text("".join(_waiver(rule, "2999-01-01") for rule in rules))
+    run = stannary("scan", models / "hostile.pkl", "--show", "all", cwd=tmp_path)
+    assert run.returncode == 0, run.stdout
+    assert "waived by someone@example.com until 2999-01-01: reviewed" in run.stdout
+    config.write_text("".join(_waiver(rule, "2020-01-01") for rule in rules))
+    run = stannary("scan", models / "hostile.pkl", cwd=tmp_path)
+    assert run.returncode == 1
+    assert "SCN002" in run.stdout
+
+
+def test_every_waiver_that_is_wrong_is_told(models, tmp_path):
+    (tmp_path / "stannary.toml").write_text(_waiver("PKL001", "2999-01-01", owner="") + _waiver("PKL002", "2999-01-01", file=""))
+    run = stannary("scan", models / "clean.pkl", cwd=tmp_path)
+    assert run.returncode == 2
+    assert run.stderr.count("error[WVR001]: stannary.toml: waiver") == 2
+
+
+def test_an_interrupted_scan_reports_what_was_done(tmp_path):
+    models, scratch = tmp_path / "models", tmp_path / "scratch"
+    models.mkdir()
+    scratch.mkdir()
+    (models / "0000.pkl").write_bytes(pickle.dumps({"a": list(range(60_000))}, protocol=2))
+    for number in range(1, 4000):
+        os.link(models / "0000.pkl", models / f"{number:04d}.pkl")
+    process = subprocess.Popen(
+        [STANNARY, "scan", str(models), "--jobs", "1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**CLEAN_ENV, "TMPDIR": str(scratch)},
+        text=True,
+    )
+    while not any(scratch.iterdir()) and process.poll() is None:  # the workers start when their scratch folder is there
+        time.sleep(0.05)
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    told, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    assert "interrupted" in said
+    assert told.startswith(" INCOMPLETE ")
+    assert re.search(r"4,000 files · [\d,]+ incomplete( · [\d,]+ clean)? · 1 target with errors$", told.splitlines()[-1])
+    assert list(scratch.iterdir()) == []

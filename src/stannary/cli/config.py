@@ -88,12 +88,15 @@ class _Loading:
         for path in [explicit] if explicit else upward:
             if not path.is_file():
                 continue
-            import tomllib
-
             shown = os.path.relpath(path)
             try:
-                content = tomllib.loads(path.read_text(encoding="utf-8"))
-            except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as exc:
+                text = path.read_text(encoding="utf-8")
+                if path.name == "pyproject.toml" and "stannary" not in text:
+                    continue  # somebody else's: not worth a parser
+                import tomllib
+
+                content = tomllib.loads(text)
+            except (ValueError, OSError) as exc:  # not UTF-8, or not TOML
                 self._problem(shown, f"cannot be read: {exc}")
                 return {}
             found = content.get("tool", {}).get("stannary") if path.name == "pyproject.toml" else content

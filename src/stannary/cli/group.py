@@ -12,7 +12,7 @@ from stannary.cli.talk import Talk
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
-__all__ = ["COMMANDS", "LazyGroup", "common_options", "root", "talk_of"]
+__all__ = ["COMMANDS", "LazyGroup", "common_options", "flags_of", "root", "talk_of"]
 
 # name → (module:attribute, what it does); the order of the help page.
 COMMANDS: dict[str, tuple[str, str]] = {

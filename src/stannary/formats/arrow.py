@@ -18,7 +18,7 @@ __all__ = ["read"]
 
 _CONTINUATION = 0xFFFFFFFF
 _SCHEMA, _DICTIONARY, _BATCH = 1, 2, 3
-_MAX_MESSAGES = 1_000_000
+_MAX_MESSAGES = 100_000
 _MAX_DEPTH = 40
 _EXTENSION, _EXTENSION_DATA = "ARROW:extension:name", "ARROW:extension:metadata"
 

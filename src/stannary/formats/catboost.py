@@ -6,10 +6,11 @@ holds free text: parameters, training options, user metadata.
 
 from __future__ import annotations
 
-import json
+import itertools
 
 from stannary.core.errors import FormatError, Truncated
 from stannary.core.model import Json
+from stannary.formats.bounded_json import loads
 from stannary.formats.embedded_text import hand_on
 from stannary.formats.flatbuffer import root
 from stannary.formats.interface import Sink, View, clip
@@ -30,7 +31,7 @@ def read(view: View, sink: Sink) -> None:
         raise Truncated(msg, 4)
     core = root(view.sub(8, size))
     sink.fact("catboost.model", 0, version=clip(core.string(0), 60), core=size)
-    for pair in core.tables(2):
+    for pair in itertools.islice(core.tables(2), 10_000):
         _information(pair.string(0), pair.string(1), sink)
     parts = [clip(part.rstrip("\0"), 80) for part in core.strings(3)]
     for part in parts:
@@ -47,11 +48,10 @@ def _information(key: str, value: str, sink: Sink) -> None:
     if value[:1] not in "{[":
         return
     try:
-        parsed = json.loads(value)
-    except (ValueError, RecursionError) as exc:
+        parsed = loads(value)
+    except FormatError:
         if key == "params":
-            msg = f"the parameters are not JSON: {clip(str(exc))}"
-            raise FormatError(msg) from exc
+            raise
         return
     _walk(key, parsed, sink)
 

@@ -12,13 +12,13 @@ Sources: RFC 1950, 1952, 8878; the xz and LZ4 frame formats; joblib `numpy_pickl
 
 from __future__ import annotations
 
-import lzma
 import re
 import zlib
 from collections.abc import Callable, Iterator
 
 from stannary.core.errors import BudgetExceeded, FormatError
 from stannary.formats.decompress import (
+    DECODE_ERRORS,
     Codec,
     Inflater,
     Stream,
@@ -33,7 +33,6 @@ from stannary.formats.interface import Sink, View, clip
 
 __all__ = ["read_bz2", "read_gzip", "read_lz4", "read_lzma", "read_xz", "read_zfile", "read_zlib", "read_zstd"]
 
-_ERRORS = (EOFError, FormatError, OSError, RuntimeError, ValueError, zlib.error, lzma.LZMAError)
 _SUFFIXES = re.compile(r"\.(gz|gzip|tgz|bz2|tbz2?|xz|txz|lzma|z|zlib|zst|zstd|lz4)$", re.IGNORECASE)
 _TAR = {".tgz", ".tbz", ".tbz2", ".txz"}
 _ZFILE_HEADER = 2 + 19  # "ZF" and the length in hexadecimal, padded: len(hex(2**64)) characters
@@ -41,8 +40,7 @@ _ZFILE_HEADER = 2 + 19  # "ZF" and the length in hexadecimal, padded: len(hex(2*
 
 def read_gzip(view: View, sink: Sink) -> None:
     """Read a gzip file of any number of members."""
-    name = _gzip_header(view, sink)
-    _run(view, sink, "gzip", lambda: Inflater(31), name=name, again=_starts(b"\x1f\x8b\x08"))
+    _run(view, sink, "gzip", lambda: Inflater(31), again=_starts(b"\x1f\x8b\x08"))
 
 
 def read_bz2(view: View, sink: Sink) -> None:
@@ -74,7 +72,7 @@ def read_zlib(view: View, sink: Sink) -> None:
         engine = zlib.decompressobj()
         engine.decompress(view.head(8192), 8192)
     except zlib.error:
-        from stannary.formats.identify import is_text  # noqa: PLC0415 - identify imports the readers' table
+        from stannary.formats.identify import is_text
 
         if not is_text(view):
             sink.incomplete("not a readable zlib stream", 0)
@@ -117,11 +115,11 @@ def _run(
     codec: str,
     decoder: Codec,
     *,
-    name: str = "",
     start: int = 0,
     size: int = 0,
     again: Callable[[memoryview, int], bool] | None = None,
 ) -> None:
+    name = _gzip_header(view, sink) if codec == "gzip" else ""
     stream = Stream(view.data, decoder, start=start, again=again)
     failed: list[BaseException] = []
     chunks = _noted(no_bomb(stream.chunks(), sink.budget, lambda: stream.position - start), failed)
@@ -141,7 +139,7 @@ def _run(
 def _noted(chunks: Iterator[bytes], failed: list[BaseException]) -> Iterator[bytes]:
     try:
         yield from chunks
-    except _ERRORS as exc:
+    except DECODE_ERRORS as exc:
         failed.append(exc)
         raise
 
@@ -155,7 +153,7 @@ def _trailing(view: View, sink: Sink, codec: str, position: int) -> None:
         # Padding, as tapes and `tar -b` leave it. The ends are looked at, the middle is read below when it is not zero.
         if len(rest) <= 1 << 20 and not bytes(rest).strip(b"\x00"):
             return
-        if len(rest) <= 8192:  # noqa: PLR2004 - both ends were seen
+        if len(rest) <= 8192:
             return
     sink.fact("compressed.trailing", position, codec=codec, size=len(rest), head=head[:16].hex())
     sink.child("(trailing)", rest, offset=position)
@@ -168,7 +166,7 @@ def _starts(magic: bytes) -> Callable[[memoryview, int], bool]:
 def _zlib_follows(data: memoryview, position: int) -> bool:
     # joblib's BinaryZlibFile reads concatenated streams.
     head = bytes(data[position : position + 2])
-    if len(head) < 2 or head[0] & 15 != 8 or int.from_bytes(head, "big") % 31:  # noqa: PLR2004 - RFC 1950
+    if len(head) < 2 or head[0] & 15 != 8 or int.from_bytes(head, "big") % 31:
         return False
     try:
         zlib.decompressobj().decompress(bytes(data[position : position + 4096]), 4096)
@@ -180,7 +178,7 @@ def _zlib_follows(data: memoryview, position: int) -> bool:
 def _skip_frames(data: memoryview, position: int) -> int:
     while position + 8 <= len(data):
         head = bytes(data[position : position + 8])
-        if head[1:4] != b"\x2a\x4d\x18" or head[0] & 0xF0 != 0x50:  # noqa: PLR2004 - RFC 8878, 3.1.2
+        if head[1:4] != b"\x2a\x4d\x18" or head[0] & 0xF0 != 0x50:
             break
         position += 8 + int.from_bytes(head[4:8], "little")
     return position
@@ -196,7 +194,7 @@ def _plain_name(name: str) -> str:
 
 def _gzip_header(view: View, sink: Sink) -> str:
     head = view.bytes(0, 10)
-    if head[2] != 8:  # noqa: PLR2004 - RFC 1952: the only method there is
+    if head[2] != 8:
         msg = f"gzip method {head[2]} is not deflate"
         raise FormatError(msg, 2)
     flags = head[3]

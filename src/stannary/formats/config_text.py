@@ -24,8 +24,12 @@ __all__ = ["read_ini", "read_toml"]
 _LIMIT = 4 << 20
 _DOTTED = re.compile(r"[A-Za-z_]\w*(?:[.:][A-Za-z_]\w*)+")
 _TARGETS = frozenset({"_target_", "class", "handler", "()", "factory", "class_path"})
-_COMMANDS = frozenset({"command", "cmd", "script", "commands", "run", "entrypoint", "extra-cmd", "extra_cmd", "post_install", "test", "shell"})
-_BUILD = frozenset({"build-backend", "backend-path", "cmdclass", "requires", "setup_requires", "attr", "script", "build-script", "hooks", "path"})
+_COMMANDS = frozenset(
+    {"command", "cmd", "script", "commands", "run", "entrypoint", "extra-cmd", "extra_cmd", "post_install", "test", "shell"}
+)
+_BUILD = frozenset(
+    {"build-backend", "backend-path", "cmdclass", "requires", "setup_requires", "attr", "script", "build-script", "hooks", "path"}
+)
 _SECTION = re.compile(r"^\s*\[+([^\]\n]{1,200})\]+\s*(?:[#;].*)?$")
 _PAIR = re.compile(r"^([^\s=:#;\[][^=:\n]{0,200}?)\s*[=:]\s*(.*)$")
 _DEPTH = 40
@@ -33,7 +37,7 @@ _DEPTH = 40
 
 def read_toml(view: View, sink: Sink) -> None:
     """Read TOML 1.0. Raises FormatError when it is not."""
-    import tomllib  # noqa: PLC0415 - only for TOML files
+    import tomllib
 
     try:
         document = tomllib.loads(view.text(_LIMIT).replace("\r\n", "\n"))
@@ -102,7 +106,11 @@ def _setting(section: str, key: str, value: str, sink: Sink) -> None:
             sink.fact("config.entry_point", None, group=clip(section), name=clip(key), value=clip(value))
         else:
             sink.fact("config.command", None, key=clip(key), command=clip(value, 2000), section=clip(section))
-    elif key in _BUILD and ("build" in section or section in {"options", "global", "metadata", "tool.hatch.build", "tool.poetry.build"} or key == "cmdclass"):
+    elif key in _BUILD and (
+        "build" in section
+        or section in {"options", "global", "metadata", "tool.hatch.build", "tool.poetry.build"}
+        or key == "cmdclass"
+    ):
         sink.fact("config.build", None, key=key, value=clip(value), section=clip(section))
     elif key in _COMMANDS and value:
         sink.fact("config.command", None, key=key, command=clip(value, 2000), section=clip(section))

@@ -19,6 +19,7 @@ from stannary.formats.interface import Budget
 
 __all__ = [
     "CHUNK",
+    "DECODE_ERRORS",
     "LZMA_MEMORY",
     "Codec",
     "Decoder",
@@ -68,6 +69,8 @@ class Decoder(Protocol):
 
 
 Codec = Callable[[], Decoder]
+# What the decoders raise for content that is not what it should be.
+DECODE_ERRORS = (EOFError, FormatError, OSError, RuntimeError, ValueError, zlib.error, lzma.LZMAError)
 
 
 class Inflater:
@@ -130,7 +133,9 @@ class Stream:
 
     __slots__ = ("_again", "_codec", "data", "finished", "position", "produced", "start", "streams")
 
-    def __init__(self, data: memoryview, codec: Codec, *, start: int = 0, again: Callable[[memoryview, int], bool] | None = None) -> None:
+    def __init__(
+        self, data: memoryview, codec: Codec, *, start: int = 0, again: Callable[[memoryview, int], bool] | None = None
+    ) -> None:
         self.data = data
         self.start = start
         self.position = start
@@ -176,7 +181,7 @@ class Stream:
             out = decoder.feed(self.data[self.position : stop], limit)
             self.position = stop
             yield out
-            while not decoder.eof and decoder.pending:
+            while decoder.pending:
                 yield decoder.feed(b"", limit)
         self.position -= decoder.unused
 
@@ -188,12 +193,12 @@ class Stream:
             for index, chunk in enumerate(self._decode(decoder, CHUNK)):
                 if index + 1 >= calls:
                     decoder.narrow = True
-                if index >= calls and chunk:
+                if chunk and index >= calls:
                     self.produced += len(chunk)
                     yield chunk
-        except Exception:  # noqa: BLE001 - the same failure; the first one is raised by the caller
-            pass
-        self.position = max(failed_at, self.position)
+        except Exception:  # noqa: BLE001 - the same failure again; the caller raises the first one
+            failed_at = max(failed_at, self.position)
+        self.position = failed_at
 
 
 class _Narrowing:
@@ -222,7 +227,11 @@ class _Narrowing:
 def check_bomb(produced: int, consumed: int, budget: Budget) -> None:
     """Raise BudgetExceeded when a stream's output, and all decompression of this file, say bomb."""
     total = budget.limits.inflated - budget.inflated
-    if total > _BOMB_TOTAL and produced > (_BOMB_STREAM if total < 2 * _BOMB_TOTAL else CHUNK) and produced > _BOMB_RATIO * max(1, consumed):
+    if (
+        total > _BOMB_TOTAL
+        and produced > (_BOMB_STREAM if total < 2 * _BOMB_TOTAL else CHUNK)
+        and produced > _BOMB_RATIO * max(1, consumed)
+    ):
         msg = f"decompression bomb: {produced} bytes out of {consumed}"
         raise BudgetExceeded(msg)
 
@@ -239,10 +248,10 @@ def no_bomb(chunks: Iterator[bytes], budget: Budget, consumed: Callable[[], int]
 def zstd_decoder() -> Decoder:
     """Return a zstd decoder. Raises FormatError when no library has it."""
     try:
-        from compression import zstd  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415 - from 3.14
+        from compression import zstd  # type: ignore[import-not-found,unused-ignore]
     except ImportError:
         try:
-            from backports import zstd  # noqa: PLC0415 - only for zstd content
+            from backports import zstd
         except ImportError as exc:  # pragma: no cover - a declared dependency
             msg = "no zstd decoder is installed"
             raise FormatError(msg) from exc
@@ -272,7 +281,7 @@ class _Zstd(LibraryDecoder):
 def lz4_decoder() -> Decoder:
     """Return an LZ4 frame decoder. Raises FormatError when the library is not there."""
     try:
-        import lz4.frame  # noqa: PLC0415 - only for lz4 content
+        import lz4.frame
     except ImportError as exc:  # pragma: no cover - a declared dependency
         msg = "no lz4 decoder is installed"
         raise FormatError(msg) from exc
@@ -292,4 +301,3 @@ def xz_decoder() -> Decoder:
 def lzma_decoder() -> Decoder:
     """Return a decoder of the old .lzma format with bounded memory."""
     return LibraryDecoder(lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=LZMA_MEMORY))
-

@@ -173,7 +173,9 @@ def _wasm(view: View) -> _Program:
     """Read the modules of the import section."""
     names: set[str] = set()
     pos = 8
-    while pos < len(view):
+    for _ in range(1000):
+        if pos >= len(view):
+            break
         section, size, pos = view.data[pos], *_leb(view, pos + 1)
         if section == 2:
             content = bytes(view.data[pos : pos + min(size, 1 << 20)])

@@ -14,7 +14,7 @@ from stannary.formats.interface import View
 
 __all__ = ["Table", "root"]
 
-_MAX_VECTOR = 5_000_000
+_MAX_VECTOR = 400_000  # tables or strings; bytes and numbers are not walked
 
 
 class Table:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import stat
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -57,7 +58,10 @@ def hash_file(path: str, on_bytes: Callable[[int], bool] | None = None) -> Hashe
     except OSError as exc:
         return Hashed("", None, f"cannot be opened: {exc.strerror}")
     try:
-        before = identity_of(os.fstat(descriptor))
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            return Hashed("", None, "is not a regular file")
+        before = identity_of(status)
         digest = _digest(descriptor, before.size, on_bytes)
         after = identity_of(os.fstat(descriptor))
     except OSError as exc:
@@ -77,7 +81,10 @@ def _digest(descriptor: int, size: int, on_bytes: Callable[[int], bool] | None) 
     digest = hashlib.sha256()
     buffer = bytearray(_BUFFER)
     view = memoryview(buffer)
-    while count := os.readv(descriptor, [buffer]):
+    left = size
+    # A file that grows faster than it is read would never end; that it grew is noticed afterwards.
+    while left > 0 and (count := os.readv(descriptor, [buffer])):
+        left -= count
         digest.update(view[:count])
         if on_bytes is not None and not on_bytes(count):
             raise InterruptedError(errno.EINTR, "stopped")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable
+from typing import ParamSpec
 
 from stannary.core.errors import BudgetExceeded, FormatError
 from stannary.formats.hdf5_data import Layout, dataspace, datatype, external_files, filters, layout
@@ -17,6 +18,8 @@ from stannary.formats.identify import identify
 from stannary.formats.interface import Cursor, Sink, View, clip
 
 __all__ = ["walk_file"]
+
+P = ParamSpec("P")
 
 _BUILT_IN_FILTERS = frozenset({1, 2, 3, 4, 5, 6, 32000})
 _OVERSIZED = 1 << 30
@@ -68,21 +71,22 @@ class _Walk:
         if root.extension is not None:
             self.queue.append((root.extension, "(superblock extension)"))
         if root.cached is not None:
-            self._guard("/", lambda: self._links(list(links_old(self.file, *root.cached)), "/"))
+            tree, heap = root.cached
+            self._guard("/", self._links, links_old(self.file, tree, heap), "/")
         while self.queue:
             address, path = self.queue.pop()
             if address in self.seen:
                 continue
             self.seen.add(address)
             self.sink.budget.take_member()
-            self._guard(path, lambda address=address, path=path: self._object(address, path))
+            self._guard(path, self._object, address, path)
         for problem, count in self.problems.items():
             self.sink.incomplete(f"{problem} ({count} times)" if count > 1 else problem)
 
-    def _guard(self, path: str, work: Callable[[], None]) -> None:
+    def _guard(self, path: str, work: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
         """Keep going when one object cannot be read: the others still count."""
         try:
-            work()
+            work(*args, **kwargs)
         except BudgetExceeded:
             raise
         except FormatError as exc:
@@ -97,9 +101,9 @@ class _Walk:
             problem = exc
         dataset: dict[int, Message] = {}
         for message in found:
-            self._guard(path, lambda message=message: self._message(message, path, dataset))
+            self._guard(path, self._message, message, path, dataset)
         if MESSAGE.LAYOUT in dataset:
-            self._guard(path, lambda: self._dataset(path, dataset))
+            self._guard(path, self._dataset, path, dataset)
         if problem is not None:
             raise problem
 

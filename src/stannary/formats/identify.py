@@ -39,6 +39,8 @@ class Format(NamedTuple):
 
 
 _F = "stannary.formats."
+_MEDIA = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"%PDF-", b"OggS", b"fLaC", b"ID3", b"wOF2", b"wOFF", b"RIFF",
+          b"SQLite format 3\x00", b"\x00\x01\x00\x00\x00")  # fmt: skip
 _PROTOBUF_FIRST = bytes((0x08, 0x0A, 0x12, 0x1A, 0x22, 0x2A, 0x32, 0x3A, 0x42, 0x4A))
 
 FORMATS: tuple[Format, ...] = (
@@ -68,7 +70,7 @@ FORMATS: tuple[Format, ...] = (
     Format("tensorrt", _F + "tensorrt:read", ((0, b"ftrt"), (0, b"ptrt")), names=("*.engine", "*.plan", "*.trt")),
     Format("mxnet", _F + "mxnet:read_params", ((0, b"\x12\x01\x00\x00\x00\x00\x00\x00"),)),
     Format("catboost", _F + "catboost:read", ((0, b"CBM1"),)),
-    Format("xgboost-binary", _F + "xgboost:read_binary", ((0, b"binf"), (0, b"bs64")), names=("*.deprecated",)),
+    Format("xgboost-binary", _F + "xgboost_binary:read", ((0, b"binf"), (0, b"bs64")), names=("*.deprecated",)),
     Format("ubjson", _F + "xgboost:read_ubjson", probe="probe_ubjson", first=b"{"),
     Format("xgboost-json", _F + "xgboost:read_json", probe="probe_json", first=b"{\xef \n\r\t"),
     Format("mxnet-symbol", _F + "mxnet:read_symbol", probe="probe_symbol", first=b"{\xef \n\r\t"),
@@ -101,14 +103,14 @@ FORMATS: tuple[Format, ...] = (
     Format("notebook", _F + "notebook:read", names=("*.ipynb",), text=True),
     Format("jinja", _F + "jinja_template:read", names=("*.jinja", "*.jinja2", "*.j2", "chat_template*"), text=True),
     Format("keras-config", _F + "keras_config:read", probe="probe", first=b"{\xef \n\r\t", text=True),
-    Format("json", _F + "json_text:read", names=("*.json", "*.jsonl", "*.webmanifest"), probe="probe", first=b"{[\xef \n\r\t\"", text=True),
+    Format("json", _F + "json_text:read", names=("*.json", "*.jsonl", "*.webmanifest"), probe="probe", first=b'{[\xef \n\r\t"', text=True),
     Format("yaml", _F + "yaml_text:read", names=("*.yaml", "*.yml", "mlmodel", "mlproject", "*.dvc"), text=True),
     Format("toml", _F + "config_text:read_toml", names=("*.toml",), text=True),
     Format("ini", _F + "config_text:read_ini", names=("*.cfg", "*.ini", "*.conf"), text=True),
     Format("requirements", _F + "requirements_text:read", names=("requirements*.txt", "*requirements*.in", "environment.y*ml", "conda.y*ml", "pyproject.toml", "setup.cfg", "pipfile"), text=True),
     Format("text", _F + "plain_text:read", probe="probe"),
     # Recognised, nothing in them a model loader runs
-    Format("media", _F + "inert:read_media", tuple((0, m) for m in (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"%PDF-", b"OggS", b"fLaC", b"ID3", b"wOF2", b"wOFF", b"RIFF", b"SQLite format 3\x00", b"\x00\x01\x00\x00\x00")) + ((4, b"ftyp"),)),
+    Format("media", _F + "inert:read_media", (*((0, m) for m in _MEDIA), (4, b"ftyp"))),
     # Last: opcodes have no magic, so anything may be one
     Format("pickle", _F + "pickle_reader:read", probe="probe"),
 )  # fmt: skip
@@ -146,7 +148,7 @@ def is_text(view: View) -> bool:
     try:
         head.decode("utf-8")
     except UnicodeDecodeError as exc:
-        return exc.start >= len(head) - 3 and len(head) == 8192  # noqa: PLR2004 - cut inside a character
+        return exc.start >= len(head) - 3 and len(head) == 8192
     return True
 
 
@@ -158,13 +160,13 @@ def identify(view: View, hint: str = "") -> list[Format]:
     first = head[0]
     found = {i for i, magic in _OPENING[first] if head.startswith(magic)}
     size = len(view)
-    found.update(i for i, offset, magic in _LATER if offset + len(magic) <= size and view.data[offset : offset + len(magic)] == magic)
+    found.update(
+        i for i, offset, magic in _LATER if offset + len(magic) <= size and view.data[offset : offset + len(magic)] == magic
+    )
     base = view.name.replace("\\", "/").rpartition("/")[2].lower()
     if _ANY_NAME.match(base):
         text = is_text(view)
-        found.update(
-            i for i, row in enumerate(FORMATS) if row.names and (text or not row.text) and _PATTERNS[row.name].match(base)
-        )
+        found.update(i for i, row in enumerate(FORMATS) if row.names and (text or not row.text) and _PATTERNS[row.name].match(base))
     if hint in _BY_NAME:
         found.add(FORMATS.index(_BY_NAME[hint]))
     found.update(i for i in _PROBED[first] if i not in found and load_probe(FORMATS[i])(view))

@@ -15,7 +15,8 @@ __all__ = ["read_media", "read_unsupported", "read_weights"]
 
 _ACTIVE_PDF = re.compile(rb"/S\s*/(JavaScript|Launch)\b")
 _NO_LENGTH = frozenset({0x01, *range(0xD0, 0xD8)})  # JPEG markers without a length
-_MAX_STEPS = 2_000_000
+_MAX_STEPS = 200_000
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
 
 def read_media(view: View, sink: Sink) -> None:
@@ -35,8 +36,14 @@ def read_media(view: View, sink: Sink) -> None:
             kind, end = "riff", 8 + size + (size & 1)
         else:
             kind, end = "media", len(view)
-    except Truncated:
-        kind, end = "truncated", len(view)  # a viewer shows what is there; nothing of it runs
+    except Truncated as exc:
+        kind, end = "broken picture", len(view)
+        # Cameras and editors leave odd JPEGs behind; the last end marker will do for them.
+        last = bytes(view.data[-(1 << 20) :]).rfind(b"\xff\xd9") if head.startswith(b"\xff\xd8") else -1
+        if last < 0:
+            sink.incomplete(f"the picture has no end: {exc.message}", exc.offset)
+        else:
+            end = max(0, len(view) - (1 << 20)) + last + 2
     sink.inert(f"{kind}: a picture, a recording, a font, a document or a data base")
     if end < len(view):
         _tail(view, kind, end, sink)
@@ -103,19 +110,16 @@ def _jpeg_end(view: View) -> int:
 
 def _scan_end(view: View, pos: int) -> int:
     """Return the first marker behind entropy-coded data."""
-    while True:
-        pos = view.find(b"\xff", pos)
-        if pos < 0 or pos + 1 >= len(view):
-            msg = "ends inside a scan"
-            raise Truncated(msg, len(view))
-        following = view.data[pos + 1]
-        if following != 0 and not 0xD0 <= following <= 0xD7 and following != 0xFF:
-            return pos
-        pos += 1 if following == 0xFF else 2
+    match = _MARKER.search(view.data, pos)
+    if match is None:
+        msg = "ends inside a scan"
+        raise Truncated(msg, len(view))
+    return match.start()
 
 
 def _gif_end(view: View) -> int:
     flags = view.bytes(10, 1)[0]
+    parts = 0
     pos = 13 + (3 << ((flags & 7) + 1) if flags & 0x80 else 0)
     for _ in range(_MAX_STEPS):
         block = view.bytes(pos, 1)[0]
@@ -130,7 +134,10 @@ def _gif_end(view: View) -> int:
             break
         while size := view.bytes(pos, 1)[0]:
             pos += 1 + size
+            parts += 1
         pos += 1
+        if parts > _MAX_STEPS:
+            break
     msg = "no trailer"
     raise Truncated(msg, pos)
 
@@ -138,7 +145,7 @@ def _gif_end(view: View) -> int:
 def _pdf_end(view: View, sink: Sink) -> int:
     """Return the end of the last `%%EOF`, and report the actions that are not compressed."""
     found: dict[str, int] = {}
-    end, block = len(view), 4 << 20
+    block = 4 << 20
     last = -1
     for start in range(0, len(view), block):
         part = bytes(view.data[start : start + block + 32])
@@ -149,6 +156,10 @@ def _pdf_end(view: View, sink: Sink) -> int:
         sink.budget.check_time()
     for name, at in found.items():
         sink.fact("media.pdf_action", at, name=clip(name))
-    if last >= 0:
-        end = last + 5
+    if last < 0:
+        msg = "no end marker"
+        raise Truncated(msg, len(view))
+    end = last + 5
+    while end < len(view) and view.data[end] in b"\r\n \t":
+        end += 1
     return end

@@ -11,15 +11,72 @@ from stannary.formats.interface import Sink, clip
 __all__ = ["KEYS", "Tags", "outside"]
 
 _TYPE_TAGS = frozenset(
-    "py/object py/reduce py/type py/function py/module py/repr py/newobj py/newargs py/newargsex py/initargs py/state py/class py/bytes py/b64 __reduce__ __reduce_ex__ __class__ $type @class javaClass "
-    "__type__ __pyclass__ __callable__ py_object __import__".split()
+    [
+        "py/object",
+        "py/reduce",
+        "py/type",
+        "py/function",
+        "py/module",
+        "py/repr",
+        "py/newobj",
+        "py/newargs",
+        "py/newargsex",
+        "py/initargs",
+        "py/state",
+        "py/class",
+        "py/bytes",
+        "py/b64",
+        "__reduce__",
+        "__reduce_ex__",
+        "__class__",
+        "$type",
+        "@class",
+        "javaClass",
+        "__type__",
+        "__pyclass__",
+        "__callable__",
+        "py_object",
+        "__import__",
+    ]
 )
-_TARGETS = frozenset({"_target_", "__target__", "class_path", "_partial_target_", "entry_point", "callable", "function_path", "import_path"})
-_TEMPLATES = frozenset({"chat_template", "default_chat_template", "prompt_template", "template", "tool_use_template", "jinja_template"})
+_TARGETS = frozenset(
+    {"_target_", "__target__", "class_path", "_partial_target_", "entry_point", "callable", "function_path", "import_path"}
+)
+_TEMPLATES = frozenset(
+    {"chat_template", "default_chat_template", "prompt_template", "template", "tool_use_template", "jinja_template"}
+)
 _COMMANDS = frozenset(
-    "preinstall install postinstall prepare prepublish postCreateCommand postStartCommand postAttachCommand onCreateCommand updateContentCommand initializeCommand runOptions entrypoint ENTRYPOINT command cmd".split()
+    [
+        "preinstall",
+        "install",
+        "postinstall",
+        "prepare",
+        "prepublish",
+        "postCreateCommand",
+        "postStartCommand",
+        "postAttachCommand",
+        "onCreateCommand",
+        "updateContentCommand",
+        "initializeCommand",
+        "runOptions",
+        "entrypoint",
+        "ENTRYPOINT",
+        "command",
+        "cmd",
+    ]
 )
-_REMOTE = frozenset({"auto_map", "trust_remote_code", "custom_pipelines", "custom_pipeline", "custom_generate", "auto_mapping", "handler", "code_revision"})
+_REMOTE = frozenset(
+    {
+        "auto_map",
+        "trust_remote_code",
+        "custom_pipelines",
+        "custom_pipeline",
+        "custom_generate",
+        "auto_mapping",
+        "handler",
+        "code_revision",
+    }
+)
 KEYS = _TYPE_TAGS | _TARGETS | _TEMPLATES | _REMOTE | {"lc", "weight_map"}
 _DOTTED = re.compile(r"[A-Za-z_][\w]*(?:[.:/][A-Za-z_]\w*)+")
 _JINJA = re.compile(r"\{%|\{\{")
@@ -47,7 +104,9 @@ class Tags:
                 for name in _names(value):
                     self.sink.fact("json.object", None, tag=key, name=clip(name), path=clip(path))
             elif key in _TARGETS and isinstance(value, str) and _DOTTED.fullmatch(value):
-                args = {k: clip(str(v), 200) for k, v in members.items() if k not in _TARGETS and isinstance(v, (str, int, float, list))}
+                args = {
+                    k: clip(str(v), 200) for k, v in members.items() if k not in _TARGETS and isinstance(v, (str, int, float, list))
+                }
                 self.sink.fact("json.target", None, key=key, name=clip(value), args=dict(list(args.items())[:12]), path=clip(path))
             elif key in _REMOTE:
                 self._remote(key, value, path)
@@ -76,13 +135,21 @@ class Tags:
             if value is True or (isinstance(value, str) and value):
                 self.sink.fact("json.remote_code", None, key=key, entry="", value=clip(str(value)), path=clip(path))
             return
-        entries = value if isinstance(value, list) and value and isinstance(value[0], tuple) else list(value.items()) if isinstance(value, dict) else [("", value)]
+        entries = (
+            value
+            if isinstance(value, list) and value and isinstance(value[0], tuple)
+            else list(value.items())
+            if isinstance(value, dict)
+            else [("", value)]
+        )
         for entry, item in entries[:200]:
             if key == "custom_pipelines" and isinstance(item, (list, dict)):
                 item = dict(item).get("impl", "")  # noqa: PLW2901 - the class of a pipeline entry
             for reference in item if isinstance(item, list) else (item,):
                 if isinstance(reference, str) and reference:
-                    self.sink.fact("json.remote_code", None, key=key, entry=clip(str(entry), 80), value=clip(reference), path=clip(path))
+                    self.sink.fact(
+                        "json.remote_code", None, key=key, entry=clip(str(entry), 80), value=clip(reference), path=clip(path)
+                    )
 
     def _template(self, key: str, value: Any, path: str) -> None:  # noqa: ANN401 - any JSON value
         if isinstance(value, str):
@@ -100,7 +167,9 @@ class Tags:
     def _command(self, key: str, value: Any, members: dict[str, Any], path: str) -> None:  # noqa: ANN401 - any JSON value
         if key in {"install", "prepare", "runOptions"} and "scripts" not in path:
             return
-        words = [str(v) for v in value if isinstance(v, str)] if isinstance(value, list) else [value] if isinstance(value, str) else []
+        words = (
+            [str(v) for v in value if isinstance(v, str)] if isinstance(value, list) else [value] if isinstance(value, str) else []
+        )
         args = members.get("args")
         if isinstance(args, list):
             words += [str(a) for a in args if isinstance(a, (str, int))]

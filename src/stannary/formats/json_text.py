@@ -35,7 +35,27 @@ _START = re.compile(rb'\s*(?:\{\s*["}]|\[\s*(?:["{\[\]]|-?\d|true|false|null))')
 _KEY = re.compile(rb'"(' + b"|".join(re.escape(k.encode()) for k in sorted(KEYS)) + rb')"\s*:\s*')
 _ESCAPED_KEY = re.compile(rb'"[\w/$@\\-]{0,40}\\u00[2-7][0-9a-fA-F][\w/$@\\-]{0,80}"\s*:')
 _PLAIN_ESCAPE = re.compile(rb"\\u00[2-7][0-9a-fA-F]")
-_ENCODED = ("gAN", "gAS", "gAJ", "gAU", "UEsD", "H4sI", "f0VM", "TVqQ", "TVp", "Y29z", "Y3Bvc", "KGNv", "IyEv", "aW1wb3J0", "eJ", "8005", "8004", "8003", "8002")
+_ENCODED = (
+    "gAN",
+    "gAS",
+    "gAJ",
+    "gAU",
+    "UEsD",
+    "H4sI",
+    "f0VM",
+    "TVqQ",
+    "TVp",
+    "Y29z",
+    "Y3Bvc",
+    "KGNv",
+    "IyEv",
+    "aW1wb3J0",
+    "eJ",
+    "8005",
+    "8004",
+    "8003",
+    "8002",
+)
 _MAX_HITS = 5000
 
 
@@ -106,10 +126,18 @@ def _walk(document: Any, tags: Tags, sink: Sink) -> None:  # noqa: ANN401 - any 
             if len(members) != len(value):
                 _duplicates(path, value, sink)
             tags.object(path, members, value)
-            stack.extend((f"{path}.{clip(key, 60)}" if path else clip(key, 60), item, depth + 1) for key, item in value if isinstance(item, (list, str)))
+            stack.extend(
+                (f"{path}.{clip(key, 60)}" if path else clip(key, 60), item, depth + 1)
+                for key, item in value
+                if isinstance(item, (list, str))
+            )
         elif isinstance(value, list):
             tags.array(path, value)
-            stack.extend((f"{path}[{index}]", item, depth + 1) for index, item in enumerate(value) if isinstance(item, list) or (isinstance(item, str) and len(item) >= 40))
+            stack.extend(
+                (f"{path}[{index}]", item, depth + 1)
+                for index, item in enumerate(value)
+                if isinstance(item, list) or (isinstance(item, str) and len(item) >= 40)
+            )
         elif isinstance(value, str) and len(value) >= 40 and value.lstrip().startswith(_ENCODED):
             hand_on(sink, path or "value", value)
 

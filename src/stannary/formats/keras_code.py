@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from stannary.core.errors import FormatError
 from stannary.formats.interface import clip
-from stannary.formats.marshal_names import read_marshal
+from stannary.formats.marshal_names import code_names
 
 __all__ = ["LambdaCode", "lambda_code"]
 
@@ -25,16 +24,10 @@ class LambdaCode(NamedTuple):
 
 def lambda_code(raw: bytes) -> LambdaCode:
     """Return the names and string constants of marshalled code and of all code nested in it."""
-    try:
-        top, _ = read_marshal(raw)
-    except (FormatError, RecursionError):
-        return LambdaCode((), _bounded(_loose(raw)), parsed=False)
-    names: dict[str, None] = {}
-    strings: dict[str, None] = {}
-    for code in top.walk():
-        names.update(dict.fromkeys(code.names))
-        strings.update(dict.fromkeys(code.consts))
-    return LambdaCode(_bounded(names), _bounded(strings), parsed=True)
+    found = code_names(raw)
+    if found.parsed or found.names:
+        return LambdaCode(found.names[:_SHOWN], found.strings[:_SHOWN], parsed=True)
+    return LambdaCode((), tuple(clip(text) for text in list(_loose(raw))[:_SHOWN]), parsed=False)
 
 
 def _loose(raw: bytes) -> dict[str, None]:
@@ -51,7 +44,3 @@ def _loose(raw: bytes) -> dict[str, None]:
             position += size + width
         position += 1
     return found
-
-
-def _bounded(found: dict[str, None]) -> tuple[str, ...]:
-    return tuple(clip(text) for text in list(found)[:_SHOWN])

@@ -76,6 +76,7 @@ _SENSITIVE = re.compile(
     r"^/(?:etc|proc|root|home|var|dev|sys|tmp|usr|opt|mnt|Users|app|data|run|boot|lib|bin)(?:/|$)|^~/|^[A-Za-z]:\\|(?:^|[\\/])\.\.[\\/]"
 )
 _PLAIN_FILE = re.compile(r"\.[A-Za-z0-9]{1,8}$")
+_MARSHALLED = re.compile(r"\s*(?:4w|Yw)[A-Za-z0-9+/]{2}")  # base64 of a code object, with and without the flag of references
 _DISTINCT = 5000
 _NESTED_TEXT = 4
 _MARKER = "\0duplicates"
@@ -142,6 +143,7 @@ class _Walk:
         self.objects = 0
         self.seen: set[tuple[object, ...]] = set()
         self.stack: list[tuple[Any, str, str, int]] = []
+        self.code: set[bytes] = set()
 
     def run(self, root: object, path: str) -> None:
         self.stack.append((root, path, "", 0))
@@ -233,6 +235,8 @@ class _Walk:
                     self._code(value, _join(path, key), "Lambda")
                 else:
                     self._fact("keras.lambda_name", name=clip(value), module=module, path=clip(path))
+            elif isinstance(value, dict) and value.get("class_name") == "__tuple__":
+                self._code(value.get("items"), _join(path, key), "Lambda")
             elif isinstance(value, dict) and "class_name" in value:
                 continue  # an object of its own: visited as such
             elif isinstance(value, (list, dict)) and (kind == "lambda" or _codelike(value)):
@@ -247,6 +251,9 @@ class _Walk:
         if isinstance(value, dict):
             value = value.get("code")
         raw = _base64(value) if isinstance(value, str) else b""
+        if raw and raw in self.code:
+            return
+        self.code.add(raw)
         found = lambda_code(raw) if raw else None
         self.sink.fact(
             "keras.lambda",
@@ -290,8 +297,11 @@ class _Walk:
 
     def _text(self, value: str, path: str, owner: str, depth: int) -> None:
         """Look into text: a configuration kept as a string, or something that looks like content of its own."""
-        if owner == "Lambda" and path.endswith(("function", "function[0]", "code")):
-            return  # bytecode, reported as such
+        if _MARSHALLED.match(value):
+            raw = _base64(value)
+            if raw in self.code or lambda_code(raw).parsed:
+                self._code(value, path, owner)
+                return
         if depth < _NESTED_TEXT and '"class_name"' in value and value.lstrip()[:1] in ("{", "["):
             try:
                 self.stack.append((json.loads(value, object_pairs_hook=_pairs), f"{path}(text)", owner, depth + 1))

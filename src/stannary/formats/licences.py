@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - lists of ids, one family a line
 """The licence of a repository, from its card, its licence text or a metadata field.
 
 Fact: `licence.declared`: licence (SPDX id, or the hub's name where SPDX has none), source (card, text,

@@ -6,18 +6,19 @@ Format: LightGBM `src/boosting/gbdt_model_text.cpp` (version v2 to v4). The load
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 
-from stannary.core.errors import Truncated
+from stannary.core.errors import BudgetExceeded, FormatError, Truncated
+from stannary.formats.bounded_json import loads
 from stannary.formats.embedded_text import hand_on
 from stannary.formats.interface import Sink, View, clip
 
 __all__ = ["read"]
 
 _MAX_LINE = 16 << 20
-_HEADER = 1 << 20
+_MAX_LINES = 1_000_000
+_LINE = re.compile(rb"[^\n]*+\n?")
 _PER_LEAF = frozenset({"leaf_value", "leaf_weight", "leaf_count"})
 _PER_SPLIT = frozenset({"split_feature", "split_gain", "threshold", "decision_type", "left_child", "right_child", "internal_value"})
 _PARAMETER = re.compile(r"^\[(\w+): (.*)\]$")
@@ -60,16 +61,14 @@ def read(view: View, sink: Sink) -> None:
 
 
 def _lines(view: View, sink: Sink) -> Iterator[tuple[int, str]]:
-    pos, size = 0, len(view)
-    while pos < size:
-        end = view.find(b"\n", pos)
-        end = size if end < 0 else end
-        if end - pos > _MAX_LINE:
-            sink.incomplete(f"a line of {end - pos} bytes was not read", pos)
+    for count, match in enumerate(_LINE.finditer(view.data)):
+        if count >= _MAX_LINES:
+            msg = f"more than {_MAX_LINES} lines"
+            raise BudgetExceeded(msg, match.start())
+        if match.end() - match.start() > _MAX_LINE:
+            sink.incomplete(f"a line of {match.end() - match.start()} bytes was not read", match.start())
         else:
-            yield pos, bytes(view.data[pos:end]).decode("utf-8", "replace").rstrip("\r")
-        sink.budget.take_operations(1)
-        pos = end + 1
+            yield match.start(), match.group().decode("utf-8", "replace").rstrip("\r\n")
 
 
 def _finish(header: dict[str, str], trees: int, section: str, sink: Sink) -> None:
@@ -82,8 +81,8 @@ def _finish(header: dict[str, str], trees: int, section: str, sink: Sink) -> Non
     sizes = header.get("tree_sizes", "").split()
     if sizes and len(sizes) != trees:
         sink.fact("lightgbm.problem", None, what="tree_count", detail=f"{len(sizes)} tree sizes, {trees} trees")
-    if section in {"header", "tree"}:
-        msg = "the model ends before `end of trees`"
+    if section in {"header", "tree", "parameters"}:
+        msg = "the model ends before its trees or parameters do"
         raise Truncated(msg)
 
 
@@ -119,8 +118,8 @@ def _categories(text: str, at: int, sink: Sink) -> None:
     if text == "null":
         return
     try:
-        values = json.loads(text)
-    except (ValueError, RecursionError):
+        values = loads(text)
+    except FormatError:
         sink.fact("lightgbm.problem", at, what="categories", detail="pandas_categorical is not JSON")
         hand_on(sink, "pandas_categorical", text, at)
         return

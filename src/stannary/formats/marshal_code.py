@@ -15,7 +15,7 @@ from stannary.core.model import Json
 __all__ = ["LAYOUTS", "CodeNames", "read_marshal"]
 
 _MAX_DEPTH = 200
-_MAX_ITEMS = 2_000_000
+_MAX_ITEMS = 500_000
 _REF = 0x80
 
 # The fields of `TYPE_CODE`: i a 32-bit number, o an object; names of the objects that are kept.

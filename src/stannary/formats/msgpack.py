@@ -10,13 +10,14 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from stannary.core.errors import FormatError, Truncated
+from stannary.core.errors import BudgetExceeded, FormatError, Truncated
 from stannary.formats.interface import View
 
 __all__ = ["Event", "events"]
 
 _MAX_DEPTH = 100
 _MAX_KEY = 4096
+_MAX_EVENTS = 800_000
 
 
 class Event(NamedTuple):
@@ -56,7 +57,7 @@ def events(view: View, take: Callable[[int], None], pos: int = 0) -> Iterator[Ev
     """
     data, end = view.data, len(view)
     levels: list[_Level] = []
-    while True:
+    for _ in range(_MAX_EVENTS):
         take(1)
         kind, at, size, code = _head(data, pos, end)
         level = levels[-1] if levels else None
@@ -87,6 +88,8 @@ def events(view: View, take: Callable[[int], None], pos: int = 0) -> Iterator[Ev
         if not levels:
             yield Event("end", pos, 0, ())
             return
+    msg = f"more than {_MAX_EVENTS} values"
+    raise BudgetExceeded(msg, pos)
 
 
 def _head(data: memoryview, pos: int, end: int) -> tuple[str, int, int, int]:

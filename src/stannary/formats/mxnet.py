@@ -6,10 +6,9 @@ registered under its `op_type`; the loader trusts every count and shape of a `.p
 
 from __future__ import annotations
 
-import json
-
 from stannary.core.errors import FormatError, Truncated
 from stannary.core.model import Json
+from stannary.formats.bounded_json import load
 from stannary.formats.embedded_text import hand_on
 from stannary.formats.interface import Cursor, Sink, View, clip
 
@@ -18,7 +17,7 @@ __all__ = ["probe_symbol", "read_params", "read_symbol"]
 _LIST_MAGIC = 0x112
 _V1, _V2, _V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA
 _WIDTH = {0: 4, 1: 8, 2: 2, 3: 1, 4: 4, 5: 1, 6: 8, 7: 1, 8: 2, 9: 2, 10: 4, 11: 8, 12: 2}
-_MAX_ARRAYS = 1_000_000
+_MAX_ARRAYS = 200_000
 _MAX_RANK = 64
 
 
@@ -32,12 +31,7 @@ def probe_symbol(view: View) -> bool:
 
 def read_symbol(view: View, sink: Sink) -> None:
     """Report the operators of a graph, custom operators with their attributes, and references that do not hold."""
-    try:
-        graph = json.loads(view.text(sink.budget.limits.text))
-    except (ValueError, RecursionError) as exc:
-        msg = f"not JSON: {clip(str(exc))}"
-        raise FormatError(msg) from exc
-    _symbol(graph, sink, 0)
+    _symbol(load(view, sink), sink, 0)
 
 
 def _symbol(graph: Json, sink: Sink, depth: int) -> None:

@@ -24,8 +24,19 @@ __all__ = ["read"]
 _SHELL_CELLS = frozenset({"bash", "sh", "script", "sx", "system", "cmd", "powershell", "!"})
 _SHELL_LINES = ("!", "%sx ", "%system ", "%%sx", "%bash ", "%pip ", "%conda ")
 _ACTIVE = re.compile(r"<script\b|<iframe\b|<object\b|<embed\b|\bon(?:load|error|click|mouseover)\s*=|javascript:", re.IGNORECASE)
-_REMOTE = re.compile(r"""<(?:script|iframe|object|embed)\b[^>]{0,300}?\b(?:src|data)\s*=\s*["']?(https?://[^\s"'>]+)""", re.IGNORECASE)
-_MIMES = frozenset({"text/html", "application/javascript", "text/javascript", "image/svg+xml", "text/markdown", "application/vnd.jupyter.widget-view+json"})
+_REMOTE = re.compile(
+    r"""<(?:script|iframe|object|embed)\b[^>]{0,300}?\b(?:src|data)\s*=\s*["']?(https?://[^\s"'>]+)""", re.IGNORECASE
+)
+_MIMES = frozenset(
+    {
+        "text/html",
+        "application/javascript",
+        "text/javascript",
+        "image/svg+xml",
+        "text/markdown",
+        "application/vnd.jupyter.widget-view+json",
+    }
+)
 _MAX_CELLS = 5000
 _MAX_OUTPUT = 4 << 20
 
@@ -38,11 +49,16 @@ def read(view: View, sink: Sink) -> None:
         msg = f"not a notebook: {clip(str(exc), 80)}"
         raise FormatError(msg) from exc
     cells = _cells(document)
-    metadata = document.get("metadata") if isinstance(document.get("metadata"), dict) else {}
-    kernel = metadata.get("kernelspec") if isinstance(metadata.get("kernelspec"), dict) else {}
-    language = str(kernel.get("language") or "python")
+    language = str(_table(_table(document.get("metadata")).get("kernelspec")).get("language") or "python")
     code = [(n, c) for n, c in enumerate(cells) if c.get("cell_type") == "code"]
-    sink.fact("notebook.document", None, cells=len(cells), code_cells=len(code), language=clip(language, 40), nbformat=document.get("nbformat"))
+    sink.fact(
+        "notebook.document",
+        None,
+        cells=len(cells),
+        code_cells=len(code),
+        language=clip(language, 40),
+        nbformat=document.get("nbformat"),
+    )
     if len(cells) > _MAX_CELLS:
         sink.incomplete(f"notebook of {len(cells)} cells: only {_MAX_CELLS} were read")
     source: list[str] = []
@@ -67,6 +83,10 @@ def _cells(document: Json) -> list[dict[str, Json]]:
     return [cell for cell in cells if isinstance(cell, dict)]
 
 
+def _table(value: Json) -> dict[str, Json]:
+    return value if isinstance(value, dict) else {}
+
+
 def _text(source: Json) -> str:
     return "".join(map(str, source)) if isinstance(source, list) else str(source)
 
@@ -89,7 +109,7 @@ def _code_cell(text: str, number: int, source: list[str], sink: Sink) -> None:
             command = assigned[1] if assigned else bare.lstrip("!%")
             sink.fact("notebook.command", None, command=clip(command, 4000), cell=number, magic="!")
             lines.append(f"{indent}pass")
-        elif bare.startswith("%") or bare.endswith("?") or bare.startswith("?"):
+        elif bare.startswith(("%", "?")) or bare.endswith("?"):
             lines.append(f"{indent}pass")
         else:
             lines.append(line)
@@ -107,7 +127,15 @@ def _outputs(cell: dict[str, Json], number: int, sink: Sink) -> None:
             script = "javascript" in mime or bool(_ACTIVE.search(text[:_MAX_OUTPUT]))
             remote = _REMOTE.search(text[:_MAX_OUTPUT])
             if script:
-                sink.fact("notebook.output", None, mime=clip(mime, 60), cell=number, script=script, remote=clip(remote[1]) if remote else None, text=clip(text.strip(), 120))
+                sink.fact(
+                    "notebook.output",
+                    None,
+                    mime=clip(mime, 60),
+                    cell=number,
+                    script=script,
+                    remote=clip(remote[1]) if remote else None,
+                    text=clip(text.strip(), 120),
+                )
 
 
 def _python(source: list[str], sink: Sink) -> None:

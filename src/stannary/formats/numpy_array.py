@@ -25,7 +25,10 @@ _MAX_HEADER = 1 << 20  # numpy itself refuses more than 10,000 characters unless
 _TRUSTED_HEADER = 10_000
 _DEPTH = 64
 _SIMPLE = re.compile(r"^[<>|=]?([?bBhHiIulLqQefdgFDGSaUVOmMcpP])(\d*)(\[.*\])?$")
-_SIZES = {"?": 1, "b": 1, "B": 1, "h": 2, "H": 2, "i": 4, "I": 4, "u": 4, "l": 8, "L": 8, "q": 8, "Q": 8, "e": 2, "f": 4, "d": 8, "g": 16, "F": 8, "D": 16, "G": 32, "c": 1, "p": 8, "P": 8, "m": 8, "M": 8, "O": 8}  # fmt: skip
+_SIZES = {
+    "?": 1, "b": 1, "B": 1, "h": 2, "H": 2, "i": 4, "I": 4, "u": 4, "l": 8, "L": 8, "q": 8, "Q": 8, "e": 2, "f": 4, "d": 8,
+    "g": 16, "F": 8, "D": 16, "G": 32, "c": 1, "p": 8, "P": 8, "m": 8, "M": 8, "O": 8,
+}  # fmt: skip
 _LONG = re.compile(r"\b(\d+)L\b")
 
 
@@ -73,7 +76,7 @@ def _header(view: View) -> tuple[str, str, int]:
         msg = f"numpy header of {length} bytes"
         raise FormatError(msg, 8)
     raw = view.bytes(8 + width, length)
-    return f"{major}.{minor}", raw.decode("utf-8" if major > 2 else "latin-1", "replace"), 8 + width + length  # noqa: PLR2004 - version 3
+    return f"{major}.{minor}", raw.decode("utf-8" if major > 2 else "latin-1", "replace"), 8 + width + length
 
 
 def _fields(text: str, sink: Sink) -> dict[str, Any] | None:
@@ -87,7 +90,7 @@ def _fields(text: str, sink: Sink) -> dict[str, Any] | None:
             except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
                 continue
             if isinstance(value, dict) and {"descr", "fortran_order", "shape"} <= set(map(str, value)):
-                if len(value) != 3:  # noqa: PLR2004 - numpy insists on exactly these
+                if len(value) != 3:
                     sink.fact("numpy.header", 0, problem="keys", text=clip(text))
                 return value
             sink.fact("numpy.header", 0, problem="keys", text=clip(text))
@@ -108,7 +111,7 @@ def _nesting(text: str) -> int:
 
 
 def _count(shape: object) -> int | None:
-    if not isinstance(shape, tuple) or len(shape) > 64:  # noqa: PLR2004 - numpy's limit of dimensions
+    if not isinstance(shape, tuple) or len(shape) > 64:
         return None
     count = 1
     for side in shape:
@@ -122,9 +125,9 @@ def _itemsize(descr: object, depth: int) -> tuple[int | None, bool]:
     """Return the size of one element in bytes (None: not understood) and whether it holds Python objects."""
     if isinstance(descr, str):
         return _simple(descr)
-    if depth > 16:  # noqa: PLR2004 - nested records
+    if depth > 16:
         return None, False
-    if isinstance(descr, tuple) and len(descr) >= 2:  # noqa: PLR2004 - (dtype, shape) or (dtype, metadata)
+    if isinstance(descr, tuple) and len(descr) >= 2:
         size, objects = _itemsize(descr[0], depth + 1)
         count = _count(descr[1] if isinstance(descr[1], tuple) else (descr[1],)) if not isinstance(descr[1], dict) else 1
         return (None if size is None or count is None else size * count), objects
@@ -133,11 +136,11 @@ def _itemsize(descr: object, depth: int) -> tuple[int | None, bool]:
     total: int | None = 0
     any_object = False
     for field in descr:
-        if not isinstance(field, tuple) or not 2 <= len(field) <= 3:  # noqa: PLR2004 - name, dtype, shape
+        if not isinstance(field, tuple) or not 2 <= len(field) <= 3:
             return None, any_object
         size, objects = _itemsize(field[1], depth + 1)
         any_object = any_object or objects
-        shape = field[2] if len(field) == 3 else ()  # noqa: PLR2004 - name, dtype, shape
+        shape = field[2] if len(field) == 3 else ()
         count = _count(shape if isinstance(shape, tuple) else (shape,))
         total = None if total is None or size is None or count is None else total + size * count
     return total, any_object
@@ -167,7 +170,7 @@ def _trailing(view: View, sink: Sink, end: int) -> None:
     if not len(rest):
         return
     head = bytes(rest[:4096])
-    if len(rest) <= 4096 and not head.strip(b"\x00"):  # noqa: PLR2004 - padding
+    if len(rest) <= 4096 and not head.strip(b"\x00"):
         return
     if head[:6] != b"\x93NUMPY":
         sink.fact("numpy.trailing", end, size=len(rest), head=head[:16].hex())

@@ -165,7 +165,7 @@ class _Walk:
     def _node(self, view: View, path: str, depth: int) -> None:
         name = op = domain = ""
         attributes = []
-        for field in fields(view):
+        for field in fields(view, self.sink.budget):
             if not isinstance(field.value, View):
                 continue
             if field.number == 5:
@@ -224,7 +224,7 @@ class _Walk:
     def _tensor(self, view: View, path: str) -> None:
         dims: list[int] = []
         kind, name, raw, outside = 0, "", None, {}
-        for field in fields(view):
+        for field in fields(view, self.sink.budget):
             number, value = field.number, field.value
             if number == 1:
                 dims += [signed(d) for d in packed(field)]

@@ -42,10 +42,32 @@ _WORD_PREFIXES = {
     "hex": tuple(text for magic in PAYLOAD_MAGIC for text in (magic.hex().encode(), magic.hex().upper().encode())),
 }
 _ESCAPE_PREFIXES = tuple(
-    form.join(("", *(f"{b:02x}" for b in magic[:3]))).lstrip(", ").encode() for magic in PAYLOAD_MAGIC for form in ("\\x", ", 0x", ",0x")
+    form.join(("", *(f"{b:02x}" for b in magic[:3]))).lstrip(", ").encode()
+    for magic in PAYLOAD_MAGIC
+    for form in ("\\x", ", 0x", ",0x")
 )
-_ANCHORS = (b"/dev/tcp/", b"/dev/udp/", b"curl", b"wget", b"fetch ", b"iwr ", b"irm ", b"Invoke-WebRequest", b"base64", b"nc ", b"ncat ", b"netcat ", b"powershell", b"mkfifo", b"IEX",
-            b"mshta", b"certutil", b"crontab", b"authorized_keys", b"socat")  # fmt: skip
+_ANCHORS = (
+    b"/dev/tcp/",
+    b"/dev/udp/",
+    b"curl",
+    b"wget",
+    b"fetch ",
+    b"iwr ",
+    b"irm ",
+    b"Invoke-WebRequest",
+    b"base64",
+    b"nc ",
+    b"ncat ",
+    b"netcat ",
+    b"powershell",
+    b"mkfifo",
+    b"IEX",
+    b"mshta",
+    b"certutil",
+    b"crontab",
+    b"authorized_keys",
+    b"socat",
+)
 _RARE_ANCHORS = (b"/dev/tcp/", b"curl ", b"wget ", b"base64 -", b" nc -", b"powershell", b"authorized_keys")
 _LARGE = 1 << 20
 _DENSE = 1 << 17
@@ -56,9 +78,11 @@ _RUNS = re.compile(
 _HIDDEN = re.compile("[\u200b\u2060\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f]")
 _CARDS = ("readme", "license", "licence", "copying", "notice", "use_policy", "modelcard")
 
+
 def probe(view: View) -> bool:
     """Tell whether the content is text."""
     return is_text(view)
+
 
 def read(view: View, sink: Sink) -> None:
     """Read a text in blocks. Never fails for what the text says."""
@@ -81,15 +105,20 @@ def read(view: View, sink: Sink) -> None:
         licences.report(base, view.head(1 << 18).decode("utf-8", "replace"), sink)
     sink.inert("text")
 
+
 def _block(raw: bytes, start: int, base: str, sink: Sink) -> None:
     secrets.report(raw, sink, base=start)
     _encoded(raw, start, sink)
     _commands(raw, start, base, sink)
-    if any(mark in raw for mark in (b"\xe2\x80\xaa", b"\xe2\x80\xab", b"\xe2\x80\xad", b"\xe2\x80\xae", b"\xf3\xa0\x80", b"\xf3\xa0\x81")):
+    if any(
+        mark in raw
+        for mark in (b"\xe2\x80\xaa", b"\xe2\x80\xab", b"\xe2\x80\xad", b"\xe2\x80\xae", b"\xf3\xa0\x80", b"\xf3\xa0\x81")
+    ):
         text = raw.decode("utf-8", "replace")
         found = list(_HIDDEN.finditer(text))
         if found:
             sink.fact("text.hidden", start, count=len(found), line=text.count("\n", 0, found[0].start()) + 1)
+
 
 def _commands(raw: bytes, start: int, base: str, sink: Sink) -> None:
     seen: set[int] = set()
@@ -106,9 +135,20 @@ def _commands(raw: bytes, start: int, base: str, sink: Sink) -> None:
             if len(seen) > _MAX_COMMANDS:
                 return
             end = raw.find(b"\n", match.end())
-            line = raw[max(begin, match.start() - 400) : min(end if end >= 0 else len(raw), match.end() + 400)].decode("utf-8", "replace").strip()
+            line = (
+                raw[max(begin, match.start() - 400) : min(end if end >= 0 else len(raw), match.end() + 400)]
+                .decode("utf-8", "replace")
+                .strip()
+            )
             fenced = raw.count(b"```", 0, match.start()) % 2 == 1
-            sink.fact("text.command", start + match.start(), command=clip(line, 800), line=raw.count(b"\n", 0, match.start()) + 1, name=clip(base), fenced=fenced)
+            sink.fact(
+                "text.command",
+                start + match.start(),
+                command=clip(line, 800),
+                line=raw.count(b"\n", 0, match.start()) + 1,
+                name=clip(base),
+                fenced=fenced,
+            )
 
 
 def _encoded(raw: bytes, start: int, sink: Sink) -> None:
@@ -181,19 +221,27 @@ def _known(content: bytes) -> bool:
     if content.startswith((b"x\x9c", b"x\xda")):
         return _inflates(content)
     if content[:2] == b"MZ":
-        return len(content) > 64 and b"PE\0\0" in content[:4096]  # noqa: PLR2004 - size of the DOS header
+        return len(content) > 64 and b"PE\0\0" in content[:4096]
     return True
 
 
 def _hand_on(encoding: str, content: bytes, raw: bytes, at: int, start: int, sink: Sink) -> None:
     offset = start + at
-    sink.fact("text.encoded", offset, key="", encoding=encoding, size=len(content), head=content[:8].hex(), line=raw.count(b"\n", 0, at) + 1)
+    sink.fact(
+        "text.encoded",
+        offset,
+        key="",
+        encoding=encoding,
+        size=len(content),
+        head=content[:8].hex(),
+        line=raw.count(b"\n", 0, at) + 1,
+    )
     hint = "pickle" if content[:1] in (b"\x80", b"c", b"(") else "python" if content.startswith((b"import ", b"from ")) else ""
     sink.child(f"{encoding}@{offset}", content, offset=offset, hint=hint)
 
 
 def _inflates(content: bytes) -> bool:
-    import zlib  # noqa: PLC0415 - only when such a run is found
+    import zlib
 
     try:
         zlib.decompressobj().decompress(content, 4096)

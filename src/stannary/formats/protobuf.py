@@ -18,6 +18,7 @@ __all__ = ["FIXED32", "FIXED64", "LENGTH", "VARINT", "Field", "Message", "fields
 VARINT, FIXED64, LENGTH, GROUP, END_GROUP, FIXED32 = range(6)
 _GROUP_DEPTH = 32
 _CHECK_EVERY = 0x3FFF
+_COST = 15  # operations a field: reading one takes as long as that many opcodes
 _MAX_NUMBER = (1 << 29) - 1
 
 
@@ -122,8 +123,10 @@ def fields(view: View, budget: Budget | None = None) -> Iterator[Field]:
         count += 1
         if not count & _CHECK_EVERY and budget is not None:
             budget.check_time()
-            budget.take_operations(_CHECK_EVERY)
+            budget.take_operations(_COST * (_CHECK_EVERY + 1))
         yield Field(number, wire, value, base + start)
+    if budget is not None:
+        budget.take_operations(_COST * (count & _CHECK_EVERY))
 
 
 def _group_end(data: memoryview, pos: int, end: int, number: int) -> tuple[int, int]:

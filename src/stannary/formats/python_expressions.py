@@ -19,7 +19,9 @@ from stannary.formats.python_values import UNKNOWN, Scope, Value, const, merge_o
 __all__ = ["Expressions"]
 
 _BUILTINS = frozenset({*dir(builtins), "__builtins__"})
-_IMPORTERS = frozenset({"__import__", "importlib.import_module", "importlib.__import__", "pydoc.locate", "pkgutil.resolve_name", "imp.load_module"})
+_IMPORTERS = frozenset(
+    {"__import__", "importlib.import_module", "importlib.__import__", "pydoc.locate", "pkgutil.resolve_name", "imp.load_module"}
+)
 _NAMESPACES = frozenset({"globals()", "locals()", "vars()"})
 _HOME = {"HOME": "~", "USERPROFILE": "~", "TMPDIR": "/tmp", "TEMP": "/tmp"}  # noqa: S108 - a text, never opened
 _COMPUTED = {"pathlib.Path.home": "~", "tempfile.gettempdir": "/tmp", "os.getcwd": ".", "pathlib.Path.cwd": "."}  # noqa: S108 - texts
@@ -82,12 +84,12 @@ class Expressions:
         return UNKNOWN
 
     def _e_list(self, node: ast.List | ast.Tuple | ast.Set) -> Value:
-        if len(node.elts) > 65_536:  # noqa: PLR2004 - a table of numbers
+        if len(node.elts) > 65_536:
             return UNKNOWN
         items: list[Value] = []
-        for element in node.elts:
-            value = self.eval(element.value if isinstance(element, ast.Starred) else element)
-            if isinstance(element, ast.Starred) and value.items is not None:
+        for child in node.elts:
+            value = self.eval(child.value if isinstance(child, ast.Starred) else child)
+            if isinstance(child, ast.Starred) and value.items is not None:
                 items.extend(value.items)
             else:
                 items.append(value)
@@ -106,7 +108,9 @@ class Expressions:
     def _e_joinedstr(self, node: ast.JoinedStr) -> Value:
         values = [self.eval(v.value if isinstance(v, ast.FormattedValue) else v) for v in node.values]
         texts = [v.as_text() for v in values]
-        return text_value("".join("{}" if t is None else t for t in texts), merge_origins(values), exact=all(v.known for v in values))
+        return text_value(
+            "".join("{}" if t is None else t for t in texts), merge_origins(values), exact=all(v.known for v in values)
+        )
 
     def _e_ifexp(self, node: ast.IfExp) -> Value:
         self.eval(node.test)
@@ -142,6 +146,12 @@ class Expressions:
             value = operate(op, value, self.eval(right))
         return value
 
+    def _e_unaryop(self, node: ast.UnaryOp) -> Value:
+        value = self.eval(node.operand)
+        if value.known and isinstance(value.const, int) and isinstance(node.op, (ast.USub, ast.Invert)):
+            return const(-value.const if isinstance(node.op, ast.USub) else ~value.const, value.origins)
+        return Value("", value.origins)
+
     def _e_subscript(self, node: ast.Subscript) -> Value:
         base, index = self.eval(node.value), self.eval(node.slice)
         origins = merge_origins((base, index))
@@ -165,7 +175,8 @@ class Expressions:
         values = [None if b is None else b.const for b in bounds]
         if all(b is None or (b.known and isinstance(b.const, int)) for b in bounds) and values[2] != 0:
             if base.known and isinstance(base.const, (str, bytes)):
-                return const(base.const[slice(*values)], origins)
+                # Text read backwards is text that was written to be hidden.
+                return const(base.const[slice(*values)], origins | {"str[::-1]"} if values[2] == -1 else origins)
             if base.items is not None and not base.keys:
                 return sequence(base.items[slice(*values)])
         result = Value(base.name, origins)
@@ -231,7 +242,12 @@ class Expressions:
         args = self._arguments(node)
         keywords = {k.arg or "**": self.eval(k.value) for k in node.keywords}
         self.line = node.lineno
-        if receiver is not None and isinstance(function, ast.Attribute) and (receiver.known or receiver.text is not None) and target.node is None:
+        if (
+            receiver is not None
+            and isinstance(function, ast.Attribute)
+            and (receiver.known or receiver.text is not None)
+            and target.node is None
+        ):
             folded = fold_method(receiver, function.attr, args, merge_origins((receiver, *args)))
             if folded is not None:
                 return folded
@@ -277,7 +293,7 @@ class Expressions:
             result.subject = result.text
         return result
 
-    def _special(self, name: str, args: list[Value], target: Value) -> Value | None:
+    def _special(self, name: str, args: list[Value], target: Value) -> Value | None:  # noqa: C901, PLR0911 - a table of built-in functions
         first = args[0] if args else UNKNOWN
         second = args[1] if len(args) > 1 else UNKNOWN
         if name in _IMPORTERS and first.known and isinstance(first.const, str):
@@ -308,6 +324,13 @@ class Expressions:
             return Value(f"operator.methodcaller({first.const})")
         if name.startswith("operator.methodcaller(") and first.name:
             return self._invoke(self._member(first, name[22:-1], dynamic=True), [], {}, first.origins)
+        if name == "map" and second.items is not None and len(second.items) <= 4096:
+            line = self.line
+            results = [self._invoke(first, [item], {}, first.origins) for item in second.items]
+            self.line = line
+            value = sequence(results)
+            value.origins |= {first.name} if first.name else frozenset()
+            return value
         if name == "functools.partial" and (first.name or first.node):
             result = first.copy()
             self._invoke(first, args[1:], {}, merge_origins(args))
@@ -318,7 +341,7 @@ class Expressions:
         generator = node.generators[0]
         source = self.eval(generator.iter)
         items = elements(source)
-        if len(node.generators) == 1 and not generator.ifs and items is not None and len(items) <= 4096:  # noqa: PLR2004 - bounded folding
+        if len(node.generators) == 1 and not generator.ifs and items is not None and len(items) <= 4096:
             results = []
             for item in items:
                 self.bind(generator.target, item)

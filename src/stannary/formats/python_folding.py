@@ -39,7 +39,31 @@ def _bounded_lzma(data: bytes) -> bytes:
     return lzma.LZMADecompressor(memlimit=64 << 20).decompress(data, MAX_TEXT)
 
 
-_CODECS = frozenset("utf-8 utf8 ascii latin-1 latin1 utf-16 utf-32 utf-7 rot13 rot_13 rot-13 hex base64 base_64 unicode_escape raw_unicode_escape cp1252 punycode idna uu quopri".split())
+_CODECS = frozenset(
+    [
+        "utf-8",
+        "utf8",
+        "ascii",
+        "latin-1",
+        "latin1",
+        "utf-16",
+        "utf-32",
+        "utf-7",
+        "rot13",
+        "rot_13",
+        "rot-13",
+        "hex",
+        "base64",
+        "base_64",
+        "unicode_escape",
+        "raw_unicode_escape",
+        "cp1252",
+        "punycode",
+        "idna",
+        "uu",
+        "quopri",
+    ]
+)
 
 
 def _codec(data: Any, encoding: str = "utf-8", *_: str) -> Any:  # noqa: ANN401 - str or bytes
@@ -68,11 +92,11 @@ _FOLDS: dict[str, Callable[..., Any]] = {
     "base64.decodebytes": base64.decodebytes,
     "base64.b32decode": lambda data, *_: base64.b32decode(data),
     "base64.b16decode": lambda data, *_: base64.b16decode(data, casefold=True),
-    "base64.a85decode": lambda data: base64.a85decode(data),
+    "base64.a85decode": base64.a85decode,
     "base64.b85decode": base64.b85decode,
     "binascii.unhexlify": binascii.unhexlify,
     "binascii.a2b_hex": binascii.unhexlify,
-    "binascii.a2b_base64": lambda data: binascii.a2b_base64(data),
+    "binascii.a2b_base64": binascii.a2b_base64,
     "bytes.fromhex": bytes.fromhex,
     "bytearray.fromhex": bytes.fromhex,
     "zlib.decompress": _bounded_zlib,
@@ -98,14 +122,35 @@ _FOLDS: dict[str, Callable[..., Any]] = {
     "os.path.abspath": lambda value: value,
     "os.path.realpath": lambda value: value,
     "os.path.normpath": lambda value: value,
-    "shlex.split": lambda value: str(value),
-    "shlex.join": lambda value: " ".join(value),
-    "textwrap.dedent": lambda value: str(value),
+    "shlex.split": str,
+    "shlex.join": " ".join,
+    "textwrap.dedent": str,
     "urllib.parse.unquote": unquote,
 }  # fmt: skip
 
 _METHODS = frozenset(
-    "join replace lower upper strip lstrip rstrip encode decode split rsplit splitlines swapcase title removeprefix removesuffix capitalize hex casefold format".split()
+    [
+        "join",
+        "replace",
+        "lower",
+        "upper",
+        "strip",
+        "lstrip",
+        "rstrip",
+        "encode",
+        "decode",
+        "split",
+        "rsplit",
+        "splitlines",
+        "swapcase",
+        "title",
+        "removeprefix",
+        "removesuffix",
+        "capitalize",
+        "hex",
+        "casefold",
+        "format",
+    ]
 )
 
 
@@ -120,7 +165,7 @@ def fold_call(name: str, args: Sequence[Value], origins: frozenset[str]) -> Valu
         return None
 
 
-def fold_method(receiver: Value, method: str, args: Sequence[Value], origins: frozenset[str]) -> Value | None:
+def fold_method(receiver: Value, method: str, args: Sequence[Value], origins: frozenset[str]) -> Value | None:  # noqa: PLR0911 - one a kind of receiver
     """Evaluate a string or bytes method on constants; None when it is not one, or fails."""
     if method not in _METHODS or len(args) > 8:
         return None
@@ -147,7 +192,11 @@ def fold_method(receiver: Value, method: str, args: Sequence[Value], origins: fr
 
 def _join(separator: str, value: Value, origins: frozenset[str]) -> Value | None:
     if value.items is None:
-        return const(separator.join(value.const), origins) if value.known and isinstance(value.const, str) and len(value.const) < 4096 else None
+        return (
+            const(separator.join(value.const), origins)
+            if value.known and isinstance(value.const, str) and len(value.const) < 4096
+            else None
+        )
     if (len(separator) + 64) * len(value.items) > 16 * MAX_TEXT:
         return None
     texts = [item.as_text() for item in value.items]
@@ -167,7 +216,7 @@ def elements(value: Value) -> tuple[Value, ...] | None:
     """Return the elements of a display or a short constant string, or None."""
     if value.items is not None:
         return value.items
-    if value.known and isinstance(value.const, (str, bytes)) and len(value.const) <= 4096:  # noqa: PLR2004 - bounded folding
+    if value.known and isinstance(value.const, (str, bytes)) and len(value.const) <= 4096:
         return tuple(const(element) for element in value.const)
     return None
 
@@ -185,7 +234,7 @@ def element(base: Value, index: object, origins: frozenset[str]) -> Value:
     return Value("", origins)
 
 
-def operate(op: ast.operator, left: Value, right: Value) -> Value:  # noqa: C901 - a table of operators
+def operate(op: ast.operator, left: Value, right: Value) -> Value:
     """Return the value of a binary operation, folded where both sides are constants."""
     origins = merge_origins((left, right))
     if isinstance(op, ast.Add) and left.items is not None and right.items is not None:
@@ -211,7 +260,7 @@ def operate(op: ast.operator, left: Value, right: Value) -> Value:  # noqa: C901
     return Value("", origins)
 
 
-def _arithmetic(op: ast.operator, a: object, b: object, origins: frozenset[str]) -> Value:
+def _arithmetic(op: ast.operator, a: object, b: object, origins: frozenset[str]) -> Value:  # noqa: C901, PLR0911 - a table of operators
     if isinstance(op, ast.Add):
         return lift(a + b, origins)  # type: ignore[operator]
     if isinstance(op, ast.Mult):
@@ -239,5 +288,3 @@ def _arithmetic(op: ast.operator, a: object, b: object, origins: frozenset[str])
             case ast.LShift():
                 return lift(a << min(b, 64), origins)
     raise ValueError
-
-

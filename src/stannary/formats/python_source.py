@@ -2,8 +2,9 @@
 
 Facts besides those of `python_flow`:
 `python.module`: name (of the file), lines, imports (sorted roots, at most 200), context (`file` or `notebook`).
-`python.coding`: the encoding named by a PEP 263 cookie other than UTF-8, Latin-1 or ASCII. Fields: coding.
-`python.bidi`: characters that reorder or hide source text (Unicode Bidi controls). Fields: count, line.
+`python.coding`: the encoding of a PEP 263 cookie other than UTF-8, Latin-1 or ASCII. Fields: coding.
+`python.bidi`: characters that reorder source text (Unicode Bidi controls). Fields: count, line, reorders (overrides
+    or isolates).
 `python.word`: in source that cannot be parsed, something that looks like a call. Fields: name, line, text.
 """
 
@@ -21,7 +22,9 @@ __all__ = ["analyse", "read"]
 
 _LIMIT = 2 << 20  # bytes; a syntax tree takes a hundred times its source
 _COOKIE = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
-_PLAIN_CODINGS = frozenset({"utf-8", "utf8", "utf-8-sig", "latin-1", "latin1", "iso-8859-1", "iso-8859-15", "ascii", "us-ascii", "cp1252"})
+_PLAIN_CODINGS = frozenset(
+    {"utf-8", "utf8", "utf-8-sig", "latin-1", "latin1", "iso-8859-1", "iso-8859-15", "ascii", "us-ascii", "cp1252"}
+)
 _BIDI = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _WORDS = re.compile(
     r"\b(os\.(?:system|popen|exec\w+|spawn\w+|fork|dup2)|subprocess\.\w+|(?:eval|exec|compile|__import__)(?=\s*\()|pty\.spawn|socket\.socket"
@@ -47,7 +50,8 @@ def read(view: View, sink: Sink) -> None:
     text = raw.decode("utf-8", "replace")
     hidden = list(_BIDI.finditer(text))
     if hidden:
-        sink.fact("python.bidi", None, count=len(hidden), line=text.count("\n", 0, hidden[0].start()) + 1)
+        reorders = any(m[0] in "\u202d\u202e\u2066\u2067\u2068" for m in hidden)
+        sink.fact("python.bidi", None, count=len(hidden), reorders=reorders, line=text.count("\n", 0, hidden[0].start()) + 1)
     analyse(tree, sink, name=name, lines=text.count("\n") + 1)
 
 

@@ -60,7 +60,21 @@ class Value:
         others: what else it may be, after branches.
     """
 
-    __slots__ = ("const", "dynamic", "items", "keys", "known", "name", "node", "origins", "others", "owner", "scope", "subject", "text")
+    __slots__ = (
+        "const",
+        "dynamic",
+        "items",
+        "keys",
+        "known",
+        "name",
+        "node",
+        "origins",
+        "others",
+        "owner",
+        "scope",
+        "subject",
+        "text",
+    )
 
     def __init__(self, name: str = "", origins: frozenset[str] = frozenset()) -> None:
         self.known = False
@@ -87,7 +101,9 @@ class Value:
             return other
         result = other.copy()
         seen = {id(option) for option in other.options()}
-        result.others = tuple(o for o in (*other.others, *(option.single() for option in self.options() if id(option) not in seen)))[:_MAX_ALTERNATIVES]
+        result.others = tuple(
+            o for o in (*other.others, *(option.single() for option in self.options() if id(option) not in seen))
+        )[:_MAX_ALTERNATIVES]
         result.origins = merge_origins((self, other))
         return result
 

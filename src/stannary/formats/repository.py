@@ -29,8 +29,30 @@ from stannary.formats.repository_files import Folder
 __all__ = ["read_repository"]
 
 _LFS = b"version https://git-lfs.github.com/spec/v1"
-_WEIGHTS = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".safetensors", ".onnx", ".gguf", ".msgpack", ".joblib", ".keras", ".pb", ".npz", ".npy", ".tflite", ".model")
-_SHADOWS = ((r"pytorch_model(.*)\.bin", "model{}.safetensors"), (r"adapter_model(.*)\.bin", "adapter_model{}.safetensors"), (r"diffusion_pytorch_model(.*)\.bin", "diffusion_pytorch_model{}.safetensors"))
+_WEIGHTS = (
+    ".bin",
+    ".pt",
+    ".pth",
+    ".ckpt",
+    ".pkl",
+    ".h5",
+    ".safetensors",
+    ".onnx",
+    ".gguf",
+    ".msgpack",
+    ".joblib",
+    ".keras",
+    ".pb",
+    ".npz",
+    ".npy",
+    ".tflite",
+    ".model",
+)
+_SHADOWS = (
+    (r"pytorch_model(.*)\.bin", "model{}.safetensors"),
+    (r"adapter_model(.*)\.bin", "adapter_model{}.safetensors"),
+    (r"diffusion_pytorch_model(.*)\.bin", "diffusion_pytorch_model{}.safetensors"),
+)
 _STARTUP = frozenset({"sitecustomize.py", "usercustomize.py"})
 _POINTER_SIZE = 1024
 

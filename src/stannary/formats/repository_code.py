@@ -33,7 +33,11 @@ class LoadPath:
         """Follow a module name from a folder; report it missing when there is no such file. Returns whether it is there."""
         found = self.folder.module(base, dotted)
         if found is None:
-            compiled = [n for n in self.folder.names if n.endswith((".pyc", ".so", ".pyd")) and posixpath.basename(n).split(".")[0] == dotted.rpartition(".")[2]]
+            compiled = [
+                n
+                for n in self.folder.names
+                if n.endswith((".pyc", ".so", ".pyd")) and posixpath.basename(n).split(".")[0] == dotted.rpartition(".")[2]
+            ]
             for name in sorted(compiled)[:10]:
                 self.sink.fact("repo.bytecode", None, file=clip(name), trigger=clip(trigger), source=False)
             if not compiled:
@@ -55,8 +59,8 @@ class LoadPath:
                 return
             self.sink.fact("repo.code", None, file=clip(current), trigger=clip(why), reference=clip(what), how=how)
             self._bytecode(current, why)
-            for imported in self._source(current, why, how):
-                queue.append((imported, f"{why} > {posixpath.basename(current)}", ""))
+            through = f"{why} > {posixpath.basename(current)}"
+            queue.extend((imported, through, "") for imported in self._source(current, why, how))
 
     def _source(self, name: str, trigger: str, how: str) -> Iterator[str]:
         raw = self.folder.read(name)
@@ -80,9 +84,9 @@ class LoadPath:
         yield from self._imports(name, raw)
 
     def _imports(self, name: str, raw: bytes) -> Iterator[str]:
-        import ast  # noqa: PLC0415 - only when code is in the load path
+        import ast
 
-        from stannary.formats.python_names import parse  # noqa: PLC0415 - as above
+        from stannary.formats.python_names import parse
 
         try:
             tree = parse(raw, name)
@@ -128,9 +132,9 @@ class _Collector:
         self.facts: list[tuple[str, dict[str, Json]]] = []
         self.reasons: list[str] = []
 
-    def fact(self, kind: str, offset: int | None = None, /, **data: Json) -> None:
+    def fact(self, kind: str, offset: int | None = None, /, **data: Json) -> None:  # noqa: ARG002 - the shape of a sink
         """Keep a fact."""
-        if len(self.facts) < 20_000:  # noqa: PLR2004 - a bound
+        if len(self.facts) < 20_000:
             self.facts.append((kind, data))
 
     def child(self, name: str, content: memoryview | bytes, *, offset: int | None = None, hint: str = "") -> None:
@@ -139,7 +143,7 @@ class _Collector:
     def inflate(self, name: str, chunks: Iterator[bytes], *, hint: str = "", size: int = 0) -> None:
         """Ignore embedded content: the file's own reading follows it."""
 
-    def incomplete(self, reason: str, offset: int | None = None) -> None:
+    def incomplete(self, reason: str, offset: int | None = None) -> None:  # noqa: ARG002 - the shape of a sink
         """Keep a reason."""
         self.reasons.append(reason)
 

@@ -1,3 +1,4 @@
+# ruff: noqa: PTH114, PTH115, PTH118, PTH120 - link targets and descriptors as the system gives them; thousands of paths a scan
 """Files of a repository folder, read within bounds, and references between them."""
 
 from __future__ import annotations

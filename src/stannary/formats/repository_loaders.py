@@ -23,8 +23,31 @@ __all__ = ["read"]
 
 Reader = Callable[[str, Folder, LoadPath, Sink], None]
 _REMOTE = re.compile(r"^(.+?)--(.+)$")
-_LIBRARIES = frozenset({"transformers", "diffusers", "onnxruntime", "flax", "optimum", "stable_diffusion", "audio_diffusion", "sentence_transformers", "k_diffusion", "null"})
-_HANDLERS = frozenset({"image_classifier", "image_segmenter", "object_detector", "text_classifier", "text_handler", "vision_handler", "request_envelope"})
+_LIBRARIES = frozenset(
+    {
+        "transformers",
+        "diffusers",
+        "onnxruntime",
+        "flax",
+        "optimum",
+        "stable_diffusion",
+        "audio_diffusion",
+        "sentence_transformers",
+        "k_diffusion",
+        "null",
+    }
+)
+_HANDLERS = frozenset(
+    {
+        "image_classifier",
+        "image_segmenter",
+        "object_detector",
+        "text_classifier",
+        "text_handler",
+        "vision_handler",
+        "request_envelope",
+    }
+)
 
 
 def read(name: str, base: str, folder: Folder, code: LoadPath, sink: Sink) -> str:
@@ -70,13 +93,13 @@ def _transformers(name: str, folder: Folder, code: LoadPath, sink: Sink) -> None
         sink.fact("repo.remote", None, file=clip(name), trigger=f"{base} custom_pipeline", reference=clip(custom))
 
 
-def _references(document: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+def _references(document: dict[str, Any]) -> Iterator[tuple[str, str, str]]:  # noqa: C901 - the shapes that auto_map may have
     """Yield (key, entry, reference) of every class that the hub's dynamic modules would import, nested configs included."""
     stack: list[tuple[dict[str, Any], int]] = [(document, 0)]
     while stack:
         current, depth = stack.pop()
         for key, value in current.items():
-            if isinstance(value, dict) and key not in {"auto_map", "custom_pipelines"} and depth < 6:  # noqa: PLR2004 - nested configurations
+            if isinstance(value, dict) and key not in {"auto_map", "custom_pipelines"} and depth < 6:
                 stack.append((value, depth + 1))
         auto = current.get("auto_map")
         if isinstance(auto, str):
@@ -104,11 +127,17 @@ def _diffusers(name: str, folder: Folder, code: LoadPath, sink: Sink) -> None:
     if isinstance(own, list) and own and isinstance(own[0], str):
         code.module(here, own[0], "model_index.json _class_name")
     for part, value in document.items():
-        if part.startswith("_") or not (isinstance(value, list) and len(value) == 2 and isinstance(value[0], str)):  # noqa: PLR2004 - [library, class]
+        if part.startswith("_") or not (isinstance(value, list) and len(value) == 2 and isinstance(value[0], str)):
             continue
         library = value[0]
         if "." in library or outside(library) or "/" in library:
-            sink.fact("repo.dotted", None, file=clip(name), trigger=f"model_index.json {clip(part, 60)}", name=clip(f"{library}.{value[1]}"))
+            sink.fact(
+                "repo.dotted",
+                None,
+                file=clip(name),
+                trigger=f"model_index.json {clip(part, 60)}",
+                name=clip(f"{library}.{value[1]}"),
+            )
         elif library not in _LIBRARIES:
             inside = posixpath.join(here, part)
             if folder.module(inside, library):
@@ -116,7 +145,13 @@ def _diffusers(name: str, folder: Folder, code: LoadPath, sink: Sink) -> None:
             elif folder.module(here, library):
                 code.module(here, library, f"model_index.json {clip(part, 60)}")
             else:
-                sink.fact("repo.dotted", None, file=clip(name), trigger=f"model_index.json {clip(part, 60)}", name=clip(f"{library}.{value[1]}"))
+                sink.fact(
+                    "repo.dotted",
+                    None,
+                    file=clip(name),
+                    trigger=f"model_index.json {clip(part, 60)}",
+                    name=clip(f"{library}.{value[1]}"),
+                )
     custom = document.get("custom_pipeline")
     if isinstance(custom, str) and custom and not code.folder.module(here, custom.removesuffix(".py")):
         sink.fact("repo.remote", None, file=clip(name), trigger="model_index.json custom_pipeline", reference=clip(custom))
@@ -156,15 +191,25 @@ def _index(name: str, folder: Folder, sink: Sink) -> None:
             sink.fact("repo.outside", None, file=clip(name), trigger="weight_map", reference=clip(shard), how=how)
         elif folder.resolve(here, shard) not in folder.names:
             missing += 1
-            if missing <= 5:  # noqa: PLR2004 - some of them are enough
-                sink.fact("repo.missing", None, file=clip(shard), trigger=clip(f"{posixpath.basename(name)} weight_map"), what="weights")
+            if missing <= 5:
+                sink.fact(
+                    "repo.missing", None, file=clip(shard), trigger=clip(f"{posixpath.basename(name)} weight_map"), what="weights"
+                )
 
 
 def _mlflow(name: str, folder: Folder, code: LoadPath, sink: Sink) -> None:
     here = posixpath.dirname(name)
     values = {node.path: node.value for node in scan(folder.text(name)).nodes if node.value}
     loader = values.get("flavors.python_function.loader_module", "")
-    paths = [v for p, v in values.items() if re.fullmatch(r"flavors\.[\w.-]+\.(?:code|model_code_path|data|model_path|python_model|pickled_model|saved_model)(?:\[\d+\]|\.path)?", p) and v not in {"null", "~"}]
+    paths = [
+        v
+        for p, v in values.items()
+        if re.fullmatch(
+            r"flavors\.[\w.-]+\.(?:code|model_code_path|data|model_path|python_model|pickled_model|saved_model)(?:\[\d+\]|\.path)?",
+            p,
+        )
+        and v not in {"null", "~"}
+    ]
     for path in paths:
         how = outside(path)
         # MLflow writes where the code of a model from code was; it loads the copy inside.
@@ -175,27 +220,36 @@ def _mlflow(name: str, folder: Folder, code: LoadPath, sink: Sink) -> None:
         local = folder.resolve(here, posixpath.basename(script.replace("\\", "/")))
         if local in folder.names:
             code.file(local, "MLmodel model_code_path")
-    roots = [folder.resolve(here, values[k]) for k in values if re.fullmatch(r"flavors\.[\w.-]+\.code(?:\[\d+\])?", k) and values[k] not in {"null", "~"}]
+    roots = [
+        folder.resolve(here, values[k])
+        for k in values
+        if re.fullmatch(r"flavors\.[\w.-]+\.code(?:\[\d+\])?", k) and values[k] not in {"null", "~"}
+    ]
     for root in roots:
         for other in sorted(folder.names):
             if other.startswith(f"{root}/") and other.endswith(".py"):
                 code.file(other, "MLmodel code")
-    if loader and not loader.startswith("mlflow."):
-        if not any(folder.module(root, loader) and code.module(root, loader, "MLmodel loader_module") for root in (*roots, here)):
-            sink.fact("repo.dotted", None, file=clip(name), trigger="MLmodel loader_module", name=clip(loader))
+    foreign = bool(loader) and not loader.startswith("mlflow.")
+    if foreign and not any(
+        folder.module(root, loader) and code.module(root, loader, "MLmodel loader_module") for root in (*roots, here)
+    ):
+        sink.fact("repo.dotted", None, file=clip(name), trigger="MLmodel loader_module", name=clip(loader))
 
 
 def _torchserve(name: str, folder: Folder, code: LoadPath, sink: Sink) -> None:
     document = folder.json(name)
     model = document.get("model") if isinstance(document, dict) else None
     here = posixpath.dirname(posixpath.dirname(name))
-    for key in ("handler", "modelFile") if isinstance(model, dict) else ():
-        value = model.get(key)
+    members = model if isinstance(model, dict) else {}
+    for key in ("handler", "modelFile"):
+        value = members.get(key)
         if not isinstance(value, str) or not value or value in _HANDLERS:
             continue
         file = value.partition(":")[0]
         if outside(file):
-            sink.fact("repo.outside", None, file=clip(name), trigger=f"MANIFEST.json {key}", reference=clip(value), how=outside(file))
+            sink.fact(
+                "repo.outside", None, file=clip(name), trigger=f"MANIFEST.json {key}", reference=clip(value), how=outside(file)
+            )
         else:
             code.module(here, file.removesuffix(".py").replace("/", "."), f"MANIFEST.json {key}")
 
@@ -231,10 +285,23 @@ def _cog(name: str, folder: Folder, code: LoadPath, sink: Sink) -> None:  # noqa
         code.module(posixpath.dirname(name), match[1].replace("/", "."), f"{posixpath.basename(name)}", how="deploy")
 
 
+def _generate(name: str, folder: Folder, code: LoadPath, sink: Sink) -> None:  # noqa: ARG001 - the shape of a reader
+    if posixpath.dirname(name).rpartition("/")[2] == "custom_generate":
+        code.file(name, "custom_generate")
+
+
 _BY_NAME: dict[str, tuple[str, Reader]] = {
     **dict.fromkeys(("config.json", "adapter_config.json"), ("transformers", _transformers)),
     **dict.fromkeys(
-        ("tokenizer_config.json", "processor_config.json", "preprocessor_config.json", "generation_config.json", "image_processor_config.json", "video_preprocessor_config.json", "feature_extractor_config.json"),
+        (
+            "tokenizer_config.json",
+            "processor_config.json",
+            "preprocessor_config.json",
+            "generation_config.json",
+            "image_processor_config.json",
+            "video_preprocessor_config.json",
+            "feature_extractor_config.json",
+        ),
         ("transformers", _transformers),
     ),
     "model_index.json": ("diffusers", _diffusers),
@@ -247,14 +314,9 @@ _BY_NAME: dict[str, tuple[str, Reader]] = {
     "bentofile.yaml": ("bentoml", _cog),
     "hubconf.py": ("torch-hub", _script("torch.hub.load", "load")),
     "handler.py": ("endpoint", _script("inference endpoint handler", "deploy")),
-    "generate.py": ("", lambda name, folder, code, sink: _generate(name, folder, code, sink)),
+    "generate.py": ("", _generate),
     "pipeline.py": ("", _script("custom pipeline", "deploy")),
     "inference.py": ("", _script("SageMaker inference script", "deploy")),
     "score.py": ("", _script("scoring script", "deploy")),
     "setup.py": ("", _script("pip install", "install")),
-}  # fmt: skip
-
-
-def _generate(name: str, folder: Folder, code: LoadPath, sink: Sink) -> None:  # noqa: ARG001 - the shape of a reader
-    if posixpath.dirname(name).rpartition("/")[2] == "custom_generate":
-        code.file(name, "custom_generate")
+}

@@ -23,7 +23,10 @@ _MAX = 20_000
 _NAME = re.compile(r"^([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*(\[[^\]]*\])?\s*(.*)$")
 _PIN = re.compile(r"^\(?\s*={2,3}\s*([^\s,;*)]+)\)?$")
 _URL = re.compile(r"^(?:(git|hg|svn|bzr)\+|(https?|ftp|file|s3|gs)://|git://|git@)", re.IGNORECASE)
-_OPTION = re.compile(r"^(-i|--index-url|--extra-index-url|-f|--find-links|--trusted-host|--no-index|--pre|-r|--requirement|-c|--constraint|--no-binary|--only-binary|--config-settings|--global-option|--install-option|--use-feature)(?:[ =]+(.*))?$")
+_OPTION = re.compile(
+    r"^(-i|--index-url|--extra-index-url|-f|--find-links|--trusted-host|--no-index|--pre|-r|--requirement|-c|--constraint"
+    r"|--no-binary|--only-binary|--config-settings|--global-option|--install-option|--use-feature)(?:[ =]+(.*))?$"
+)
 _CONDA = re.compile(r"^(?:[\w./-]+::)?([A-Za-z0-9_][A-Za-z0-9._-]*)\s*((?:[=<>!~].*)?|\s+[\d].*)$")
 
 
@@ -49,10 +52,18 @@ def parse_requirement(text: str) -> Requirement | None:
     if at and _NAME.match(named.strip()):
         url = address.partition(" ;")[0].strip()
         vcs = re.match(r"(?:git|hg|svn|bzr)\+", url)
-        return Requirement(normal_name(named.partition("[")[0].strip()), "", None, "vcs" if vcs else "path" if url.startswith("file:") else "url", url)
+        return Requirement(
+            normal_name(named.partition("[")[0].strip()),
+            "",
+            None,
+            "vcs" if vcs else "path" if url.startswith("file:") else "url",
+            url,
+        )
     if _URL.match(text):
         egg = re.search(r"[#&]egg=([\w.-]+)", text)
-        return Requirement(normal_name(egg[1]) if egg else "", "", None, "vcs" if re.match(r"(?:git|hg|svn|bzr)\+|git[:@]", text) else "url", text)
+        return Requirement(
+            normal_name(egg[1]) if egg else "", "", None, "vcs" if re.match(r"(?:git|hg|svn|bzr)\+|git[:@]", text) else "url", text
+        )
     if text.startswith((".", "/", "~")) or text.endswith((".whl", ".tar.gz", ".zip")) or re.match(r"[A-Za-z]:[\\/]", text):
         return Requirement("", "", None, "path", text)
     match = _NAME.match(text)
@@ -96,15 +107,31 @@ class _Report:
         self.pinned += requirement.version is not None
         self.hashed += bool(hashes)
         self.sink.fact(
-            "requirements.entry", None, name=clip(requirement.name), raw=clip(raw.split(" --hash")[0]), specifier=clip(requirement.specifier),
-            version=requirement.version, source=requirement.source, url=clip(requirement.url), editable=editable, hashes=hashes, line=line,
-        )  # fmt: skip
+            "requirements.entry",
+            None,
+            name=clip(requirement.name),
+            raw=clip(raw.split(" --hash")[0]),
+            specifier=clip(requirement.specifier),
+            version=requirement.version,
+            source=requirement.source,
+            url=clip(requirement.url),
+            editable=editable,
+            hashes=hashes,
+            line=line,
+        )
 
     def option(self, option: str, value: str, line: int | None) -> None:
         self.sink.fact("requirements.option", None, option=option, value=clip(value), line=line)
 
     def close(self, kind: str) -> None:
-        self.sink.fact("requirements.file", None, entries=self.entries, pinned=self.pinned, hashed=self.entries > 0 and self.hashed == self.entries, kind=clip(kind))
+        self.sink.fact(
+            "requirements.file",
+            None,
+            entries=self.entries,
+            pinned=self.pinned,
+            hashed=self.entries > 0 and self.hashed == self.entries,
+            kind=clip(kind),
+        )
 
 
 def _requirements(text: str, report: _Report) -> None:
@@ -120,7 +147,9 @@ def _requirements(text: str, report: _Report) -> None:
             continue
         option = _OPTION.match(line)
         if option:
-            name = {"-i": "--index-url", "-f": "--find-links", "-r": "--requirement", "-c": "--constraint"}.get(option[1], option[1])
+            name = {"-i": "--index-url", "-f": "--find-links", "-r": "--requirement", "-c": "--constraint"}.get(
+                option[1], option[1]
+            )
             report.option(name, (option[2] or "").strip(), start)
         elif line.startswith(("-e ", "--editable")):
             report.entry(re.sub(r"^(?:-e|--editable)[ =]+", "", line), start, editable=True)
@@ -132,7 +161,7 @@ def _requirements(text: str, report: _Report) -> None:
 
 
 def _toml(text: str, report: _Report) -> None:
-    import tomllib  # noqa: PLC0415 - only for TOML files
+    import tomllib
 
     try:
         document = tomllib.loads(text.replace("\r\n", "\n"))
@@ -140,13 +169,24 @@ def _toml(text: str, report: _Report) -> None:
         msg = f"not TOML: {clip(str(exc), 100)}"
         raise FormatError(msg) from exc
     project, build = _table(document.get("project")), _table(document.get("build-system"))
-    lists: list[Any] = [project.get("dependencies"), build.get("requires"), *_table(project.get("optional-dependencies")).values(), *_table(document.get("dependency-groups")).values()]
+    lists: list[Any] = [
+        project.get("dependencies"),
+        build.get("requires"),
+        *_table(project.get("optional-dependencies")).values(),
+        *_table(document.get("dependency-groups")).values(),
+    ]
     for item in (entry for entries in lists if isinstance(entries, list) for entry in entries):
         if isinstance(item, str):
             report.entry(item, None)
     poetry = _table(_table(document.get("tool")).get("poetry"))
     groups = [_table(g).get("dependencies") for g in _table(poetry.get("group")).values()]
-    for table in (poetry.get("dependencies"), poetry.get("dev-dependencies"), document.get("packages"), document.get("dev-packages"), *groups):
+    for table in (
+        poetry.get("dependencies"),
+        poetry.get("dev-dependencies"),
+        document.get("packages"),
+        document.get("dev-packages"),
+        *groups,
+    ):
         for name, value in _table(table).items():
             _table_entry(name, value, report)
     for source in document.get("source", []) if isinstance(document.get("source"), list) else []:
@@ -167,9 +207,14 @@ def _table_entry(name: str, value: Any, report: _Report) -> None:  # noqa: ANN40
     if name == "python":
         return
     if address:
-        report.entry(f"{name} @ git+{address}" if "git" in fields else f"{name} @ {address}" if "path" not in fields else address, None)
+        report.entry(
+            f"{name} @ git+{address}" if "git" in fields else f"{name} @ {address}" if "path" not in fields else address, None
+        )
     else:
-        report.entry(name if version in {"*", ""} else f"{name}{version}" if version[0] in "=<>!~" else f"{name}>={version.lstrip('^')}", None)
+        report.entry(
+            name if version in {"*", ""} else f"{name}{version}" if version[0] in "=<>!~" else f"{name}>={version.lstrip('^')}",
+            None,
+        )
 
 
 def _setup_cfg(text: str, report: _Report) -> None:

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a table of patterns, one a line
 """Credentials in text and in metadata: detectors as a table, low in false alarms, values never shown.
 
 A value found is described by its kind, a mask (the recognisable prefix and the length) and a short
@@ -82,7 +83,9 @@ _LARGE = 1 << 20
 _LONG_WORD = b"A" * 18
 _MARK = bytes(65 if chr(b) in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_:" else 32 for b in range(256))
 _BEFORE, _AFTER = 96, 512  # bytes around an anchor that a credential and its name fit into
-_PLACEHOLDER = re.compile(rb"(?i)example|sample|dummy|fake|test|your|xxx|placeholder|changeme|redacted|\*\*\*|\.\.\.|<|0000000|1234567|abcdef|insert|todo|my[_-]?(?:secret|token|password|key)|none|null|env\b|os\.environ|getenv|\$\{|\{\{|%\(")
+_PLACEHOLDER = re.compile(
+    rb"(?i)example|sample|dummy|fake|test|your|xxx|placeholder|changeme|redacted|\*\*\*|\.\.\.|<|0000000|1234567|abcdef|insert|todo|pass(?:word|wd)?\b|username|secret\b|my[_-]?(?:secret|token|password|key)|none|null|env\b|os\.environ|getenv|\$\{|\{\{|%\("
+)
 _MAX_FOUND = 200
 
 
@@ -102,13 +105,22 @@ def scan(data: bytes | memoryview) -> Iterator[Secret]:
             if match.start(1) in taken:
                 continue
             taken.add(match.start(1))
-            digest = hashlib.sha256(b"stannary.secret\0" + detector.id.encode() + b"\0" + (match[0] if not detector.entropy else value)).hexdigest()[:16]
+            digest = hashlib.sha256(
+                b"stannary.secret\0" + detector.id.encode() + b"\0" + (match[0] if not detector.entropy else value)
+            ).hexdigest()[:16]
             if digest in seen:
                 continue
             seen.add(digest)
             context = value if detector.id != "assignment" else match[0]
             shown = value[: detector.prefix].decode("ascii", "replace")
-            yield Secret(detector.id, detector.title, match.start(1), f"{shown}… ({len(value)} characters)", digest, bool(_PLACEHOLDER.search(context)) and detector.id != "private-key")
+            yield Secret(
+                detector.id,
+                detector.title,
+                match.start(1),
+                f"{shown}… ({len(value)} characters)",
+                digest,
+                bool(_PLACEHOLDER.search(context)) and detector.id != "private-key",
+            )
             if len(seen) >= _MAX_FOUND:
                 return
 
@@ -164,7 +176,7 @@ def spans(raw: bytes, anchors: tuple[bytes, ...], before: int, after: int) -> It
         start = end = -1
         at = raw.find(anchor)
         while at >= 0:
-            if at - before > end and end >= 0:
+            if at - before > end >= 0:
                 yield start, end
                 start = -1
             if start < 0:

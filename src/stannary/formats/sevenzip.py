@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Iterator
 
 from stannary.core.errors import BudgetExceeded, FormatError, Truncated
+from stannary.formats.decompress import DECODE_ERRORS
 from stannary.formats.interface import Sink, View, clip
 from stannary.formats.sevenzip_folders import ARCHIVE_AES, Folder, FolderReader, codec_name
 from stannary.formats.sevenzip_header import Header, SevenFile, parse_header, parse_streams
@@ -68,16 +69,25 @@ def _unpack_header(view: View, raw: View, sink: Sink) -> View:
     problem = folder.unreadable()
     if problem:
         encrypted = any(c.method == ARCHIVE_AES for c in folder.coders)
-        sink.fact("7z.encrypted" if encrypted else "7z.codec", _START, **({"what": "header"} if encrypted else {"codec": problem, "files": 0}))
+        sink.fact(
+            "7z.encrypted" if encrypted else "7z.codec",
+            _START,
+            **({"what": "header"} if encrypted else {"codec": problem, "files": 0}),
+        )
         sink.incomplete(f"7z: the header is packed with {problem}", _START)
         return View(b"")
     out = bytearray()
-    for chunk in FolderReader(view, folder, streams.pack_start(0)).chunks():
-        sink.budget.take_inflated(len(chunk))
-        out += chunk
-        if len(out) > _MAX_HEADER:
-            msg = f"7z header of more than {_MAX_HEADER} bytes"
-            raise BudgetExceeded(msg, _START)
+    try:
+        for chunk in FolderReader(view, folder, streams.pack_start(0)).chunks():
+            sink.budget.take_inflated(len(chunk))
+            out += chunk
+            if len(out) > _MAX_HEADER:
+                msg = f"7z header of more than {_MAX_HEADER} bytes"
+                raise BudgetExceeded(msg, _START)
+    except DECODE_ERRORS as exc:
+        if isinstance(exc, BudgetExceeded):
+            raise
+        sink.incomplete(f"7z: the packed header: {str(exc) or type(exc).__name__}", _START)
     return View(bytes(out))
 
 
@@ -159,7 +169,7 @@ class _Shared:
         try:
             while self._owed and not self.broken and self._next():
                 pass
-        except (OSError, EOFError, ValueError, RuntimeError, FormatError, zlib.error) as exc:
+        except DECODE_ERRORS as exc:
             self.broken = self.broken or str(exc) or type(exc).__name__
 
     def _next(self) -> bytes:

@@ -9,7 +9,18 @@ from typing import Any
 import msgspec
 
 from stannary.core.errors import BudgetExceeded, FormatError
-from stannary.formats.decompress import CHUNK, LZMA_MEMORY, Codec, Inflater, LibraryDecoder, Stream, bz2_decoder, check_bomb, lz4_decoder, zstd_decoder
+from stannary.formats.decompress import (
+    CHUNK,
+    LZMA_MEMORY,
+    Codec,
+    Inflater,
+    LibraryDecoder,
+    Stream,
+    bz2_decoder,
+    check_bomb,
+    lz4_decoder,
+    zstd_decoder,
+)
 from stannary.formats.interface import Budget, View
 
 __all__ = ["ARCHIVE_AES", "Coder", "Folder", "FolderReader", "codec_name"]
@@ -190,15 +201,21 @@ class _Copy:
 def _filter(coder: Coder) -> dict[str, Any]:
     properties = coder.properties
     if coder.method == _LZMA:
-        if len(properties) != 5 or properties[0] >= 225:  # noqa: PLR2004 - one byte of lc/lp/pb, four of the dictionary
+        if len(properties) != 5 or properties[0] >= 225:
             msg = "7z: bad LZMA properties"
             raise FormatError(msg)
         rest, lc = divmod(properties[0], 9)
         pb, lp = divmod(rest, 5)
-        return {"id": lzma.FILTER_LZMA1, "lc": lc, "lp": lp, "pb": pb, "dict_size": _dictionary(int.from_bytes(properties[1:5], "little"))}
+        return {
+            "id": lzma.FILTER_LZMA1,
+            "lc": lc,
+            "lp": lp,
+            "pb": pb,
+            "dict_size": _dictionary(int.from_bytes(properties[1:5], "little")),
+        }
     if coder.method == _LZMA2:
         bits = properties[0] if properties else 0
-        size = 0xFFFFFFFF if bits >= 40 else (2 | bits & 1) << (bits // 2 + 11)  # noqa: PLR2004 - the xz format's table
+        size = 0xFFFFFFFF if bits >= 40 else (2 | bits & 1) << (bits // 2 + 11)
         return {"id": lzma.FILTER_LZMA2, "dict_size": _dictionary(size)}
     if coder.method == _DELTA:
         return {"id": lzma.FILTER_DELTA, "dist": (properties[0] if properties else 0) + 1}

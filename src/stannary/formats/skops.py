@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 
-from stannary.core.errors import BudgetExceeded, FormatError
+from stannary.core.errors import BudgetExceeded
 from stannary.core.model import Json
+from stannary.formats.bounded_json import DUPLICATE, load
 from stannary.formats.interface import Sink, View, clip
 
 __all__ = ["probe", "read"]
@@ -34,12 +35,7 @@ def read(view: View, sink: Sink) -> None:
 
     Raises FormatError when the JSON cannot be read, BudgetExceeded above the text limit.
     """
-    text = view.text(sink.budget.limits.text)
-    try:
-        schema = json.loads(text, object_pairs_hook=_object)
-    except (ValueError, RecursionError) as exc:
-        msg = f"not JSON: {clip(str(exc))}"
-        raise FormatError(msg) from exc
+    schema = load(view, sink)
     if not isinstance(schema, dict) or ("__loader__" not in schema and "_skops_version" not in schema):
         return
     sink.fact("skops.schema", 0, protocol=_short(schema.get("protocol")), version=_short(schema.get("_skops_version")))
@@ -70,7 +66,7 @@ class _Tree:
 
     def _node(self, node: dict[str, Json]) -> None:
         loader, module, name = (_short(node.get(k)) for k in ("__loader__", "__module__", "__class__"))
-        if "\0duplicate" in node:
+        if DUPLICATE in node:
             self._once("skops.problem", what="duplicate_key", detail=f"{module}.{name} has a key twice")
         self._once("skops.node", loader=loader, module=module, name=name)
         content = node.get("content")
@@ -83,10 +79,9 @@ class _Tree:
             self._once(
                 "skops.function", module=_short(inner.get("module_path", module)), name=_short(inner.get("function", name))
             )
-        for key in ("file",):
-            member = node.get(key)
-            if isinstance(member, str) and (".." in member or member.startswith("/") or "\\" in member):
-                self._once("skops.problem", what="member", detail=f"member {clip(member)}")
+        member = node.get("file")
+        if isinstance(member, str) and (".." in member or member.startswith("/") or "\\" in member):
+            self._once("skops.problem", what="member", detail=f"member {clip(member)}")
 
     def _method(self, module: str, name: str, content: Json) -> None:
         inner = content if isinstance(content, dict) else {}
@@ -103,10 +98,3 @@ class _Tree:
 
 def _short(value: Json) -> str:
     return clip(value if isinstance(value, str) else "" if value is None else json.dumps(value), 200)
-
-
-def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        result["\0duplicate"] = True
-    return result

@@ -109,7 +109,7 @@ class _Archive:
             if block == _ZERO:
                 zeros += 1
                 at += _BLOCK
-                if zeros >= 2:  # noqa: PLR2004 - the end mark; a second archive may follow
+                if zeros >= 2:
                     at = self._next_archive(at)
                     good_end = min(at, len(self.view))
                 continue
@@ -121,7 +121,7 @@ class _Archive:
                 if not zeros:
                     self.sink.incomplete("tar: a header in the middle is broken", at)
                 return found, at
-            if zeros >= 2:  # noqa: PLR2004 - readers disagree whether to go on here
+            if zeros >= 2:
                 self.sink.fact("tar.trailing", at, size=len(self.view) - at, head=block[:16].hex(), archive=True)
             zeros = 0
             at = good_end = self._extent(header)
@@ -319,7 +319,7 @@ def _number(field: bytes) -> int | None:
 def _sums(block: bytes) -> tuple[int, int]:
     blank = block[:148] + b" " * 8 + block[156:]
     unsigned = sum(blank)
-    return unsigned, unsigned - 256 * sum(1 for byte in blank if byte > 127)  # noqa: PLR2004 - Sun's tar added signed bytes
+    return unsigned, unsigned - 256 * sum(1 for byte in blank if byte > 127)
 
 
 def _text(raw: bytes) -> str:
@@ -334,7 +334,7 @@ def _pax(raw: bytes) -> dict[str, str]:
         if space < 0 or not raw[at:space].isdigit():
             break
         length = int(raw[at:space])
-        if length < 5 or at + length > len(raw):  # noqa: PLR2004 - "5 a=\n"
+        if length < 5 or at + length > len(raw):
             break
         key, _, value = raw[space + 1 : at + length - 1].partition(b"=")
         found[key.decode("utf-8", "backslashreplace")] = value.decode("utf-8", "backslashreplace")

@@ -328,7 +328,7 @@ def _collection(view: View, sink: Sink) -> None:
         for item in fields(kind.value, sink.budget):
             if item.number == 1 and isinstance(item.value, View):
                 count += 1
-                carve(sink, f"collection {clip(name)}[{count - 1}]", item.value.data, position(value))
+                carve(sink, f"collection {clip(name)}[{count - 1}]", item.value.data, item.offset)
     sink.fact("tf.collection", position(view), name=clip(name), values=count)
 
 

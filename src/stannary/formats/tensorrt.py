@@ -7,6 +7,7 @@ libraries, which the runtime writes out and loads. CUDA kernels inside are ELF f
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 
@@ -15,8 +16,9 @@ from stannary.formats.interface import Sink, View, clip
 
 __all__ = ["host_programs", "read"]
 
-_EM_CUDA = 190
-_HOST_MACHINES = {3: "x86", 40: "arm", 62: "x86-64", 183: "aarch64", 243: "riscv", 21: "ppc64"}
+_HOST_MACHINES = {3: "x86", 40: "arm", 62: "x86-64", 183: "aarch64", 243: "riscv", 20: "ppc", 21: "ppc64"}
+# Class, byte order and version, then the machine: 190 (CUDA) and 224 (AMD) are not among them.
+_ELF = re.compile(rb"\x7fELF(?:[\x01\x02]\x01\x01.{11}[\x03\x28\x3e\xb7\xf3\x15]\x00|[\x01\x02]\x02\x01.{11}\x00[\x14\x15\x28\xb7])", re.DOTALL)
 _PLUGIN = re.compile(rb"[A-Za-z][A-Za-z0-9_:]{2,60}(?:Plugin|_TRT|PluginV2|PluginDynamic)\w{0,30}")
 _LIBRARY = re.compile(rb"[\w./\\:-]{1,200}\.(?:so(?:\.\d+)*|dll)\b")
 _PRINTABLE = re.compile(rb"[\t\x20-\x7e]{16,4096}")
@@ -47,15 +49,8 @@ def read(view: View, sink: Sink) -> None:
 
 def host_programs(view: View, limit: int = 8) -> Iterator[tuple[int, str]]:
     """Yield (offset, machine) of ELF files for a CPU inside a blob; GPU kernels are passed over."""
-    pos, found = 0, 0
-    while found < limit:
-        pos = view.find(b"\x7fELF", pos)
-        if pos < 0 or pos + 20 > len(view):
-            return
-        head = view.bytes(pos, 20)
-        order = "little" if head[5] == 1 else "big"
-        machine = int.from_bytes(head[18:20], order)  # type: ignore[arg-type]
-        if head[4] in {1, 2} and head[5] in {1, 2} and head[6] == 1 and machine in _HOST_MACHINES:
-            found += 1
-            yield pos, _HOST_MACHINES[machine]
-        pos += 4
+    for match in itertools.islice(_ELF.finditer(view.data), limit):
+        raw = match.group()
+        machine = int.from_bytes(raw[18:20], "little" if raw[5] == 1 else "big")
+        if machine in _HOST_MACHINES:
+            yield match.start(), _HOST_MACHINES[machine]

@@ -104,7 +104,8 @@ def probe_records(view: View) -> bool:
         return False
     (size,) = struct.unpack("<Q", view.head(8))
     end = _RECORD_HEAD + size + _RECORD_TAIL
-    return 0 < size and end <= len(view) and _masked_crc(view.head(8)) == struct.unpack("<I", view.bytes(8, 4))[0]
+    crc = int.from_bytes(view.bytes(8, 4), "little")
+    return size > 0 and end <= len(view) and _masked_crc(view.head(8)) == crc
 
 
 def read_tfrecord(view: View, sink: Sink) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
-from stannary.core.errors import FormatError, Truncated
+from stannary.core.errors import BudgetExceeded, FormatError, Truncated
 from stannary.core.model import Json
 from stannary.formats.interface import View
 
@@ -17,6 +17,7 @@ __all__ = ["parse"]
 
 _TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = range(1, 13)
 _MAX_DEPTH = 40
+_MAX_VALUES = 1_000_000
 
 
 class _Reader:
@@ -25,6 +26,7 @@ class _Reader:
         self.end = len(view)
         self.pos = pos
         self.take = take
+        self.left = _MAX_VALUES
 
     def byte(self) -> int:
         if self.pos >= self.end:
@@ -59,6 +61,10 @@ class _Reader:
 
     def value(self, kind: int, depth: int) -> Json:
         self.take(1)
+        self.left -= 1
+        if self.left < 0:
+            msg = f"more than {_MAX_VALUES} values"
+            raise BudgetExceeded(msg, self.pos)
         if depth > _MAX_DEPTH:
             msg = f"nested deeper than {_MAX_DEPTH}"
             raise FormatError(msg, self.pos)

@@ -20,6 +20,7 @@ _WIDTH = {"Double": 8, "Float": 4, "Long": 8, "Int": 4, "Short": 2, "Char": 1, "
 _ARRAY = re.compile(r"torch\.(?:Cuda)?(Double|Float|Long|Int|Short|Char|Byte|Half|)(Tensor|Storage)")
 _WORD = re.compile(rb"\s*(\S{1,64})")
 _MAX_DEPTH = 400
+_MAX_OBJECTS = 500_000
 
 
 def probe(view: View) -> bool:
@@ -62,6 +63,7 @@ class _Reader:
         self.pos = 0
         self.sink = sink
         self.ascii = text
+        self.left = _MAX_OBJECTS
         self.known: set[int] = set()
         self.classes: dict[str, int] = {}
 
@@ -119,6 +121,10 @@ class _Reader:
             msg = f"nested deeper than {_MAX_DEPTH}"
             raise BudgetExceeded(msg, self.pos)
         self.sink.budget.take_operations(1)
+        self.left -= 1
+        if self.left < 0:
+            msg = f"more than {_MAX_OBJECTS} objects"
+            raise BudgetExceeded(msg, self.pos)
         at = self.pos
         kind = self._number("i")
         if kind == _NIL:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from stannary.core.errors import BudgetExceeded, FormatError, Truncated
 from stannary.core.model import Json
+from stannary.formats.bounded_json import DUPLICATE
 from stannary.formats.interface import View
 
 __all__ = ["Array", "parse"]
@@ -18,6 +19,7 @@ _NUMBERS = {b"i": ">b", b"U": ">B", b"I": ">h", b"u": ">H", b"l": ">i", b"m": ">
 _CONSTANTS: dict[bytes, Json] = {b"Z": None, b"T": True, b"F": False, b"N": None}
 _MAX_DEPTH = 64
 _MAX_STRING = 16 << 20
+_MAX_VALUES = 1_000_000  # numbers of typed arrays do not count
 
 
 class Array(list[Json]):
@@ -32,6 +34,7 @@ class _Reader:
         self.end = len(view)
         self.pos = pos
         self.take = take
+        self.left = _MAX_VALUES
 
     def marker(self) -> bytes:
         while True:
@@ -77,6 +80,10 @@ class _Reader:
 
     def value(self, marker: bytes, depth: int) -> Json:
         self.take(1)
+        self.left -= 1
+        if self.left < 0:
+            msg = f"more than {_MAX_VALUES} values"
+            raise BudgetExceeded(msg, self.pos)
         if depth > _MAX_DEPTH:
             msg = f"nested deeper than {_MAX_DEPTH}"
             raise FormatError(msg, self.pos)
@@ -143,7 +150,7 @@ class _Reader:
                 break
             key = self.text(self.length())
             if key in result:
-                result["\0duplicate"] = key
+                result[DUPLICATE] = key
             result[key] = self.value(kind or self.marker(), depth + 1)
             done += 1
         return result

@@ -1,4 +1,4 @@
-"""XGBoost boosters: JSON, UBJSON, and the binary format that version 3.1 gave up.
+"""XGBoost boosters as JSON and UBJSON (`xgboost_binary.py` reads the older binary format).
 
 Format: xgboost `doc/tutorials/saving_model.rst` and `doc/model.schema`. Trees are numbers; what a
 loader acts on is the objective and booster names, the sizes, and the free-text attributes.
@@ -6,21 +6,19 @@ loader acts on is the objective and booster names, the sizes, and the free-text 
 
 from __future__ import annotations
 
-import json
+import itertools
 import re
-import struct
 
-from stannary.core.errors import FormatError, Truncated
+from stannary.core.errors import BudgetExceeded
 from stannary.core.model import Json
+from stannary.formats.bounded_json import DUPLICATE, load
 from stannary.formats.embedded_text import hand_on
 from stannary.formats.interface import Sink, View, clip
 from stannary.formats.ubjson import Array, parse
 
-__all__ = ["probe_json", "probe_ubjson", "read_binary", "read_json", "read_ubjson"]
+__all__ = ["probe_json", "probe_ubjson", "read_json", "read_ubjson"]
 
 _SIZES = re.compile(r"num_trees|num_feature|num_class|num_nodes|size_leaf_vector|num_target|num_deleted|num_output_group")
-_LEARNER_PARAM = 136  # bytes of the binary LearnerModelParam
-_MAX_NAME = 256
 
 
 def probe_json(view: View) -> bool:
@@ -45,17 +43,18 @@ def probe_ubjson(view: View) -> bool:
 
 def read_json(view: View, sink: Sink) -> None:
     """Read a booster saved as JSON; one too large to parse is searched for its names."""
-    if len(view) <= sink.budget.limits.text:
-        try:
-            model = json.loads(view.text(sink.budget.limits.text), object_pairs_hook=_object)
-        except (ValueError, RecursionError) as exc:
-            msg = f"not JSON: {clip(str(exc))}"
-            raise FormatError(msg) from exc
-        _Booster(sink).read(model)
+    try:
+        model = load(view, sink)
+    except BudgetExceeded:
+        _search(view, sink)
         return
+    _Booster(sink).read(model)
+
+
+def _search(view: View, sink: Sink) -> None:
     for match in re.finditer(rb'"objective"\s*:\s*\{\s*"name"\s*:\s*"([^"]{1,200})"', view.data):
         sink.fact("xgboost.objective", match.start(), name=match.group(1).decode("utf-8", "replace"))
-    for match in re.finditer(rb'"attributes"\s*:\s*(\{[^{}]{0,100000}\})', view.data):
+    for match in itertools.islice(re.finditer(rb'"attributes"\s*:\s*(\{[^{}]{0,100000}\})', view.data), 100):
         hand_on(sink, "attributes", match.group(1).decode("utf-8", "replace"), match.start())
     sink.fact("xgboost.large", 0, size=len(view))
 
@@ -143,34 +142,6 @@ class _Booster:
             self.problem("size", f"{name} is {text}")
 
 
-def read_binary(view: View, sink: Sink) -> None:
-    """Read the learner's parameters and names of a binary booster (`binf`, or none at all before 0.80)."""
-    if view.head(4) == b"bs64":
-        sink.incomplete("a base64 booster (XGBoost before 0.80) was not decoded")
-        return
-    start = 4 if view.head(4) == b"binf" else 0
-    if len(view) < start + _LEARNER_PARAM:
-        msg = "ends inside the learner's parameters"
-        raise Truncated(msg, len(view))
-    _, features, classes = struct.unpack_from("<fIi", view.data, start)
-    sink.fact("xgboost.binary", start, features=features, classes=classes)
-    if features > 1 << 30 or not 0 <= classes < 1 << 30:
-        sink.fact("xgboost.problem", start, what="size", detail=f"{features} features, {classes} classes")
-    pos = start + _LEARNER_PARAM
-    for kind in ("objective", "booster"):
-        length = int.from_bytes(view.bytes(pos, 8), "little")
-        if length > _MAX_NAME:
-            sink.fact("xgboost.problem", pos, what="size", detail=f"the name of the {kind} has {length} bytes")
-            msg = f"a name of {length} bytes"
-            raise FormatError(msg, pos)
-        sink.fact(f"xgboost.{kind}", pos, name=view.bytes(pos + 8, length).decode("utf-8", "replace"))
-        pos += 8 + length
-    tail = view.tail(1 << 16)
-    printable = re.findall(rb"[\t\n\x20-\x7e]{24,}", tail[-min(len(tail), len(view) - pos) :])
-    for text in printable[:200]:
-        hand_on(sink, "attribute", text.decode("ascii"))
-
-
 def _whole(text: Json) -> int | None:
     try:
         return int(text)
@@ -180,11 +151,3 @@ def _whole(text: Json) -> int | None:
 
 def _length(array: list[Json]) -> int:
     return array.announced if isinstance(array, Array) else len(array)
-
-
-def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        keys = [k for k, _ in pairs]
-        result["\0duplicate"] = next(k for i, k in enumerate(keys) if k in keys[:i])
-    return result

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import re
 from typing import NamedTuple
-from urllib.parse import unquote
+from urllib.parse import unquote as percent_decoded
+
+from stannary.formats.yaml_flow import MAX_DEPTH, PROPERTY, Flow, closing, unquote
 
 __all__ = ["Node", "Scanned", "scan"]
 
 _KEY = re.compile(r"""("(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^\s\[\]{},#&*!|>'"%@`][^#\n]*?|[?-]\S[^#\n]*?|<<)\s*:(?=\s|$)""")
-_PROPERTY = re.compile(r"(!<[^>\n]*>|![^\s,\[\]{}]*|&[^\s,\[\]{}]+)(?=[\s,\[\]{}]|$)")
 _BLOCK = re.compile(r"[|>][+-]?\d?[+-]?\s*(?:#.*)?$")
-_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "0": "\0", "e": "\x1b", "a": "\a", "b": "\b", "f": "\f", "v": "\v", " ": " ", '"': '"', "/": "/", "\\": "\\", "N": "\x85", "_": "\xa0"}
-_ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|\r?\n[ \t]*|.)", re.DOTALL)
-_MAX_DEPTH = 120
 _MAX_SIZE = 10**18
 
 
@@ -83,7 +81,12 @@ class _Scanner:
                 continue
             if indent == 0 and self._marker(stripped, content):
                 continue
-            if self.plain_indent is not None and indent > self.plain_indent and not _KEY.match(content) and not stripped.startswith("- "):
+            if (
+                self.plain_indent is not None
+                and indent > self.plain_indent
+                and not _KEY.match(content)
+                and not stripped.startswith("- ")
+            ):
                 self._continue(stripped)
                 continue
             self.plain_indent = None
@@ -95,7 +98,7 @@ class _Scanner:
             if words[0] == "%TAG" and len(words) >= 3:
                 self.handles[words[1]] = words[2]
             return True
-        if stripped == "..." or stripped == "---" or stripped.startswith("--- "):
+        if stripped in {"...", "---"} or stripped.startswith("--- "):
             self.stack.clear()
             self.path = ""
             self.plain_indent = None
@@ -107,17 +110,20 @@ class _Scanner:
         return False
 
     def _line(self, indent: int, content: str) -> None:
-        while self.stack and (self.stack[-1].indent > indent or (self.stack[-1].indent == indent and self.stack[-1].sequence and not content.startswith("-"))):
+        while self.stack and (
+            self.stack[-1].indent > indent
+            or (self.stack[-1].indent == indent and self.stack[-1].sequence and not content.startswith("-"))
+        ):
             self.stack.pop()
         if not self.stack:
             self.path = "" if not content.startswith("-") or indent == 0 else self.path
         while content == "-" or content.startswith(("- ", "-\t")):
-            if len(self.stack) > _MAX_DEPTH:
+            if len(self.stack) > MAX_DEPTH:
                 self.out.irregular = "nested too deeply"
                 return
             top = self.stack[-1] if self.stack else None
             if top is None or not (top.sequence and top.indent == indent):
-                top = _Open(indent, True, self.path)
+                top = _Open(indent, sequence=True, path=self.path)
                 self.stack.append(top)
             number = self.counters.get(top.path, -1) + 1
             self.counters[top.path] = number
@@ -133,11 +139,11 @@ class _Scanner:
         match = _KEY.match(content)
         if match is None:
             self._note(self.path, tag, anchor)
-            self._value(content, tag, indent)
+            self._value(content, tag)
             return
         if tag:  # properties before a key belong to the key
             self._emit(self.path, match[1], tag)
-        self._member(indent + (width if match else 0), content, match, anchor)
+        self._member(indent + width, content, match, anchor)
 
     def _member(self, indent: int, content: str, match: re.Match[str], anchor: str) -> None:
         top = self.stack[-1] if self.stack else None
@@ -145,14 +151,14 @@ class _Scanner:
             self.stack.pop()
             top = self.stack[-1] if self.stack else None
         if top is None or top.sequence or top.indent != indent:
-            if len(self.stack) > _MAX_DEPTH:
+            if len(self.stack) > MAX_DEPTH:
                 self.out.irregular = "nested too deeply"
                 return
-            top = _Open(indent, False, self.path)
+            top = _Open(indent, sequence=False, path=self.path)
             self.stack.append(top)
             if anchor:
                 self._anchor(anchor, top.path)
-        key = _unquote(match[1])
+        key = unquote(match[1])
         self.path = f"{top.path}.{key}" if top.path else key
         if not top.path and len(self.out.keys) < 400:
             self.out.keys.append(key)
@@ -161,18 +167,18 @@ class _Scanner:
         tag, anchor, rest, _ = self._properties(rest)
         self._note(self.path, tag, anchor)
         if rest and not rest.startswith("#"):
-            self._value(rest, tag, indent)
+            self._value(rest, tag)
         elif tag:
             self._emit(self.path, None, tag)
 
-    def _value(self, content: str, tag: str, indent: int) -> None:
+    def _value(self, content: str, tag: str) -> None:
         """Read the scalar, alias or flow collection that starts on this line."""
         first = content[:1]
         if not content:
             if tag:
                 self._emit(self.path, None, tag)
         elif _BLOCK.match(content):
-            self._emit(self.path, self._block(indent), tag)
+            self._emit(self.path, self._block(), tag)
         elif first in "[{":
             if tag:
                 self._emit(self.path, None, tag)
@@ -180,12 +186,16 @@ class _Scanner:
         elif first in "\"'":
             self._emit(self.path, self._quoted(content), tag)
         elif first == "*":
-            self._alias(content[1:].split()[0] if len(content) > 1 else "")
+            self._alias(content[1:].split(maxsplit=1)[0] if len(content) > 1 else "")
         else:
             self._emit(self.path, re.split(r"\s#", content, maxsplit=1)[0].strip(), tag)
-            self.plain_indent = (self.stack[-1].indent if self.stack else -1) if not (self.stack and self.stack[-1].sequence) else self.stack[-1].indent
+            self.plain_indent = (
+                (self.stack[-1].indent if self.stack else -1)
+                if not (self.stack and self.stack[-1].sequence)
+                else self.stack[-1].indent
+            )
 
-    def _block(self, indent: int) -> str:
+    def _block(self) -> str:
         top = self.stack[-1].indent if self.stack else -1
         lines: list[str] = []
         width: int | None = None
@@ -203,15 +213,15 @@ class _Scanner:
 
     def _quoted(self, content: str) -> str:
         quote = content[0]
-        end = _closing(content, quote)
+        end = closing(content, quote)
         while end < 0 and self.at < len(self.lines):
             content += "\n" + self.lines[self.at]
             self.at += 1
-            end = _closing(content, quote)
+            end = closing(content, quote)
         if end < 0:
             self.out.irregular = "a quoted scalar does not end"
             return content[1:]
-        return _unquote(content[: end + 1])
+        return unquote(content[: end + 1])
 
     def _continue(self, text: str) -> None:
         if self.out.nodes:
@@ -221,7 +231,7 @@ class _Scanner:
     # Flow collections
 
     def _flow(self, content: str, path: str) -> None:
-        flow = _Flow(self, content)
+        flow = Flow(self, content)
         flow.node(path, 0)
 
     def more(self) -> str | None:
@@ -236,7 +246,7 @@ class _Scanner:
     def _properties(self, content: str) -> tuple[str, str, str, int]:
         tag = anchor = ""
         start = len(content)
-        while match := _PROPERTY.match(content):
+        while match := PROPERTY.match(content):
             if match[1].startswith("&"):
                 anchor = match[1][1:]
             else:
@@ -252,7 +262,7 @@ class _Scanner:
             second = raw.find("!", 1)
             handle = raw[: second + 1] if second > 0 else "!"
             full = self.handles.get(handle, handle if handle != "!" else self.handles.get("!", "")) + raw[len(handle) :]
-        full = unquote(full)
+        full = percent_decoded(full)
         return full.removeprefix("tag:yaml.org,2002:").removeprefix("!") or "!"
 
     def _note(self, path: str, tag: str, anchor: str) -> None:
@@ -284,6 +294,14 @@ class _Scanner:
         self.out.nodes.append(Node(path, key, value, tag, self.at))
         self._count(path, 1)
 
+    def irregular(self, why: str) -> None:
+        """Note that the text is not YAML."""
+        self.out.irregular = why
+
+    def is_irregular(self) -> bool:
+        """Tell whether the text was found not to be YAML."""
+        return bool(self.out.irregular)
+
     def flow_scalar(self, path: str, value: str, tag: str, anchor: str) -> None:
         """Take a scalar or alias of a flow collection."""
         self._note(path, tag, anchor)
@@ -291,134 +309,10 @@ class _Scanner:
             self.path = path
             self._alias(value[1:])
         else:
-            self._emit(path, _unquote(value) if value[:1] in "\"'" else value, tag)
+            self._emit(path, unquote(value) if value[:1] in "\"'" else value, tag)
 
     def flow_open(self, path: str, tag: str, anchor: str) -> None:
         """Take the start of a nested flow collection."""
         self._note(path, tag, anchor)
         if tag:
             self._emit(path, None, tag)
-
-
-class _Flow:
-    """Reads `[...]` and `{...}`, over as many lines as they take."""
-
-    def __init__(self, scanner: _Scanner, content: str) -> None:
-        self.scanner = scanner
-        self.text = content
-        self.at = 0
-
-    def peek(self) -> str:
-        while True:
-            while self.at < len(self.text) and self.text[self.at] in " \t\n":
-                self.at += 1
-            if self.at < len(self.text) and not (self.text[self.at] == "#" and (self.at == 0 or self.text[self.at - 1] in " \t\n")):
-                return self.text[self.at]
-            following = self.scanner.more()
-            if following is None:
-                self.scanner.out.irregular = "a flow collection does not end"
-                return ""
-            self.text, self.at = following, 0
-
-    def node(self, path: str, depth: int) -> None:
-        tag = anchor = ""
-        first = self.peek()
-        while match := _PROPERTY.match(self.text, self.at):
-            if match[1].startswith("&"):
-                anchor = match[1][1:]
-            else:
-                tag = self.scanner.resolve(match[1])
-            self.at = match.end()
-            first = self.peek()
-        if first in "[{" and first:
-            self.scanner.flow_open(path, tag, anchor)
-            if depth >= _MAX_DEPTH:
-                self.scanner.out.irregular = "nested too deeply"
-                self.at = len(self.text)
-                return
-            self.at += 1
-            self._members(path, "]" if first == "[" else "}", depth + 1)
-        elif first and first not in ",]}":
-            self.scanner.flow_scalar(path, self._scalar(), tag, anchor)
-        elif tag:
-            self.scanner.flow_open(path, tag, anchor)
-
-    def _members(self, path: str, end: str, depth: int) -> None:
-        number = 0
-        while not self.scanner.out.irregular:
-            first = self.peek()
-            if not first or first == end:
-                self.at += 1
-                return
-            if first in ",]}":
-                self.at += 1
-                continue
-            match = _FLOW_KEY.match(self.text, self.at)
-            if match and match.end() > self.at:
-                key = _unquote(match[1])
-                self.at = match.end()
-                self.node(f"{path}.{key}" if path else key, depth)
-            elif end == "]":
-                self.node(f"{path}[{number}]", depth)
-                number += 1
-            else:
-                self.node(f"{path}.?", depth)
-
-    def _scalar(self) -> str:
-        first = self.text[self.at]
-        if first in "\"'":
-            end = _closing(self.text[self.at :], first)
-            while end < 0:
-                following = self.scanner.more()
-                if following is None:
-                    self.scanner.out.irregular = "a quoted scalar does not end"
-                    return ""
-                self.text += "\n" + following
-                end = _closing(self.text[self.at :], first)
-            value = self.text[self.at : self.at + end + 1]
-            self.at += end + 1
-            return value
-        match = _FLOW_PLAIN.match(self.text, self.at)
-        value = match[0] if match else self.text[self.at]
-        self.at += len(value)
-        return value.strip()
-
-
-_FLOW_KEY = re.compile(r"""("(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^\s\[\]{},#&*!|>'"%@`][^#\n,\[\]{}:]*(?::(?!\s|$|[,\[\]{}])[^#\n,\[\]{}:]*)*)\s*:(?=[\s,\[\]{}]|$)""")
-_FLOW_PLAIN = re.compile(r"[^,\[\]{}\n]+")
-
-
-def _closing(text: str, quote: str) -> int:
-    """Return the offset of the quote that closes the one at offset 0, or -1."""
-    at = 1
-    while True:
-        at = text.find(quote, at)
-        if at < 0:
-            return -1
-        if quote == '"':
-            before = at
-            while text[before - 1] == "\\":
-                before -= 1
-            if (at - before) % 2 == 0:
-                return at
-            at += 1
-        elif text[at + 1 : at + 2] == "'":
-            at += 2
-        else:
-            return at
-
-
-def _unquote(text: str) -> str:
-    if len(text) >= 2 and text[0] == text[-1] == '"':
-        return _ESCAPE.sub(_unescape, text[1:-1])
-    if len(text) >= 2 and text[0] == text[-1] == "'":
-        return text[1:-1].replace("''", "'")
-    return text.strip()
-
-
-def _unescape(match: re.Match[str]) -> str:
-    code = match[1]
-    if code[0] in "xuU" and len(code) > 1:
-        value = int(code[1:], 16)
-        return chr(value) if value < 0x110000 else ""
-    return "" if "\n" in code else _ESCAPES.get(code, code)

@@ -22,13 +22,59 @@ from stannary.formats.yaml_scan import Node, Scanned, scan
 
 __all__ = ["CORE_TAGS", "read"]
 
-CORE_TAGS = frozenset("str int float bool null map seq set omap pairs binary timestamp merge value !".split())
+CORE_TAGS = frozenset(
+    ["str", "int", "float", "bool", "null", "map", "seq", "set", "omap", "pairs", "binary", "timestamp", "merge", "value", "!"]
+)
 _LIMIT = 4 << 20
-_TARGETS = frozenset({"_target_", "__target__", "target", "class_path", "callable", "import_path", "entry_point", "_target", "obj", "factory", "()", "func", "function", "class", "type", "cls", "loader_module"})
+_TARGETS = frozenset(
+    {
+        "_target_",
+        "__target__",
+        "target",
+        "class_path",
+        "callable",
+        "import_path",
+        "entry_point",
+        "_target",
+        "obj",
+        "factory",
+        "()",
+        "func",
+        "function",
+        "class",
+        "type",
+        "cls",
+        "loader_module",
+    }
+)
 _ALWAYS = frozenset({"_target_", "__target__", "_target", "class_path", "import_path", "()"})
-_COMMANDS = frozenset("command cmd entrypoint run script before_script after_script pre_script post_script postCreateCommand preinstall postinstall shell exec install build before_install setup_commands setup".split())
+_COMMANDS = frozenset(
+    [
+        "command",
+        "cmd",
+        "entrypoint",
+        "run",
+        "script",
+        "before_script",
+        "after_script",
+        "pre_script",
+        "post_script",
+        "postCreateCommand",
+        "preinstall",
+        "postinstall",
+        "shell",
+        "exec",
+        "install",
+        "build",
+        "before_install",
+        "setup_commands",
+        "setup",
+    ]
+)
 _REMOTE = frozenset({"trust_remote_code", "custom_pipeline", "auto_map", "remote_code"})
-_FLAVOR = re.compile(r"^flavors\.([\w.-]+?)\.(loader_module|code|model_code_path|python_model|data|env|cloudpickle_version|model_class)(?:\.path)?$")
+_FLAVOR = re.compile(
+    r"^flavors\.([\w.-]+?)\.(loader_module|code|model_code_path|python_model|data|env|cloudpickle_version|model_class)(?:\.path)?$"
+)
 _DOTTED = re.compile(r"[A-Za-z_]\w*(?:[.:][A-Za-z_]\w*)+")
 _TAG_WORD = re.compile(r"(?:!!|!<tag:yaml\.org,2002:|!)((?:python|ruby|java|perl|php|object)[/:][^\s\"',\]}>]{1,200})")
 _JINJA = re.compile(r"\{%|\{\{")
@@ -51,7 +97,14 @@ def read(view: View, sink: Sink) -> None:
         _words(text, sink)
         msg = "YAML nested too deeply to be read"
         raise FormatError(msg) from exc
-    sink.fact("yaml.document", None, keys=[clip(k, 60) for k in found.keys[:60]], documents=found.documents, size=len(view), name=clip(base))
+    sink.fact(
+        "yaml.document",
+        None,
+        keys=[clip(k, 60) for k in found.keys[:60]],
+        documents=found.documents,
+        size=len(view),
+        name=clip(base),
+    )
     if found.expanded > _EXPANSION and found.aliases:
         sink.fact("yaml.aliases", None, aliases=found.aliases, expanded=found.expanded)
     if found.irregular:
@@ -65,7 +118,15 @@ def _nodes(found: Scanned, sink: Sink) -> None:
     for index, node in enumerate(nodes):
         if node.tag and node.tag not in CORE_TAGS:
             tag, _, name = node.tag.partition(":")
-            sink.fact("yaml.tag", None, tag=clip(tag), name=clip(name), args=_arguments(nodes, index), path=clip(node.path), line=node.line)
+            sink.fact(
+                "yaml.tag",
+                None,
+                tag=clip(tag),
+                name=clip(name),
+                args=_arguments(nodes, index),
+                path=clip(node.path),
+                line=node.line,
+            )
         if node.value is not None:
             _value(nodes, index, sink)
 
@@ -120,14 +181,16 @@ def _flavors(found: Scanned, sink: Sink) -> None:
         if match and node.value:
             flavors.setdefault(match[1], {}).setdefault(match[2], clip(node.value))
     for name, fields in list(flavors.items())[:40]:
-        known = {key: fields.get(key) for key in ("loader_module", "code", "model_code_path", "python_model", "data", "model_class")}
+        known = {
+            key: fields.get(key) for key in ("loader_module", "code", "model_code_path", "python_model", "data", "model_class")
+        }
         sink.fact("yaml.flavor", None, flavor=clip(name), path=f"flavors.{clip(name)}", **known)
 
 
 def _words(text: str, sink: Sink) -> None:
     """Find tags in text that could not be scanned to its end."""
     for count, match in enumerate(_TAG_WORD.finditer(text)):
-        if count >= 1000:  # noqa: PLR2004 - plenty of evidence
+        if count >= 1000:
             return
         tag, _, name = match[1].partition(":")
         sink.fact("yaml.tag", None, tag=clip(tag), name=clip(name), args=[], path="", line=text.count("\n", 0, match.start()) + 1)

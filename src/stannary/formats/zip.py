@@ -34,7 +34,7 @@ _TRIVIAL = b"\x00"
 
 def probe(view: View) -> bool:
     """Tell whether an end record in the last 64 KiB leads to a central directory."""
-    if len(view) < 22 or b"PK\x05\x06" not in view.tail(65557):  # noqa: PLR2004 - smallest archive
+    if len(view) < 22 or b"PK\x05\x06" not in view.tail(65557):
         return False
     return any(directory.entries for directory in directories(view))
 
@@ -88,7 +88,9 @@ class _Archive:
         sink, found = self.sink, self.found
         if len(found) > 1:
             lists = {tuple((e.raw, e.offset) for e in d.entries) for d in found}
-            entangled = any(a.record == b.record or a.comment[0] <= b.record < sum(a.comment) for a in found for b in found if a is not b)
+            entangled = any(
+                a.record == b.record or a.comment[0] <= b.record < sum(a.comment) for a in found for b in found if a is not b
+            )
             # Two archives side by side are an attack in a zip, and members in a tar.
             if len(lists) > 1 and (entangled or not self._other_reading()):
                 sink.fact("zip.directories", found[1].record, count=len(found), differ=True, at=[d.start for d in found[:8]])
@@ -183,7 +185,10 @@ class _Archive:
             self.sink.fact("zip.local_only", local.offset, name=clip(name))
         packed = local.packed
         if (local.spread and not packed) or local.data + packed > end:
-            stop = min((p for p in (self.view.find(s, local.data, end) for s in (b"PK\x07\x08", b"PK\x03\x04", b"PK\x01\x02")) if p >= 0), default=end)
+            stop = min(
+                (p for p in (self.view.find(s, local.data, end) for s in (b"PK\x07\x08", b"PK\x03\x04", b"PK\x01\x02")) if p >= 0),
+                default=end,
+            )
             if not local.spread:
                 self.sink.incomplete(f"zip: {clip(name, 80)} is cut short", local.data)
             packed = stop - local.data
@@ -239,7 +244,7 @@ class _Archive:
         """
         if self.view.head(2) == b"PK":
             return False
-        from stannary.formats.identify import identify  # noqa: PLC0415 - it imports this module to probe
+        from stannary.formats.identify import identify
 
         return any(row.name not in {"zip", "text"} for row in identify(self.view))
 
@@ -247,9 +252,9 @@ class _Archive:
         content = self.view.data[start:end]
         size = end - start
         head = bytes(content[:4096])
-        if size <= 4096 and not head.strip(_TRIVIAL):  # noqa: PLR2004 - one block
+        if size <= 4096 and not head.strip(_TRIVIAL):
             return
-        if size > 4096 and not head.strip(_TRIVIAL) and _all_zero(content):  # noqa: PLR2004 - one block
+        if size > 4096 and not head.strip(_TRIVIAL) and _all_zero(content):
             return
         if where == "gap" and bytes(content[-16:]) == b"APK Sig Block 42":
             return

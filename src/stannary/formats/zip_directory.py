@@ -137,19 +137,22 @@ def _from_record(view: View, record: int, to_end: bool) -> Iterator[Directory]: 
         pairs = ((total, wide_total, FULL16), (size, wide_size, FULL32), (offset, wide_offset, FULL32))
         conflict = any(narrow not in (full, broad) for narrow, broad, full in pairs)
         if conflict:
-            yield from _tries(view, record, (record, size, offset, total), comment, to_end, (True, True, False))
+            yield from _tries(view, (record, to_end), (record, size, offset, total), comment, (True, True, False))
         end, size, offset, total = wide_at, wide_size, wide_offset, wide_total
         disk = start_disk = int(wide_disks)
     disks = bool(disk or start_disk) and disk != FULL16
-    yield from _tries(view, record, (end, size, offset, total), comment, to_end, (zip64, conflict, disks or here not in (total, FULL16)))
+    yield from _tries(
+        view, (record, to_end), (end, size, offset, total), comment, (zip64, conflict, disks or here not in (total, FULL16))
+    )
 
 
 def _tries(
-    view: View, record: int, where: tuple[int, int, int, int], comment: int, to_end: bool, marks: tuple[bool, bool, bool]  # noqa: FBT001
+    view: View, record: tuple[int, bool], where: tuple[int, int, int, int], comment: int, marks: tuple[bool, bool, bool]
 ) -> Iterator[Directory]:
     end, size, offset, total = where
+    at, to_end = record
     zip64, conflict, disks = marks
-    comment_at = (record + 22, min(comment, len(view) - record - 22))
+    comment_at = (at + 22, min(comment, len(view) - at - 22))
     for start in dict.fromkeys((end - size, offset)):
         if not 0 <= start <= end:
             continue
@@ -157,11 +160,11 @@ def _tries(
         entries, stop = _entries(view, start, end, shift)
         if not entries and (total or size):
             continue
-        yield Directory(record, start, stop, shift, total, entries, comment_at, disks, zip64, conflict, to_end)
+        yield Directory(at, start, stop, shift, total, entries, comment_at, disks, zip64, conflict, to_end)
 
 
 def _zip64(view: View, record: int) -> tuple[int, int, int, int, bool] | None:
-    if record < 20 or bytes(view.data[record - 20 : record - 16]) != b"PK\x06\x07":  # noqa: PLR2004 - locator size
+    if record < 20 or bytes(view.data[record - 20 : record - 16]) != b"PK\x06\x07":
         return None
     offset = _LOCATOR.unpack(view.bytes(record - 20, 20))[2]
     # As written, or directly in front of the locator when the archive was shifted.
@@ -193,7 +196,7 @@ def _entries(view: View, start: int, end: int, shift: int) -> tuple[tuple[Entry,
             )
         )  # fmt: skip
         at = following
-        if len(found) > 1_000_000:  # noqa: PLR2004 - the sink's budget stops far earlier
+        if len(found) > 1_000_000:
             break
     return tuple(found), at
 
@@ -227,7 +230,7 @@ def _wide(extra: bytes, size: int, packed: int, offset: int = 0, disk: int = 0) 
 
 def _unicode_path(extra: bytes, raw: bytes) -> bytes:
     for tag, body in _extras(extra):
-        if tag == 0x7075 and len(body) > 5 and body[5:] != raw:  # noqa: PLR2004 - Info-ZIP's tag: version, CRC, name
+        if tag == 0x7075 and len(body) > 5 and body[5:] != raw:
             return body[5:]
     return b""
 
@@ -259,7 +262,7 @@ def locals_between(view: View, start: int, end: int) -> Iterator[Local]:
         if at < 0:
             return
         local = parse_local(view, at)
-        if local is None or local.data > end or not local.raw or local.method > 99:  # noqa: PLR2004 - highest known method
+        if local is None or local.data > end or not local.raw or local.method > 99:
             at += 4
             continue
         yield local

@@ -85,7 +85,11 @@ def compare(name: str, entry: Entry, local: Local, view: View, sink: Sink) -> No
             differ("size", local.packed, entry.packed)
         return
     if local.packed != entry.packed or local.size != entry.size:
-        differ("size", local.packed if local.packed != entry.packed else local.size, entry.packed if local.packed != entry.packed else entry.size)
+        differ(
+            "size",
+            local.packed if local.packed != entry.packed else local.size,
+            entry.packed if local.packed != entry.packed else entry.size,
+        )
     if local.crc != entry.crc:
         differ("crc", local.crc, entry.crc)
 
@@ -95,7 +99,7 @@ def _descriptor(name: str, entry: Entry, local: Local, view: View, sink: Sink) -
     raw = bytes(view.data[at : at + 24])
     if raw[:4] == b"PK\x07\x08":
         raw = raw[4:]
-    if len(raw) < 12:  # noqa: PLR2004 - CRC and two sizes
+    if len(raw) < 12:
         return
     crc = int.from_bytes(raw[:4], "little")
     narrow = int.from_bytes(raw[4:8], "little"), int.from_bytes(raw[8:12], "little")
@@ -122,7 +126,7 @@ def duplicates(members: Sequence[Member], sink: Sink) -> None:
                 groups.setdefault(_folded(name), []).append(member)
     for group in groups.values():
         places = {m.data for m in group}
-        if len(group) < 2 or len(places) < 2:  # noqa: PLR2004 - a pair
+        if len(group) < 2 or len(places) < 2:
             continue
         same = len({(m.crc, m.size) for m in group}) == 1
         fold = len({m.name for m in group}) > 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -12,7 +12,9 @@ __all__ = ["Kind", "recognise"]
 # torch.save and TorchScript put every storage into a member named by a number; nothing ever unpickles them.
 _TORCH_RAW = re.compile(r"(^|/)(data|constants|tensors)/\d+$")
 _PT2_RAW = re.compile(r"(^|/)data/(weights|constants)/(weight|tensor|param|buffer)[\w.]*$")
-_TORCH_SMALL = re.compile(r"(^|/)(version|byteorder|\.format_version|\.storage_alignment|\.data/(serialization_id|version|byteorder)|archive_format|archive_version)$")
+_TORCH_SMALL = re.compile(
+    r"(^|/)(version|byteorder|\.format_version|\.storage_alignment|\.data/(serialization_id|version|byteorder)|archive_format|archive_version)$"
+)
 _NATIVE = re.compile(r"\.(so|so\.[\d.]+|dylib|dll|pyd)$", re.IGNORECASE)
 _PICKLE_NAME = re.compile(r"\.(pkl|pickle|debug_pkl|dill|cloudpickle)$", re.IGNORECASE)
 
@@ -77,8 +79,13 @@ def _ends(known: set[str], suffix: str) -> bool:
     return any(n == suffix or n.endswith("/" + suffix) for n in known)
 
 
-_TESTS = (
-    ("pt2", lambda k: _ends(k, "archive_format") or "serialized_exported_program.json" in k or any("/data/aotinductor/" in n for n in k)),
+_TESTS: tuple[tuple[str, Callable[[set[str]], bool]], ...] = (
+    (
+        "pt2",
+        lambda k: (
+            _ends(k, "archive_format") or "serialized_exported_program.json" in k or any("/data/aotinductor/" in n for n in k)
+        ),
+    ),
     ("skops", lambda k: "schema.json" in k),
     ("keras", lambda k: "config.json" in k and ("metadata.json" in k or "model.weights.h5" in k)),
     ("mar", lambda k: _ends(k, "MAR-INF/MANIFEST.json")),

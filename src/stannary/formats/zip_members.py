@@ -13,8 +13,18 @@ from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
-from stannary.core.errors import BudgetExceeded, FormatError
-from stannary.formats.decompress import Codec, Inflater, LibraryDecoder, Stream, bz2_decoder, no_bomb, xz_decoder, zstd_decoder
+from stannary.core.errors import BudgetExceeded
+from stannary.formats.decompress import (
+    DECODE_ERRORS,
+    Codec,
+    Inflater,
+    LibraryDecoder,
+    Stream,
+    bz2_decoder,
+    no_bomb,
+    xz_decoder,
+    zstd_decoder,
+)
 from stannary.formats.interface import Sink, View, clip
 from stannary.formats.zip_directory import Entry, Local
 from stannary.formats.zip_facts import is_symlink, path_problems
@@ -33,11 +43,18 @@ _METHODS: dict[int, Codec] = {
 _CRC_BUDGET = 64 << 20  # bytes of stored content whose checksum is verified, in one archive
 _CRC_ONE = 16 << 20
 _MAX_SOURCE = 4 << 20
-_COMPRESSED = (b"PK\x03\x04", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18", b"\x5d\x00\x00", b"x\x01", b"x^", b"x\x9c", b"x\xda", b"ZF", b"\x89HDF", b"\x93NUMPY", b"\xffLZMA")  # fmt: skip
+_COMPRESSED = (
+    b"PK\x03\x04", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18", b"\x5d\x00\x00",
+    b"x\x01", b"x^", b"x\x9c", b"x\xda", b"ZF", b"\x89HDF", b"\x93NUMPY", b"\xffLZMA",
+)  # fmt: skip
 # Beginnings that raw numbers do not have by chance (4 bytes and more), and that something may run or unpack.
-_STRONG = (b"PK\x03\x04", b"\x7fELF", b"7z\xbc\xaf\x27\x1c", b"\xfd7zXZ\x00", b"\x1f\x8b\x08\x08", b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18", b"\x93NUMPY", b"\x89HDF\r\n", b"#!/")  # fmt: skip
+_STRONG = (
+    b"PK\x03\x04", b"\x7fELF", b"7z\xbc\xaf\x27\x1c", b"\xfd7zXZ\x00", b"\x1f\x8b\x08\x08", b"\x28\xb5\x2f\xfd",
+    b"\x04\x22\x4d\x18", b"\x93NUMPY", b"\x89HDF\r\n", b"#!/",
+)  # fmt: skip
 _PICKLE_HEAD = re.compile(
-    rb"\x80[\x02-\x05](?:\x95.{8})?(?:c[\x20-\x7e]{1,200}\n[\x20-\x7e]{1,200}\n|[\x8c]..{0,255}\x94|X.{3}\x00|[\(\)\]}\x8f]|q\x00|K.q|[\x82-\x84])"
+    rb"\x80[\x02-\x05](?:\x95.{8})?"
+    rb"(?:c[\x20-\x7e]{1,200}\n[\x20-\x7e]{1,200}\n|[\x8c]..{0,255}\x94|X.{3}\x00|[\(\)\]}\x8f]|q\x00|K.q|[\x82-\x84])"
     rb"|\(?[ci][A-Za-z_][\w.]{0,80}\n[A-Za-z_][\w.]{0,80}\n|\((?:[dl]?p\d+\n|[SV][^\n]{0,200}\n)",
     re.DOTALL,
 )
@@ -63,13 +80,17 @@ class Member(msgspec.Struct):
     def from_both(cls, entry: Entry, local: Local, name: str) -> Member:
         """What a random-access loader reads: sizes from the directory, place from the local header."""
         flags = entry.flags | local.flags & 1
-        return cls(name, entry.method, flags, entry.crc, entry.packed, entry.size, local.offset, local.data, local.spread, "", entry, [])
+        return cls(
+            name, entry.method, flags, entry.crc, entry.packed, entry.size, local.offset, local.data, local.spread, "", entry, []
+        )
 
     @classmethod
     def from_local(cls, local: Local, name: str, label: str, packed: int = -1) -> Member:
         """What a streaming loader reads."""
         packed = local.packed if packed < 0 else packed
-        return cls(name, local.method, local.flags, local.crc, packed, local.size, local.offset, local.data, local.spread, label, None, [])
+        return cls(
+            name, local.method, local.flags, local.crc, packed, local.size, local.offset, local.data, local.spread, label, None, []
+        )
 
 
 def hides_code(head: bytes) -> bool:
@@ -115,7 +136,7 @@ class MemberReader:
     def finish(self) -> None:
         """Report on what needs all members."""
         if self._scripts:
-            from stannary.formats.zip_torchscript import read_sources  # noqa: PLC0415 - only for TorchScript
+            from stannary.formats.zip_torchscript import read_sources
 
             read_sources(self._scripts, self.sink)
 
@@ -139,7 +160,9 @@ class MemberReader:
         codec = _lzma_codec(self.view, member) if member.method == _LZMA else _METHODS.get(member.method)
         if codec is None:
             self.sink.fact("zip.method", member.header, name=clip(member.name), method=member.method)
-            self.sink.incomplete(f"zip: {clip(member.name, 80)} is packed by method {member.method}, which is not read", member.data)
+            self.sink.incomplete(
+                f"zip: {clip(member.name, 80)} is packed by method {member.method}, which is not read", member.data
+            )
             # A loader that ignores the field reads the bytes as they are.
             self._as_if_plain(member)
             return
@@ -187,8 +210,8 @@ class MemberReader:
         try:
             for chunk in chunks:
                 self.sink.budget.take_inflated(len(chunk))
-        except (OSError, EOFError, ValueError, RuntimeError, zlib.error, FormatError) as exc:
-            self.sink.incomplete(f"zip: {clip(member.name, 80)}: {exc or type(exc).__name__}", member.data)
+        except DECODE_ERRORS as exc:
+            self.sink.incomplete(f"zip: {clip(member.name, 80)}: {str(exc) or type(exc).__name__}", member.data)
 
     def _encrypted(self, member: Member) -> None:
         readable = self._looks_plain(member)
@@ -211,7 +234,7 @@ class MemberReader:
             return False
         try:
             out = codec().feed(bytes(content[: 1 << 16]), 1 << 16)
-        except (OSError, EOFError, ValueError, RuntimeError, zlib.error, FormatError):
+        except DECODE_ERRORS:
             return False
         return len(out) >= min(member.size, 64)
 
@@ -236,7 +259,7 @@ class MemberReader:
 
     def _give(self, member: Member, content: memoryview) -> None:
         name = member.name
-        if self.kind.is_small(name) and len(content) <= 64 and bytes(content).strip().isalnum():  # noqa: PLR2004 - one word
+        if self.kind.is_small(name) and len(content) <= 64 and bytes(content).strip().isalnum():
             return
         if self.kind.is_torchscript_source(name):
             self._script(member, iter((bytes(content[: _MAX_SOURCE + 1]),)))
@@ -251,11 +274,14 @@ class MemberReader:
 
     def _script(self, member: Member, chunks: Iterator[bytes]) -> None:
         content = b""
-        for chunk in chunks:
-            content += chunk
-            if len(content) > _MAX_SOURCE:
-                self.sink.incomplete(f"zip: {clip(member.name, 80)} is more TorchScript than is read", member.data)
-                break
+        try:
+            for chunk in chunks:
+                content += chunk
+                if len(content) > _MAX_SOURCE:
+                    self.sink.incomplete(f"zip: {clip(member.name, 80)} is more TorchScript than is read", member.data)
+                    break
+        except DECODE_ERRORS as exc:
+            self.sink.incomplete(f"zip: {clip(member.name, 80)}: {str(exc) or type(exc).__name__}", member.data)
         self._scripts.append((member.name, content.decode("utf-8", "replace")))
 
     def _part(self, member: Member) -> str:
@@ -273,7 +299,9 @@ class MemberReader:
     def _crc_fact(self, member: Member, computed: int) -> None:
         if member.spread and member.entry is None:
             return  # a loose member with a descriptor: its header has no checksum
-        self.sink.fact("zip.crc", member.header, name=clip(member.name), stored=member.crc, computed=computed, absent=member.crc == 0)
+        self.sink.fact(
+            "zip.crc", member.header, name=clip(member.name), stored=member.crc, computed=computed, absent=member.crc == 0
+        )
 
 
 def leaves(target: str, depth: int) -> bool:
@@ -295,17 +323,17 @@ def _rejoin(head: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 def _lzma_header(view: View, member: Member) -> int:
     head = bytes(view.data[member.data : member.data + 4])
-    return 4 + int.from_bytes(head[2:4], "little") if len(head) == 4 else 4  # noqa: PLR2004 - APPNOTE 5.8.8
+    return 4 + int.from_bytes(head[2:4], "little") if len(head) == 4 else 4
 
 
 def _lzma_codec(view: View, member: Member) -> Codec | None:
-    import lzma  # noqa: PLC0415 - rare
+    import lzma
 
     header = bytes(view.data[member.data : member.data + 9])
-    if len(header) < 9 or header[2:4] != b"\x05\x00":  # noqa: PLR2004 - two version bytes, size 5, five properties
+    if len(header) < 9 or header[2:4] != b"\x05\x00":
         return None
     properties, dictionary = header[4], int.from_bytes(header[5:9], "little")
-    if properties >= 225 or dictionary > 192 << 20:  # noqa: PLR2004 - 9 * 5 * 5
+    if properties >= 225 or dictionary > 192 << 20:
         return None
     rest, lc = divmod(properties, 9)
     pb, lp = divmod(rest, 5)

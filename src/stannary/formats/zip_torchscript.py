@@ -15,7 +15,9 @@ from stannary.formats.interface import Sink, clip
 __all__ = ["read_sources"]
 
 _OPS = re.compile(r"\bops\.([A-Za-z_]\w*)\.([A-Za-z_]\w*)")
-_TORCH = re.compile(r"\btorch\.(from_file|save|load|classes\.[\w.]+|_C\.[\w.]+|ops\.[\w.]+|distributed\.[\w.]+|hub\.[\w.]+|package\.[\w.]+)")
+_TORCH = re.compile(
+    r"\btorch\.(from_file|save|load|classes\.[\w.]+|_C\.[\w.]+|ops\.[\w.]+|distributed\.[\w.]+|hub\.[\w.]+|package\.[\w.]+)"
+)
 _CLASSES = re.compile(r"\b__torch__\.torch\.classes\.([A-Za-z_]\w*)\.([A-Za-z_]\w*)")
 _PYTHON = re.compile(r"\^([A-Za-z_]\w*)\(")
 _STRING = re.compile(r"(?P<q>\"\"\"|'''|\"|')(?:\\.|(?!(?P=q)).)*?(?P=q)", re.DOTALL)
@@ -38,8 +40,19 @@ def read_sources(sources: Sequence[tuple[str, str]], sink: Sink) -> None:
 
 
 def _operators(code: str) -> list[tuple[str, str, int]]:
-    found = [(f"{m[1]}::{m[2]}", m[1], m.start()) for m in _OPS.finditer(code) if m[1] not in {"aten", "prim"} or m[2] in {"from_file", "save", "PythonOp"}]
-    found += [(f"aten::{m[1]}" if m[1] in {"from_file", "save", "load"} else f"torch.{m[1]}", "aten" if m[1] in {"from_file", "save", "load"} else "torch", m.start()) for m in _TORCH.finditer(code)]
+    found = [
+        (f"{m[1]}::{m[2]}", m[1], m.start())
+        for m in _OPS.finditer(code)
+        if m[1] not in {"aten", "prim"} or m[2] in {"from_file", "save", "PythonOp"}
+    ]
+    found += [
+        (
+            f"aten::{m[1]}" if m[1] in {"from_file", "save", "load"} else f"torch.{m[1]}",
+            "aten" if m[1] in {"from_file", "save", "load"} else "torch",
+            m.start(),
+        )
+        for m in _TORCH.finditer(code)
+    ]
     found += [(f"torch.classes.{m[1]}.{m[2]}", m[1], m.start()) for m in _CLASSES.finditer(code)]
     found += [(f"prim::PythonOp({m[1]})", "prim", m.start()) for m in _PYTHON.finditer(code)]
     return found

@@ -77,7 +77,9 @@ def _prose(text: str) -> str:
     """Return a rule's text as markup: what stands between backticks is code, everything is escaped."""
     from markupsafe import Markup
 
-    parts = (Markup("<code>{}</code>").format(part) if odd % 2 else Markup("{}").format(part) for odd, part in enumerate(text.split("`")))
+    parts = (
+        Markup("<code>{}</code>").format(part) if odd % 2 else Markup("{}").format(part) for odd, part in enumerate(text.split("`"))
+    )
     return Markup("").join(parts)
 
 

@@ -148,6 +148,8 @@ def runtime_paths() -> tuple[str, ...]:
     """
     found = [os.path.dirname(os.__file__)]
     found += [p for p in sys.path if p.endswith(("site-packages", "dist-packages", "lib-dynload", ".zip"))]
+    if sys.pycache_prefix:
+        found.append(sys.pycache_prefix)
     for name in ("stannary", "msgspec"):
         module = sys.modules.get(name)
         if module is not None and module.__file__:

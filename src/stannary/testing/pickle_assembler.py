@@ -63,7 +63,8 @@ OPCODES: Final[Mapping[str, tuple[bytes, Callable[[Any], bytes]]]] = {
     "SETITEM": (b"s", _none), "TUPLE": (b"t", _none), "EMPTY_TUPLE": (b")", _none), "SETITEMS": (b"u", _none),
     "BINFLOAT": (b"G", _packed(">d")),
     # 2
-    "PROTO": (b"\x80", _packed("<B")), "NEWOBJ": (b"\x81", _none), "EXT1": (b"\x82", _packed("<B")), "EXT2": (b"\x83", _packed("<H")),
+    "PROTO": (b"\x80", _packed("<B")), "NEWOBJ": (b"\x81", _none), "EXT1": (b"\x82", _packed("<B")),
+    "EXT2": (b"\x83", _packed("<H")),
     "EXT4": (b"\x84", _packed("<i")), "TUPLE1": (b"\x85", _none), "TUPLE2": (b"\x86", _none), "TUPLE3": (b"\x87", _none),
     "NEWTRUE": (b"\x88", _none), "NEWFALSE": (b"\x89", _none), "LONG1": (b"\x8a", _long("<B")), "LONG4": (b"\x8b", _long("<i")),
     # 3
@@ -106,7 +107,7 @@ class Assembler:
         self._out += content
         return self
 
-    def push(self, value: Any) -> Assembler:  # noqa: ANN401, C901, PLR0912 - one branch a type
+    def push(self, value: Any) -> Assembler:  # noqa: ANN401, C901, PLR0911, PLR0912 - one branch a type
         """Write a value: None, bool, int, float, str, bytes, tuple, list, dict, or an `Assembler` to be inlined."""
         if isinstance(value, Assembler):
             return self.raw(value.body())
@@ -201,13 +202,13 @@ class Assembler:
         out = bytes(self._out)
         return out[2:] if out[:1] == b"\x80" else out
 
-    def bytes(self) -> bytes:
+    def content(self) -> bytes:
         """Return what was written."""
         return bytes(self._out)
 
     def stop(self) -> bytes:
         """Write STOP and return the stream."""
-        return self.op("STOP").bytes()
+        return self.op("STOP").content()
 
 
 def call(module: str, name: str, *args: Any, protocol: int | None = 2) -> bytes:  # noqa: ANN401 - any values

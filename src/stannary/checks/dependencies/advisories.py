@@ -91,7 +91,7 @@ class Advisories:
 
 
 def _zipped(raw: bytes) -> Iterator[dict[str, Any]]:
-    import zipfile  # noqa: PLC0415 - the user's own dump, not an artifact under scan
+    import zipfile
 
     with zipfile.ZipFile(io.BytesIO(raw)) as archive:
         for name in archive.namelist():
@@ -105,7 +105,9 @@ def _affects(affected: Mapping[str, Any], version: str, key: Key | None) -> bool
         return True
     if key is None:
         return False
-    return any(_in_range(r.get("events") or (), key) for r in affected.get("ranges") or () if r.get("type") in {"ECOSYSTEM", "SEMVER"})
+    return any(
+        _in_range(r.get("events") or (), key) for r in affected.get("ranges") or () if r.get("type") in {"ECOSYSTEM", "SEMVER"}
+    )
 
 
 def _in_range(events: Iterable[Mapping[str, Any]], key: Key) -> bool:
@@ -129,7 +131,16 @@ def _in_range(events: Iterable[Mapping[str, Any]], key: Key) -> bool:
 def _advisory(project: str, ids: set[str], pairs: list[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> Advisory:
     records = [record for record, _ in pairs]
     first = records[0]
-    fixed = sorted({str(e["fixed"]) for _, a in pairs for r in a.get("ranges") or () if r.get("type") == "ECOSYSTEM" for e in r.get("events") or () if "fixed" in e})
+    fixed = sorted(
+        {
+            str(e["fixed"])
+            for _, a in pairs
+            for r in a.get("ranges") or ()
+            if r.get("type") == "ECOSYSTEM"
+            for e in r.get("events") or ()
+            if "fixed" in e
+        }
+    )
     malicious = any(str(r.get("id", "")).startswith("MAL-") for r in records)
     name = str(first.get("id"))
     summary = str(first.get("summary") or first.get("details") or "").strip().split("\n")[0][:200]

@@ -39,7 +39,13 @@ def match_advisories(facts: Sequence[Fact], advisories: Advisories) -> Iterator[
         for found in advisories.affecting(fact.data["name"], fact.data["version"]):
             what = f"{found.project} {fact.data['version']}: {found.id}"
             fixed = f", fixed in {', '.join(found.fixed[:4])}" if found.fixed else ""
-            evidence = {**fact.data, "advisory": found.id, "aliases": list(found.aliases), "fixed": list(found.fixed), "summary": found.summary}
+            evidence = {
+                **fact.data,
+                "advisory": found.id,
+                "aliases": list(found.aliases),
+                "fixed": list(found.fixed),
+                "summary": found.summary,
+            }
             yield Hit("DEP008" if found.malicious else "DEP007", fact, f"{what}{fixed}: {found.summary}", evidence, found.severity)
 
 
@@ -54,7 +60,12 @@ def _entry(fact: Fact) -> Iterator[Hit]:
     if data["name"] and data["source"] in {"pypi", "conda", "url", "vcs"}:
         similar = lookalike(data["name"])
         if similar is not None and data["source"] == "pypi":
-            yield Hit("DEP004", fact, f"{data['name']} looks like {similar.target} ({similar.how})", {**data, "target": similar.target, "how": similar.how})
+            yield Hit(
+                "DEP004",
+                fact,
+                f"{data['name']} looks like {similar.target} ({similar.how})",
+                {**data, "target": similar.target, "how": similar.how},
+            )
 
 
 def _option(fact: Fact) -> Iterator[Hit]:

@@ -50,7 +50,9 @@ def lookalike(name: str) -> Lookalike | None:
         plain = target.replace("-", "")
         if squeezed == plain:
             return Lookalike(target, "other separators")
-        if squeezed.translate(_CONFUSABLE) == plain.translate(_CONFUSABLE) or squeezed.replace("rn", "m") == plain.replace("rn", "m"):
+        if squeezed.translate(_CONFUSABLE) == plain.translate(_CONFUSABLE) or squeezed.replace("rn", "m") == plain.replace(
+            "rn", "m"
+        ):
             return Lookalike(target, "characters that look alike")
         if _one_slip(squeezed, plain):
             return Lookalike(target, "one character differs")

@@ -17,7 +17,7 @@ _VERSION = re.compile(
 )
 _PRE = {"a": 0, "alpha": 0, "b": 1, "beta": 1, "c": 2, "rc": 2, "pre": 2, "preview": 2}
 _LOW, _HIGH = -1, 9
-_MAX_DIGITS = 40
+_MAX_DIGITS, _MAX_TEXT = 40, 200
 
 Key: TypeAlias = tuple[int, tuple[int, ...], tuple[int, int], int, tuple[int, int], tuple[tuple[int, int, str], ...]]
 
@@ -27,7 +27,7 @@ def version_key(text: str) -> Key | None:
 
     Order within a release: dev < pre < final < post; a local version sorts behind the same without one.
     """
-    match = _VERSION.fullmatch(text.strip()) if len(text) <= 200 else None
+    match = _VERSION.fullmatch(text.strip()) if len(text) <= _MAX_TEXT else None
     if match is None or any(len(number) > _MAX_DIGITS for number in re.findall(r"\d+", text)):
         return None
     epoch, release, pre, pre_number, implicit_post, post_word, post_number, dev, dev_number, local = match.groups()

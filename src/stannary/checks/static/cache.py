@@ -2,9 +2,8 @@
 
 One small file an entry, in a folder that only its owner can use, written atomically. The name
 of an entry is the SHA-256 of everything the facts depend on: the content, the file's base name
-(readers use it), the limits, and the version of the readers. Readers that looked at the names
-beside the file are noted, and then those must be the same too. An entry that does not check is
-ignored, and written again.
+and the names beside it (readers are given both), the limits, and the version of the readers. An
+entry that does not check is ignored, and written again.
 """
 
 from __future__ import annotations
@@ -22,48 +21,10 @@ from stannary.checks.static.result import FileReport
 from stannary.core.errors import UsageError
 from stannary.formats.interface import Limits
 
-__all__ = ["Siblings", "entry_key", "load", "open_folder", "pack", "reader_version", "siblings_digest", "store"]
+__all__ = ["entry_key", "load", "open_folder", "pack", "reader_version", "siblings_digest", "store"]
 
 _MAGIC = b"stannary.facts/1\n"
 _LARGEST = 4 << 20  # bytes of an entry; what is larger is read again
-
-
-class Siblings(frozenset[str]):
-    """Names beside a file. `used` tells whether a reader asked for any of them."""
-
-    used: bool = False
-
-    def __contains__(self, name: object) -> bool:
-        self.used = True
-        return super().__contains__(name)
-
-    def __iter__(self):  # type: ignore[no-untyped-def] # noqa: ANN204 - frozenset's own type
-        self.used = True
-        return super().__iter__()
-
-    def __len__(self) -> int:
-        self.used = True
-        return super().__len__()
-
-    def __and__(self, other):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN204 - frozenset's own types
-        self.used = True
-        return super().__and__(other)
-
-    def __sub__(self, other):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN204 - frozenset's own types
-        self.used = True
-        return super().__sub__(other)
-
-    def __or__(self, other):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN204 - frozenset's own types
-        self.used = True
-        return super().__or__(other)
-
-    __rand__ = __and__
-    __ror__ = __or__
-
-
-class _Entry(msgspec.Struct, frozen=True, array_like=True):
-    siblings: str
-    report: FileReport
 
 
 def open_folder(path: str) -> str:
@@ -99,12 +60,13 @@ def siblings_digest(names: Iterable[str]) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def entry_key(sha256: str, base_name: str, version: str) -> str:
-    """Return the name of the entry for a content under a base name."""
-    return hashlib.sha256(f"{sha256}\0{base_name}\0{version}".encode("utf-8", "surrogateescape")).hexdigest()
+def entry_key(sha256: str, base_name: str, siblings: str, version: str) -> str:
+    """Return the name of the entry for a content under a base name, beside other names (their digest)."""
+    text = f"{sha256}\0{base_name}\0{siblings}\0{version}"
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def load(folder: str, key: str, siblings: str) -> FileReport | None:
+def load(folder: str, key: str) -> FileReport | None:
     """Return the facts of an entry, or None when there is none that holds."""
     try:
         with open(f"{folder}/{key[:2]}/{key}", "rb") as file:
@@ -115,15 +77,14 @@ def load(folder: str, key: str, siblings: str) -> FileReport | None:
     if not raw.startswith(_MAGIC) or hashlib.sha256(raw[start:]).digest() != raw[len(_MAGIC) : start]:
         return None
     try:
-        entry = msgspec.msgpack.decode(raw[start:], type=_Entry)
+        return msgspec.msgpack.decode(raw[start:], type=FileReport)
     except (msgspec.DecodeError, RecursionError):
         return None
-    return entry.report if entry.siblings in ("", siblings) else None
 
 
-def pack(report: FileReport, siblings: str) -> bytes:
-    """Encode an entry; empty when it is too large to keep. `siblings`: their digest if a reader used them, else empty."""
-    body = msgspec.msgpack.encode(_Entry(siblings, report))
+def pack(report: FileReport) -> bytes:
+    """Encode an entry; empty when it is too large to keep."""
+    body = msgspec.msgpack.encode(report)
     return body if len(body) <= _LARGEST else b""
 
 

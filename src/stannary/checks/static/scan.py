@@ -127,6 +127,7 @@ class _Run:
         self.tickets: dict[Ticket, Place] = {}
         self.answers: dict[Place, Answer] = {}
         self.lost: dict[Place, str] = {}
+        self.siblings: dict[int, str] = {}  # digests of the names in folders, for the cache
         self.hashes: dict[tuple[int, int], Hashed] = {}
         self.waiting: dict[tuple[int, int], list[Place]] = {}  # for their hash, before they are looked up
         self.hasher: BackgroundHasher | None = None
@@ -175,7 +176,7 @@ class _Run:
         )  # fmt: skip
         work = plan.files + sum(map(len, plan.repositories))
         workers = max(1, min(options.jobs or _processors(), work))
-        return Pool(setup, jail, workers=workers, seconds=options.limits.seconds * 1.5 + 10)
+        return Pool(setup, jail, workers=workers, seconds=_seconds(options.limits))
 
     def _collect(self, executor: Executor) -> None:
         # The workers are forked by now; threads may start.
@@ -238,7 +239,10 @@ class _Run:
             from stannary.checks.static import cache
 
             base = self.plan.name(place).rpartition("/")[2]
-            cache.store(self.cache, cache.entry_key(answer.sha256, base, self.version), answer.entry)
+            folder = self.plan.folder_of[place[1]][place[2]]
+            if folder not in self.siblings:
+                self.siblings[folder] = cache.siblings_digest(self.plan.folders[folder])
+            cache.store(self.cache, cache.entry_key(answer.sha256, base, self.siblings[folder], self.version), answer.entry)
         answer.entry = b""
 
     def _take_hashes(self, executor: Executor) -> None:
@@ -250,6 +254,11 @@ class _Run:
             self.hashes[inode] = hashed
             for place in self.waiting.pop(inode, ()):
                 self._submit(executor, place, self.plan.work(place, hash_it=False, sha256=hashed.sha256))
+
+
+def _seconds(limits: Limits) -> float:
+    """Return when a reader that does not keep its own time is killed: well after it should have stopped by itself."""
+    return limits.seconds * 1.5 + 10
 
 
 def _level_of(executor: Executor) -> str:

@@ -118,16 +118,15 @@ class _Reader:
         base = work.name.rpartition("/")[2]
         if not (settings.cache and digest):
             return read_file(work.real, name=base, limits=limits, siblings=self._names, strict=settings.strict), b""
-        known = cache.load(settings.cache, cache.entry_key(digest, base, settings.version), self._digest)
+        known = cache.load(settings.cache, cache.entry_key(digest, base, self._digest, settings.version))
         if known is not None:
             return known, b""
-        names = cache.Siblings(self._names)
         started = time.monotonic()
-        report = read_file(work.real, name=base, limits=limits, siblings=names, strict=settings.strict)
+        report = read_file(work.real, name=base, limits=limits, siblings=self._names, strict=settings.strict)
         # What time ran out for depends on the machine, and must not be remembered.
         if not keep or time.monotonic() - started > limits.seconds / 2:
             return report, b""
-        return report, cache.pack(report, self._digest if names.used else "")
+        return report, cache.pack(report)
 
     def _enter(self, folder: int) -> None:
         if folder != self._folder:

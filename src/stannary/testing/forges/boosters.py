@@ -78,25 +78,25 @@ def _ubj_truncated() -> bytes:
     return ubjson(_BOOSTER)[:200]
 
 
-def _binary(objective: bytes) -> bytes:
-    head = struct.pack("<fIi", 0.5, 2, 0) + bytes(124)
-    return b"binf" + head + struct.pack("<Q", len(objective)) + objective + struct.pack("<Q", 6) + b"gbtree" + bytes(200)
+def _binary(objective: bytes, *, attribute: bytes = b"", trees: int = 1, tail: bytes = b"") -> bytes:
+    """Return the binary form: one tree of one node, and an attribute when there is one."""
+    head = struct.pack("<fIiii", 0.5, 2, 0, bool(attribute), 0) + bytes(116)
+    names = b"".join(struct.pack("<Q", len(n)) + n for n in (objective, b"gbtree"))
+    tree = struct.pack("<6i", 1, 1, 0, 0, 2, 0) + bytes(124) + bytes(36)
+    attributes = struct.pack("<QQ4sQ", 1, 4, b"note", len(attribute)) + attribute if attribute else b""
+    return b"binf" + head + names + struct.pack("<i", trees) + bytes(156) + tree + bytes(4) + attributes + tail
 
 
-@forge("xgboost.binary", filename="model.bin", family="XGBoost", malicious=False)
-def _plain_binary() -> bytes:
-    return _binary(b"binary:logistic")
-
-
-@forge("xgboost.binary_code", filename="model.bin", family="XGBoost", malicious=True)
-def _binary_code() -> bytes:
-    return _binary(b"binary:logistic") + struct.pack("<Q", 40) + b"__import__('os').system('echo stannary')"
-
-
-@forge("xgboost.binary_name", filename="model.bin", family="XGBoost", malicious=True)
-def _binary_name() -> bytes:
-    head = struct.pack("<fIi", 0.5, 2, 0) + bytes(124)
-    return b"binf" + head + struct.pack("<Q", 1 << 62) + b"x" * 64
+_BINARIES: dict[str, tuple[bytes, bool | None]] = {
+    "binary": (_binary(b"binary:logistic", attribute=b"trained at home"), False),
+    "binary_code": (_binary(b"binary:logistic", attribute=b"__import__('os').system('echo stannary')"), True),
+    "binary_trees": (_binary(b"binary:logistic", trees=1 << 30), True),
+    "binary_name": (b"binf" + bytes(136) + struct.pack("<Q", 1 << 62) + b"x" * 64, True),
+    "binary_trailing": (_binary(b"binary:logistic", tail=b"cposix\nsystem\n(S'echo stannary'\ntR."), True),
+    "binary_truncated": (_binary(b"binary:logistic")[:-30], None),
+}
+for _name, (_content, _bad) in _BINARIES.items():
+    forge(f"xgboost.{_name}", filename="booster.deprecated", family="XGBoost", malicious=_bad)(lambda content=_content: content)
 
 
 _LIGHTGBM = """tree

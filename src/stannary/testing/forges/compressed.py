@@ -6,6 +6,7 @@ import bz2
 import gzip
 import lzma
 import zlib
+from collections.abc import Callable
 
 from stannary.testing.forges.joblib import lz4_frame, zstd_frame
 from stannary.testing.forges.pickle import ECHO, PAYLOAD, register
@@ -30,14 +31,27 @@ def _gz(content: bytes) -> bytes:
     return gzip.compress(content, mtime=0)
 
 
-_CODECS = {"gz": _gz, "bz2": bz2.compress, "xz": lzma.compress, "lzma": lambda raw: lzma.compress(raw, lzma.FORMAT_ALONE), "zst": zstd_frame, "lz4": lz4_frame, "z": zlib.compress}
-for _name, _pack in _CODECS.items():
-    register(f"compressed.{_name}_pickle", _FAMILY, lambda pack=_pack: pack(PAYLOAD), filename=f"model.pkl.{_name}")  # type: ignore[misc]
-    register(f"compressed.{_name}_trailing", _FAMILY, lambda pack=_pack: pack(benign()) + PAYLOAD, filename=f"model.pkl.{_name}")  # type: ignore[misc]
-    register(f"compressed.{_name}_renamed", _FAMILY, lambda pack=_pack: pack(PAYLOAD), filename="model.safetensors")  # type: ignore[misc]
-    register(f"compressed.{_name}_plain", _BENIGN, lambda pack=_pack: pack(benign()), filename=f"model.pkl.{_name}", malicious=False)  # type: ignore[misc]
+def _bomb() -> bytes:
+    return b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff" + zeros(400 << 20) + bytes(8)
 
-_CUT = Assembler(4).call("os", "system", ECHO).bytes() + bytes(range(256)) * 40
+
+_CODECS: dict[str, Callable[[bytes], bytes]] = {"gz": _gz, "bz2": bz2.compress, "xz": lzma.compress, "lzma": lambda raw: lzma.compress(raw, lzma.FORMAT_ALONE), "zst": zstd_frame, "lz4": lz4_frame, "z": zlib.compress}
+
+def _after(pack: Callable[[bytes], bytes], build: Callable[[], bytes]) -> Callable[[], bytes]:
+    return lambda: pack(build())
+
+
+def _followed(pack: Callable[[bytes], bytes]) -> Callable[[], bytes]:
+    return lambda: pack(benign()) + PAYLOAD
+
+
+for _name, _pack in _CODECS.items():
+    register(f"compressed.{_name}_pickle", _FAMILY, _after(_pack, lambda: PAYLOAD), filename=f"model.pkl.{_name}")
+    register(f"compressed.{_name}_trailing", _FAMILY, _followed(_pack), filename=f"model.pkl.{_name}")
+    register(f"compressed.{_name}_renamed", _FAMILY, _after(_pack, lambda: PAYLOAD), filename="model.safetensors")
+    register(f"compressed.{_name}_plain", _BENIGN, _after(_pack, benign), filename=f"model.pkl.{_name}", malicious=False)
+
+_CUT = Assembler(4).call("os", "system", ECHO).content() + bytes(range(256)) * 40
 register("compressed.gz_members", _FAMILY, lambda: _gz(PAYLOAD[:9]) + _gz(PAYLOAD[9:]), filename="model.pkl.gz")
 register("compressed.gz_second_stream", _FAMILY, lambda: _gz(benign()) + _gz(PAYLOAD), filename="model.pkl.gz")
 register("compressed.gz_cut", _FAMILY, lambda: _gz(_CUT)[:-40], filename="model.pkl.gz")
@@ -49,7 +63,7 @@ register("compressed.zst_skippable", _FAMILY, lambda: b"\x50\x2a\x4d\x18\x04\x00
 register("compressed.zst_second_frame", _FAMILY, lambda: zstd_frame(benign()) + zstd_frame(PAYLOAD), filename="model.pkl.zst")
 register("compressed.lz4_second_frame", _FAMILY, lambda: lz4_frame(benign()) + lz4_frame(PAYLOAD), filename="model.pkl.lz4")
 register("compressed.gz_named_traversal", _PATHS, lambda: gzip_named(b"../../stannary.sh", b"echo stannary\n"), filename="model.gz")
-register("compressed.gz_bomb", _PATHS, lambda: _bomb(), filename="model.gz")
+register("compressed.gz_bomb", _PATHS, _bomb, filename="model.gz")
 register("compressed.bz2_bomb", _PATHS, lambda: bz2.compress(bytes(40 << 20)) * 12, filename="model.bz2")
 register("compressed.gz_named", _BENIGN, lambda: gzip_named(b"model.pkl", benign()), filename="model.pkl.gz", malicious=False)
 register("compressed.gz_padded", _BENIGN, lambda: _gz(benign()) + bytes(512), filename="model.pkl.gz", malicious=False)
@@ -60,6 +74,3 @@ register("compressed.lz4_cut", "malformed", lambda: lz4_frame(benign())[:-20], f
 register("compressed.zlib_cut", "malformed", lambda: zlib.compress(benign() * 30)[:-30], filename="model.joblib", malicious=None)
 register("compressed.bz2_wrong", "malformed", lambda: b"BZh9" + bytes(60), filename="model.bz2", malicious=None)
 
-
-def _bomb() -> bytes:
-    return b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff" + zeros(400 << 20) + bytes(8)

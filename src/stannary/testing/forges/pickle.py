@@ -85,7 +85,7 @@ register("pickle.names.decoy_between", _NAMES, _a().push("os").push("collections
 register("pickle.names.unicode_escapes", _NAMES, _a(0).op("UNICODE", b"\\u006f\\u0073").op("UNICODE", b"\\u0073ystem").op("STACK_GLOBAL").op("MARK").op("UNICODE", ECHO.encode()).op("TUPLE").op("REDUCE").stop())
 register("pickle.names.string_escapes", _NAMES, _a(0).op("STRING", b"'\\x6f\\x73'").op("STRING", b"'\\163ystem'").op("STACK_GLOBAL").op("MARK").op("STRING", b"'echo stannary'").op("TUPLE").op("REDUCE").stop())
 register("pickle.names.double_quotes", _NAMES, _a(0).op("STRING", b'"os"').op("STRING", b'"system"').op("STACK_GLOBAL").op("MARK").op("STRING", b'"echo stannary"').op("TUPLE").op("REDUCE").stop())
-register("pickle.names.binstring", _NAMES, _a(2).op("SHORT_BINSTRING", b"os").op("BINSTRING", b"system").op("STACK_GLOBAL").op("SHORT_BINSTRING", b"echo stannary").ops("TUPLE1", "REDUCE", "STOP").bytes())
+register("pickle.names.binstring", _NAMES, _a(2).op("SHORT_BINSTRING", b"os").op("BINSTRING", b"system").op("STACK_GLOBAL").op("SHORT_BINSTRING", b"echo stannary").ops("TUPLE1", "REDUCE", "STOP").content())
 register("pickle.names.binunicode8", _NAMES, _a().op("BINUNICODE8", "os").op("BINUNICODE8", "system").op("STACK_GLOBAL").reduce(ECHO).stop())
 register("pickle.names.mixed_widths", _NAMES, _a().op("BINUNICODE", "os").op("BINUNICODE8", "system").op("STACK_GLOBAL").reduce(ECHO).stop())
 register("pickle.names.dup", _NAMES, _a().push("code").op("DUP").op("POP").push("interact").op("STACK_GLOBAL").reduce().stop())
@@ -234,3 +234,13 @@ register("pickle.persid.global_type", _PERSID, _a(2).push(("storage", _g("os", "
 register("pickle.persid.module_source", _PERSID, _a(2).push(("module", _g("subprocess", "Popen"), "x.py", "import os")).op("BINPERSID").stop())
 register("pickle.persid.text", _PERSID, _a(0).op("PERSID", "x").op("POP").call("os", "system", ECHO).stop())
 register("pickle.persid.traversal", _PERSID, _a(2).push(("storage", _g("torch", "FloatStorage"), "../../../../etc/hostname", "cpu", 1)).op("BINPERSID").call("os", "system", ECHO).stop())
+
+# Code that travels with the pickle, and is called
+
+_CODE = (0, 0, 0, 0, 3, 3, b"t\x00d\x01\xab\x01", (None, ECHO), ("os", "system"), (), "m.py", "f", "f", 1, b"", b"", (), ())
+_CLOUD = _a().call("cloudpickle.cloudpickle", "_make_function", _a().call("cloudpickle.cloudpickle", "_builtin_type", "CodeType").reduce(*_CODE), {"os": _a().call("cloudpickle.cloudpickle", "subimport", "os")}, "f", None, None)
+_DILL = _a().call("dill._dill", "_create_function", _a().call("dill._dill", "_create_code", b"", *_CODE), {"__name__": "m"}, "f", None, None)
+register("pickle.chain.cloudpickle_code_called", _CHAIN, _a().push(_CLOUD).reduce().stop())
+register("pickle.chain.cloudpickle_code_held", _CHAIN, _a().push({"predict": _CLOUD}).stop())
+register("pickle.chain.dill_code_called", _CHAIN, _a().push(_DILL).reduce().stop())
+register("pickle.chain.dill_code_held", _CHAIN, _a().push({"predict": _DILL}).stop())

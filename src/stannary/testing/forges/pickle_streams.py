@@ -46,8 +46,8 @@ register("pickle.multi.five_numbers", _MULTI, _a(2).push(0x1950A86A20F9469CFC6C)
 
 # The payload runs, then the stream breaks: the loader raises too late
 
-_RUN = _a(4).call("os", "system", ECHO).bytes()
-_RUN2 = _a(2).call("os", "system", ECHO).bytes()
+_RUN = _a(4).call("os", "system", ECHO).content()
+_RUN2 = _a(2).call("os", "system", ECHO).content()
 for _name, _tail in (
     ("no_stop", b""), ("bad_opcode", b"\xff."), ("bad_opcode_low", b"\x01."), ("cut_string", b"X\xff\xff\x00\x00abc"), ("cut_bytes8", b"\x8e" + struct.pack("<Q", 1 << 40)),
     ("underflow", b"00000."), ("underflow_reduce", b"0R."), ("bad_memo", b"h\xfe."), ("bad_memo_text", b"g999\n."), ("bad_int", b"Iabc\n."), ("bad_float", b"Fxyz\n."),
@@ -61,8 +61,8 @@ register("pickle.broken.unicode_escape", _BROKEN, _RUN2 + b"V\\u12\n.")
 register("pickle.broken.before_no_proto", _BROKEN, _RUN2[2:])
 register("pickle.broken.build_raises", _BROKEN, _RUN + b"\x8c\x01xb.")
 register("pickle.broken.reduce_raises", _BROKEN, _RUN + b"0K\x01)R.")
-register("pickle.broken.in_list", _BROKEN, _a(4).ops("EMPTY_LIST", "MARK").call("os", "system", ECHO).bytes())
-register("pickle.broken.in_dict_odd", _BROKEN, _a(4).ops("EMPTY_DICT", "MARK").call("os", "system", ECHO).ops("SETITEMS", "STOP").bytes())
+register("pickle.broken.in_list", _BROKEN, _a(4).ops("EMPTY_LIST", "MARK").call("os", "system", ECHO).content())
+register("pickle.broken.in_dict_odd", _BROKEN, _a(4).ops("EMPTY_DICT", "MARK").call("os", "system", ECHO).ops("SETITEMS", "STOP").content())
 
 # Frames: the C and the Python unpickler, and every scanner, read them differently (cpython#154848)
 
@@ -100,7 +100,7 @@ register("pickle.odd.int_hex", _MISC, _a(0).raw(b"I0x10\n0").call("os", "system"
 register("pickle.odd.float_inf", _MISC, _a(0).raw(b"Finf\n0Fnan\n0F1e999\n0").call("os", "system", ECHO).stop())
 register("pickle.odd.float_underscore", _MISC, _a(0).raw(b"F1_0.5\n0").call("os", "system", ECHO).stop())
 register("pickle.odd.put_negative", _MISC, _a(0).push("x").raw(b"p-1\n0").call("os", "system", ECHO).stop(), malicious=None)
-register("pickle.odd.get_negative", _MISC, _a(0).call("os", "system", ECHO).raw(b"0g-1\n.").bytes())
+register("pickle.odd.get_negative", _MISC, _a(0).call("os", "system", ECHO).raw(b"0g-1\n.").content())
 register("pickle.odd.put_huge", _MISC, _a(2).push("x").raw(b"p99999999999999999999\n0").call("os", "system", ECHO).stop())
 register("pickle.odd.long_binput_max", _MISC, _a(2).push("x").op("LONG_BINPUT", 0xFFFFFFFE).op("POP").call("os", "system", ECHO).stop())
 register("pickle.odd.proto_many", _MISC, _a(2).op("PROTO", 4).op("PROTO", 0).op("PROTO", 5).call("os", "system", ECHO).stop())
@@ -139,7 +139,7 @@ def _laughs(levels: int, width: int) -> bytes:
         for _ in range(width):
             out.op("BINGET", level - 1)
         out.op("APPENDS").op("BINPUT", level).op("POP")
-    return out.op("BINGET", levels - 1).call("builtins", "str", 1).op("POP").bytes()
+    return out.op("BINGET", levels - 1).call("builtins", "str", 1).op("POP").content()
 
 
 register("pickle.bomb.laughs", _BOMB, lambda: _laughs(12, 10) + _a(2).call("os", "system", ECHO).op("STOP").body())
@@ -159,7 +159,7 @@ def _tuples(levels: int) -> bytes:
     out = _a(2).push("x").op("BINPUT", 0).op("POP")
     for level in range(1, levels):
         out.op("BINGET", level - 1).op("BINGET", level - 1).op("TUPLE2").op("BINPUT", level).op("POP")
-    return out.ops("EMPTY_DICT").op("BINGET", levels - 1).ops("NONE", "SETITEM", "POP").bytes()
+    return out.ops("EMPTY_DICT").op("BINGET", levels - 1).ops("NONE", "SETITEM", "POP").content()
 
 
 # The same payload under other names: the content decides
@@ -177,7 +177,7 @@ for _protocol in (None, 0, 1, 2, 3, 4, 5):
 register("pickle.benign.nested", _BENIGN, _a(4).push({"a": [1, (2, 3), {"b": None}], "c": b"bytes", "d": "text", "e": 1 << 70, "f": -5}).stop(), malicious=False)
 register("pickle.benign.ordered", _BENIGN, _a(2).call("collections", "OrderedDict").op("MARK").push("w").push([1.0]).op("SETITEMS").stop(), malicious=False)
 register("pickle.benign.defaultdict", _BENIGN, _a(4).call("collections", "defaultdict", Assembler(4).name("builtins", "list")).stop(), malicious=False)
-register("pickle.benign.set", _BENIGN, _a(4).ops("EMPTY_SET", "MARK").push(1).push(2).ops("ADDITEMS", "STOP").bytes(), malicious=False)
+register("pickle.benign.set", _BENIGN, _a(4).ops("EMPTY_SET", "MARK").push(1).push(2).ops("ADDITEMS", "STOP").content(), malicious=False)
 register("pickle.benign.datetime", _BENIGN, _a(4).call("datetime", "datetime", b"\x07\xe8\x01\x01\x00\x00\x00\x00\x00\x00").stop(), malicious=False)
 register("pickle.benign.array_buffer", _BENIGN, _a(4).call("numpy.core.multiarray", "_reconstruct", Assembler(4).name("numpy", "ndarray"), (0,), b"b").push((1, (2,), _a(4).call("numpy", "dtype", "f8", False, True), False, bytes(16))).op("BUILD").stop(), malicious=False)
 register("pickle.benign.two_streams", _BENIGN, benign(2) + benign(4), malicious=False)

@@ -1,3 +1,4 @@
+
 """Python source, hostile and benign. Commands are `echo`; addresses are of RFC 5737 and RFC 2606, and lead nowhere."""
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ _ZLIB = base64.b64encode(zlib.compress(_ECHO.encode())).decode()
 _URL = "http://203.0.113.9/stage"
 
 
-def _source(name: str, text: str, *, filename: str = "train.py", family: str = "Python source", malicious: bool | None = True) -> None:
+def _source(
+    name: str, text: str, *, filename: str = "train.py", family: str = "Python source", malicious: bool | None = True
+) -> None:
     forge(f"python.{name}", filename=filename, family=family, malicious=malicious)(lambda: text.lstrip("\n").encode())
 
 
@@ -70,9 +73,13 @@ for _name, _text in {
 
 _source("shadow_file", "import pwd\nrows = open('/etc/shadow').read()\n", filename="prepare.py")
 _source("shellcode", "import ctypes\nctypes.windll.kernel32.VirtualAlloc(0, 4096, 0x3000, 0x40)\n", filename="fast.py")
-_source("setup_hidden", f"import base64\nfrom setuptools import setup\nexec(base64.b64decode('{_B64}'))\nsetup(name='x')\n", filename="setup.py")
+_source(
+    "setup_hidden",
+    f"import base64\nfrom setuptools import setup\nexec(base64.b64decode('{_B64}'))\nsetup(name='x')\n",
+    filename="setup.py",
+)
 _source("startup_module", "import subprocess\nsubprocess.Popen(['echo', 'stannary'])\n", filename="sitecustomize.py")
-_source("bidi", "access = 'user'\nif access != 'user\u202e \u2066# only admins\u2069 \u2066':\n    pass\n", filename="check.py", malicious=None)
+_source("bidi", "access = 'user'\nif access != 'user\u202e \u2066# only admins\u2069 \u2066':\n    pass\n", filename="check.py")
 _source("broken", "import os\nos.system('echo stannary'\n", filename="broken.py", malicious=None)
 _source("deep", "x = " + "(" * 5000 + ")" * 5000 + "\n", filename="deep.py", malicious=None)
 
@@ -109,7 +116,9 @@ def main():
 if __name__ == '__main__':
     main()
 """, malicious=False)  # fmt: skip
-_source("setup_plain", """
+_source(
+    "setup_plain",
+    """
 import os
 import re
 import subprocess
@@ -122,8 +131,13 @@ try:
 except Exception:
     sha = 'unknown'
 setup(name='pkg', version=version, packages=find_packages(), install_requires=['numpy'])
-""", filename="setup.py", malicious=False)
-_source("conversion", """
+""",
+    filename="setup.py",
+    malicious=False,
+)
+_source(
+    "conversion",
+    """
 import json, os, pickle, tempfile
 import numpy as np, requests, torch
 from safetensors.torch import save_file
@@ -140,12 +154,43 @@ def convert(path, out):
         json.dump({'converted': True}, f)
     eval_model = lambda m: m.eval()
     return eval_model
-""", filename="convert.py", malicious=False)
-_source("trust_remote_code", "from transformers import AutoModel\nmodel = AutoModel.from_pretrained('org/name', trust_remote_code=True)\n", malicious=False)
-_source("notebook_like", "import os\nif not os.path.exists('data'):\n    os.system('git clone https://github.com/org/data')\n", malicious=False)
-_source("extension", "import ctypes, os\nlib = ctypes.CDLL(os.path.join(os.path.dirname(__file__), 'kernel.so'))\n", malicious=False)
-_source("installs", "import subprocess, sys\nsubprocess.check_call([sys.executable, '-m', 'pip', 'install', 'flash-attn'])\n", malicious=False)
-_source("template_exec", "fields = ['a', 'b']\nbody = 'def init(self, ' + ', '.join(fields) + '): pass'\nnamespace = {}\nexec(body, namespace)\n", malicious=False)
-_source("plugin_loader", "import importlib\n\ndef load(name):\n    return getattr(importlib.import_module(name.rpartition('.')[0]), name.rpartition('.')[2])\n", malicious=False)
-_source("downloads", "import urllib.request\nurllib.request.urlretrieve('https://example.org/data.csv', 'data.csv')\n", malicious=False)
-_source("demo_server", "import socket\ns = socket.socket()\ns.bind(('127.0.0.1', 0))\nport = s.getsockname()[1]\ns.close()\n", malicious=False)
+""",
+    filename="convert.py",
+    malicious=False,
+)
+_source(
+    "trust_remote_code",
+    "from transformers import AutoModel\nmodel = AutoModel.from_pretrained('org/name', trust_remote_code=True)\n",
+    malicious=False,
+)
+_source(
+    "notebook_like",
+    "import os\nif not os.path.exists('data'):\n    os.system('git clone https://github.com/org/data')\n",
+    malicious=False,
+)
+_source(
+    "extension", "import ctypes, os\nlib = ctypes.CDLL(os.path.join(os.path.dirname(__file__), 'kernel.so'))\n", malicious=False
+)
+_source(
+    "installs",
+    "import subprocess, sys\nsubprocess.check_call([sys.executable, '-m', 'pip', 'install', 'flash-attn'])\n",
+    malicious=False,
+)
+_source(
+    "template_exec",
+    "fields = ['a', 'b']\nbody = 'def init(self, ' + ', '.join(fields) + '): pass'\nnamespace = {}\nexec(body, namespace)\n",
+    malicious=False,
+)
+_source(
+    "plugin_loader",
+    "import importlib\n\ndef load(name):\n    return getattr(importlib.import_module(name.rpartition('.')[0]), name.rpartition('.')[2])\n",
+    malicious=False,
+)
+_source(
+    "downloads", "import urllib.request\nurllib.request.urlretrieve('https://example.org/data.csv', 'data.csv')\n", malicious=False
+)
+_source(
+    "demo_server",
+    "import socket\ns = socket.socket()\ns.bind(('127.0.0.1', 0))\nport = s.getsockname()[1]\ns.close()\n",
+    malicious=False,
+)

@@ -6,6 +6,7 @@ import bz2
 import lzma
 import struct
 import zlib
+from collections.abc import Callable
 
 from stannary.testing.forges.pickle import PAYLOAD, register
 from stannary.testing.forges.pickle_streams import benign
@@ -26,7 +27,7 @@ def _deflate(raw: bytes) -> bytes:
     return engine.compress(raw) + engine.flush()
 
 
-_CODECS = {
+_CODECS: dict[str, tuple[bytes, Callable[[bytes], bytes]]] = {
     "copy": (b"\x01\x00", bytes),
     "lzma": (b"\x23\x03\x01\x01\x05" + b"\x5d" + struct.pack("<I", 1 << 20), lambda raw: lzma.compress(raw, lzma.FORMAT_RAW, filters=_LZMA_FILTER)),
     "lzma2": (b"\x21\x21\x01\x10", lambda raw: lzma.compress(raw, lzma.FORMAT_RAW, filters=_LZMA2_FILTER)),
@@ -53,7 +54,7 @@ def _streams(position: int, packed: int, codec: bytes, sizes: list[int], crcs: l
     return pack + folder + sub + b"\x00"
 
 
-def build_7z(files: dict[str, bytes], codec: str = "lzma2", *, pack_header: bool = False, trailing: bytes = b"", packed: bytes | None = None, wrong_crc: bool = False) -> bytes:  # noqa: PLR0913 - what a forge changes
+def build_7z(files: dict[str, bytes], codec: str = "lzma2", *, pack_header: bool = False, trailing: bytes = b"", packed: bytes | None = None, wrong_crc: bool = False) -> bytes:
     """Return one solid folder with all files."""
     descriptor, pack = _CODECS[codec]
     body = pack(b"".join(files.values())) if packed is None else packed
@@ -73,8 +74,12 @@ def build_7z(files: dict[str, bytes], codec: str = "lzma2", *, pack_header: bool
     return b"7z\xbc\xaf\x27\x1c\x00\x04" + struct.pack("<I", zlib.crc32(start)) + start + body + header + trailing
 
 
+def _with(codec: str) -> Callable[[], bytes]:
+    return lambda: build_7z({"readme.txt": b"hello\n", "model.pkl": PAYLOAD}, codec)
+
+
 for _codec in ("copy", "lzma", "lzma2", "deflate", "bzip2"):
-    register(f"7z.pickle_{_codec}", _NESTED, lambda codec=_codec: build_7z({"readme.txt": b"hello\n", "model.pkl": PAYLOAD}, codec), filename="model.7z")  # type: ignore[misc]
+    register(f"7z.pickle_{_codec}", _NESTED, _with(_codec), filename="model.7z")
 register("7z.torch_packed_header", _NESTED, lambda: build_7z({"pytorch_model.bin": torch_zip(PAYLOAD)}, pack_header=True), filename="pytorch_model.bin")
 register("7z.in_7z", _NESTED, lambda: build_7z({"a.7z": build_7z({"model.pkl": PAYLOAD})}, "copy"), filename="models.7z")
 register("7z.trailing_pickle", _NESTED, lambda: build_7z({"a.txt": b"hello\n"}, trailing=PAYLOAD), filename="model.7z")

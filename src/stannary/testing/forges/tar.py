@@ -21,7 +21,7 @@ _NEMO = "NeMo/MAR/ptl/pt2"
 _BENIGN = "benign tar"
 
 
-def entry(name: str, content: bytes = b"", *, kind: bytes = b"0", link: str = "", mode: int = 0o644, size: int | None = None, magic: bytes = b"ustar\x0000", checksum: int | None = None) -> bytes:  # noqa: PLR0913 - the header's fields
+def entry(name: str, content: bytes = b"", *, kind: bytes = b"0", link: str = "", mode: int = 0o644, size: int | None = None, magic: bytes = b"ustar\x0000") -> bytes:
     """Return one header and its content, padded."""
     block = bytearray(512)
     block[0 : min(100, len(name.encode()))] = name.encode()[:100]
@@ -33,9 +33,13 @@ def entry(name: str, content: bytes = b"", *, kind: bytes = b"0", link: str = ""
     block[156:157] = kind
     block[157 : 157 + len(link.encode())] = link.encode()[:100]
     block[257:265] = magic
-    total = sum(block) if checksum is None else checksum
-    block[148:156] = b"%06o\x00 " % total
+    block[148:156] = b"%06o\x00 " % sum(block)
     return bytes(block) + content + bytes(-len(content) % 512)
+
+
+def spoiled(member: bytes) -> bytes:
+    """Return an entry with a wrong checksum."""
+    return member[:148] + b"000001\x00 " + member[156:]
 
 
 def pax(**records: str) -> bytes:
@@ -82,7 +86,7 @@ register("tar.gz_pickle", _NESTED, lambda: gzip.compress(build_tar(entry("m/mode
 register("tar.gz_zip_tar", _NESTED, lambda: gzip.compress(build_tar(entry("a.zip", build_zip([Item("b.tar", build_tar(entry("c/model.bin", PAYLOAD)), method=8)]))), mtime=0), filename="models.tgz")
 register("tar.v7_pickle", _NESTED, lambda: build_tar(entry("model.pkl", PAYLOAD, magic=bytes(8))), filename="model.bin")
 register("tar.sparse_pickle", _NESTED, lambda: build_tar(pax(GNU__sparse__major="1", GNU__sparse__minor="0", GNU__sparse__name="model.pkl", GNU__sparse__realsize=str(len(PAYLOAD))), entry("x", b"1\n0\n%d\n" % len(PAYLOAD) + bytes(512 - len(b"1\n0\n%d\n" % len(PAYLOAD))) + PAYLOAD)), filename="model.tar")
-register("tar.bad_checksum", _NESTED, lambda: build_tar(entry("a.txt", b"a"), entry("model.pkl", PAYLOAD, checksum=1)), filename="model.tar")
+register("tar.bad_checksum", _NESTED, lambda: build_tar(entry("a.txt", b"a"), spoiled(entry("model.pkl", PAYLOAD))), filename="model.tar")
 register("tar.unknown_type", _NESTED, lambda: build_tar(entry("model.pkl", PAYLOAD, kind=b"Z")), filename="model.tar")
 register("tar.no_end", _NESTED, lambda: build_tar(entry("model.pkl", PAYLOAD), end=False), filename="model.tar")
 

@@ -104,7 +104,7 @@ register("torch.zip.deflated", _ZIP, lambda: build_zip([Item("archive/data.pkl",
 register("torch.zip.other_root", _ZIP, lambda: torch_zip(PAYLOAD, root="weights.v2"), filename="model.safetensors")
 register("torch.zip.renamed_bin", _ZIP, lambda: torch_zip(_EVIL_DICT), filename="model.onnx")
 register("torch.zip.after_stop", _ZIP, lambda: torch_zip(state_dict() + PAYLOAD), filename="model.pt")
-register("torch.zip.broken_tail", _ZIP, lambda: torch_zip(_a().call("os", "system", ECHO).raw(b"\xff").bytes()), filename="model.pt")
+register("torch.zip.broken_tail", _ZIP, lambda: torch_zip(_a().call("os", "system", ECHO).raw(b"\xff").content()), filename="model.pt")
 
 # Legacy stream and tar
 

@@ -17,6 +17,7 @@ _PATHS = "traversal/symlink/bomb"
 _NESTED = "nested tar/zip/7z/OCI"
 _BENIGN = "benign zip"
 _ROOT = "archive"
+_LINK = 0o120777 << 16
 
 
 def _model(first: Item | list[Item | Raw], **end: object) -> bytes:
@@ -35,66 +36,6 @@ def _good(**fields: object) -> Item:
 
 def _trick(name: str, build: object, *, filename: str = "model.pt") -> None:
     register(f"zip.{name}", _TRICKS, build, filename=filename)  # type: ignore[arg-type]
-
-
-# Names: which of two is read
-_trick("duplicate_first", lambda: _model([_evil(), _good()]))
-_trick("duplicate_last", lambda: _model([_good(), _evil()]))
-_trick("duplicate_case", lambda: _model([Item(f"{_ROOT}/DATA.PKL", PAYLOAD), _good()]))
-_trick("duplicate_slashes", lambda: _model([Item(f"{_ROOT}//data.pkl", PAYLOAD), _good()]))
-_trick("duplicate_plain_content", lambda: build_zip([Item("weights.bin", b"weights one"), Item("weights.bin", b"weights two")]), filename="model.zip")
-_trick("name_differs", lambda: _model([_evil(local_name=f"{_ROOT}/readme.txt"), Item(f"{_ROOT}/x", b"x")]))
-_trick("name_differs_central", lambda: _model(Item(f"{_ROOT}/readme.txt", PAYLOAD, local_name=f"{_ROOT}/data.pkl")))
-_trick("name_nul", lambda: _model([Item(f"{_ROOT}/data.pkl\x00.txt", PAYLOAD), _good()]))
-_trick("name_control", lambda: _model([Item(f"{_ROOT}/data\u202elkp.txt", PAYLOAD), _good()]))
-_trick("name_unicode_path", lambda: _model([Item(f"{_ROOT}/notes.txt", PAYLOAD, extra=_unicode_path(f"{_ROOT}/notes.txt", f"{_ROOT}/data.pkl")), _good()]))
-
-# Fields that make a reader give up
-_trick("flag_encrypted", lambda: _model(_evil(flags=1)))
-_trick("flag_encrypted_local", lambda: _model(_evil(local_flags=1)))
-_trick("flag_encrypted_deflated", lambda: _model(_evil(flags=1, method=8)))
-_trick("flag_strong_encryption", lambda: _model(_evil(flags=0x41)))
-_trick("crc_wrong", lambda: _model(_evil(crc=0x12345678)))
-_trick("crc_wrong_deflated", lambda: _model(_evil(crc=0x12345678, method=8)))
-_trick("crc_differs", lambda: _model(_evil(local_crc=1)))
-_trick("method_differs", lambda: _model(_evil(local_method=8)))
-_trick("method_unknown", lambda: _model(_evil(method=77, local_method=0, packed=PAYLOAD)))
-_trick("method_unknown_local", lambda: _model(_evil(local_method=77)))
-_trick("version_255", lambda: _model(_evil(version=255)))
-_trick("version_255_local", lambda: _model(_evil(local_version=255)))
-_trick("size_local_zero", lambda: _model(_evil(local_size=0)))
-_trick("size_local_huge", lambda: _model(_evil(local_size=0x7FFFFFFF)))
-_trick("size_lies", lambda: _model(_evil(size=3)))
-_trick("size_lies_deflated", lambda: _model(_evil(size=3, method=8)))
-_trick("descriptor", lambda: _model(_evil(descriptor=True)))
-_trick("descriptor_wrong", lambda: _model(_evil(descriptor=True, descriptor_crc=5)))
-_trick("disk_number", lambda: _model(_evil(), disk=3))
-_trick("count_short", lambda: _model([_good(), _evil()], count=1))
-_trick("count_zero", lambda: _model(_evil(), count=0))
-
-# Members that only one kind of reader sees
-_trick("local_only", lambda: _model([_good(), Item("extra.pkl", PAYLOAD, in_central=False)]))
-_trick("local_only_first", lambda: _model([Item("extra.pkl", PAYLOAD, in_central=False), _good()]))
-_trick("no_directory", lambda: _without_directory(_model(_evil())))
-_trick("no_directory_descriptor", lambda: _without_directory(_model(_evil(descriptor=True, method=8))))
-_trick("directory_in_comment", lambda: _eocd_in_comment())
-_trick("directory_in_comment_inner_good", lambda: _eocd_in_comment(outer=PAYLOAD, inner=state_dict()))
-_trick("two_archives", lambda: torch_zip(PAYLOAD) + torch_zip(state_dict()))
-_trick("two_archives_reversed", lambda: torch_zip(state_dict()) + torch_zip(PAYLOAD))
-_trick("shifted_two_headers", lambda: _shifted())
-_trick("overlap_same", lambda: _overlapping())
-_trick("zip64_conflict", lambda: _zip64_conflict())
-
-# Things around an archive
-_trick("prefix_pickle", lambda: torch_zip_prefixed(PAYLOAD))
-_trick("prefix_pickle_unshifted", lambda: _model(_good(), prefix=PAYLOAD, shift=False))
-_trick("gap_pickle", lambda: _model([_good(), Raw(PAYLOAD)]))
-_trick("gap_before_directory", lambda: _model(_good(), gap=PAYLOAD))
-_trick("trailing_pickle", lambda: torch_zip(state_dict()) + PAYLOAD)
-_trick("comment_pickle", lambda: _model(_good(), comment=b"\x80\x04" + PAYLOAD[2:]))
-_trick("comment_zip", lambda: _model(_good(), comment=build_zip([Item("x.pkl", PAYLOAD)])))
-_trick("member_comment_pickle", lambda: _model(_good(comment=b"\x80\x04" + PAYLOAD[2:])))
-_trick("behind_deflate", lambda: _model(_good(method=8, packed=_deflate(state_dict()) + PAYLOAD)))
 
 
 def torch_zip_prefixed(prefix: bytes) -> bytes:
@@ -159,28 +100,8 @@ def _zip64_conflict() -> bytes:
     return good[:record] + other + wide + locator + end
 
 
-# Paths, links, bombs
-
 def _path(name: str, build: object, *, filename: str = "model.zip", malicious: bool | None = True) -> None:
     register(f"zip.{name}", _PATHS, build, filename=filename, malicious=malicious)  # type: ignore[arg-type]
-
-
-_LINK = 0o120777 << 16
-_path("traversal", lambda: build_zip([Item("../../../../tmp/stannary.txt", b"stannary"), Item("a.txt", b"a")]))
-_path("traversal_backslash", lambda: build_zip([Item("..\\..\\stannary.txt", b"stannary")]))
-_path("traversal_middle", lambda: build_zip([Item("a/b/../../../stannary.txt", b"stannary")]))
-_path("absolute", lambda: build_zip([Item("/tmp/stannary.txt", b"stannary")]))
-_path("drive", lambda: build_zip([Item("C:\\stannary.txt", b"stannary")]))
-_path("traversal_local", lambda: build_zip([Item("a.txt", b"stannary", local_name="../a.txt")]))
-_path("symlink_absolute", lambda: build_zip([Item("link", b"/etc/passwd", made_by=0x0314, attributes=_LINK)]))
-_path("symlink_out", lambda: build_zip([Item("a/link", b"../../etc", made_by=0x0314, attributes=_LINK), Item("a/link/x", b"x")]))
-_path("device", lambda: build_zip([Item("null", b"x", made_by=0x0314, attributes=0o020666 << 16)]), malicious=None)
-_path("central_without_member", lambda: build_zip([Item("a.txt", b"a"), Item("b.pkl", PAYLOAD, in_local=False, offset=9)]), malicious=None)
-_path("bomb_ratio", lambda: _bomb(400 << 20))
-_path("bomb_overlap", lambda: _overlap_bomb())
-_path("bomb_nested", lambda: build_zip([Item(f"{i}.zip", build_zip([Item("0", b"", method=8, packed=zeros(100 << 20), size=100 << 20, crc=0)]), method=8) for i in range(6)]))
-_path("encrypted", lambda: build_zip([Item("model.pkl", b"", packed=bytes(range(7, 119)) * 2, flags=1, size=212, crc=0xABCDEF01)]))
-_path("encrypted_aes", lambda: build_zip([Item("model.pkl", b"", packed=bytes(range(7, 119)) * 2, flags=1, method=99, size=212, crc=0)]))
 
 
 def zeros(size: int) -> bytes:
@@ -205,6 +126,91 @@ def _overlap_bomb() -> bytes:
     return body[:start] + entries + struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 40, 40, len(entries), start, 0)
 
 
+def _deep(levels: int) -> bytes:
+    content = build_zip([Item("model.pkl", PAYLOAD)])
+    for level in range(levels):
+        content = build_zip([Item(f"{level}.zip", content, method=8 * (level % 2))])
+    return content
+
+
+# Names: which of two is read
+_trick("duplicate_first", lambda: _model([_evil(), _good()]))
+_trick("duplicate_last", lambda: _model([_good(), _evil()]))
+_trick("duplicate_case", lambda: _model([Item(f"{_ROOT}/DATA.PKL", PAYLOAD), _good()]))
+_trick("duplicate_slashes", lambda: _model([Item(f"{_ROOT}//data.pkl", PAYLOAD), _good()]))
+_trick("duplicate_plain_content", lambda: build_zip([Item("weights.bin", b"weights one"), Item("weights.bin", b"weights two")]), filename="model.zip")
+_trick("name_differs", lambda: _model([_evil(local_name=f"{_ROOT}/readme.txt"), Item(f"{_ROOT}/x", b"x")]))
+_trick("name_differs_central", lambda: _model(Item(f"{_ROOT}/readme.txt", PAYLOAD, local_name=f"{_ROOT}/data.pkl")))
+_trick("name_nul", lambda: _model([Item(f"{_ROOT}/data.pkl\x00.txt", PAYLOAD), _good()]))
+_trick("name_control", lambda: _model([Item(f"{_ROOT}/data\u202elkp.txt", PAYLOAD), _good()]))
+_trick("name_unicode_path", lambda: _model([Item(f"{_ROOT}/notes.txt", PAYLOAD, extra=_unicode_path(f"{_ROOT}/notes.txt", f"{_ROOT}/data.pkl")), _good()]))
+
+# Fields that make a reader give up
+_trick("flag_encrypted", lambda: _model(_evil(flags=1)))
+_trick("flag_encrypted_local", lambda: _model(_evil(local_flags=1)))
+_trick("flag_encrypted_deflated", lambda: _model(_evil(flags=1, method=8)))
+_trick("flag_strong_encryption", lambda: _model(_evil(flags=0x41)))
+_trick("crc_wrong", lambda: _model(_evil(crc=0x12345678)))
+_trick("crc_wrong_deflated", lambda: _model(_evil(crc=0x12345678, method=8)))
+_trick("crc_differs", lambda: _model(_evil(local_crc=1)))
+_trick("method_differs", lambda: _model(_evil(local_method=8)))
+_trick("method_unknown", lambda: _model(_evil(method=77, local_method=0, packed=PAYLOAD)))
+_trick("method_unknown_local", lambda: _model(_evil(local_method=77)))
+_trick("version_255", lambda: _model(_evil(version=255)))
+_trick("version_255_local", lambda: _model(_evil(local_version=255)))
+_trick("size_local_zero", lambda: _model(_evil(local_size=0)))
+_trick("size_local_huge", lambda: _model(_evil(local_size=0x7FFFFFFF)))
+_trick("size_lies", lambda: _model(_evil(size=3)))
+_trick("size_lies_deflated", lambda: _model(_evil(size=3, method=8)))
+_trick("descriptor", lambda: _model(_evil(descriptor=True)))
+_trick("descriptor_wrong", lambda: _model(_evil(descriptor=True, descriptor_crc=5)))
+_trick("disk_number", lambda: _model(_evil(), disk=3))
+_trick("count_short", lambda: _model([_good(), _evil()], count=1))
+_trick("count_zero", lambda: _model(_evil(), count=0))
+
+# Members that only one kind of reader sees
+_trick("local_only", lambda: _model([_good(), Item("extra.pkl", PAYLOAD, in_central=False)]))
+_trick("local_only_first", lambda: _model([Item("extra.pkl", PAYLOAD, in_central=False), _good()]))
+_trick("no_directory", lambda: _without_directory(_model(_evil())))
+_trick("no_directory_descriptor", lambda: _without_directory(_model(_evil(descriptor=True, method=8))))
+_trick("directory_in_comment", _eocd_in_comment)
+_trick("directory_in_comment_inner_good", lambda: _eocd_in_comment(outer=PAYLOAD, inner=state_dict()))
+_trick("two_archives", lambda: torch_zip(PAYLOAD) + torch_zip(state_dict()))
+_trick("two_archives_reversed", lambda: torch_zip(state_dict()) + torch_zip(PAYLOAD))
+_trick("shifted_two_headers", _shifted)
+_trick("overlap_same", _overlapping)
+_trick("zip64_conflict", _zip64_conflict)
+
+# Things around an archive
+_trick("prefix_pickle", lambda: torch_zip_prefixed(PAYLOAD))
+_trick("prefix_pickle_unshifted", lambda: _model(_good(), prefix=PAYLOAD, shift=False))
+_trick("gap_pickle", lambda: _model([_good(), Raw(PAYLOAD)]))
+_trick("gap_before_directory", lambda: _model(_good(), gap=PAYLOAD))
+_trick("trailing_pickle", lambda: torch_zip(state_dict()) + PAYLOAD)
+_trick("comment_pickle", lambda: _model(_good(), comment=b"\x80\x04" + PAYLOAD[2:]))
+_trick("comment_zip", lambda: _model(_good(), comment=build_zip([Item("x.pkl", PAYLOAD)])))
+_trick("member_comment_pickle", lambda: _model(_good(comment=b"\x80\x04" + PAYLOAD[2:])))
+_trick("behind_deflate", lambda: _model(_good(method=8, packed=_deflate(state_dict()) + PAYLOAD)))
+
+# Paths, links, bombs
+
+
+_path("traversal", lambda: build_zip([Item("../../../../tmp/stannary.txt", b"stannary"), Item("a.txt", b"a")]))
+_path("traversal_backslash", lambda: build_zip([Item("..\\..\\stannary.txt", b"stannary")]))
+_path("traversal_middle", lambda: build_zip([Item("a/b/../../../stannary.txt", b"stannary")]))
+_path("absolute", lambda: build_zip([Item("/tmp/stannary.txt", b"stannary")]))
+_path("drive", lambda: build_zip([Item("C:\\stannary.txt", b"stannary")]))
+_path("traversal_local", lambda: build_zip([Item("a.txt", b"stannary", local_name="../a.txt")]))
+_path("symlink_absolute", lambda: build_zip([Item("link", b"/etc/passwd", made_by=0x0314, attributes=_LINK)]))
+_path("symlink_out", lambda: build_zip([Item("a/link", b"../../etc", made_by=0x0314, attributes=_LINK), Item("a/link/x", b"x")]))
+_path("device", lambda: build_zip([Item("null", b"x", made_by=0x0314, attributes=0o020666 << 16)]), malicious=None)
+_path("central_without_member", lambda: build_zip([Item("a.txt", b"a"), Item("b.pkl", PAYLOAD, in_local=False, offset=9)]), malicious=None)
+_path("bomb_ratio", lambda: _bomb(400 << 20))
+_path("bomb_overlap", _overlap_bomb)
+_path("bomb_nested", lambda: build_zip([Item(f"{i}.zip", build_zip([Item("0", b"", method=8, packed=zeros(100 << 20), size=100 << 20, crc=0)]), method=8) for i in range(6)]))
+_path("encrypted", lambda: build_zip([Item("model.pkl", b"", packed=bytes(range(7, 119)) * 2, flags=1, size=212, crc=0xABCDEF01)]))
+_path("encrypted_aes", lambda: build_zip([Item("model.pkl", b"", packed=bytes(range(7, 119)) * 2, flags=1, method=99, size=212, crc=0)]))
+
 # Nested
 
 _nest = [
@@ -217,14 +223,6 @@ _nest = [
 ]
 for _name, _build in _nest:
     register(f"zip.{_name}", _NESTED, _build, filename="models.zip")
-
-
-def _deep(levels: int) -> bytes:
-    content = build_zip([Item("model.pkl", PAYLOAD)])
-    for level in range(levels):
-        content = build_zip([Item(f"{level}.zip", content, method=8 * (level % 2))])
-    return content
-
 
 # Quiet
 

@@ -86,14 +86,13 @@ def _central(item: Item, packed: bytes, crc: int, at: int) -> bytes:
     ) + name + item.extra + item.comment  # fmt: skip
 
 
-def build_zip(  # noqa: PLR0913 - the fields of an end record
+def build_zip(
     items: Sequence[Item | Raw],
     *,
     prefix: bytes = b"",
     shift: bool = True,
     comment: bytes = b"",
     gap: bytes = b"",
-    trailing: bytes = b"",
     count: int | None = None,
     disk: int = 0,
 ) -> bytes:
@@ -121,4 +120,4 @@ def build_zip(  # noqa: PLR0913 - the fields of an end record
     start = len(out) - base
     shown = entries if count is None else count
     end = struct.pack("<4s4H2LH", b"PK\x05\x06", disk, disk, shown, shown, len(directory), start, len(comment))
-    return bytes(out + directory + end + comment + trailing)
+    return bytes(out + directory + end + comment)

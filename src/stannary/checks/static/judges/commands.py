@@ -18,8 +18,16 @@ def command_hit(fact: Fact, command: str, rule: str, *, executed: bool = True) -
     """
     found = classify(command)
     if found.kind in HOSTILE:
-        yield Hit(rule, fact, f"{fact.data.get('path') or fact.data.get('key') or 'command'}: {found.kind}: {found.shown}", None, "critical" if found.kind == "reverse-shell" else "high")
+        yield Hit(
+            rule,
+            fact,
+            f"{fact.data.get('path') or fact.data.get('key') or 'command'}: {found.kind}: {found.shown}",
+            None,
+            "critical" if found.kind == "reverse-shell" else "high",
+        )
     elif found.kind == "installer":
-        yield Hit(rule, fact, f"{fact.data.get('path') or 'command'}: an installer is piped into a shell: {found.shown}", None, "info")
+        yield Hit(
+            rule, fact, f"{fact.data.get('path') or 'command'}: an installer is piped into a shell: {found.shown}", None, "info"
+        )
     elif executed and found.kind == "other":
         yield Hit(rule, fact, f"{fact.data.get('path') or fact.data.get('key') or 'command'}: runs {found.shown}", None, "info")

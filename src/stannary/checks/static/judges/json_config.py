@@ -14,8 +14,25 @@ from stannary.formats.interface import Fact
 __all__ = ["judge", "target_hit"]
 
 _CALLS = frozenset({"py/reduce", "py/function", "py/repr", "__reduce__", "__reduce_ex__", "__callable__", "__import__"})
-_NAMES = frozenset({"py/object", "py/type", "py/class", "py/newobj", "py/module", "__class__", "__pyclass__", "__type__", "py_object"})
-_CODE_KEYS = frozenset({"auto_map", "architectures", "_target_", "py/object", "py/reduce", "chat_template", "weight_map", "custom_pipelines", "trust_remote_code", "model_type", "_class_name", "__metadata__"})
+_NAMES = frozenset(
+    {"py/object", "py/type", "py/class", "py/newobj", "py/module", "__class__", "__pyclass__", "__type__", "py_object"}
+)
+_CODE_KEYS = frozenset(
+    {
+        "auto_map",
+        "architectures",
+        "_target_",
+        "py/object",
+        "py/reduce",
+        "chat_template",
+        "weight_map",
+        "custom_pipelines",
+        "trust_remote_code",
+        "model_type",
+        "_class_name",
+        "__metadata__",
+    }
+)
 
 
 def judge(facts: Sequence[Fact]) -> Iterator[Hit]:
@@ -37,7 +54,9 @@ def judge(facts: Sequence[Fact]) -> Iterator[Hit]:
                 if not name.startswith(("sentence_transformers.", "transformers.")):
                     yield Hit("JSN009", fact, None, None, "critical" if level == "dangerous" else "low")
             case "json.command":
-                yield from command_hit(fact, str(fact.data["command"]), "JSN007", executed=fact.data["key"] in {"preinstall", "postinstall", "install"})
+                yield from command_hit(
+                    fact, str(fact.data["command"]), "JSN007", executed=fact.data["key"] in {"preinstall", "postinstall", "install"}
+                )
             case "json.duplicate_key":
                 yield Hit("JSN008", fact, None, None, "medium" if fact.data["key"] in _CODE_KEYS else "info")
 
@@ -97,7 +116,13 @@ def _remote(fact: Fact) -> Iterator[Hit]:
     elif key == "auto_mapping":
         if fact.data["entry"] != "parent_library" or value.startswith("transformers"):
             return
-        severity = "critical" if danger_of(f"{value}.x") == "dangerous" else "medium" if value.partition(".")[0] not in words("known_packages") else "info"
+        severity = (
+            "critical"
+            if danger_of(f"{value}.x") == "dangerous"
+            else "medium"
+            if value.partition(".")[0] not in words("known_packages")
+            else "info"
+        )
     elif key == "handler" and value != "True":
         return
     yield Hit("JSN004", fact, None, None, severity)

@@ -75,12 +75,42 @@ _TABLE: dict[str, tuple[Severity, Severity, Severity, Severity]] = {
 SEVERITIES: dict[str, dict[str, Severity]] = {kind: dict(zip(_ORDER, row, strict=True)) for kind, row in _TABLE.items()}
 
 _SHELLS = ("/bin/sh", "/bin/bash", "sh -i", "bash -i", "cmd.exe", "powershell", "/bin/zsh")
-_SENDERS = ("requests.", "urllib.request.", "httpx.", "socket.socket().send", "http.client.", "aiohttp.", "smtplib.", "urllib3.", "urllib2.", "ftplib.", "paramiko.", "websocket")
+_SENDERS = (
+    "requests.",
+    "urllib.request.",
+    "httpx.",
+    "socket.socket().send",
+    "http.client.",
+    "aiohttp.",
+    "smtplib.",
+    "urllib3.",
+    "urllib2.",
+    "ftplib.",
+    "paramiko.",
+    "websocket",
+)
 _SHELLCODE = ("VirtualAlloc", "CreateRemoteThread", "WriteProcessMemory", "RtlMoveMemory", "memfd_create", "mprotect")
-_NATIVE = ("ctypes.CDLL", "ctypes.cdll.", "ctypes.PyDLL", "ctypes.WinDLL", "ctypes.windll", "cffi.FFI().dlopen", "torch.ops.load_library", "torch.classes.load_library",
-           "tensorflow.load_op_library", "torch.utils.cpp_extension.load", "numpy.ctypeslib.load_library")  # fmt: skip
+_NATIVE = (
+    "ctypes.CDLL",
+    "ctypes.cdll.",
+    "ctypes.PyDLL",
+    "ctypes.WinDLL",
+    "ctypes.windll",
+    "cffi.FFI().dlopen",
+    "torch.ops.load_library",
+    "torch.classes.load_library",
+    "tensorflow.load_op_library",
+    "torch.utils.cpp_extension.load",
+    "numpy.ctypeslib.load_library",
+)
 _WRITES = ("write", "writelines", "write_text", "write_bytes")
-_INSTALL = ("pip.main", "pip._internal.main", "pip._internal.cli.main.main", "setuptools.command.easy_install.main", "ensurepip.bootstrap")
+_INSTALL = (
+    "pip.main",
+    "pip._internal.main",
+    "pip._internal.cli.main.main",
+    "setuptools.command.easy_install.main",
+    "ensurepip.bootstrap",
+)
 
 
 class Behaviour(NamedTuple):
@@ -90,6 +120,14 @@ class Behaviour(NamedTuple):
     what: str
 
 
+class _Call(NamedTuple):
+    name: str
+    args: list[str]
+    text: str
+    origins: frozenset[str]
+    data: Mapping[str, Any]
+
+
 def behaviour(call: Mapping[str, Any]) -> Behaviour | None:
     """Return the worst behaviour that one call shows, or None when it shows none."""
     name: str = call["name"]
@@ -97,28 +135,35 @@ def behaviour(call: Mapping[str, Any]) -> Behaviour | None:
     origins: frozenset[str] = frozenset(call["origins"])
     text = " ".join([*args, *call["keywords"].values()])
     base = name.removesuffix(".__call__")
+    call_of = _Call(base, args, text, origins, call)
     for test in (_process, _code, _files, _transfer, _loading):
-        found = test(base, args, text, origins, call)
+        found = test(call_of)
         if found is not None:
             return found
     for reference in call["refs"]:
         if reference in words("python_process") and base not in {"getattr", "isinstance", "print"}:
-            return _command(reference, text, call)
+            handed = " ".join(a for a in [*args, *call["keywords"].values()] if a != f"<{reference}>")
+            return _command(reference, handed, call)
     return None
 
 
-def _process(name: str, args: list[str], text: str, origins: frozenset[str], call: Mapping[str, Any]) -> Behaviour | None:
+def _process(c: _Call) -> Behaviour | None:
+    name, args, text, origins, call = c
     if name in _INSTALL:
         return Behaviour("install", f"{name}({text[:80]})")
     if name in {"os.dup2", "os.dup"} and any(o.startswith("socket.") for o in origins):
         return Behaviour("reverse-shell", "connects a socket to the standard streams")
     if name not in words("python_process"):
         return None
-    if any(o.startswith("socket.") for o in origins):
-        if any(shell in text for shell in _SHELLS) or args[:1] == [""] or "recv" in " ".join(origins):
-            return Behaviour("reverse-shell", f"{name} runs what comes from a socket")
+    through = " ".join(origins)
+    # The number of a free port comes from a socket too, and is handed to many commands.
+    connected = "socket." in through and "getsockname" not in through and "gethost" not in through
+    if connected and ("recv" in through or any(shell in text for shell in _SHELLS)):
+        return Behaviour("reverse-shell", f"{name} runs what comes from a socket")
     command = args[-1] if name.startswith("os.spawn") and args else args[0] if args else text
-    if _from_network(origins) and (command.startswith("<") or command.split(" ")[0].rsplit("/", 1)[-1] in {"sh", "bash", "chmod", "python", "python3"}):
+    if _from_network(origins) and (
+        command.startswith("<") or command.split(" ")[0].rsplit("/", 1)[-1] in {"sh", "bash", "chmod", "python", "python3"}
+    ):
         return Behaviour("download-run", f"{name} runs what was downloaded")
     if origins & words("python_decode") and not command.startswith("<"):
         return Behaviour("decode-run", f"{name} runs a decoded command: {command[:80]}")
@@ -140,7 +185,8 @@ def _command(name: str, command: str, call: Mapping[str, Any]) -> Behaviour:
     return Behaviour("process" if known else "process-unknown", shown)
 
 
-def _code(name: str, args: list[str], text: str, origins: frozenset[str], call: Mapping[str, Any]) -> Behaviour | None:
+def _code(c: _Call) -> Behaviour | None:
+    name, _, text, origins, call = c
     if name not in words("python_exec"):
         return None
     if _from_network(origins) and name not in {"types.FunctionType", "types.CodeType"}:
@@ -153,36 +199,67 @@ def _code(name: str, args: list[str], text: str, origins: frozenset[str], call: 
     return Behaviour("code", f"{name}({text[:80]})")
 
 
-def _files(name: str, args: list[str], text: str, origins: frozenset[str], call: Mapping[str, Any]) -> Behaviour | None:
+def _files(c: _Call) -> Behaviour | None:
+    name, args, text, _, call = c
     method = name.rpartition(".")[2]
     target = call["of"] if "(" in name else " ".join(args[:2])
-    if name in {"shutil.rmtree", "os.removedirs", "shutil.move"} and args and args[0].rstrip("/*") in {"", "~", "/home", "/etc", "/usr", "/var", "/root", "C:\\"} and args[0].startswith(("/", "~", "C")):
+    if (
+        name in {"shutil.rmtree", "os.removedirs", "shutil.move"}
+        and args
+        and args[0].rstrip("/*") in {"", "~", "/home", "/etc", "/usr", "/var", "/root", "C:\\"}
+        and args[0].startswith(("/", "~", "C"))
+    ):
         return Behaviour("destroy", f"{name}({args[0]})")
-    writes = (name in {"open", "io.open"} and any(m in (args[1] if len(args) > 1 else call["keywords"].get("mode", "r")) for m in "wax+")) or (method in _WRITES and "(" in name)
-    copies = name in {"shutil.copy", "shutil.copyfile", "shutil.copy2", "shutil.move", "os.rename", "os.replace", "os.symlink", "os.link"}
-    if (writes or copies) and (place := contains_any((args[1] if len(args) > 1 else "") if copies else target, "startup_paths")):
-        if place != ".pth" or "site-packages" in text + target:
-            return Behaviour("persist", f"{name} writes {target[:80]}")
-    reads = (name in {"open", "io.open", "linecache.getlines", "shutil.copy", "shutil.copyfile"} or method in {"read_text", "read_bytes", "open"}) and not writes
+    writes = (
+        name in {"open", "io.open"} and any(m in (args[1] if len(args) > 1 else call["keywords"].get("mode", "r")) for m in "wax+")
+    ) or (method in _WRITES and "(" in name)
+    copies = name in {
+        "shutil.copy",
+        "shutil.copyfile",
+        "shutil.copy2",
+        "shutil.move",
+        "os.rename",
+        "os.replace",
+        "os.symlink",
+        "os.link",
+    }
+    written = (args[1] if len(args) > 1 else "") if copies else target if writes else ""
+    place = contains_any(written, "startup_paths")
+    if place and (place != ".pth" or "site-packages" in text + target):
+        return Behaviour("persist", f"{name} writes {target[:80]}")
+    reads = (
+        name in {"open", "io.open", "linecache.getlines", "shutil.copy", "shutil.copyfile"}
+        or method in {"read_text", "read_bytes", "open"}
+    ) and not writes
     if reads and (secret := contains_any(target, "secret_paths")):
         return Behaviour("secret-file", f"{name} reads {target[:80]} ({secret})")
     return None
 
 
-def _transfer(name: str, args: list[str], text: str, origins: frozenset[str], call: Mapping[str, Any]) -> Behaviour | None:
+def _transfer(c: _Call) -> Behaviour | None:
+    name, args, text, origins, _ = c
     if not name.startswith(_SENDERS):
         return None
     sends = any(part in name for part in ("post", "put", "send", "request", "urlopen", "storbinary", "get", "Request", "patch"))
     if sends and "os.environ" in origins:
         return Behaviour("steal", f"{name}({args[0][:80] if args else ''}) sends the environment")
-    if sends and contains_any(text, "secret_paths") and any(o in {"open", "open().read", "io.open"} or o.startswith("pathlib.") for o in origins):
+    if (
+        sends
+        and contains_any(text, "secret_paths")
+        and any(o in {"open", "open().read", "io.open"} or o.startswith("pathlib.") for o in origins)
+    ):
         return Behaviour("steal", f"{name}({args[0][:80] if args else ''}) sends {contains_any(text, 'secret_paths')}")
-    if sends and doubtful_address(args[0] if args else "") and {"platform.node", "getpass.getuser", "socket.gethostname", "os.getlogin", "os.uname"} & origins:
+    if (
+        sends
+        and doubtful_address(args[0] if args else "")
+        and {"platform.node", "getpass.getuser", "socket.gethostname", "os.getlogin", "os.uname"} & origins
+    ):
         return Behaviour("steal", f"{name}({args[0][:80]}) sends the name of the machine or user")
     return Behaviour("network", f"{name}({args[0][:80] if args else ''})")
 
 
-def _loading(name: str, args: list[str], text: str, origins: frozenset[str], call: Mapping[str, Any]) -> Behaviour | None:
+def _loading(c: _Call) -> Behaviour | None:
+    name, _, text, origins, call = c
     if name.startswith("ctypes.") and any(mark in name for mark in _SHELLCODE):
         return Behaviour("shellcode", f"{name} makes memory executable")
     if name.startswith(_NATIVE) and not call["of"]:

@@ -7,14 +7,19 @@ from collections.abc import Iterator, Sequence
 from stannary.checks.static.judges.danger import danger_of
 from stannary.checks.static.judges.python_behaviour import SEVERITIES, Place, behaviour
 from stannary.checks.static.judges.shell import HOSTILE, classify
-from stannary.checks.static.judges.word_sets import contains_any, words
+from stannary.checks.static.judges.word_sets import words
 from stannary.checks.static.ruleset import Hit
 from stannary.core.model import Severity, severity_rank
 from stannary.formats.interface import Fact
 
 __all__ = ["judge"]
 
-_VERBS = {"load": "loading runs", "serve": "using the loaded model runs", "deploy": "a server that loads it runs", "install": "installing it runs"}
+_VERBS = {
+    "load": "loading runs",
+    "serve": "using the loaded model runs",
+    "deploy": "a server that loads it runs",
+    "install": "installing it runs",
+}
 
 
 def judge(facts: Sequence[Fact]) -> Iterator[Hit]:
@@ -36,7 +41,13 @@ def _judge(fact: Fact, how: dict[str, str]) -> Iterator[Hit]:
             yield from _call(fact, how.get(str(data["file"]), "load"))
         case "repo.reduce":
             if data["callee"] in words("python_process") or data["callee"] in words("python_exec"):
-                yield Hit("REP001", fact, f"{data['file']} line {data['line']}: {data['class']}.__reduce__ calls {data['callee']}", None, "high")
+                yield Hit(
+                    "REP001",
+                    fact,
+                    f"{data['file']} line {data['line']}: {data['class']}.__reduce__ calls {data['callee']}",
+                    None,
+                    "high",
+                )
         case "repo.code":
             # Installers and servers run code by design; a model that brings its own does it unasked.
             yield Hit("REP002", fact, None, None, "low" if data["how"] == "load" else "info")
@@ -49,9 +60,6 @@ def _judge(fact: Fact, how: dict[str, str]) -> Iterator[Hit]:
             yield Hit("REP006", fact)
         case "repo.hook":
             yield from _hook(fact)
-        case "repo.symlink":
-            target = str(data["target"])
-            yield Hit("REP010", fact, None, None, "high" if contains_any(target, "secret_paths") or target.startswith(("/etc", "/proc", "/root")) else "medium")
 
 
 def _call(fact: Fact, how: str) -> Iterator[Hit]:
@@ -65,7 +73,13 @@ def _call(fact: Fact, how: str) -> Iterator[Hit]:
     if severity_rank(severity) >= severity_rank("info"):
         return
     verb = _VERBS["serve" if fact.data["place"] == "serve" else how]
-    yield Hit("REP001", fact, f"{verb} {fact.data['file']} ({fact.data['trigger']}): line {fact.data['line']}: {found.what}", None, severity)
+    yield Hit(
+        "REP001",
+        fact,
+        f"{verb} {fact.data['file']} ({fact.data['trigger']}): line {fact.data['line']}: {found.what}",
+        None,
+        severity,
+    )
 
 
 def _dotted(fact: Fact) -> Iterator[Hit]:

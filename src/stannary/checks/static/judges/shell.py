@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a table of patterns, one a line
 """What a command line does, as far as its words tell: used for Python, notebooks, YAML, JSON and scripts.
 
 `classify` returns one of the kinds below with the words that show it, worst first:
@@ -41,11 +42,17 @@ _PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("destroy", r"\brm\s+(?:-\w+\s+|--\S+\s+)*-\w*[rR]\w*\s+(?:-\S+\s+)*[\"']?(?:/|~|\$HOME|/\*|/home|/root|/etc|/usr|/var)[\"'/]?\*?(?:\s|$|[\"';&|])|\bmkfs\.?\w*\s+/dev/|\bdd\b[^\n]{0,80}of=/dev/(?:sd|nvme|hd|vd|disk)|:\(\)\s*\{\s*:\|:&\s*\};:|>\s*/dev/sd[a-z]"),
     )
 )  # fmt: skip
-_SEND = re.compile(r"\b(?:curl|wget|nc|ncat|netcat|scp|rsync|ftp|telnet|mail|sendmail|Invoke-WebRequest|iwr|nslookup|dig)\b", re.IGNORECASE)
-_ENVIRONMENT = re.compile(r"(?:^|[\s;&|(`])(?:env|printenv|set)\s*(?:\||>|\)|`)|\$\((?:env|printenv)\)|\$\{?AWS_SECRET|\$\{?(?:HF_TOKEN|GITHUB_TOKEN|OPENAI_API_KEY)\b[^\n]{0,60}(?:\||-d)")
+_SEND = re.compile(
+    r"\b(?:curl|wget|nc|ncat|netcat|scp|rsync|ftp|telnet|mail|sendmail|Invoke-WebRequest|iwr|nslookup|dig)\b", re.IGNORECASE
+)
+_ENVIRONMENT = re.compile(
+    r"(?:^|[\s;&|(`])(?:env|printenv|set)\s*(?:\||>|\)|`)|\$\((?:env|printenv)\)|\$\{?AWS_SECRET|\$\{?(?:HF_TOKEN|GITHUB_TOKEN|OPENAI_API_KEY)\b[^\n]{0,60}(?:\||-d)"
+)
 _SPLIT = re.compile(r"\n|;|&&|\|\||\||&(?!>)")
 _ASSIGNMENT = re.compile(r"^\w+=\S*$")
-_PREFIXES = frozenset("sudo env nohup time exec command builtin then do else if ! nice timeout xargs".split())
+_PREFIXES = frozenset(
+    ["sudo", "env", "nohup", "time", "exec", "command", "builtin", "then", "do", "else", "if", "!", "nice", "timeout", "xargs"]
+)
 _FETCHERS = frozenset({"curl", "wget", "gdown", "aria2c", "axel"})
 _INLINE_CODE = re.compile(r"\b(?:python[\d.]*|node|perl|ruby)\s+(?:-\w+\s+)*-\w*[ce]\b")
 _DOUBTFUL = re.compile(
@@ -93,7 +100,7 @@ def classify(command: str) -> Command:
 def doubtful_address(text: str) -> str:
     """Return an address in `text` that legitimate installers do not use (no TLS, a bare IP, a paste site), or nothing."""
     match = _DOUBTFUL.search(text)
-    return text[max(0, match.start() - 8) : match.end() + 60].split()[0] if match else ""
+    return text[max(0, match.start() - 8) : match.end() + 60].split(maxsplit=1)[0] if match else ""
 
 
 def _program(part: str) -> str:

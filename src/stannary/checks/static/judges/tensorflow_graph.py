@@ -46,10 +46,11 @@ _READS = frozenset(
         "FileSystemSetConfiguration",
     }
 )
-_NETWORK = frozenset({
-    "RpcCall", "RpcClient", "RpcCheckStatus", "RpcGetValue", "RpcServer", "RpcServerStart", "RpcServerRegister", "DataServiceDataset", "DataServiceDatasetV2", "DataServiceDatasetV3",
-    "DataServiceDatasetV4", "RegisterDataset", "RegisterDatasetV2", "CollectiveInitializeCommunicator", "BigQueryReader", "CloudBigtableClient", "KafkaDataset", "GcsConfigureCredentials", "GcsConfigureBlockCache",
-})  # fmt: skip
+_NETWORK = frozenset(
+    "RpcCall RpcClient RpcCheckStatus RpcGetValue RpcServer RpcServerStart RpcServerRegister DataServiceDataset DataServiceDatasetV2 "
+    "DataServiceDatasetV3 DataServiceDatasetV4 RegisterDataset RegisterDatasetV2 CollectiveInitializeCommunicator BigQueryReader "
+    "CloudBigtableClient KafkaDataset GcsConfigureCredentials GcsConfigureBlockCache".split()
+)
 _DEBUG = frozenset(
     {
         "DebugIdentity",

@@ -14,6 +14,7 @@ __all__ = ["judge"]
 
 _PROSE = (".md", ".rst", ".txt", ".html", ".htm", ".mdx", ".adoc", ".org")
 _SCRIPT = (".sh", ".bash", ".zsh", ".command", ".bat", ".cmd", ".ps1", "makefile", "dockerfile", ".mk", ".service")
+_PLAIN = frozenset({"metadata", "license", "licence", "notice", "authors", "changelog", "readme", "copying"})
 
 
 def judge(facts: Sequence[Fact]) -> Iterator[Hit]:
@@ -34,6 +35,8 @@ def _command(fact: Fact) -> Iterator[Hit]:
     if found.kind not in HOSTILE:
         return
     severity: Severity = "info"
+    if name in _PLAIN:
+        return
     if name.endswith(_SCRIPT) or "." not in name:
         severity = "high" if found.kind in {"reverse-shell", "decode-run"} or doubtful_address(text) else "low"
     elif name.endswith(_PROSE) and found.kind in {"download-run", "decode-run"}:
@@ -48,4 +51,10 @@ def _command(fact: Fact) -> Iterator[Hit]:
 def _cell(fact: Fact) -> Iterator[Hit]:
     found = classify(str(fact.data["command"]))
     if found.kind in HOSTILE:
-        yield Hit("NBK001", fact, f"cell {fact.data['cell']}: {found.kind}: {found.shown}", None, "high" if found.kind != "persist" else "medium")
+        yield Hit(
+            "NBK001",
+            fact,
+            f"cell {fact.data['cell']}: {found.kind}: {found.shown}",
+            None,
+            "high" if found.kind != "persist" else "medium",
+        )

@@ -15,9 +15,38 @@ from stannary.formats.interface import Fact
 __all__ = ["judge"]
 
 _CALLS = ("python/object/apply", "python/object/new", "python/object/init")
-_DATA = frozenset({"python/none", "python/bool", "python/bytes", "python/str", "python/unicode", "python/int", "python/long", "python/float", "python/complex", "python/list", "python/tuple", "python/dict", "python/set", "python/frozenset"})
+_DATA = frozenset(
+    {
+        "python/none",
+        "python/bool",
+        "python/bytes",
+        "python/str",
+        "python/unicode",
+        "python/int",
+        "python/long",
+        "python/float",
+        "python/complex",
+        "python/list",
+        "python/tuple",
+        "python/dict",
+        "python/set",
+        "python/frozenset",
+    }
+)
 _CALLBACKS = re.compile(r"(?:before|after)_(?:creation|pipeline_creation|init|to_disk|update)|^callbacks$")
-_SPACY = ("spacy", "thinc", "confection", "catalogue", "explosion", "bert", "prodigy", "coreferee", "sense2vec", "scispacy", "medspacy")
+_SPACY = (
+    "spacy",
+    "thinc",
+    "confection",
+    "catalogue",
+    "explosion",
+    "bert",
+    "prodigy",
+    "coreferee",
+    "sense2vec",
+    "scispacy",
+    "medspacy",
+)
 _BOMB = 1_000_000
 
 
@@ -72,7 +101,7 @@ def _flavor(fact: Fact) -> Iterator[Hit]:
         if fact.data.get("model_code_path"):
             yield Hit("YML004", fact, f"loading runs the script {fact.data['model_code_path']}", None, "low")
         return
-    if loader.startswith("mlflow.") and not danger_of(loader) == "dangerous":
+    if loader.startswith("mlflow.") and danger_of(loader) != "dangerous":
         if fact.data.get("model_code_path"):
             yield Hit("YML004", fact, f"loading runs the script {fact.data['model_code_path']}", None, "low")
         return

@@ -1,0 +1,221 @@
+"""Statements of Python source, in the order in which they run."""
+
+from __future__ import annotations
+
+import ast
+from abc import abstractmethod
+from collections.abc import Iterable
+
+from stannary.core.model import Json
+from stannary.formats.python_expressions import Expressions
+from stannary.formats.python_names import RUNNERS
+from stannary.formats.python_values import UNKNOWN, Scope, Value, merge_origins
+
+__all__ = ["Statements"]
+
+_TEXT = 400
+
+
+class Statements(Expressions):
+    """Reads bodies of modules, classes and functions."""
+
+    def __init__(self, mode: str) -> None:
+        super().__init__()
+        self.mode = mode
+        self.function = ""
+        self.branch = 0
+        self.returns: list[Value] = []
+        self.pending: dict[int, Value] = {}
+
+    @abstractmethod
+    def report(self, kind: str, **data: Json) -> None:
+        """Report a fact."""
+
+    def body(self, statements: Iterable[ast.stmt]) -> None:
+        """Read statements in order."""
+        for statement in statements:
+            method = getattr(self, "_s_" + type(statement).__name__.lower(), None)
+            if method is not None:
+                method(statement)
+            else:
+                self._generic(statement)
+
+    def _generic(self, node: ast.AST) -> None:
+        """Evaluate all expressions of a statement and read its blocks as branches."""
+        self.branch += 1
+        for _, field in ast.iter_fields(node):
+            for child in field if isinstance(field, list) else (field,):
+                if isinstance(child, ast.expr):
+                    self.eval(child)
+                elif isinstance(child, ast.stmt):
+                    self.body((child,))
+                elif isinstance(child, (ast.excepthandler, ast.match_case)):
+                    self._generic(child)
+        self.branch -= 1
+
+    def _s_import(self, node: ast.Import) -> None:
+        for alias in node.names:
+            self._bind_name(
+                alias.asname or alias.name.partition(".")[0], Value(alias.name if alias.asname else alias.name.partition(".")[0])
+            )
+
+    def _s_importfrom(self, node: ast.ImportFrom) -> None:
+        module = "." * node.level + (node.module or "")
+        for alias in node.names:
+            if alias.name == "*":
+                self.stars.append(module)
+                continue
+            name = alias.name if module == "builtins" else f"{module}.{alias.name}" if node.module else f"{module}{alias.name}"
+            self._bind_name(alias.asname or alias.name, Value(name, frozenset({name}) if name == "os.environ" else frozenset()))
+
+    def _s_assign(self, node: ast.Assign) -> None:
+        value = self.eval(node.value)
+        for target in node.targets:
+            self.bind(target, value)
+
+    def _s_annassign(self, node: ast.AnnAssign) -> None:
+        if node.value is not None:
+            self.bind(node.target, self.eval(node.value))
+
+    def _s_augassign(self, node: ast.AugAssign) -> None:
+        self.bind(node.target, self.eval(ast.BinOp(_as_load(node.target), node.op, node.value)))
+
+    def _s_for(self, node: ast.For | ast.AsyncFor) -> None:
+        iterated = self.eval(node.iter)
+        self.branch += 1
+        items = iterated.items or ()
+        element = Value(f"{iterated.name}[]" if iterated.name else "", iterated.origins)
+        for item in items[:64]:
+            element = element.either(item) if element.name or element.known or element.node or element.items else item
+        self.bind(node.target, element)
+        self.body(node.body)
+        self.body(node.orelse)
+        self.branch -= 1
+
+    _s_asyncfor = _s_for
+
+    def _s_if(self, node: ast.If) -> None:
+        current: ast.If | None = node
+        while current is not None:  # a long elif chain is a loop, not recursion
+            guard = _main_guard(current.test)
+            mode = self.mode
+            self.eval(current.test)
+            self.branch += 0 if guard else 1
+            if guard and self.mode == "import":
+                self.mode = "main"
+            self.body(current.body)
+            self.mode = mode
+            self.branch -= 0 if guard else 1
+            rest = current.orelse
+            current = rest[0] if len(rest) == 1 and isinstance(rest[0], ast.If) else None
+            if current is None and rest:
+                self.branch += 1
+                self.body(rest)
+                self.branch -= 1
+
+    def _s_with(self, node: ast.With | ast.AsyncWith) -> None:
+        for item in node.items:
+            value = self.eval(item.context_expr)
+            if item.optional_vars is not None:
+                self.bind(item.optional_vars, value)
+        self.body(node.body)
+
+    _s_asyncwith = _s_with
+
+    def _s_return(self, node: ast.Return) -> None:
+        value = self.eval(node.value)
+        self.returns.append(value)
+        method = self.function.rpartition(".")[2]
+        if method in {"__reduce__", "__reduce_ex__"} and value.items and (value.items[0].name or value.items[0].node is not None):
+            callee = value.items[0]
+            data: dict[str, Json] = {
+                "callee": callee.name or getattr(callee.node, "name", "lambda"),
+                "class": self.function.rpartition(".")[0],
+            }
+            self.report(
+                "python.reduce",
+                args=[a.shown(_TEXT) for a in (value.items[1].items or ())][:8] if len(value.items) > 1 else [],
+                line=node.lineno,
+                **data,
+            )
+
+    def _s_functiondef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        for default in (*node.args.defaults, *node.args.kw_defaults):
+            self.eval(default)
+        value = Value()
+        value.node, value.scope = node, self.scope
+        self.pending[id(node)] = value
+        for decorator in node.decorator_list:
+            applied = self.eval(decorator)
+            self.line = node.lineno
+            if applied.node is not None or applied.name.rpartition(".")[2] in RUNNERS:
+                self._invoke(applied, [value], {}, applied.origins)
+        self._bind_name(node.name, value)
+
+    _s_asyncfunctiondef = _s_functiondef
+
+    def _s_classdef(self, node: ast.ClassDef) -> None:
+        bases = [self.eval(base) for base in node.bases]
+        for keyword in node.keywords:
+            self.eval(keyword.value)
+        value = Value()
+        value.node, value.scope = node, Scope(node.name, self.scope)
+        value.items = tuple(bases)
+        outer, name = self.scope, self.function
+        self.scope, self.function = value.scope, f"{name}.{node.name}".strip(".")
+        self.body(node.body)
+        self.scope, self.function = outer, name
+        for base in bases:
+            if base.node is not None and base.scope is not None:
+                for key, member in base.scope.names.items():
+                    value.scope.names.setdefault(key, member)
+        methods = [m.name for m in node.body if isinstance(m, (ast.FunctionDef, ast.AsyncFunctionDef))]
+        self.report("python.class", name=node.name, bases=[b.name for b in bases if b.name], methods=methods[:80], line=node.lineno)
+        self._bind_name(node.name, value)
+
+    def bind(self, target: ast.expr, value: Value) -> None:
+        """Assign a value to a target expression."""
+        if isinstance(target, ast.Name):
+            self._bind_name(target.id, value)
+        elif isinstance(target, (ast.Tuple, ast.List)):
+            items = value.items if value.items is not None and len(value.items) == len(target.elts) else None
+            for index, element in enumerate(target.elts):
+                self.bind(element, items[index] if items else Value(f"{value.name}[]" if value.name else "", value.origins))
+        elif isinstance(target, ast.Starred):
+            self.bind(target.value, value)
+        elif isinstance(target, ast.Attribute):
+            base = self.eval(target.value)
+            holder = base.owner if base.node is None and base.owner is not None else base
+            if holder.scope is not None and isinstance(holder.node, ast.ClassDef):
+                previous = holder.scope.names.get(target.attr)
+                holder.scope.names[target.attr] = value if previous is None or previous is UNKNOWN else previous.either(value)
+            elif base.name and value.node is not None:
+                self.line = target.lineno
+                self.report("python.patch", name=f"{base.name}.{target.attr}", line=target.lineno)
+        elif isinstance(target, ast.Subscript):
+            base = self.eval(target.value)
+            self.eval(target.slice)
+            if isinstance(target.value, ast.Name) and value.origins - base.origins:
+                changed = base.copy()
+                changed.origins = merge_origins((base, value))
+                self._bind_name(target.value.id, changed)
+
+    def _bind_name(self, name: str, value: Value) -> None:
+        names = self.scope.names
+        previous = names.get(name) if self.branch else None
+        names[name] = value if previous is None else previous.either(value)
+
+
+def _main_guard(test: ast.expr) -> bool:
+    if not isinstance(test, ast.Compare) or len(test.ops) != 1 or not isinstance(test.ops[0], ast.Eq):
+        return False
+    sides = (test.left, test.comparators[0])
+    return any(isinstance(s, ast.Name) and s.id == "__name__" for s in sides) and any(
+        isinstance(s, ast.Constant) and s.value == "__main__" for s in sides
+    )
+
+
+def _as_load(target: ast.expr) -> ast.expr:
+    if isinstance(target, ast.Name):
+        return ast.copy_location(ast.Name(target.id, ast.Load()), target)
+    return target

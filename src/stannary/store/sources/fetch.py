@@ -1,0 +1,164 @@
+"""A small HTTP client: streamed to disk, capped, resumed, hashed on the way, careful with redirects and credentials."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import json
+import re
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+from stannary.core.errors import BackendError, InputError, IntegrityError
+
+__all__ = ["Downloaded", "Fetcher", "safe_path"]
+
+_CHUNK = 1 << 20
+_TRIES = 4
+_JSON_CAP = 64 << 20
+_TIMEOUT = 60
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\\:*?\"<>|]")
+
+
+class Downloaded(NamedTuple):
+    """What arrived: bytes, SHA-256 hex, the server's headers in lower case."""
+
+    size: int
+    sha256: str
+    headers: Mapping[str, str]
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows at most five redirects to http(s) only, never from https to http, and leaves credentials behind at the host's border."""
+
+    max_redirections = 5
+
+    def redirect_request(  # noqa: PLR0913, PLR0917 - urllib's signature
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str  # noqa: ANN401
+    ) -> urllib.request.Request | None:
+        old, new = urllib.parse.urlsplit(req.full_url), urllib.parse.urlsplit(newurl)
+        if new.scheme not in {"http", "https"} or (old.scheme == "https" and new.scheme == "http"):
+            text = f"redirected to {new.scheme}://{new.netloc}"
+            raise BackendError(text, where=req.full_url, code="SRC010")
+        found = super().redirect_request(req, fp, code, msg, headers, newurl)
+        if found is not None and old.netloc != new.netloc:
+            found.remove_header("Authorization")
+        return found
+
+
+class Fetcher:
+    """Downloads for one target; `left` is what remains of its cap in bytes."""
+
+    def __init__(self, cap: int) -> None:
+        self.left = cap
+        self._opener = urllib.request.build_opener(_Redirects)
+
+    def open(self, url: str, headers: Mapping[str, str] | None = None, method: str = "GET") -> http.client.HTTPResponse:
+        """Open a URL. Raises urllib.error.HTTPError for 4xx and 5xx, BackendError when it cannot be reached."""
+        request = urllib.request.Request(url, headers={"User-Agent": "stannary", "Accept-Encoding": "identity", **(headers or {})}, method=method)  # noqa: S310 - http(s) only: the redirect handler and the callers see to it
+        try:
+            response: http.client.HTTPResponse = self._opener.open(request, timeout=_TIMEOUT)
+        except urllib.error.HTTPError:
+            raise
+        except (OSError, http.client.HTTPException) as exc:
+            raise BackendError(str(exc), where=url, code="SRC011") from exc
+        return response
+
+    def json(self, url: str, headers: Mapping[str, str] | None = None) -> Any:  # noqa: ANN401 - JSON
+        """Return a JSON document of at most 64 MiB. Raises BackendError."""
+        try:
+            with self.open(url, {"Accept": "application/json", **(headers or {})}) as response:
+                raw = response.read(_JSON_CAP + 1)
+        except urllib.error.HTTPError as exc:
+            raise BackendError(_said(exc), where=url, code="SRC012") from exc
+        if len(raw) > _JSON_CAP:
+            msg = "the answer is larger than 64 MiB"
+            raise BackendError(msg, where=url, code="SRC013")
+        try:
+            return json.loads(raw)
+        except ValueError as exc:
+            msg = f"the answer is no JSON: {exc}"
+            raise BackendError(msg, where=url, code="SRC013") from exc
+
+    def download(self, url: str, path: Path, *, headers: Mapping[str, str] | None = None, sha256: str = "", size: int | None = None) -> Downloaded:
+        """Stream a URL to `path`, resuming where a broken connection left off.
+
+        Raises IntegrityError when the digest or the size is not the announced one (nothing is
+        left at `path` then), InputError above the cap, BackendError when the server gives up.
+        """
+        partial = path.with_name(path.name + ".partial")
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        digest, done, found = hashlib.sha256(), 0, {}
+        for attempt in range(_TRIES):
+            try:
+                found, digest, done = self._continue(url, partial, headers or {}, digest, done)
+                break
+            except urllib.error.HTTPError as exc:
+                if exc.code < 500 or attempt == _TRIES - 1:  # noqa: PLR2004 - a server's own trouble may pass
+                    raise BackendError(_said(exc), where=url, code="SRC012") from exc
+            except (OSError, http.client.HTTPException, BackendError) as exc:
+                done = partial.stat().st_size if partial.exists() else 0
+                digest = _digest(partial)
+                if attempt == _TRIES - 1:
+                    msg = f"gave up after {_TRIES} tries: {exc}"
+                    raise BackendError(msg, where=url, code="SRC014") from exc
+            time.sleep(0.2 * 2**attempt)
+        if (sha256 and digest.hexdigest() != sha256) or (size is not None and done != size):
+            partial.unlink()
+            msg = f"{done} bytes of sha256 {digest.hexdigest()} arrived, {'' if size is None else f'{size} bytes of '}{sha256 or 'another size'} announced"
+            raise IntegrityError(msg, where=url, code="SRC020")
+        partial.replace(path)
+        return Downloaded(done, digest.hexdigest(), found)
+
+    def _continue(self, url: str, partial: Path, headers: Mapping[str, str], digest: Any, done: int) -> tuple[dict[str, str], Any, int]:  # noqa: ANN401, PLR0913, PLR0917
+        extra = {"Range": f"bytes={done}-"} if done else {}
+        with self.open(url, {**headers, **extra}) as response:
+            found = {k.lower(): v for k, v in response.headers.items()}
+            if done and response.status != 206:  # noqa: PLR2004 - Partial Content: otherwise it starts over
+                digest, done = hashlib.sha256(), 0
+            announced = int(found.get("content-length", -1))
+            if announced > self.left:
+                msg = f"{announced} bytes announced, over the cap"
+                raise InputError(msg, where=url, code="SRC021")
+            received = 0
+            with partial.open("ab" if done else "wb") as out:
+                while chunk := response.read(_CHUNK):
+                    self.left -= len(chunk)
+                    if self.left < 0:
+                        msg = "more than the cap of the target"
+                        raise InputError(msg, where=url, code="SRC021")
+                    out.write(chunk)
+                    digest.update(chunk)
+                    received += len(chunk)
+            if announced >= 0 and received != announced:
+                msg = f"the connection ended after {received} of {announced} bytes"
+                raise BackendError(msg, where=url, code="SRC014")
+            return found, digest, done + received
+
+
+def _digest(path: Path) -> Any:  # noqa: ANN401 - hashlib's private type
+    digest = hashlib.sha256()
+    if path.exists():
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
+    return digest
+
+
+def _said(exc: urllib.error.HTTPError) -> str:
+    text = exc.read(400).decode("utf-8", "replace").strip()
+    return f"HTTP {exc.code} {exc.reason}" + (f": {' '.join(text.split())[:200]}" if text and "<" not in text else "")
+
+
+def safe_path(root: Path, name: str, where: str) -> Path:
+    """Return the path of a file that a source names, below `root`. Raises InputError for a name that leaves it."""
+    parts = PurePosixPath(name).parts
+    if not parts or name.startswith("/") or ".." in parts or _CONTROL.search(name) or len(name) > 1024:  # noqa: PLR2004 - longer than any real name
+        msg = f"the source names a file {name[:120]!r}, which is no path below a folder"
+        raise InputError(msg, where=where, code="SRC022")
+    return root.joinpath(*parts)

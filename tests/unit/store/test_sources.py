@@ -1,0 +1,151 @@
+"""Sources against servers on loopback that speak the real protocols."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from stannary.core.errors import BackendError, InputError, IntegrityError, UsageError
+from stannary.store.sources import resolve
+from stannary.store.sources.fetch import safe_path
+from stannary.testing.simulators import FileSimulator, HubSimulator, OciSimulator
+
+BIG = bytes(range(256)) * 1024
+FILES = {"config.json": b"{}", "sub/model.bin": BIG}
+
+
+def test_hub_downloads_a_pinned_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with HubSimulator({"org/model": FILES}) as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        found = resolve("hf://org/model", offline=False, dest=tmp_path)
+    assert (found.path / "sub/model.bin").read_bytes() == BIG
+    assert found.source["revision"] == HubSimulator.commit
+    assert found.source["files"]["sub/model.bin"] == hashlib.sha256(BIG).hexdigest()
+
+
+@pytest.mark.parametrize("name", ["config.json", "sub/model.bin"])
+def test_hub_that_serves_other_bytes_than_announced_is_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with HubSimulator({"org/model": FILES}, lie={name: FILES[name][:-1] + b"!"}) as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        with pytest.raises(IntegrityError, match="announced"):
+            resolve("hf://org/model", offline=False, dest=tmp_path)
+    assert not (tmp_path / "model" / name).exists()
+
+
+def test_a_broken_download_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with HubSimulator({"org/model": FILES}, break_after=100_000) as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        found = resolve("hf://org/model", offline=False, dest=tmp_path)
+    assert (found.path / "sub/model.bin").read_bytes() == BIG
+    assert any("bytes=100000-" in request for request in hub.requests)
+
+
+def test_hub_names_that_leave_the_folder_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with HubSimulator({"org/model": {"../evil": b"x"}}) as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        with pytest.raises(InputError, match="no path below"):
+            resolve("hf://org/model", offline=False, dest=tmp_path / "in")
+    assert not (tmp_path / "evil").exists()
+
+
+def test_offline_uses_the_local_cache_and_opens_no_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "socket", None)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    snapshot = tmp_path / "models--org--model" / "snapshots" / ("a" * 40)
+    snapshot.mkdir(parents=True)
+    (tmp_path / "models--org--model" / "refs").mkdir()
+    (tmp_path / "models--org--model" / "refs" / "main").write_text("a" * 40)
+    assert resolve("hf://org/model", offline=True, dest=tmp_path).path == snapshot
+    with pytest.raises(BackendError, match="opens no socket"):
+        resolve("hf://org/other", offline=True, dest=tmp_path)
+    with pytest.raises(BackendError, match="opens no socket"):
+        resolve("https://example.invalid/x", offline=True, dest=tmp_path)
+
+
+def test_https_verifies_a_pin_and_caps(tmp_path: Path) -> None:
+    with FileSimulator({"/model.bin": BIG}) as web:
+        pin = hashlib.sha256(BIG).hexdigest()
+        assert resolve(f"{web.url}/model.bin#sha256={pin}", offline=False, dest=tmp_path).path.read_bytes() == BIG
+        with pytest.raises(IntegrityError):
+            resolve(f"{web.url}/model.bin#sha256={'0' * 64}", offline=False, dest=tmp_path)
+        with pytest.raises(InputError, match="cap"):
+            resolve(f"{web.url}/model.bin", offline=False, dest=tmp_path, cap=1000)
+        with pytest.raises(BackendError, match="404"):
+            resolve(f"{web.url}/nothing", offline=False, dest=tmp_path)
+        web.redirects["/file"] = "file:///etc/passwd"
+        with pytest.raises(BackendError):
+            resolve(f"{web.url}/file", offline=False, dest=tmp_path)
+
+
+def test_oci_layers_are_verified(tmp_path: Path) -> None:
+    with OciSimulator("team/model", {"model.pkl": BIG}) as registry:
+        host = registry.url.removeprefix("http://")
+        found = resolve(f"oci://{host}/team/model:v1", offline=False, dest=tmp_path)
+        assert (found.path / "model.pkl").read_bytes() == BIG
+        assert found.source["digest"] == registry.digest
+        assert resolve(f"oci://{host}/team/model@{registry.digest}", offline=False, dest=tmp_path / "b").path.is_dir()
+    with OciSimulator("team/model", {"model.pkl": BIG}, lie=BIG[:-1] + b"!") as registry:
+        host = registry.url.removeprefix("http://")
+        with pytest.raises(IntegrityError):
+            resolve(f"oci://{host}/team/model:v1", offline=False, dest=tmp_path / "c")
+
+
+@pytest.mark.parametrize(
+    "target", ["hf://", "hf://a/b/c/d", "s3://UPPER/x", "oci://host", "mlflow:runs/1", "http://example.invalid/x", "gopher://x", "registry:m@prod"]
+)
+def test_addresses_that_are_none(target: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError):
+        resolve(target, offline=False, dest=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["../x", "/x", "a/../b", "a\x00b", "", "a\\b", "x" * 2000])
+def test_hostile_names(name: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError):
+        safe_path(tmp_path, name, "here")
+
+
+@pytest.fixture
+def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = subprocess.Popen([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    url = f"http://127.0.0.1:{port}"
+    for key, value in {"AWS_ENDPOINT_URL": url, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}.items():
+        monkeypatch.setenv(key, value)
+    for _ in range(200):
+        try:
+            urllib.request.urlopen(f"{url}/moto-api/", timeout=1).close()
+            break
+        except OSError:
+            time.sleep(0.1)
+    yield url
+    server.terminate()
+    server.wait(10)
+
+
+def test_s3_objects_and_prefixes(s3: str, tmp_path: Path) -> None:
+    import obstore
+    from obstore.store import S3Store
+
+    request = urllib.request.Request(f"{s3}/models", method="PUT", headers={"Authorization": "AWS4-HMAC-SHA256 Credential=test/x/us-east-1/s3/aws4_request"})
+    urllib.request.urlopen(request, timeout=10).close()
+    store = S3Store("models", config={"endpoint": s3, "region": "us-east-1", "virtual_hosted_style_request": False}, client_options={"allow_http": True})
+    obstore.put(store, "team/net/weights.bin", BIG)
+    obstore.put(store, "team/net/config.json", b"{}")
+    found = resolve("s3://models/team/net", offline=False, dest=tmp_path)
+    assert (found.path / "weights.bin").read_bytes() == BIG
+    assert sorted(os.listdir(found.path)) == ["config.json", "weights.bin"]
+    single = resolve("s3://models/team/net/config.json", offline=False, dest=tmp_path / "one")
+    assert single.path.read_bytes() == b"{}"
+    with pytest.raises(BackendError):
+        resolve("s3://missing-bucket-here/x", offline=False, dest=tmp_path / "two")
