@@ -9,6 +9,11 @@ from benign_out import Out
 
 def make(out: Out) -> None:
     """Write training_args.bin, scheduler.pt, optimizer.pt, small whole models and tokenizers."""
+    # torchvision built for CUDA lacks its operators beside a CPU torch; it only needs their names to be imported.
+    library = torch.library.Library("torchvision", "DEF")
+    for name in ("nms", "qnms", "deform_conv2d", "ps_roi_align", "ps_roi_pool", "qroi_align", "roi_align", "roi_pool", "_deform_conv2d_backward",
+                 "_ps_roi_align_backward", "_ps_roi_pool_backward", "_roi_align_backward", "_roi_pool_backward"):  # fmt: skip
+        library.define(f"{name}(Tensor a) -> Tensor")
     out.tried(arguments, out)
     out.tried(models, out)
     out.tried(vision, out)
@@ -51,11 +56,6 @@ def models(out: Out) -> None:
 
 def vision(out: Out) -> None:
     """Save torchvision models whole, and their transforms."""
-    # torchvision built for CUDA lacks its operators beside a CPU torch; it only needs their names to be imported.
-    library = torch.library.Library("torchvision", "DEF")
-    for name in ("nms", "qnms", "deform_conv2d", "ps_roi_align", "ps_roi_pool", "qroi_align", "roi_align", "roi_pool", "_deform_conv2d_backward",
-                 "_ps_roi_align_backward", "_ps_roi_pool_backward", "_roi_align_backward", "_roi_pool_backward"):  # fmt: skip
-        library.define(f"{name}(Tensor a) -> Tensor")
     import torchvision
     from torchvision import transforms
 

@@ -39,7 +39,9 @@ def test_everything_is_visited(tmp_path, version):
         many = file.create_group("many", track_order=True)
         for index in range(200):
             many.attrs[f"attribute_{index}"] = "text " * index
-        file.create_dataset("packed", data=np.random.rand(200, 20), chunks=(20, 20), compression="gzip", shuffle=True, fletcher32=True)
+        file.create_dataset(
+            "packed", data=np.random.rand(200, 20), chunks=(20, 20), compression="gzip", shuffle=True, fletcher32=True
+        )
         file.create_dataset("texts", data=["a", "b" * 300], dtype=h5py.string_dtype())
         file["soft"], file["loop"] = h5py.SoftLink("/many"), file["/"]
         seen = set()
@@ -64,7 +66,7 @@ LAYOUTS = {
 }
 
 
-@pytest.mark.parametrize("version", ("earliest", "latest"))
+@pytest.mark.parametrize("version", ["earliest", "latest"])
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_pickle_is_found_in_every_layout(tmp_path, version, layout):
     path = tmp_path / "x.h5"
@@ -100,7 +102,10 @@ def test_links_and_storage_elsewhere(tmp_path, version):
         assert [f.data["file"] for f in facts(path, "hdf5.virtual")] == [f"/srv/{index}.h5" for index in range(4)]
 
 
-@pytest.mark.parametrize("name", ["hdf5.plain", "hdf5.external_link_absolute", "hdf5.external_storage_passwd", "hdf5.virtual_absolute", "hdf5.attribute_pickle"])
+@pytest.mark.parametrize(
+    "name",
+    ["hdf5.plain", "hdf5.external_link_absolute", "hdf5.external_storage_passwd", "hdf5.virtual_absolute", "hdf5.attribute_pickle"],
+)
 def test_forged_files_open_in_the_library(tmp_path, name):
     path = tmp_path / "x.h5"
     path.write_bytes(make(name))

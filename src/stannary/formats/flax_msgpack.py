@@ -11,6 +11,7 @@ import struct
 
 from stannary.core.errors import FormatError, Truncated
 from stannary.formats.embedded_text import PAYLOAD_MAGIC, hand_on
+from stannary.formats.identify import is_text
 from stannary.formats.interface import Sink, View, clip
 from stannary.formats.msgpack import Event, events
 
@@ -43,6 +44,8 @@ def probe(view: View) -> bool:
 
 def read(view: View, sink: Sink) -> None:
     """Report extension types, object arrays, embedded payloads, and what follows the document."""
+    if is_text(view):
+        return  # TensorFlow's `checkpoint` is text of the same name
     _Checkpoint(view, sink).read()
 
 

@@ -26,6 +26,8 @@ _MAX_KV = 100_000
 _MAX_TENSORS = 200_000
 _MAX_NESTING = 8
 _MAX_TEXT = 32 << 20  # bytes of one string
+_MAX_ARRAYS = 200_000  # arrays within arrays
+_MAX_LONG = 10_000  # long array elements that are looked at
 _LONG = 160  # characters from which an array element is looked at as a text
 _TEMPLATE_KEY = "tokenizer.chat_template"
 
@@ -71,6 +73,8 @@ class _Gguf:
         self.wide = True  # 64-bit counts (version 2 on)
         self.endian = "<"
         self.alignment = 32
+        self.arrays = _MAX_ARRAYS
+        self.long_texts = _MAX_LONG
 
     def problem(self, what: str, offset: int, detail: str) -> None:
         self.sink.fact("gguf.problem", offset, what=what, detail=clip(detail))
@@ -174,6 +178,10 @@ class _Gguf:
 
     def _array(self, key: str, depth: int) -> None:
         at = self.pos
+        self.arrays -= 1
+        if self.arrays < 0:
+            msg = f"more than {_MAX_ARRAYS} arrays"
+            raise BudgetExceeded(msg, at)
         kind, count = self._unpack("I"), self._count()
         if depth >= _MAX_NESTING:
             self.problem("nesting", at, f"{key}: arrays nested deeper than {_MAX_NESTING}")
@@ -213,6 +221,10 @@ class _Gguf:
                 msg = f"{key}[{index}] of {length} bytes, {size - pos} are left"
                 raise Truncated(msg, pos)
             if length >= _LONG:
+                self.long_texts -= 1
+                if self.long_texts < 0:
+                    msg = f"more than {_MAX_LONG} long texts in arrays"
+                    raise BudgetExceeded(msg, pos)
                 hand_on(self.sink, f"{key}[{index}]", bytes(data[pos : pos + min(length, _MAX_TEXT)]).decode("utf-8", "replace"), pos)
             pos += length
         self.pos = pos

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import fnmatch
 import importlib
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from stannary.formats.interface import Sink, View
@@ -118,8 +117,6 @@ FORMATS: tuple[Format, ...] = (
 _BY_NAME = {row.name: row for row in FORMATS}
 _LOADED: dict[str, Callable[[View, Sink], None]] = {}
 _PROBES: dict[str, Callable[[View], bool]] = {}
-_PATTERNS = {row.name: re.compile("|".join(fnmatch.translate(p) for p in row.names)) for row in FORMATS if row.names}
-_ANY_NAME = re.compile("|".join(fnmatch.translate(p) for row in FORMATS for p in row.names))
 _CONTROL = bytes(set(range(32)) - {7, 8, 9, 10, 12, 13, 27})
 _HEAD = 32
 
@@ -134,6 +131,51 @@ for _i, _row in enumerate(FORMATS):
     if _row.probe:
         for _b in _row.first or range(256):
             _PROBED[_b].append(_i)
+
+
+_SUFFIXES: dict[str, list[int]] = {}
+_EXACT: dict[str, list[int]] = {}
+_GLOBS: list[tuple[int, str]] = []
+for _i, _row in enumerate(FORMATS):
+    for _name in _row.names:
+        if _name[:2] == "*." and not set(_name[1:]) & set("*?["):
+            _SUFFIXES.setdefault(_name[1:], []).append(_i)
+        elif set(_name) & set("*?["):
+            _GLOBS.append((_i, _name))
+        else:
+            _EXACT.setdefault(_name, []).append(_i)
+
+
+def _named(base: str) -> set[int]:
+    """Return the rows whose names match a lower-case file name."""
+    found = set(_EXACT.get(base, ()))
+    at = base.find(".")
+    while at >= 0:
+        found.update(_SUFFIXES.get(base[at:], ()))
+        at = base.find(".", at + 1)
+    found.update(
+        i
+        for i, pattern in _GLOBS
+        if max(pattern.split("*"), key=len).partition("?")[0] in base and fnmatch.fnmatchcase(base, pattern)
+    )
+    return found
+
+
+def _doubled(start: int, end: int) -> Iterator[int]:
+    while start < end:
+        yield start
+        start *= 2
+
+
+# What a probe needs to be there at all: checked here, so that its module is imported only then.
+_GATES: dict[str, Callable[[View], bool]] = {
+    "zip": lambda view: b"PK\x05\x06" in view.tail(65_557) or b"PK\x06\x06" in view.tail(65_557),
+    "tar": lambda view: len(view) >= 512 and not view.bytes(148, 8).strip(b"01234567 \x00"),
+    "hdf5": lambda view: any(view.data[o : o + 8] == b"\x89HDF\r\n\x1a\n" for o in _doubled(16384, len(view))),
+    "safetensors": lambda view: view.head(9)[8:] == b"{" or view.name.endswith(".safetensors"),
+    "pyc": lambda view: view.head(4)[2:] == b"\r\n",
+    "text": lambda view: is_text(view),
+}  # fmt: skip
 
 
 def is_text(view: View) -> bool:
@@ -163,13 +205,16 @@ def identify(view: View, hint: str = "") -> list[Format]:
     found.update(
         i for i, offset, magic in _LATER if offset + len(magic) <= size and view.data[offset : offset + len(magic)] == magic
     )
-    base = view.name.replace("\\", "/").rpartition("/")[2].lower()
-    if _ANY_NAME.match(base):
+    named = _named(view.name.replace("\\", "/").rpartition("/")[2].lower())
+    if named:
         text = is_text(view)
-        found.update(i for i, row in enumerate(FORMATS) if row.names and (text or not row.text) and _PATTERNS[row.name].match(base))
+        found.update(i for i in named if text or not FORMATS[i].text)
     if hint in _BY_NAME:
         found.add(FORMATS.index(_BY_NAME[hint]))
-    found.update(i for i in _PROBED[first] if i not in found and load_probe(FORMATS[i])(view))
+    for i in _PROBED[first]:
+        row = FORMATS[i]
+        if i not in found and (row.name not in _GATES or _GATES[row.name](view)) and load_probe(row)(view):
+            found.add(i)
     return [FORMATS[i] for i in sorted(found)]
 
 

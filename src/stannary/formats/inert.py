@@ -6,6 +6,7 @@ puts behind it is handed on.
 
 from __future__ import annotations
 
+import itertools
 import re
 
 from stannary.core.errors import Truncated
@@ -135,9 +136,10 @@ def _gif_end(view: View) -> int:
         while size := view.bytes(pos, 1)[0]:
             pos += 1 + size
             parts += 1
+            if parts > _MAX_STEPS:
+                msg = "too many blocks"
+                raise Truncated(msg, pos)
         pos += 1
-        if parts > _MAX_STEPS:
-            break
     msg = "no trailer"
     raise Truncated(msg, pos)
 
@@ -149,7 +151,7 @@ def _pdf_end(view: View, sink: Sink) -> int:
     last = -1
     for start in range(0, len(view), block):
         part = bytes(view.data[start : start + block + 32])
-        for match in _ACTIVE_PDF.finditer(part):
+        for match in itertools.islice(_ACTIVE_PDF.finditer(part), 100):
             found.setdefault(match.group(1).decode(), start + match.start())
         hit = part.rfind(b"%%EOF")
         last = start + hit if hit >= 0 else last

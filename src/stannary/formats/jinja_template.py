@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["read"]
 
 _MAX_TEXT = 4 << 20
-_MAX_NODES = 400_000
+_MAX_PARSED = 256 << 10  # the largest template of a public model is a tenth of that
+_MAX_NODES = 150_000
 _DOCUMENT = re.compile(r"\.(?:html?|txt|md|xml|tex|css|js|ya?ml|toml|conf|cfg|sh|sql|py)\.(?:j2|jinja2?)$|\.j2$")
 _DUNDER_TEXT = re.compile(r"_{1,2}[A-Za-z]\w*__|\bgi_frame\b|\bf_globals\b|\bfunc_globals\b")
 _FORMAT_FIELD = re.compile(r"\{\w*((?:\.\w+|\[[^\]]*\])+)[^}]*\}")
@@ -56,6 +57,10 @@ def read(view: View, sink: Sink) -> None:
     if chat:  # pages and scripts made from templates are read as text by others
         note_code(sink, "template", text)
     if "{" not in text or base.endswith(".json"):  # `chat_template.json` holds a template, and is none
+        return
+    if len(text) > _MAX_PARSED:
+        _search(text, sink)
+        sink.incomplete(f"a template of {len(text)} characters was only searched")
         return
     from jinja2 import TemplateSyntaxError  # noqa: PLC0415 - 30 ms, only when there is a template
 

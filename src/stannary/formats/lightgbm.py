@@ -17,10 +17,11 @@ from stannary.formats.interface import Sink, View, clip
 __all__ = ["read"]
 
 _MAX_LINE = 16 << 20
-_MAX_LINES = 1_000_000
+_MAX_LINES = 600_000
+_SHORT = 12  # characters below which a line holds no code
 _LINE = re.compile(rb"[^\n]*+\n?")
-_PER_LEAF = frozenset({"leaf_value", "leaf_weight", "leaf_count"})
-_PER_SPLIT = frozenset({"split_feature", "split_gain", "threshold", "decision_type", "left_child", "right_child", "internal_value"})
+_PER_LEAF = frozenset({b"leaf_value", b"leaf_weight", b"leaf_count"})
+_PER_SPLIT = frozenset({b"split_feature", b"split_gain", b"threshold", b"decision_type", b"left_child", b"right_child", b"internal_value"})
 _PARAMETER = re.compile(r"^\[(\w+): (.*)\]$")
 _FILES = re.compile(r"_(?:file|filename|model|list)$|^data$|^valid$")
 
@@ -31,44 +32,65 @@ def read(view: View, sink: Sink) -> None:
     Raises Truncated when the model ends before its trees do.
     """
     header: dict[str, str] = {}
-    tree: dict[str, str] = {}
+    tree: dict[bytes, bytes] = {}
     trees = 0
     section = "header"
-    for at, line in _lines(view, sink):
+    for at, raw in _lines(view, sink):
+        if section == "tree":
+            if raw.startswith(b"Tree="):
+                _check_tree(tree, trees - 1, sink)
+                tree, trees = {}, trees + 1
+            elif raw == b"end of trees":
+                _check_tree(tree, trees - 1, sink)
+                section = "tail"
+            elif raw:
+                key, _, value = raw.partition(b"=")
+                tree[key] = value
+            continue
+        line = raw.decode("utf-8", "replace")
         if line.startswith("Tree="):
-            _check_tree(tree, trees - 1, sink)
             section, tree, trees = "tree", {}, trees + 1
         elif line == "end of trees":
-            _check_tree(tree, trees - 1, sink)
-            section, tree = "tail", {}
-        elif line.startswith("parameters:"):
-            section = "parameters"
-        elif line.startswith("pandas_categorical:"):
-            _categories(line.partition(":")[2], at, sink)
-        elif section == "parameters":
-            _parameter(line, at, sink)
-        elif section == "tail":
-            if line not in {"end of parameters", ""} and len(line) >= 12:
-                hand_on(sink, "tail", line, at)
-        else:
-            key, _, value = line.partition("=")
-            (header if section == "header" else tree)[key] = value
-            if section == "header" and key not in {"feature_infos", "tree_sizes"}:
-                hand_on(sink, clip(key, 60), value, at)
-        if line == "end of parameters":
             section = "tail"
+        elif section == "header":
+            _header(line, at, header, sink)
+        else:
+            section = _after(line, at, section, sink)
     _finish(header, trees, section, sink)
 
 
-def _lines(view: View, sink: Sink) -> Iterator[tuple[int, str]]:
+def _header(line: str, at: int, header: dict[str, str], sink: Sink) -> None:
+    key, _, value = line.partition("=")
+    header[key] = value
+    if key not in {"feature_infos", "tree_sizes"} and len(line) >= _SHORT:
+        hand_on(sink, clip(key, 60), value or key, at)
+
+
+def _after(line: str, at: int, section: str, sink: Sink) -> str:
+    """Read a line behind the trees and return the section of the next."""
+    if line.startswith("parameters:"):
+        return "parameters"
+    if line == "end of parameters":
+        return "tail"
+    if line.startswith("pandas_categorical:"):
+        _categories(line.partition(":")[2], at, sink)
+    elif section == "parameters":
+        _parameter(line, at, sink)
+    elif len(line) >= _SHORT:
+        hand_on(sink, "tail", line, at)
+    return section
+
+
+def _lines(view: View, sink: Sink) -> Iterator[tuple[int, bytes]]:
     for count, match in enumerate(_LINE.finditer(view.data)):
         if count >= _MAX_LINES:
             msg = f"more than {_MAX_LINES} lines"
             raise BudgetExceeded(msg, match.start())
-        if match.end() - match.start() > _MAX_LINE:
-            sink.incomplete(f"a line of {match.end() - match.start()} bytes was not read", match.start())
+        raw = match.group()
+        if len(raw) > _MAX_LINE:
+            sink.incomplete(f"a line of {len(raw)} bytes was not read", match.start())
         else:
-            yield match.start(), match.group().decode("utf-8", "replace").rstrip("\r\n")
+            yield match.start(), raw.rstrip(b"\r\n")
 
 
 def _finish(header: dict[str, str], trees: int, section: str, sink: Sink) -> None:
@@ -86,18 +108,18 @@ def _finish(header: dict[str, str], trees: int, section: str, sink: Sink) -> Non
         raise Truncated(msg)
 
 
-def _check_tree(tree: dict[str, str], index: int, sink: Sink) -> None:
+def _check_tree(tree: dict[bytes, bytes], index: int, sink: Sink) -> None:
     if not tree:
         return
-    leaves = tree.get("num_leaves", "")
-    if not re.fullmatch(r"\d{1,9}", leaves):
+    leaves = tree.get(b"num_leaves", b"")
+    if not re.fullmatch(rb"\d{1,9}", leaves):
         sink.fact("lightgbm.problem", None, what="size", detail=clip(f"tree {index}: num_leaves is {leaves!r}"))
         return
     for names, wanted in ((_PER_LEAF, int(leaves)), (_PER_SPLIT, int(leaves) - 1)):
         for name in sorted(names & tree.keys()):
             there = len(tree[name].split())
             if there != wanted and there:
-                sink.fact("lightgbm.problem", None, what="node_count", detail=f"tree {index}: {name} has {there} of {wanted} values")
+                sink.fact("lightgbm.problem", None, what="node_count", detail=f"tree {index}: {name.decode()} has {there} of {wanted} values")
                 return
 
 

@@ -17,7 +17,7 @@ __all__ = ["Event", "events"]
 
 _MAX_DEPTH = 100
 _MAX_KEY = 4096
-_MAX_EVENTS = 800_000
+_MAX_EVENTS = 600_000
 
 
 class Event(NamedTuple):

@@ -18,6 +18,8 @@ __all__ = ["read"]
 
 _MAX_DEPTH = 2_000
 _MAX_SYMBOL = 1 << 16
+_MAX_ITEMS = 1_000_000
+_MAX_STRINGS = 3_000_000  # of one character vector
 _HEADERS = (b"RDX2\n", b"RDX3\n", b"RDA2\n", b"RDA3\n", b"RDB2\n", b"RDB3\n")
 _ATTRIBUTES, _TAG, _OBJECT = 0x200, 0x400, 0x100
 _ACTIVE_BINDING = 1 << 15  # of the 16 "levels" bits
@@ -76,6 +78,7 @@ class _Reader:
         self.counts: dict[str, int] = {}
         self.calls: dict[tuple[str, str], int] = {}  # (function name, what it is inside): first offset
         self.context: list[str] = []
+        self.left = _MAX_ITEMS
 
     def report(self) -> None:
         """Report what was counted on the way."""
@@ -89,7 +92,7 @@ class _Reader:
         if depth > _MAX_DEPTH:
             msg = f"nested deeper than {_MAX_DEPTH}"
             raise BudgetExceeded(msg, self.stream.pos)
-        self.sink.budget.take_operations(1)
+        self._count_item()
         at = self.stream.pos
         flags = self.stream.integer()
         kind = flags & 0xFF
@@ -123,14 +126,16 @@ class _Reader:
                 self.stream.numbers(self._length(), 8)
             case 15:
                 self.stream.numbers(self._length(), 16)
-            case 16 | 19 | 20:
+            case 16:
+                return self._strings(flags, depth)
+            case 19 | 20:
                 first = _Item(0)
                 for index in range(self._length()):
                     found = self.item(depth + 1)
                     first = found if index == 0 else first
                 if flags & _ATTRIBUTES:
                     self.item(depth + 1)
-                return _Item(kind, first.name if kind == 16 else "")
+                return _Item(kind)
             case 21:
                 self._bytecode(depth)
             case 22:
@@ -160,6 +165,35 @@ class _Reader:
         if flags & _ATTRIBUTES:
             self.item(depth + 1)
         return _Item(kind)
+
+    def _count_item(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            msg = f"more than {_MAX_ITEMS} objects"
+            raise BudgetExceeded(msg, self.stream.pos)
+
+    def _strings(self, flags: int, depth: int) -> _Item:
+        """Read a character vector; its first element is its name for a parent."""
+        name = ""
+        count = self._length()
+        if count > _MAX_STRINGS:
+            msg = f"a vector of {count} texts"
+            raise BudgetExceeded(msg, self.stream.pos)
+        for index in range(count):
+            kind = self.stream.integer() & 0xFF
+            if kind != 9:
+                msg = f"an object of type {kind} where a text is expected"
+                raise FormatError(msg, self.stream.pos)
+            size = self.stream.integer()
+            if index == 0:
+                name = self._text(size)
+            elif 0 < size < 16:
+                self.stream.raw(size)
+            elif size >= 16:
+                self._text(size)
+        if flags & _ATTRIBUTES:
+            self.item(depth + 1)
+        return _Item(16, name)
 
     def _remember(self, item: _Item) -> _Item:
         self.references.append(item)
@@ -216,7 +250,7 @@ class _Reader:
                 self.stream.back(at)
                 self.item(depth + 1)
                 break
-            self.sink.budget.take_operations(1)
+            self._count_item()
             kind = 2
         self.context = outer
         return first._replace(kind=flags & 0xFF) if not first.name else first
@@ -283,7 +317,7 @@ class _Reader:
         first = True
         call = False
         while True:
-            self.sink.budget.take_operations(1)
+            self._count_item()
             if kind == 243:  # a piece that was defined before
                 self.stream.integer()
                 return

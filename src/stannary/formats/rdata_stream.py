@@ -117,8 +117,23 @@ class Ascii:
 
     def numbers(self, count: int, width: int) -> None:
         """Pass over `count` numbers (a complex one is two)."""
-        for _ in range(count * (2 if width == 16 else 1)):
-            self._word()
+        left = count * (2 if width == 16 else 1)
+        if left and bytes(self.data[self.pos : self.pos + 1]) == b"\n":
+            self.pos += 1
+        while left > 0:  # one number a line: lines are counted a block at a time
+            block = bytes(self.data[self.pos : self.pos + min(1 << 20, max(128, 2 * left))])
+            lines = block.count(b"\n")
+            if lines > left:
+                self.pos += sum(map(len, block.splitlines(keepends=True)[:left]))
+                return
+            if not lines:
+                if len(block) < 4096 or not block:
+                    msg = "ends inside a vector"
+                    raise Truncated(msg, self.pos)
+                msg = "a line too long for a number"
+                raise FormatError(msg, self.pos)
+            self.pos += block.rfind(b"\n") + 1
+            left -= lines
 
     def raw(self, count: int) -> bytes:
         """Return a string of `count` bytes, escapes decoded."""

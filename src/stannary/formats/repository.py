@@ -10,7 +10,6 @@ Facts besides those of `repository_code` (`file` is relative to the folder):
 `repo.shadow`: weights in a pickle beside the same in safetensors. Fields: file, safe.
 `repo.symlink`: a symbolic link out of the folder. Fields: file, target.
 `repo.startup`: a file that Python runs by itself. Fields: file, what, text.
-`repo.hook`: an active Git hook. Fields: file, text.
 `repo.licence`: declared (whether any licence is declared).
 """
 
@@ -88,8 +87,6 @@ def _file(name: str, base: str, folder: Folder, code: LoadPath, sink: Sink) -> N
         lines = [ln for ln in head.split(b"\n") if re.match(rb"import[ \t]", ln)]
         if lines and b"\0" not in head:
             sink.fact("repo.startup", None, file=clip(name), what="path file", text=clip(lines[0].decode("utf-8", "replace")))
-    elif "/hooks/" in f"/{name}" and "/.git/" in f"/{name}" and not base.endswith(".sample"):
-        sink.fact("repo.hook", None, file=clip(name), text=clip(folder.text(name), 2000))
     if base.lower().endswith(_WEIGHTS) and folder.head(name, len(_LFS)) == _LFS:
         size = re.search(rb"\nsize (\d{1,18})", folder.head(name, _POINTER_SIZE))
         sink.fact("repo.pointer", None, file=clip(name), size=int(size[1]) if size else None)

@@ -19,11 +19,11 @@ __all__ = ["host_programs", "read"]
 _HOST_MACHINES = {3: "x86", 40: "arm", 62: "x86-64", 183: "aarch64", 243: "riscv", 20: "ppc", 21: "ppc64"}
 # Class, byte order and version, then the machine: 190 (CUDA) and 224 (AMD) are not among them.
 _ELF = re.compile(rb"\x7fELF(?:[\x01\x02]\x01\x01.{11}[\x03\x28\x3e\xb7\xf3\x15]\x00|[\x01\x02]\x02\x01.{11}\x00[\x14\x15\x28\xb7])", re.DOTALL)
-_PLUGIN = re.compile(rb"[A-Za-z][A-Za-z0-9_:]{2,60}(?:Plugin|_TRT|PluginV2|PluginDynamic)\w{0,30}")
 _LIBRARY = re.compile(rb"[\w./\\:-]{1,200}\.(?:so(?:\.\d+)*|dll)\b")
-_PRINTABLE = re.compile(rb"[\t\x20-\x7e]{16,4096}")
+_PRINTABLE = re.compile(rb"[\t\x20-\x7e]{8,400}")
+_MAX_RUNS = 20_000
 _BLOCK = 4 << 20
-_TEXTS = 64 << 20  # bytes of an engine that are searched for texts
+_TEXTS = 512 << 20  # bytes of an engine that are searched for texts
 
 
 def read(view: View, sink: Sink) -> None:
@@ -33,18 +33,27 @@ def read(view: View, sink: Sink) -> None:
         sink.fact("tensorrt.program", at, machine=machine)
         sink.child(f"program@{at}", view.data[at:], offset=at)
     names: dict[tuple[str, str], int] = {}
-    for start in range(0, len(view), _BLOCK):
+    seen: set[bytes] = set()
+    for start in range(0, min(len(view), _TEXTS), _BLOCK):
         block = bytes(view.data[start : start + _BLOCK + 256])
-        for kind, pattern in (("plugin", _PLUGIN), ("library", _LIBRARY)):
-            for match in pattern.finditer(block):
-                names.setdefault((kind, match.group().decode("ascii", "replace")), start + match.start())
-        if start < _TEXTS:
-            note_code(sink, "engine", "\n".join(t.decode("ascii") for t in _PRINTABLE.findall(block)), start)
+        for match in itertools.islice(_PRINTABLE.finditer(block), _MAX_RUNS):
+            text = match.group()
+            if text not in seen and len(seen) < _MAX_RUNS:
+                seen.add(text)
+                _names(text, start + match.start(), names, sink)
         sink.budget.check_time()
-        if len(names) > 500:
-            break
-    for (kind, name), at in names.items():
+    for (kind, name), at in itertools.islice(names.items(), 500):
         sink.fact(f"tensorrt.{kind}", at, name=clip(name))
+
+
+def _names(text: bytes, at: int, names: dict[tuple[str, str], int], sink: Sink) -> None:
+    """Collect what a printable run names, and report code in it."""
+    if b"Plugin" in text or b"_TRT" in text:
+        names.setdefault(("plugin", text.decode("ascii")), at)
+    if b".so" in text or b".dll" in text:
+        for match in _LIBRARY.finditer(text):
+            names.setdefault(("library", match.group().decode("ascii")), at)
+    note_code(sink, "engine", text.decode("ascii"), at)
 
 
 def host_programs(view: View, limit: int = 8) -> Iterator[tuple[int, str]]:

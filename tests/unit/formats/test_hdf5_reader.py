@@ -71,7 +71,9 @@ def test_members_are_counted():
     assert any("entries" in missed.reason for missed in report.missed)
 
 
-@pytest.mark.parametrize("mask,expected", [(0, b"\x01\x02\x03\x04" * 4), (1, b"\x01\x01\x01\x01\x02\x02\x02\x02\x03\x03\x03\x03\x04\x04\x04\x04")])
+@pytest.mark.parametrize(
+    "mask,expected", [(0, b"\x01\x02\x03\x04" * 4), (1, b"\x01\x01\x01\x01\x02\x02\x02\x02\x03\x03\x03\x03\x04\x04\x04\x04")]
+)
 def test_shuffle_is_undone_unless_the_chunk_left_it_out(mask, expected):
     shuffled = b"\x01" * 4 + b"\x02" * 4 + b"\x03" * 4 + b"\x04" * 4
     assert decode(shuffled, [2], mask, 4) == expected

@@ -17,8 +17,13 @@ FORGES = {name: item for name, item in all_forges().items() if name.startswith(F
 OWN_RULES = ("HDF", "KER", "ONX", "TFM", "CML", "PDL", "CAF", "OVN", "PMM", "XML")
 # Benign, but with something that only the author can vouch for.
 UNVERIFIED = {
-    "keras.custom_registered", "keras.lambda_named", "keras.vocabulary_beside", "onnx.unknown_operator", "pmml.unknown_function", "tensorflow.unknown_operator",
-}  # fmt: skip
+    "keras.custom_registered",
+    "keras.lambda_named",
+    "keras.vocabulary_beside",
+    "onnx.unknown_operator",
+    "pmml.unknown_function",
+    "tensorflow.unknown_operator",
+}
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +95,22 @@ def test_broken_content_never_escapes(name):
             read_view(View(bytes(broken), filename), strict=True, limits=Limits(seconds=20))
 
 
-@pytest.mark.parametrize("filename", ["m.h5", "m.keras", "m.onnx", "saved_model.pb", "m.meta", "m.mlmodel", "m.pdmodel", "m.pdiparams", "m.xml", "m.pmml", "m.index"])
+@pytest.mark.parametrize(
+    "filename",
+    [
+        "m.h5",
+        "m.keras",
+        "m.onnx",
+        "saved_model.pb",
+        "m.meta",
+        "m.mlmodel",
+        "m.pdmodel",
+        "m.pdiparams",
+        "m.xml",
+        "m.pmml",
+        "m.index",
+    ],
+)
 @pytest.mark.parametrize("content", [b"", b"\xc3\x28\xa0\xff" * 20, b"\x00" * 64], ids=["empty", "wrong magic", "zeros"])
 def test_no_model_is_not_clean(filename, content):
     report = read_view(View(content, filename), strict=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from pathlib import Path
 
 import pytest
 
@@ -55,10 +55,18 @@ def test_numbers():
     assert packed(field) == [3, 500]
 
 
-@pytest.mark.parametrize("forge,expected", [
-    ("onnx.plain", ["onnx"]), ("tensorflow.saved_model_plain", ["tf-saved-model"]), ("tensorflow.frozen_plain", ["tf-graph"]),
-    ("tensorflow.checkpoint_graph_plain", ["tf-meta-graph"]), ("coreml.plain", ["coreml"]), ("paddle.plain", ["paddle"]), ("caffe.plain", ["caffe"]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "forge,expected",
+    [
+        ("onnx.plain", ["onnx"]),
+        ("tensorflow.saved_model_plain", ["tf-saved-model"]),
+        ("tensorflow.frozen_plain", ["tf-graph"]),
+        ("tensorflow.checkpoint_graph_plain", ["tf-meta-graph"]),
+        ("coreml.plain", ["coreml"]),
+        ("paddle.plain", ["paddle"]),
+        ("caffe.plain", ["caffe"]),
+    ],
+)
 def test_each_model_fits_one_schema(forge, expected):
     assert schemas(View(make(forge))) == expected
 
@@ -71,7 +79,13 @@ def test_sentencepiece_is_inert():
 
 
 def test_constant_paths_are_followed_through_identities_and_functions():
-    raw = saved_model(const("a", "/etc/"), const("b", "passwd"), tf_node("j", "StringJoin", "a", "b"), tf_node("i", "Identity", "j:0"), tf_node("r", "ReadFile", "i", "^a"))
+    raw = saved_model(
+        const("a", "/etc/"),
+        const("b", "passwd"),
+        tf_node("j", "StringJoin", "a", "b"),
+        tf_node("i", "Identity", "j:0"),
+        tf_node("r", "ReadFile", "i", "^a"),
+    )
     assert {f["value"] for f in facts(raw, "tf.path", "saved_model.pb")} == {"/etc/", "passwd"}
 
 
@@ -88,7 +102,7 @@ def test_tensor_payload_is_not_searched_for_operators():
 
 def test_external_data_behind_a_symbolic_link(tmp_path):
     (tmp_path / "model.onnx").write_bytes(model(node("Relu"), message(5, tensor("w", raw=None, extra=external("w.bin")))))
-    (tmp_path / "w.bin").symlink_to(os.path.join(os.sep, "etc", "passwd"))
+    (tmp_path / "w.bin").symlink_to(Path("/etc/passwd"))
     report = read_file(str(tmp_path / "model.onnx"), strict=True)
     (fact,) = [f for f in report.facts if f.kind == "onnx.external_data"]
     assert fact.data["exists"] is True

@@ -29,7 +29,7 @@ class Gadget(NamedTuple):
 class _Library(msgspec.Struct, frozen=True):
     packages: dict[str, str]
     stdlib: tuple[str, ...]
-    modules: dict[str, dict[str, str]]
+    modules: dict[str, msgspec.Raw]  # role → names; decoded when a module is asked for: there are thousands
     version: int = 1
 
 
@@ -56,8 +56,12 @@ class Knowledge:
         roles = self._roles.get(module)
         if roles is None:
             roles = {}
-            for source in (self._library.modules, self._packed.stdlib):
-                for role_, names in source.get(module, {}).items():
+            generated = self._library.modules.get(module)
+            for source in (
+                msgspec.json.decode(generated, type=dict[str, str]) if generated else {},
+                self._packed.stdlib.get(module, {}),
+            ):
+                for role_, names in source.items():
                     roles.update(dict.fromkeys(names.split(), role_))
             self._roles[module] = roles
         return roles.get(name, "")

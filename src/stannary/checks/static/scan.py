@@ -300,9 +300,10 @@ def _import_readers(plan: Plan) -> None:
     """
     from stannary.formats.identify import FORMATS, load_probe
 
-    for row in FORMATS:
-        if row.probe and (plan.files >= _MANY or not row.first):
-            load_probe(row)
+    if plan.files >= _MANY:
+        for row in FORMATS:
+            if row.probe:
+                load_probe(row)
     suffixes = {os.path.splitext(entry.path)[1].lower() for tree in plan.trees for entry in tree.entries[:2000]}
     if suffixes & {".pkl", ".pickle", ".pt", ".pth", ".bin", ".joblib", ".ckpt"}:
         import stannary.checks.static.judges.pickle_calls  # noqa: F401 - for its effect

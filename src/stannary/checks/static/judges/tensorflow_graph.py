@@ -47,9 +47,27 @@ _READS = frozenset(
     }
 )
 _NETWORK = frozenset(
-    "RpcCall RpcClient RpcCheckStatus RpcGetValue RpcServer RpcServerStart RpcServerRegister DataServiceDataset DataServiceDatasetV2 "
-    "DataServiceDatasetV3 DataServiceDatasetV4 RegisterDataset RegisterDatasetV2 CollectiveInitializeCommunicator BigQueryReader "
-    "CloudBigtableClient KafkaDataset GcsConfigureCredentials GcsConfigureBlockCache".split()
+    [
+        "RpcCall",
+        "RpcClient",
+        "RpcCheckStatus",
+        "RpcGetValue",
+        "RpcServer",
+        "RpcServerStart",
+        "RpcServerRegister",
+        "DataServiceDataset",
+        "DataServiceDatasetV2",
+        "DataServiceDatasetV3",
+        "DataServiceDatasetV4",
+        "RegisterDataset",
+        "RegisterDatasetV2",
+        "CollectiveInitializeCommunicator",
+        "BigQueryReader",
+        "CloudBigtableClient",
+        "KafkaDataset",
+        "GcsConfigureCredentials",
+        "GcsConfigureBlockCache",
+    ]
 )
 _DEBUG = frozenset(
     {
