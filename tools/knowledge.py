@@ -31,7 +31,7 @@ TARGET = HERE.parent / "src" / "stannary" / "checks" / "static" / "data" / "know
 EXTRA = HERE / "knowledge_extra.toml"
 LIST = HERE.parent / "requirements" / "corpus-knowledge.txt"
 
-RECONSTRUCTOR = re.compile(r"^_*(unpickle|reconstruct|rebuild|restore|make_|construct|from_pickle|new_|deserialize|scalar|recreate)\w*$|_(reconstruct|unpickle)(or|er)?$")
+RECONSTRUCTOR = re.compile(r"^_*(unpickle|rebuild|mareconstruct|mrreconstruct|from_pickle|recreate)(_\w*)?$|^_reconstruct$|^_new_\w*Index$")
 # Packages whose functions are found by reference in pickles (FunctionTransformer, scorers, activations).
 REFERENCED = re.compile(
     r"^(numpy\.(core|_core|lib|linalg|fft|polynomial|ma)\b|numpy$|scipy\.(special|stats|spatial\.distance|linalg|interpolate|optimize|signal|ndimage|fft|sparse)\b"

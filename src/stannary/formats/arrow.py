@@ -42,7 +42,9 @@ def read(view: View, sink: Sink) -> None:
     length = int.from_bytes(view.bytes(len(view) - 10, 4), "little", signed=True)
     start = len(view) - 10 - length
     if length <= 0 or start < 8:
-        sink.fact("arrow.problem", len(view) - 10, what="footer_outside", detail=f"a footer of {length} bytes in a file of {len(view)}")
+        sink.fact(
+            "arrow.problem", len(view) - 10, what="footer_outside", detail=f"a footer of {length} bytes in a file of {len(view)}"
+        )
         msg = f"a footer of {length} bytes"
         raise Truncated(msg, len(view) - 10)
     _footer(view, start, length, sink)
@@ -58,7 +60,9 @@ def _footer(view: View, start: int, length: int, sink: Sink) -> None:
         first, count = footer.vector(field, 24)
         for at in range(first, first + 24 * count, 24):
             block = Cursor(footer.view, at)
-            offset, metadata, _, body = block.uint(8), block.uint(4), block.skip(4), block.uint(8)
+            offset, metadata = block.uint(8), block.uint(4)
+            block.skip(4)
+            body = block.uint(8)
             if offset + metadata + body > start:
                 sink.fact("arrow.problem", start + at, what="outside", detail=f"a block at {offset}, {metadata} + {body} bytes")
                 sink.incomplete("a block lies outside the file", start + at)
@@ -168,7 +172,9 @@ def _feather(view: View, sink: Sink) -> None:
         raise Truncated(msg, len(view))
     length = int.from_bytes(view.bytes(len(view) - 8, 4), "little")
     if length > len(view) - 12:
-        sink.fact("arrow.problem", len(view) - 8, what="footer_outside", detail=f"a footer of {length} bytes in a file of {len(view)}")
+        sink.fact(
+            "arrow.problem", len(view) - 8, what="footer_outside", detail=f"a footer of {length} bytes in a file of {len(view)}"
+        )
         msg = f"a footer of {length} bytes"
         raise Truncated(msg, len(view) - 8)
     table = root(view.sub(len(view) - 8 - length, length))

@@ -18,7 +18,6 @@ from stannary.formats.interface import Sink, View, clip
 __all__ = ["read"]
 
 
-
 def read(view: View, sink: Sink) -> None:
     """Report format version, information texts, user-defined losses, and parts with unknown names.
 

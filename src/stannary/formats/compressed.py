@@ -68,13 +68,14 @@ def read_lzma(view: View, sink: Sink) -> None:
 
 def read_zlib(view: View, sink: Sink) -> None:
     """Read a zlib stream. Two bytes of magic prove little: what fails at once is not one."""
-    try:
-        engine = zlib.decompressobj()
-        engine.decompress(view.head(8192), 8192)
-    except zlib.error:
-        from stannary.formats.identify import is_text
+    from stannary.formats.identify import is_text  # it imports the readers' table
 
-        if not is_text(view):
+    text = is_text(view)
+    try:
+        # One byte for binary content: a wrong checksum at the end of a short stream must not make it look like none.
+        zlib.decompressobj().decompress(view.head(8192), 8192 if text else 1)
+    except zlib.error:
+        if not text:
             sink.incomplete("not a readable zlib stream", 0)
         return
     _run(view, sink, "zlib", lambda: Inflater(15), again=_zlib_follows)

@@ -45,7 +45,21 @@ _CODE = {
 # One of these is in every text that a pattern can match: searching for words is 50 times faster than for patterns.
 _ANY_CASE = frozenset({"markup", "lookup"})
 _WORDS = {
-    "python": ("__import__", "os.", "posix.", "nt.", "pty.", "subprocess.", "loads", "load(", "load (", "eval", "exec", "socket.", "__"),
+    "python": (
+        "__import__",
+        "os.",
+        "posix.",
+        "nt.",
+        "pty.",
+        "subprocess.",
+        "loads",
+        "load(",
+        "load (",
+        "eval",
+        "exec",
+        "socket.",
+        "__",
+    ),
     "shell": ("/dev/tcp/", "curl", "wget", "owershell", "rm ", "sh ", "nc ", "cmd", "$(", "base64"),
     "markup": ("<script", "<iframe", "javascript:", "onerror"),
     "lookup": ("${",),

@@ -16,7 +16,19 @@ from stannary.formats.interface import Sink, View, clip
 __all__ = ["read", "read_script"]
 
 _ELF_TYPES = {1: "object", 2: "program", 3: "library", 4: "core"}
-_MACHINES = {3: "x86", 8: "mips", 20: "ppc", 21: "ppc64", 40: "arm", 62: "x86-64", 183: "aarch64", 190: "cuda", 224: "amdgpu", 243: "riscv", 247: "bpf"}
+_MACHINES = {
+    3: "x86",
+    8: "mips",
+    20: "ppc",
+    21: "ppc64",
+    40: "arm",
+    62: "x86-64",
+    183: "aarch64",
+    190: "cuda",
+    224: "amdgpu",
+    243: "riscv",
+    247: "bpf",
+}
 _PE_MACHINES = {0x14C: "x86", 0x8664: "x86-64", 0x1C0: "arm", 0x1C4: "arm", 0xAA64: "aarch64"}
 _MACHO_TYPES = {1: "object", 2: "program", 6: "library", 8: "bundle"}
 _LOAD_DYLIB = frozenset({0xC, 0x80000018, 0x8000001F, 0x23})
@@ -51,9 +63,15 @@ def read(view: View, sink: Sink) -> None:
     if program is None:
         return
     sink.fact(
-        "executable.program", 0, kind=program.kind, form=program.form, machine=program.machine,
-        libraries=[clip(name, 80) for name in program.libraries[:_MAX_NAMES]], embedded=not view.path, gpu=program.machine in {"cuda", "amdgpu"},
-    )  # fmt: skip
+        "executable.program",
+        0,
+        kind=program.kind,
+        form=program.form,
+        machine=program.machine,
+        libraries=[clip(name, 80) for name in program.libraries[:_MAX_NAMES]],
+        embedded=not view.path,
+        gpu=program.machine in {"cuda", "amdgpu"},
+    )
 
 
 def read_script(view: View, sink: Sink) -> None:
@@ -85,7 +103,9 @@ def _elf(view: View) -> _Program:
         else:
             kind, offset, address, _, length = struct.unpack_from(order + "IIIII", view.data, at)
         segments.append((kind, offset, address, length))
-    return _Program("elf", _ELF_TYPES.get(form, str(form)), _MACHINES.get(machine, str(machine)), _elf_needed(view, segments, order, wide=wide))
+    return _Program(
+        "elf", _ELF_TYPES.get(form, str(form)), _MACHINES.get(machine, str(machine)), _elf_needed(view, segments, order, wide=wide)
+    )
 
 
 def _elf_needed(view: View, segments: list[tuple[int, int, int, int]], order: str, *, wide: bool) -> tuple[str, ...]:
@@ -103,7 +123,14 @@ def _elf_needed(view: View, segments: list[tuple[int, int, int, int]], order: st
             needed.append(value)
         elif tag == 5:
             strings = value
-    base = next((offset + strings - address for kind, offset, address, length in segments if kind == 1 and address <= strings < address + length), 0)
+    base = next(
+        (
+            offset + strings - address
+            for kind, offset, address, length in segments
+            if kind == 1 and address <= strings < address + length
+        ),
+        0,
+    )
     return tuple(_text(view, base + n) for n in needed[:_MAX_NAMES]) if base else ()
 
 
@@ -116,7 +143,7 @@ def _pe(view: View) -> _Program | None:
     if bytes(view.data[at : at + 4]) != b"PE\0\0":
         # A DOS program has a header of at least two paragraphs that fits the file; other content that begins with MZ has not.
         pages, paragraphs = struct.unpack_from("<H", view.data, 4)[0], struct.unpack_from("<H", view.data, 8)[0]
-        plausible = 2 <= paragraphs <= 4096 and 0 < pages and (pages - 1) * 512 <= len(view)
+        plausible = 2 <= paragraphs <= 4096 and pages > 0 and (pages - 1) * 512 <= len(view)
         return _Program("dos", "program", "x86", ()) if plausible else None
     machine, sections, _, _, _, optional, flags = struct.unpack_from("<HHIIIHH", view.data, at + 4)
     header = at + 24

@@ -96,13 +96,10 @@ def root(view: View, start: int = 0) -> Table:
 
 
 def _number(view: View, at: int, code: str) -> int:
-    try:
-        if at < 0:
-            raise struct.error
-        value: int = struct.unpack_from(code, view.data, at)[0]
-    except struct.error as exc:
+    if at < 0 or at + struct.calcsize(code) > len(view):
         msg = "an offset points outside the file"
-        raise FormatError(msg, at) from exc
+        raise FormatError(msg, at)
+    value: int = struct.unpack_from(code, view.data, at)[0]
     return value
 
 

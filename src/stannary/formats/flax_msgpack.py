@@ -14,11 +14,13 @@ from stannary.formats.embedded_text import PAYLOAD_MAGIC, hand_on
 from stannary.formats.identify import is_text
 from stannary.formats.interface import Sink, View, clip
 from stannary.formats.msgpack import Event, events
+from stannary.formats.pickle_glance import glance
 
 __all__ = ["probe", "read"]
 
 _ARRAY, _SCALAR, _TIMESTAMP = 1, 3, -1
 _KNOWN_EXT = frozenset({-1, 1, 2, 3})
+_OPCODES = 4  # fewer in a row are chance
 _LOOK = 64  # bytes of each blob that are compared with known magic numbers
 
 
@@ -113,15 +115,18 @@ class _Checkpoint:
 
     def _payload(self, event: Event, name: str) -> None:
         head = self._content(event, _LOOK)
-        if not _weights_by_chance(head):
+        content = self.view.data[event.at : event.at + event.size]
+        if not _weights_by_chance(content):
             self.sink.fact("msgpack.payload", event.at, name=name, head=head[:8].hex(), size=event.size)
-            self.sink.child(name, self.view.data[event.at : event.at + event.size], offset=event.at)
+            self.sink.child(name, content, offset=event.at)
 
     def _numpy(self, event: Event) -> None:
         """Collect the fields of one msgpack-numpy map: {nd, type, kind, shape, data}."""
         fields = self.numpy.setdefault(event.path[:-1], {})
         fields[event.path[-1]] = event
-        kinds = [self._content(fields[k], 8).strip(b"|<>=") for k in ("kind", "type") if k in fields and fields[k].kind in {"str", "bin"}]
+        kinds = [
+            self._content(fields[k], 8).strip(b"|<>=") for k in ("kind", "type") if k in fields and fields[k].kind in {"str", "bin"}
+        ]
         if "data" in fields and any(k == b"O" for k in kinds):
             data = fields["data"]
             self.sink.fact("msgpack.object_array", data.at, path=clip("/".join(event.path)), dtype="O")
@@ -129,14 +134,11 @@ class _Checkpoint:
             fields.clear()
 
 
-def _weights_by_chance(head: bytes) -> bool:
-    """Tell raw numbers that happen to begin like a payload (`MZ`, `BZh`, `x\\x9c`, `\\x80\\x04`) from the real thing."""
-    if head[:2] == b"\x80\x04" or head[:2] == b"\x80\x05":
-        return head[2:3] not in (b"\x95", b"c", b"]", b"}", b"(", b"\x8c", b"K", b"X", b".", b"C", b"B", b"N", b")", b"\x88", b"\x89", b"G", b"J", b"M")
-    if head[:2] in (b"\x80\x02", b"\x80\x03"):
-        return head[2:3] not in (b"c", b"]", b"}", b"(", b"X", b"K", b"N", b")", b"\x8a", b"U", b"q", b"C", b"B", b"G", b"J", b"M", b"\x88", b"\x89")
+def _weights_by_chance(content: memoryview) -> bool:
+    """Tell raw numbers that happen to begin like a payload from the real thing."""
+    head = bytes(content[:64])
+    if head[:1] == b"\x80":
+        return glance(content).opcodes < _OPCODES
     if head[:2] == b"MZ":
         return len(head) < 64 or not 0x40 <= struct.unpack_from("<I", head, 60)[0] < 0x1000
-    if head[:2] in (b"x\x9c", b"x\xda"):
-        return True  # two bytes are too few; a zlib stream among weights is data
-    return False
+    return head[:2] in {b"x\x9c", b"x\xda"}  # two bytes are too few; a zlib stream among weights is data

@@ -33,10 +33,10 @@ _TEMPLATE_KEY = "tokenizer.chat_template"
 
 # ggml tensor types: elements and bytes of one block (ggml.c, type_traits). 4, 5, 31-33 and 36-38 were removed.
 _TYPES = {
-    0: (1, 4), 1: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34), 9: (32, 36), 10: (256, 84), 11: (256, 110),
-    12: (256, 144), 13: (256, 176), 14: (256, 210), 15: (256, 292), 16: (256, 66), 17: (256, 74), 18: (256, 98), 19: (256, 50),
-    20: (32, 18), 21: (256, 110), 22: (256, 82), 23: (256, 136), 24: (1, 1), 25: (1, 2), 26: (1, 4), 27: (1, 8), 28: (1, 8),
-    29: (256, 56), 30: (1, 2), 34: (256, 54), 35: (256, 66), 39: (32, 17),
+    0: (1, 4), 1: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34), 9: (32, 36),
+    10: (256, 84), 11: (256, 110), 12: (256, 144), 13: (256, 176), 14: (256, 210), 15: (256, 292), 16: (256, 66), 17: (256, 74),
+    18: (256, 98), 19: (256, 50), 20: (32, 18), 21: (256, 110), 22: (256, 82), 23: (256, 136), 24: (1, 1), 25: (1, 2),
+    26: (1, 4), 27: (1, 8), 28: (1, 8), 29: (256, 56), 30: (1, 2), 34: (256, 54), 35: (256, 66), 39: (32, 17),
 }  # fmt: skip
 
 
@@ -84,7 +84,10 @@ class _Gguf:
         tensors, pairs = self._count(), self._count()
         self.sink.fact("gguf.header", 0, version=version, tensors=tensors, pairs=pairs, big_endian=self.endian == ">")
         # A pair takes 13 bytes at least, a tensor 24: more than that cannot be in the file.
-        for what, count, least, limit in (("tensor", tensors, 24, _MAX_TENSORS), ("metadata", pairs, 13 if self.wide else 9, _MAX_KV)):
+        for what, count, least, limit in (
+            ("tensor", tensors, 24, _MAX_TENSORS),
+            ("metadata", pairs, 13 if self.wide else 9, _MAX_KV),
+        ):
             if count > limit or count * least > self.size:
                 self.problem("count_overflow", 8, f"{count} {what} entries announced in a file of {self.size} bytes")
                 msg = f"{count} {what} entries cannot be in {self.size} bytes"
@@ -104,7 +107,7 @@ class _Gguf:
             msg = f"unknown GGUF version {version}"
             raise FormatError(msg, 4)
         self.wide = version > 1
-        return version
+        return int(version)
 
     # Scalars
 
@@ -118,7 +121,8 @@ class _Gguf:
         return value
 
     def _count(self) -> int:
-        return int(self._unpack("Q" if self.wide else "I"))
+        number: int = self._unpack("Q" if self.wide else "I")
+        return number
 
     def _text(self, what: str) -> str:
         at = self.pos
@@ -148,7 +152,8 @@ class _Gguf:
             if kind == _STRING:
                 value: Json = self._string_value(key)
             elif kind == _ARRAY:
-                value = self._array(key, 0)
+                value = None
+                self._array(key, 0)
             elif kind in _SCALARS:
                 value = self._unpack(_SCALARS[kind])
             else:
@@ -225,7 +230,9 @@ class _Gguf:
                 if self.long_texts < 0:
                     msg = f"more than {_MAX_LONG} long texts in arrays"
                     raise BudgetExceeded(msg, pos)
-                hand_on(self.sink, f"{key}[{index}]", bytes(data[pos : pos + min(length, _MAX_TEXT)]).decode("utf-8", "replace"), pos)
+                hand_on(
+                    self.sink, f"{key}[{index}]", bytes(data[pos : pos + min(length, _MAX_TEXT)]).decode("utf-8", "replace"), pos
+                )
             pos += length
         self.pos = pos
 
@@ -251,7 +258,7 @@ class _Gguf:
         rank = self._unpack("I")
         if rank > _MAX_DIMS:
             self.problem("dims", at, f"tensor {name} has {rank} dimensions, the loader has room for {_MAX_DIMS}")
-            if rank > 64:  # noqa: PLR2004 - no use in reading on
+            if rank > 64:
                 msg = f"tensor of {rank} dimensions"
                 raise FormatError(msg, at)
         dims = [self._count() for _ in range(rank)]

@@ -167,17 +167,6 @@ def _doubled(start: int, end: int) -> Iterator[int]:
         start *= 2
 
 
-# What a probe needs to be there at all: checked here, so that its module is imported only then.
-_GATES: dict[str, Callable[[View], bool]] = {
-    "zip": lambda view: b"PK\x05\x06" in view.tail(65_557) or b"PK\x06\x06" in view.tail(65_557),
-    "tar": lambda view: len(view) >= 512 and not view.bytes(148, 8).strip(b"01234567 \x00"),
-    "hdf5": lambda view: any(view.data[o : o + 8] == b"\x89HDF\r\n\x1a\n" for o in _doubled(16384, len(view))),
-    "safetensors": lambda view: view.head(9)[8:] == b"{" or view.name.endswith(".safetensors"),
-    "pyc": lambda view: view.head(4)[2:] == b"\r\n",
-    "text": lambda view: is_text(view),
-}  # fmt: skip
-
-
 def is_text(view: View) -> bool:
     """Tell whether the first 8 KiB look like UTF-8 or UTF-16 text."""
     head = view.head(8192)
@@ -192,6 +181,17 @@ def is_text(view: View) -> bool:
     except UnicodeDecodeError as exc:
         return exc.start >= len(head) - 3 and len(head) == 8192
     return True
+
+
+# What a probe needs to be there at all: checked here, so that its module is imported only then.
+_GATES: dict[str, Callable[[View], bool]] = {
+    "zip": lambda view: b"PK\x05\x06" in view.tail(65_557) or b"PK\x06\x06" in view.tail(65_557),
+    "tar": lambda view: len(view) >= 512 and not view.bytes(148, 8).strip(b"01234567 \x00"),
+    "hdf5": lambda view: any(view.data[o : o + 8] == b"\x89HDF\r\n\x1a\n" for o in _doubled(16384, len(view))),
+    "safetensors": lambda view: view.head(9)[8:] == b"{" or view.name.endswith(".safetensors"),
+    "pyc": lambda view: view.head(4)[2:] == b"\r\n",
+    "text": is_text,
+}  # fmt: skip
 
 
 def identify(view: View, hint: str = "") -> list[Format]:

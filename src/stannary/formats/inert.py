@@ -63,7 +63,7 @@ def read_unsupported(view: View, sink: Sink) -> None:
 
 
 def _tail(view: View, kind: str, end: int, sink: Sink) -> None:
-    from stannary.formats.identify import identify  # noqa: PLC0415 - identify names this module in its table
+    from stannary.formats.identify import identify
 
     rest = view.data[end:]
     if len(rest) <= 1 << 20 and not bytes(rest).strip(b"\0\r\n\t \xff"):

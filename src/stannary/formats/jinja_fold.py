@@ -33,8 +33,9 @@ _BINARY: dict[type[nodes.BinExpr], Callable[[Value, Value], Value]] = {
     nodes.Mod: operator.mod,
 }
 _STR_METHODS = frozenset(
-    "lower upper title capitalize swapcase casefold strip lstrip rstrip replace join split rsplit format removeprefix removesuffix center"
-    " ljust rjust zfill encode decode splitlines partition expandtabs translate".split()
+    {"lower", "upper", "title", "capitalize", "swapcase", "casefold", "strip", "lstrip", "rstrip", "replace", "join", "split"}
+    | {"rsplit", "format", "removeprefix", "removesuffix", "center", "ljust", "rjust", "zfill", "encode", "decode", "splitlines"}
+    | {"partition", "expandtabs"}
 )
 
 
@@ -43,6 +44,24 @@ class Folder:
 
     def __init__(self, tree: nodes.Template) -> None:
         self.names: dict[str, list[Value]] = {}
+        self.folds: dict[type[nodes.Node], Callable[[Any, int], list[Value]]] = {
+            nodes.Const: self._const,
+            nodes.TemplateData: self._data,
+            nodes.Name: self._name,
+            nodes.List: self._sequence,
+            nodes.Tuple: self._sequence,
+            nodes.Dict: self._dict,
+            nodes.Concat: self._concat,
+            nodes.Neg: self._negative,
+            nodes.CondExpr: self._either,
+            nodes.Or: self._either,
+            nodes.And: self._either,
+            nodes.Getitem: self._item,
+            nodes.Getattr: self._attribute,
+            nodes.Call: self._call,
+            nodes.Filter: self._filter,
+            **dict.fromkeys(_BINARY, self._binary),
+        }
         self.macros: dict[str, nodes.Macro] = {m.name: m for m in tree.find_all(nodes.Macro)}
         for _ in range(_PASSES):
             before = sum(map(len, self.names.values()))
@@ -54,8 +73,8 @@ class Folder:
         """Return the possible values of an expression; empty when it depends on the data."""
         if node is None or depth > _MAX_DEPTH:
             return []
-        fold = _FOLDS.get(type(node))
-        return _bounded(fold(self, node, depth + 1)) if fold is not None else []
+        fold = self.folds.get(type(node))
+        return _bounded(fold(node, depth + 1)) if fold is not None else []
 
     def texts(self, node: nodes.Node | None) -> list[str]:
         """Return the possible values that are strings (bytes and lists of strings joined)."""
@@ -76,13 +95,16 @@ class Folder:
             elif isinstance(assign, nodes.With):
                 for target, value in zip(assign.targets, assign.values, strict=False):
                     self._bind(target, value)
-            else:
+            elif isinstance(assign, nodes.Call):
                 self._bind_call(assign)
 
     def _body(self, node: nodes.Node) -> list[Value]:
         if not isinstance(node, nodes.Output):
             return []
-        return ["".join(map(str, v)) for v in self._product([[n.data] if isinstance(n, nodes.TemplateData) else self.fold(n) for n in node.nodes])]
+        return [
+            "".join(map(str, v))
+            for v in self._product([[n.data] if isinstance(n, nodes.TemplateData) else self.fold(n) for n in node.nodes])
+        ]
 
     def _bind(self, target: nodes.Node, value: nodes.Node) -> None:
         if isinstance(target, nodes.Tuple) and isinstance(value, nodes.Tuple):
@@ -182,7 +204,11 @@ class Folder:
             return []
         if isinstance(node.node, nodes.Getattr) and node.node.attr in _STR_METHODS:
             arguments = [self.fold(a, depth) for a in node.args]
-            return [_method(base, node.node.attr, args) for base in self.fold(node.node.node, depth) for args in self._product(arguments)]
+            return [
+                _method(base, node.node.attr, args)
+                for base in self.fold(node.node.node, depth)
+                for args in self._product(arguments)
+            ]
         return []
 
     def _filter(self, node: Any, depth: int) -> list[Value]:  # noqa: ANN401
@@ -191,26 +217,6 @@ class Folder:
             return [v if node.name in {"default", "d"} else str(v) for v in values]
         arguments = [self.fold(a, depth) for a in node.args] + [self.fold(k.value, depth) for k in node.kwargs]
         return [_apply_filter(node.name, value, args) for value in values for args in self._product(arguments)]
-
-
-_FOLDS: dict[type[nodes.Node], Callable[[Folder, Any, int], list[Value]]] = {
-    nodes.Const: Folder._const,
-    nodes.TemplateData: Folder._data,
-    nodes.Name: Folder._name,
-    nodes.List: Folder._sequence,
-    nodes.Tuple: Folder._sequence,
-    nodes.Dict: Folder._dict,
-    nodes.Concat: Folder._concat,
-    nodes.Neg: Folder._negative,
-    nodes.CondExpr: Folder._either,
-    nodes.Or: Folder._either,
-    nodes.And: Folder._either,
-    nodes.Getitem: Folder._item,
-    nodes.Getattr: Folder._attribute,
-    nodes.Call: Folder._call,
-    nodes.Filter: Folder._filter,
-    **dict.fromkeys(_BINARY, Folder._binary),
-}
 
 
 def _bounded(values: list[Value]) -> list[Value]:

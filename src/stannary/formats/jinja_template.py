@@ -32,9 +32,12 @@ _INSTRUCTION = re.compile(
     r"\b(?:ignore|disregard|forget|override)\s+(?:(?:all|any|the|your|of)\s+){0,3}(?:previous|prior|above|earlier|system|safety|preceding)\s+\w+"
     r"|\b(?:do\s+not|don't|never|without)\s+(?:tell|inform|mention|reveal|disclos|warn|notify|alert)\w*\s+(?:\w+\s+){0,3}(?:user|this|it|them|anyone)\b"
     r"|\b(?:secretly|covertly|silently)\s+\w+"
-    r"|\b(?:always|must|should)\s+(?:\w+\s+){0,2}(?:recommend|include|insert|append|embed|inject|import|suggest|link)\w*\s+[^.\n]{0,60}"
+    r"|\b(?:always|must|should)\s+(?:\w+\s+){0,2}(?:recommend|include|insert|append|embed|inject|import|suggest|link)\w*"
+    r"\s+[^.\n]{0,60}"
     r"(?:https?:|<script|import\s|package|backdoor|\bpip\b|\bnpm\b)"
-    r"|\b(?:send|forward|exfiltrate|leak|upload|post)\s+(?:\w+\s+){0,4}(?:conversation|password|credential|api[ _-]?key|secret|token|private\s+key)s?\b"
+    r"|\b(?:send|forward|exfiltrate|leak|upload|post)\s+(?:\w+\s+){0,4}(?:conversation|password|credential"
+    r"|api[ _-]?key|secret|token"
+    r"|private\s+key)s?\b"
     r"|\b(?:you\s+have\s+no\s+restrictions|jailbr(?:eak|oken)|unrestricted\s+mode|DAN\s+mode|no\s+ethical)\b",
     re.IGNORECASE,
 )
@@ -42,8 +45,12 @@ _INSTRUCTION = re.compile(
 _GETTER_KEYWORDS = frozenset({"attribute", "by"})
 _GETTERS = frozenset({"map", "selectattr", "rejectattr", "groupby", "sum", "sort", "min", "max", "unique"})
 _GENERATORS = frozenset({"map", "select", "reject", "selectattr", "rejectattr", "batch", "slice", "reverse", "groupby", "unique"})
-_FUNCTIONS = frozenset({"lipsum", "cycler", "joiner", "range", "dict", "namespace", "self", "raise_exception", "strftime_now", "caller"})
-_STRINGIFY = frozenset({"string", "e", "escape", "pprint", "urlencode", "forceescape", "format", "center", "upper", "lower", "replace"})
+_FUNCTIONS = frozenset(
+    {"lipsum", "cycler", "joiner", "range", "dict", "namespace", "self", "raise_exception", "strftime_now", "caller"}
+)
+_STRINGIFY = frozenset(
+    {"string", "e", "escape", "pprint", "urlencode", "forceescape", "format", "center", "upper", "lower", "replace"}
+)
 
 
 def read(view: View, sink: Sink) -> None:
@@ -62,7 +69,7 @@ def read(view: View, sink: Sink) -> None:
         _search(text, sink)
         sink.incomplete(f"a template of {len(text)} characters was only searched")
         return
-    from jinja2 import TemplateSyntaxError  # noqa: PLC0415 - 30 ms, only when there is a template
+    from jinja2 import TemplateSyntaxError
 
     try:
         tree = _environment().parse(text)
@@ -78,8 +85,8 @@ def read(view: View, sink: Sink) -> None:
 
 
 def _environment() -> Environment:
-    from jinja2 import Environment, nodes  # noqa: PLC0415
-    from jinja2.ext import Extension  # noqa: PLC0415
+    from jinja2 import Environment, nodes
+    from jinja2.ext import Extension
 
     class Generation(Extension):
         """The block transformers adds: `{% generation %} ... {% endgeneration %}`."""
@@ -109,9 +116,9 @@ def _search(text: str, sink: Sink) -> None:
 
 class _Walk:
     def __init__(self, tree: nodes.Template, sink: Sink, *, chat: bool) -> None:
-        from jinja2 import nodes  # noqa: PLC0415
+        from jinja2 import nodes
 
-        from stannary.formats.jinja_fold import Folder  # noqa: PLC0415
+        from stannary.formats.jinja_fold import Folder
 
         self.nodes = nodes
         self.tree = tree
@@ -123,13 +130,16 @@ class _Walk:
         for name in tree.find_all(nodes.Name):
             if name.ctx != "load":
                 self.stored.add(name.name)
-        for node in tree.find_all((nodes.Import, nodes.FromImport)):
-            self.stored.update([node.target] if isinstance(node, nodes.Import) else [n if isinstance(n, str) else n[1] for n in node.names])
+        for node in tree.find_all(nodes.Import):
+            self.stored.add(node.target)
+        for source in tree.find_all(nodes.FromImport):
+            self.stored.update(n if isinstance(n, str) else n[1] for n in source.names)
         self.visitors = {
             nodes.Getattr: self._getattr, nodes.Getitem: self._getitem, nodes.Filter: self._filter, nodes.Test: self._test,
             nodes.Call: self._call, nodes.Name: self._name, nodes.Const: self._const, nodes.If: self._if, nodes.CondExpr: self._if,
-            nodes.Include: self._include, nodes.Extends: self._include, nodes.Import: self._include, nodes.FromImport: self._include,
-            nodes.TemplateData: self._output, nodes.Mul: self._mul, nodes.Pow: self._pow, nodes.Concat: self._concat, nodes.Mod: self._mod,
+            nodes.Include: self._include, nodes.Extends: self._include, nodes.Import: self._include,
+            nodes.FromImport: self._include, nodes.TemplateData: self._output, nodes.Mul: self._mul, nodes.Pow: self._pow,
+            nodes.Concat: self._concat, nodes.Mod: self._mod,
         }  # fmt: skip
 
     def run(self) -> None:
@@ -162,7 +172,9 @@ class _Walk:
 
     def _attribute(self, node: nodes.Node, name: str, via: str) -> None:
         own = isinstance(node, self.nodes.Getattr) and isinstance(node.node, self.nodes.Name) and node.node.name in self.stored
-        self._fact("jinja.attribute", node, name=clip(name), via=via, called=id(node) in self.called, own=own, expression=clip(_show(node)))
+        self._fact(
+            "jinja.attribute", node, name=clip(name), via=via, called=id(node) in self.called, own=own, expression=clip(_show(node))
+        )
 
     def _getattr(self, node: Any) -> None:  # noqa: ANN401 - the node type is the key in `visitors`
         self._attribute(node, node.attr, "attribute")
@@ -229,7 +241,9 @@ class _Walk:
             if target.name == "range":
                 self._size("range", node, _range_size([self.folder.fold(a) for a in node.args]))
             if target.name == "lipsum":
-                self._size("lipsum", node, max((v for a in node.args for v in self.folder.fold(a) if isinstance(v, int)), default=1))
+                self._size(
+                    "lipsum", node, max((v for a in node.args for v in self.folder.fold(a) if isinstance(v, int)), default=1)
+                )
         if isinstance(target, self.nodes.Getattr) and target.attr in {"format", "format_map"}:
             for text in self.folder.texts(target.node):
                 for fields in _FORMAT_FIELD.findall(text):
@@ -307,8 +321,16 @@ class _Walk:
         body = node.body if isinstance(node, self.nodes.If) else [node.expr1]
         added = " ".join(_texts(self.nodes, body)).strip()
         if re.search(r"https?://|\b(?:you|your|must|always|never|respond|answer|include|ignore)\b", added, re.IGNORECASE):
-            on = sorted({_show(n).rpartition(".")[2] for n in node.test.find_all((self.nodes.Getattr, self.nodes.Getitem, self.nodes.Name))})
-            self._fact("jinja.condition", node, literals=[clip(v, 60) for v in literals[:20]], on=[clip(v, 40) for v in on[:8]], adds=clip(added, 600))
+            on = sorted(
+                {_show(n).rpartition(".")[2] for n in node.test.find_all((self.nodes.Getattr, self.nodes.Getitem, self.nodes.Name))}
+            )
+            self._fact(
+                "jinja.condition",
+                node,
+                literals=[clip(v, 60) for v in literals[:20]],
+                on=[clip(v, 40) for v in on[:8]],
+                adds=clip(added, 600),
+            )
 
     def _compared(self, test: nodes.Node) -> list[nodes.Node]:
         """Return the constants that something is compared with or searched for in a condition."""
@@ -316,8 +338,16 @@ class _Walk:
         found: list[nodes.Node] = []
         for compare in [test, *test.find_all((n.Compare, n.Call))]:
             if isinstance(compare, n.Compare) and any(o.op in {"in", "eq"} for o in compare.ops):
-                found += [c for c in (compare.expr, *(o.expr for o in compare.ops)) if isinstance(c, (n.Const, n.Concat, n.Add, n.Name, n.List))]
-            elif isinstance(compare, n.Call) and isinstance(compare.node, n.Getattr) and compare.node.attr in {"startswith", "endswith", "find", "count"}:
+                found += [
+                    c
+                    for c in (compare.expr, *(o.expr for o in compare.ops))
+                    if isinstance(c, (n.Const, n.Concat, n.Add, n.Name, n.List))
+                ]
+            elif (
+                isinstance(compare, n.Call)
+                and isinstance(compare.node, n.Getattr)
+                and compare.node.attr in {"startswith", "endswith", "find", "count"}
+            ):
                 found += compare.args
         return found
 

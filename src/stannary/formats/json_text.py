@@ -91,7 +91,8 @@ def read(view: View, sink: Sink) -> None:
         _walk(document, tags, sink)
     if problem:
         _search(view, sink)
-        sink.incomplete(problem)
+        if named:
+            sink.incomplete(problem)
 
 
 def _documents(text: str) -> tuple[list[Any], str]:

@@ -18,8 +18,8 @@ _FAMILIES = {
     "permissive": "apache-2.0 mit bsd bsd-2-clause bsd-3-clause bsd-3-clause-clear isc zlib unlicense cc0-1.0 wtfpl 0bsd bsl-1.0 postgresql ncsa afl-3.0 artistic-2.0 ms-pl pddl cc-by-2.0 cc-by-2.5 cc-by-3.0 cc-by-4.0 odc-by cdla-permissive-1.0 cdla-permissive-2.0 openmdw openmdw-1.0",
     "copyleft": "gpl gpl-2.0 gpl-3.0 agpl-3.0 lgpl lgpl-2.1 lgpl-3.0 lgpl-lr mpl-2.0 epl-1.0 epl-2.0 eupl-1.1 eupl-1.2 cc-by-sa-3.0 cc-by-sa-4.0 odbl gfdl osl-3.0 ofl-1.1 c-uda cdla-sharing-1.0 lppl-1.3c ecl-2.0",
     "use-restricted": "openrail openrail++ bigscience-openrail-m creativeml-openrail-m bigscience-bloom-rail-1.0 bigcode-openrail-m deepfloyd-if-license fair-noncommercial-research-license etalab-2.0",
-    "non-commercial": "cc-by-nc-2.0 cc-by-nc-3.0 cc-by-nc-4.0 cc-by-nc-nd-3.0 cc-by-nc-nd-4.0 cc-by-nc-sa-2.0 cc-by-nc-sa-3.0 cc-by-nc-sa-4.0 cc-by-nd-4.0 intel-research apple-amlr apple-ascl h-research mrl stabilityai-nc-research-community",
-    "community": "llama2 llama3 llama3.1 llama3.2 llama3.3 llama4 gemma tongyi-qianwen qwen qwen-research deepseek grok2-community nvidia-open-model-license falcon-llm stabilityai-ai-community mnpl",
+    "non-commercial": "cc-by-nc-2.0 cc-by-nc-3.0 cc-by-nc-4.0 cc-by-nc-nd-3.0 cc-by-nc-nd-4.0 cc-by-nc-sa-2.0 cc-by-nc-sa-3.0 cc-by-nc-sa-4.0 cc-by-nd-4.0 intel-research qwen-research apple-amlr apple-ascl h-research mrl stabilityai-nc-research-community",
+    "community": "llama2 llama3 llama3.1 llama3.2 llama3.3 llama4 gemma tongyi-qianwen qwen deepseek grok2-community nvidia-open-model-license falcon-llm stabilityai-ai-community mnpl",
 }
 _BY_ID = {licence: family for family, ids in _FAMILIES.items() for licence in ids.split()}
 _TEXTS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(

@@ -21,7 +21,9 @@ _MAX_LINES = 600_000
 _SHORT = 12  # characters below which a line holds no code
 _LINE = re.compile(rb"[^\n]*+\n?")
 _PER_LEAF = frozenset({b"leaf_value", b"leaf_weight", b"leaf_count"})
-_PER_SPLIT = frozenset({b"split_feature", b"split_gain", b"threshold", b"decision_type", b"left_child", b"right_child", b"internal_value"})
+_PER_SPLIT = frozenset(
+    {b"split_feature", b"split_gain", b"threshold", b"decision_type", b"left_child", b"right_child", b"internal_value"}
+)
 _PARAMETER = re.compile(r"^\[(\w+): (.*)\]$")
 _FILES = re.compile(r"_(?:file|filename|model|list)$|^data$|^valid$")
 
@@ -119,7 +121,12 @@ def _check_tree(tree: dict[bytes, bytes], index: int, sink: Sink) -> None:
         for name in sorted(names & tree.keys()):
             there = len(tree[name].split())
             if there != wanted and there:
-                sink.fact("lightgbm.problem", None, what="node_count", detail=f"tree {index}: {name.decode()} has {there} of {wanted} values")
+                sink.fact(
+                    "lightgbm.problem",
+                    None,
+                    what="node_count",
+                    detail=f"tree {index}: {name.decode()} has {there} of {wanted} values",
+                )
                 return
 
 

@@ -17,26 +17,18 @@ __all__ = ["LAYOUTS", "CodeNames", "read_marshal"]
 _MAX_DEPTH = 200
 _MAX_ITEMS = 500_000
 _REF = 0x80
+_CONSTANTS: dict[str, Json] = {"0": None, "N": None, "S": None, ".": None, "T": True, "F": False}
 
 # The fields of `TYPE_CODE`: i a 32-bit number, o an object; names of the objects that are kept.
+_START = (("i", ""),) * 4
+_END = (("o", "filename"), ("o", "name"), ("i", "line"), ("o", ""))
+_BODY = (("o", "code"), ("o", "consts"), ("o", "names"), ("o", "locals"))
 LAYOUTS: dict[str, tuple[tuple[str, str], ...]] = {
-    "3.11": (
-        ("i", ""), ("i", ""), ("i", ""), ("i", ""), ("i", ""), ("o", "code"), ("o", "consts"), ("o", "names"), ("o", "locals"), ("o", ""),
-        ("o", "filename"), ("o", "name"), ("o", "qualname"), ("i", "line"), ("o", ""), ("o", ""),
-    ),
-    "3.8": (
-        ("i", ""), ("i", ""), ("i", ""), ("i", ""), ("i", ""), ("i", ""), ("o", "code"), ("o", "consts"), ("o", "names"), ("o", "locals"),
-        ("o", ""), ("o", ""), ("o", "filename"), ("o", "name"), ("i", "line"), ("o", ""),
-    ),
-    "3.6": (
-        ("i", ""), ("i", ""), ("i", ""), ("i", ""), ("i", ""), ("o", "code"), ("o", "consts"), ("o", "names"), ("o", "locals"), ("o", ""),
-        ("o", ""), ("o", "filename"), ("o", "name"), ("i", "line"), ("o", ""),
-    ),
-    "2.7": (
-        ("i", ""), ("i", ""), ("i", ""), ("i", ""), ("o", "code"), ("o", "consts"), ("o", "names"), ("o", "locals"), ("o", ""), ("o", ""),
-        ("o", "filename"), ("o", "name"), ("i", "line"), ("o", ""),
-    ),
-}  # fmt: skip
+    "3.11": (*_START, ("i", ""), *_BODY, ("o", ""), *_END[:2], ("o", "qualname"), ("i", "line"), ("o", ""), ("o", "")),
+    "3.8": (*_START, ("i", ""), ("i", ""), *_BODY, ("o", ""), ("o", ""), *_END),
+    "3.6": (*_START, ("i", ""), *_BODY, ("o", ""), ("o", ""), *_END),
+    "2.7": (*_START, *_BODY, ("o", ""), ("o", ""), *_END),
+}
 
 
 class CodeNames(NamedTuple):
@@ -79,79 +71,80 @@ class _Reader:
     def long(self) -> int:
         return int(struct.unpack("<i", self.take(4))[0])
 
-    def object(self, depth: int = 0) -> Any:  # noqa: ANN401, C901, PLR0911, PLR0912 - one branch for each type of marshal.c
-        """Read one object into str, bytes, int, tuple, CodeNames or None."""
+    def object(self, depth: int = 0) -> Any:  # noqa: ANN401 - str, bytes, int, tuple, CodeNames or None
+        """Read one object."""
         self.items += 1
         if depth > _MAX_DEPTH or self.items > _MAX_ITEMS:
             msg = "nested too deeply, or too many objects"
             raise FormatError(msg, self.pos)
         byte = self.take(1)[0]
+        kind = chr(byte & 0x7F)
+        if kind in _CONSTANTS:
+            return _CONSTANTS[kind]
+        if kind in "Rr":
+            index = self.long()
+            if not 0 <= index < len(self.references):
+                msg = f"a reference to object {index}"
+                raise FormatError(msg, self.pos)
+            return self.references[index]
         slot = -1
-        if byte & _REF and chr(byte & 0x7F) not in "NTFS.":
+        if byte & _REF:
             slot = len(self.references)
             self.references.append(None)
-        value: Json
-        match chr(byte & 0x7F):
-            case "0" | "N" | "S" | ".":
-                return None
-            case "T" | "F":
-                return byte & 0x7F == 0x54
+        value = self.text(kind) if kind in "stuaAzZ" else self.number(kind) if kind in "iIlfgxy" else self.container(kind, depth)
+        if slot >= 0:
+            self.references[slot] = value
+        return value
+
+    def number(self, kind: str) -> int:
+        """Read a number; only 32-bit integers keep their value."""
+        match kind:
             case "i":
-                value = self.long()
-            case "I":
-                value = struct.unpack("<q", self.take(8))[0]
+                return self.long()
             case "l":
                 self.take(2 * abs(self.long()))
-                value = 0
             case "f":
                 self.take(self.take(1)[0])
-                value = 0
-            case "g":
-                self.take(8)
-                value = 0
             case "x":
                 self.take(self.take(1)[0])
                 self.take(self.take(1)[0])
-                value = 0
             case "y":
                 self.take(16)
-                value = 0
-            case "s":
-                value = self.take(self.long())
-            case "t":
-                value = self.take(self.long()).decode("utf-8", "surrogatepass" if self.layout != "2.7" else "replace")
-                if self.layout == "2.7":
-                    self.references.append(value)
-            case "u" | "a" | "A":
-                value = self.take(self.long()).decode("utf-8", "replace")
-            case "z" | "Z":
-                value = self.take(self.take(1)[0]).decode("latin-1")
-            case "R" | "r":
-                index = self.long()
-                if not 0 <= index < len(self.references):
-                    msg = f"a reference to object {index}"
-                    raise FormatError(msg, self.pos)
-                return self.references[index]
+            case _:
+                self.take(8)
+        return 0
+
+    def text(self, kind: str) -> str | bytes:
+        """Read bytes or text."""
+        if kind in "zZ":
+            return self.take(self.take(1)[0]).decode("latin-1")
+        raw = self.take(self.long())
+        if kind == "s":
+            return raw
+        text = raw.decode("utf-8", "surrogatepass" if kind == "t" and self.layout != "2.7" else "replace")
+        if kind == "t" and self.layout == "2.7":
+            self.references.append(text)  # interned texts are what Python 2 refers to
+        return text
+
+    def container(self, kind: str, depth: int) -> Json:
+        """Read a sequence, a set, a dictionary, a slice or a code object."""
+        match kind:
             case "(" | "[" | "<" | ">":
-                value = self.sequence(self.long(), depth)
+                return self.sequence(self.long(), depth)
             case ")":
-                value = self.sequence(self.take(1)[0], depth)
+                return self.sequence(self.take(1)[0], depth)
             case ":":
-                value = self.sequence(3, depth)
+                return self.sequence(3, depth)
             case "{":
                 pairs: list[Json] = []
                 while (self.data[self.pos : self.pos + 1] or b"0") != b"0":
                     pairs += [self.object(depth + 1), self.object(depth + 1)]
                 self.take(1)
-                value = tuple(pairs)
+                return tuple(pairs)
             case "c":
-                value = self.code(depth)
-            case other:
-                msg = f"unknown marshal type {other!r}"
-                raise FormatError(msg, self.pos - 1)
-        if slot >= 0:
-            self.references[slot] = value
-        return value
+                return self.code(depth)
+        msg = f"unknown marshal type {kind!r}"
+        raise FormatError(msg, self.pos - 1)
 
     def sequence(self, count: int, depth: int) -> tuple[Json, ...]:
         if count < 0 or count > len(self.data) - self.pos:
@@ -166,7 +159,11 @@ class _Reader:
             if name:
                 kept[name] = value
         names = kept["names"]
-        if not isinstance(names, tuple) or not all(isinstance(n, (str, bytes)) for n in names) or not isinstance(kept["consts"], tuple):
+        if (
+            not isinstance(names, tuple)
+            or not all(isinstance(n, (str, bytes)) for n in names)
+            or not isinstance(kept["consts"], tuple)
+        ):
             msg = "not a code object of this version"
             raise FormatError(msg, self.pos)
         if not isinstance(kept["name"], (str, bytes)) or not isinstance(kept["code"], bytes):

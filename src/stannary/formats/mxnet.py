@@ -43,7 +43,7 @@ def _symbol(graph: Json, sink: Sink, depth: int) -> None:
         if not isinstance(node, dict):
             continue
         operator = str(node.get("op"))
-        attributes = next((node[k] for k in ("attrs", "attr", "param") if isinstance(node.get(k), dict)), {})
+        attributes: dict[str, Json] = next((node[k] for k in ("attrs", "attr", "param") if isinstance(node.get(k), dict)), {})
         if operator == "Custom":
             sink.fact("mxnet.custom", None, op_type=clip(str(attributes.get("op_type"))), node=clip(str(node.get("name"))))
         elif operator not in operators:

@@ -38,7 +38,9 @@ def read(view: View, sink: Sink) -> None:
         raise Truncated(msg, len(view) - 4)
     length = int.from_bytes(tail[:4], "little")
     if length > len(view) - 12:
-        sink.fact("parquet.problem", len(view) - 8, what="footer_outside", detail=f"a footer of {length} bytes in a file of {len(view)}")
+        sink.fact(
+            "parquet.problem", len(view) - 8, what="footer_outside", detail=f"a footer of {length} bytes in a file of {len(view)}"
+        )
         msg = f"a footer of {length} bytes, {len(view) - 12} are left"
         raise Truncated(msg, len(view) - 8)
     if tail[4:] == b"PARE":
@@ -50,7 +52,9 @@ def read(view: View, sink: Sink) -> None:
     start = len(view) - 8 - length
     footer, end = parse(view.sub(0, len(view) - 8), start, sink.budget.take_operations)
     if end != len(view) - 8:
-        sink.fact("parquet.problem", end, what="footer_trailing", detail=f"{len(view) - 8 - end} bytes behind the footer's structure")
+        sink.fact(
+            "parquet.problem", end, what="footer_trailing", detail=f"{len(view) - 8 - end} bytes behind the footer's structure"
+        )
         sink.child("footer-tail", view.data[end : len(view) - 8], offset=end)
     _Footer(footer, start, sink).report()
 
@@ -70,8 +74,13 @@ class _Footer:
         columns = [_text(c.get(4)) for c in _structs(self.footer.get(2))]
         rows = self.footer.get(3)
         self.sink.fact(
-            "parquet.file", self.start, rows=rows, groups=len(groups), columns=[clip(c, 60) for c in columns[:100]], writer=clip(_text(self.footer.get(6)))
-        )  # fmt: skip
+            "parquet.file",
+            self.start,
+            rows=rows,
+            groups=len(groups),
+            columns=[clip(c, 60) for c in columns[:100]],
+            writer=clip(_text(self.footer.get(6))),
+        )
         if not isinstance(rows, int) or rows < 0 or rows >= 1 << 48:
             self.problem("size", f"{rows} rows")
         for pair in _structs(self.footer.get(5)):

@@ -34,7 +34,6 @@ _GAP = 1 << 16  # memo indices may leave holes up to this size
 _BLOCKS = 3_000_000  # small objects alive; some 64 bytes each
 _HOLE = Opaque("memo hole")
 _UNBOUNDED = 1 << 62
-_FLOAT = struct.Struct(">d").unpack_from
 
 
 class Machine:
@@ -115,35 +114,20 @@ class Machine:
             raise FormatError(msg, self.offset()) from exc
         return self.base + self.pos
 
-    def _loop(self) -> None:  # noqa: C901, PLR0912, PLR0915 - a call an opcode would double its cost
-        stack, push, memo, handlers = self.stack, self.stack.append, self.memo, HANDLERS
+    def _loop(self) -> None:  # noqa: C901, PLR0912 - a call an opcode would double its cost
+        stack, push, memo, marks, handlers = self.stack, self.stack.append, self.memo, self.marks, HANDLERS
         buf, pos, limit, dense = self.buf, self.pos, self.limit, self.dense
-        while not self.stopped:
+        while True:
             if pos > limit:
                 self._window(self.base + pos)
                 buf, pos, limit, dense = self.buf, 0, self.limit, self.dense
-            try:
-                op = buf[pos]
-            except IndexError:
-                self.pos = pos
-                raise
+            self.pos = pos  # where it is when an index fails
+            op = buf[pos]
             pos += 1
-            if op == 0x94 and dense:  # MEMOIZE
-                memo.append(stack[-1])
-            elif op == 0x8C or op == 0x58:  # noqa: PLR1714 - a set costs more  # SHORT_BINUNICODE, BINUNICODE
-                if op == 0x8C:
-                    start = pos + 1
-                    end = start + buf[pos]
-                else:
-                    start = pos + 4
-                    end = start + int.from_bytes(buf[pos:start], "little")
-                if end - start <= _TEXT and end <= len(buf):
-                    push(str(buf[start:end], "utf-8", "surrogatepass"))
-                    pos = end
-                else:
-                    self.pos = start
-                    self.long_value("text", end - start)
-                    buf, pos, limit = self.buf, self.pos, self.limit
+            if op == 0x68 and dense:  # BINGET
+                index = buf[pos]
+                push(memo[index] if index < len(memo) else self.get(index))
+                pos += 1
             elif op == 0x71 and dense:  # BINPUT
                 index = buf[pos]
                 pos += 1
@@ -152,24 +136,34 @@ class Machine:
                 else:
                     self.put(index)
                     dense = self.dense
+            elif op == 0x94 and dense:  # MEMOIZE
+                memo.append(stack[-1])
             elif op == 0x4B:  # BININT1
                 push(buf[pos])
                 pos += 1
-            elif op == 0x68:  # BINGET
-                push(self.get(buf[pos]) if buf[pos] >= len(memo) else memo[buf[pos]])
-                pos += 1
             elif op == 0x28:  # MARK
-                self.marks.append(len(stack))
-            elif op == 0x47:  # BINFLOAT
-                push(_FLOAT(buf, pos)[0])
-                pos += 8
+                marks.append(len(stack))
+            elif op == 0x74 and marks:  # TUPLE
+                start = marks.pop()
+                stack[start:] = [tuple(stack[start:])]
+            elif op == 0x8C or op == 0x58:  # noqa: PLR1714 - a set costs more  # SHORT_BINUNICODE, BINUNICODE
+                start = pos + (1 if op == 0x8C else 4)
+                end = start + (buf[pos] if op == 0x8C else int.from_bytes(buf[pos:start], "little"))
+                if end - start <= _TEXT and end <= len(buf):
+                    push(str(buf[start:end], "utf-8", "surrogatepass"))
+                    pos = end
+                else:
+                    self.pos = start
+                    self.long_value("text", end - start)
+                    buf, pos, limit, dense = self.buf, self.pos, self.limit, self.dense
             elif op == 0x4E:  # NONE
                 push(None)
             else:
                 self.pos = pos
                 handlers[op](self, op)
+                if self.stopped:
+                    return
                 buf, pos, limit, dense = self.buf, self.pos, self.limit, self.dense
-        self.pos = pos
 
     # Reading arguments (used by the table; `pos` is current)
 
@@ -212,18 +206,21 @@ class Machine:
         if length <= _KEEP:
             raw = self.take(length)
             self.stack.append(str(raw, "utf-8", "surrogatepass") if kind == "text" else raw)
-            self._look_inside(raw, at, length, raw)
+            self._look_inside(kind, raw, at, raw)
             return
         self.skip(length)
         head = bytes(self.data[at : at + 64])
         blob = Blob(kind, at, length, head)
         self.stack.append(blob)
-        self._look_inside(head, at, length, blob)
+        self._look_inside(kind, head, at, blob)
 
-    def _look_inside(self, head: bytes, at: int, length: int, value: bytes | Blob) -> None:
-        if length >= _TEXT:
-            self.recorder.embedded(head, at, length)
-            self.recorder.text(head, at, value)
+    def _look_inside(self, kind: str, head: bytes, at: int, value: bytes | Blob) -> None:
+        length = value.length if isinstance(value, Blob) else len(value)
+        if length < _TEXT:
+            return
+        self.recorder.text(head, at, value)
+        # UTF-8 is no byte string: bytes that protocols 0-2 write as text are decoded first (recorder.latin).
+        self.recorder.embedded(b"" if kind == "text" else head, at, length)
 
     # Memo
 

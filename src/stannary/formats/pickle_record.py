@@ -40,7 +40,9 @@ _MAGICS: tuple[tuple[bytes, str], ...] = (
 )  # fmt: skip
 _ENCODED = frozenset((b"gA", b"Y2", b"Y3", b"KG", b"H4", b"eJ", b"UE", b"f0", b"80", b"63", b"28"))
 _GETATTR = frozenset({("builtins", "getattr"), ("dill._dill", "_get_attr")})
+_FOLDED = frozenset({"builtins", "dill._dill", "_codecs", "copyreg"})
 _LATIN = (b"PK\x03\x04", b"\x1f\xc2\x8b", b"\xc2\x93NUMPY", b"\xc2\x89HDF")
+_KEPT = 4096  # the machine copies strings up to this length
 _FRAME_MIN = 4  # no pickler frames less
 _PICKLE_NEXT = frozenset(b"\x95}](cC)XU\x8c\x8aKNMJGV\x88\x89\x8f\x8d\x8e\x96")
 
@@ -140,11 +142,11 @@ class Recorder:
         offset = machine.offset()
         if func is DROPPED:
             return DROPPED
+        key: list[Any] = [how, func] if type(func) is Global else [how, root_name(func), type(func)]
         if type(func) is Global:
             func.uses.add("newobj" if how.startswith("NEWOBJ") else "call")
-        key: list[Any] = [root_name(func), type(func), how]
         self.called += 1
-        if self.called < _DETAILED:
+        if args and self.called < _DETAILED:
             leaves(args, key)
         identity = tuple(key)
         known = self.calls.get(identity)
@@ -154,12 +156,12 @@ class Recorder:
             self.calls[identity] = [1, func, args, how, offset]
         else:
             self.dropped += 1
-        return self._fold(machine, func, args) or Made(func, args, how, offset)
+        if type(func) is Global and func.module in _FOLDED and type(args) is tuple:
+            return self._fold(machine, func, args) or Made(func, args, how, offset)
+        return Made(func, args, how, offset)
 
-    def _fold(self, machine: Machine, func: Any, args: Any) -> Any:  # noqa: ANN401 - symbolic
+    def _fold(self, machine: Machine, func: Global, args: tuple[Any, ...]) -> Any:  # noqa: ANN401 - symbolic
         """Follow the few calls whose result is plainly another name."""
-        if type(func) is not Global or type(args) is not tuple:
-            return None
         where = (func.module, func.name)
         if where in _GETATTR and len(args) >= 2 and type(args[0]) is Global and type(args[1]) is str:
             return self._attribute(args[0].module, f"{args[0].name}.{args[1]}", machine)
@@ -246,7 +248,7 @@ class Recorder:
 
     def embedded(self, head: bytes, offset: int, length: int) -> None:
         """Remember bytes that open like a format a loader might be given."""
-        if length > len(head):
+        if length > _KEPT:
             self.skipped += length
         if length >= 8 and len(self.inside) < 4096 and (kind := embedded_kind(head)):
             self.inside.append((kind, offset, length))

@@ -64,8 +64,13 @@ def report(code: CodeNames, sink: Sink) -> None:
             return
         names = set(item.names)
         sink.fact(
-            "pyc.code", None, name=clip(item.name, 80), top=index == 0, names=[clip(n, 80) for n in item.names[:_MAX_LIST]], count=len(item.names)
-        )  # fmt: skip
+            "pyc.code",
+            None,
+            name=clip(item.name, 80),
+            top=index == 0,
+            names=[clip(n, 80) for n in item.names[:_MAX_LIST]],
+            count=len(item.names),
+        )
         for module, call in _pairs(names):
             sink.fact("pyc.call", None, name=f"{module}.{call}" if module else call, code=clip(item.name, 80), top=index == 0)
         for text in item.consts[:_MAX_LIST]:

@@ -225,7 +225,7 @@ class Expressions:
                 return found
         if not base.name:
             return Value("", base.origins)
-        name = attribute if base.name in {"builtins", "__builtins__"} else f"{base.name}.{attribute}"
+        name = attribute if base.name in {"builtins", "__builtins__"} and attribute != "__dict__" else f"{base.name}.{attribute}"
         result = Value(name[:_MAX_NAME], base.origins | {name} if name == "os.environ" else base.origins)
         result.subject = base.subject
         result.dynamic = dynamic or base.dynamic

@@ -25,6 +25,7 @@ _ATTRIBUTES, _TAG, _OBJECT = 0x200, 0x400, 0x100
 _ACTIVE_BINDING = 1 << 15  # of the 16 "levels" bits
 _NAMES = {3: "closure", 5: "promise", 6: "language", 21: "bytecode", 22: "external pointer", 23: "weak reference", 20: "expression"}
 _UNBOUND = 252
+_CONSTANTS = frozenset({254, 253, 252, 251, 250, 242, 241, 246, 245})  # NULL, environments, unbound and missing values
 
 
 class _Item(NamedTuple):
@@ -55,7 +56,9 @@ def read(view: View, sink: Sink) -> None:
         raise FormatError(msg, start)
     if version == 3:
         stream.raw(stream.integer())  # the native encoding
-    sink.fact("rdata.header", 0, version=version, writer=f"{writer >> 16}.{writer >> 8 & 255}.{writer & 255}", form=form[:1].decode())
+    sink.fact(
+        "rdata.header", 0, version=version, writer=f"{writer >> 16}.{writer >> 8 & 255}.{writer & 255}", form=form[:1].decode()
+    )
     reader = _Reader(stream, sink)
     try:
         reader.item(0)
@@ -87,7 +90,7 @@ class _Reader:
         for (name, inside), at in sorted(self.calls.items()):
             self.sink.fact("rdata.call", at, name=clip(name, 80), inside=inside)
 
-    def item(self, depth: int) -> _Item:  # noqa: C901, PLR0911, PLR0912 - one branch for each type of serialize.c
+    def item(self, depth: int) -> _Item:
         """Read one object."""
         if depth > _MAX_DEPTH:
             msg = f"nested deeper than {_MAX_DEPTH}"
@@ -98,20 +101,29 @@ class _Reader:
         kind = flags & 0xFF
         if kind in _NAMES:
             self.counts[_NAMES[kind]] = self.counts.get(_NAMES[kind], 0) + 1
+        if kind in _CONSTANTS:
+            return _Item(kind)
+        if kind == 255:
+            index = flags >> 8 or self.stream.integer()
+            if not 0 < index < len(self.references):
+                msg = f"a reference to object {index}"
+                raise FormatError(msg, at)
+            return self.references[index]
+        if kind in {2, 3, 5, 6, 239, 240}:
+            return self._pairs(kind, flags, depth)
+        found = self._named(kind, flags, at, depth)
+        if found is not None:
+            return found
+        self._content(kind, at, depth)
+        if flags & _ATTRIBUTES:
+            self.item(depth + 1)
+        return _Item(kind)
+
+    def _named(self, kind: int, flags: int, at: int, depth: int) -> _Item | None:  # noqa: PLR0911 - one branch for each type
+        """Read what has a name, or is referred to later; None for other types."""
         match kind:
-            case 254 | 253 | 252 | 251 | 250 | 242 | 241 | 247 | 246 | 245:
-                return _Item(kind)  # NULL, the global, base and empty environments, unbound and missing values
-            case 255:
-                index = flags >> 8 or self.stream.integer()
-                if not 0 < index < len(self.references):
-                    msg = f"a reference to object {index}"
-                    raise FormatError(msg, at)
-                return self.references[index]
             case 1:
-                name = self.item(depth + 1).name
-                return self._remember(_Item(1, name))
-            case 2 | 3 | 5 | 6 | 239 | 240:
-                return self._pairs(kind, flags, depth)
+                return self._remember(_Item(1, self.item(depth + 1).name))
             case 4:
                 return self._environment(depth)
             case 7 | 8:
@@ -120,51 +132,46 @@ class _Reader:
                 return _Item(kind, name)
             case 9:
                 return _Item(9, self._text(self.stream.integer()))
+            case 16:
+                return self._strings(flags, depth)
+            case 22:
+                item = self._remember(_Item(22))
+                for _ in range(3 if flags & _ATTRIBUTES else 2):
+                    self.item(depth + 1)
+                return item
+            case 238:
+                self._alternative(depth)
+                return _Item(238)
+            case 247 | 248 | 249:  # a persistent name, a package, a name space
+                self.stream.integer()
+                for _ in range(self.stream.integer()):
+                    self.item(depth + 1)
+                return self._remember(_Item(kind))
+        return None
+
+    def _content(self, kind: int, at: int, depth: int) -> None:
+        """Pass over vectors, lists, byte code and what has only attributes."""
+        match kind:
             case 10 | 13:
                 self.stream.numbers(self._length(), 4)
             case 14:
                 self.stream.numbers(self._length(), 8)
             case 15:
                 self.stream.numbers(self._length(), 16)
-            case 16:
-                return self._strings(flags, depth)
             case 19 | 20:
-                first = _Item(0)
-                for index in range(self._length()):
-                    found = self.item(depth + 1)
-                    first = found if index == 0 else first
-                if flags & _ATTRIBUTES:
+                for _ in range(self._length()):
                     self.item(depth + 1)
-                return _Item(kind)
             case 21:
                 self._bytecode(depth)
-            case 22:
-                item = self._remember(_Item(22))
-                self.item(depth + 1)
-                self.item(depth + 1)
-                if flags & _ATTRIBUTES:
-                    self.item(depth + 1)
-                return item
             case 23:
                 self._remember(_Item(23))
             case 24:
                 self.stream.raw(self._length())
             case 25:
-                pass  # an S4 object: only attributes
-            case 238:
-                self._alternative(depth)
-                return _Item(238)
-            case 248 | 249:
-                self.stream.integer()
-                for _ in range(self.stream.integer()):
-                    self.item(depth + 1)
-                return self._remember(_Item(kind))
+                return  # an S4 object: only attributes
             case _:
                 msg = f"unknown object type {kind}"
                 raise FormatError(msg, at)
-        if flags & _ATTRIBUTES:
-            self.item(depth + 1)
-        return _Item(kind)
 
     def _count_item(self) -> None:
         self.left -= 1

@@ -12,7 +12,19 @@ __all__ = ["Ascii", "Binary", "Stream"]
 
 _NA = -(1 << 31)
 _WORD = re.compile(rb"\s*(\S{1,64})")
-_ESCAPES = {b"n": b"\n", b"t": b"\t", b"v": b"\v", b"b": b"\b", b"r": b"\r", b"f": b"\f", b"a": b"\a", b"\\": b"\\", b"?": b"?", b"'": b"'", b'"': b'"'}
+_ESCAPES = {
+    b"n": b"\n",
+    b"t": b"\t",
+    b"v": b"\v",
+    b"b": b"\b",
+    b"r": b"\r",
+    b"f": b"\f",
+    b"a": b"\a",
+    b"\\": b"\\",
+    b"?": b"?",
+    b"'": b"'",
+    b'"': b'"',
+}
 
 
 class Stream(Protocol):

@@ -8,6 +8,7 @@ that a header of the largest legal size costs neither memory nor time.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from array import array
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 
 from stannary.core.errors import BudgetExceeded, FormatError, Truncated
 from stannary.core.model import Json
+from stannary.formats.bounded_json import DUPLICATE
 from stannary.formats.embedded_text import hand_on
 from stannary.formats.interface import Sink, View, clip
 
@@ -34,9 +36,7 @@ _BITS = {
 _WS = rb"[ \t\r\n]*"
 _STRING = rb'"([^"\\]*+(?:\\.[^"\\]*+)*+)"'
 _KEY = re.compile(_WS + _STRING + _WS + rb":" + _WS, re.DOTALL)
-_ENTRY = re.compile(
-    rb'\{"dtype":"(\w{1,12})","shape":\[([0-9,]{0,400})\],"data_offsets":\[(\d{1,20}),(\d{1,20})\]\}', re.DOTALL
-)
+_ENTRY = re.compile(rb'\{"dtype":"(\w{1,12})","shape":\[([0-9,]{0,400})\],"data_offsets":\[(\d{1,20}),(\d{1,20})\]\}', re.DOTALL)
 _TOKEN = re.compile(rb'[^"{}\[\]]*+(?:' + _STRING + rb"|([{}\[\]]))", re.DOTALL)
 _NEXT = re.compile(_WS + rb"([,}])")
 
@@ -60,7 +60,9 @@ def read(view: View, sink: Sink) -> None:
         raise Truncated(msg, len(view))
     length = int.from_bytes(view.bytes(0, 8), "little")
     if length > MAX_HEADER:
-        sink.fact("safetensors.problem", 0, what="header_size", detail=f"header of {length} bytes; readers refuse more than {MAX_HEADER}")
+        sink.fact(
+            "safetensors.problem", 0, what="header_size", detail=f"header of {length} bytes; readers refuse more than {MAX_HEADER}"
+        )
     if 8 + length > len(view):
         sink.fact("safetensors.problem", 0, what="header_outside", detail=f"header of {length} bytes in a file of {len(view)}")
         msg = f"header of {length} bytes, {len(view) - 8} are left"
@@ -153,13 +155,13 @@ class _Header:
         if not isinstance(entry, dict):
             msg = f"tensor {clip(shown)!r} is not an object"
             raise FormatError(msg, pos)
-        if "\0duplicate" in entry:
+        if DUPLICATE in entry:
             self.problem("duplicate_key", pos, f"tensor {shown} has a key twice")
-        dims, extent, dtype = entry.get("shape"), entry.get("data_offsets"), entry.get("dtype")
-        if not (_whole(dims) and _whole(extent) and len(extent) == 2 and isinstance(dtype, str)):
+        dims, extent, dtype = _whole(entry.get("shape")), _whole(entry.get("data_offsets")), entry.get("dtype")
+        if dims is None or extent is None or len(extent) != 2 or not isinstance(dtype, str):
             self.problem("entry", pos, f"tensor {shown} lacks a dtype, a shape or two offsets")
             return end
-        extra = sorted(set(entry) - {"dtype", "shape", "data_offsets", "\0duplicate"})
+        extra = sorted(set(entry) - {"dtype", "shape", "data_offsets", DUPLICATE})
         if extra:
             self.problem("entry_extra", pos, f"tensor {shown} has also {', '.join(map(str, extra[:5]))}")
         self._tensor(pos, name, dtype, dims, extent[0], extent[1])
@@ -182,7 +184,7 @@ class _Header:
         msg = "an entry is too large or too deeply nested"
         raise FormatError(msg, first)
 
-    def _tensor(self, pos: int, name: bytes, dtype: str, dims: list[int], begin: int, end: int) -> None:  # noqa: PLR0913, PLR0917 - the fields of an entry
+    def _tensor(self, pos: int, name: bytes, dtype: str, dims: list[int], begin: int, end: int) -> None:
         bits = _BITS.get(dtype)
         count = 1
         for dim in dims:
@@ -208,20 +210,20 @@ class _Header:
         if not isinstance(values, dict):
             self.problem("metadata", pos, "__metadata__ is not an object of strings")
             return end
-        if values.pop("\0duplicate", None) is not None:
+        if values.pop(DUPLICATE, None) is not None:
             self.problem("duplicate_key", pos, "__metadata__ has a key twice")
         for key, value in values.items():
             if not isinstance(value, str):
                 self.problem("metadata", pos, f"__metadata__ {key} is not a string")
-                value = json.dumps(value)
-            hand_on(self.sink, f"__metadata__.{clip(key, 80)}", value, pos)
+            text = value if isinstance(value, str) else json.dumps(value)
+            hand_on(self.sink, f"__metadata__.{clip(key, 80)}", text, pos)
         self.sink.fact("safetensors.metadata", pos, keys=sorted(clip(k, 80) for k in values)[:100])
         return end
 
     def finish(self, size: int) -> None:
         """Compare the extents with one another and with the `size` bytes behind the header."""
         ordered = sorted(self.names)
-        if any(a == b for a, b in zip(ordered, ordered[1:], strict=False)):
+        if any(a == b for a, b in itertools.pairwise(ordered)):
             self.problem("duplicate_key", self.start, "two entries have the same name; loaders differ in which they take")
         data = self.end
         covered = 0
@@ -249,12 +251,13 @@ def _pairs(begins: array[int], ends: array[int]) -> Iterator[tuple[int, int]]:
         yield begins[index], ends[index]
 
 
-def _whole(value: Json) -> bool:
-    return isinstance(value, list) and all(type(v) is int and v >= 0 for v in value)
+def _whole(value: Json) -> list[int] | None:
+    """Return a list of sizes, None when it is anything else."""
+    return value if isinstance(value, list) and all(type(v) is int and v >= 0 for v in value) else None
 
 
 def _loads(raw: bytes, offset: int) -> Json:
-    """Parse one value; a repeated key of an object leaves the mark "\\0duplicate" in it."""
+    """Parse one value; a repeated key of an object leaves `DUPLICATE` in it."""
     try:
         return json.loads(raw, object_pairs_hook=_object)
     except (ValueError, RecursionError) as exc:
@@ -265,5 +268,5 @@ def _loads(raw: bytes, offset: int) -> Json:
 def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     result = dict(pairs)
     if len(result) != len(pairs):
-        result["\0duplicate"] = True
+        result[DUPLICATE] = True
     return result

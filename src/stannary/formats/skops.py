@@ -76,9 +76,7 @@ class _Tree:
             self._once("skops.operator", module=module, name=name)
         elif loader == "FunctionNode":
             inner = content if isinstance(content, dict) else {}
-            self._once(
-                "skops.function", module=_short(inner.get("module_path", module)), name=_short(inner.get("function", name))
-            )
+            self._once("skops.function", module=_short(inner.get("module_path", module)), name=_short(inner.get("function", name)))
         member = node.get("file")
         if isinstance(member, str) and (".." in member or member.startswith("/") or "\\" in member):
             self._once("skops.problem", what="member", detail=f"member {clip(member)}")
@@ -87,7 +85,14 @@ class _Tree:
         inner = content if isinstance(content, dict) else {}
         bound = inner.get("obj") if isinstance(inner.get("obj"), dict) else {}
         owner = f"{_short(bound.get('__module__'))}.{_short(bound.get('__class__'))}" if isinstance(bound, dict) else ""
-        self._once("skops.method", module=module, name=name, method=_short(inner.get("func")), owner=owner, same=owner == f"{module}.{name}")
+        self._once(
+            "skops.method",
+            module=module,
+            name=name,
+            method=_short(inner.get("func")),
+            owner=owner,
+            same=owner == f"{module}.{name}",
+        )
 
     def _once(self, kind: str, **data: Json) -> None:
         key = (kind, *map(str, data.values()))

@@ -18,7 +18,9 @@ __all__ = ["host_programs", "read"]
 
 _HOST_MACHINES = {3: "x86", 40: "arm", 62: "x86-64", 183: "aarch64", 243: "riscv", 20: "ppc", 21: "ppc64"}
 # Class, byte order and version, then the machine: 190 (CUDA) and 224 (AMD) are not among them.
-_ELF = re.compile(rb"\x7fELF(?:[\x01\x02]\x01\x01.{11}[\x03\x28\x3e\xb7\xf3\x15]\x00|[\x01\x02]\x02\x01.{11}\x00[\x14\x15\x28\xb7])", re.DOTALL)
+_ELF = re.compile(
+    rb"\x7fELF(?:[\x01\x02]\x01\x01.{11}[\x03\x28\x3e\xb7\xf3\x15]\x00|[\x01\x02]\x02\x01.{11}\x00[\x14\x15\x28\xb7])", re.DOTALL
+)
 _LIBRARY = re.compile(rb"[\w./\\:-]{1,200}\.(?:so(?:\.\d+)*|dll)\b")
 _PRINTABLE = re.compile(rb"[\t\x20-\x7e]{8,400}")
 _MAX_RUNS = 20_000

@@ -35,7 +35,9 @@ def read(view: View, sink: Sink) -> None:
     for entry in model.tables(6):
         index = entry.scalar(1, "I")
         if index >= len(sizes):
-            sink.fact("tflite.problem", entry.pos, what="buffer_index", detail=clip(f"metadata {entry.string(0)} in buffer {index}"))
+            sink.fact(
+                "tflite.problem", entry.pos, what="buffer_index", detail=clip(f"metadata {entry.string(0)} in buffer {index}")
+            )
 
 
 def _operators(model: Table, sink: Sink) -> list[str]:
@@ -62,7 +64,11 @@ def _buffers(model: Table, view: View, sink: Sink) -> list[int]:
             else:
                 data = view.data[offset : offset + size]
         sizes.append(len(data))
-        if bytes(data[:8]).startswith(PAYLOAD_MAGIC[:4]) or bytes(data[:4]) in {b"\x7fELF", b"PK\x03\x04"} or bytes(data[:2]) == b"#!":
+        if (
+            bytes(data[:8]).startswith(PAYLOAD_MAGIC[:4])
+            or bytes(data[:4]) in {b"\x7fELF", b"PK\x03\x04"}
+            or bytes(data[:2]) == b"#!"
+        ):
             sink.fact("tflite.payload", buffer.pos, buffer=index, head=bytes(data[:8]).hex(), size=len(data))
             sink.child(f"buffer{index}", data)
     return sizes
@@ -76,7 +82,9 @@ def _graph(graph: Table, names: list[str], sizes: list[int], sink: Sink) -> None
         start, rank = tensor.vector(0, 4)
         kind, index = tensor.scalar(1, "b"), tensor.scalar(2, "I")
         if index >= len(sizes):
-            sink.fact("tflite.problem", tensor.pos, what="buffer_index", detail=clip(f"tensor {tensor.string(3)} in buffer {index}"))
+            sink.fact(
+                "tflite.problem", tensor.pos, what="buffer_index", detail=clip(f"tensor {tensor.string(3)} in buffer {index}")
+            )
             continue
         elements = 1
         for at in range(start, start + 4 * rank, 4):
@@ -86,7 +94,9 @@ def _graph(graph: Table, names: list[str], sizes: list[int], sink: Sink) -> None
             sink.fact("tflite.problem", tensor.pos, what="size", detail=clip(f"tensor {tensor.string(3)}: {elements} elements"))
     for operator in graph.tables(3):
         if operator.scalar(0, "I") >= len(names):
-            sink.fact("tflite.problem", operator.pos, what="operator_index", detail=f"operator {operator.scalar(0, 'I')} of {len(names)}")
+            sink.fact(
+                "tflite.problem", operator.pos, what="operator_index", detail=f"operator {operator.scalar(0, 'I')} of {len(names)}"
+            )
         for field in (1, 2):
             start, count = operator.vector(field, 4)
             for at in range(start, start + 4 * count, 4):

@@ -83,15 +83,15 @@ class _Reader:
         if kind == _BINARY:
             return self.binary()
         if kind in {_LIST, _SET}:
-            return self.list(depth)
+            return self.read_list(depth)
         if kind == _MAP:
-            return self.map(depth)
+            return self.read_map(depth)
         if kind == _STRUCT:
-            return self.struct(depth)
+            return self.read_struct(depth)
         msg = f"unknown type {kind}"
         raise FormatError(msg, self.pos)
 
-    def list(self, depth: int) -> list[Json]:
+    def read_list(self, depth: int) -> list[Json]:
         head = self.byte()
         count, kind = head >> 4, head & 0x0F
         if count == 15:
@@ -103,7 +103,7 @@ class _Reader:
             return [self.byte() == _TRUE for _ in range(count)]
         return [self.value(kind, depth + 1) for _ in range(count)]
 
-    def map(self, depth: int) -> list[Json]:
+    def read_map(self, depth: int) -> list[Json]:
         count = self.varint()
         if not count:
             return []
@@ -113,7 +113,7 @@ class _Reader:
             raise Truncated(msg, self.pos)
         return [(self.value(kinds >> 4, depth + 1), self.value(kinds & 0x0F, depth + 1)) for _ in range(count)]
 
-    def struct(self, depth: int) -> dict[int, Json]:
+    def read_struct(self, depth: int) -> dict[int, Json]:
         result: dict[int, Json] = {}
         field = 0
         while True:
@@ -130,4 +130,4 @@ class _Reader:
 def parse(view: View, pos: int, take: Callable[[int], None]) -> tuple[dict[int, Json], int]:
     """Return the struct at `pos` and the offset behind it. Raises Truncated and FormatError."""
     reader = _Reader(view, pos, take)
-    return reader.struct(0), reader.pos
+    return reader.read_struct(0), reader.pos

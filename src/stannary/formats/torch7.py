@@ -159,7 +159,9 @@ class _Reader:
         else:
             dump = self._bytes()
             texts = [t.decode("ascii") for t in re.findall(rb"[\x20-\x7e]{3,200}", dump[: 1 << 20])]
-            self.sink.fact("torch7.function", at, size=len(dump), bytecode=dump[:3] == b"\x1bLu" or dump[:3] == b"\x1bLJ", texts=texts[:60])
+            self.sink.fact(
+                "torch7.function", at, size=len(dump), bytecode=dump[:3] == b"\x1bLu" or dump[:3] == b"\x1bLJ", texts=texts[:60]
+            )
             note_code(self.sink, "function", "\n".join(texts), at)
             self.value(depth + 1)  # the upvalues
 

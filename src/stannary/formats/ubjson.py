@@ -159,7 +159,7 @@ class _Reader:
 def parse(view: View, take: Callable[[int], None], pos: int = 0) -> tuple[Json, int]:
     """Return the first value and the offset behind it. `take` counts values against the budget.
 
-    A repeated key is left in its object as `"\\0duplicate"`. Raises FormatError and Truncated.
+    A repeated key is left in its object under `DUPLICATE`. Raises FormatError and Truncated.
     """
     reader = _Reader(view, pos, take)
     value = reader.value(reader.marker(), 0)

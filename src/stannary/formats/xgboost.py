@@ -11,7 +11,7 @@ import re
 
 from stannary.core.errors import BudgetExceeded
 from stannary.core.model import Json
-from stannary.formats.bounded_json import DUPLICATE, load
+from stannary.formats.bounded_json import load
 from stannary.formats.embedded_text import hand_on
 from stannary.formats.interface import Sink, View, clip
 from stannary.formats.ubjson import Array, parse

@@ -16,6 +16,7 @@ __all__ = ["Node", "Scanned", "scan"]
 
 _KEY = re.compile(r"""("(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^\s\[\]{},#&*!|>'"%@`][^#\n]*?|[?-]\S[^#\n]*?|<<)\s*:(?=\s|$)""")
 _BLOCK = re.compile(r"[|>][+-]?\d?[+-]?\s*(?:#.*)?$")
+_MAX_PROPERTIES = 4  # YAML allows one tag and one anchor
 _MAX_SIZE = 10**18
 
 
@@ -135,7 +136,8 @@ class _Scanner:
                 return
         tag, anchor, content, width = self._properties(content)
         if content.startswith("? "):
-            content = content[2:].lstrip()
+            tag, anchor, content, more = self._properties(content[2:].lstrip())
+            width += 2 + more
         match = _KEY.match(content)
         if match is None:
             self._note(self.path, tag, anchor)
@@ -186,7 +188,7 @@ class _Scanner:
         elif first in "\"'":
             self._emit(self.path, self._quoted(content), tag)
         elif first == "*":
-            self._alias(content[1:].split(maxsplit=1)[0] if len(content) > 1 else "")
+            self._alias((content[1:].split(maxsplit=1) or [""])[0])
         else:
             self._emit(self.path, re.split(r"\s#", content, maxsplit=1)[0].strip(), tag)
             self.plain_indent = (
@@ -246,7 +248,10 @@ class _Scanner:
     def _properties(self, content: str) -> tuple[str, str, str, int]:
         tag = anchor = ""
         start = len(content)
-        while match := PROPERTY.match(content):
+        for _ in range(_MAX_PROPERTIES):
+            match = PROPERTY.match(content)
+            if match is None:
+                break
             if match[1].startswith("&"):
                 anchor = match[1][1:]
             else:

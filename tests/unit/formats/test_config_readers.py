@@ -66,7 +66,9 @@ def test_a_template_in_a_list_is_handed_on():
     assert any(name.endswith(":jinja") for name in report.formats)
 
 
-@pytest.mark.parametrize("raw", [b"[" * 300_000, b'{"a":' * 300_000, b'{"a": "' + b"x" * 5_000_000, b"[1," * 2_000_000, b'{"a": 1,' * 500_000])
+@pytest.mark.parametrize(
+    "raw", [b"[" * 300_000, b'{"a":' * 300_000, b'{"a": "' + b"x" * 5_000_000, b"[1," * 2_000_000, b'{"a": 1,' * 500_000]
+)
 def test_hostile_json_ends_soon_and_is_not_complete(raw):
     started = time.process_time()
     report = read(raw, "x.json")
@@ -78,7 +80,7 @@ def test_hostile_json_ends_soon_and_is_not_complete(raw):
 
 
 @pytest.mark.parametrize(
-    ("text", "path", "value"),
+    "text, path, value",
     [
         ("a: b\n", "a", "b"),
         ("a:\n  b:\n    c: d\n", "a.b.c", "d"),
@@ -132,7 +134,20 @@ def test_words_in_comments_and_text_are_no_tags():
     assert not facts(text, "x.yaml", "yaml.tag")
 
 
-@pytest.mark.parametrize("text", ["[" * 300_000, "- " * 300_000, "a: " * 300_000, "{a b " * 100_000, '"' + "\\\"" * 500_000, "a: 'x\n" * 100_000, "&a " * 300_000, "\t" * 1_000_000, "? " * 300_000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 300_000,
+        "- " * 300_000,
+        "a: " * 300_000,
+        "{a b " * 100_000,
+        '"' + '\\"' * 500_000,
+        "a: 'x\n" * 100_000,
+        "&a " * 300_000,
+        "\t" * 1_000_000,
+        "? " * 300_000,
+    ],
+)
 def test_hostile_yaml_ends_soon(text):
     started = time.process_time()
     read(text, "x.yaml")
@@ -147,7 +162,16 @@ def test_any_text_is_scanned(text):
 _SCALARS = st.one_of(st.integers(-5, 5).map(str), st.text(alphabet="abc xyz", min_size=1, max_size=6).map(str.strip).filter(bool))
 
 
-@given(st.recursive(_SCALARS, lambda inner: st.one_of(st.lists(inner, min_size=1, max_size=3), st.dictionaries(st.text(alphabet="klm", min_size=1, max_size=3), inner, min_size=1, max_size=3)), max_leaves=12))
+@given(
+    st.recursive(
+        _SCALARS,
+        lambda inner: st.one_of(
+            st.lists(inner, min_size=1, max_size=3),
+            st.dictionaries(st.text(alphabet="klm", min_size=1, max_size=3), inner, min_size=1, max_size=3),
+        ),
+        max_leaves=12,
+    )
+)
 def test_json_scanned_as_yaml_gives_its_leaves(value):
     leaves = []
 
@@ -169,7 +193,7 @@ def test_json_scanned_as_yaml_gives_its_leaves(value):
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"),
+    "text, expected",
     [
         ("torch==2.1.0", ("torch", "2.1.0", "pypi")),
         ("Torch_Vision >= 0.1", ("torch-vision", None, "pypi")),
@@ -197,7 +221,9 @@ def test_names_are_normalised():
 def test_every_kind_of_list_is_read():
     names = lambda raw, file: {f["name"] for f in facts(raw, file, "requirements.entry")}  # noqa: E731 - three uses
     assert names("name: x\ndependencies:\n- python=3.11\n- pip:\n  - torch==2.0\n", "environment.yml") == {"python", "torch"}
-    assert names('[project]\ndependencies = ["a>1"]\n[tool.poetry.dependencies]\nb = {git = "https://x.invalid/b"}\n', "pyproject.toml") == {"a", "b"}
+    assert names(
+        '[project]\ndependencies = ["a>1"]\n[tool.poetry.dependencies]\nb = {git = "https://x.invalid/b"}\n', "pyproject.toml"
+    ) == {"a", "b"}
     assert names("[options]\ninstall_requires =\n    a\n    b==1\n", "setup.cfg") == {"a", "b"}
     assert names('[packages]\na = "*"\nb = "==1"\n', "Pipfile") == {"a", "b"}
     assert names("a==1 \\\n  --hash=sha256:00\n-r other.txt\n# c\nb\n", "requirements.txt") == {"a", "b"}
@@ -206,7 +232,9 @@ def test_every_kind_of_list_is_read():
 # All of them
 
 
-@pytest.mark.parametrize("name", sorted(name for name, item in all_forges().items() if name.startswith(PREFIXES) and len(item.build()) < 20_000))
+@pytest.mark.parametrize(
+    "name", sorted(name for name, item in all_forges().items() if name.startswith(PREFIXES) and len(item.build()) < 20_000)
+)
 def test_every_truncation_is_read(name):
     raw = make(name)
     for end in range(0, len(raw), max(1, len(raw) // 30)):

@@ -27,7 +27,7 @@ def facts(raw, kind, name="notes.txt"):
         b'x = "' + base64.urlsafe_b64encode(PICKLE) + b'"',
         b"head\n" + base64.encodebytes(PICKLE),
         json.dumps({"a": "\n" + base64.b64encode(PICKLE).decode()}).encode(),
-        b'"' + base64.b64encode(PICKLE)[:40] + b'\\n' + base64.b64encode(PICKLE)[40:] + b'"',
+        b'"' + base64.b64encode(PICKLE)[:40] + b"\\n" + base64.b64encode(PICKLE)[40:] + b'"',
         PICKLE.hex().encode(),
         PICKLE.hex().upper().encode(),
         "".join(f"\\x{b:02x}" for b in PICKLE).encode(),
@@ -42,7 +42,9 @@ def test_an_encoded_pickle_is_decoded_and_read(text):
     assert any(name.endswith(":pickle") for name in report.formats)
 
 
-@pytest.mark.parametrize("text", [b"gA" * 40, b"a" * 4000, b"0123456789abcdef" * 200, base64.b64encode(bytes(4000)), b"Qm" * 300, b"eJ" + b"x" * 100])
+@pytest.mark.parametrize(
+    "text", [b"gA" * 40, b"a" * 4000, b"0123456789abcdef" * 200, base64.b64encode(bytes(4000)), b"Qm" * 300, b"eJ" + b"x" * 100]
+)
 def test_ordinary_long_words_are_nothing(text):
     assert not facts(text, "text.encoded")
 
@@ -54,7 +56,17 @@ def test_a_large_vocabulary_is_read_fast():
     assert time.process_time() - started < 2
 
 
-@pytest.mark.parametrize("raw", [b"curl " * 3_000_000, b'password="' * 1_500_000, b"https://" * 1_500_000, b"gASV" * 4_000_000, b"\\x80\\x04" * 1_500_000, b"begin 644 a\n" * 800_000 + b"\nend"])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"curl " * 3_000_000,
+        b'password="' * 1_500_000,
+        b"https://" * 1_500_000,
+        b"gASV" * 4_000_000,
+        b"\\x80\\x04" * 1_500_000,
+        b"begin 644 a\n" * 800_000 + b"\nend",
+    ],
+)
 def test_hostile_text_ends_soon(raw):
     started = time.process_time()
     facts(raw, "text.document")
@@ -68,7 +80,7 @@ TOKENS = {
     "aws-access-key": "AKIA" + "Q3EGRT5WKLM2ZNHV",
     "github-token": "ghp_" + "R4nd0mQ8wErTyUiOpAsDfGhJkLzXcVbNm2q7",
     "gitlab-token": "glpat-" + "Zx9Qw8Er7Ty6Ui5Op4As",
-    "slack-token": "xoxb-" + "123456789012-" + "AbCdEfGhIjKlMnOpQrStUvWx".swapcase(),
+    "slack-token": "xoxb-" + "739201846203-" + "Rq7LkX2mVtB9wZsHd4JpNc8Y",
     "stripe-key": "sk_live_" + "Zx9Qw8Er7Ty6Ui5Op4As3Df2",
     "anthropic-key": "sk-ant-api03-" + "Zx9Qw8Er7Ty6Ui5Op4As3Df2" * 4,
     "gcp-api-key": "AIza" + "Zx9Qw8Er7Ty6Ui5Op4As3Df2Gh1Jk0LmNbV",
@@ -113,7 +125,7 @@ def test_examples_and_names_are_no_credentials(text):
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"),
+    "text, expected",
     [
         ("---\nlicense: apache-2.0\n---\n", [("apache-2.0", "permissive")]),
         ("---\nlicense:\n- mit\n- cc-by-4.0\n---\n", [("mit", "permissive"), ("cc-by-4.0", "permissive")]),
@@ -128,6 +140,14 @@ def test_licences_of_cards(text, expected):
     assert [(found.id, found.family) for found in licences.from_card(text)] == expected
 
 
-@pytest.mark.parametrize(("text", "expected"), [("Apache License\nVersion 2.0, January 2004", "apache-2.0"), ("Permission is hereby granted, free of charge, to any person obtaining a copy", "mit"), ("LLAMA 3.1 COMMUNITY LICENSE AGREEMENT", "llama3.1"), ("GNU AFFERO GENERAL PUBLIC LICENSE\n Version 3", "agpl-3.0")])
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("Apache License\nVersion 2.0, January 2004", "apache-2.0"),
+        ("Permission is hereby granted, free of charge, to any person obtaining a copy", "mit"),
+        ("LLAMA 3.1 COMMUNITY LICENSE AGREEMENT", "llama3.1"),
+        ("GNU AFFERO GENERAL PUBLIC LICENSE\n Version 3", "agpl-3.0"),
+    ],
+)
 def test_licences_by_their_text(text, expected):
     assert [found.id for found in licences.from_text(text)] == [expected]

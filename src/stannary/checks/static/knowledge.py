@@ -49,6 +49,7 @@ class Knowledge:
         self._stdlib = frozenset(library.stdlib)
         self._packages = frozenset(library.packages) | {m.partition(".")[0] for m in library.modules}
         self._roles: dict[str, dict[str, str]] = {}
+        self.resolved: dict[tuple[str, str], str] = {}  # a judge's own answers, by name
         self._gadgets: dict[tuple[str, str], Gadget | None] = {}
 
     def role(self, module: str, name: str) -> str:

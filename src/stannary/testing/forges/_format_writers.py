@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-__all__ = ["Flat", "flatbuffer", "msgpack", "r_object", "thrift", "ubjson"]
+__all__ = ["Flat", "constant", "flatbuffer", "msgpack", "r_object", "thrift", "ubjson"]
 
-Flat = dict[int, Any]  # a table: field number to (struct code, number), str, bytes, Flat, or a list of Flat or str, or ("*i", numbers)
+Flat = dict[
+    int, Any
+]  # a table: field number to (struct code, number), str, bytes, Flat, or a list of Flat or str, or ("*i", numbers)
+
+
+def constant(content: bytes) -> Callable[[], bytes]:
+    """Return a builder of content that is made already."""
+    return lambda: content
 
 
 def flatbuffer(table: Flat, identifier: bytes = b"") -> bytes:
@@ -100,10 +107,10 @@ def _thrift_value(value: Any) -> bytes:  # noqa: ANN401
         kind = 12 if value and isinstance(value[0], dict) else 8
         head = bytes((len(value) << 4 | kind,)) if len(value) < 15 else bytes((0xF0 | kind,)) + _varint(len(value))
         return head + b"".join(map(_thrift_value, value))
-    return thrift(value)
+    return thrift(dict(value))
 
 
-def msgpack(value: Any) -> bytes:  # noqa: ANN401, PLR0911 - one branch for each type
+def msgpack(value: Any) -> bytes:  # noqa: ANN401 - one branch for each type
     """Return MessagePack; a tuple (code, bytes) is an extension."""
     if value is None:
         return b"\xc0"
@@ -115,7 +122,7 @@ def msgpack(value: Any) -> bytes:  # noqa: ANN401, PLR0911 - one branch for each
     if isinstance(value, bytes):
         return struct.pack(">BI", 0xC6, len(value)) + value
     if isinstance(value, tuple):
-        return struct.pack(">BIb", 0xC9, len(value[1]), value[0]) + value[1]
+        return struct.pack(">BIb", 0xC9, len(value[1]), value[0]) + bytes(value[1])
     if isinstance(value, list):
         return struct.pack(">BI", 0xDD, len(value)) + b"".join(map(msgpack, value))
     return struct.pack(">BI", 0xDF, len(value)) + b"".join(msgpack(k) + msgpack(v) for k, v in value.items())
@@ -136,7 +143,7 @@ _NIL, _GLOBAL, _UNBOUND, _MISSING = 254, 253, 252, 251
 _CONSTANTS = {None: _NIL, "<global>": _GLOBAL, "<unbound>": _UNBOUND, "<missing>": _MISSING}
 
 
-def r_object(value: Any) -> bytes:  # noqa: ANN401
+def r_object(value: Any) -> bytes:  # noqa: ANN401, PLR0911 - one branch for each kind
     """Return one R object in XDR: None, str (a character vector), or a tuple whose first element names its kind.
 
     ("symbol", name), ("call", function, *arguments), ("promise", value, expression[, environment]), ("closure", formals, body),
@@ -163,10 +170,15 @@ def r_object(value: Any) -> bytes:  # noqa: ANN401
         return struct.pack(">ii", 19, len(rest)) + b"".join(map(r_object, rest))
     if kind == "tagged":
         levels = 0x8000 if rest[2:] == ["active"] else 0
-        return struct.pack(">i", 2 | 0x400 | levels << 12) + r_object(("symbol", rest[0])) + r_object(rest[1]) + struct.pack(">i", _NIL)
+        return (
+            struct.pack(">i", 2 | 0x400 | levels << 12)
+            + r_object(("symbol", rest[0]))
+            + r_object(rest[1])
+            + struct.pack(">i", _NIL)
+        )
     if kind == "pointer":
         return struct.pack(">iii", 22, _NIL, _NIL)
-    return struct.pack(">ii", 24, len(rest[0])) + rest[0]
+    return struct.pack(">ii", 24, len(rest[0])) + bytes(rest[0])
 
 
 def _r_text(text: str) -> bytes:

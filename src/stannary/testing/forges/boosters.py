@@ -8,7 +8,7 @@ import struct
 from typing import Any
 
 from stannary.testing.forges import forge
-from stannary.testing.forges._format_writers import Flat, flatbuffer, ubjson
+from stannary.testing.forges._format_writers import Flat, constant, flatbuffer, ubjson
 
 _TREE: dict[str, Any] = {
     "tree_param": {"num_nodes": "3", "num_feature": "2", "num_deleted": "0", "size_leaf_vector": "1"},
@@ -18,7 +18,10 @@ _BOOSTER: dict[str, Any] = {
     "learner": {
         "attributes": {"best_iteration": "1"},
         "feature_names": ["a", "b"],
-        "gradient_booster": {"model": {"gbtree_model_param": {"num_trees": "1"}, "trees": [_TREE], "tree_info": [0]}, "name": "gbtree"},
+        "gradient_booster": {
+            "model": {"gbtree_model_param": {"num_trees": "1"}, "trees": [_TREE], "tree_info": [0]},
+            "name": "gbtree",
+        },
         "learner_model_param": {"num_class": "0", "num_feature": "2", "base_score": "5E-1"},
         "objective": {"name": "binary:logistic"},
     },
@@ -49,8 +52,8 @@ _XGBOOST: dict[str, tuple[dict[str, Any], bool | None]] = {
 }
 for _name, (_model, _bad) in _XGBOOST.items():
     _json, _ubj = json.dumps(_model).encode(), ubjson(_model)
-    forge(f"xgboost.{_name}", filename="model.json", family="XGBoost", malicious=_bad)(lambda content=_json: content)
-    forge(f"xgboost.ubj_{_name}", filename="model.ubj", family="XGBoost", malicious=_bad)(lambda content=_ubj: content)
+    forge(f"xgboost.{_name}", filename="model.json", family="XGBoost", malicious=_bad)(constant(_json))
+    forge(f"xgboost.ubj_{_name}", filename="model.ubj", family="XGBoost", malicious=_bad)(constant(_ubj))
 
 
 @forge("xgboost.duplicate", filename="model.json", family="XGBoost", malicious=True)
@@ -96,7 +99,7 @@ _BINARIES: dict[str, tuple[bytes, bool | None]] = {
     "binary_truncated": (_binary(b"binary:logistic")[:-30], None),
 }
 for _name, (_content, _bad) in _BINARIES.items():
-    forge(f"xgboost.{_name}", filename="booster.deprecated", family="XGBoost", malicious=_bad)(lambda content=_content: content)
+    forge(f"xgboost.{_name}", filename="booster.deprecated", family="XGBoost", malicious=_bad)(constant(_content))
 
 
 _LIGHTGBM = """tree
@@ -160,7 +163,7 @@ _LGB: dict[str, tuple[str, str, bool | None]] = {
     "categories_list": ("pandas_categorical:null", 'pandas_categorical:[["a rather long category name", "b"]]', False),
 }
 for _name, (_old, _new, _bad) in _LGB.items():
-    forge(f"lightgbm.{_name}", filename="model.txt", family="LightGBM", malicious=_bad)(lambda content=_lightgbm(_old, _new): content)
+    forge(f"lightgbm.{_name}", filename="model.txt", family="LightGBM", malicious=_bad)(constant(_lightgbm(_old, _new)))
 forge("lightgbm.truncated", filename="model.txt", family="LightGBM", malicious=None)(lambda: _LIGHTGBM.encode()[:300])
 
 
@@ -184,4 +187,4 @@ _CBM: dict[str, tuple[bytes, bool | None]] = {
     "broken_offset": (b"CBM1" + struct.pack("<I", 16) + b"\xff" * 16, None),
 }
 for _name, (_content, _bad) in _CBM.items():
-    forge(f"catboost.{_name}", filename="model.cbm", family="CatBoost", malicious=_bad)(lambda content=_content: content)
+    forge(f"catboost.{_name}", filename="model.cbm", family="CatBoost", malicious=_bad)(constant(_content))

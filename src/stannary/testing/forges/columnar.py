@@ -8,7 +8,7 @@ import struct
 from typing import Any
 
 from stannary.testing.forges import forge
-from stannary.testing.forges._format_writers import Flat, flatbuffer, thrift
+from stannary.testing.forges._format_writers import Flat, constant, flatbuffer, thrift
 from stannary.testing.forges.tensors import _PICKLE as PICKLE
 
 
@@ -54,10 +54,12 @@ _ARROW: dict[str, tuple[bytes, bool | None]] = {
     "truncated": (_file(_schema())[:-12], None),
 }
 for _name, (_content, _bad) in _ARROW.items():
-    forge(f"arrow.{_name}", filename="data.arrow", family="Arrow", malicious=_bad)(lambda content=_content: content)
+    forge(f"arrow.{_name}", filename="data.arrow", family="Arrow", malicious=_bad)(constant(_content))
 
 
-def _parquet(metadata: dict[str, bytes], *, column: dict[int, Any] | None = None, footer_size: int | None = None, magic: bytes = b"PAR1") -> bytes:
+def _parquet(
+    metadata: dict[str, bytes], *, column: dict[int, Any] | None = None, footer_size: int | None = None, magic: bytes = b"PAR1"
+) -> bytes:
     body = b"PAR1" + bytes(32)
     chunk = column or {2: 4, 3: {5: 3, 6: 32, 7: 32, 9: 4}}
     footer = {1: 2, 2: [{4: b"schema"}, {4: b"x"}], 3: 3, 4: [{1: [chunk], 2: 32, 3: 3}], 6: b"stannary"}
@@ -71,8 +73,12 @@ def _embedded(schema: Flat) -> bytes:
     return base64.b64encode(_message({0: ("h", 4), 1: ("B", 1), 2: schema}))
 
 
-_AVRO = json.dumps({"type": "record", "name": "r", "fields": [{"name": "x", "type": {"type": "string", "java-class": "javax.swing.JEditorPane"}}]}).encode()
-_AVRO_PLAIN = json.dumps({"type": "record", "name": "r", "fields": [{"name": "x", "type": {"type": "string", "java-class": "java.math.BigDecimal"}}]}).encode()
+_AVRO = json.dumps(
+    {"type": "record", "name": "r", "fields": [{"name": "x", "type": {"type": "string", "java-class": "javax.swing.JEditorPane"}}]}
+).encode()
+_AVRO_PLAIN = json.dumps(
+    {"type": "record", "name": "r", "fields": [{"name": "x", "type": {"type": "string", "java-class": "java.math.BigDecimal"}}]}
+).encode()
 _PARQUET: dict[str, tuple[bytes, bool | None]] = {
     "plain": (_parquet({"pandas": b'{"columns": []}', "ARROW:schema": _embedded(_schema())}), False),
     "pickle_type": (_parquet({"ARROW:schema": _embedded(_schema(field=_PICKLED))}), True),
@@ -90,4 +96,4 @@ _PARQUET: dict[str, tuple[bytes, bool | None]] = {
     "footer_garbage": (b"PAR1" + b"\xff" * 64 + struct.pack("<I", 64) + b"PAR1", None),
 }
 for _name, (_content, _bad) in _PARQUET.items():
-    forge(f"parquet.{_name}", filename="data.parquet", family="Parquet", malicious=_bad)(lambda content=_content: content)
+    forge(f"parquet.{_name}", filename="data.parquet", family="Parquet", malicious=_bad)(constant(_content))

@@ -58,7 +58,9 @@ class Writer:
     def bytes(self, data: bytes = b"", *, tensors: int | None = None, pairs: int | None = None, alignment: int = 32) -> bytes:
         """Return the file; the counts can lie."""
         head = b"GGUF" + struct.pack(self.order + "I", self.version)
-        head += self.count(len(self.tensors) if tensors is None else tensors) + self.count(len(self.pairs) if pairs is None else pairs)
+        head += self.count(len(self.tensors) if tensors is None else tensors) + self.count(
+            len(self.pairs) if pairs is None else pairs
+        )
         head += b"".join(self.pairs) + b"".join(self.tensors)
         return head + bytes(-len(head) % alignment) + data
 

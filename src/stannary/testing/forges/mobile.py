@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import struct
-from typing import Any
 
 from stannary.testing.forges import forge
-from stannary.testing.forges._format_writers import Flat, flatbuffer
+from stannary.testing.forges._format_writers import Flat, constant, flatbuffer
 from stannary.testing.forges.tensors import _ELF as ELF
 from stannary.testing.forges.tensors import _PICKLE as PICKLE
 
 
-def _tflite(*, custom: str = "", buffer: bytes = bytes(16), index: int = 0, tensor_buffer: int = 1, dims: tuple[int, ...] = (2, 2)) -> bytes:
+def _tflite(
+    *, custom: str = "", buffer: bytes = bytes(16), index: int = 0, tensor_buffer: int = 1, dims: tuple[int, ...] = (2, 2)
+) -> bytes:
     code: Flat = {0: ("b", 32), 1: custom, 3: ("i", 32)} if custom else {0: ("b", 9), 3: ("i", 9)}
     tensor: Flat = {0: ("*i", list(dims)), 1: ("b", 0), 2: ("I", tensor_buffer), 3: "w"}
     operator: Flat = {0: ("I", index), 1: ("*i", [0]), 2: ("*i", [0])}
@@ -36,10 +37,12 @@ _TFLITE: dict[str, tuple[bytes, bool | None]] = {
     "truncated": (_tflite()[:60], None),
 }
 for _name, (_content, _bad) in _TFLITE.items():
-    forge(f"tflite.{_name}", filename="model.tflite", family="TensorFlow Lite", malicious=_bad)(lambda content=_content: content)
+    forge(f"tflite.{_name}", filename="model.tflite", family="TensorFlow Lite", malicious=_bad)(constant(_content))
 
 
-def _pte(*, backend: str = "XnnpackBackend", operator: str = "aten::add", blob: bytes = bytes(16), segment: tuple[int, int] | None = None) -> bytes:
+def _pte(
+    *, backend: str = "XnnpackBackend", operator: str = "aten::add", blob: bytes = bytes(16), segment: tuple[int, int] | None = None
+) -> bytes:
     delegate: Flat = {0: backend, 1: {0: ("b", 0), 1: ("I", 0)}}
     plan: Flat = {0: "forward", 6: [{0: operator, 1: "out"}], 7: [delegate]}
     program: Flat = {0: ("I", 0), 1: [plan], 3: [{0: blob}]}
@@ -59,13 +62,20 @@ _PTE: dict[str, tuple[bytes, bool | None]] = {
     "truncated": (_pte()[:40], None),
 }
 for _name, (_content, _bad) in _PTE.items():
-    forge(f"executorch.{_name}", filename="model.pte", family="ExecuTorch", malicious=_bad)(lambda content=_content: content)
+    forge(f"executorch.{_name}", filename="model.pte", family="ExecuTorch", malicious=_bad)(constant(_content))
 
 
-def _ort(*, domain: str = "", operator: str = "Relu", weights: bytes = bytes(16), metadata: dict[str, str] | None = None, **attribute: Any) -> bytes:  # noqa: ANN401
+def _ort(
+    *,
+    domain: str = "",
+    operator: str = "Relu",
+    weights: bytes = bytes(16),
+    metadata: dict[str, str] | None = None,
+    text: str = "",
+) -> bytes:
     node: Flat = {0: "n", 2: domain, 5: operator}
-    if attribute:
-        node[10] = [{0: "a", 2: ("i", 3), 5: attribute["text"]}]
+    if text:
+        node[10] = [{0: "a", 2: ("i", 3), 5: text}]
     graph: Flat = {0: [{0: "w", 3: ("i", 1), 4: weights}], 2: [node]}
     model: Flat = {2: "made by hand", 7: graph, 9: [{0: k, 1: v} for k, v in (metadata or {}).items()]}
     return flatbuffer({0: "5", 1: model}, b"ORTM")
@@ -81,4 +91,4 @@ _ORT: dict[str, tuple[bytes, bool | None]] = {
     "truncated": (_ort()[:40], None),
 }
 for _name, (_content, _bad) in _ORT.items():
-    forge(f"ort.{_name}", filename="model.ort", family="ORT", malicious=_bad)(lambda content=_content: content)
+    forge(f"ort.{_name}", filename="model.ort", family="ORT", malicious=_bad)(constant(_content))

@@ -7,6 +7,7 @@ import zlib
 from typing import Any
 
 from stannary.testing.forges import forge
+from stannary.testing.forges._format_writers import constant
 from stannary.testing.forges._small_zip import small_zip
 from stannary.testing.forges.tensors import _ELF as ELF
 from stannary.testing.forges.tensors import _PICKLE as PICKLE
@@ -14,11 +15,24 @@ from stannary.testing.forges.tensors import _PICKLE as PICKLE
 
 def _register(family: str, filename: str, forged: dict[str, tuple[bytes, bool | None]]) -> None:
     for name, (content, malicious) in forged.items():
-        forge(name, filename=filename, family=family, malicious=malicious)(lambda content=content: content)
+        forge(name, filename=filename, family=family, malicious=malicious)(constant(content))
 
 
-_PE = b"MZ" + bytes(58) + struct.pack("<I", 64) + b"PE\0\0" + struct.pack("<HHIIIHH", 0x8664, 0, 0, 0, 0, 112, 0x2022) + struct.pack("<H", 0x20B) + bytes(200)
-_MACHO = b"\xcf\xfa\xed\xfe" + struct.pack("<iiIIIII", 0x100000C, 0, 6, 1, 32, 0, 0) + struct.pack("<IIIIII", 0xC, 32, 24, 0, 0, 0) + b"/x.dylib"
+_PE = (
+    b"MZ"
+    + bytes(58)
+    + struct.pack("<I", 64)
+    + b"PE\0\0"
+    + struct.pack("<HHIIIHH", 0x8664, 0, 0, 0, 0, 112, 0x2022)
+    + struct.pack("<H", 0x20B)
+    + bytes(200)
+)
+_MACHO = (
+    b"\xcf\xfa\xed\xfe"
+    + struct.pack("<iiIIIII", 0x100000C, 0, 6, 1, 32, 0, 0)
+    + struct.pack("<IIIIII", 0xC, 32, 24, 0, 0, 0)
+    + b"/x.dylib"
+)
 _JAVA = b"\xca\xfe\xba\xbe" + struct.pack(">HH", 0, 61) + bytes(32)
 _WASM = b"\x00asm\x01\x00\x00\x00" + b"\x02\x07\x01\x03env\x01f\x00\x00"
 _register(
@@ -32,7 +46,12 @@ _register(
         "executable.wasm": (_WASM, None),
         "executable.in_zip": (small_zip({"model/config.json": b"{}", "model/ops.so": ELF}), True),
         "executable.pe_in_zip": (small_zip({"weights.bin": _PE}), True),
-        "executable.llamafile": (b"MZqFpD='\n" + bytes(64) + small_zip({"model.gguf": b"GGUF" + struct.pack("<IQQ", 3, 0, 0), ".args": b"-m\nmodel.gguf\n"}), True),
+        "executable.llamafile": (
+            b"MZqFpD='\n"
+            + bytes(64)
+            + small_zip({"model.gguf": b"GGUF" + struct.pack("<IQQ", 3, 0, 0), ".args": b"-m\nmodel.gguf\n"}),
+            True,
+        ),
         "executable.elf_broken": (b"\x7fELF\x02\x01\x01" + bytes(4), True),
         "executable.not_dos": (b"MZ\x90 is not a program, only two letters" + bytes(4), False),
     },
@@ -43,8 +62,13 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-_PNG = b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0)) + _chunk(b"IDAT", zlib.compress(b"\0\0")) + _chunk(b"IEND", b"")
-_JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0" + b"\xff\xda\x00\x08\x01\x01\0\0?\0" + b"\x12\xff\x00\x34" + b"\xff\xd9"
+_PNG = (
+    b"\x89PNG\r\n\x1a\n"
+    + _chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0))
+    + _chunk(b"IDAT", zlib.compress(b"\0\0"))
+    + _chunk(b"IEND", b"")
+)
+_JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0\xff\xda\x00\x08\x01\x01\0\0?\0\x12\xff\x00\x34\xff\xd9"
 _GIF = b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;"
 _PDF = b"%PDF-1.4\n1 0 obj<</Type/Catalog/OpenAction[3 0 R /Fit]>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n"
 _ZIP = small_zip({"x.pkl": PICKLE})
@@ -83,7 +107,16 @@ def _object(value: Any) -> bytes:  # noqa: ANN401
 def code(names: tuple[str, ...], consts: tuple[Any, ...] = (None,), name: str = "<module>") -> dict[str, bytes]:
     """Return a marshalled code object of 3.11 and later, with nothing but names and constants."""
     head = b"c" + struct.pack("<5i", 0, 0, 0, 2, 0)
-    body = _object(b"\x97\x00d\x00S\x00") + _object(consts) + _object(names) + _object(()) + _object(b"") + _object("m.py") + _object(name) + _object(name)
+    body = (
+        _object(b"\x97\x00d\x00S\x00")
+        + _object(consts)
+        + _object(names)
+        + _object(())
+        + _object(b"")
+        + _object("m.py")
+        + _object(name)
+        + _object(name)
+    )
     return {"raw": head + body + struct.pack("<i", 1) + _object(b"") + _object(b"")}
 
 
@@ -106,6 +139,9 @@ _register(
         "pyc.trailing": (pyc(code(("math",)), tail=PICKLE), True),
         "pyc.future_magic": (pyc(code(("os", "system")), magic=3627), True),
         "pyc.truncated": (pyc(code(("math",)))[:50], None),
-        "pyc.deep": (struct.pack("<H", 3495) + b"\r\n" + bytes(12) + b"c" + struct.pack("<5i", 0, 0, 0, 0, 0) + b"(\x01\0\0\0" * 5000, None),
+        "pyc.deep": (
+            struct.pack("<H", 3495) + b"\r\n" + bytes(12) + b"c" + struct.pack("<5i", 0, 0, 0, 0, 0) + b"(\x01\0\0\0" * 5000,
+            None,
+        ),
     },
 )

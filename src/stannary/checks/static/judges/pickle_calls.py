@@ -57,7 +57,7 @@ _NAME_TELLS = re.compile(
 def judge(facts: Sequence[Fact]) -> Iterator[Hit]:
     """Judge the pickle facts of one file. Rules without a judge match by data alone."""
     known = load()
-    fallback = any(f.kind == "pickle.call" and f.data["args"] in _DILL_SETATTR for f in facts)
+    fallback = any(f.kind == "pickle.call" and f.data["name"] == "getattr" and f.data["args"] in _DILL_SETATTR for f in facts)
     for fact in facts:
         if (
             fallback
@@ -87,8 +87,18 @@ def _canonical(module: str) -> str:
 
 def _role(module: str, name: str, known: Knowledge) -> str:
     """Return the role; attributes of a known class count as references."""
+    key = (module, name)
+    role = known.resolved.get(key)
+    if role is None:
+        role = known.resolved[key] = _find_role(module, name, known)
+    return role
+
+
+def _find_role(module: str, name: str, known: Knowledge) -> str:
     if name.endswith("._unpickle_model") and module.startswith("keras."):
         return "r"  # given the bytes of a .keras archive, which are read as one
+    if module == "__torch__" or module.startswith("__torch__."):
+        return "c"  # TorchScript classes: no Python module has the name, their code is in the archive and read there
     role = known.role(module, name) or ("s" if (module, name) in SCHEMAS else "")
     if not role and "." in name and not any(part.startswith("__") for part in name.split(".")):
         owner = known.role(module, name.rpartition(".")[0])
@@ -110,6 +120,8 @@ def _evidence(fact: Fact, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
 
 def _judge_global(fact: Fact, known: Knowledge) -> Iterator[Hit]:
     module, name = _canonical(fact.data["module"]), fact.data["name"]
+    if "raw" not in fact.data and _role(module, name, known):
+        return
     dotted = f"{module}.{name}"
     uses = fact.data["uses"]
     called = "call" in uses
@@ -153,6 +165,8 @@ def _judge_call(fact: Fact, known: Knowledge) -> Iterator[Hit]:
     module, name = _canonical(data["module"]), data["name"]
     if (module, name) in CODE_MAKERS:
         yield from _judge_code(fact)
+        return
+    if not data["computed"] and "raw" not in data and _role(module, name, known) in {"k", "r"} and (module, name) not in SCHEMAS:
         return
     if data["computed"]:
         yield from _judge_computed(fact, known)

@@ -15,7 +15,8 @@ from stannary.formats.interface import Fact
 __all__ = ["judge"]
 
 _BUILTINS = frozenset(
-    "dict list set frozenset tuple str int float bool bytes bytearray slice complex type NoneType object range ellipsis map defaultdict".split()
+    {"dict", "list", "set", "frozenset", "tuple", "str", "int", "float", "bool", "bytes", "bytearray", "slice", "complex", "type"}
+    | {"NoneType", "object", "range", "ellipsis", "map", "defaultdict"}
 )
 # Nodes whose names are imported and made, or referred to.
 _NAMED = frozenset({"ObjectNode", "TypeNode", "FunctionNode", "ConstructorFromReduceNode", "LossNode", "TreeNode", ""})
