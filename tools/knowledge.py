@@ -31,7 +31,9 @@ TARGET = HERE.parent / "src" / "stannary" / "checks" / "static" / "data" / "know
 EXTRA = HERE / "knowledge_extra.toml"
 LIST = HERE.parent / "requirements" / "corpus-knowledge.txt"
 
-RECONSTRUCTOR = re.compile(r"^_*(unpickle|rebuild|mareconstruct|mrreconstruct|from_pickle|recreate)(_\w*)?$|^_reconstruct$|^_new_\w*Index$")
+RECONSTRUCTOR = re.compile(
+    r"^_*(unpickle|rebuild|mareconstruct|mrreconstruct|from_pickle|recreate)(_\w*)?$|^_reconstruct$|^_new_\w*Index$"
+)
 # Packages whose functions are found by reference in pickles (FunctionTransformer, scorers, activations).
 REFERENCED = re.compile(
     r"^(numpy\.(core|_core|lib|linalg|fft|polynomial|ma)\b|numpy$|scipy\.(special|stats|spatial\.distance|linalg|interpolate|optimize|signal|ndimage|fft|sparse)\b"
@@ -45,7 +47,9 @@ REFERENCED = re.compile(
     r"|fastai\.(layers|losses|metrics|torch_core|data\.transforms|vision\.augment)|spacy\.(lang|attrs|util|pipeline|scorer)|kmodes\.util|transformers\.(optimization|trainer_)|diffusers\.optimization|ultralytics\.(nn|utils\.(torch_utils|ops|loss|tal))|peft\.(tuners|utils))"
 )  # fmt: skip
 # Where estimators and schedules keep references to private functions.
-PRIVATE_TOO = re.compile(r"^(sklearn\.(cluster|preprocessing|metrics|utils|impute|feature_selection)|transformers\.optimization|diffusers\.optimization|gensim|spacy)\b")
+PRIVATE_TOO = re.compile(
+    r"^(sklearn\.(cluster|preprocessing|metrics|utils|impute|feature_selection)|transformers\.optimization|diffusers\.optimization|gensim|spacy)\b"
+)
 # Visitors, tests and servers are not found as instances; exceptions are refused by their bases.
 NOT_DATA = re.compile(r"(Visitor|TestCase|Server|Downloader|Popen|Socket|Metaclass)$")
 
@@ -71,6 +75,7 @@ def store(archive: Path) -> None:
 
 
 def version_key(text: str) -> tuple[int, ...]:
+    """Return the numbers of a version, for sorting."""
     return tuple(int(n) for n in re.findall(r"\d+", text))
 
 
@@ -82,6 +87,7 @@ class Roles:
         self.refused: dict[tuple[str, str], set[str]] = {}
 
     def give(self, module: str, qualname: str, role: str, reasons: set[str]) -> None:
+        """Note a role, or the reasons against any."""
         key = (module, qualname)
         if reasons:
             self.refused.setdefault(key, set()).update(reasons)
@@ -89,6 +95,7 @@ class Roles:
             self.role[key] = role
 
     def final(self) -> dict[tuple[str, str], str]:
+        """Return what was given and never refused."""
         return {key: role for key, role in self.role.items() if key not in self.refused}
 
 
@@ -97,12 +104,21 @@ def classes_of(world: World, roles: Roles, returned: set[str]) -> None:
     for module, summary in world.own.items():
         for qualname in summary["classes"]:
             last = qualname.rpartition(".")[2]
-            if NOT_DATA.search(last) or any(b in {"type", "abc.ABCMeta", "enum.EnumMeta", "ast.NodeVisitor"} for b in summary["classes"][qualname]["bases"]):
+            if NOT_DATA.search(last) or any(
+                b in {"type", "abc.ABCMeta", "enum.EnumMeta", "ast.NodeVisitor"} for b in summary["classes"][qualname]["bases"]
+            ):
                 continue
             verdict = world.judge_class(module, qualname)
             role = "c"
             if not verdict.reasons:
-                made = {"self.__class__", "type", "cls", "__getnewargs__", "__getinitargs__", f"{module}.{qualname}"} & verdict.reduces
+                made = {
+                    "self.__class__",
+                    "type",
+                    "cls",
+                    "__getnewargs__",
+                    "__getinitargs__",
+                    f"{module}.{qualname}",
+                } & verdict.reduces
                 if verdict.enum or verdict.named or made or f"{module}.{qualname}" in returned:
                     role = "c" if world.judge_class(module, qualname, CONSTRUCT).reasons else "k"
             where = summary["aliases"].get(qualname, module)
@@ -118,7 +134,9 @@ def functions_of(world: World, roles: Roles, returned: set[str]) -> None:
         for name in summary["functions"]:
             full = f"{module}.{name}"
             called = full in returned or RECONSTRUCTOR.search(name)
-            if not called and (not refer or NOT_REFERENCED.search(name) or (name.startswith("_") and not PRIVATE_TOO.match(module))):
+            if not called and (
+                not refer or NOT_REFERENCED.search(name) or (name.startswith("_") and not PRIVATE_TOO.match(module))
+            ):
                 continue
             reasons = set(world.danger.get(full, ()))
             where = summary["aliases"].get(name, module)
@@ -180,7 +198,11 @@ def extra(role: dict[tuple[str, str], str], refused: set[tuple[str, str]]) -> li
         for module in entry["modules"]:
             names = entry["names"].split()
             if names == ["@scipy-distributions"]:
-                names = [name for place, name in refused if place == module and name.endswith(("_gen", "_frozen", "rv_sample", "rv_generic"))]
+                names = [
+                    name
+                    for place, name in refused
+                    if place == module and name.endswith(("_gen", "_frozen", "rv_sample", "rv_generic"))
+                ]
             for name in names:
                 role[module, name] = entry["role"]
     return [entry["pattern"] for entry in data.get("prune", ())]
@@ -188,9 +210,47 @@ def extra(role: dict[tuple[str, str], str], refused: set[tuple[str, str]]) -> li
 
 def stdlib_names() -> list[str]:
     """Return top-level standard library modules of Python 3.8 to 3.14, from this one and a list of those gone or new."""
-    gone = """aifc asynchat asyncore audioop binhex cgi cgitb chunk crypt distutils formatter imghdr imp lib2to3 mailcap msilib nis
-    nntplib ossaudiodev parser pipes smtpd sndhdr spwd sunau symbol telnetlib uu xdrlib macpath dummy_threading _bootlocale
-    compression annotationlib concurrent string pathlib _pyrepl _colorize""".split()
+    gone = [
+        "aifc",
+        "asynchat",
+        "asyncore",
+        "audioop",
+        "binhex",
+        "cgi",
+        "cgitb",
+        "chunk",
+        "crypt",
+        "distutils",
+        "formatter",
+        "imghdr",
+        "imp",
+        "lib2to3",
+        "mailcap",
+        "msilib",
+        "nis",
+        "nntplib",
+        "ossaudiodev",
+        "parser",
+        "pipes",
+        "smtpd",
+        "sndhdr",
+        "spwd",
+        "sunau",
+        "symbol",
+        "telnetlib",
+        "uu",
+        "xdrlib",
+        "macpath",
+        "dummy_threading",
+        "_bootlocale",
+        "compression",
+        "annotationlib",
+        "concurrent",
+        "string",
+        "pathlib",
+        "_pyrepl",
+        "_colorize",
+    ]
     return sorted(set(sys.stdlib_module_names) | set(gone))
 
 
@@ -218,8 +278,14 @@ def main() -> None:
     }
     TARGET.parent.mkdir(parents=True, exist_ok=True)
     TARGET.write_text(json.dumps(body, separators=(",", ":"), ensure_ascii=True) + "\n", encoding="utf-8")
-    print(f"{TARGET.stat().st_size / 1e6:.2f} MB, {len(modules)} modules, {Counter(role.values())}, {time.monotonic() - start:.0f} s")
-    print("refused:", len(roles.refused), Counter(r for rs in roles.refused.values() for r in {x.partition("<")[0] for x in rs}).most_common(60))
+    print(
+        f"{TARGET.stat().st_size / 1e6:.2f} MB, {len(modules)} modules, {Counter(role.values())}, {time.monotonic() - start:.0f} s"
+    )
+    print(
+        "refused:",
+        len(roles.refused),
+        Counter(r for rs in roles.refused.values() for r in {x.partition("<")[0] for x in rs}).most_common(60),
+    )
     sizes: Counter[str] = Counter()
     for module, kinds in body["modules"].items():
         sizes[module.partition(".")[0]] += len(module) + sum(len(v) + 6 for v in kinds.values()) + 6

@@ -30,28 +30,39 @@ SKIP = re.compile(
 KEEP = re.compile(r"^torch/fx/")
 
 MODULE_SINKS = (
-    "subprocess", "socket", "ctypes", "shutil", "requests", "urllib", "urllib2", "urllib3", "http", "ftplib", "smtplib", "webbrowser",
-    "pty", "runpy", "code", "codeop", "imp", "marshal", "multiprocessing", "asyncio", "ssl", "telnetlib", "paramiko", "boto3", "botocore",
+    "subprocess", "socket", "ctypes", "shutil", "requests", "urllib", "urllib2", "urllib3", "http", "ftplib", "smtplib",
+    "webbrowser",
+    "pty", "runpy", "code", "codeop", "imp", "marshal", "multiprocessing", "asyncio", "ssl", "telnetlib", "paramiko", "boto3",
+    "botocore",
     "huggingface_hub", "fsspec", "s3fs", "gcsfs", "aiohttp", "httpx", "wget", "gdown", "cffi", "distutils", "setuptools", "pip",
-    "pkg_resources", "signal", "sqlite3", "tarfile", "zipfile", "sqlalchemy", "pexpect", "threading", "concurrent", "xmlrpc", "wandb",
-    "mlflow", "h5py", "pickle", "cPickle", "_pickle", "dill", "cloudpickle", "shelve", "ray", "atexit", "fileinput", "git", "docker",
+    "pkg_resources", "signal", "sqlite3", "tarfile", "zipfile", "sqlalchemy", "pexpect", "threading", "concurrent", "xmlrpc",
+    "wandb",
+    "mlflow", "h5py", "pickle", "cPickle", "_pickle", "dill", "cloudpickle", "shelve", "ray", "atexit", "fileinput", "git",
+    "docker",
 )  # fmt: skip
 CALL_SINKS = {
-    "eval", "exec", "execfile", "compile", "open", "input", "breakpoint", "io.open", "codecs.open", "gzip.open", "bz2.open", "lzma.open",
+    "eval", "exec", "execfile", "compile", "open", "input", "breakpoint", "io.open", "codecs.open", "gzip.open", "bz2.open",
+    "lzma.open",
     "tempfile.mkdtemp", "tempfile.mkstemp", "types.FunctionType", "types.CodeType", "types.ModuleType", "sys.exit", "sys.settrace",
-    "torch.load", "torch.save", "torch.package", "joblib.load", "joblib.dump", "numpy.load", "numpy.save", "numpy.savez", "numpy.fromfile",
+    "torch.load", "torch.save", "torch.package", "joblib.load", "joblib.dump", "numpy.load", "numpy.save", "numpy.savez",
+    "numpy.fromfile",
     "numpy.memmap", "numpy.loadtxt", "numpy.genfromtxt", "numpy.savetxt", "numpy.DataSource", "yaml.load", "yaml.unsafe_load",
-    "torch.jit.load", "torch.hub.load", "torch.ops.load_library", "torch.classes.load_library", "torch.cuda.cudart", "logging.config",
-    "pandas.read_csv", "pandas.read_pickle", "pandas.eval", "numexpr.evaluate", "io.FileIO", "pathlib.Path.open", "inspect.getsource",
+    "torch.jit.load", "torch.hub.load", "torch.ops.load_library", "torch.classes.load_library", "torch.cuda.cudart",
+    "logging.config",
+    "pandas.read_csv", "pandas.read_pickle", "pandas.eval", "numexpr.evaluate", "io.FileIO", "pathlib.Path.open",
+    "inspect.getsource",
     "onnxruntime.InferenceSession", "onnx.load", "torch._C._jit_pass", "torch.multiprocessing", "linecache",
     "builtins.eval", "builtins.exec", "builtins.open", "builtins.compile", "six.exec_", "torch._import_dotted_name", "pydoc.locate",
     "hydra.utils.instantiate", "hydra.utils.get_class", "hydra.utils.call", "pickletools", "_io.open", "fcntl", "mmap.mmap",
 }  # fmt: skip
 IMPORT_SINKS = {"__import__", "importlib.import_module", "importlib.__import__", "builtins.__import__", "importlib.util.find_spec",
-                "importlib.util.spec_from_file_location", "importlib.reload", "importlib.util.module_from_spec", "pkgutil.get_loader"}  # fmt: skip
+                "importlib.util.spec_from_file_location", "importlib.reload", "importlib.util.module_from_spec",
+                "pkgutil.get_loader"}  # fmt: skip
 METHOD_SINKS = {
-    "read_text", "write_text", "read_bytes", "write_bytes", "unlink", "rmdir", "mkdir", "touch", "open", "from_pretrained", "load_model",
-    "loads", "save_model", "to_csv", "to_pickle", "read_csv", "load_library", "load_file", "from_disk", "to_disk", "system", "popen",
+    "read_text", "write_text", "read_bytes", "write_bytes", "unlink", "rmdir", "mkdir", "touch", "open", "from_pretrained",
+    "load_model",
+    "loads", "save_model", "to_csv", "to_pickle", "read_csv", "load_library", "load_file", "from_disk", "to_disk", "system",
+    "popen",
     "check_output", "urlopen", "read_pickle", "save_pretrained", "import_module", "exec_module", "load_word2vec_format", "download",
     "run_cmd", "Popen", "tofile", "fromfile", "LoadFromFile", "download_url", "urlretrieve", "load_from_file", "loadModel",
 }  # fmt: skip
@@ -62,7 +73,7 @@ Summary = dict[str, Any]
 
 def module_name(path: str) -> str | None:
     """Return the dotted module of a path inside a distribution, or None for what is not looked at."""
-    stem = path[:-3] if path.endswith(".py") else path
+    stem = path.removesuffix(".py")
     if SKIP.search(path) and not KEEP.match(path):
         return None
     parts = stem.split("/")
@@ -87,7 +98,7 @@ def summarise(archive: Path) -> dict[str, Summary]:
                     tree = ast.parse(box.read(name))
             except (SyntaxError, ValueError, RecursionError):
                 continue
-            out[module] = _Module(module, name.endswith("__init__.py")).run(tree)
+            out[module] = _Module(module, is_package=name.endswith("__init__.py")).run(tree)
     return out
 
 
@@ -121,7 +132,7 @@ def dotted(node: ast.AST) -> str | None:
 class _Module:
     """One module's walk; names are resolved to dotted global names through its imports."""
 
-    def __init__(self, name: str, is_package: bool) -> None:
+    def __init__(self, name: str, *, is_package: bool) -> None:
         self.name = name
         self.package = name if is_package else name.rpartition(".")[0]
         self.imports: dict[str, str] = {}
@@ -209,7 +220,7 @@ class _Module:
             elif isinstance(item, ast.ClassDef):
                 self._class(item, qualname + ".")
             elif isinstance(item, ast.Assign) and isinstance(item.value, ast.Constant) and isinstance(item.value.value, str):
-                if any(isinstance(t, ast.Name) and t.id == "__module__" for t in item.targets):
+                if "__module__" in map(dotted, item.targets):
                     self.aliases[qualname] = item.value.value
         decorators = []
         for mark in node.decorator_list:
@@ -218,7 +229,13 @@ class _Module:
             if name.endswith(".set_module") and isinstance(mark, ast.Call) and mark.args and isinstance(mark.args[0], ast.Constant):
                 self.aliases[qualname] = str(mark.args[0].value)
         keywords = {k.arg: self.resolve(dotted(k.value)) or "?" for k in node.keywords if k.arg}
-        self.classes[qualname] = {"bases": bases, "methods": methods, "setters": setters, "decorators": decorators, "keywords": keywords}
+        self.classes[qualname] = {
+            "bases": bases,
+            "methods": methods,
+            "setters": setters,
+            "decorators": decorators,
+            "keywords": keywords,
+        }
 
     def _bases(self, node: ast.expr) -> list[str]:
         """Return the dotted bases that one expression of a class's base list stands for."""
@@ -245,11 +262,19 @@ class _Module:
         for sub in ast.walk(node):
             if isinstance(sub, ast.Call):
                 self._call(sub, owner, params, local, calls, sinks)
-        returned = sorted(self._returned(node, local)) if node.name in {"__reduce__", "__reduce_ex__"} or "reduce" in node.name else []
+        returned = (
+            sorted(self._returned(node, local)) if node.name in {"__reduce__", "__reduce_ex__"} or "reduce" in node.name else []
+        )
         alias = None
         for mark in node.decorator_list:
             name = dotted(mark.func) if isinstance(mark, ast.Call) else None
-            if isinstance(mark, ast.Call) and name and name.endswith("set_module") and mark.args and isinstance(mark.args[0], ast.Constant):
+            if (
+                isinstance(mark, ast.Call)
+                and name
+                and name.endswith("set_module")
+                and mark.args
+                and isinstance(mark.args[0], ast.Constant)
+            ):
                 alias = str(mark.args[0].value)
         if alias and owner is None:
             self.aliases[node.name] = alias
@@ -265,7 +290,7 @@ class _Module:
                     out.add(name)
         return out
 
-    def _call(  # noqa: PLR0913 - one accumulator per kind of finding
+    def _call(  # noqa: C901 - one branch per way of naming what is called
         self, call: ast.Call, owner: str | None, params: set[str], local: dict[str, str], calls: set[str], sinks: set[str]
     ) -> None:
         func = call.func
@@ -300,7 +325,11 @@ class _Module:
 
     def _global(self, call: ast.Call, full: str, calls: set[str], sinks: set[str]) -> None:
         top, _, rest = full.partition(".")
-        literal = bool(call.args) and isinstance(call.args[0], ast.Constant | ast.JoinedStr) and not isinstance(call.args[0], ast.JoinedStr)
+        literal = (
+            bool(call.args)
+            and isinstance(call.args[0], ast.Constant | ast.JoinedStr)
+            and not isinstance(call.args[0], ast.JoinedStr)
+        )
         if full in IMPORT_SINKS:
             if not literal:
                 sinks.add(full)
@@ -309,8 +338,10 @@ class _Module:
                 sinks.add(full)
         elif full in CALL_SINKS or any(full.startswith(s + ".") for s in CALL_SINKS if "." in s):
             sinks.add(full)
-        elif top in MODULE_SINKS and rest and rest not in {"dumps", "PicklingError", "UnpicklingError", "Lock", "RLock", "local", "get_ident", "Condition", "current_thread", "main_thread",
-                                                           "current_process", "Event", "HIGHEST_PROTOCOL", "Group", "File"}:  # fmt: skip
+        elif top in MODULE_SINKS and rest and rest not in {"dumps", "PicklingError", "UnpicklingError", "Lock", "RLock",
+        "local", "get_ident", "Condition", "current_thread", "main_thread",
+                                                           "current_process", "Event", "HIGHEST_PROTOCOL", "Group",
+                                                           "File"}:  # fmt: skip
             if not (top == "multiprocessing" and rest == "cpu_count") and not (top == "urllib" and rest.startswith("parse")):
                 sinks.add(full)
         elif "." in full and full.rpartition(".")[2] in METHOD_SINKS and top not in {"webcolors", "platform"}:

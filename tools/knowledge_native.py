@@ -16,20 +16,26 @@ import zipfile
 from pathlib import Path
 
 # Compiled packages whose classes hold numbers, trees and tables; role of a class in them.
-TRUSTED = {"sklearn": "k", "scipy": "c", "numpy": "k", "pandas._libs": "k", "statsmodels": "k", "spacy": "c", "thinc": "c", "cymem": "k",
-           "preshed": "k", "murmurhash": "c", "gensim": "c", "hdbscan": "k", "implicit": "c", "surprise": "c", "pmdarima": "c", "river": "c",
+TRUSTED = {"sklearn": "k", "scipy": "c", "numpy": "k", "pandas._libs": "k", "statsmodels": "k", "spacy": "c", "thinc": "c",
+"cymem": "k",
+           "preshed": "k", "murmurhash": "c", "gensim": "c", "hdbscan": "k", "implicit": "c", "surprise": "c", "pmdarima": "c",
+           "river": "c",
            "econml": "c", "causalml": "c", "imblearn": "c", "hmmlearn": "c", "lightfm": "c", "blis": "c"}  # fmt: skip
 # pandas' CSV and SAS readers open files; spaCy's and srsly's deserialisers read nested pickles.
-LEFT_OUT = re.compile(r"^pandas\._libs\.(parsers|json|sas|byteswap)|pandas\.io|\.tests?\.|srsly|spacy\.vocab$|spacy\.tokens\.doc$|cytoolz")
+LEFT_OUT = re.compile(
+    r"^pandas\._libs\.(parsers|json|sas|byteswap)|pandas\.io|\.tests?\.|srsly|spacy\.vocab$|spacy\.tokens\.doc$|cytoolz"
+)
 # Where whichmodule() finds a ufunc, depending on the version.
 UFUNC_HOMES = ("numpy", "numpy.core._multiarray_umath", "numpy._core._multiarray_umath", "numpy.core.umath", "numpy._core.umath",
-               "numpy.core.multiarray", "numpy._core.multiarray", "numpy.core.numeric", "numpy._core.numeric", "numpy.ma.core")  # fmt: skip
+               "numpy.core.multiarray", "numpy._core.multiarray", "numpy.core.numeric", "numpy._core.numeric",
+               "numpy.ma.core")  # fmt: skip
 SPECIAL = {"__cinit__", "__init__", "__reduce__", "__reduce_cython__", "__getstate__", "__setstate__", "__setstate_cython__"}
 # Functions that read, write, run, or call what they are given: never a mere reference.
 NOT_REFERENCED = re.compile(r"(^|[._])(load|save|read|write|open|dump|fetch|download|run|exec|eval|import|apply_|map_|vectorize|piecewise|from_?function|frompyfunc|"
                             r"from_?file|to_?file|fromregex|memmap|genfromtxt|get_include|source|info|who|lookfor|deprecate|savez|DataSource|loader|call|invoke|patch|"
-                            r"config|set_|register|getattr|setattr|locate|wrap|decorator|cache|compile|execute|command|process|thread|parallel)\w*", re.I)  # fmt: skip
-CLASS = re.compile(rb"^(?:cdef |cpdef )?class\s+(\w+)", re.M)
+                            r"config|set_|register|getattr|setattr|locate|wrap|decorator|cache|compile|execute|command"
+                            r"|process|thread|parallel)\w*", re.IGNORECASE)  # fmt: skip
+CLASS = re.compile(rb"^(?:cdef |cpdef )?class\s+(\w+)", re.MULTILINE)
 
 
 def module_of(path: str) -> str:
@@ -74,10 +80,14 @@ def _from_table(module: str, data: bytes) -> set[str]:
             found.add(text.removeprefix("__pyx_unpickle_"))
         elif text.startswith(prefix):
             parts = text[len(prefix) :].split(".")
-            if parts[0][:1].isupper() or (parts[0][:1] == "_" and parts[0][1:2].isupper()) or (len(parts) > 1 and parts[1] in SPECIAL):
+            if (
+                parts[0][:1].isupper()
+                or (parts[0][:1] == "_" and parts[0][1:2].isupper())
+                or (len(parts) > 1 and parts[1] in SPECIAL)
+            ):
                 found.add(parts[0])
-    found = {n for n in found if not n.startswith(("__pyx_scope", "__pyx_vtab", "__pyx_type", "__pyx_capi")) and n.isidentifier() and n != "Enum"}
-    return found
+    internal = ("__pyx_scope", "__pyx_vtab", "__pyx_type", "__pyx_capi")
+    return {n for n in found if not n.startswith(internal) and n.isidentifier() and n != "Enum"}
 
 
 def dump() -> dict[str, list[str]]:
@@ -96,7 +106,14 @@ def dump() -> dict[str, list[str]]:
             out["k"].add(f"numpy:{name}")
     for space in (np, np.linalg, np.fft):
         _references(out["f"], space)
-    for special in ("scipy.special._special_ufuncs", "scipy.special._ufuncs_cxx", "scipy.special._ufuncs", "scipy.special", "scipy.special._basic", "scipy.special._spfun_stats"):
+    for special in (
+        "scipy.special._special_ufuncs",
+        "scipy.special._ufuncs_cxx",
+        "scipy.special._ufuncs",
+        "scipy.special",
+        "scipy.special._basic",
+        "scipy.special._spfun_stats",
+    ):
         try:
             module = importlib.import_module(special)
         except ImportError:
@@ -107,7 +124,7 @@ def dump() -> dict[str, list[str]]:
         import torch
     except ImportError:
         return {k: sorted(v) for k, v in out.items()}
-    for space in (torch, torch.nn.functional, torch.special, torch.linalg, torch.fft, torch._C._nn):
+    for space in (torch, torch.nn.functional, torch.special, torch.linalg, torch.fft, torch._C._nn):  # noqa: SLF001 - where gelu lives
         _references(out["f"], space)
     for name in dir(torch):
         value = getattr(torch, name)
@@ -142,8 +159,9 @@ def _dump_random(out: dict[str, set[str]], np: object) -> None:
         if hasattr(random, name):
             home = "_" + name.lower().replace("dxsm", "")
             out["k"].add(f"numpy.random.{home}:{name}")
-    out["k"].update({"numpy.random.mtrand:RandomState", "numpy.random._generator:Generator", "numpy.random.bit_generator:SeedSequence",
-                     "numpy.random.bit_generator:BitGenerator", "numpy.random.mtrand:RandomState"})  # fmt: skip
+    out["k"].update({"numpy.random.mtrand:RandomState", "numpy.random._generator:Generator",
+    "numpy.random.bit_generator:SeedSequence",
+                     "numpy.random.bit_generator:BitGenerator"})  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ PLATFORMS = {
     "l": ["manylinux2014_x86_64", "manylinux_2_28_x86_64"],
     "s": [],
 }
+LARGE = 40_000_000
 NAMES = re.compile(rb"[A-Za-z_][\w.]{2,120}")
 
 
@@ -55,7 +56,7 @@ def reduce(path: Path, target: Path) -> None:
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as out:
         for name, data in members(path):
             if name.endswith((".so", ".pyd")):
-                if len(data) < 40_000_000 and b"__pyx" in data:
+                if len(data) < LARGE and b"__pyx" in data:
                     found = sorted(set(NAMES.findall(data)))
                     out.writestr(name + ".names", b"\n".join(found))
             else:

@@ -14,35 +14,137 @@ from typing import Any
 __all__ = ["ENTRY", "Verdict", "World"]
 
 # What runs when an unpickler makes, fills, compares or drops an instance.
-ENTRY = ("__new__", "__setstate__", "__setattr__", "__getattr__", "__getattribute__", "__del__", "__hash__", "__eq__", "append", "extend",
+ENTRY = ("__new__", "__setstate__", "__setattr__", "__getattr__", "__getattribute__", "__del__", "__hash__", "__eq__",
+"append", "extend",
          "add", "__setitem__", "__setstate_cython__")  # fmt: skip
 CONSTRUCT = ("__new__", "__init__", "__post_init__", "__init_subclass__", "_missing_")
 SAFE_BASES = frozenset(
-    """ABC argparse.Action object dict list tuple set frozenset str int float complex bytes bytearray bool property type.object
-    abc.ABC enum.Enum enum.IntEnum enum.Flag enum.IntFlag enum.StrEnum aenum.Enum typing.Generic typing.NamedTuple typing.Protocol
-    typing.TypedDict typing_extensions.TypedDict typing_extensions.Protocol typing_extensions.NamedTuple collections.OrderedDict
-    collections.defaultdict collections.Counter collections.UserDict collections.UserList collections.UserString collections.deque
-    collections.ChainMap collections.abc.Mapping collections.abc.MutableMapping collections.abc.Sequence collections.abc.MutableSequence
-    collections.abc.Set collections.abc.MutableSet collections.abc.Hashable collections.abc.Iterable collections.abc.Iterator
-    collections.abc.Callable collections.abc.Sized collections.abc.Container collections.abc.Collection collections.abc.Generator
-    collections.Mapping collections.MutableMapping collections.Sequence collections.MutableSequence collections.Iterable collections.Iterator
-    collections.MutableSet collections.Set collections.Callable collections.Sized
-    typing.Mapping typing.MutableMapping typing.Sequence typing.Dict typing.List typing.Tuple typing.Iterable typing.Iterator typing.Callable
-    typing.Hashable typing.Container typing.Sized typing.OrderedDict typing.DefaultDict typing.MutableSequence typing.Set typing.SupportsFloat
-    typing.Collection typing.ContextManager contextlib.ContextDecorator contextlib.AbstractContextManager contextlib.ExitStack
-    numbers.Number numbers.Real numbers.Integral numbers.Complex numbers.Rational datetime.datetime datetime.date datetime.tzinfo
-    datetime.timedelta datetime.time decimal.Decimal fractions.Fraction json.JSONEncoder string.Formatter string.Template
-    argparse.Namespace types.SimpleNamespace random.Random threading.local logging.Filter logging.Formatter
-    fractions.Fraction functools.partial""".split()
+    [
+        "ABC",
+        "argparse.Action",
+        "object",
+        "dict",
+        "list",
+        "tuple",
+        "set",
+        "frozenset",
+        "str",
+        "int",
+        "float",
+        "complex",
+        "bytes",
+        "bytearray",
+        "bool",
+        "property",
+        "type.object",
+        "abc.ABC",
+        "enum.Enum",
+        "enum.IntEnum",
+        "enum.Flag",
+        "enum.IntFlag",
+        "enum.StrEnum",
+        "aenum.Enum",
+        "typing.Generic",
+        "typing.NamedTuple",
+        "typing.Protocol",
+        "typing.TypedDict",
+        "typing_extensions.TypedDict",
+        "typing_extensions.Protocol",
+        "typing_extensions.NamedTuple",
+        "collections.OrderedDict",
+        "collections.defaultdict",
+        "collections.Counter",
+        "collections.UserDict",
+        "collections.UserList",
+        "collections.UserString",
+        "collections.deque",
+        "collections.ChainMap",
+        "collections.abc.Mapping",
+        "collections.abc.MutableMapping",
+        "collections.abc.Sequence",
+        "collections.abc.MutableSequence",
+        "collections.abc.Set",
+        "collections.abc.MutableSet",
+        "collections.abc.Hashable",
+        "collections.abc.Iterable",
+        "collections.abc.Iterator",
+        "collections.abc.Callable",
+        "collections.abc.Sized",
+        "collections.abc.Container",
+        "collections.abc.Collection",
+        "collections.abc.Generator",
+        "collections.Mapping",
+        "collections.MutableMapping",
+        "collections.Sequence",
+        "collections.MutableSequence",
+        "collections.Iterable",
+        "collections.Iterator",
+        "collections.MutableSet",
+        "collections.Set",
+        "collections.Callable",
+        "collections.Sized",
+        "typing.Mapping",
+        "typing.MutableMapping",
+        "typing.Sequence",
+        "typing.Dict",
+        "typing.List",
+        "typing.Tuple",
+        "typing.Iterable",
+        "typing.Iterator",
+        "typing.Callable",
+        "typing.Hashable",
+        "typing.Container",
+        "typing.Sized",
+        "typing.OrderedDict",
+        "typing.DefaultDict",
+        "typing.MutableSequence",
+        "typing.Set",
+        "typing.SupportsFloat",
+        "typing.Collection",
+        "typing.ContextManager",
+        "contextlib.ContextDecorator",
+        "contextlib.AbstractContextManager",
+        "contextlib.ExitStack",
+        "numbers.Number",
+        "numbers.Real",
+        "numbers.Integral",
+        "numbers.Complex",
+        "numbers.Rational",
+        "datetime.datetime",
+        "datetime.date",
+        "datetime.tzinfo",
+        "datetime.timedelta",
+        "datetime.time",
+        "decimal.Decimal",
+        "fractions.Fraction",
+        "json.JSONEncoder",
+        "string.Formatter",
+        "string.Template",
+        "argparse.Namespace",
+        "types.SimpleNamespace",
+        "random.Random",
+        "threading.local",
+        "logging.Filter",
+        "logging.Formatter",
+        "fractions.Fraction",
+        "functools.partial",
+    ]
 )
 ENUMS = {"enum.Enum", "enum.IntEnum", "enum.Flag", "enum.IntFlag", "enum.StrEnum"}
 # Compiled modules and generated bases whose classes hold numbers and tables only.
-NATIVE_BASES = ("torch._C.", "torch.", "numpy.", "pandas.", "sklearn.", "scipy.", "statsmodels.", "spacy.", "thinc.", "cymem.", "preshed.",
-                "sktime.", "skbase.", "keras.", "tensorflow.python.trackable", "tensorflow.python.module", "traitlets.", "transformers.utils.dummy",
-                "lightning_utilities.", "lightning.", "catboost._catboost.", "builtins.object", "__builtin__.object", "huggingface_hub.PyTorchModelHubMixin", "huggingface_hub.ModelHubMixin", "jsonargparse.", "sympy.", "pyro.", "numba.", "pydantic.", "pydantic_core.", "dataclasses_json.", "attr.", "mashumaro.",
-                "autogluon.", "lightning_fabric.", "tensorflow.", "keras_core.", "pl_bolts.", "gpytorch.", "einops.", "ignite.", "confection.", "catalogue.",
-                "omegaconf.", "optree.", "mpmath.", "skopt.", "gymnasium.", "gym.", "torchvision.", "torch_geometric.", "six.", "future.", "dateutil.",
-                "sortedcontainers.", "bunch.", "munch.", "fvcore.", "asteroid_filterbanks.", "torch_audiomentations.", "pyannote.", "pytz.", "huggingface_hub.utils")  # fmt: skip
+NATIVE_BASES = ("torch._C.", "torch.", "numpy.", "pandas.", "sklearn.", "scipy.", "statsmodels.", "spacy.", "thinc.", "cymem.",
+"preshed.",
+                "sktime.", "skbase.", "keras.", "tensorflow.python.trackable", "tensorflow.python.module", "traitlets.",
+                "transformers.utils.dummy",
+                "lightning_utilities.", "lightning.", "catboost._catboost.", "builtins.object", "__builtin__.object",
+                "huggingface_hub.PyTorchModelHubMixin", "huggingface_hub.ModelHubMixin", "jsonargparse.", "sympy.", "pyro.",
+                "numba.", "pydantic.", "pydantic_core.", "dataclasses_json.", "attr.", "mashumaro.",
+                "autogluon.", "lightning_fabric.", "tensorflow.", "keras_core.", "pl_bolts.", "gpytorch.", "einops.",
+                "ignite.", "confection.", "catalogue.",
+                "omegaconf.", "optree.", "mpmath.", "skopt.", "gymnasium.", "gym.", "torchvision.", "torch_geometric.", "six.",
+                "future.", "dateutil.",
+                "sortedcontainers.", "bunch.", "munch.", "fvcore.", "asteroid_filterbanks.", "torch_audiomentations.",
+                "pyannote.", "pytz.", "huggingface_hub.utils")  # fmt: skip
 Node = str
 # Functions that were read and do no harm: they import a fixed list of optional packages, run a fixed template, or warn.
 CLEARED = re.compile(
@@ -51,7 +153,9 @@ CLEARED = re.compile(
     r"|\.is_pydata_spmatrix|deprecat\w*|\.list_physical_devices|rank_zero_\w+|\._astype_copy_false|CloudPickler:__init__|CloudPickler|ThreadpoolController\w*(:\w+)?|import_optional_dependency|MapWrapper(:__init__)?|TMonitor(:__init__)?|\.requires_backends|\.is_\w+_available)$"
 )
 # Sinks that matter however far away; the others are followed over three calls.
-STRONG = re.compile(r"^(eval|exec|compile|subprocess|os\.(system|popen|exec|spawn)|pickle|marshal|dill|cloudpickle|joblib\.load|torch\.load|numpy\.load|types\.FunctionType|importlib|__import__|yaml)")
+STRONG = re.compile(
+    r"^(eval|exec|compile|subprocess|os\.(system|popen|exec|spawn)|pickle|marshal|dill|cloudpickle|joblib\.load|torch\.load|numpy\.load|types\.FunctionType|importlib|__import__|yaml)"
+)
 HOPS = 3
 
 
@@ -80,6 +184,7 @@ class World:
         self._propagate()
 
     def module(self, name: str) -> Any:  # noqa: ANN401 - a summary
+        """Return the summary of a module, None when it was not read."""
         return self.own.get(name) or (self.rest.own.get(name) if self.rest else None)
 
     def find(self, name: str, depth: int = 0) -> tuple[str, str, str, Any] | None:
@@ -87,7 +192,7 @@ class World:
         if name in self._found:
             return self._found[name]
         self._found[name] = result = None  # re-exports in a circle find nothing
-        if depth < 8:
+        if depth < 8:  # noqa: PLR2004 - re-exports are no deeper
             parts = name.split(".")
             for cut in range(len(parts) - 1, 0, -1):
                 module = ".".join(parts[:cut])
@@ -152,6 +257,7 @@ class World:
         return known, outer
 
     def method(self, mro: list[tuple[str, str, Any]], name: str) -> tuple[int, Any] | None:
+        """Return the first class of the order that defines the method, by index, and the method."""
         for index, (_, _, summary) in enumerate(mro):
             if name in summary["methods"]:
                 return index, summary["methods"][name]

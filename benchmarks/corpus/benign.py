@@ -51,7 +51,9 @@ def main() -> int:
     parser.add_argument("--group", default="", help="comma-separated names; default: all but large")
     parser.add_argument("--tag", default="py%d%d" % sys.version_info[:2])
     args = parser.parse_args()
-    wanted = [g for g in args.group.split(",") if g] or [g for g in GROUPS if g != "large" and (GROUPS[g][2] or args.subset == "all")]
+    wanted = [g for g in args.group.split(",") if g] or [
+        g for g in GROUPS if g != "large" and (GROUPS[g][2] or args.subset == "all")
+    ]
     warnings.simplefilter("ignore")
     total = 0
     for group in wanted:
@@ -64,7 +66,12 @@ def main() -> int:
         out = Out(args.out, f"{args.tag}-{group}", small=args.subset == "ci")
         importlib.import_module(module).make(out)
         total += out.count
-        print(f"{group}: {out.count} files in {time.monotonic() - start:.1f} s; not installed: {' '.join(sorted(set(out.missing))) or '-'}", *(f"\n    {p}" for p in out.problems), flush=True)
+        missing = sorted(set(out.missing))
+        print(
+            f"{group}: {out.count} files in {time.monotonic() - start:.1f} s; not installed: {' '.join(missing) or '-'}",
+            *(f"\n    {p}" for p in out.problems),
+            flush=True,
+        )
     return 0 if total else 1
 
 

@@ -79,9 +79,18 @@ def scipy_part(out: Out) -> None:
     out.write("sparse.npz", lambda path: sparse.save_npz(path, base.tocsr()))
     x = np.linspace(0, 1, 10)
     out.pickle("frozen", [stats.norm(1, 2), stats.gamma(2.0), stats.randint(1, 5), stats.uniform(0, 1)])
-    out.pickle("distributions", [stats.norm, stats.poisson, stats.loguniform(1, 10) if hasattr(stats, "loguniform") else stats.expon])
+    out.pickle(
+        "distributions", [stats.norm, stats.poisson, stats.loguniform(1, 10) if hasattr(stats, "loguniform") else stats.expon]
+    )
     out.pickle("interp1d", interpolate.interp1d(x, x**2))
-    out.pickle("spline", [interpolate.UnivariateSpline(x, x**2), interpolate.CubicSpline(x, x**2), interpolate.BSpline(*interpolate.splrep(x, x**2))])
+    out.pickle(
+        "spline",
+        [
+            interpolate.UnivariateSpline(x, x**2),
+            interpolate.CubicSpline(x, x**2),
+            interpolate.BSpline(*interpolate.splrep(x, x**2)),
+        ],
+    )
     out.pickle("pchip", [interpolate.PchipInterpolator(x, x**2), interpolate.RegularGridInterpolator((x, x), np.outer(x, x))])
     out.pickle("kde", stats.gaussian_kde(x))
     out.pickle("special", [special.expit, special.logit, special.gamma, special.erf])

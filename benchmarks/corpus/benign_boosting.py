@@ -51,7 +51,9 @@ def lightgbm_part(out: Out) -> None:
         out.pickle("lgb-classifier", model, protocol)
     out.joblib("lgb-classifier", model)
     out.pickle("lgb-regressor", lgb.LGBMRegressor(n_estimators=5, verbose=-1).fit(x, z))
-    out.pickle("lgb-ranker", out.tried(lambda: lgb.LGBMRanker(n_estimators=3, verbose=-1).fit(x, y, group=[60, 60]), label="ranker"))
+    out.pickle(
+        "lgb-ranker", out.tried(lambda: lgb.LGBMRanker(n_estimators=3, verbose=-1).fit(x, y, group=[60, 60]), label="ranker")
+    )
     booster = lgb.train({"verbose": -1, "objective": "binary"}, lgb.Dataset(x, y), 4)
     out.pickle("lgb-booster", booster)
     out.write("lgb-booster.txt", booster.save_model)

@@ -40,7 +40,13 @@ def frames() -> dict[str, Any]:
         "groups": mixed.groupby("b").mean(numeric_only=True) if _new() else mixed[["b", "f"]].groupby("b").mean(),
     }
     if hasattr(pd, "NA"):
-        out["nullable"] = pd.DataFrame({"i": pd.array([1, None], dtype="Int64"), "b": pd.array([True, None], dtype="boolean"), "s": pd.array(["a", None], dtype="string")})
+        out["nullable"] = pd.DataFrame(
+            {
+                "i": pd.array([1, None], dtype="Int64"),
+                "b": pd.array([True, None], dtype="boolean"),
+                "s": pd.array(["a", None], dtype="string"),
+            }
+        )
         out["na"] = [pd.NA]
     if hasattr(pd, "arrays"):
         out["sparse"] = pd.Series(pd.arrays.SparseArray([0, 0, 1])) if hasattr(pd.arrays, "SparseArray") else pd.Series([1])

@@ -11,7 +11,8 @@ def make(out: Out) -> None:
     """Write training_args.bin, scheduler.pt, optimizer.pt, small whole models and tokenizers."""
     # torchvision built for CUDA lacks its operators beside a CPU torch; it only needs their names to be imported.
     library = torch.library.Library("torchvision", "DEF")
-    for name in ("nms", "qnms", "deform_conv2d", "ps_roi_align", "ps_roi_pool", "qroi_align", "roi_align", "roi_pool", "_deform_conv2d_backward",
+    for name in ("nms", "qnms", "deform_conv2d", "ps_roi_align", "ps_roi_pool", "qroi_align", "roi_align", "roi_pool",
+    "_deform_conv2d_backward",
                  "_ps_roi_align_backward", "_ps_roi_pool_backward", "_roi_align_backward", "_roi_pool_backward"):  # fmt: skip
         library.define(f"{name}(Tensor a) -> Tensor")
     out.tried(arguments, out)
@@ -26,7 +27,9 @@ def arguments(out: Out) -> None:
     plain = TrainingArguments(output_dir="out", learning_rate=1e-4, use_cpu=True)
     out.write("training_args.bin", lambda path: torch.save(plain, path))
     out.write("training_args-legacy.bin", lambda path: torch.save(plain, path, _use_new_zipfile_serialization=False))
-    other = Seq2SeqTrainingArguments(output_dir="out", fp16=False, eval_strategy="steps", lr_scheduler_type="cosine", optim="adafactor", use_cpu=True)
+    other = Seq2SeqTrainingArguments(
+        output_dir="out", fp16=False, eval_strategy="steps", lr_scheduler_type="cosine", optim="adafactor", use_cpu=True
+    )
     out.write("seq2seq_args.bin", lambda path: torch.save(other, path))
 
 
@@ -34,7 +37,9 @@ def models(out: Out) -> None:
     """Save whole small models, configurations and schedulers."""
     from transformers import BertConfig, BertForSequenceClassification, GPT2Config, GPT2LMHeadModel, get_linear_schedule_with_warmup
 
-    bert = BertForSequenceClassification(BertConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, vocab_size=50))
+    bert = BertForSequenceClassification(
+        BertConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, vocab_size=50)
+    )
     gpt = GPT2LMHeadModel(GPT2Config(n_embd=16, n_layer=1, n_head=2, vocab_size=50, n_positions=16))
     for name, model in (("bert", bert), ("gpt2", gpt)):
         out.write(f"{name}-whole.pt", lambda path, m=model: torch.save(m, path))
@@ -62,7 +67,9 @@ def vision(out: Out) -> None:
     for name in ("resnet18", "mobilenet_v3_small", "squeezenet1_1", "shufflenet_v2_x0_5"):
         model = getattr(torchvision.models, name)()
         out.write(f"{name}-whole.pth", lambda path, m=model: torch.save(m, path))
-    steps = transforms.Compose([transforms.Resize(8), transforms.RandomHorizontalFlip(), transforms.ToTensor(), transforms.Normalize([0.5], [0.5])])
+    steps = transforms.Compose(
+        [transforms.Resize(8), transforms.RandomHorizontalFlip(), transforms.ToTensor(), transforms.Normalize([0.5], [0.5])]
+    )
     out.pickle("transforms", steps)
     import timm
 

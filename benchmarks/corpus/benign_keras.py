@@ -12,7 +12,15 @@ def make(out: Out) -> None:
 
     keras.utils.set_random_seed(0)
     plain = keras.Sequential([keras.Input((4,)), layers.Dense(8, activation="relu"), layers.Dropout(0.1), layers.Dense(1)])
-    image = keras.Sequential([keras.Input((8, 8, 1)), layers.Conv2D(4, 3), layers.BatchNormalization(), layers.Flatten(), layers.Dense(2, activation="softmax")])
+    image = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            layers.Conv2D(4, 3),
+            layers.BatchNormalization(),
+            layers.Flatten(),
+            layers.Dense(2, activation="softmax"),
+        ]
+    )
     given = keras.Input((6,), dtype="int32")
     text = keras.Model(given, layers.Dense(2)(layers.LSTM(4)(layers.Embedding(20, 8)(given))))
     plain.compile(optimizer="adam", loss="mse", metrics=["mae"])

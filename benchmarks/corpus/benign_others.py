@@ -11,7 +11,12 @@ import numpy as np
 
 from benign_out import Out
 
-TEXTS = [["human", "machine", "system"], ["graph", "trees", "system"], ["graph", "minors", "trees"], ["human", "system", "survey"]] * 5
+TEXTS = [
+    ["human", "machine", "system"],
+    ["graph", "trees", "system"],
+    ["graph", "minors", "trees"],
+    ["human", "system", "survey"],
+] * 5
 
 
 def scale(x: float, by: float = 2.0) -> float:
@@ -25,7 +30,7 @@ class Model:
     def __init__(self) -> None:
         self.weights = np.ones(3)
 
-    def predict(self, x: Any) -> Any:  # noqa: ANN401 - an array
+    def predict(self, x: Any) -> Any:
         """Return the weighted sum."""
         return np.asarray(x) @ self.weights
 
@@ -33,17 +38,33 @@ class Model:
 def make(out: Out) -> None:
     """Write what the installed libraries make."""
     random.seed(0)
-    for part in (by_value, statsmodels_part, gensim_part, survival, spacy_part, nltk_part, neighbours, surprise_part, implicit_part, tables, graphs, wrappers, river_part, outliers):
+    for part in (
+        by_value,
+        statsmodels_part,
+        gensim_part,
+        survival,
+        spacy_part,
+        nltk_part,
+        neighbours,
+        surprise_part,
+        implicit_part,
+        tables,
+        graphs,
+        wrappers,
+        river_part,
+        outliers,
+    ):
         out.tried(part, out)
 
 
 def by_value(out: Out) -> None:
-    """dill and cloudpickle: models, functions, lambdas and classes by value."""
+    """Dill and cloudpickle: models, functions, lambdas and classes by value."""
     for name in ("dill", "cloudpickle"):
         library = out.tried(__import__, name, label=name)
         if library is None:
             continue
-        things = {"array": {"w": np.ones(3)}, "function": scale, "lambda": lambda x: x + 1, "class": Model, "instance": Model(), "partial": functools.partial(scale, by=3),
+        things = {"array": {"w": np.ones(3)}, "function": scale, "lambda": lambda x: x + 1, "class": Model,
+        "instance": Model(), "partial": functools.partial(scale, by=3),
                   "closure": _closure(3), "ufunc": np.log1p, "dict": {"f": max, "g": math.sqrt}}  # fmt: skip
         for thing, value in things.items():
             for protocol in (2, 4):
@@ -59,7 +80,7 @@ def by_value(out: Out) -> None:
             continue
 
 
-def _closure(n: int) -> Any:  # noqa: ANN401 - a function
+def _closure(n: int) -> Any:
     def add(x: int) -> int:
         return x + n
 
@@ -99,7 +120,9 @@ def gensim_part(out: Out) -> None:
     made = {
         "dictionary": words,
         "word2vec": models.Word2Vec(TEXTS, min_count=1, vector_size=8, epochs=1),
-        "doc2vec": models.Doc2Vec([models.doc2vec.TaggedDocument(t, [i]) for i, t in enumerate(TEXTS)], vector_size=8, min_count=1, epochs=1),
+        "doc2vec": models.Doc2Vec(
+            [models.doc2vec.TaggedDocument(t, [i]) for i, t in enumerate(TEXTS)], vector_size=8, min_count=1, epochs=1
+        ),
         "fasttext": models.FastText(TEXTS, min_count=1, vector_size=8, epochs=1, bucket=50),
         "lda": models.LdaModel(bags, id2word=words, num_topics=2),
         "lsi": models.LsiModel(bags, id2word=words, num_topics=2),
@@ -112,7 +135,7 @@ def gensim_part(out: Out) -> None:
 
 
 def survival(out: Out) -> None:
-    """lifelines and hmmlearn."""
+    """Lifelines and hmmlearn."""
     import lifelines
     import pandas as pd
 
@@ -154,7 +177,7 @@ def nltk_part(out: Out) -> None:
 
 
 def neighbours(out: Out) -> None:
-    """umap and hdbscan."""
+    """Umap and hdbscan."""
     import umap
 
     rng = np.random.RandomState(0)
@@ -199,25 +222,25 @@ def tables(out: Out) -> None:
         out.pickle(name, out.tried(make_one, label=name))
 
 
-def _polars() -> Any:  # noqa: ANN401
+def _polars() -> Any:
     import polars as pl
 
     return [pl.DataFrame({"a": [1, 2], "b": ["x", "y"]}), pl.Series("s", [1.0])]
 
 
-def _arrow() -> Any:  # noqa: ANN401
+def _arrow() -> Any:
     import pyarrow as pa
 
     return [pa.table({"a": [1, 2], "b": ["x", "y"]}), pa.array([1, None]), pa.schema([("a", pa.int64())])]
 
 
-def _xarray() -> Any:  # noqa: ANN401
+def _xarray() -> Any:
     import xarray as xr
 
     return xr.Dataset({"t": (("x", "y"), np.ones((2, 3)))}, coords={"x": [1, 2]})
 
 
-def _geo() -> Any:  # noqa: ANN401
+def _geo() -> Any:
     import geopandas as gpd
     from shapely.geometry import Point, Polygon
 
@@ -225,7 +248,7 @@ def _geo() -> Any:  # noqa: ANN401
 
 
 def graphs(out: Out) -> None:
-    """networkx graphs and a symbol of sympy."""
+    """Networkx graphs and a symbol of sympy."""
     import networkx as nx
 
     out.pickle("graph", [nx.karate_club_graph(), nx.DiGraph([(1, 2), (2, 3)]), nx.MultiGraph([(1, 2)])])
@@ -240,7 +263,7 @@ def wrappers(out: Out) -> None:
     rng = np.random.RandomState(0)
     x, y = rng.rand(60, 4), (rng.rand(60) > 0.7).astype(int)
 
-    def imblearn() -> Any:  # noqa: ANN401
+    def imblearn() -> Any:
         from imblearn.ensemble import BalancedRandomForestClassifier
         from imblearn.over_sampling import SMOTE
         from imblearn.pipeline import make_pipeline
@@ -248,44 +271,59 @@ def wrappers(out: Out) -> None:
 
         return [make_pipeline(SMOTE(), LogisticRegression()).fit(x, y), BalancedRandomForestClassifier(5).fit(x, y)]
 
-    def encoders() -> Any:  # noqa: ANN401
+    def encoders() -> Any:
         import category_encoders as ce
         import pandas as pd
 
         frame = pd.DataFrame({"c": list("abc") * 20})
-        return [ce.TargetEncoder().fit(frame, y), ce.OrdinalEncoder().fit(frame), ce.BinaryEncoder().fit(frame), ce.HashingEncoder(max_process=1).fit(frame)]
+        return [
+            ce.TargetEncoder().fit(frame, y),
+            ce.OrdinalEncoder().fit(frame),
+            ce.BinaryEncoder().fit(frame),
+            ce.HashingEncoder(max_process=1).fit(frame),
+        ]
 
-    def extended() -> Any:  # noqa: ANN401
+    def extended() -> Any:
         from mlxtend.classifier import EnsembleVoteClassifier
         from sklearn.linear_model import LogisticRegression
 
         return EnsembleVoteClassifier([LogisticRegression(), LogisticRegression()]).fit(x, y)
 
-    def modes() -> Any:  # noqa: ANN401
+    def modes() -> Any:
         from kmodes.kmodes import KModes
         from kmodes.kprototypes import KPrototypes
 
-        return [KModes(2, n_init=1).fit((x > 0.5).astype(int)), KPrototypes(2, n_init=1).fit(np.hstack([x, (x[:, :1] > 0.5).astype(int)]), categorical=[4])]
+        return [
+            KModes(2, n_init=1).fit((x > 0.5).astype(int)),
+            KPrototypes(2, n_init=1).fit(np.hstack([x, (x[:, :1] > 0.5).astype(int)]), categorical=[4]),
+        ]
 
-    def arima() -> Any:  # noqa: ANN401
+    def arima() -> Any:
         import pmdarima
 
         return pmdarima.ARIMA((1, 0, 0)).fit(rng.rand(40))
 
-    def timeseries() -> Any:  # noqa: ANN401
-        from sktime.forecasting.naive import NaiveForecaster
-
+    def timeseries() -> Any:
         import pandas as pd
+        from sktime.forecasting.naive import NaiveForecaster
 
         return NaiveForecaster().fit(pd.Series(rng.rand(20)))
 
-    def explain() -> Any:  # noqa: ANN401
+    def explain() -> Any:
         import shap
         from sklearn.ensemble import RandomForestClassifier
 
         return shap.TreeExplainer(RandomForestClassifier(5).fit(x, y))
 
-    for name, make_one in {"imblearn": imblearn, "encoders": encoders, "mlxtend": extended, "kmodes": modes, "pmdarima": arima, "sktime": timeseries, "shap": explain}.items():
+    for name, make_one in {
+        "imblearn": imblearn,
+        "encoders": encoders,
+        "mlxtend": extended,
+        "kmodes": modes,
+        "pmdarima": arima,
+        "sktime": timeseries,
+        "shap": explain,
+    }.items():
         out.pickle(name, out.tried(make_one, label=name))
 
 
@@ -293,7 +331,8 @@ def river_part(out: Out) -> None:
     """Incremental models of river."""
     from river import compose, ensemble, linear_model, preprocessing, tree
 
-    models = {"pipeline": compose.Pipeline(preprocessing.StandardScaler(), linear_model.LogisticRegression()), "tree": tree.HoeffdingTreeClassifier(),
+    models = {"pipeline": compose.Pipeline(preprocessing.StandardScaler(), linear_model.LogisticRegression()),
+    "tree": tree.HoeffdingTreeClassifier(),
               "forest": ensemble.ADWINBaggingClassifier(linear_model.LogisticRegression(), 3)}  # fmt: skip
     for name, model in models.items():
         for i in range(20):

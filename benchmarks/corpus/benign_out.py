@@ -37,7 +37,7 @@ class Out:
             if path.is_file():
                 path.unlink()
 
-    def tried(self, make: Callable[..., Any], *args: Any, label: str = "") -> Any:  # noqa: ANN401 - whatever is made
+    def tried(self, make: Callable[..., Any], *args: Any, label: str = "") -> Any:
         """Return make(*args), or None with the failure noted."""
         try:
             with warnings.catch_warnings():
@@ -50,7 +50,7 @@ class Out:
             self.problems.append(f"{label or getattr(make, '__name__', make)}: {type(exc).__name__}: {str(exc)[:120]}")
             return None
 
-    def pickle(self, name: str, value: Any, protocol: int | None = None, with_module: Any = pickle) -> None:  # noqa: ANN401 - anything
+    def pickle(self, name: str, value: Any, protocol: int | None = None, with_module: Any = pickle) -> None:
         """Pickle `value`; without a protocol the protocols take turns."""
         if value is None:
             return
@@ -64,7 +64,7 @@ class Out:
 
         self.write(f"{name}-p{protocol}.pkl", save)
 
-    def joblib(self, name: str, value: Any, compress: Any = 0) -> None:  # noqa: ANN401 - anything
+    def joblib(self, name: str, value: Any, compress: Any = 0) -> None:
         """Save by joblib, raw or with (codec, level)."""
         try:
             import joblib

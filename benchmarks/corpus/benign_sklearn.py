@@ -28,10 +28,12 @@ class Clip(BaseEstimator, TransformerMixin):
     def __init__(self, low: float = 0.0) -> None:
         self.low = low
 
-    def fit(self, x: Any, y: Any = None) -> Clip:  # noqa: ANN401, ARG002 - the library's interface
+    def fit(self, x: Any, y: Any = None) -> Clip:  # noqa: ARG002 - the library's interface
+        """Learn nothing."""
         return self
 
-    def transform(self, x: Any) -> Any:  # noqa: ANN401 - the library's interface
+    def transform(self, x: Any) -> Any:
+        """Clip from below."""
         return np.maximum(x, self.low)
 
 
@@ -44,7 +46,7 @@ def estimators() -> list[tuple[str, Any]]:
     return list(all_estimators())
 
 
-def built(name: str, kind: Any) -> Any:  # noqa: ANN401 - an estimator
+def built(name: str, kind: Any) -> Any:
     """Return an instance with small settings, or of its default."""
     base = LogisticRegression(max_iter=50)
     lists = {"StackingClassifier", "StackingRegressor", "VotingClassifier", "VotingRegressor"}
@@ -67,18 +69,18 @@ def built(name: str, kind: Any) -> Any:  # noqa: ANN401 - an estimator
         except TypeError:
             continue
         for setting in ("n_estimators", "max_iter"):
-            if setting in model.get_params(deep=False) and name not in {"RANSACRegressor"}:
+            if setting in model.get_params(deep=False) and name != "RANSACRegressor":
                 model.set_params(**{setting: 5 if setting == "n_estimators" else 30})
         return model
     return None
 
 
-def fitted(model: Any, shapes: dict[str, Any]) -> Any:  # noqa: ANN401 - an estimator
+def fitted(model: Any, shapes: dict[str, Any]) -> Any:
     """Return the model fitted on the first data set that it takes; unfitted when it takes none."""
     for x, y in shapes.values():
         try:
             model.fit(x, y)
-        except Exception:  # noqa: BLE001, S112 - the next shape of data may fit
+        except Exception:  # noqa: BLE001 - the next shape of data may fit
             continue
         return model
     return model
@@ -148,13 +150,19 @@ def combinations(out: Out, shapes: dict[str, Any]) -> None:
     for codec in CODECS:
         out.joblib("forest", forest, codec)
         out.joblib("regressor", RandomForestRegressor(5, random_state=0).fit(rx, ry), codec)
-    bundle = {"model": forest, "scaler": StandardScaler().fit(x), "features": list("abcd"), "version": "1.2", "metrics": {"auc": 0.9}}
+    bundle = {
+        "model": forest,
+        "scaler": StandardScaler().fit(x),
+        "features": list("abcd"),
+        "version": "1.2",
+        "metrics": {"auc": 0.9},
+    }
     out.joblib("bundle", bundle)
     out.pickle("bundle", bundle)
     out.joblib("bundle", bundle, ("zlib", 6))
 
 
-def randomized(out: Out, x: Any, y: Any) -> None:  # noqa: ANN401 - arrays
+def randomized(out: Out, x: Any, y: Any) -> None:
     """Write a randomized search over scipy distributions."""
     from scipy import stats
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import array
 import collections
-import datetime
+import datetime  # noqa: ICN001 - named as in the pickles
 import decimal
 import enum
 import fractions
@@ -47,7 +47,7 @@ class Settings:
 
 def values() -> dict[str, Any]:
     """Return named values, none of which refers to a class of ours."""
-    rng = random.Random(0)  # noqa: S311 - a corpus, not a secret
+    rng = random.Random(0)
     return {
         "datetime": [datetime.datetime(2024, 1, 2, 3, 4), datetime.date(2024, 1, 2), datetime.timedelta(3), datetime.time(1, 2)],  # noqa: DTZ001
         "timezone": datetime.datetime(2024, 1, 2, tzinfo=datetime.timezone(datetime.timedelta(hours=2))),
@@ -74,12 +74,34 @@ def values() -> dict[str, Any]:
         "builtins": [len, max, int, str, sorted, isinstance, Exception],
         "ip": ipaddress.ip_address("10.0.0.1"),
         "exception": ValueError("bad value"),
-        "numbers": [0, 1, -1, 255, 256, 65535, 65536, 2**31, -(2**31), 2**63, 2**200, -(2**200), 1.5, float("inf"), None, True, False],
+        "numbers": [
+            0,
+            1,
+            -1,
+            255,
+            256,
+            65535,
+            65536,
+            2**31,
+            -(2**31),
+            2**63,
+            2**200,
+            -(2**200),
+            1.5,
+            float("inf"),
+            None,
+            True,
+            False,
+        ],
         "text": ["", "ascii", "ümlaut", "\U0001f600", "a\nb\\c", "x" * 300, "y" * 70000],
         "recursive": _recursive(),
         "shared": [[1, 2]] * 5,
         "deep": _deep(200),
-        "config": {"model": {"layers": [64, 32], "activation": "relu"}, "seed": 3, "paths": ["/data/train", "https://example.org/model"]},
+        "config": {
+            "model": {"layers": [64, 32], "activation": "relu"},
+            "seed": 3,
+            "paths": ["/data/train", "https://example.org/model"],
+        },
         "code-like text": {"prompt": "import os; os.system('ls')", "sql": "select 1", "html": "<script>x</script>"},
     }
 

@@ -38,7 +38,9 @@ def networks() -> dict[str, Any]:
         "cnn": nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.GELU(), nn.MaxPool2d(2), nn.Flatten(), nn.LazyLinear(2)),
         "lstm": nn.ModuleDict({"rnn": nn.LSTM(8, 16, 2, batch_first=True), "head": nn.Linear(16, 3), "emb": nn.Embedding(10, 8)}),
         "transformer": nn.TransformerEncoder(nn.TransformerEncoderLayer(16, 2, 32), 2),
-        "norms": nn.ModuleList([nn.LayerNorm(8), nn.GroupNorm(2, 8), nn.InstanceNorm1d(8), nn.Softmax(-1), nn.SiLU(), nn.Sigmoid()]),
+        "norms": nn.ModuleList(
+            [nn.LayerNorm(8), nn.GroupNorm(2, 8), nn.InstanceNorm1d(8), nn.Softmax(-1), nn.SiLU(), nn.Sigmoid()]
+        ),
         "attention": nn.MultiheadAttention(16, 4),
         "parametrized": nn.utils.parametrizations.weight_norm(nn.Linear(3, 3)),
         "spectral": nn.utils.spectral_norm(nn.Linear(3, 3)),
@@ -49,13 +51,26 @@ def networks() -> dict[str, Any]:
 
 def tensors() -> dict[str, Any]:
     """Return tensors of many kinds."""
-    kinds = [torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int8, torch.uint8, torch.int64, torch.bool, torch.complex64]
+    kinds = [
+        torch.float32,
+        torch.float64,
+        torch.float16,
+        torch.bfloat16,
+        torch.int8,
+        torch.uint8,
+        torch.int64,
+        torch.bool,
+        torch.complex64,
+    ]
     kinds += [getattr(torch, n) for n in ("float8_e4m3fn", "float8_e5m2", "uint16", "uint32") if hasattr(torch, n)]
     base = torch.arange(12.0).reshape(3, 4)
     return {
         "dtypes": {str(k): torch.ones(3).to(k) for k in kinds},
         "views": [base, base[1:], base.t(), base[:, ::2]],
-        "quantized": [torch.quantize_per_tensor(base, 0.1, 0, torch.quint8), torch.quantize_per_channel(base, torch.ones(3), torch.zeros(3), 0, torch.qint8)],
+        "quantized": [
+            torch.quantize_per_tensor(base, 0.1, 0, torch.quint8),
+            torch.quantize_per_channel(base, torch.ones(3), torch.zeros(3), 0, torch.qint8),
+        ],
         "sparse": [base.to_sparse(), base.to_sparse_csr()],
         "parameter": nn.Parameter(base),
         "buffers": [torch.nn.parameter.Buffer(base)] if hasattr(torch.nn.parameter, "Buffer") else [],
@@ -76,7 +91,7 @@ def _with_attribute() -> torch.Tensor:
     return value
 
 
-def both(out: Out, name: str, value: Any) -> None:  # noqa: ANN401 - anything
+def both(out: Out, name: str, value: Any) -> None:
     """Save by torch.save in the zip layout and in the one before."""
     out.write(f"{name}.pt", lambda path: torch.save(value, path))
     out.write(f"{name}-legacy.pth", lambda path: torch.save(value, path, _use_new_zipfile_serialization=False))
@@ -111,21 +126,36 @@ def checkpoints(out: Out) -> None:
         net(torch.ones(2, 8)).sum().backward()
         optim.step()
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optim, 10)
-        both(out, f"{name}-checkpoint", {"model": net.state_dict(), "optimizer": optim.state_dict(), "scheduler": schedule.state_dict(), "epoch": 3})
+        both(
+            out,
+            f"{name}-checkpoint",
+            {"model": net.state_dict(), "optimizer": optim.state_dict(), "scheduler": schedule.state_dict(), "epoch": 3},
+        )
         both(out, f"{name}-optimizer", optim)
         both(out, f"{name}-scheduler", schedule)
     lightning = {
-        "epoch": 1, "global_step": 10, "pytorch-lightning_version": "2.5.0", "state_dict": net.state_dict(), "loops": {"fit_loop": {"state_dict": {}}},
-        "callbacks": {"ModelCheckpoint{'monitor': 'val'}": {"best_model_score": torch.tensor(0.5), "best_model_path": "/tmp/x.ckpt"}},  # noqa: S108
-        "optimizer_states": [optims["adam"].state_dict()], "lr_schedulers": [], "hparams_name": "kwargs", "hyper_parameters": {"lr": 0.1},
+        "epoch": 1, "global_step": 10, "pytorch-lightning_version": "2.5.0", "state_dict": net.state_dict(),
+        "loops": {"fit_loop": {"state_dict": {}}},
+        "callbacks": {"ModelCheckpoint{'monitor': 'val'}": {"best_model_score": torch.tensor(0.5),
+        "best_model_path": "/tmp/x.ckpt"}},
+        "optimizer_states": [optims["adam"].state_dict()], "lr_schedulers": [], "hparams_name": "kwargs",
+        "hyper_parameters": {"lr": 0.1},
     }  # fmt: skip
     out.write("lightning.ckpt", lambda path: torch.save(lightning, path))
-    both(out, "args", {"args": argparse.Namespace(lr=0.1, out=Path("runs/1")), "state": net.state_dict(), "best": collections.defaultdict(float, a=1.0)})
+    both(
+        out,
+        "args",
+        {
+            "args": argparse.Namespace(lr=0.1, out=Path("runs/1")),
+            "state": net.state_dict(),
+            "best": collections.defaultdict(float, a=1.0),
+        },
+    )
     rng = {"python": __import__("random").getstate(), "cpu": torch.get_rng_state()}
     try:
         import numpy as np
 
-        rng["numpy"] = np.random.get_state()
+        rng["numpy"] = np.random.get_state()  # noqa: NPY002 - what Trainer saves
         both(out, "numpy-mixed", {"loss": np.float64(0.5), "array": np.ones(3), "w": torch.ones(2), "type": np.dtype("f4")})
     except ImportError:
         pass

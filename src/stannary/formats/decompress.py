@@ -39,6 +39,8 @@ CHUNK = 1 << 20  # bytes out at a time
 _FEED = 1 << 16  # bytes in at a time: zlib copies what it did not use, so small pieces are quicker
 LZMA_MEMORY = 192 << 20  # `xz -9` needs 65 MiB; a header may ask for 4 GiB
 
+_STREAMS = 100_000  # joined streams; blocked gzip has one for every 64 KiB
+
 # A stream is a bomb when it, and all decompression of this file together, are past these marks.
 _BOMB_RATIO = 200
 _BOMB_STREAM = 4 << 20
@@ -150,6 +152,9 @@ class Stream:
         while True:
             yield from self._one()
             self.streams += 1
+            if self.streams > _STREAMS:
+                msg = f"more than {_STREAMS} streams in a row"
+                raise BudgetExceeded(msg, self.position)
             if self._again is None or not self._again(self.data, self.position):
                 self.finished = True
                 return

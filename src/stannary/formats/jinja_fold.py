@@ -52,6 +52,7 @@ class Folder:
             nodes.Tuple: self._sequence,
             nodes.Dict: self._dict,
             nodes.Concat: self._concat,
+            nodes.Pow: self._power,
             nodes.Neg: self._negative,
             nodes.CondExpr: self._either,
             nodes.Or: self._either,
@@ -173,6 +174,13 @@ class Folder:
             _safe(apply, left, right)
             for left, right in self._product([self.fold(node.left, depth), self.fold(node.right, depth)])
             if not (isinstance(node, nodes.Mul) and _product_size(left, right) > _MAX_TEXT)
+        ]
+
+    def _power(self, node: Any, depth: int) -> list[Value]:  # noqa: ANN401
+        return [
+            base**exponent
+            for base, exponent in self._product([self.fold(node.left, depth), self.fold(node.right, depth)])
+            if isinstance(base, int) and isinstance(exponent, int) and 0 <= exponent and base.bit_length() * exponent <= _MAX_TEXT
         ]
 
     def _negative(self, node: Any, depth: int) -> list[Value]:  # noqa: ANN401

@@ -27,18 +27,17 @@ _MAX_NODES = 150_000
 _DOCUMENT = re.compile(r"\.(?:html?|txt|md|xml|tex|css|js|ya?ml|toml|conf|cfg|sh|sql|py)\.(?:j2|jinja2?)$|\.j2$")
 _DUNDER_TEXT = re.compile(r"_{1,2}[A-Za-z]\w*__|\bgi_frame\b|\bf_globals\b|\bfunc_globals\b")
 _FORMAT_FIELD = re.compile(r"\{\w*((?:\.\w+|\[[^\]]*\])+)[^}]*\}")
-_CODE_SPAN = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
 _INSTRUCTION = re.compile(
-    r"\b(?:ignore|disregard|forget|override)\s+(?:(?:all|any|the|your|of)\s+){0,3}(?:previous|prior|above|earlier|system|safety|preceding)\s+\w+"
-    r"|\b(?:do\s+not|don't|never|without)\s+(?:tell|inform|mention|reveal|disclos|warn|notify|alert)\w*\s+(?:\w+\s+){0,3}(?:user|this|it|them|anyone)\b"
-    r"|\b(?:secretly|covertly|silently)\s+\w+"
-    r"|\b(?:always|must|should)\s+(?:\w+\s+){0,2}(?:recommend|include|insert|append|embed|inject|import|suggest|link)\w*"
-    r"\s+[^.\n]{0,60}"
-    r"(?:https?:|<script|import\s|package|backdoor|\bpip\b|\bnpm\b)"
-    r"|\b(?:send|forward|exfiltrate|leak|upload|post)\s+(?:\w+\s+){0,4}(?:conversation|password|credential"
-    r"|api[ _-]?key|secret|token"
-    r"|private\s+key)s?\b"
-    r"|\b(?:you\s+have\s+no\s+restrictions|jailbr(?:eak|oken)|unrestricted\s+mode|DAN\s+mode|no\s+ethical)\b",
+    r"(?P<override>\b(?:ignore|disregard|forget|override)\s+(?:(?:all|any|the|your|of)\s+){0,3}"
+    r"(?:previous|prior|above|earlier|system|safety|preceding)\s+\w+)"
+    r"|(?P<silence>\b(?:do\s+not|don't|never|without)\s+(?:tell|inform|mention|reveal|disclos|warn|notify|alert)\w*\s+"
+    r"(?:\w+\s+){0,3}(?:user|this|it|them|anyone)\b)"
+    r"|(?P<insertion>\b(?:always|must|should|secretly|covertly|silently)\s+(?:\w+\s+){0,2}"
+    r"(?:recommend|include|insert|append|add|embed|inject|import|suggest|link)\w*"
+    r"\s+[^.\n]{0,60}(?:https?:|<script|import\s|package|backdoor|\bpip\b|\bnpm\b))"
+    r"|(?P<leak>\b(?:send|forward|exfiltrate|leak|upload|post)\s+(?:\w+\s+){0,4}"
+    r"(?:conversation|password|credential|api[ _-]?key|secret|private\s+key)s?\b)"
+    r"|(?P<jailbreak>\b(?:you\s+have\s+no\s+restrictions|jailbr(?:eak|oken)|unrestricted\s+mode|DAN\s+mode|no\s+ethical)\b)",
     re.IGNORECASE,
 )
 # Filters whose string arguments name attributes (jinja2.filters.make_attrgetter).
@@ -104,11 +103,10 @@ def _environment() -> Environment:
 
 def _search(text: str, sink: Sink) -> None:
     """Report dunder words in a text that is no template jinja2 knows, escapes decoded."""
-    code = "\n".join(_CODE_SPAN.findall(text)) or text
     decoded = re.sub(
         r"\\x([0-9a-fA-F]{2})|\\u([0-9a-fA-F]{4})|\\([0-7]{3})",
         lambda m: chr(int(m[1] or m[2], 16)) if m[1] or m[2] else chr(int(m[3], 8)),
-        code,
+        text,
     )
     for name in sorted(set(_DUNDER_TEXT.findall(decoded)))[:50]:
         sink.fact("jinja.attribute", None, name=clip(name), via="text", called=False, line=None, expression="")
@@ -268,7 +266,7 @@ class _Walk:
 
     def _instruction(self, node: nodes.Node, text: str) -> None:
         for match in _INSTRUCTION.finditer(text):
-            self._fact("jinja.instruction", node, text=clip(match.group(), 160))
+            self._fact("jinja.instruction", node, what=match.lastgroup, text=clip(match.group(), 160))
 
     def _include(self, node: Any) -> None:  # noqa: ANN401
         targets = self.folder.texts(node.template) or [""]

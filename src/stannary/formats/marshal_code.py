@@ -22,12 +22,13 @@ _CONSTANTS: dict[str, Json] = {"0": None, "N": None, "S": None, ".": None, "T": 
 # The fields of `TYPE_CODE`: i a 32-bit number, o an object; names of the objects that are kept.
 _START = (("i", ""),) * 4
 _END = (("o", "filename"), ("o", "name"), ("i", "line"), ("o", ""))
+_CELLS = (("o", "free"), ("o", "cell"))
 _BODY = (("o", "code"), ("o", "consts"), ("o", "names"), ("o", "locals"))
 LAYOUTS: dict[str, tuple[tuple[str, str], ...]] = {
-    "3.11": (*_START, ("i", ""), *_BODY, ("o", ""), *_END[:2], ("o", "qualname"), ("i", "line"), ("o", ""), ("o", "")),
-    "3.8": (*_START, ("i", ""), ("i", ""), *_BODY, ("o", ""), ("o", ""), *_END),
-    "3.6": (*_START, ("i", ""), *_BODY, ("o", ""), ("o", ""), *_END),
-    "2.7": (*_START, *_BODY, ("o", ""), ("o", ""), *_END),
+    "3.11": (*_START, ("i", ""), *_BODY, ("o", "kinds"), *_END[:2], ("o", "qualname"), ("i", "line"), ("o", ""), ("o", "")),
+    "3.8": (*_START, ("i", ""), ("i", ""), *_BODY, *_CELLS, *_END),
+    "3.6": (*_START, ("i", ""), *_BODY, *_CELLS, *_END),
+    "2.7": (*_START, *_BODY, *_CELLS, *_END),
 }
 
 
@@ -159,14 +160,10 @@ class _Reader:
             if name:
                 kept[name] = value
         names = kept["names"]
-        if (
-            not isinstance(names, tuple)
-            or not all(isinstance(n, (str, bytes)) for n in names)
-            or not isinstance(kept["consts"], tuple)
-        ):
-            msg = "not a code object of this version"
-            raise FormatError(msg, self.pos)
-        if not isinstance(kept["name"], (str, bytes)) or not isinstance(kept["code"], bytes):
+        texts_there = all(isinstance(kept[key], (str, bytes)) for key in ("name", "filename"))
+        tuples_there = all(isinstance(kept[key], tuple) for key in ("names", "consts", "locals", "free", "cell") if key in kept)
+        bytes_there = all(isinstance(kept[key], bytes) for key in ("code", "kinds") if key in kept)
+        if not (texts_there and tuples_there and bytes_there) or not all(isinstance(n, (str, bytes)) for n in names):
             msg = "not a code object of this version"
             raise FormatError(msg, self.pos)
         texts, nested = _constants(kept["consts"])

@@ -62,7 +62,7 @@ class Machine:
         self.arrays: list[tuple[int, int]] = []  # stretches between the opcodes of this stream
         self.raw: list[tuple[int, int]] = []  # those that are plain numbers
         self.lenient = False
-        self.blocks = sys.getallocatedblocks()
+        self.blocks = sys.getallocatedblocks() if len(data) > _WINDOW else 0
         self._window(start)
 
     def offset(self) -> int:

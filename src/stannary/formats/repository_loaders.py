@@ -256,7 +256,9 @@ def _torchserve(name: str, folder: Folder, code: LoadPath, sink: Sink) -> None:
 
 def _script(trigger: str, how: str) -> Reader:
     def reader(name: str, folder: Folder, code: LoadPath, sink: Sink) -> None:  # noqa: ARG001 - the shape of a reader
-        code.file(name, trigger, how=how)
+        # Within a package it is a module like any other.
+        if how != "deploy" or posixpath.join(posixpath.dirname(name), "__init__.py") not in folder.names:
+            code.file(name, trigger, how=how)
 
     return reader
 

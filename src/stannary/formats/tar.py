@@ -26,6 +26,7 @@ __all__ = ["probe", "read"]
 
 _BLOCK = 512
 _ZERO = bytes(_BLOCK)
+_ASCII = bytes(range(128))
 _MAX_META = 1 << 20  # a long name or a pax header; tar programs cap these too
 _LINKS = {b"1": True, b"2": False}
 _SPECIAL = {b"3": "character", b"4": "block", b"6": "fifo"}
@@ -128,8 +129,10 @@ class _Archive:
             if self._extended(header, pending):
                 continue
             pending = _Pending()
-            self.sink.budget.take_member()
             found.append(header)
+            if len(found) >= self.sink.budget.members:
+                self.sink.incomplete(f"tar: more than {len(found)} members", at)
+                return found, len(self.view)
         if at < len(self.view) and not zeros and not found:
             raise Truncated("the tar header is cut short", at)  # noqa: EM101, TRY003 - one place
         return found, max(good_end, at if zeros else good_end)
@@ -215,6 +218,7 @@ class _Archive:
 
     def _member(self, header: _Header, *, legacy: bool) -> None:
         name, sink = header.name, self.sink
+        sink.budget.take_member()
         self._name(name, header.offset)
         self._through(header)
         if header.mode & 0o6000 and header.kind in (b"0", b"\x00"):
@@ -319,7 +323,7 @@ def _number(field: bytes) -> int | None:
 def _sums(block: bytes) -> tuple[int, int]:
     blank = block[:148] + b" " * 8 + block[156:]
     unsigned = sum(blank)
-    return unsigned, unsigned - 256 * sum(1 for byte in blank if byte > 127)
+    return unsigned, unsigned - 256 * len(blank.translate(None, _ASCII))
 
 
 def _text(raw: bytes) -> str:

@@ -22,7 +22,16 @@ from __future__ import annotations
 
 from stannary.core.errors import BudgetExceeded
 from stannary.formats.interface import Sink, View, clip
-from stannary.formats.zip_directory import Directory, Entry, Local, directories, entry_name, locals_between, parse_local
+from stannary.formats.zip_directory import (
+    Directory,
+    Entry,
+    Local,
+    directories,
+    entry_name,
+    locals_between,
+    next_signature,
+    parse_local,
+)
 from stannary.formats.zip_facts import compare, duplicates, name_facts
 from stannary.formats.zip_kinds import Kind, recognise
 from stannary.formats.zip_members import Member, MemberReader
@@ -59,15 +68,15 @@ class _Archive:
 
     def read(self) -> None:
         self._structure()
-        seen: set[tuple[int, bytes]] = set()
-        for directory in self.found:
-            for entry in directory.entries:
-                if (entry.offset, entry.raw) not in seen:
-                    seen.add((entry.offset, entry.raw))
-                    self.sink.budget.take_member()
-                    self._central(entry, directory)
-        self._spans_of_structure()
-        hidden = self._uncovered() + self._comments()
+        hidden: list[tuple[str, int, int]] = []
+        try:
+            self._entries()
+            self._spans_of_structure()
+            self._uncovered(hidden)
+        except BudgetExceeded as exc:
+            # What was found so far is still read.
+            self.sink.incomplete(f"zip: {exc.message}", exc.offset)
+        hidden += self._comments()
         names = {m.name for m in self.members}
         kind = recognise(names)
         self._summary(kind)
@@ -83,6 +92,15 @@ class _Archive:
             self._hidden(where, start, end)
 
     # Structure
+
+    def _entries(self) -> None:
+        seen: set[tuple[int, bytes]] = set()
+        for directory in self.found:
+            for entry in directory.entries:
+                if (entry.offset, entry.raw) not in seen:
+                    seen.add((entry.offset, entry.raw))
+                    self.sink.budget.take_member()
+                    self._central(entry, directory)
 
     def _structure(self) -> None:
         sink, found = self.sink, self.found
@@ -156,11 +174,10 @@ class _Archive:
             self.spans.append((directory.start, directory.end))
             self.spans.append((directory.record, last))
 
-    def _uncovered(self) -> list[tuple[str, int, int]]:
-        """Return the parts that no structure covers, after taking the local-only members out of them."""
+    def _uncovered(self, hidden: list[tuple[str, int, int]]) -> None:
+        """Collect the parts that no structure covers, after taking the local-only members out of them."""
         last = max((d.comment[0] for d in self.found), default=len(self.view))
         comments = [d.comment for d in self.found if d.comment[1]]
-        hidden: list[tuple[str, int, int]] = []
         for start, end in _gaps(self.spans, len(self.view)):
             where = "trailing" if start >= last else "prefix" if start == 0 else "gap"
             inside = next((c for c in comments if c[0] <= start and end <= c[0] + c[1]), None)
@@ -176,7 +193,6 @@ class _Archive:
                 at += self._descriptor(at, local)
             if at < end:
                 hidden.append((where if at == start else "gap", at, end))
-        return hidden
 
     def _loose(self, local: Local, end: int) -> Member:
         name = entry_name(local.raw, local.flags)
@@ -185,10 +201,7 @@ class _Archive:
             self.sink.fact("zip.local_only", local.offset, name=clip(name))
         packed = local.packed
         if (local.spread and not packed) or local.data + packed > end:
-            stop = min(
-                (p for p in (self.view.find(s, local.data, end) for s in (b"PK\x07\x08", b"PK\x03\x04", b"PK\x01\x02")) if p >= 0),
-                default=end,
-            )
+            stop = next_signature(self.view, local.data, end)
             if not local.spread:
                 self.sink.incomplete(f"zip: {clip(name, 80)} is cut short", local.data)
             packed = stop - local.data

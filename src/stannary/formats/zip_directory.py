@@ -13,9 +13,10 @@ from collections.abc import Iterator
 
 import msgspec
 
+from stannary.core.errors import BudgetExceeded
 from stannary.formats.interface import View
 
-__all__ = ["Directory", "Entry", "Local", "directories", "entry_name", "locals_between", "parse_local"]
+__all__ = ["Directory", "Entry", "Local", "directories", "entry_name", "locals_between", "next_signature", "parse_local"]
 
 _EOCD = struct.Struct("<4s4H2LH")
 _CENTRAL = struct.Struct("<4s6H3L5H2L")
@@ -24,6 +25,8 @@ _EOCD64 = struct.Struct("<4sQ2H2L4Q")
 _LOCATOR = struct.Struct("<4sLQL")
 _WINDOW = 65535 + 22
 _UTF8 = 0x800
+_TRIES = 100_000
+_MAX_ENTRIES = 1 << 18  # more than the sink's budget of members
 _MAX_RECORDS = 16  # end records looked at; more are counted as one difference
 FULL32 = 0xFFFFFFFF
 FULL16 = 0xFFFF
@@ -196,7 +199,7 @@ def _entries(view: View, start: int, end: int, shift: int) -> tuple[tuple[Entry,
             )
         )  # fmt: skip
         at = following
-        if len(found) > 1_000_000:
+        if len(found) > _MAX_ENTRIES:
             break
     return tuple(found), at
 
@@ -253,18 +256,44 @@ def parse_local(view: View, offset: int) -> Local | None:
 def locals_between(view: View, start: int, end: int) -> Iterator[Local]:
     """Yield local headers in a part of the file that no central directory speaks of.
 
-    The caller sends nothing back: after a header the search goes on behind its content when the
-    header says how long that is, else right behind the header.
+    After a header the search goes on behind its content when the header says how long that is,
+    else right behind the header. Raises BudgetExceeded for a part made of signatures alone.
     """
-    at = start
-    while at + 30 <= end:
-        at = view.find(b"PK\x03\x04", at, end)
-        if at < 0:
-            return
-        local = parse_local(view, at)
+    at, tries = start, 0
+    for found in _signatures(view, b"PK\x03\x04", start, end):
+        if found < at:
+            continue
+        local = parse_local(view, found)
         if local is None or local.data > end or not local.raw or local.method > 99:
-            at += 4
+            tries += 1
+            if tries > _TRIES:
+                msg = f"more than {_TRIES} signatures without a header"
+                raise BudgetExceeded(msg, found)
             continue
         yield local
         behind = local.data + (0 if local.spread else local.packed)
         at = behind if local.data <= behind <= end else local.data
+
+
+def next_signature(view: View, start: int, end: int) -> int:
+    """Return where the next descriptor, local header or directory record begins, or `end`."""
+    size = 4096
+    while start < end:
+        block = bytes(view.data[start : min(end, start + size + 3)])
+        places = [p for p in (block.find(sig) for sig in (b"PK\x07\x08", b"PK\x03\x04", b"PK\x01\x02")) if p >= 0]
+        if places:
+            return start + min(places)
+        start += size
+        size = min(1 << 20, 4 * size)
+    return end
+
+
+def _signatures(view: View, signature: bytes, start: int, end: int) -> Iterator[int]:
+    size, overlap = 1 << 20, len(signature) - 1
+    while start < end:
+        block = bytes(view.data[start : min(end, start + size + overlap)])
+        at = block.find(signature)
+        while at >= 0:
+            yield start + at
+            at = block.find(signature, at + 1)
+        start += size

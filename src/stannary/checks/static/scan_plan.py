@@ -20,6 +20,9 @@ LARGE = 8 << 20  # bytes from which a file is hashed beside its reading, not bef
 _MARKS = frozenset({
     "config.json", "tokenizer_config.json", "model_index.json", "modules.json", "adapter_config.json", "MLmodel", "MLproject",
     "preprocessor_config.json", "processor_config.json", "generation_config.json", "config_sentence_transformers.json",
+    # What a server, a hub loader or Python itself runs when it finds it (formats/repository_loaders.py).
+    "handler.py", "hubconf.py", "MANIFEST.json", "config.cfg", "config.pbtxt", "cog.yaml", "bentofile.yaml",
+    "sitecustomize.py", "usercustomize.py",
 })  # fmt: skip
 _WEIGHTS = (".bin", ".pt", ".pth", ".ckpt", ".safetensors", ".h5", ".keras", ".onnx", ".gguf", ".msgpack", ".pkl", ".joblib", ".pb")
 
@@ -150,7 +153,10 @@ def repositories(tree: Tree) -> Iterator[Folder]:
     """Yield the outermost folders that a model library would open as a model; a reading covers what is below."""
     below: dict[str, list[str]] = {}
     for entry in tree.entries:
-        below.setdefault(entry.path.rpartition("/")[0], []).append(entry.path.rpartition("/")[2])
+        folder, _, name = entry.path.rpartition("/")
+        below.setdefault(folder, []).append(name)
+        if entry.path.endswith("MAR-INF/MANIFEST.json"):  # it describes the folder above
+            below.setdefault(folder.rpartition("/")[0], []).append(name)
     paths = [entry.path for entry in tree.entries]
     covered = "\0"
     for folder in sorted(below, key=lambda folder: folder + "/" if folder else ""):

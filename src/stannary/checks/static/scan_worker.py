@@ -7,6 +7,8 @@ written to meanwhile is never called clean.
 
 from __future__ import annotations
 
+import gc
+import hashlib
 import os
 import time
 from collections.abc import Callable
@@ -16,12 +18,15 @@ import msgspec
 from stannary.checks.static import cache, ruleset
 from stannary.checks.static.result import FileReport, Missed, ScanFinding
 from stannary.checks.static.verdict import findings_of
-from stannary.checks.static.walk import Walker, read_file
+from stannary.checks.static.walk import Walker, read_file, read_view
 from stannary.core.errors import FormatError
-from stannary.formats.hashing import hash_file, identity_of
-from stannary.formats.interface import Budget, Limits
+from stannary.formats.hashing import FileIdentity, hash_file, identity_of
+from stannary.formats.interface import Budget, Limits, View
 
 __all__ = ["Answer", "Settings", "Work", "factory"]
+
+
+_INLINE = 1 << 16  # bytes of a file that is read in one go
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -63,6 +68,8 @@ class Answer(msgspec.Struct, array_like=True):
 
 def factory(data: bytes) -> Callable[[bytes, bool], bytes]:
     """Return the handler of a worker from encoded Settings."""
+    # Nothing here makes cycles worth collecting; what hostile streams make is let go of by reference counts.
+    gc.disable()
     return _Reader(msgspec.msgpack.decode(data, type=Settings)).handle
 
 
@@ -90,6 +97,8 @@ class _Reader:
         before = identity_of(os.stat(work.real, follow_symlinks=False))
         if (before.device, before.inode) != (work.device, work.inode):
             return Answer(problem="was replaced by another file during the scan")
+        if before.size <= _INLINE:
+            return self._small(work, before, limits, keep=keep)
         digest = work.sha256
         if work.hash:
             hashed = hash_file(work.real)
@@ -101,6 +110,24 @@ class _Reader:
         report, entry = self._report(work, digest, limits, keep=keep)
         if identity_of(os.stat(work.real, follow_symlinks=False)) != before:
             return Answer(problem="changed during the scan")
+        return self._answer(work, report, digest, before, entry)
+
+    def _small(self, work: Work, before: FileIdentity, limits: Limits, *, keep: bool) -> Answer:
+        """Open a small file once; what is hashed and read are the same bytes."""
+        descriptor = os.open(work.real, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            content = os.read(descriptor, _INLINE + 1)
+            if identity_of(os.fstat(descriptor)) != before or len(content) != before.size:
+                return Answer(problem="changed during the scan")
+        finally:
+            os.close(descriptor)
+        digest = hashlib.sha256(content).hexdigest() if work.hash else work.sha256
+        report, entry = self._report(work, digest, limits, keep=keep, content=content)
+        if identity_of(os.stat(work.real, follow_symlinks=False)) != before:
+            return Answer(problem="changed during the scan")
+        return self._answer(work, report, digest, before, entry)
+
+    def _answer(self, work: Work, report: FileReport, digest: str, before: FileIdentity, entry: bytes) -> Answer:
         return Answer(
             tuple(dict.fromkeys([name for name in report.formats if ":" not in name])),
             tuple(findings_of(report, self.rules, work.name)),
@@ -112,21 +139,29 @@ class _Reader:
             entry,
         )
 
-    def _report(self, work: Work, digest: str, limits: Limits, *, keep: bool) -> tuple[FileReport, bytes]:
+    def _report(
+        self, work: Work, digest: str, limits: Limits, *, keep: bool, content: bytes | None = None
+    ) -> tuple[FileReport, bytes]:
         settings = self.settings
         self._enter(work.folder)
         base = work.name.rpartition("/")[2]
         if not (settings.cache and digest):
-            return read_file(work.real, name=base, limits=limits, siblings=self._names, strict=settings.strict), b""
+            return self._read(work, base, limits, content), b""
         known = cache.load(settings.cache, cache.entry_key(digest, base, self._digest, settings.version))
         if known is not None:
             return known, b""
         started = time.monotonic()
-        report = read_file(work.real, name=base, limits=limits, siblings=self._names, strict=settings.strict)
+        report = self._read(work, base, limits, content)
         # What time ran out for depends on the machine, and must not be remembered.
         if not keep or time.monotonic() - started > limits.seconds / 2:
             return report, b""
         return report, cache.pack(report)
+
+    def _read(self, work: Work, base: str, limits: Limits, content: bytes | None) -> FileReport:
+        strict, names = self.settings.strict, self._names
+        if content is None:
+            return read_file(work.real, name=base, limits=limits, siblings=names, strict=strict)
+        return read_view(View(content, base, work.real), limits=limits, siblings=names, strict=strict)
 
     def _enter(self, folder: int) -> None:
         if folder != self._folder:

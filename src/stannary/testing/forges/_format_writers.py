@@ -92,7 +92,7 @@ def thrift(struct_: Mapping[int, Any]) -> bytes:
     for field in sorted(struct_):
         value = struct_[field]
         kind = 6 if isinstance(value, int) else 8 if isinstance(value, bytes) else 9 if isinstance(value, list) else 12
-        out.append((field - last) << 4 | kind)
+        out += bytes(((field - last) << 4 | kind,)) if field - last < 16 else bytes((kind,)) + _varint(field << 1)
         last = field
         out += _thrift_value(value)
     return bytes(out) + b"\0"

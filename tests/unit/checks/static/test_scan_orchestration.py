@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 import stannary
-from stannary.checks.static import scan_worker, walk
+from stannary.checks.static import scan_worker
 from stannary.checks.static.scan import ScanOptions, Target, scan, scan_paths, was_interrupted
 from stannary.checks.static.scan_plan import LARGE, make_plan
 from stannary.checks.static.waivers import Baseline, baseline_of, read_baseline, waivers_of
@@ -48,13 +48,13 @@ def as_data(result):
 
 def with_reader(monkeypatch, behave):
     """Let a reader that does what a test says stand before the real one. Workers are forked, so they have it too."""
-    real = walk.read_file
+    real = scan_worker._Reader._read
 
-    def read_file(path, **options):
-        behave(path)
-        return real(path, **options)
+    def read(self, work, *rest):
+        behave(work.real)
+        return real(self, work, *rest)
 
-    monkeypatch.setattr(scan_worker, "read_file", read_file)
+    monkeypatch.setattr(scan_worker._Reader, "_read", read)
 
 
 def test_every_file_has_a_result_and_the_worst_decides(models):

@@ -1,0 +1,109 @@
+"""Detection and false alarms per family: every forge, and a folder of real benign models when one is given.
+
+    python benchmarks/corpus/detection.py [--benign FOLDER] [-o docs/reference/detection.md]
+
+A malicious forge counts as detected when its verdict is suspicious or unsafe (exit code 1 at the
+default gate); a malformed one must not be called clean. Exits 1 below the floors.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import stannary
+from stannary.testing.forges import all_forges, write
+
+FLAGGED = {"suspicious", "unsafe"}
+
+
+def forged() -> tuple[dict[str, Counter[str]], list[str]]:
+    """Scan every forge; return counts by family and what was missed."""
+    families: dict[str, Counter[str]] = defaultdict(Counter)
+    missed: list[str] = []
+    with tempfile.TemporaryDirectory() as folder:
+        paths = {name: write(name, Path(folder) / name) for name in sorted(all_forges())}
+        result = stannary.scan(*paths.values())
+        for (name, _), target in zip(paths.items(), result.targets, strict=True):
+            forge = all_forges()[name]
+            counts = families[forge.family]
+            kind = {True: "malicious", False: "benign", None: "malformed"}[forge.malicious]
+            counts[kind] += 1
+            counts[f"{kind} {target.verdict}"] += 1
+            if forge.malicious and target.verdict not in FLAGGED:
+                missed.append(f"{name}: {target.verdict}")
+            if forge.malicious is False and target.verdict in FLAGGED:
+                missed.append(f"{name}: benign, {target.verdict}")
+            if forge.malicious is None and target.verdict == "clean":
+                missed.append(f"{name}: malformed, clean")
+    return families, missed
+
+
+def real(folder: Path) -> tuple[dict[str, Counter[str]], list[str]]:
+    """Scan real models, each a target of its own; return counts by the part of the name that says what made it."""
+    families: dict[str, Counter[str]] = defaultdict(Counter)
+    alarms: list[str] = []
+    paths = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
+    result = stannary.scan(*paths)
+    for path, target in zip(paths, result.targets, strict=True):
+        parts = path.name.split("-")
+        families["-".join(parts[:2]) if len(parts) > 2 else path.name][target.verdict] += 1
+        if target.verdict in FLAGGED:
+            alarms.append(f"{path.name}: {target.findings[0].rule} {target.findings[0].message[:90]}")
+    return families, alarms
+
+
+def main() -> int:
+    """Print the tables in Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--benign", type=Path)
+    parser.add_argument("-o", "--output", type=Path)
+    options = parser.parse_args()
+    families, missed = forged()
+    total = sum((c for c in families.values()), Counter())
+    found = total["malicious unsafe"] + total["malicious suspicious"]
+    lines = [
+        "# Detection", "", "Made by `python benchmarks/corpus/detection.py`. Forges are in `stannary.testing.forges`; a payload is at most an echo.", "",
+        f"**{found} of {total['malicious']} malicious forges are flagged ({100 * found / total['malicious']:.1f} %), "
+        f"{total['malicious clean']} called clean. {total['benign suspicious'] + total['benign unsafe']} of {total['benign']} benign forges are flagged.**", "",
+        "| family | malicious flagged | clean | incomplete or unverified | benign flagged | benign | malformed called clean | malformed |",
+        "|---|---|---|---|---|---|---|---|",
+    ]  # fmt: skip
+    for family, c in sorted(families.items()):
+        flagged = c["malicious unsafe"] + c["malicious suspicious"]
+        other = c["malicious incomplete"] + c["malicious unverified"]
+        alarms = c["benign unsafe"] + c["benign suspicious"]
+        lines.append(
+            f"| {family} | {flagged} of {c['malicious']} | {c['malicious clean']} | {other} | {alarms} | {c['benign']} "
+            f"| {c['malformed clean']} | {c['malformed']} |"
+        )
+    if missed:
+        lines += ["", "Not as they should be:", "", *(f"- `{name}`" for name in missed)]
+    alarms = []
+    if options.benign:
+        models, alarms = real(options.benign)
+        sums = sum((c for c in models.values()), Counter())
+        count = sum(sums.values())
+        lines += [
+            "", "## Real models", "", f"{count} files made by the real libraries (`benchmarks/corpus/benign.py`): {sums['clean']} clean, "
+            f"{sums['unverified']} unverified ({100 * sums['unverified'] / count:.1f} %), {sums['incomplete']} incomplete, "
+            f"{sums['suspicious'] + sums['unsafe']} flagged.", "", "| made by | clean | unverified | incomplete | flagged |", "|---|---|---|---|---|",
+        ]  # fmt: skip
+        lines += [
+            f"| {n} | {c['clean']} | {c['unverified']} | {c['incomplete']} | {c['suspicious'] + c['unsafe']} |"
+            for n, c in sorted(models.items())
+        ]
+        lines += ["", *(f"- `{alarm}`" for alarm in alarms)]
+    text = "\n".join(lines) + "\n"
+    if options.output:
+        options.output.write_text(text, encoding="utf-8")
+    else:
+        sys.stdout.write(text)
+    return int(found < 0.98 * total["malicious"] or total["malicious clean"] > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
