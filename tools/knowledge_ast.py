@@ -219,9 +219,8 @@ class _Module:
                     setters.append(item.name + ".setter")
             elif isinstance(item, ast.ClassDef):
                 self._class(item, qualname + ".")
-            elif isinstance(item, ast.Assign) and isinstance(item.value, ast.Constant) and isinstance(item.value.value, str):
-                if "__module__" in map(dotted, item.targets):
-                    self.aliases[qualname] = item.value.value
+            elif isinstance(item, ast.Assign) and "__module__" in map(dotted, item.targets) and isinstance(item.value, ast.Constant):
+                self.aliases[qualname] = str(item.value.value)
         decorators = []
         for mark in node.decorator_list:
             name = self.resolve(dotted(mark.func if isinstance(mark, ast.Call) else mark)) or "?"

@@ -32,7 +32,8 @@ UFUNC_HOMES = ("numpy", "numpy.core._multiarray_umath", "numpy._core._multiarray
 SPECIAL = {"__cinit__", "__init__", "__reduce__", "__reduce_cython__", "__getstate__", "__setstate__", "__setstate_cython__"}
 # Functions that read, write, run, or call what they are given: never a mere reference.
 NOT_REFERENCED = re.compile(r"(^|[._])(load|save|read|write|open|dump|fetch|download|run|exec|eval|import|apply_|map_|vectorize|piecewise|from_?function|frompyfunc|"
-                            r"from_?file|to_?file|fromregex|memmap|genfromtxt|get_include|source|info|who|lookfor|deprecate|savez|DataSource|loader|call|invoke|patch|"
+                            r"from_?file|to_?file|fromregex|memmap|genfromtxt|get_include"
+                            r"|source|info|who|lookfor|deprecate|savez|DataSource|loader|call|invoke|patch|"
                             r"config|set_|register|getattr|setattr|locate|wrap|decorator|cache|compile|execute|command"
                             r"|process|thread|parallel)\w*", re.IGNORECASE)  # fmt: skip
 CLASS = re.compile(rb"^(?:cdef |cpdef )?class\s+(\w+)", re.MULTILINE)

@@ -41,6 +41,7 @@ _MAGICS: tuple[tuple[bytes, str], ...] = (
 _ENCODED = frozenset((b"gA", b"Y2", b"Y3", b"KG", b"H4", b"eJ", b"UE", b"f0", b"80", b"63", b"28"))
 _GETATTR = frozenset({("builtins", "getattr"), ("dill._dill", "_get_attr")})
 _FOLDED = frozenset({"builtins", "dill._dill", "_codecs", "copyreg"})
+_WIDE = 16  # arguments that tell two calls apart
 _LATIN = (b"PK\x03\x04", b"\x1f\xc2\x8b", b"\xc2\x93NUMPY", b"\xc2\x89HDF")
 _KEPT = 4096  # the machine copies strings up to this length
 _FRAME_MIN = 4  # no pickler frames less
@@ -139,7 +140,6 @@ class Recorder:
 
     def call(self, machine: Machine, func: Any, args: Any, how: str) -> Any:  # noqa: ANN401 - symbolic
         """Record a call or an instantiation and return its symbolic result."""
-        offset = machine.offset()
         if func is DROPPED:
             return DROPPED
         key: list[Any] = [how, func] if type(func) is Global else [how, root_name(func), type(func)]
@@ -147,18 +147,26 @@ class Recorder:
             func.uses.add("newobj" if how.startswith("NEWOBJ") else "call")
         self.called += 1
         if args and self.called < _DETAILED:
-            leaves(args, key)
+            if type(args) is tuple:
+                for item in args[:_WIDE]:
+                    kind = type(item)
+                    if kind is str or kind is Global:
+                        key.append(item)
+                    elif kind is not int and kind is not bool:
+                        leaves(item, key, 1)
+            else:
+                leaves(args, key)
         identity = tuple(key)
         known = self.calls.get(identity)
         if known is not None:
             known[0] += 1
         elif len(self.calls) < _MOST:
-            self.calls[identity] = [1, func, args, how, offset]
+            self.calls[identity] = [1, func, args, how, machine.offset()]
         else:
             self.dropped += 1
         if type(func) is Global and func.module in _FOLDED and type(args) is tuple:
-            return self._fold(machine, func, args) or Made(func, args, how, offset)
-        return Made(func, args, how, offset)
+            return self._fold(machine, func, args) or Made(func, args, how)
+        return Made(func, args, how)
 
     def _fold(self, machine: Machine, func: Global, args: tuple[Any, ...]) -> Any:  # noqa: ANN401 - symbolic
         """Follow the few calls whose result is plainly another name."""
@@ -191,7 +199,7 @@ class Recorder:
             and where[1] in {"_reconstructor", "__newobj__", "__newobj_ex__"}
         ):
             args[0].uses.add("newobj")
-            return Made(args[0], args[1:], "NEWOBJ", machine.offset())
+            return Made(args[0], args[1:], "NEWOBJ")
         return None
 
     def _attribute(self, module: str, name: str, machine: Machine) -> Any:  # noqa: ANN401 - symbolic

@@ -34,15 +34,18 @@ class Global:
 
 
 class Made:
-    """The result of calling or instantiating `func`: REDUCE, NEWOBJ, INST, OBJ and the like."""
+    """The result of calling or instantiating `func`: REDUCE, NEWOBJ, INST, OBJ and the like.
 
-    __slots__ = ("args", "func", "how", "offset", "state")
+    `root` is the global that the chain of calls begins with, None when it is computed.
+    """
 
-    def __init__(self, func: Any, args: Any, how: str, offset: int) -> None:  # noqa: ANN401 - symbolic
+    __slots__ = ("args", "func", "how", "root", "state")
+
+    def __init__(self, func: Any, args: Any, how: str) -> None:  # noqa: ANN401 - symbolic
         self.func = func
         self.args = args
         self.how = how
-        self.offset = offset
+        self.root: Global | None = func if type(func) is Global else func.root if type(func) is Made else None
         self.state: Any = None
 
 
@@ -82,14 +85,9 @@ DROPPED = Opaque("dropped: too much to keep")
 
 
 def root_name(value: Any) -> tuple[str, str] | None:  # noqa: ANN401 - symbolic
-    """Return (module, name) of the global a value is made from, following calls up to a bound."""
-    for _ in range(64):
-        if type(value) is Global:
-            return value.module, value.name
-        if type(value) is not Made:
-            return None
-        value = value.func
-    return None
+    """Return (module, name) of the global a value is, or is made from."""
+    root = value if type(value) is Global else value.root if type(value) is Made else None
+    return (root.module, root.name) if root is not None else None
 
 
 def leaves(value: Any, out: list[Any], depth: int = 0) -> None:  # noqa: ANN401 - symbolic
@@ -105,7 +103,7 @@ def leaves(value: Any, out: list[Any], depth: int = 0) -> None:  # noqa: ANN401 
             for item in value[:_WIDTH]:
                 leaves(item, out, depth + 1)
     elif kind is Made:
-        out.append(root_name(value) or "?")
+        out.append(value.root)
     elif kind is Map:
         if depth < _DEPTH:
             for item in value.items[: 2 * _WIDTH]:

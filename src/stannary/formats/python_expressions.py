@@ -8,49 +8,25 @@ functions of `python_values`; functions of the file itself are read where they a
 from __future__ import annotations
 
 import ast
-import builtins
 from abc import abstractmethod
 from collections.abc import Callable
 
 from stannary.core.errors import BudgetExceeded
-from stannary.formats.python_folding import element, elements, fold_call, fold_method, operate
-from stannary.formats.python_values import UNKNOWN, Scope, Value, const, merge_origins, sequence, text_value
+from stannary.formats.python_folding import element, elements, fold_method, operate
+from stannary.formats.python_values import UNKNOWN, Value, const, merge_origins, sequence, text_value
 
 __all__ = ["Expressions"]
 
-_BUILTINS = frozenset({*dir(builtins), "__builtins__"})
-_IMPORTERS = frozenset(
-    {"__import__", "importlib.import_module", "importlib.__import__", "pydoc.locate", "pkgutil.resolve_name", "imp.load_module"}
-)
-_NAMESPACES = frozenset({"globals()", "locals()", "vars()"})
-_HOME = {"HOME": "~", "USERPROFILE": "~", "TMPDIR": "/tmp", "TEMP": "/tmp"}  # noqa: S108 - a text, never opened
-_COMPUTED = {"pathlib.Path.home": "~", "tempfile.gettempdir": "/tmp", "os.getcwd": ".", "pathlib.Path.cwd": "."}  # noqa: S108 - texts
-_PATHS = frozenset({"pathlib.Path", "pathlib.PurePath", "pathlib.PosixPath"})
-_MAX_NAME = 160
-_OPERATIONS = 1_500_000
 
 
-class Expressions:
+
+class Expressions(Invocations):
     """Evaluates expressions to `Value`s; statements and reports are `Flow`'s."""
 
     def __init__(self) -> None:
-        self.scope = Scope("<module>")
-        self.stars: list[str] = []
-        self.line = 0
+        super().__init__()
         self._left = _OPERATIONS
         self._table: dict[type[ast.AST], Callable[..., Value]] = {}
-
-    @abstractmethod
-    def enter(self, value: Value, args: list[Value], keywords: dict[str, Value]) -> Value:
-        """Read the body of a function or class of this file as called here."""
-
-    @abstractmethod
-    def called(self, value: Value, args: list[Value], keywords: dict[str, Value], origins: frozenset[str]) -> None:
-        """Report a call of an outside name."""
-
-    @abstractmethod
-    def seen(self, attribute: str, value: Value) -> None:
-        """Report an attribute that leads into the interpreter's own structures."""
 
     def eval(self, node: ast.expr | None) -> Value:
         """Return what an expression may be."""
@@ -155,6 +131,11 @@ class Expressions:
     def _e_subscript(self, node: ast.Subscript) -> Value:
         base, index = self.eval(node.value), self.eval(node.slice)
         origins = merge_origins((base, index))
+        if base.name == "sys.modules" and isinstance(node.slice, ast.Name) and node.slice.id == "__name__":
+            return Value(_SELF)
+        special = self._special_method(base, "__getitem__")
+        if special is not None:
+            return self.enter(special, [index], {})
         if isinstance(node.slice, ast.Slice):
             return self._slice(base, node.slice, origins)
         if index.known:
@@ -183,53 +164,8 @@ class Expressions:
         result.subject = base.subject
         return result
 
-    def _named_item(self, base: Value, key: str, origins: frozenset[str]) -> Value:
-        if base.name == "os.environ":
-            name = f"os.environ[{key}]"
-            if key in _HOME:
-                return const(_HOME[key], frozenset({name}))
-            return Value(name, (origins - {"os.environ"}) | {name})
-        holder = base.name.removesuffix(".__dict__").removesuffix("()")
-        if base.name == "sys.modules":
-            result = Value(key, origins)
-        elif base.name in _NAMESPACES or base.name == "__builtins__":
-            found = self.scope.find(key)
-            result = found.copy() if found is not None else Value(key, origins)
-        elif base.name.endswith("__dict__"):
-            return self._member(_base_named(base, holder), key, dynamic=True)
-        else:
-            return Value(f"{base.name}[]"[:_MAX_NAME], origins)
-        result.dynamic = True
-        return result
-
     def _e_attribute(self, node: ast.Attribute) -> Value:
         return self._members(self.eval(node.value), node)
-
-    def _members(self, base: Value, node: ast.Attribute) -> Value:
-        if node.attr.startswith("__"):
-            self.line = node.lineno
-            self.seen(node.attr, base)
-        result = self._member(base.single(), node.attr)
-        for other in base.others:
-            result = self._member(other, node.attr).either(result)
-        return result
-
-    def _member(self, base: Value, attribute: str, *, dynamic: bool = False) -> Value:
-        holder = base if isinstance(base.node, ast.ClassDef) else base.owner if base.node is None else None
-        if holder is not None and holder.scope is not None:
-            found = holder.scope.names.get(attribute)
-            if found is not None:
-                if isinstance(found.node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-                    found = found.copy()
-                    found.owner = base
-                return found
-        if not base.name:
-            return Value("", base.origins)
-        name = attribute if base.name in {"builtins", "__builtins__"} and attribute != "__dict__" else f"{base.name}.{attribute}"
-        result = Value(name[:_MAX_NAME], base.origins | {name} if name == "os.environ" else base.origins)
-        result.subject = base.subject
-        result.dynamic = dynamic or base.dynamic
-        return result
 
     def _e_call(self, node: ast.Call) -> Value:
         function = node.func
@@ -240,6 +176,8 @@ class Expressions:
         else:
             target = self.eval(function)
         args = self._arguments(node)
+        if receiver is not None and receiver.items is not None and isinstance(function, ast.Attribute):
+            self._grow(receiver, function, args)
         keywords = {k.arg or "**": self.eval(k.value) for k in node.keywords}
         self.line = node.lineno
         if (
@@ -257,6 +195,16 @@ class Expressions:
             result = outcome if result is None else outcome.either(result)
         return result or UNKNOWN
 
+    def _grow(self, receiver: Value, function: ast.Attribute, args: list[Value]) -> None:
+        """Follow what is appended to a list or set that has a name."""
+        if (
+            function.attr in {"append", "add", "insert", "appendleft"}
+            and args
+            and isinstance(function.value, ast.Name)
+            and not receiver.keys
+        ):
+            self.bind(function.value, sequence((*(receiver.items or ())[:4096], args[-1])))
+
     def _arguments(self, node: ast.Call) -> list[Value]:
         args: list[Value] = []
         for arg in node.args:
@@ -266,76 +214,6 @@ class Expressions:
             else:
                 args.append(value)
         return args
-
-    def _invoke(self, target: Value, args: list[Value], keywords: dict[str, Value], origins: frozenset[str]) -> Value:
-        if target.node is not None:
-            return self.enter(target, args, keywords)
-        origins = origins | merge_origins((*args, *keywords.values()))
-        name = target.name
-        if not name:
-            return Value("", origins)
-        special = self._special(name, args, target)
-        if special is not None:
-            return special
-        self.called(target, args, keywords, origins)
-        folded = fold_call(name, args, origins | {name})
-        if folded is not None:
-            return folded
-        result = Value(f"{name}()"[:_MAX_NAME], frozenset(list(origins)[:24]) | {name})
-        result.dynamic = target.dynamic
-        result.subject = target.subject
-        shown = args[0].as_text() if args else None
-        if not result.subject and shown is not None:
-            result.subject = shown[:400]
-        if name in _PATHS or name in _COMPUTED or name == "os.path.join":
-            parts = [a.as_text() or a.subject or "{}" for a in args]
-            result.text = _COMPUTED.get(name) or "/".join(parts)
-            result.subject = result.text
-        return result
-
-    def _special(self, name: str, args: list[Value], target: Value) -> Value | None:  # noqa: C901, PLR0911 - a table of built-in functions
-        first = args[0] if args else UNKNOWN
-        second = args[1] if len(args) > 1 else UNKNOWN
-        if name in _IMPORTERS and first.known and isinstance(first.const, str):
-            self.called(target, args, {}, first.origins)
-            result = Value(first.const.replace(":", "."), first.origins)
-            result.dynamic = True
-            return result
-        if name == "getattr" and (first.name or first.owner or first.node):
-            if second.known and isinstance(second.const, str):
-                result = self._member(first, second.const, dynamic=True)
-            else:
-                result = Value(f"{first.name}.<?>", merge_origins(args))
-            result.dynamic = True
-            self.called(target, args, {}, merge_origins(args))
-            return result
-        if name in {"os.getenv", "os.environ.get", "os.environ.setdefault"} and first.known:
-            key = str(first.const)
-            return const(_HOME[key]) if key in _HOME else Value(f"os.environ[{key}]", frozenset({f"os.environ[{key}]"}))
-        if name in {"globals", "locals"}:
-            return Value(f"{name}()")
-        if name == "vars":
-            return Value(f"{first.name}.__dict__") if first.name else Value("vars()")
-        if name == "operator.attrgetter" and first.known:
-            return Value(f"operator.attrgetter({first.const})")
-        if name.startswith("operator.attrgetter(") and first.name:
-            return self._member(first, name[20:-1], dynamic=True)
-        if name == "operator.methodcaller" and first.known:
-            return Value(f"operator.methodcaller({first.const})")
-        if name.startswith("operator.methodcaller(") and first.name:
-            return self._invoke(self._member(first, name[22:-1], dynamic=True), [], {}, first.origins)
-        if name == "map" and second.items is not None and len(second.items) <= 4096:
-            line = self.line
-            results = [self._invoke(first, [item], {}, first.origins) for item in second.items]
-            self.line = line
-            value = sequence(results)
-            value.origins |= {first.name} if first.name else frozenset()
-            return value
-        if name == "functools.partial" and (first.name or first.node):
-            result = first.copy()
-            self._invoke(first, args[1:], {}, merge_origins(args))
-            return result
-        return None
 
     def _e_listcomp(self, node: ast.ListComp | ast.GeneratorExp | ast.SetComp) -> Value:
         generator = node.generators[0]
@@ -369,10 +247,3 @@ class Expressions:
     @abstractmethod
     def bind(self, target: ast.expr, value: Value) -> None:
         """Assign a value to a target expression."""
-
-
-def _base_named(base: Value, name: str) -> Value:
-    """Return a copy of `base` under another name."""
-    result = base.copy()
-    result.name = name
-    return result

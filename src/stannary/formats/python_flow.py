@@ -16,16 +16,21 @@ dynamic (the name was assembled at run time), nested (inside code given as a str
 from __future__ import annotations
 
 import ast
+import itertools
+import re
 
 from stannary.core.errors import FormatError
 from stannary.core.model import Json
 from stannary.formats.interface import Sink
 from stannary.formats.python_names import RUNNERS, NestedSink, is_reported, parse
 from stannary.formats.python_statements import Statements
-from stannary.formats.python_values import UNKNOWN, Scope, Value, merge_origins, sequence
+from stannary.formats.python_values import UNKNOWN, Scope, Value, const, merge_origins, sequence
 
 __all__ = ["Flow"]
 
+_UNPICKLERS = frozenset({"pickle.loads", "_pickle.loads", "cPickle.loads", "dill.loads", "cloudpickle.loads"})
+_INTERPRETERS = ("python", "python3", "sys.executable", "python.exe")
+_INLINE = re.compile(r"\bpython[\d.]*\s+(?:-\w\s+)*-c\s+([\"'])(.*?)\1(?:\s|$)", re.DOTALL)
 _EXECUTORS = frozenset(
     {"exec", "eval", "compile", "execfile", "code.InteractiveInterpreter().runsource", "timeit.timeit", "cProfile.run"}
 )
@@ -78,8 +83,23 @@ class Flow(Statements):
                     bound = found.copy()
                     bound.owner = instance
                     self._run(bound, args, keywords)
+            self._operators(value, instance)
             return instance
         return self._run(value, args, keywords)
+
+    def _operators(self, value: Value, instance: Value) -> None:
+        """Read the methods that Python calls by itself on an instance: operators, context managers, properties."""
+        if self.mode == "function" or value.scope is None:
+            return
+        for name, member in list(value.scope.names.items()):
+            node = member.node
+            if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                continue
+            implicit = name.startswith("__") and name not in {"__init__", "__new__", "__reduce__", "__reduce_ex__"}
+            if implicit or any(isinstance(d, ast.Name) and d.id in {"property", "cached_property"} for d in node.decorator_list):
+                bound = member.copy()
+                bound.owner = instance
+                self._run(bound, [], {})
 
     def _run(self, value: Value, args: list[Value], keywords: dict[str, Value]) -> Value:
         node = value.node
@@ -156,7 +176,7 @@ class Flow(Statements):
         if node.args.vararg is not None:
             local[node.args.vararg.arg] = sequence(args[len(names) :])
         if node.args.kwarg is not None:
-            local[node.args.kwarg.arg] = Value("", merge_origins(keywords.values()))
+            local[node.args.kwarg.arg] = sequence(list(keywords.values()), tuple(keywords))
 
     # Reports
 
@@ -184,6 +204,8 @@ class Flow(Statements):
         if name in _EXECUTORS and args:
             self._nested(args[0], line)
             self.line = line
+        self._given_code(name, args)
+        self.line = line
         shown = [a.shown(_TEXT) for a in args[:8]]
         key = (line, name, self.mode, tuple(shown))
         if key in self._reported:
@@ -194,6 +216,19 @@ class Flow(Statements):
             keywords={k: v.shown(_TEXT) for k, v in list(keywords.items())[:12]}, origins=sorted(origins - {name})[:16],
             refs=refs[:8], of=value.subject[:_TEXT], dynamic=value.dynamic,
         )  # fmt: skip
+
+    def _given_code(self, name: str, args: list[Value]) -> None:
+        """Read code handed to another interpreter, and pickles given as constants."""
+        first = args[0] if args else UNKNOWN
+        if name in _UNPICKLERS and first.known and isinstance(first.const, bytes):
+            self.sink.child(f"line {self.line}.pkl", first.const, hint="pickle")
+        items = first.items or tuple(args)
+        for flag, code in itertools.pairwise(items):
+            if flag.known and flag.const == "-c" and items[0].shown().rstrip(">").endswith(_INTERPRETERS):
+                self._nested(code, self.line)
+        inline = _INLINE.search(first.as_text() or "")
+        if inline:
+            self._nested(const(inline[2]), self.line)
 
     def seen(self, attribute: str, value: Value) -> None:
         """Report an attribute that leads into the interpreter's own structures."""

@@ -9,11 +9,12 @@ from collections.abc import Iterable
 from stannary.core.model import Json
 from stannary.formats.python_expressions import Expressions
 from stannary.formats.python_names import RUNNERS
-from stannary.formats.python_values import UNKNOWN, Scope, Value, merge_origins
+from stannary.formats.python_values import UNKNOWN, Scope, Value, merge_origins, sequence
 
 __all__ = ["Statements"]
 
 _TEXT = 400
+_MAX_ITEMS = 4096
 
 
 class Statements(Expressions):
@@ -74,6 +75,7 @@ class Statements(Expressions):
             self.bind(target, value)
 
     def _s_annassign(self, node: ast.AnnAssign) -> None:
+        self.eval(node.annotation)
         if node.value is not None:
             self.bind(node.target, self.eval(node.value))
 
@@ -140,8 +142,9 @@ class Statements(Expressions):
             )
 
     def _s_functiondef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
-        for default in (*node.args.defaults, *node.args.kw_defaults):
-            self.eval(default)
+        arguments = (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)
+        for expression in (*node.args.defaults, *node.args.kw_defaults, *(a.annotation for a in arguments), node.returns):
+            self.eval(expression)
         value = Value()
         value.node, value.scope = node, self.scope
         self.pending[id(node)] = value
@@ -151,13 +154,14 @@ class Statements(Expressions):
             if applied.node is not None or applied.name.rpartition(".")[2] in RUNNERS:
                 self._invoke(applied, [value], {}, applied.origins)
         self._bind_name(node.name, value)
+        if node.name == "__getattr__" and self.scope.parent is None and self.scope.label == "<module>":
+            self._invoke(value, [UNKNOWN], {}, frozenset())  # PEP 562: run by `from module import anything`
 
     _s_asyncfunctiondef = _s_functiondef
 
     def _s_classdef(self, node: ast.ClassDef) -> None:
         bases = [self.eval(base) for base in node.bases]
-        for keyword in node.keywords:
-            self.eval(keyword.value)
+        keywords = {k.arg or "**": self.eval(k.value) for k in node.keywords}
         value = Value()
         value.node, value.scope = node, Scope(node.name, self.scope)
         value.items = tuple(bases)
@@ -169,6 +173,14 @@ class Statements(Expressions):
             if base.node is not None and base.scope is not None:
                 for key, member in base.scope.names.items():
                     value.scope.names.setdefault(key, member)
+        for maker, names in (
+            (keywords.get("metaclass"), ("__prepare__", "__new__", "__init__", "__call__")),
+            *((base, ("__init_subclass__",)) for base in bases),
+        ):
+            for name_ in names if maker is not None and maker.scope is not None else ():
+                found = maker.scope.names.get(name_) if maker is not None and maker.scope is not None else None
+                if found is not None and found.node is not None:
+                    self._invoke(found, [], {}, frozenset())
         methods = [m.name for m in node.body if isinstance(m, (ast.FunctionDef, ast.AsyncFunctionDef))]
         self.report("python.class", name=node.name, bases=[b.name for b in bases if b.name], methods=methods[:80], line=node.lineno)
         self._bind_name(node.name, value)
@@ -193,8 +205,11 @@ class Statements(Expressions):
                 self.line = target.lineno
                 self.report("python.patch", name=f"{base.name}.{target.attr}", line=target.lineno)
         elif isinstance(target, ast.Subscript):
-            base = self.eval(target.value)
-            self.eval(target.slice)
+            base, key = self.eval(target.value), self.eval(target.slice)
+            grows = base.items is not None and key.known and len(base.items) < _MAX_ITEMS and (base.keys or not base.items)
+            if grows and base.items is not None and isinstance(target.value, ast.Name) and key.const not in base.keys:
+                self._bind_name(target.value.id, sequence((*base.items, value), (*base.keys, key.const)))
+                return
             if isinstance(target.value, ast.Name) and value.origins - base.origins:
                 changed = base.copy()
                 changed.origins = merge_origins((base, value))

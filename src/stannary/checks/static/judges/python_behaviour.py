@@ -26,6 +26,7 @@ RULES = {
     "download-run": "SRC002",
     "decode-run": "SRC003",
     "hidden-call": "SRC004",
+    "hidden-member": "SRC004",
     "hostile-command": "SRC005",
     "process": "SRC006",
     "process-unknown": "SRC006",
@@ -55,6 +56,7 @@ _TABLE: dict[str, tuple[Severity, Severity, Severity, Severity]] = {
     "download-run":    (_C, _C, _H, _H),
     "decode-run":      (_C, _H, _H, _H),
     "hidden-call":     (_H, _H, _H, _M),
+    "hidden-member":   (_H, _L, _M, _I),
     "hostile-command": (_C, _H, _H, _H),
     "process":         (_C, _H, _M, _I),
     "process-unknown": (_H, _L, _I, _I),
@@ -103,6 +105,7 @@ _NATIVE = (
     "torch.utils.cpp_extension.load",
     "numpy.ctypeslib.load_library",
 )
+_UNKNOWN_MEMBERS = frozenset({"os.<?>", "subprocess.<?>", "posix.<?>", "nt.<?>", "builtins.<?>", "__builtins__.<?>", "pty.<?>"})
 _WRITES = ("write", "writelines", "write_text", "write_bytes")
 _INSTALL = (
     "pip.main",
@@ -153,6 +156,8 @@ def _process(c: _Call) -> Behaviour | None:
         return Behaviour("install", f"{name}({text[:80]})")
     if name in {"os.dup2", "os.dup"} and any(o.startswith("socket.") for o in origins):
         return Behaviour("reverse-shell", "connects a socket to the standard streams")
+    if name in _UNKNOWN_MEMBERS:
+        return Behaviour("hidden-member", f"calls a member of {name[:-4]} whose name is put together at run time")
     if name not in words("python_process"):
         return None
     through = " ".join(origins)
@@ -194,6 +199,10 @@ def _code(c: _Call) -> Behaviour | None:
     decoded = origins & words("python_decode") - {"chr"}
     if name in {"eval", "exec", "compile", "execfile"} and (decoded or {"chr", "ord"} <= origins):
         return Behaviour("decode-run", f"{name} runs code decoded by {', '.join(sorted(decoded or {'chr'}))}")
+    # Keras does so to load a Lambda layer, in a function; nothing honest does it on import.
+    made = name in {"types.FunctionType", "types.CodeType"} and "marshal.loads" in origins and call["scope"] != "function"
+    if made and len(decoded) > 1:
+        return Behaviour("decode-run", f"{name} builds code decoded by {', '.join(sorted(decoded))}")
     if call["dynamic"] and name in {"eval", "exec"}:
         return Behaviour("hidden-call", f"{name}, the name put together at run time")
     return Behaviour("code", f"{name}({text[:80]})")

@@ -54,7 +54,7 @@ _PREFIXES = frozenset(
     ["sudo", "env", "nohup", "time", "exec", "command", "builtin", "then", "do", "else", "if", "!", "nice", "timeout", "xargs"]
 )
 _FETCHERS = frozenset({"curl", "wget", "gdown", "aria2c", "axel"})
-_INLINE_CODE = re.compile(r"\b(?:python[\d.]*|node|perl|ruby)\s+(?:-\w+\s+)*-\w*[ce]\b")
+_INLINE_CODE = re.compile(r"\b(?:node|perl|ruby|php)\s+(?:-\w+\s+)*-\w*[er]\b")
 _DOUBTFUL = re.compile(
     r"http://(?!localhost|127\.0\.0\.1)|https?://\d{1,3}(?:\.\d{1,3}){3}|pastebin\.com|paste\.ee|hastebin|transfer\.sh|file\.io|ngrok|serveo\.net|trycloudflare|"
     r"webhook\.site|requestbin|pipedream\.net|burpcollaborator|oast\.|interact\.sh|cdn\.discordapp|discord(?:app)?\.com/api/webhooks|api\.telegram\.org|bit\.ly|tinyurl|t\.co/|is\.gd|"
