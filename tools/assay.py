@@ -1,6 +1,6 @@
 """Developers' shortcut: read forged or real files in this process, print facts and findings.
 
-    python tools/assay.py FORGE_NAME|PREFIX.*|PATH...      # -f: facts too
+python tools/assay.py FORGE_NAME|PREFIX.*|PATH...      # -f: facts too
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from stannary.testing.forges import all_forges, write
 
 
 def main() -> None:
+    """Read what the arguments name."""
     import msgspec
 
     packed = msgspec.json.decode(compile_sources(), type=_Packed)

@@ -219,7 +219,9 @@ class _Module:
                     setters.append(item.name + ".setter")
             elif isinstance(item, ast.ClassDef):
                 self._class(item, qualname + ".")
-            elif isinstance(item, ast.Assign) and "__module__" in map(dotted, item.targets) and isinstance(item.value, ast.Constant):
+            elif (
+                isinstance(item, ast.Assign) and isinstance(item.value, ast.Constant) and "__module__" in map(dotted, item.targets)
+            ):
                 self.aliases[qualname] = str(item.value.value)
         decorators = []
         for mark in node.decorator_list:

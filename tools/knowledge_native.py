@@ -31,7 +31,8 @@ UFUNC_HOMES = ("numpy", "numpy.core._multiarray_umath", "numpy._core._multiarray
                "numpy.ma.core")  # fmt: skip
 SPECIAL = {"__cinit__", "__init__", "__reduce__", "__reduce_cython__", "__getstate__", "__setstate__", "__setstate_cython__"}
 # Functions that read, write, run, or call what they are given: never a mere reference.
-NOT_REFERENCED = re.compile(r"(^|[._])(load|save|read|write|open|dump|fetch|download|run|exec|eval|import|apply_|map_|vectorize|piecewise|from_?function|frompyfunc|"
+NOT_REFERENCED = re.compile(r"(^|[._])(load|save|read|write|open|dump|fetch|download|run|exec|eval|import|apply_|map_"
+                            r"|vectorize|piecewise|from_?function|frompyfunc|"
                             r"from_?file|to_?file|fromregex|memmap|genfromtxt|get_include"
                             r"|source|info|who|lookfor|deprecate|savez|DataSource|loader|call|invoke|patch|"
                             r"config|set_|register|getattr|setattr|locate|wrap|decorator|cache|compile|execute|command"

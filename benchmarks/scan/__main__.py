@@ -131,10 +131,8 @@ def main() -> None:
             ratio = f"{cpu / base:.2f}" if base else ""
             worst = max(costs, key=lambda c: c.private)
             wall = statistics.median(c.wall for c in costs)
-            print(
-                f"| {name} | {tool} | {cpu:.2f} | {ratio} | {wall:.2f} | {worst.resident:.0f} | {worst.private:.0f} | {costs[0].code} |",
-                flush=True,
-            )
+            memory = f"{worst.resident:.0f} | {worst.private:.0f}"
+            print(f"| {name} | {tool} | {cpu:.2f} | {ratio} | {wall:.2f} | {memory} | {costs[0].code} |", flush=True)
 
 
 main()

@@ -32,7 +32,7 @@ _HEX = re.compile(r"[0-9a-f]{64}")
 
 def severity_rank(severity: str) -> int:
     """Return 0 for critical … 4 for info: smaller is worse."""
-    return SEVERITIES.index(severity)  # type: ignore[arg-type]
+    return SEVERITIES.index(severity)
 
 
 class Digest(msgspec.Struct, frozen=True, order=True):

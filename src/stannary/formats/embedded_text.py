@@ -12,6 +12,7 @@ import re
 import zlib
 
 from stannary.formats.interface import Sink, clip
+from stannary.formats.pickle_glance import glance
 
 __all__ = ["PAYLOAD_MAGIC", "hand_on", "note_code"]
 
@@ -25,6 +26,7 @@ PAYLOAD_MAGIC = (
 _BASE64 = re.compile(r"[A-Za-z0-9+/_\-\s]{20,}={0,2}\s*")
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2}){16,}")
 _TEMPLATE = re.compile(r"\{%-?\s*\w|\{\{")
+_PICKLE_FIRST = frozenset("c(]}l")  # of protocol 0, which is text
 _LIMIT = 4 << 20  # longest string looked at, in characters
 _HITS = 16  # excerpts of one kind from one string
 
@@ -81,6 +83,9 @@ def hand_on(sink: Sink, name: str, text: str, offset: int | None = None) -> None
         encoding, content = payload
         sink.fact("text.encoded", offset, key=clip(name), encoding=encoding, size=len(content), head=content[:8].hex())
         sink.child(f"{name}#{encoding}", content, offset=offset)
+    if text[:1] in _PICKLE_FIRST and "\n" in text and glance(text.encode("utf-8", "surrogatepass")).runs:
+        sink.fact("text.encoded", offset, key=clip(name), encoding="text", size=len(text), head=text[:8].encode().hex())
+        sink.child(f"{name}#text", text.encode("utf-8", "surrogatepass"), offset=offset, hint="pickle")
     note_code(sink, name, text, offset)
 
 
@@ -97,7 +102,7 @@ def note_code(sink: Sink, name: str, text: str, offset: int | None = None) -> No
             sink.fact("text.code", offset, key=clip(name), what=what, excerpt=clip(excerpt, 160))
 
 
-def _decoded(text: str) -> tuple[str, bytes] | None:
+def _decoded(text: str, layers: int = 3) -> tuple[str, bytes] | None:
     stripped = text.strip()
     if _HEX.fullmatch(stripped):
         content = bytes.fromhex(stripped)
@@ -111,6 +116,8 @@ def _decoded(text: str) -> tuple[str, bytes] | None:
             return None
         if _is_payload(content):
             return "base64", content
+        if layers and content.isascii():  # encoded twice
+            return _decoded(content.decode("ascii"), layers - 1)
     return None
 
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from stannary.core.errors import BudgetExceeded, FormatError, Truncated
 from stannary.core.model import Json
+from stannary.formats.embedded_payload import note_payload
 from stannary.formats.embedded_text import hand_on
 from stannary.formats.interface import Sink, View, clip
 
@@ -148,6 +149,8 @@ class _Gguf:
             if key in seen:
                 self.problem("duplicate_key", at, f"{key} is there twice; loaders differ in which they take")
             seen.add(key)
+            if "{" in key or len(key) > 80:
+                hand_on(self.sink, "key", key, at)
             kind = self._unpack("I")
             if kind == _STRING:
                 value: Json = self._string_value(key)
@@ -198,6 +201,8 @@ class _Gguf:
             msg = f"array of {count} elements, {self.size - self.pos} bytes are left"
             raise Truncated(msg, at)
         if kind in _SCALARS:
+            if least == 1:
+                note_payload(self.sink, clip(key, 80), self.data[self.pos : self.pos + count], self.pos)
             self.pos += count * least
         elif kind == _STRING:
             self._strings(key, count)
@@ -213,6 +218,8 @@ class _Gguf:
     def _strings(self, key: str, count: int) -> None:
         self.sink.budget.take_operations(count)
         width = 8 if self.wide else 4
+        # A vocabulary has any short text in it; elsewhere a short text may be a template.
+        least = _LONG if key.startswith("tokenizer.ggml.") else 8
         unpack = struct.Struct(self.endian + ("Q" if self.wide else "I")).unpack_from
         pos, size, data = self.pos, self.size, self.data
         for index in range(count):
@@ -225,7 +232,7 @@ class _Gguf:
                 self.problem("string_overflow", pos - width, f"{key}[{index}] of {length} bytes, {size - pos} are left")
                 msg = f"{key}[{index}] of {length} bytes, {size - pos} are left"
                 raise Truncated(msg, pos)
-            if length >= _LONG:
+            if length >= least:
                 self.long_texts -= 1
                 if self.long_texts < 0:
                     msg = f"more than {_MAX_LONG} long texts in arrays"
@@ -288,6 +295,9 @@ class _Gguf:
                 self.problem("unaligned", tensor.at, f"tensor {tensor.name} at {tensor.offset}, alignment {self.alignment}")
             unknown = tensor.size is None
             end = tensor.offset + (tensor.size or 0)
+            if tensor.size and end <= self.size - start:
+                begin = start + tensor.offset
+                note_payload(self.sink, tensor.name, self.data[begin : start + end], begin)
             if end > self.size - start:
                 self.problem("outside", tensor.at, f"tensor {tensor.name} ends at {start + end} in a file of {self.size}")
                 self.sink.incomplete(f"tensor {clip(tensor.name)} lies outside the file", tensor.at)

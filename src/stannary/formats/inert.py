@@ -70,7 +70,7 @@ def _tail(view: View, kind: str, end: int, sink: Sink) -> None:
         return
     rows = [row.name for row in identify(View(rest, "tail"))]
     sink.fact("media.trailing", end, kind=kind, size=len(rest), formats=rows[:8], head=bytes(rest[:8]).hex())
-    if any(row not in {"media", "text"} for row in rows):
+    if any(row != "media" for row in rows):
         sink.child("behind", rest, offset=end)
 
 

@@ -139,7 +139,7 @@ def _string(m: Machine, _op: int) -> None:
     if len(line) < 2 or line[:1] not in (b"'", b'"') or line[-1:] != line[:1]:
         msg = "STRING argument is not quoted"
         raise FormatError(msg, m.offset())
-    raw = codecs.escape_decode(line[1:-1])[0]  # type: ignore[attr-defined]
+    raw = codecs.escape_decode(line[1:-1])[0]
     m.stack.append(raw.decode("latin-1"))
 
 

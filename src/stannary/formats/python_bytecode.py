@@ -95,13 +95,17 @@ _CALLS = {
     "importlib": "import_module",
     "base64": "b64decode",
 }
-_ALONE = ("exec", "eval", "compile", "__import__", "getattr")
+_ALONE = ("exec", "eval", "compile", "__import__", "__builtins__", "getattr")
+_DECODERS = frozenset({"b64decode", "a85decode", "b85decode", "decompress", "fromhex", "unhexlify", "loads", "urlopen", "decodebytes"})
 
 
 def _pairs(names: set[str]) -> list[tuple[str, str]]:
     """Return the (module, function) pairs that the names of one code object can form."""
     found = [(module, call) for module, calls in _CALLS.items() if module in names for call in calls.split() if call in names]
-    return [*found, *(("", name) for name in _ALONE if name in names)]
+    found += [("", name) for name in _ALONE if name in names]
+    if names & {"exec", "eval"} and names & _DECODERS:
+        found.append(("", "exec of decoded data"))
+    return found
 
 
 def _version(head: bytes) -> tuple[str, int] | None:

@@ -8,16 +8,19 @@ functions of `python_values`; functions of the file itself are read where they a
 from __future__ import annotations
 
 import ast
+import builtins
 from abc import abstractmethod
 from collections.abc import Callable
 
 from stannary.core.errors import BudgetExceeded
 from stannary.formats.python_folding import element, elements, fold_method, operate
+from stannary.formats.python_invoke import MAX_NAME, NAMESPACES, SELF, Invocations
 from stannary.formats.python_values import UNKNOWN, Value, const, merge_origins, sequence, text_value
 
 __all__ = ["Expressions"]
 
-
+_BUILTINS = frozenset({*dir(builtins), "__builtins__"})
+_OPERATIONS = 1_500_000
 
 
 class Expressions(Invocations):
@@ -132,7 +135,7 @@ class Expressions(Invocations):
         base, index = self.eval(node.value), self.eval(node.slice)
         origins = merge_origins((base, index))
         if base.name == "sys.modules" and isinstance(node.slice, ast.Name) and node.slice.id == "__name__":
-            return Value(_SELF)
+            return Value(SELF)
         special = self._special_method(base, "__getitem__")
         if special is not None:
             return self.enter(special, [index], {})
@@ -145,11 +148,11 @@ class Expressions(Invocations):
                 return const(base.const[index.const], origins) if -len(base.const) <= index.const < len(base.const) else UNKNOWN
             if base.name and isinstance(index.const, str):
                 return self._named_item(base, index.const, origins)
-        if base.name == "sys.modules" or base.name in _NAMESPACES or base.name.endswith("__dict__"):
+        if base.name == "sys.modules" or base.name in NAMESPACES or base.name.endswith("__dict__"):
             result = Value(f"{base.name.removesuffix('.__dict__')}.<?>", origins)
             result.dynamic = True
             return result
-        return Value(f"{base.name}[]"[:_MAX_NAME] if base.name else "", origins)
+        return Value(f"{base.name}[]"[:MAX_NAME] if base.name else "", origins)
 
     def _slice(self, base: Value, node: ast.Slice, origins: frozenset[str]) -> Value:
         bounds = [None if n is None else self.eval(n) for n in (node.lower, node.upper, node.step)]

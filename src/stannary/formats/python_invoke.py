@@ -12,19 +12,17 @@ from abc import abstractmethod
 from stannary.formats.python_folding import fold_call
 from stannary.formats.python_values import UNKNOWN, Scope, Value, const, merge_origins, sequence
 
-__all__ = ["Invocations"]
+__all__ = ["MAX_NAME", "NAMESPACES", "SELF", "Invocations"]
 
-_BUILTINS = frozenset({*dir(builtins), "__builtins__"})
 _IMPORTERS = frozenset(
     {"__import__", "importlib.import_module", "importlib.__import__", "pydoc.locate", "pkgutil.resolve_name", "imp.load_module"}
 )
-_NAMESPACES = frozenset({"globals()", "locals()", "vars()"})
+NAMESPACES = frozenset({"globals()", "locals()", "vars()"})
 _HOME = {"HOME": "~", "USERPROFILE": "~", "TMPDIR": "/tmp", "TEMP": "/tmp"}  # noqa: S108 - a text, never opened
 _COMPUTED = {"pathlib.Path.home": "~", "tempfile.gettempdir": "/tmp", "os.getcwd": ".", "pathlib.Path.cwd": "."}  # noqa: S108 - texts
 _PATHS = frozenset({"pathlib.Path", "pathlib.PurePath", "pathlib.PosixPath"})
-_SELF = "<this module>"
-_MAX_NAME = 160
-_OPERATIONS = 1_500_000
+SELF = "<this module>"
+MAX_NAME = 160
 
 
 class Invocations:
@@ -57,13 +55,13 @@ class Invocations:
         holder = base.name.removesuffix(".__dict__").removesuffix("()")
         if base.name == "sys.modules":
             result = Value(key, origins)
-        elif base.name in _NAMESPACES or base.name == "__builtins__":
+        elif base.name in NAMESPACES or base.name == "__builtins__":
             found = self.scope.find(key)
             result = found.copy() if found is not None else Value(key, origins)
         elif base.name.endswith("__dict__"):
             return self._member(_base_named(base, holder), key, dynamic=True)
         else:
-            return Value(f"{base.name}[]"[:_MAX_NAME], origins)
+            return Value(f"{base.name}[]"[:MAX_NAME], origins)
         result.dynamic = True
         return result
 
@@ -85,14 +83,14 @@ class Invocations:
                     found = found.copy()
                     found.owner = base
                 return found
-        if base.name == _SELF:
+        if base.name == SELF:
             return self.scope.find(attribute) or UNKNOWN
         if not base.name:
             return Value("", base.origins)
         name = attribute if base.name in {"builtins", "__builtins__"} and attribute != "__dict__" else f"{base.name}.{attribute}"
         if name in self.patches:
             return self.patches[name]
-        result = Value(name[:_MAX_NAME], base.origins | {name} if name == "os.environ" else base.origins)
+        result = Value(name[:MAX_NAME], base.origins | {name} if name == "os.environ" else base.origins)
         result.subject = base.subject
         result.dynamic = dynamic or base.dynamic
         return result
@@ -112,7 +110,7 @@ class Invocations:
         folded = fold_call(name, args, origins | {name})
         if folded is not None:
             return folded
-        result = Value(f"{name}()"[:_MAX_NAME], frozenset(list(origins)[:24]) | {name})
+        result = Value(f"{name}()"[:MAX_NAME], frozenset(list(origins)[:24]) | {name})
         result.dynamic = target.dynamic
         result.subject = target.subject
         shown = args[0].as_text() if args else None
@@ -163,9 +161,9 @@ class Invocations:
             return Value(f"{name}()")
         if name == "vars":
             return Value(f"{first.name}.__dict__") if first.name else Value("vars()")
-        return self._functional(name, args, target)
+        return self._functional(name, args)
 
-    def _functional(self, name: str, args: list[Value], target: Value) -> Value | None:
+    def _functional(self, name: str, args: list[Value]) -> Value | None:
         first = args[0] if args else UNKNOWN
         second = args[1] if len(args) > 1 else UNKNOWN
         if name == "operator.attrgetter" and first.known:

@@ -7,6 +7,7 @@ are reported with the functions they name.
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from stannary.core.errors import BudgetExceeded, FormatError, Truncated
@@ -25,6 +26,11 @@ _ATTRIBUTES, _TAG, _OBJECT = 0x200, 0x400, 0x100
 _ACTIVE_BINDING = 1 << 15  # of the 16 "levels" bits
 _NAMES = {3: "closure", 5: "promise", 6: "language", 21: "bytecode", 22: "external pointer", 23: "weak reference", 20: "expression"}
 _UNBOUND = 252
+_PARSERS = frozenset({"parse", "str2lang", "str2expression", "eval", "evalq"})
+# Functions that call, fetch or name a function by what they are given.
+_INDIRECT = _PARSERS | {"do.call", "get", "get0", "mget", "match.fun", "::", ":::", ".Internal", ".Primitive", "Reduce", "Map", "lapply"} | {
+    "sapply", "vapply", "Recall", "getExportedValue", "getFromNamespace", "as.name", "as.symbol", "call", "Call", "invoke",
+}
 _CONSTANTS = frozenset({254, 253, 252, 251, 250, 242, 241, 246, 245})  # NULL, environments, unbound and missing values
 
 
@@ -228,6 +234,7 @@ class _Reader:
         """Read pair lists, calls, closures and promises; a list is followed along its tail without recursion."""
         first = _Item(0)
         at = self.stream.pos - 4
+        call = kind in {6, 240}
         outer = self.context
         if kind in {3, 5}:
             self.context = [*self.context, _NAMES[kind]][-8:]
@@ -241,8 +248,10 @@ class _Reader:
             head = self.item(depth + 1)
             if index == 0:
                 first = head
-            if kind in {6, 240} and index == 0 and head.name:
+            if call and index == 0 and head.name:
                 self._called(head.name, at)
+            elif call and first.name in _INDIRECT:
+                self._mentioned(first.name, head, at)
             if kind == 2 and (flags >> 12) & _ACTIVE_BINDING:
                 self.sink.fact("rdata.active_binding", at, name=clip(tag.name, 80))
             if kind == 3:
@@ -279,6 +288,14 @@ class _Reader:
 
     def _called(self, name: str, at: int) -> None:
         self.calls.setdefault((name, self.context[-1] if self.context else "data"), at)
+
+    def _mentioned(self, function: str, argument: _Item, at: int) -> None:
+        """Report what `do.call("system", ...)` or `eval(parse(text = "system(...)"))` calls."""
+        if function in _PARSERS:
+            for name in re.findall(r"([A-Za-z.][\w.]{0,60})\s*\(", argument.name[:10_000]):
+                self._called(name, at)
+        elif argument.name and len(argument.name) <= 80:
+            self._called(argument.name, at)
 
     def _environment(self, depth: int) -> _Item:
         item = self._remember(_Item(4))
@@ -323,6 +340,7 @@ class _Reader:
         """Read a shared piece of language in byte code (`ReadBCLang`), along its tail without recursion."""
         first = True
         call = False
+        function = ""
         while True:
             self._count_item()
             if kind == 243:  # a piece that was defined before
@@ -346,8 +364,11 @@ class _Reader:
                     raise BudgetExceeded(msg, self.stream.pos)
                 self._piece(head, depth + 1)
             else:
-                name = self.item(depth + 1).name
-                if kind in {6, 240} and name:
-                    self._called(name, at)
+                item = self.item(depth + 1)
+                if first and call and item.name:
+                    function = item.name
+                    self._called(function, at)
+                elif call and function in _INDIRECT:
+                    self._mentioned(function, item, at)
             first = False
             kind = self.stream.integer()

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 from stannary.core.errors import FormatError
 from stannary.core.model import Json
-from stannary.formats import python_source
 from stannary.formats.interface import Budget, Sink, View, clip
 from stannary.formats.repository_files import Folder
 
@@ -66,6 +65,8 @@ class LoadPath:
         raw = self.folder.read(name)
         if raw is None:
             return
+        from stannary.formats import python_source  # only when code is in the load path
+
         collector = _Collector(self.sink.budget)
         try:
             python_source.read(View(raw, name), collector)

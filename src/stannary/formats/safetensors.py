@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from stannary.core.errors import BudgetExceeded, FormatError, Truncated
 from stannary.core.model import Json
 from stannary.formats.bounded_json import DUPLICATE
+from stannary.formats.embedded_payload import note_payload
 from stannary.formats.embedded_text import hand_on
 from stannary.formats.interface import Sink, View, clip
 
@@ -24,6 +25,7 @@ __all__ = ["MAX_HEADER", "probe", "read"]
 
 MAX_HEADER = 100_000_000  # bytes; the reference implementation refuses more
 MAX_TENSORS = 200_000  # entries that are checked; the largest public model has 91,000
+_MAX_LOOK = 20_000  # tensors whose first bytes are looked at
 _MAX_ENTRY = 1 << 20  # bytes of one entry's value
 _MAX_METADATA = 24 << 20
 
@@ -215,6 +217,8 @@ class _Header:
         for key, value in values.items():
             if not isinstance(value, str):
                 self.problem("metadata", pos, f"__metadata__ {key} is not a string")
+            if len(key) >= 12 or "{" in key:
+                hand_on(self.sink, "__metadata__ key", key, pos)
             text = value if isinstance(value, str) else json.dumps(value)
             hand_on(self.sink, f"__metadata__.{clip(key, 80)}", text, pos)
         self.sink.fact("safetensors.metadata", pos, keys=sorted(clip(k, 80) for k in values)[:100])
@@ -238,7 +242,14 @@ class _Header:
             self.sink.incomplete(f"tensor data ends {covered - size} bytes early", data + size)
         elif covered < size:
             self._hidden("trailing", data + covered, data + size)
+        self._look(size)
         self.sink.fact("safetensors.header", 0, size=self.end - self.start, tensors=len(self.begins), data=size)
+
+    def _look(self, size: int) -> None:
+        """Look at how each tensor begins: one that is a program or a pickle is no tensor."""
+        for begin, end in itertools.islice(zip(self.begins, self.ends, strict=True), _MAX_LOOK):
+            if end <= size:
+                note_payload(self.sink, f"tensor at {begin}", self.data[self.end + begin : self.end + end], self.end + begin)
 
     def _hidden(self, what: str, begin: int, end: int) -> None:
         self.problem(what, begin, f"{end - begin} bytes belong to no tensor")

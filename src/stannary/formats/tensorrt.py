@@ -22,6 +22,7 @@ _ELF = re.compile(
     rb"\x7fELF(?:[\x01\x02]\x01\x01.{11}[\x03\x28\x3e\xb7\xf3\x15]\x00|[\x01\x02]\x02\x01.{11}\x00[\x14\x15\x28\xb7])", re.DOTALL
 )
 _LIBRARY = re.compile(rb"[\w./\\:-]{1,200}\.(?:so(?:\.\d+)*|dll)\b")
+_PE = re.compile(rb"PE\x00\x00(?:\x64\x86|\x4c\x01|\x64\xaa)[\x00-\x60]\x00")
 _PRINTABLE = re.compile(rb"[\t\x20-\x7e]{8,400}")
 _MAX_RUNS = 20_000
 _BLOCK = 4 << 20
@@ -59,9 +60,13 @@ def _names(text: bytes, at: int, names: dict[tuple[str, str], int], sink: Sink) 
 
 
 def host_programs(view: View, limit: int = 8) -> Iterator[tuple[int, str]]:
-    """Yield (offset, machine) of ELF files for a CPU inside a blob; GPU kernels are passed over."""
+    """Yield (offset, machine) of ELF and PE files for a CPU inside a blob; GPU kernels are passed over."""
     for match in itertools.islice(_ELF.finditer(view.data), limit):
         raw = match.group()
         machine = int.from_bytes(raw[18:20], "little" if raw[5] == 1 else "big")
         if machine in _HOST_MACHINES:
             yield match.start(), _HOST_MACHINES[machine]
+    for match in itertools.islice(_PE.finditer(view.data), limit):
+        start = bytes(view.data[max(0, match.start() - 1024) : match.start()]).rfind(b"MZ")
+        if start >= 0:
+            yield match.start() - min(1024, match.start()) + start, "Windows"

@@ -10,12 +10,14 @@ from stannary.core.errors import FormatError
 from stannary.formats.embedded_text import PAYLOAD_MAGIC, hand_on
 from stannary.formats.flatbuffer import Table, root
 from stannary.formats.interface import Sink, View, clip
+from stannary.formats.tensorrt import host_programs
 
 __all__ = ["read"]
 
 _CUSTOM = 32  # BuiltinOperator.CUSTOM
 _WIDTH = {0: 4, 1: 2, 2: 4, 3: 1, 4: 8, 6: 1, 7: 2, 8: 8, 9: 1, 10: 8, 11: 16, 12: 8, 15: 4, 16: 2}
 _LARGE = 1 << 31
+_MAX_SEARCH = 256 << 20
 
 
 def read(view: View, sink: Sink) -> None:
@@ -31,6 +33,9 @@ def read(view: View, sink: Sink) -> None:
         graphs += 1
         _graph(graph, names, sizes, sink)
     sink.fact("tflite.model", 0, version=model.scalar(0, "I"), operators=names[:200], graphs=graphs, buffers=len(sizes))
+    for at, machine in host_programs(View(view.data[:_MAX_SEARCH], view.name), 4):
+        sink.fact("tflite.payload", at, buffer=-1, head=machine, size=len(view) - at)
+        sink.child(f"program@{at}", view.data[at:], offset=at)
     hand_on(sink, "description", model.string(3))
     for entry in model.tables(6):
         index = entry.scalar(1, "I")

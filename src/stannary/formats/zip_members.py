@@ -202,12 +202,12 @@ class MemberReader:
             self._crc_fact(member, crc)
 
     def _raw_packed(self, member: Member, chunks: Iterator[bytes]) -> None:
-        head = next(chunks, b"")
-        if hides_code(head[:1024]):
-            self.sink.inflate(self._part(member), _rejoin(head, chunks))
-            return
-        # Counted and checked like the rest, but not kept.
         try:
+            head = next(chunks, b"")
+            if hides_code(head[:1024]):
+                self.sink.inflate(self._part(member), _rejoin(head, chunks))
+                return
+            # Counted and checked like the rest, but not kept.
             for chunk in chunks:
                 self.sink.budget.take_inflated(len(chunk))
         except DECODE_ERRORS as exc:

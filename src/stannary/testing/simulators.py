@@ -70,7 +70,9 @@ class FileSimulator:
         else:
             self.send(request, b"not found", 404)
 
-    def send(self, request: BaseHTTPRequestHandler, body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
+    def send(
+        self, request: BaseHTTPRequestHandler, body: bytes, status: int = 200, headers: Mapping[str, str] | None = None
+    ) -> None:
         """Send a body, from where a Range header asks; cut the first time when `break_after` is set."""
         start = 0
         asked = request.headers.get("Range", "")
@@ -95,7 +97,9 @@ class HubSimulator(FileSimulator):
 
     commit = "0123456789abcdef0123456789abcdef01234567"
 
-    def __init__(self, repositories: Mapping[str, Mapping[str, bytes]], *, lie: Mapping[str, bytes] | None = None, break_after: int = 0) -> None:
+    def __init__(
+        self, repositories: Mapping[str, Mapping[str, bytes]], *, lie: Mapping[str, bytes] | None = None, break_after: int = 0
+    ) -> None:
         served: dict[str, bytes] = {}
         for name, files in repositories.items():
             entries = []

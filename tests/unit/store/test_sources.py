@@ -100,7 +100,17 @@ def test_oci_layers_are_verified(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "target", ["hf://", "hf://a/b/c/d", "s3://UPPER/x", "oci://host", "mlflow:runs/1", "http://example.invalid/x", "gopher://x", "registry:m@prod"]
+    "target",
+    [
+        "hf://",
+        "hf://a/b/c/d",
+        "s3://UPPER/x",
+        "oci://host",
+        "mlflow:runs/1",
+        "http://example.invalid/x",
+        "gopher://x",
+        "registry:m@prod",
+    ],
 )
 def test_addresses_that_are_none(target: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError):
@@ -118,9 +128,18 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    server = subprocess.Popen([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    server = subprocess.Popen(
+        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     url = f"http://127.0.0.1:{port}"
-    for key, value in {"AWS_ENDPOINT_URL": url, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}.items():
+    for key, value in {
+        "AWS_ENDPOINT_URL": url,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_REGION": "us-east-1",
+    }.items():
         monkeypatch.setenv(key, value)
     for _ in range(200):
         try:
@@ -137,14 +156,20 @@ def test_s3_objects_and_prefixes(s3: str, tmp_path: Path) -> None:
     import obstore
     from obstore.store import S3Store
 
-    request = urllib.request.Request(f"{s3}/models", method="PUT", headers={"Authorization": "AWS4-HMAC-SHA256 Credential=test/x/us-east-1/s3/aws4_request"})
+    request = urllib.request.Request(
+        f"{s3}/models", method="PUT", headers={"Authorization": "AWS4-HMAC-SHA256 Credential=test/x/us-east-1/s3/aws4_request"}
+    )
     urllib.request.urlopen(request, timeout=10).close()
-    store = S3Store("models", config={"endpoint": s3, "region": "us-east-1", "virtual_hosted_style_request": False}, client_options={"allow_http": True})
+    store = S3Store(
+        "models",
+        config={"endpoint": s3, "region": "us-east-1", "virtual_hosted_style_request": False},
+        client_options={"allow_http": True},
+    )
     obstore.put(store, "team/net/weights.bin", BIG)
     obstore.put(store, "team/net/config.json", b"{}")
     found = resolve("s3://models/team/net", offline=False, dest=tmp_path)
     assert (found.path / "weights.bin").read_bytes() == BIG
-    assert sorted(os.listdir(found.path)) == ["config.json", "weights.bin"]
+    assert sorted(path.name for path in found.path.iterdir()) == ["config.json", "weights.bin"]
     single = resolve("s3://models/team/net/config.json", offline=False, dest=tmp_path / "one")
     assert single.path.read_bytes() == b"{}"
     with pytest.raises(BackendError):

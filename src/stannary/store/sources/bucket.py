@@ -59,10 +59,10 @@ def _store(bucket: str, target: str) -> Any:  # noqa: ANN401 - obstore has no st
         msg = "the extra s3 is not installed"
         raise UsageError(msg, where=target, code="SRC005", help="pip install 'stannary[s3]'") from exc
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    config: dict[str, Any] = {"region": os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION", "us-east-1")}
+    config: S3Config = {"region": os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION", "us-east-1")}
     if endpoint:
         config |= {"endpoint": endpoint, "virtual_hosted_style_request": False}
-    if not os.environ.get("AWS_ACCESS_KEY_ID") and not os.environ.get("AWS_PROFILE") and not os.environ.get("AWS_WEB_IDENTITY_TOKEN_FILE"):
+    if not any(map(os.environ.get, _CREDENTIALS)):
         config["skip_signature"] = True  # a public bucket
     return S3Store(bucket, config=config, client_options={"allow_http": bool(endpoint and endpoint.startswith("http://"))})
 

@@ -11,10 +11,14 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping
+from http.client import HTTPMessage
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from stannary.core.errors import BackendError, InputError, IntegrityError
+
+if TYPE_CHECKING:
+    from hashlib import _Hash as Hash
 
 __all__ = ["Downloaded", "Fetcher", "safe_path"]
 
@@ -34,12 +38,18 @@ class Downloaded(NamedTuple):
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows at most five redirects to http(s) only, never from https to http, and leaves credentials behind at the host's border."""
+    """Follows at most five redirects to http(s) only, never from https to http; credentials stay with their host."""
 
     max_redirections = 5
 
-    def redirect_request(  # noqa: PLR0913, PLR0917 - urllib's signature
-        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str  # noqa: ANN401
+    def redirect_request(
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: HTTPMessage,
+        newurl: str,
     ) -> urllib.request.Request | None:
         old, new = urllib.parse.urlsplit(req.full_url), urllib.parse.urlsplit(newurl)
         if new.scheme not in {"http", "https"} or (old.scheme == "https" and new.scheme == "http"):
@@ -60,7 +70,12 @@ class Fetcher:
 
     def open(self, url: str, headers: Mapping[str, str] | None = None, method: str = "GET") -> http.client.HTTPResponse:
         """Open a URL. Raises urllib.error.HTTPError for 4xx and 5xx, BackendError when it cannot be reached."""
-        request = urllib.request.Request(url, headers={"User-Agent": "stannary", "Accept-Encoding": "identity", **(headers or {})}, method=method)  # noqa: S310 - http(s) only: the redirect handler and the callers see to it
+        if not url.startswith(("https://", "http://")):
+            msg = "only http and https are fetched"
+            raise InputError(msg, where=url, code="SRC023")
+        request = urllib.request.Request(  # noqa: S310 - http(s) only, checked above
+            url, headers={"User-Agent": "stannary", "Accept-Encoding": "identity", **(headers or {})}, method=method
+        )
         try:
             response: http.client.HTTPResponse = self._opener.open(request, timeout=_TIMEOUT)
         except urllib.error.HTTPError:
@@ -85,7 +100,9 @@ class Fetcher:
             msg = f"the answer is no JSON: {exc}"
             raise BackendError(msg, where=url, code="SRC013") from exc
 
-    def download(self, url: str, path: Path, *, headers: Mapping[str, str] | None = None, sha256: str = "", size: int | None = None) -> Downloaded:
+    def download(
+        self, url: str, path: Path, *, headers: Mapping[str, str] | None = None, sha256: str = "", size: int | None = None
+    ) -> Downloaded:
         """Stream a URL to `path`, resuming where a broken connection left off.
 
         Raises IntegrityError when the digest or the size is not the announced one (nothing is
@@ -93,7 +110,8 @@ class Fetcher:
         """
         partial = path.with_name(path.name + ".partial")
         partial.parent.mkdir(parents=True, exist_ok=True)
-        digest, done, found = hashlib.sha256(), 0, {}
+        found: dict[str, str] = {}
+        digest, done = hashlib.sha256(), 0
         for attempt in range(_TRIES):
             try:
                 found, digest, done = self._continue(url, partial, headers or {}, digest, done)
@@ -110,12 +128,15 @@ class Fetcher:
             time.sleep(0.2 * 2**attempt)
         if (sha256 and digest.hexdigest() != sha256) or (size is not None and done != size):
             partial.unlink()
-            msg = f"{done} bytes of sha256 {digest.hexdigest()} arrived, {'' if size is None else f'{size} bytes of '}{sha256 or 'another size'} announced"
+            announced = f"{'some' if size is None else size} bytes of sha256 {sha256 or '(not said)'}"
+            msg = f"{done} bytes of sha256 {digest.hexdigest()} arrived, {announced} announced"
             raise IntegrityError(msg, where=url, code="SRC020")
         partial.replace(path)
         return Downloaded(done, digest.hexdigest(), found)
 
-    def _continue(self, url: str, partial: Path, headers: Mapping[str, str], digest: Any, done: int) -> tuple[dict[str, str], Any, int]:  # noqa: ANN401, PLR0913, PLR0917
+    def _continue(
+        self, url: str, partial: Path, headers: Mapping[str, str], digest: Hash, done: int
+    ) -> tuple[dict[str, str], Hash, int]:
         extra = {"Range": f"bytes={done}-"} if done else {}
         with self.open(url, {**headers, **extra}) as response:
             found = {k.lower(): v for k, v in response.headers.items()}
@@ -141,7 +162,7 @@ class Fetcher:
             return found, digest, done + received
 
 
-def _digest(path: Path) -> Any:  # noqa: ANN401 - hashlib's private type
+def _digest(path: Path) -> Hash:
     digest = hashlib.sha256()
     if path.exists():
         with path.open("rb") as file:

@@ -72,7 +72,9 @@ def fetch(target: str, fetcher: Fetcher, dest: Path) -> Resolved:
         path = safe_path(root, name, target)
         url = f"{endpoint}/{prefix}{repository.name}/resolve/{commit}/{urllib.parse.quote(name)}"
         digests[name] = _one(fetcher, url, path, entry, headers)
-    return Resolved(root, target, {"kind": "hf", "repository": repository.name, "revision": commit, "endpoint": endpoint, "files": digests})
+    return Resolved(
+        root, target, {"kind": "hf", "repository": repository.name, "revision": commit, "endpoint": endpoint, "files": digests}
+    )
 
 
 def _one(fetcher: Fetcher, url: str, path: Path, entry: dict[str, Any], headers: dict[str, str]) -> str:

@@ -51,7 +51,8 @@ def fetch(target: str, fetcher: Fetcher, dest: Path) -> Resolved:
         return bucket.fetch(uri, fetcher, dest)._replace(display=target, source=origin)
     if uri.startswith(("mlflow-artifacts:", f"{base}/")):
         root = dest / "artifacts"
-        path = urllib.parse.urlsplit(uri).path.partition("/mlflow-artifacts/artifacts/")[2] or urllib.parse.urlsplit(uri).path.lstrip("/")
+        full = urllib.parse.urlsplit(uri).path
+        path = full.partition("/mlflow-artifacts/artifacts/")[2] or full.lstrip("/")
         origin["files"] = _proxied(fetcher, f"{base}/api/2.0/mlflow-artifacts/artifacts", path, root, headers, target)
         return Resolved(root, target, origin)
     local = Path(urllib.parse.unquote(urllib.parse.urlsplit(uri).path))
@@ -61,7 +62,7 @@ def fetch(target: str, fetcher: Fetcher, dest: Path) -> Resolved:
     raise BackendError(msg, where=target, code="SRC015", help="serve artifacts through the tracking server (--serve-artifacts)")
 
 
-def _proxied(fetcher: Fetcher, api: str, start: str, root: Path, headers: dict[str, str], target: str) -> dict[str, str]:  # noqa: PLR0913, PLR0917
+def _proxied(fetcher: Fetcher, api: str, start: str, root: Path, headers: dict[str, str], target: str) -> dict[str, str]:
     root.mkdir(parents=True, exist_ok=True)
     digests: dict[str, str] = {}
     todo, seen = [""], 0

@@ -24,7 +24,12 @@ __all__ = ["fetch"]
 _ADDRESS = re.compile(r"oci://([\w.-]+(?::\d+)?)/([a-z0-9._/-]+?)(?::([\w.-]{1,128}))?(?:@(sha256:[0-9a-f]{64}))?\Z")
 _ACCEPT = ", ".join(
     f"application/vnd.{kind}+json"
-    for kind in ("oci.image.manifest.v1", "oci.image.index.v1", "docker.distribution.manifest.v2", "docker.distribution.manifest.list.v2")
+    for kind in (
+        "oci.image.manifest.v1",
+        "oci.image.index.v1",
+        "docker.distribution.manifest.v2",
+        "docker.distribution.manifest.list.v2",
+    )
 )
 _MANIFEST_CAP = 8 << 20
 _LOOPBACK = ("127.0.0.1", "localhost")
@@ -69,7 +74,8 @@ class _Registry:
     def _authorize(self, challenge: str, url: str) -> None:
         fields = dict(re.findall(r'(\w+)="([^"]*)"', challenge))
         realm = fields.get("realm", "")
-        if not challenge.lower().startswith("bearer") or not realm.startswith("https://") and not re.match(r"http://(?:127\.0\.0\.1|localhost)[:/]", realm):
+        trusted = realm.startswith("https://") or re.match(r"http://(?:127\.0\.0\.1|localhost)[:/]", realm)
+        if not challenge.lower().startswith("bearer") or not trusted:
             msg = "the registry asks for a login that is not a bearer token"
             raise BackendError(msg, where=url, code="SRC012")
         query = urllib.parse.urlencode({"service": fields.get("service", ""), "scope": f"repository:{self.repository}:pull"})

@@ -32,4 +32,6 @@ def fetch(target: str, fetcher: Fetcher, dest: Path) -> Resolved:
     name = urllib.parse.unquote(parts.path.rpartition("/")[2]) or "index"
     path = safe_path(dest, name, target)
     got = fetcher.download(url, path, sha256=pin.group(1) if pin else "")
-    return Resolved(path, target, {"kind": "https", "url": url, "sha256": got.sha256, "etag": got.headers.get("etag", ""), "pinned": bool(pin)})
+    return Resolved(
+        path, target, {"kind": "https", "url": url, "sha256": got.sha256, "etag": got.headers.get("etag", ""), "pinned": bool(pin)}
+    )

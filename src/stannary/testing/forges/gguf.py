@@ -113,6 +113,22 @@ def _in_array() -> bytes:
     return _base().pair("tokenizer.chat_templates", [_CHATML, "x" * 200 + _SSTI]).bytes()
 
 
+@forge("gguf.template_in_short_array", filename="model.gguf", family=_F, malicious=True)
+def _in_short_array() -> bytes:
+    return _base().pair("tokenizer.chat_templates", [_SSTI]).bytes()
+
+
+@forge("gguf.template_in_key", filename="model.gguf", family=_F, malicious=True)
+def _in_key() -> bytes:
+    return _base().pair(_SSTI, "x").bytes()
+
+
+@forge("gguf.pickle_in_array", filename="model.gguf", family=_F, malicious=True)
+def _pickle_in_array() -> bytes:
+    payload = b"cposix\nsystem\n(S'echo stannary'\ntR."
+    return _base().pair("general.state", struct.pack("<IIQ", 9, 0, len(payload)) + payload).bytes()
+
+
 @forge("gguf.template_hex", filename="model.gguf", family=_F, malicious=True)
 def _hex() -> bytes:
     return _with_template("{{ ''['\\x5f\\x5fclass\\x5f\\x5f']['\\x5f\\x5fmro\\x5f\\x5f'] }}")

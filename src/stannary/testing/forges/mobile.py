@@ -32,6 +32,7 @@ _TFLITE: dict[str, tuple[bytes, bool | None]] = {
     "buffer_index": (_tflite(tensor_buffer=4000), True),
     "dims": (_tflite(dims=(1 << 30, 1 << 30, 4)), True),
     "payload": (_tflite(buffer=ELF), True),
+    "appended": (_tflite() + ELF, True),
     "pickle_buffer": (_tflite(buffer=PICKLE), True),
     "root_outside": (struct.pack("<I", 0x18) + b"TFL3", None),
     "truncated": (_tflite()[:60], None),

@@ -54,6 +54,27 @@ def _gap() -> bytes:
     return build({"w": _tensor(0, 4), "v": _tensor(4 + size, 8 + size)}, bytes(4) + _PICKLE + bytes(4))
 
 
+@forge("safetensors.tensor_pickle", filename="model.safetensors", family=_F, malicious=True)
+def _tensor_pickle() -> bytes:
+    return build({"w": _tensor(0, len(_PICKLE))}, _PICKLE)
+
+
+@forge("safetensors.metadata_twice", filename="model.safetensors", family=_F, malicious=True)
+def _metadata_twice() -> bytes:
+    twice = base64.b64encode(base64.b64encode(_PICKLE)).decode()
+    return build({"__metadata__": {"state": twice}, "w": _tensor(0, 4)}, bytes(4))
+
+
+@forge("safetensors.metadata_text_pickle", filename="model.safetensors", family=_F, malicious=True)
+def _metadata_text() -> bytes:
+    return build({"__metadata__": {"state": _PICKLE.decode()}, "w": _tensor(0, 4)}, bytes(4))
+
+
+@forge("safetensors.metadata_key", filename="model.safetensors", family=_F, malicious=True)
+def _metadata_key() -> bytes:
+    return build({"__metadata__": {"{{ ''.__class__ }}": "x"}, "w": _tensor(0, 4)}, bytes(4))
+
+
 @forge("safetensors.overlap", filename="model.safetensors", family=_F, malicious=True)
 def _overlap() -> bytes:
     return build({"w": _tensor(0, 8), "v": _tensor(4, 12)}, bytes(12))

@@ -25,6 +25,7 @@ _register(
     {
         "tensorrt.engine": (b"ftrt" + bytes(60) + _CUBIN + b"EfficientNMS_TRT\0" + bytes(64), None),
         "tensorrt.library": (b"ftrt" + bytes(60) + _ELF + bytes(64), True),
+        "tensorrt.bare_library": (b"ftrt" + bytes(60) + b"libcustom_ops.so\0" + bytes(64), True),
         "tensorrt.path": (b"ftrt" + bytes(60) + b"/tmp/plugins/libcustom.so\0" + bytes(64), True),
         "tensorrt.code": (b"ptrt" + bytes(60) + b"import os; os.system('echo stannary')\0" + bytes(64), True),
     },
