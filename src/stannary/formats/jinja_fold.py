@@ -180,7 +180,7 @@ class Folder:
         return [
             base**exponent
             for base, exponent in self._product([self.fold(node.left, depth), self.fold(node.right, depth)])
-            if isinstance(base, int) and isinstance(exponent, int) and 0 <= exponent and base.bit_length() * exponent <= _MAX_TEXT
+            if isinstance(base, int) and isinstance(exponent, int) and exponent >= 0 and base.bit_length() * exponent <= _MAX_TEXT
         ]
 
     def _negative(self, node: Any, depth: int) -> list[Value]:  # noqa: ANN401

@@ -17,7 +17,7 @@ from stannary.formats.interface import Sink, View, clip
 __all__ = ["read"]
 
 _MAX_LINE = 16 << 20
-_MAX_LINES = 600_000
+_MAX_LINES = 500_000
 _SHORT = 12  # characters below which a line holds no code
 _LINE = re.compile(rb"[^\n]*+\n?")
 _PER_LEAF = frozenset({b"leaf_value", b"leaf_weight", b"leaf_count"})

@@ -244,6 +244,8 @@ class Machine:
             memo.append(value)
         else:
             self.sparse[index] = value
+            if index > self.size:  # CPython's memo is an array as long as its largest index
+                self.recorder.bombs.add("memo")
         self.dense = not self.holes and not self.sparse
 
     def memoize(self) -> None:

@@ -216,7 +216,7 @@ def _keys(m: Machine, keys: list[Any]) -> None:
     """Notice keys whose hash takes for ever: tuples share members, and their hash is never cached."""
     for key in keys:
         if type(key) is tuple and not _small(key):
-            m.recorder.hash_bomb = True
+            m.recorder.bombs.add("key")
             return
 
 

@@ -46,7 +46,7 @@ def probe(view: View) -> bool:
         # A safetensors header of 128 or 640 bytes begins 80 0x 00: every loader stops there, before anything ran.
         return len(head) < 3 or head[2] in OPCODE_NAMES
     seen = glance(view.data)
-    if seen.runs:
+    if seen.runs or (seen.stopped and seen.opcodes > 1 and _continues(view.data, seen.end)):
         return True
     # Data only, protocol 0 or 1: no name is imported, but it is a pickle to whoever loads it.
     return (seen.stopped and seen.opcodes > 2 and seen.end == len(view)) or (seen.cut and seen.opcodes > 8)
@@ -135,7 +135,7 @@ def _read_stream(view: View, sink: Sink, recorder: Recorder, start: int, index: 
     del machine  # its stack and memo, before the second reading makes its own
     for at, after in raw:
         if glance(view.data[at:after]).runs:
-            sink.fact("pickle.array_code", at)
+            sink.fact("pickle.array_code", at, at=at, length=after - at)
             _as_opcodes(view, recorder, sink, at)
     if ended != "limit":
         _second(view, sink, recorder, start, len(view) if end is None else end, arrays)
@@ -154,7 +154,7 @@ def _as_opcodes(view: View, recorder: Recorder, sink: Sink, at: int) -> None:
 
 def _second(view: View, sink: Sink, recorder: Recorder, start: int, end: int, arrays: list[tuple[int, int]]) -> None:
     length = end - start - sum(b - a for a, b in arrays) - recorder.skipped
-    if length > LIMIT or recorder.dropped_values or recorder.hash_bomb:
+    if length > LIMIT or recorder.dropped_values or recorder.bombs:
         sink.fact("pickle.second", start, agrees=True, reason=f"{length} bytes of opcodes, read once")
         return
     reading = read_for_real(view.data, start, end, arrays)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import io
 import pickle  # the unpickler is the point: see the docstring
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 __all__ = ["LIMIT", "RealReading", "read_for_real"]
 
@@ -21,11 +21,13 @@ LIMIT = 8 << 20  # longest run of opcodes that is read a second time
 _COPY = 1 << 20
 _CACHE = 20_000
 
+_Instance = TypeVar("_Instance")
+
 
 class _Kind(type):
     """The type of inert classes: calling one makes an inert instance, whatever the arguments."""
 
-    def __call__(cls, *_args: Any, **_kwargs: Any) -> Any:  # noqa: ANN401 - accepts anything
+    def __call__(cls: type[_Instance], *_args: object, **_kwargs: object) -> _Instance:
         return object.__new__(cls)
 
 

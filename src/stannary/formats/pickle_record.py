@@ -13,7 +13,8 @@ Facts (kind: fields)
 - pickle.persistent: value: persistent ids that are not plain storage references
 - pickle.frame: length, left: a frame that goes beyond the content, or is smaller than any pickler writes
 - pickle.note: what, count: oddities a pickler never writes (memo_overwritten)
-- pickle.hash_bomb: a key of nested, shared tuples: hashing it, a loader does not come back
+- pickle.bomb: what: `key` of nested, shared tuples (hashing it, a loader does not come back), or `memo` index that
+  makes a loader allocate gigabytes
 - pickle.embedded: what, length: bytes that are themselves a known format (read as a child)
 """
 
@@ -88,7 +89,7 @@ class Recorder:
         self.latin: list[tuple[int, str | Blob]] = []  # bytes that protocols 0-2 write as text
         self.skipped = 0  # bytes of long strings, which cost no opcodes
         self.nested_streams = False
-        self.hash_bomb = False  # a key that takes for ever to hash
+        self.bombs: set[str] = set()  # what would exhaust a loader: "key" that takes for ever to hash, "memo" index
         self.memo: list[Any] = []  # of the last stream
         self.last: int | None = None  # what the last stream built, when a number
 
@@ -286,8 +287,8 @@ class Recorder:
             sink.fact(kind, offset, **data)
         for what, count in self.notes.items():
             sink.fact("pickle.note", None, what=what, count=count)
-        if self.hash_bomb:
-            sink.fact("pickle.hash_bomb", None)
+        for what in sorted(self.bombs):
+            sink.fact("pickle.bomb", None, what=what)
         if self.dropped_values:
             sink.incomplete("too many objects to follow; names taken from the memo afterwards are not known")
         if self.dropped:

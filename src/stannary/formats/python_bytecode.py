@@ -96,7 +96,9 @@ _CALLS = {
     "base64": "b64decode",
 }
 _ALONE = ("exec", "eval", "compile", "__import__", "__builtins__", "getattr")
-_DECODERS = frozenset({"b64decode", "a85decode", "b85decode", "decompress", "fromhex", "unhexlify", "loads", "urlopen", "decodebytes"})
+_DECODERS = frozenset(
+    {"b64decode", "a85decode", "b85decode", "decompress", "fromhex", "unhexlify", "loads", "urlopen", "decodebytes"}
+)
 
 
 def _pairs(names: set[str]) -> list[tuple[str, str]]:

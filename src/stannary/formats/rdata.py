@@ -28,9 +28,22 @@ _NAMES = {3: "closure", 5: "promise", 6: "language", 21: "bytecode", 22: "extern
 _UNBOUND = 252
 _PARSERS = frozenset({"parse", "str2lang", "str2expression", "eval", "evalq"})
 # Functions that call, fetch or name a function by what they are given.
-_INDIRECT = _PARSERS | {"do.call", "get", "get0", "mget", "match.fun", "::", ":::", ".Internal", ".Primitive", "Reduce", "Map", "lapply"} | {
-    "sapply", "vapply", "Recall", "getExportedValue", "getFromNamespace", "as.name", "as.symbol", "call", "Call", "invoke",
-}
+_INDIRECT = (
+    _PARSERS
+    | {"do.call", "get", "get0", "mget", "match.fun", "::", ":::", ".Internal", ".Primitive", "Reduce", "Map", "lapply"}
+    | {
+        "sapply",
+        "vapply",
+        "Recall",
+        "getExportedValue",
+        "getFromNamespace",
+        "as.name",
+        "as.symbol",
+        "call",
+        "Call",
+        "invoke",
+    }
+)
 _CONSTANTS = frozenset({254, 253, 252, 251, 250, 242, 241, 246, 245})  # NULL, environments, unbound and missing values
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import socket
 import subprocess
@@ -174,3 +175,22 @@ def test_s3_objects_and_prefixes(s3: str, tmp_path: Path) -> None:
     assert single.path.read_bytes() == b"{}"
     with pytest.raises(BackendError):
         resolve("s3://missing-bucket-here/x", offline=False, dest=tmp_path / "two")
+
+
+def test_mlflow_through_the_artifact_proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    api = "/api/2.0/mlflow"
+    listing = {"files": [{"path": "MLmodel", "is_dir": False, "file_size": 2}, {"path": "model.pkl", "is_dir": False, "file_size": len(BIG)}]}
+    served = {
+        f"{api}/registered-models/alias": b'{"model_version": {"version": "3"}}',
+        f"{api}/model-versions/get-download-uri": b'{"artifact_uri": "mlflow-artifacts:/1/models/m-1/artifacts"}',
+        "/api/2.0/mlflow-artifacts/artifacts": json.dumps(listing).encode(),
+        "/api/2.0/mlflow-artifacts/artifacts/1/models/m-1/artifacts/MLmodel": b"{}",
+        "/api/2.0/mlflow-artifacts/artifacts/1/models/m-1/artifacts/model.pkl": BIG,
+    }
+    with FileSimulator(served) as server:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.url)
+        found = resolve("mlflow:models/fraud@champion", offline=False, dest=tmp_path)
+        assert found.source["version"] == "3"
+        assert (found.path / "model.pkl").read_bytes() == BIG
+        assert resolve("mlflow:models/fraud/3", offline=False, dest=tmp_path / "b").path.is_dir()
+        assert any("version=3" in request for request in server.requests)

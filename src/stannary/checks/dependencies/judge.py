@@ -8,14 +8,15 @@ from collections.abc import Iterator, Sequence
 from stannary.checks.dependencies.advisories import Advisories
 from stannary.checks.dependencies.names import lookalike
 from stannary.checks.static.judges.shell import doubtful_address
-from stannary.checks.static.judges.word_sets import contains_any
+from stannary.checks.static.judges.word_sets import words
 from stannary.checks.static.ruleset import Hit
 from stannary.formats.interface import Fact
 
 __all__ = ["judge", "match_advisories"]
 
 _INDEX_OPTIONS = frozenset({"--index-url", "--extra-index-url", "--find-links"})
-_LOCAL = re.compile(r"^(?:https?://)?(?:localhost|127\.0\.0\.1|\.|/)")
+_LOCAL = re.compile(r"^(?:(?:https?://)?(?:localhost|127\.0\.0\.1)(?:[:/]|$)|\.{0,2}/|\.{1,2}$)")
+_HOST = re.compile(r"^https://(?:[^/@]*@)?([a-z0-9.-]+)", re.IGNORECASE)
 
 
 def judge(facts: Sequence[Fact]) -> Iterator[Hit]:
@@ -76,5 +77,12 @@ def _option(fact: Fact) -> Iterator[Hit]:
         if doubtful_address(value):
             yield Hit("DEP003", fact, f"packages come from {value}")
         else:
-            known = contains_any(value, "known_indexes")
-            yield Hit("DEP005", fact, None, None, "info" if known or option != "--extra-index-url" else "low")
+            # An index in place of the main one is a choice; one besides it is a race for names, unless its owner is a framework.
+            quiet = option != "--extra-index-url" or _of_a_framework(value)
+            yield Hit("DEP005", fact, None, None, "info" if quiet else "low")
+
+
+def _of_a_framework(address: str) -> bool:
+    found = _HOST.match(address)
+    labels = found.group(1).lower().split(".") if found else []
+    return any(".".join(labels[start:]) in words("framework_domains") for start in range(len(labels)))

@@ -84,7 +84,7 @@ class Walker:
                     spool.write(chunk)
                     total += len(chunk)
             except _STREAM_ERRORS as exc:
-                problem = f"{name}: decompression stopped after {total} bytes: {exc or type(exc).__name__}"
+                problem = f"{name}: decompression stopped after {total} bytes: {str(exc) or type(exc).__name__}"
             if problem is None and size and total != size:
                 problem = f"{name}: {total} bytes where {size} were announced"
             if problem is not None:

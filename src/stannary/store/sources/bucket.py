@@ -10,16 +10,20 @@ import hashlib
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stannary.core.errors import BackendError, InputError, IntegrityError, UsageError
 from stannary.store.sources import Resolved
 from stannary.store.sources.fetch import Fetcher, safe_path
 
+if TYPE_CHECKING:
+    from obstore.store import S3Config
+
 __all__ = ["fetch"]
 
 _ADDRESS = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(.*))?\Z")
 _MD5 = re.compile(r'"?([0-9a-f]{32})"?\Z')
+_CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE")
 
 
 def fetch(target: str, fetcher: Fetcher, dest: Path) -> Resolved:

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Callable, Mapping
 from typing import Any
 
-__all__ = ["Flat", "constant", "flatbuffer", "msgpack", "r_object", "thrift", "ubjson"]
+__all__ = ["Flat", "constant", "flatbuffer", "msgpack", "r_file", "r_object", "thrift", "ubjson"]
 
 Flat = dict[
     int, Any
