@@ -156,7 +156,7 @@ def _values(key: Key) -> str:
         if typing.get_origin(part) is typing.Literal:
             names += [f"`{value}`" for value in typing.get_args(part)]
         else:
-            names.append(getattr(part, "__name__", str(part)))
+            names.append("list of str" if typing.get_origin(part) is tuple else getattr(part, "__name__", str(part)))
     return ", ".join(names)
 
 

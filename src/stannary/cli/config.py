@@ -73,13 +73,13 @@ class _Loading:
         else:
             self._problem(f"{self.path}: waiver", "is written as [[waiver]], once for each")
         for name, value in _leaves(table):
-            self._put(name, value, f"{self.path}: {name}", strict=True)
+            self._put(name, value, f"{self.path}: {name}", typed=True)
 
     def environment(self, environ: Mapping[str, str]) -> None:
         """Read `STANNARY_*`. Only the names of scan settings are checked: other variables are for other commands."""
         for variable, text in sorted(environ.items()):
             if variable in _BY_VARIABLE:
-                self._put(_BY_VARIABLE[variable].name, text, f"env {variable}", strict=False)
+                self._put(_BY_VARIABLE[variable].name, text, f"env {variable}")
             elif variable.startswith("STANNARY_SCAN_"):
                 self._problem(f"env {variable}", "is not a setting", _near(variable, _BY_VARIABLE))
 
@@ -105,13 +105,13 @@ class _Loading:
                 return found
         return {}
 
-    def _put(self, name: str, value: object, origin: str, *, strict: bool) -> None:
+    def _put(self, name: str, value: Any, origin: str, *, typed: bool = False) -> None:  # noqa: ANN401 - text, or what TOML has
         key = KEYS.get(name)
         if key is None:
             self._problem(origin, "is not a setting", _near(name, KEYS))
             return
         try:
-            self.settings[name] = Setting(msgspec.convert(value, key.type, strict=strict), origin)
+            self.settings[name] = Setting(msgspec.convert(value, key.type) if typed else key.of_text(value), origin)
         except msgspec.ValidationError as exc:
             self._problem(origin, f"{str(exc).lower()}; got {value!r}")
 

@@ -58,7 +58,7 @@ def _changes(changes: tuple[str, ...]) -> dict[str, Any]:
             msg = f"{name!r} is not a setting"
             raise click.UsageError(msg)
         try:
-            found[name] = msgspec.convert(value, KEYS[name].type, strict=False)
+            found[name] = KEYS[name].of_text(value)
         except msgspec.ValidationError as exc:
             msg = f"{name}: {exc}"
             raise click.UsageError(msg) from exc
@@ -69,4 +69,6 @@ def toml(value: Any) -> str:  # noqa: ANN401 - a setting of any type
     """Return a setting as TOML writes it."""
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(toml, value))}]"
     return f'"{value}"' if isinstance(value, str) else f"{value:g}" if isinstance(value, float) else str(value)

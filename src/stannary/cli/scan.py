@@ -13,7 +13,7 @@ import msgspec
 
 from stannary import app
 from stannary.checks.static.result import ScanResult
-from stannary.checks.static.scan import ScanOptions, was_interrupted
+from stannary.checks.static.scan import ScanOptions, rules_of, was_interrupted
 from stannary.checks.static.waivers import baseline_of, read_baseline, waivers_of
 from stannary.cli import exits
 from stannary.cli.config import Config, load
@@ -119,6 +119,7 @@ def _engine(config: Config) -> ScanOptions:
         limits=Limits(**{name: config[f"scan.limits.{name}"] for name in _LIMITS}),
         baseline=read_baseline(baseline) if baseline else None,
         waivers=waivers_of(config.waivers, config.file),
+        plugins=config["scan.plugins"],
     )
 
 
@@ -163,10 +164,8 @@ def _write_baseline(result: ScanResult, path: str, talk: Talk) -> int:
 
 
 def _context(options: Options, started: datetime, code: int) -> Context:
-    from stannary.checks.static import ruleset
-
     return Context(
-        rules=ruleset.load().rules,
+        rules=rules_of(options.engine).rules,
         fail_on=options.fail_on,
         exit_code=code,
         show=options.show,

@@ -25,6 +25,11 @@ class Key(NamedTuple):
         """Return the environment variable that sets it."""
         return "STANNARY_" + self.name.replace(".", "_").replace("-", "_").upper()
 
+    def of_text(self, text: str) -> Any:  # noqa: ANN401 - a setting of any type
+        """Return the value that a text means, lists written with commas. Raises msgspec.ValidationError."""
+        parts = [part.strip() for part in text.split(",") if part.strip()]
+        return msgspec.convert(parts if self.type == tuple[str, ...] else text, self.type, strict=False)
+
 
 _LIMITS_HELP = {
     "depth": "Containers within containers.",
@@ -49,6 +54,7 @@ _ALL = (
     Key("scan.jail", _JAIL, "auto", "Isolation of the readers; auto takes the best there is."),
     Key("scan.digest", bool, default=True, help="Hash every byte."),
     Key("scan.cache", bool | str, default=False, help="Keep facts by content: a folder, or true for the user's cache folder."),
+    Key("scan.plugins", tuple[str, ...], (), "Formats and checks of other packages to use, by the names of their entry points."),
     *(
         Key(f"scan.limits.{field.name}", Annotated[field.type, msgspec.Meta(gt=0)], field.default, _LIMITS_HELP.get(field.name, ""))
         for field in msgspec.structs.fields(Limits)

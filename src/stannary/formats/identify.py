@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from stannary.formats.interface import Sink, View
 
-__all__ = ["FORMATS", "Format", "identify", "is_text", "load_reader"]
+__all__ = ["FORMATS", "Format", "identify", "is_text", "load_probe", "load_reader"]
 
 Magic = tuple[int, bytes]
 
@@ -116,7 +116,7 @@ FORMATS: tuple[Format, ...] = (
 
 _BY_NAME = {row.name: row for row in FORMATS}
 _LOADED: dict[str, Callable[[View, Sink], None]] = {}
-_PROBES: dict[str, Callable[[View], bool]] = {}
+_PROBES: dict[tuple[str, str], Callable[[View], bool]] = {}
 _CONTROL = bytes(set(range(32)) - {7, 8, 9, 10, 12, 13, 27})
 _HEAD = 32
 
@@ -194,8 +194,11 @@ _GATES: dict[str, Callable[[View], bool]] = {
 }  # fmt: skip
 
 
-def identify(view: View, hint: str = "") -> list[Format]:
-    """Return every format the view can be read as, in the order of the table; empty when none is known."""
+def identify(view: View, hint: str = "", plugged: tuple[Format, ...] = ()) -> list[Format]:
+    """Return every format the view can be read as, in the order of the table; empty when none is known.
+
+    `plugged` are rows beside the table, of plug-ins: they can add readings, and take none away.
+    """
     head = view.head(_HEAD)
     if not head:
         return []
@@ -205,7 +208,8 @@ def identify(view: View, hint: str = "") -> list[Format]:
     found.update(
         i for i, offset, magic in _LATER if offset + len(magic) <= size and view.data[offset : offset + len(magic)] == magic
     )
-    named = _named(view.name.replace("\\", "/").rpartition("/")[2].lower())
+    base = view.name.replace("\\", "/").rpartition("/")[2].lower()
+    named = _named(base)
     if named:
         text = is_text(view)
         found.update(i for i in named if text or not FORMATS[i].text)
@@ -215,28 +219,31 @@ def identify(view: View, hint: str = "") -> list[Format]:
         row = FORMATS[i]
         if i not in found and (row.name not in _GATES or _GATES[row.name](view)) and load_probe(row)(view):
             found.add(i)
-    return [FORMATS[i] for i in sorted(found)]
+    rows = [FORMATS[i] for i in sorted(found)]
+    return [*rows, *(row for row in plugged if row.name == hint or _admits(row, view, base))] if plugged else rows
 
 
-def by_name(name: str) -> Format | None:
-    """Return the row of a format name."""
-    return _BY_NAME.get(name)
+def _admits(row: Format, view: View, base: str) -> bool:
+    """Tell by the row alone whether a view is of its format; for rows that are not in the indexes above."""
+    if any(view.data[offset : offset + len(magic)] == magic for offset, magic in row.magic):
+        return True
+    if any(fnmatch.fnmatchcase(base, pattern) for pattern in row.names) and (not row.text or is_text(view)):
+        return True
+    return bool(row.probe) and (not row.first or view.head(1) in row.first) and load_probe(row)(view)
 
 
 def load_reader(row: Format) -> Callable[[View, Sink], None]:
     """Import and return the reader of a row."""
-    if row.name not in _LOADED:
+    if row.reader not in _LOADED:
         module, _, function = row.reader.partition(":")
-        _LOADED[row.name] = getattr(importlib.import_module(module), function)
-    return _LOADED[row.name]
+        _LOADED[row.reader] = getattr(importlib.import_module(module), function)
+    return _LOADED[row.reader]
 
 
 def load_probe(row: Format) -> Callable[[View], bool]:
     """Import and return the probe of a row."""
-    if row.name not in _PROBES:
+    key = (row.reader, row.probe)
+    if key not in _PROBES:
         module = row.reader.partition(":")[0]
-        try:
-            _PROBES[row.name] = getattr(importlib.import_module(module), row.probe)
-        except ModuleNotFoundError:  # WHILE BUILDING ONLY: some readers are not written yet
-            _PROBES[row.name] = lambda _view: False
-    return _PROBES[row.name]
+        _PROBES[key] = getattr(importlib.import_module(module), row.probe)
+    return _PROBES[key]

@@ -32,6 +32,7 @@ _TORCH_STREAMS = 5
 _ELEMENT = {"Double": 8, "Float": 4, "Half": 2, "BFloat16": 2, "Long": 8, "Int": 4, "Short": 2, "Char": 1, "Byte": 1, "Bool": 1,
             "ComplexDouble": 16, "ComplexFloat": 8, "QInt8": 1, "QUInt8": 1, "QInt32": 4, "Untyped": 1, "": 1}  # fmt: skip
 _GAP = 1 << 16
+_LOOKED_AT = 24  # the machine looks into byte strings from this length on
 _PROTO = re.compile(rb"\x80[\x02-\x05][\x95}\](cC)XU\x8c\x8a]")
 _BASE64 = re.compile(rb"(?:gA[IJNSW]|Y[23]|KG|H4sI|eJ[wyxz]|UEsD|f0VMR)[A-Za-z0-9+/_-]{20,}={0,2}\Z")
 _HEXED = re.compile(rb"(?:80 ?0[2-5]|63|28)[0-9a-fA-F]{30,}\Z")
@@ -216,11 +217,32 @@ def _follow(view: View, sink: Sink, recorder: Recorder) -> None:
             continue
         if embedded_kind(raw[:64]):
             sink.child(f"latin1@{offset}", raw, offset=offset)
+    _given(view, sink, recorder)
     for offset, text in recorder.encoded:
         decoded = _decode(bytes(view.data[text.offset : text.offset + text.length]) if isinstance(text, Blob) else text)
         if decoded:
             sink.fact("pickle.embedded", offset, what="encoded", length=len(decoded))
             sink.child(f"decoded@{offset}", decoded, offset=offset)
+
+
+def _given(view: View, sink: Sink, recorder: Recorder) -> None:
+    """Read what calls are given and what a loader would run of it: known unpicklers get a pickle, whatever it looks like."""
+    seen = {offset for _, offset, _ in recorder.inside}
+    for offset, value, unpickled in recorder.given:
+        if isinstance(value, Blob) and value.kind != "text":
+            if value.offset in seen:
+                continue
+            raw: bytes | memoryview = view.data[value.offset : value.offset + value.length]
+        else:
+            try:
+                raw = value if isinstance(value, bytes) else _content(view, value).encode("latin-1")
+            except UnicodeEncodeError:
+                continue
+            if len(raw) >= _LOOKED_AT and embedded_kind(raw[:64]):
+                continue  # read already
+        zipped = bytes(raw[:4]) == b"PK\x03\x04"
+        if len(raw) > 3 and (unpickled or glance(raw).runs):  # noqa: PLR2004 - no pickle is shorter that does anything
+            sink.child(f"given@{offset}", raw, offset=offset, hint="" if zipped else "pickle")
 
 
 def _content(view: View, text: str | Blob) -> str:

@@ -43,6 +43,17 @@ _ENCODED = frozenset((b"gA", b"Y2", b"Y3", b"KG", b"H4", b"eJ", b"UE", b"f0", b"
 _GETATTR = frozenset({("builtins", "getattr"), ("dill._dill", "_get_attr")})
 _FOLDED = frozenset({"builtins", "dill._dill", "_codecs", "copyreg"})
 _WIDE = 16  # arguments that tell two calls apart
+_CODE = frozenset({
+    ("dill._dill", "_create_code"), ("dill._dill", "_load_type"), ("types", "CodeType"), ("numba.core.serialize", "_rebuild_function"),
+})  # fmt: skip
+_NAMES = 4096  # strings of a code object that are looked at
+# Functions that unpickle the bytes they are given.
+_UNPICKLERS = frozenset({
+    ("torch.storage", "_load_from_bytes"), ("numba.core.serialize", "_unpickle__CustomPickled"),
+    ("spacy.tokens.doc", "unpickle_doc"), ("spacy.vocab", "unpickle_vocab"),
+})  # fmt: skip
+_RAW = frozenset({"numpy", "_codecs", "builtins", "datetime", "collections", "decimal", "array", "uuid", "pandas"})  # take plain bytes
+_NAMESPACES = frozenset({("types", "SimpleNamespace"), ("argparse", "Namespace")})
 _LATIN = (b"PK\x03\x04", b"\x1f\xc2\x8b", b"\xc2\x93NUMPY", b"\xc2\x89HDF")
 _KEPT = 4096  # the machine copies strings up to this length
 _FRAME_MIN = 4  # no pickler frames less
@@ -87,6 +98,7 @@ class Recorder:
         self.sequence: list[tuple[str, str]] = []  # imports of a stream in order, for the second reading
         self.encoded: list[tuple[int, bytes | Blob]] = []  # text that may be an encoded pickle
         self.latin: list[tuple[int, str | Blob]] = []  # bytes that protocols 0-2 write as text
+        self.given: list[tuple[int, Any, bool]] = []  # bytes given to a call; whether it is known to unpickle them
         self.skipped = 0  # bytes of long strings, which cost no opcodes
         self.nested_streams = False
         self.bombs: set[str] = set()  # what would exhaust a loader: "key" that takes for ever to hash, "memo" index
@@ -143,7 +155,9 @@ class Recorder:
         """Record a call or an instantiation and return its symbolic result."""
         if func is DROPPED:
             return DROPPED
-        key: list[Any] = [how, func] if type(func) is Global else [how, root_name(func), type(func)]
+        key: list[Any] = [how, func] if type(func) is Global else [how, type(func)]
+        if type(func) is not Global:
+            leaves(func, key)
         if type(func) is Global:
             func.uses.add("newobj" if how.startswith("NEWOBJ") else "call")
         self.called += 1
@@ -157,17 +171,36 @@ class Recorder:
                         leaves(item, key, 1)
             else:
                 leaves(args, key)
+            if _makes_code(func):
+                key += _strings(args)
         identity = tuple(key)
         known = self.calls.get(identity)
         if known is not None:
             known[0] += 1
         elif len(self.calls) < _MOST:
-            self.calls[identity] = [1, func, args, how, machine.offset()]
+            known = self.calls[identity] = [1, func, args, how, machine.offset()]
+            if type(args) is tuple:
+                self._take_bytes(func, args, machine.offset())
         else:
             self.dropped += 1
-        if type(func) is Global and func.module in _FOLDED and type(args) is tuple:
-            return self._fold(machine, func, args) or Made(func, args, how)
-        return Made(func, args, how)
+        made = (self._fold(machine, func, args) if type(func) is Global and func.module in _FOLDED and type(args) is tuple else None) or Made(
+            func, args, how
+        )
+        if type(made) is Made:
+            made.like = known
+        return made
+
+    def _take_bytes(self, func: Any, args: tuple[Any, ...], offset: int) -> None:  # noqa: ANN401 - symbolic
+        """Remember byte strings given to a function: some unpickle them."""
+        where = root_name(func) or ("", "")
+        if where[0].partition(".")[0] in _RAW:
+            return
+        for item in args[:_WIDE]:
+            encoded = type(item) is Made and root_name(item) == ("_codecs", "encode") and bool(item.args)
+            if encoded:
+                item = item.args[0]  # noqa: PLW2901 - what protocols 0-2 write for bytes
+            if type(item) in (bytes, str, Blob) and len(self.given) < _NAMES:
+                self.given.append((offset, item, where in _UNPICKLERS and (encoded or type(item) is not str)))
 
     def _fold(self, machine: Machine, func: Global, args: tuple[Any, ...]) -> Any:  # noqa: ANN401 - symbolic
         """Follow the few calls whose result is plainly another name."""
@@ -220,12 +253,15 @@ class Recorder:
                 target.func.uses.add("build")
                 if target.func.name == "NumpyArrayWrapper" and target.func.module.endswith("joblib.numpy_pickle"):
                     machine.array_follows(target, state)
+            if type(state) is tuple and state and _is_partial(target):  # partial.__setstate__ replaces the function
+                target.args = (state[0], *(state[1] if len(state) > 1 and type(state[1]) is tuple else ()))
+                target.like = self.call(machine, target.func, target.args, "SETSTATE").like
         odd = [key for key in _names_set(state) if key.startswith("__") and key.endswith("__")]
-        if type(target) is Made and not odd:
+        if type(target) is Made and not odd and _kind(target) == "instance":
             return
         if type(target) is Global:
             target.uses.add("build")
-        kind = "instance" if type(target) is Made else "global" if type(target) is Global else type(target).__name__.lower()
+        kind = _kind(target)
         module, name = root or ("", "")
         self._other(("build", root, kind, tuple(odd)), "pickle.build", offset,
                     module=module, name=name, target=kind, sets=odd[:16], state=render(state))  # fmt: skip
@@ -239,8 +275,9 @@ class Recorder:
         if type(target) is Made:
             if type(target.func) is Global:
                 target.func.uses.add("mutate")
-            return
-        kind = "global" if type(target) is Global else type(target).__name__.lower()
+            if target.state is None and root not in _NAMESPACES and _kind(target) == "instance":
+                return
+        kind = "finished" if type(target) is Made and _kind(target) == "instance" else _kind(target)
         self._other(("mutate", root, how, kind), "pickle.mutate", offset,
                     module=module, name=name, target=kind, how=how, items=render(items[:8]))  # fmt: skip
 
@@ -282,6 +319,7 @@ class Recorder:
             sink.fact("pickle.call", offset, module=module, name=name, how=how, count=count,
                       computed=type(func) is not Global, args=render(args),
                       **({"raw": list(func.raw)} if type(func) is Global and func.raw else {}),
+                      **({"strings": _strings(args)} if _makes_code(func) else {}),
                       **({} if type(func) is Global else {"callable": render(func)}))  # fmt: skip
         for kind, offset, data in self.others.values():
             sink.fact(kind, offset, **data)
@@ -293,6 +331,37 @@ class Recorder:
             sink.incomplete("too many objects to follow; names taken from the memo afterwards are not known")
         if self.dropped:
             sink.incomplete(f"more than {_MOST} distinct calls; {self.dropped} were not judged")
+
+
+def _kind(target: Any) -> str:  # noqa: ANN401 - symbolic
+    """Name what BUILD or an item assignment is applied to: fresh instances are normal."""
+    if type(target) is Made:
+        return "attribute" if type(target.func) is Global and (target.func.module, target.func.name) in _GETATTR else "instance"
+    return "global" if type(target) is Global else type(target).__name__.lower()
+
+
+def _is_partial(made: Made) -> bool:
+    if type(made.func) is Made:
+        return made.func.args == ("PartialType",)  # dill's name for it
+    return root_name(made) in {("functools", "partial"), ("_functools", "partial")}
+
+
+def _makes_code(func: Any) -> bool:  # noqa: ANN401 - symbolic
+    root = root_name(func)
+    return root is not None and (root in _CODE or (root[1] == "_builtin_type" and type(func) is Made))
+
+
+def _strings(value: Any) -> list[str]:  # noqa: ANN401 - symbolic
+    """Return the strings in the arguments of a code object, however many."""
+    found: list[str] = []
+    todo = [value]
+    while todo and len(found) < _NAMES:
+        item = todo.pop()
+        if type(item) is str:
+            found.append(item[:200].encode("utf-8", "backslashreplace").decode())
+        elif type(item) in (tuple, list):
+            todo += item[:_NAMES]
+    return found
 
 
 def _names_set(state: Any) -> list[str]:  # noqa: ANN401 - symbolic

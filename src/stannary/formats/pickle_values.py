@@ -36,10 +36,11 @@ class Global:
 class Made:
     """The result of calling or instantiating `func`: REDUCE, NEWOBJ, INST, OBJ and the like.
 
-    `root` is the global that the chain of calls begins with, None when it is computed.
+    `root` is the global that the chain of calls begins with, None when it is computed. `like` is
+    one and the same object for all calls that a judge cannot tell apart.
     """
 
-    __slots__ = ("args", "func", "how", "root", "state")
+    __slots__ = ("args", "func", "how", "like", "root", "state")
 
     def __init__(self, func: Any, args: Any, how: str) -> None:  # noqa: ANN401 - symbolic
         self.func = func
@@ -47,6 +48,7 @@ class Made:
         self.how = how
         self.root: Global | None = func if type(func) is Global else func.root if type(func) is Made else None
         self.state: Any = None
+        self.like: Any = None
 
 
 class Map:
@@ -103,7 +105,7 @@ def leaves(value: Any, out: list[Any], depth: int = 0) -> None:  # noqa: ANN401 
             for item in value[:_WIDTH]:
                 leaves(item, out, depth + 1)
     elif kind is Made:
-        out.append(value.root)
+        out.append(value.root if value.like is None else id(value.like))
     elif kind is Map:
         if depth < _DEPTH:
             for item in value.items[: 2 * _WIDTH]:
@@ -149,6 +151,8 @@ class _Renderer:
             made: dict[str, Any] = {"call" if value.how == "REDUCE" else "object": name}
             if value.args != ():
                 made["args"] = self.render(value.args, depth + 1)
+            if type(value.func) is Made and value.func.func is not value.root:
+                made["chain"] = True  # made by what was itself made by a call's result
             return made
         if kind is Map:
             pairs = value.items[: 2 * _WIDTH]

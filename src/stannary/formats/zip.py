@@ -8,7 +8,7 @@ Facts (names are clipped; `field`, `problem`, `where` are fixed words):
   local, central.
 - `zip.local_only`, `zip.central_only`: name. `zip.overlap`: name, other.
 - `zip.crc`: name, stored, computed, absent (the field is zero, as torch writes without checksums).
-- `zip.member_name`: name, problem (`absolute`, `drive`, `traversal`, `control`, `empty`).
+- `zip.member_name`: name, own (see `zip_facts.name_facts`), problem (`absolute`, `drive`, `traversal`, `control`, `empty`).
 - `zip.symlink`: name, target, escapes. `zip.special`: name, mode (device, pipe or socket).
 - `zip.encrypted`: name, readable, method. `zip.version`: name, needed. `zip.method`: name, method.
 - `zip.directories`: count, differ, at. `zip.count`: announced, found. `zip.volumes`. `zip.zip64_conflict`.
@@ -127,7 +127,8 @@ class _Archive:
         other = parse_local(self.view, entry.declared) if directory.shift else None
         if local is None and other is not None:
             local, other = other, None
-        name_facts(name, entry, sink)
+        only = len(directory.entries) == 1
+        name_facts(name, entry, sink, archive=self.view.name.rpartition("/")[2] if only else "")
         if local is None:
             sink.fact("zip.central_only", entry.at, name=clip(name), offset=entry.offset)
             sink.incomplete(f"zip: no local header for {clip(name, 80)}", entry.at)

@@ -39,11 +39,14 @@ def path_problems(name: str) -> list[str]:
     return found
 
 
-def name_facts(name: str, entry: Entry | None, sink: Sink, offset: int | None = None) -> None:
-    """Report names that lead elsewhere, special files and versions from the future."""
+def name_facts(name: str, entry: Entry | None, sink: Sink, offset: int | None = None, archive: str = "") -> None:
+    """Report names that lead elsewhere, special files and versions from the future.
+
+    `own`: the member is named like the `archive` itself, as old versions of pandas do.
+    """
     at = entry.at if entry is not None else offset
     for problem in path_problems(name):
-        sink.fact("zip.member_name", at, name=clip(name), problem=problem)
+        sink.fact("zip.member_name", at, name=clip(name), problem=problem, own=bool(archive) and name.rpartition("/")[2] == archive)
     if entry is None:
         return
     if entry.other_name:

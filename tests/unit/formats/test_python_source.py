@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - one source a line
 """The Python reader: names followed, text folded, nothing run, nothing unbounded."""
 
 from __future__ import annotations
@@ -51,6 +52,22 @@ def calls(source, name="os.system"):
         "exec(bytes.fromhex('696d706f7274206f733b206f732e73797374656d2827696427 29'.replace(' ', '')))",
         "import os, threading\ndef f():\n    os.system('id')\nthreading.Thread(target=f).start()",
         "import os\ndef deco(f):\n    os.system('id')\n    return f\n@deco\ndef g(): pass",
+        "import os\nclass M(type):\n    def __new__(c, *a):\n        os.system('id')\nclass X(metaclass=M): pass",
+        "import os\nclass B:\n    def __init_subclass__(cls): os.system('id')\nclass C(B): pass",
+        "import os\ndef __getattr__(name):\n    os.system('id')",
+        "import os\nclass D:\n    def __enter__(self): os.system('id')\nwith D(): pass",
+        "import os\nclass D:\n    def __getitem__(self, k): return os.system(k)\nD()['id']",
+        "import os\nclass D:\n    def __call__(self, k): return os.system(k)\nD()('id')",
+        "import os\nclass D:\n    @property\n    def x(self): return os.system('id')\nD().x",
+        "import os\nos.__getattribute__('system')('id')",
+        "import os\nobject.__getattribute__(os, 'system')('id')",
+        "import os\nd = {}\nd['f'] = os.system\nd['f']('id')",
+        "import os\nl = []\nl.append(os.system)\nl[0]('id')",
+        "import os\nsetattr(os, 'x', os.system)\nos.x('id')",
+        "import os\ndef f(*a, **k):\n    return k['g'](a[0])\nf('id', g=os.system)",
+        "import os, sys\nsys.modules[__name__].os.system('id')",
+        "import os\nx: os.system('id') = 1",
+        "import subprocess, sys\nsubprocess.run([sys.executable, '-c', 'import os; os.system(\"id\")'])",
         "import os\nfor f in (print, os.system):\n    f('id')",
         "import os\nwith open('x') as h, os.popen('x') as p:\n    os.system('id')",
         "import os\ntry:\n    raise ValueError\nexcept ValueError:\n    os.system('id')",
@@ -62,6 +79,11 @@ def test_a_call_is_found_however_it_is_named(source):
     found = [c for c in calls(source) if c["scope"] == "import"]
     assert found, read(source).facts
     assert any("id" in (c["args"] or [""])[0] or not c["args"] for c in found)
+
+
+def test_a_constant_pickle_is_read():
+    report = read("import pickle\npickle.loads(b'cos\\nsystem\\n(S\"echo\"\\ntR.')\n")
+    assert any(name.endswith(":pickle") for name in report.formats)
 
 
 def test_where_code_runs():

@@ -41,9 +41,9 @@ def open_folder(path: str) -> str:
     return os.path.realpath(path)
 
 
-def reader_version(limits: Limits) -> str:
-    """Return a digest of all that makes facts what they are, besides the content."""
-    digest = hashlib.sha256(repr((__version__, sys.version_info[:3], sys.byteorder)).encode())
+def reader_version(limits: Limits, plugins: str = "") -> str:
+    """Return a digest of all that makes facts what they are, besides the content; `plugins`: their digest."""
+    digest = hashlib.sha256(repr((__version__, sys.version_info[:3], sys.byteorder, plugins)).encode())
     digest.update(msgspec.msgpack.encode(limits))
     here = os.path.dirname(os.path.abspath(__file__))
     formats = os.path.join(os.path.dirname(os.path.dirname(here)), "formats")

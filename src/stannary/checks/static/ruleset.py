@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -40,7 +40,7 @@ from stannary.core.errors import Bug
 from stannary.core.model import Severity
 from stannary.formats.interface import Fact
 
-__all__ = ["Examples", "Hit", "Match", "Rule", "RuleSet", "compile_sources", "load"]
+__all__ = ["Examples", "Hit", "Judge", "Match", "Rule", "RuleSet", "compile_sources", "load"]
 
 
 class Match(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -91,13 +91,17 @@ class _Packed(msgspec.Struct, frozen=True):
 
 
 Condition = Callable[[Mapping[str, Any]], bool]
+Judge = Callable[[Sequence[Fact]], Iterator[Hit]]
 
 
 class RuleSet:
-    """Compiled rules, indexed by the fact kind they look at."""
+    """Compiled rules, indexed by the fact kind they look at; `judges`: those of plug-ins, which see all facts."""
 
-    def __init__(self, rules: Iterable[Rule], sets: Mapping[str, Iterable[str]], digest: str) -> None:
+    def __init__(
+        self, rules: Iterable[Rule], sets: Mapping[str, Iterable[str]], digest: str, judges: tuple[Judge, ...] = ()
+    ) -> None:
         self.rules = {rule.id: rule for rule in rules}
+        self.judges = judges
         self.digest = digest
         self.sets = {name: frozenset(values) for name, values in sets.items()}
         self._sources: dict[str, list[tuple[str, Match]]] = {}

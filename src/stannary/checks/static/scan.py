@@ -14,12 +14,13 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from stannary.checks.static import ruleset
 from stannary.checks.static.result import ScanResult
+from stannary.checks.static.ruleset import RuleSet
 from stannary.checks.static.scan_assembly import INTERRUPTED, Collected, assemble
 from stannary.checks.static.scan_plan import LARGE, Place, Plan, Target, large_files, make_plan
 from stannary.checks.static.scan_worker import Answer, Settings, Work
@@ -31,7 +32,10 @@ from stannary.run.interface import Done, Executor, Failed, Job, Lost, Outcome, S
 from stannary.run.jail import Jail, Level
 from stannary.run.progress import Progress, Tracker
 
-__all__ = ["ScanOptions", "Target", "scan", "scan_paths", "was_interrupted"]
+if TYPE_CHECKING:
+    from stannary.checks.static.plugins import Plugins
+
+__all__ = ["ScanOptions", "Target", "rules_of", "scan", "scan_paths", "was_interrupted"]
 
 _MANY = 64  # files from which readers are imported that one file may not need
 _WORKER = "stannary.checks.static.scan_worker:factory"
@@ -48,6 +52,7 @@ class ScanOptions(msgspec.Struct, frozen=True, kw_only=True):
         limits: bounds for each file; memory: bytes a worker may use.
         baseline: accepted findings; waivers: accepted with reason, owner and end.
         strict: let a reader's own bug surface as `Bug` instead of an incomplete file.
+        plugins: names of the plug-ins to use (`plugins.py`); none is looked for otherwise.
         on_progress: called at most ten times a second.
         today: the day that waivers are measured against; None for now, UTC.
     """
@@ -61,6 +66,7 @@ class ScanOptions(msgspec.Struct, frozen=True, kw_only=True):
     baseline: Baseline | None = None
     waivers: tuple[Waiver, ...] = ()
     strict: bool = False
+    plugins: tuple[str, ...] = ()
     on_progress: Callable[[Progress], None] | None = None
     today: date | None = None
 
@@ -88,21 +94,32 @@ def scan(*paths: str | os.PathLike[str], **options: Any) -> ScanResult:  # noqa:
 
 
 def scan_paths(targets: Sequence[Target], options: ScanOptions) -> ScanResult:
-    """Scan targets. Raises UsageError (a path, an option), JailUnavailable, BackendError.
+    """Scan targets. Raises UsageError (a path, an option, a plug-in), JailUnavailable, BackendError.
 
     Ctrl-C ends the workers and returns what was done by then; `was_interrupted` tells.
     """
     started = time.perf_counter()
-    rules = ruleset.load()
+    rules = rules_of(options)
     plan = make_plan(targets)
     collected = _Run(plan, options).run()
     acceptance = Acceptance(options.waivers, options.baseline, options.today or _today())
     return assemble(plan, collected, rules, acceptance, time.perf_counter() - started)
 
 
+def rules_of(options: ScanOptions) -> RuleSet:
+    """Return the rules that a scan goes by: the shipped ones, with those of its plug-ins. Raises UsageError."""
+    return _plugins(options).rules if options.plugins else ruleset.load()
+
+
 def was_interrupted(result: ScanResult) -> bool:
     """Tell whether Ctrl-C ended the scan before everything was read."""
     return any(INTERRUPTED in target.errors for target in result.targets)
+
+
+def _plugins(options: ScanOptions) -> Plugins:
+    from stannary.checks.static import plugins
+
+    return plugins.load(tuple(options.plugins))
 
 
 def _today() -> date:
@@ -123,7 +140,7 @@ class _Run:
             from stannary.checks.static import cache
 
             self.cache = cache.open_folder(options.cache)
-            self.version = cache.reader_version(options.limits)
+            self.version = cache.reader_version(options.limits, _plugins(options).version if options.plugins else "")
         self.tickets: dict[Ticket, Place] = {}
         self.answers: dict[Place, Answer] = {}
         self.lost: dict[Place, str] = {}
@@ -160,7 +177,9 @@ class _Run:
 
     def _executor(self, scratch: str) -> Executor:
         options, plan = self.options, self.plan
-        settings = Settings(options.limits, plan.folders, options.hash, options.strict, self.cache, self.version)
+        settings = Settings(
+            options.limits, plan.folders, options.hash, options.strict, self.cache, self.version, tuple(options.plugins)
+        )
         setup = Setup(_WORKER, msgspec.msgpack.encode(settings))
         if not hasattr(os, "fork"):
             from stannary.run.inline import Inline

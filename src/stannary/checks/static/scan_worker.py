@@ -21,6 +21,7 @@ from stannary.checks.static.verdict import findings_of
 from stannary.checks.static.walk import Walker, read_file, read_view
 from stannary.core.errors import FormatError
 from stannary.formats.hashing import FileIdentity, hash_file, identity_of
+from stannary.formats.identify import Format
 from stannary.formats.interface import Budget, Limits, View
 
 __all__ = ["Answer", "Settings", "Work", "factory"]
@@ -38,6 +39,7 @@ class Settings(msgspec.Struct, frozen=True):
     strict: bool = False
     cache: str = ""
     version: str = ""
+    plugins: tuple[str, ...] = ()
 
 
 class Work(msgspec.Struct, frozen=True, array_like=True):
@@ -76,7 +78,13 @@ def factory(data: bytes) -> Callable[[bytes, bool], bytes]:
 class _Reader:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.rules = ruleset.load()
+        self.plugged: tuple[Format, ...] = ()
+        if settings.plugins:
+            from stannary.checks.static import plugins
+
+            self.plugged, self.rules, _ = plugins.load(settings.plugins)
+        else:
+            self.rules = ruleset.load()
         self.decode = msgspec.msgpack.Decoder(Work).decode
         self.encode = msgspec.msgpack.Encoder().encode
         self._folder = -1
@@ -158,10 +166,10 @@ class _Reader:
         return report, cache.pack(report)
 
     def _read(self, work: Work, base: str, limits: Limits, content: bytes | None) -> FileReport:
-        strict, names = self.settings.strict, self._names
+        strict, names, plugged = self.settings.strict, self._names, self.plugged
         if content is None:
-            return read_file(work.real, name=base, limits=limits, siblings=names, strict=strict)
-        return read_view(View(content, base, work.real), limits=limits, siblings=names, strict=strict)
+            return read_file(work.real, name=base, limits=limits, siblings=names, strict=strict, plugged=plugged)
+        return read_view(View(content, base, work.real), limits=limits, siblings=names, strict=strict, plugged=plugged)
 
     def _enter(self, folder: int) -> None:
         if folder != self._folder:
@@ -172,7 +180,7 @@ class _Reader:
 
     def _repository(self, work: Work, limits: Limits) -> Answer:
         files = work.files or ()
-        walker = Walker(Budget(limits), frozenset(files), strict=self.settings.strict)
+        walker = Walker(Budget(limits), frozenset(files), strict=self.settings.strict, plugged=self.plugged)
         walker.formats.append("repository")
         try:
             from stannary.formats.repository import read_repository  # only for folders that look like one

@@ -63,6 +63,8 @@ def verdict_of(findings: Iterable[ScanFinding], *, missed: bool) -> Verdict:
 def _hits(report: FileReport, rules: RuleSet) -> Iterable[Hit]:
     yield from rules.judge(report.facts)
     yield from run_judges(report.facts)
+    for judge in rules.judges:
+        yield from judge(report.facts)
 
 
 def _finding(hit: Hit, rules: RuleSet, path: str) -> ScanFinding:

@@ -32,8 +32,16 @@ _STREAM_ERRORS = (FormatError, EOFError, zlib.error, LZMAError, OSError, ValueEr
 class Walker:
     """The sink that readers report to. One per file."""
 
-    def __init__(self, budget: Budget, siblings: frozenset[str] = frozenset(), *, strict: bool = False) -> None:
+    def __init__(
+        self,
+        budget: Budget,
+        siblings: frozenset[str] = frozenset(),
+        *,
+        strict: bool = False,
+        plugged: tuple[Format, ...] = (),
+    ) -> None:
         self.budget = budget
+        self.plugged = plugged  # formats that plug-ins bring
         self.siblings = siblings
         self.strict = strict  # tests: let a reader's own bug surface
         self.facts: list[Fact] = []
@@ -96,7 +104,7 @@ class Walker:
 
     def walk(self, view: View, hint: str = "") -> None:
         """Read a view in every way it can be read."""
-        rows = identify(view, hint)
+        rows = identify(view, hint, self.plugged)
         if not rows:
             if len(view):
                 self.incomplete("unknown binary format")
@@ -156,10 +164,15 @@ class Walker:
 
 
 def read_view(
-    view: View, *, limits: Limits | None = None, siblings: frozenset[str] = frozenset(), strict: bool = False
+    view: View,
+    *,
+    limits: Limits | None = None,
+    siblings: frozenset[str] = frozenset(),
+    strict: bool = False,
+    plugged: tuple[Format, ...] = (),
 ) -> FileReport:
     """Read a view into facts. Never raises for anything the content does."""
-    walker = Walker(Budget(limits), siblings, strict=strict)
+    walker = Walker(Budget(limits), siblings, strict=strict, plugged=plugged)
     if not len(view):
         walker.incomplete("empty file")
         return walker.report()
@@ -181,7 +194,13 @@ def _listing(folder: str) -> frozenset[str]:
 
 
 def read_file(
-    path: str, *, name: str = "", limits: Limits | None = None, siblings: frozenset[str] | None = None, strict: bool = False
+    path: str,
+    *,
+    name: str = "",
+    limits: Limits | None = None,
+    siblings: frozenset[str] | None = None,
+    strict: bool = False,
+    plugged: tuple[Format, ...] = (),
 ) -> FileReport:
     """Map a regular file and read it. Raises OSError when it cannot be opened or mapped.
 
@@ -195,11 +214,12 @@ def read_file(
         if siblings is None:
             siblings = _listing(os.path.dirname(path) or ".")  # noqa: PTH120 - hot path
         if size <= 1 << 16:
-            return read_view(View(os.read(descriptor, size), name or path, path), limits=limits, siblings=siblings, strict=strict)
+            view = View(os.read(descriptor, size), name or path, path)
+            return read_view(view, limits=limits, siblings=siblings, strict=strict, plugged=plugged)
         with mmap.mmap(descriptor, size, access=mmap.ACCESS_READ) as mapped:
             view = View(mapped, name or path, path)
             try:
-                return read_view(view, limits=limits, siblings=siblings, strict=strict)
+                return read_view(view, limits=limits, siblings=siblings, strict=strict, plugged=plugged)
             finally:
                 with suppress(BufferError):
                     view.data.release()

@@ -199,6 +199,7 @@ _path("traversal", lambda: build_zip([Item("../../../../tmp/stannary.txt", b"sta
 _path("traversal_backslash", lambda: build_zip([Item("..\\..\\stannary.txt", b"stannary")]))
 _path("traversal_middle", lambda: build_zip([Item("a/b/../../../stannary.txt", b"stannary")]))
 _path("absolute", lambda: build_zip([Item("/tmp/stannary.txt", b"stannary")]))
+_path("absolute_own", lambda: build_zip([Item("/data/frame.pkl.zip", b"stannary")]), filename="frame.pkl.zip", malicious=None)
 _path("drive", lambda: build_zip([Item("C:\\stannary.txt", b"stannary")]))
 _path("traversal_local", lambda: build_zip([Item("a.txt", b"stannary", local_name="../a.txt")]))
 _path("symlink_absolute", lambda: build_zip([Item("link", b"/etc/passwd", made_by=0x0314, attributes=_LINK)]))

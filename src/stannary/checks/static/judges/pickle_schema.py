@@ -12,6 +12,21 @@ from typing import Any
 
 from stannary.checks.static.knowledge import Knowledge
 
+_FILES = re.compile(
+    r"(?:tofile|dump|to_(?:csv|pickle|json|parquet|excel|html|sql|feather|hdf|latex|stata|string|xml|clipboard)|save\w*|write\w*|load\w*|read\w*|unlink|rmdir|rename|touch"
+    r"|mkdir|symlink_to|hardlink_to|link_to|chmod|lchmod|open|query|eval|exec\w*|system|popen|run|spawn\w*|from_file|from_pretrained)\Z"
+)
+_CLASS = re.compile(r"(?:^|\.)_*(?:[A-Z]\w*|type|object|dict|list|tuple|set|frozenset|int|float|str|bytes)\Z")
+_CLASS_MAKERS = frozenset({
+    "cloudpickle.cloudpickle._make_skeleton_class", "cloudpickle.cloudpickle._make_skeleton_enum", "cloudpickle.cloudpickle._lookup_class_or_track",
+    "cloudpickle.cloudpickle_fast._make_skeleton_class", "dill._dill._create_type", "dill._dill._load_type", "dill._dill._create_namedtuple",
+    "cloudpickle.cloudpickle._builtin_type", "builtins.getattr", "dill._dill._get_attr",
+})  # fmt: skip
+_FUNCTION_MAKERS = frozenset({
+    "cloudpickle.cloudpickle._make_function", "cloudpickle.cloudpickle._make_skel_func", "cloudpickle.cloudpickle._builtin_type",
+    "dill._dill._create_function",
+})  # fmt: skip
+
 __all__ = ["CODE_MAKERS", "DANGEROUS_NAMES", "SCHEMAS", "code_names", "role_of"]
 
 Args = list[Any]
@@ -28,7 +43,9 @@ system popen spawn exec eval compile __import__ import_module subprocess Popen c
 urlretrieve requests urllib http ctypes pty fork execv execve execl startfile remove unlink rmtree rmdir os posix nt sys shutil
 pickle marshal loads base64 b64decode builtins __builtins__ globals getattr setattr open write putenv environ webbrowser runpy
 code platform importlib __subclasses__ __globals__ __class__ __bases__ __mro__ connect sendall send recv paramiko ftplib smtplib
-telnetlib chmod
+telnetlib chmod asyncio multiprocessing _posixsubprocess cffi tempfile create_subprocess_shell create_subprocess_exec import_string vars locals
+f_builtins f_globals f_locals f_back tb_frame gi_frame cr_frame ag_frame __loader__ __spec__ __getattribute__ load_module breakpoint
+attrgetter methodcaller
 """
 DANGEROUS_NAMES = frozenset(_WORDS.split())
 
@@ -55,6 +72,8 @@ def _getattr(args: Args, known: Knowledge) -> str:
         return "the attribute's name is computed"
     if args[1].startswith("__"):
         return f"attribute {args[1]}"
+    if _FILES.match(args[1].rpartition(".")[2]):
+        return f"method {args[1]}"
     target = args[0]
     if args[1:] == ["_setattr", {"global": "builtins.setattr"}] and args[0] in (
         {"global": "dill._dill"},
@@ -170,13 +189,86 @@ def _import_attr(args: Args, known: Knowledge) -> str:
     )
 
 
+def _made_by(value: Any) -> str:  # noqa: ANN401 - rendered JSON
+    """Return what a rendered value was made by, in the spelling of the original cloudpickle; '' when it is no result."""
+    made = (value.get("call") or value.get("object") or "") if isinstance(value, dict) else ""
+    return "cloudpickle." + made.rpartition(".cloudpickle.")[2] if ".cloudpickle.cloudpickle" in made else made
+
+
+def _is_class(value: Any) -> bool:  # noqa: ANN401 - rendered JSON
+    """Tell whether a rendered value is a class: named like one, or defined by the pickle."""
+    if not isinstance(value, dict):
+        return False
+    return bool(_CLASS.search(value["global"])) if "global" in value else _made_by(value) in _CLASS_MAKERS
+
+
+def _class_first(args: Args, _known: Knowledge) -> str:
+    return "" if args and isinstance(args[0], dict) and ("global" in args[0] or _is_class(args[0])) else "its class is no class"
+
+
+def _reconstructor(args: Args, known: Knowledge) -> str:
+    """`copyreg._reconstructor(class, base, state)` calls __new__ and __init__ of the base: a built-in, when a pickler writes it."""
+    base = args[1].get("global", "") if len(args) == 3 and isinstance(args[1], dict) else ""  # noqa: PLR2004 - class, base, state
+    return _class_first(args, known) or ("" if base.startswith(("builtins.", "__builtin__.")) and _is_class(args[1]) else "its base is no built-in")
+
+
+def _metaclass_first(args: Args, _known: Knowledge) -> str:
+    return "" if args and _is_class(args[0]) else "its metaclass is no class"
+
+
+def _function_first(args: Args, _known: Knowledge) -> str:
+    return "" if args and _made_by(args[0]) in _FUNCTION_MAKERS else "changes a function that the pickle did not make"
+
+
+def _own_class_first(args: Args, _known: Knowledge) -> str:
+    return "" if args and _made_by(args[0]) in _CLASS_MAKERS else "changes a class that the pickle did not make"
+
+
+def _random_ctor(args: Args, _known: Knowledge) -> str:
+    good = [a for a in args[1:] if isinstance(a, dict) and re.match(r"(?:numpy|mtrand)\b.*_ctor\Z", a.get("global", ""))]
+    return "" if len(good) == len(args[1:]) else "its constructor is none of numpy's"
+
+
+def _of_numpy(args: Args, _known: Knowledge) -> str:
+    plain = all(isinstance(a, str) or (isinstance(a, dict) and a.get("global", "").startswith(("numpy.random.", "mtrand."))) for a in args)
+    return "" if plain else "its argument is no bit generator"
+
+
+def _create_array(args: Args, _known: Knowledge) -> str:
+    maker = args[0].get("global", "") if args and isinstance(args[0], dict) else ""
+    return "" if maker.startswith("numpy.") and maker.endswith("._reconstruct") else f"makes an array with {maker or 'something computed'}"
+
+
+def _create_ftype(args: Args, known: Knowledge) -> str:
+    if len(args) < 2 or args[0] not in ({"global": "functools.partial"}, {"call": "dill._dill._load_type", "args": ["PartialType"]}):  # noqa: PLR2004
+        return "makes no partial"
+    return _partial(args[1:], known)
+
+
+def _create_namedtuple(args: Args, known: Knowledge) -> str:
+    module = args[2] if len(args) > 2 and isinstance(args[2], str) else ""  # noqa: PLR2004 - name, fields, module
+    return _import_module([module], known) if not module or known.is_stdlib(module) or known.gadget(module, "") else ""
+
+
+def _set_items(args: Args, _known: Knowledge) -> str:
+    return "fills something that the pickle did not make" if not args or not isinstance(args[0], dict) or not {"dict", "object"} & set(args[0]) else ""
+
+
+def _encode(args: Args, _known: Knowledge) -> str:
+    return "" if len(args) == 2 and args[1] == "latin1" else "no pickler writes bytes that way"  # noqa: PLR2004 - text, encoding
+
+
+def _custom_rebuild(args: Args, _known: Knowledge) -> str:
+    return "" if len(args) == 1 and _made_by(args[0]) == "numba.core.serialize._unpickle__CustomPickled" else "its argument is built by hand"
+
+
 def _never(_args: Args, _known: Knowledge) -> str:
     return "no pickler calls it"
 
 
 SCHEMAS: dict[tuple[str, str], Callable[[Args, Knowledge], str]] = {
     ("builtins", "getattr"): _getattr,
-    **{("builtins", name): _sized for name in ("bytes", "bytearray", "list", "tuple", "set", "frozenset")},
+    **{("builtins", name): _sized for name in ("bytes", "bytearray", "list", "tuple", "set", "frozenset", "dict")},
     ("functools", "partial"): _partial,
     ("functools", "partialmethod"): _partial,
     ("operator", "attrgetter"): _names,
@@ -194,6 +286,33 @@ SCHEMAS: dict[tuple[str, str], Callable[[Args, Knowledge], str]] = {
     ("dill._dill", "_import_module"): _import_module,
     ("cloudpickle.cloudpickle", "subimport"): _import_module,
     ("dill._dill", "_get_attr"): _import_attr,
+    **{("collections", name): _sized for name in ("deque", "Counter", "OrderedDict")},
+    ("copyreg", "_reconstructor"): _reconstructor,
+    ("copyreg", "__newobj__"): _class_first,
+    ("copyreg", "__newobj_ex__"): _class_first,
+    ("numpy.ma.core", "_mareconstruct"): _class_first,
+    ("numpy.ma.mrecords", "_mrreconstruct"): _class_first,
+    **{("pandas.core.indexes." + kind, f"_new_{name}"): _class_first for kind, name in (
+        ("base", "Index"), ("datetimes", "DatetimeIndex"), ("interval", "IntervalIndex"), ("period", "PeriodIndex"),
+        ("timedeltas", "TimedeltaIndex"))},
+    **{(module, "new_object"): _class_first for module in ("scipy.spatial._ckdtree", "scipy.spatial.ckdtree")},
+    ("hdbscan.dist_metrics", "newObj"): _class_first,
+    **{(module, f"__{name}_ctor"): _random_ctor for module in ("numpy.random._pickle", "numpy.random", "numpy.random.mtrand", "mtrand")
+       for name in ("generator", "randomstate", "RandomState")},
+    **{(module, "__bit_generator_ctor"): _of_numpy for module in ("numpy.random._pickle", "numpy.random", "numpy.random.mtrand", "mtrand")},
+    ("torch._tensor", "_rebuild_from_type"): _rebuild_from_type,
+    ("_codecs", "encode"): _encode,
+    ("codecs", "encode"): _encode,
+    ("numba.core.serialize", "custom_rebuild"): _custom_rebuild,
+    ("numba.core.serialize", "_rebuild_reduction"): _class_first,
+    **{(module, "_function_setstate"): _function_first for module in ("cloudpickle.cloudpickle", "cloudpickle.cloudpickle_fast")},
+    **{(module, "_class_setstate"): _own_class_first for module in ("cloudpickle.cloudpickle", "cloudpickle.cloudpickle_fast")},
+    ("cloudpickle.cloudpickle", "_make_skeleton_class"): _metaclass_first,
+    ("dill._dill", "_create_type"): _metaclass_first,
+    ("dill._dill", "_create_array"): _create_array,
+    ("dill._dill", "_create_ftype"): _create_ftype,
+    ("dill._dill", "_create_namedtuple"): _create_namedtuple,
+    ("dill._dill", "_setitems"): _set_items,
 }
 
 # Build functions from bytecode that the pickle carries.
