@@ -57,6 +57,7 @@ _LIMITS = tuple(field.name for field in msgspec.structs.fields(Limits))
 @click.option("--exit-zero", is_flag=True, help="Exit 0 whatever is found or could not be read.")
 @click.option("--show", type=click.Choice(["findings", "clean", "all"]), help="How much the table shows.  [default: findings]")
 @click.option("--baseline", metavar="FILE", help="Do not count the findings recorded in FILE.")
+@click.option("--advisories", metavar="FILE", help="Match pinned dependencies with a dump of OSV records.")
 @click.option("--write-baseline", metavar="FILE", help="Record all findings in FILE, as accepted.")
 @click.option("--jobs", type=click.IntRange(0, 1024), metavar="N", help="Processes.  [default: one a processor]")
 @click.option(
@@ -87,7 +88,7 @@ def command(ctx: click.Context, /, **given: Any) -> int:  # noqa: ANN401 - click
 
 
 def _flags(given: dict[str, Any]) -> dict[str, Any]:
-    flags = {f"scan.{name.replace('_', '-')}": given[name] for name in ("fail_on", "show", "baseline", "jobs", "jail", "digest")}
+    flags = {f"scan.{name.replace('_', '-')}": given[name] for name in ("fail_on", "show", "baseline", "advisories", "jobs", "jail", "digest")}
     flags |= {f"scan.limits.{name}": given.get(f"limit_{name}") for name in _LIMITS}
     flags["scan.cache"] = False if given["no_cache"] else given["cache"]
     flags["offline"] = given["offline"]
@@ -120,6 +121,7 @@ def _engine(config: Config) -> ScanOptions:
         baseline=read_baseline(baseline) if baseline else None,
         waivers=waivers_of(config.waivers, config.file),
         plugins=config["scan.plugins"],
+        advisories=config["scan.advisories"],
     )
 
 

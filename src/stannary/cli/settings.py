@@ -50,6 +50,7 @@ _ALL = (
     Key("scan.format", str, "table", "What stdout gets."),
     Key("scan.show", Literal["findings", "clean", "all"], "findings", "How much the table shows."),
     Key("scan.baseline", str, "", "A file of findings that are known and accepted."),
+    Key("scan.advisories", str, "", "A dump of OSV records to match pinned dependencies with."),
     Key("scan.jobs", _JOBS, 0, "Processes; 0 takes one for each processor."),
     Key("scan.jail", _JAIL, "auto", "Isolation of the readers; auto takes the best there is."),
     Key("scan.digest", bool, default=True, help="Hash every byte."),

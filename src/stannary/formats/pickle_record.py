@@ -47,11 +47,11 @@ _CODE = frozenset({
     ("dill._dill", "_create_code"), ("dill._dill", "_load_type"), ("types", "CodeType"), ("numba.core.serialize", "_rebuild_function"),
 })  # fmt: skip
 _NAMES = 4096  # strings of a code object that are looked at
-# Functions that unpickle the bytes they are given.
-_UNPICKLERS = frozenset({
-    ("torch.storage", "_load_from_bytes"), ("numba.core.serialize", "_unpickle__CustomPickled"),
-    ("spacy.tokens.doc", "unpickle_doc"), ("spacy.vocab", "unpickle_vocab"),
-})  # fmt: skip
+# Functions that unpickle bytes they are given: in which argument.
+_UNPICKLERS = {
+    ("torch.storage", "_load_from_bytes"): 0, ("numba.core.serialize", "_unpickle__CustomPickled"): 0,
+    ("spacy.tokens.doc", "unpickle_doc"): 1, ("spacy.vocab", "unpickle_vocab"): 4,
+}  # fmt: skip
 _RAW = frozenset({"numpy", "_codecs", "builtins", "datetime", "collections", "decimal", "array", "uuid", "pandas"})  # take plain bytes
 _NAMESPACES = frozenset({("types", "SimpleNamespace"), ("argparse", "Namespace")})
 _LATIN = (b"PK\x03\x04", b"\x1f\xc2\x8b", b"\xc2\x93NUMPY", b"\xc2\x89HDF")
@@ -195,12 +195,13 @@ class Recorder:
         where = root_name(func) or ("", "")
         if where[0].partition(".")[0] in _RAW:
             return
-        for item in args[:_WIDE]:
+        unpickled = _UNPICKLERS.get(where, -1)
+        for place, item in enumerate(args[:_WIDE]):
             encoded = type(item) is Made and root_name(item) == ("_codecs", "encode") and bool(item.args)
             if encoded:
                 item = item.args[0]  # noqa: PLW2901 - what protocols 0-2 write for bytes
             if type(item) in (bytes, str, Blob) and len(self.given) < _NAMES:
-                self.given.append((offset, item, where in _UNPICKLERS and (encoded or type(item) is not str)))
+                self.given.append((offset, item, place == unpickled and (encoded or type(item) is not str)))
 
     def _fold(self, machine: Machine, func: Global, args: tuple[Any, ...]) -> Any:  # noqa: ANN401 - symbolic
         """Follow the few calls whose result is plainly another name."""

@@ -10,17 +10,18 @@ from __future__ import annotations
 import gzip
 import io
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
 from stannary.checks.dependencies.versions import Key, version_key
-from stannary.core.errors import InputError
+from stannary.core.errors import InputError, UsageError
 from stannary.core.model import Severity
 from stannary.formats.requirements_text import normal_name
 
-__all__ = ["Advisories", "Advisory"]
+__all__ = ["Advisories", "Advisory", "load_once"]
 
 _LIMIT = 1 << 30  # bytes of an inflated dump
 _SCORES: tuple[tuple[float, Severity], ...] = ((9.0, "high"), (7.0, "high"), (4.0, "medium"), (0.1, "low"))
@@ -37,6 +38,16 @@ class Advisory(NamedTuple):
     severity: Severity
     fixed: tuple[str, ...]
     malicious: bool
+
+
+@cache
+def load_once(path: str) -> Advisories:
+    """Read a dump once in a process. Raises InputError with the file and the reason, UsageError when it cannot be opened."""
+    try:
+        return Advisories.load(Path(path))
+    except OSError as exc:
+        msg = f"the advisories cannot be read: {exc.strerror or exc}"
+        raise UsageError(msg, where=path, code="ADV001") from exc
 
 
 class Advisories:

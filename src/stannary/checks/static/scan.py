@@ -52,6 +52,7 @@ class ScanOptions(msgspec.Struct, frozen=True, kw_only=True):
         limits: bounds for each file; memory: bytes a worker may use.
         baseline: accepted findings; waivers: accepted with reason, owner and end.
         strict: let a reader's own bug surface as `Bug` instead of an incomplete file.
+        advisories: a dump of OSV records, matched with pinned dependencies; '' for none.
         plugins: names of the plug-ins to use (`plugins.py`); none is looked for otherwise.
         on_progress: called at most ten times a second.
         today: the day that waivers are measured against; None for now, UTC.
@@ -67,6 +68,7 @@ class ScanOptions(msgspec.Struct, frozen=True, kw_only=True):
     waivers: tuple[Waiver, ...] = ()
     strict: bool = False
     plugins: tuple[str, ...] = ()
+    advisories: str = ""
     on_progress: Callable[[Progress], None] | None = None
     today: date | None = None
 
@@ -178,8 +180,13 @@ class _Run:
     def _executor(self, scratch: str) -> Executor:
         options, plan = self.options, self.plan
         settings = Settings(
-            options.limits, plan.folders, options.hash, options.strict, self.cache, self.version, tuple(options.plugins)
-        )
+            options.limits, plan.folders, options.hash, options.strict, self.cache, self.version, tuple(options.plugins),
+            options.advisories,
+        )  # fmt: skip
+        if options.advisories:
+            from stannary.checks.dependencies.advisories import load_once
+
+            load_once(options.advisories)  # a file that is none is an error now, and the workers inherit what was read
         setup = Setup(_WORKER, msgspec.msgpack.encode(settings))
         if not hasattr(os, "fork"):
             from stannary.run.inline import Inline
@@ -188,7 +195,7 @@ class _Run:
         from stannary.run.pool import Pool
 
         _import_readers(plan)
-        read = (*plan.granted, self.cache) if self.cache else plan.granted
+        read = (*plan.granted, *filter(None, (self.cache, options.advisories)))
         jail = Jail(
             level=options.jail, read=read, write=(scratch,), memory=options.memory,
             file_size=options.limits.inflated, processor_seconds=int(options.limits.seconds * 2) + 10,

@@ -11,12 +11,13 @@ import gc
 import hashlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import msgspec
 
 from stannary.checks.static import cache, ruleset
 from stannary.checks.static.result import FileReport, Missed, ScanFinding
+from stannary.checks.static.ruleset import Hit
 from stannary.checks.static.verdict import findings_of
 from stannary.checks.static.walk import Walker, read_file, read_view
 from stannary.core.errors import FormatError
@@ -40,6 +41,7 @@ class Settings(msgspec.Struct, frozen=True):
     cache: str = ""
     version: str = ""
     plugins: tuple[str, ...] = ()
+    advisories: str = ""
 
 
 class Work(msgspec.Struct, frozen=True, array_like=True):
@@ -135,10 +137,18 @@ class _Reader:
             return Answer(problem="changed during the scan")
         return self._answer(work, report, digest, before, entry)
 
+    def _vulnerable(self, report: FileReport) -> Iterator[Hit]:
+        if not self.settings.advisories or not any(fact.kind == "requirements.entry" for fact in report.facts):
+            return iter(())
+        from stannary.checks.dependencies.advisories import load_once
+        from stannary.checks.dependencies.judge import match_advisories
+
+        return match_advisories(report.facts, load_once(self.settings.advisories))
+
     def _answer(self, work: Work, report: FileReport, digest: str, before: FileIdentity, entry: bytes) -> Answer:
         return Answer(
             tuple(dict.fromkeys([name for name in report.formats if ":" not in name])),
-            tuple(findings_of(report, self.rules, work.name)),
+            tuple(findings_of(report, self.rules, work.name, self._vulnerable(report))),
             report.missed,
             report.skipped,
             digest,

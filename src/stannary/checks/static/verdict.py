@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from string import Formatter
 from typing import Any
 
@@ -22,7 +23,7 @@ class _Clipped(Formatter):
     def get_value(self, key: int | str, args: Sequence[Any], kwargs: Any) -> Any:  # noqa: ANN401 - Formatter's signature
         return kwargs.get(key, "?") if isinstance(key, str) else super().get_value(key, args, kwargs)
 
-    def format_field(self, value: Any, format_spec: str) -> str:  # noqa: ANN401, ARG002 - a message formats values its own way  # noqa: ANN401 - Formatter's signature
+    def format_field(self, value: Any, format_spec: str) -> str:  # noqa: ANN401, ARG002 - Formatter's signature
         text = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
         text = text.encode("unicode_escape").decode("ascii") if not text.isprintable() else text
         return clip(text, 160)
@@ -31,12 +32,12 @@ class _Clipped(Formatter):
 _FORMAT = _Clipped()
 
 
-def findings_of(report: FileReport, rules: RuleSet, path: str) -> list[ScanFinding]:
-    """Judge a report: data rules and judges, one finding for each distinct hit, worst first."""
+def findings_of(report: FileReport, rules: RuleSet, path: str, more: Iterable[Hit] = ()) -> list[ScanFinding]:
+    """Judge a report: data rules and judges (and `more` hits), one finding for each distinct hit, worst first."""
     seen: set[str] = set()
     counts: dict[str, int] = {}
     found: list[ScanFinding] = []
-    for hit in _hits(report, rules):
+    for hit in chain(_hits(report, rules), more):
         finding = _finding(hit, rules, path)
         if finding.fingerprint in seen:
             continue

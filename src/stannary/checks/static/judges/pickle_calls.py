@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from stannary.checks.static.judges.pickle_schema import CODE_MAKERS, DANGEROUS_NAMES, SCHEMAS, code_names, role_of
+from stannary.checks.static.judges.pickle_schema import CODE_MAKERS, DANGEROUS_NAMES, FUNCTION_MAKERS, SCHEMAS, code_names, is_class, made_by, role_of
 from stannary.checks.static.judges.pickle_shapes import worst_shape
 from stannary.checks.static.knowledge import Gadget, Knowledge, load
 from stannary.checks.static.ruleset import Hit
@@ -47,6 +47,10 @@ _DILL_NAMES = frozenset(
         ("dill._shims", "_dill._setattr"),
     }
 )
+_CODE_TYPES = frozenset({"CodeType", "FunctionType", "LambdaType"})
+_CALLABLE = frozenset({"builtins.getattr", "dill._dill._get_attr", "operator.attrgetter", "operator.methodcaller"})
+_CONTAINERS = frozenset({"builtins", "collections", "copyreg", "functools", "operator", "_operator", "typing", "torch._tensor"})
+_SPECIAL = re.compile(r"__\w+__\Z")
 _VENDORED = re.compile(r"^[\w.]+\.cloudpickle\.(?=cloudpickle)")
 _NAME_TELLS = re.compile(
     r"popen|shell|repl\b|REPL|(?i:(?<![a-z])exec(?:ute|_|\b)|(?<![a-z])eval(?:_|\b|[A-Z(])|subprocess|command|spawn|terminal|(?<![a-z])system\b|interpreter"
@@ -166,6 +170,8 @@ def _judge_call(fact: Fact, known: Knowledge) -> Iterator[Hit]:
     if (module, name) in CODE_MAKERS:
         yield from _judge_code(fact)
         return
+    if not data["computed"]:
+        yield from _judge_active(fact, known)
     if not data["computed"] and "raw" not in data and _role(module, name, known) in {"k", "r"} and (module, name) not in SCHEMAS:
         return
     if data["computed"]:
@@ -236,14 +242,24 @@ def _judge_computed(fact: Fact, known: Knowledge) -> Iterator[Hit]:
     data = fact.data
     root = (_canonical(data["module"]), data["name"])
     made = f"{root[0]}.{root[1]}" if root[0] else "something computed"
-    if data["how"].startswith("NEWOBJ"):
-        if root in {("cloudpickle.cloudpickle", "_make_skeleton_class"), ("dill._dill", "_create_type")}:
-            yield Hit("PKL015", fact, "instantiates a class that the pickle itself defines", _evidence(fact))
+    called = data.get("callable")
+    if data["how"].startswith("NEWOBJ") and is_class(called):
+        yield Hit("PKL015", fact, "instantiates a class that the pickle itself defines", _evidence(fact))
         return
-    if root[0].startswith("cloudpickle") and root[1] == "_builtin_type":
-        yield from _judge_code(fact)  # CodeType and FunctionType by name
-        return
-    if root == ("dill._dill", "_load_type") or _harmless_partial(data.get("callable"), known):
+    if root == ("dill._dill", "_load_type") or (root[0].startswith("cloudpickle") and root[1] == "_builtin_type"):
+        name = called["args"][0] if "chain" not in called and isinstance(called.get("args"), list) and called["args"] else ""
+        name = name if isinstance(name, str) else ""
+        if name in _CODE_TYPES:
+            yield from _judge_code(fact)
+            return
+        name, role = ("functools.partial", "s") if name == "PartialType" else (f"builtins.{name}", known.role("builtins", name))
+        if role in {"k", "s"}:
+            schema = SCHEMAS.get(tuple(name.split(".")))
+            wrong = schema(data["args"], known) if schema else ""
+            if wrong:
+                yield Hit("PKL009", fact, f"calls {name}{_shown(data['args'])}: {wrong}", _evidence(fact, wrong=wrong))
+            return
+    if data["how"] != "SETSTATE" and _harmless_partial(called, known):
         return
     severity: Severity = "high" if root in CODE_MAKERS or known.gadget(*root) or not root[0] else "medium"
     yield Hit("PKL020", fact, f"calls the result of {made}{_shown(data['args'])}", _evidence(fact), severity)
@@ -254,12 +270,56 @@ def _harmless_partial(made: Any, known: Knowledge) -> bool:  # noqa: ANN401 - re
     if not isinstance(made, dict) or made.get("call") != "functools.partial" or not made.get("args"):
         return False
     target = made["args"][0]
-    return isinstance(target, dict) and role_of(target.get("global", ""), known) in {"k", "r"}
+    if not isinstance(target, dict) or "chain" in made:
+        return False
+    name = target.get("global", "")
+    return role_of(name, known) in {"k", "r"} and tuple(name.rsplit(".", 1)) not in SCHEMAS
+
+
+def _judge_active(fact: Fact, known: Knowledge) -> Iterator[Hit]:
+    """Arguments that can be called: a bound method or a function of the pickle's own runs when a constructor calls it."""
+    data = fact.data
+    module, name = _canonical(data["module"]), data["name"]
+    if module.startswith(("cloudpickle", "dill")) or module in _CONTAINERS or (module, name) in SCHEMAS:
+        return
+    instance = data["how"].startswith("NEWOBJ")
+    for item in _flat(data["args"]):
+        made = made_by(item)
+        if made in _CALLABLE or made in FUNCTION_MAKERS or (made == "" and "chain" in item):
+            yield Hit("PKL009", fact, f"gives {module}.{name} a function made by {made}", _evidence(fact, wrong="a made function"), "medium")
+            return
+        function = item.get("global", "")
+        if function and not instance and not is_class(item) and _role(module, name, known) == "c" and role_of(function, known) == "f":
+            yield Hit("PKL013", fact, f"calls {module}.{name} with the function {function}", _evidence(fact))
+            return
+    if name in {"SimpleNamespace", "Namespace"} or data["how"] == "NEWOBJ_EX":
+        special = [key for key in _keys(data["args"]) if _SPECIAL.match(key)]
+        if special:
+            yield Hit("PKL023", fact, f"{module}.{name} is given {', '.join(special[:4])}", _evidence(fact, sets=special[:16]))
+
+
+def _flat(value: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - rendered JSON
+    """Yield every object of rendered arguments."""
+    todo = [value]
+    while todo:
+        item = todo.pop()
+        if isinstance(item, list):
+            todo += item
+        elif isinstance(item, dict):
+            yield item
+            todo += [item[key] for key in ("args", "list", "dict") if key in item]
+
+
+def _keys(value: Any) -> list[str]:  # noqa: ANN401 - rendered JSON
+    return [pair[0] for item in _flat(value) for pair in item.get("dict", ()) if isinstance(pair, list) and isinstance(pair[0], str)]
 
 
 def _judge_code(fact: Fact) -> Iterator[Hit]:
     """Bytecode does not run at load; what it names tells what it is for."""
-    names = code_names(fact.data["args"])
+    names = code_names(fact.data.get("strings", fact.data["args"]))
+    owner = fact.data["args"][0] if isinstance(fact.data["args"], list) and fact.data["args"] else None
+    if fact.data["name"] == "_fill_function" and made_by(owner) not in FUNCTION_MAKERS:
+        yield Hit("PKL009", fact, "fills a function that the pickle did not make", _evidence(fact, wrong="not its own"))
     danger = sorted((DANGEROUS_NAMES - {"call", "run", "write", "send", "code", "http"}) & set(names))
     if danger:
         yield Hit("PKL030", fact, f"carries code that uses {', '.join(danger[:8])}", _evidence(fact, names=names[:40]), "high")

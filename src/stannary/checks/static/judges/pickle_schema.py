@@ -22,12 +22,12 @@ _CLASS_MAKERS = frozenset({
     "cloudpickle.cloudpickle_fast._make_skeleton_class", "dill._dill._create_type", "dill._dill._load_type", "dill._dill._create_namedtuple",
     "cloudpickle.cloudpickle._builtin_type", "builtins.getattr", "dill._dill._get_attr",
 })  # fmt: skip
-_FUNCTION_MAKERS = frozenset({
+FUNCTION_MAKERS = frozenset({
     "cloudpickle.cloudpickle._make_function", "cloudpickle.cloudpickle._make_skel_func", "cloudpickle.cloudpickle._builtin_type",
     "dill._dill._create_function",
 })  # fmt: skip
 
-__all__ = ["CODE_MAKERS", "DANGEROUS_NAMES", "SCHEMAS", "code_names", "role_of"]
+__all__ = ["CODE_MAKERS", "DANGEROUS_NAMES", "FUNCTION_MAKERS", "SCHEMAS", "code_names", "is_class", "made_by", "role_of"]
 
 Args = list[Any]
 _PLAIN = re.compile(r"[A-Za-z]\w*(?:\.[A-Za-z]\w*)*\Z")
@@ -189,39 +189,40 @@ def _import_attr(args: Args, known: Knowledge) -> str:
     )
 
 
-def _made_by(value: Any) -> str:  # noqa: ANN401 - rendered JSON
+def made_by(value: Any) -> str:  # noqa: ANN401 - rendered JSON
     """Return what a rendered value was made by, in the spelling of the original cloudpickle; '' when it is no result."""
     made = (value.get("call") or value.get("object") or "") if isinstance(value, dict) else ""
-    return "cloudpickle." + made.rpartition(".cloudpickle.")[2] if ".cloudpickle.cloudpickle" in made else made
+    return "cloudpickle.cloudpickle." + made.rpartition(".")[2] if ".cloudpickle.cloudpickle" in made else made
 
 
-def _is_class(value: Any) -> bool:  # noqa: ANN401 - rendered JSON
+def is_class(value: Any) -> bool:  # noqa: ANN401 - rendered JSON
     """Tell whether a rendered value is a class: named like one, or defined by the pickle."""
     if not isinstance(value, dict):
         return False
-    return bool(_CLASS.search(value["global"])) if "global" in value else _made_by(value) in _CLASS_MAKERS
+    return bool(_CLASS.search(value["global"])) if "global" in value else made_by(value) in _CLASS_MAKERS
 
 
 def _class_first(args: Args, _known: Knowledge) -> str:
-    return "" if args and isinstance(args[0], dict) and ("global" in args[0] or _is_class(args[0])) else "its class is no class"
+    return "" if args and isinstance(args[0], dict) and ("global" in args[0] or is_class(args[0])) else "its class is no class"
 
 
 def _reconstructor(args: Args, known: Knowledge) -> str:
     """`copyreg._reconstructor(class, base, state)` calls __new__ and __init__ of the base: a built-in, when a pickler writes it."""
-    base = args[1].get("global", "") if len(args) == 3 and isinstance(args[1], dict) else ""  # noqa: PLR2004 - class, base, state
-    return _class_first(args, known) or ("" if base.startswith(("builtins.", "__builtin__.")) and _is_class(args[1]) else "its base is no built-in")
+    base = args[1] if len(args) == 3 and isinstance(args[1], dict) else {}  # noqa: PLR2004 - class, base, state
+    builtin = base.get("global", "").startswith(("builtins.", "__builtin__.")) or base == {"call": "dill._dill._load_type", "args": ["object"]}
+    return _class_first(args, known) or ("" if builtin and is_class(base) else "its base is no built-in")
 
 
 def _metaclass_first(args: Args, _known: Knowledge) -> str:
-    return "" if args and _is_class(args[0]) else "its metaclass is no class"
+    return "" if args and is_class(args[0]) else "its metaclass is no class"
 
 
 def _function_first(args: Args, _known: Knowledge) -> str:
-    return "" if args and _made_by(args[0]) in _FUNCTION_MAKERS else "changes a function that the pickle did not make"
+    return "" if args and made_by(args[0]) in FUNCTION_MAKERS else "changes a function that the pickle did not make"
 
 
 def _own_class_first(args: Args, _known: Knowledge) -> str:
-    return "" if args and _made_by(args[0]) in _CLASS_MAKERS else "changes a class that the pickle did not make"
+    return "" if args and made_by(args[0]) in _CLASS_MAKERS else "changes a class that the pickle did not make"
 
 
 def _random_ctor(args: Args, _known: Knowledge) -> str:
@@ -259,7 +260,7 @@ def _encode(args: Args, _known: Knowledge) -> str:
 
 
 def _custom_rebuild(args: Args, _known: Knowledge) -> str:
-    return "" if len(args) == 1 and _made_by(args[0]) == "numba.core.serialize._unpickle__CustomPickled" else "its argument is built by hand"
+    return "" if len(args) == 1 and made_by(args[0]) == "numba.core.serialize._unpickle__CustomPickled" else "its argument is built by hand"
 
 
 def _never(_args: Args, _known: Knowledge) -> str:
@@ -330,7 +331,7 @@ def code_names(args: Any) -> list[str]:  # noqa: ANN401 - rendered JSON
     """Return the identifiers among the arguments of a code object: names, attributes, constants it uses."""
     found: list[str] = []
     stack = [args]
-    while stack and len(found) < 256:  # noqa: PLR2004 - enough to judge
+    while stack and len(found) < 8192:  # noqa: PLR2004 - more than any real function has
         item = stack.pop()
         if isinstance(item, str):
             found += [part for part in item.split(".") if _IDENTIFIER.match(part)]
