@@ -164,7 +164,8 @@ def collect(cache: Path) -> tuple[Roles, dict[str, str]]:
     for versions in everything.values():
         newest.update(versions[max(versions, key=version_key)])
     front = World(newest)
-    roles, read = Roles(), {}
+    roles = Roles()
+    read: dict[str, str] = {}
     for name, versions in everything.items():
         tops: set[str] = set()
         for version in sorted(versions, key=version_key):
@@ -270,7 +271,7 @@ def main() -> None:
     modules: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for (module, name), kind in sorted(role.items()):
         modules[module][kind].append(name)
-    body = {
+    body: dict[str, Any] = {
         "version": 1,
         "packages": {top: versions for top, versions in sorted(read.items()) if any(m.partition(".")[0] == top for m in modules)},
         "stdlib": stdlib_names(),

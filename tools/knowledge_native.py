@@ -150,7 +150,7 @@ def _references(found: set[str], space: object) -> None:
             ops = [(op.name, arg) for op, arg, _ in pickletools.genops(pickle.dumps(value, 2))]
         except Exception:  # noqa: BLE001, S112 - not everything can be pickled
             continue
-        if ops[1][0] == "GLOBAL" and len(ops) <= 4:  # noqa: PLR2004 - PROTO, GLOBAL, PUT, STOP: a mere reference
+        if ops[1][0] == "GLOBAL" and ops[1][1] and len(ops) <= 4:  # noqa: PLR2004 - PROTO, GLOBAL, PUT, STOP: a mere reference
             found.add(ops[1][1].replace(" ", ":"))
 
 

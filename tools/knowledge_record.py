@@ -37,11 +37,11 @@ def main() -> None:
                 entry[0].update(uses.split("+"))
                 entry[1].append(where)
     known, missing = load(), 0
-    for (module, name), (uses, where) in sorted(seen.items()):
+    for (module, name), (all_uses, files_with) in sorted(seen.items()):
         role = known.role(module, name)
         missing += not role
         if not role or "--all" in sys.argv:
-            print(role or "?", module, name, "+".join(sorted(uses)), len(where), where[0])
+            print(role or "?", module, name, "+".join(sorted(all_uses)), len(files_with), files_with[0])
     print(len(seen), "names in", len(files), "files,", missing, "not known")
 
 

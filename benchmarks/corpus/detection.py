@@ -18,6 +18,8 @@ import stannary
 from stannary.testing.forges import all_forges, write
 
 FLAGGED = {"suspicious", "unsafe"}
+HEADER = "| family | malicious flagged | clean | incomplete or unverified | benign flagged | benign | malformed clean | malformed |"
+MADE_BY = "Made by `python benchmarks/corpus/detection.py`. Forges are in `stannary.testing.forges`; a payload is at most an echo."
 
 
 def forged() -> tuple[dict[str, Counter[str]], list[str]]:
@@ -66,12 +68,19 @@ def main() -> int:
     total = sum((c for c in families.values()), Counter())
     found = total["malicious unsafe"] + total["malicious suspicious"]
     lines = [
-        "# Detection", "", "Made by `python benchmarks/corpus/detection.py`. Forges are in `stannary.testing.forges`; a payload is at most an echo.", "",
-        f"**{found} of {total['malicious']} malicious forges are flagged ({100 * found / total['malicious']:.1f} %), "
-        f"{total['malicious clean']} called clean. {total['benign suspicious'] + total['benign unsafe']} of {total['benign']} benign forges are flagged.**", "",
-        "| family | malicious flagged | clean | incomplete or unverified | benign flagged | benign | malformed called clean | malformed |",
+        "# Detection",
+        "",
+        MADE_BY,
+        "",
+        (
+            f"**{found} of {total['malicious']} malicious forges are flagged ({100 * found / total['malicious']:.1f} %), "
+            f"{total['malicious clean']} called clean. {total['benign suspicious'] + total['benign unsafe']} of "
+            f"{total['benign']} benign forges are flagged.**"
+        ),
+        "",
+        HEADER,
         "|---|---|---|---|---|---|---|---|",
-    ]  # fmt: skip
+    ]
     for family, c in sorted(families.items()):
         flagged = c["malicious unsafe"] + c["malicious suspicious"]
         other = c["malicious incomplete"] + c["malicious unverified"]
@@ -88,10 +97,18 @@ def main() -> int:
         sums = sum((c for c in models.values()), Counter())
         count = sum(sums.values())
         lines += [
-            "", "## Real models", "", f"{count} files made by the real libraries (`benchmarks/corpus/benign.py`): {sums['clean']} clean, "
-            f"{sums['unverified']} unverified ({100 * sums['unverified'] / count:.1f} %), {sums['incomplete']} incomplete, "
-            f"{sums['suspicious'] + sums['unsafe']} flagged.", "", "| made by | clean | unverified | incomplete | flagged |", "|---|---|---|---|---|",
-        ]  # fmt: skip
+            "",
+            "## Real models",
+            "",
+            (
+                f"{count} files made by the real libraries (`benchmarks/corpus/benign.py`): {sums['clean']} clean, "
+                f"{sums['unverified']} unverified ({100 * sums['unverified'] / count:.1f} %), {sums['incomplete']} incomplete, "
+                f"{sums['suspicious'] + sums['unsafe']} flagged."
+            ),
+            "",
+            "| made by | clean | unverified | incomplete | flagged |",
+            "|---|---|---|---|---|",
+        ]
         lines += [
             f"| {n} | {c['clean']} | {c['unverified']} | {c['incomplete']} | {c['suspicious'] + c['unsafe']} |"
             for n, c in sorted(models.items())

@@ -154,17 +154,19 @@ def cases(options: argparse.Namespace) -> Iterator[tuple[str, str, str, bytes]]:
     """Yield (family, case, file name, content): mutations, then truncations."""
     everything = seeds()
     by_family = {family: [s for s in everything if s.family == family] for family in PICKLES}
-    pool = [s.content for s in by_family["pickle"] if runs(s.content)]
+    running = {family: [s for s in found if runs(s.content)] for family, found in by_family.items()}
+    pool = [s.content for s in running["pickle"]]
     families = ("pickle", "pickle", "pickle", "zip", "zip", *PICKLES[1:])
     for number in range(options.first, options.first + options.mutations):
         rng = random.Random(f"{options.seed}:{number}")
-        chosen = rng.choice(by_family[families[number % len(families)]])
+        family = families[number % len(families)]
+        chosen = rng.choice((running if rng.random() < 0.7 else by_family)[family])
         yield chosen.family, f"{chosen.name} {options.seed}:{number}", chosen.filename, mutate(chosen.content, rng, pool)
     if not options.truncations:
         return
     rng = random.Random(options.seed)
     for family in PICKLES:
-        short = [s for s in by_family[family] if len(s.content) < 900 and runs(s.content)] or by_family[family]
+        short = [s for s in running[family] if len(s.content) < 900] or running[family]
         for seed in rng.sample(short, min(len(short), 9 if family == "pickle" else 7)):
             for end in range(len(seed.content)):
                 yield "truncated " + family, f"truncated {family} {seed.name}[:{end}]", seed.filename, seed.content[:end]

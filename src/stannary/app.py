@@ -60,10 +60,16 @@ def _locate(name: str, stack: ExitStack, offline: bool, stdin: BinaryIO | None) 
 
         resolved = resolve(name, offline=offline, dest=_scratch(stack))
         return Target(path=str(resolved.path), display=resolved.display, source=dict(resolved.source))
+    if not name:
+        msg = "the name of a target is empty"
+        raise UsageError(msg, where="TARGET", code="USE010", help="is a variable of the shell not set? `.` is the current folder")
     path = Path(name)
     if not path.exists() and not path.is_symlink():
         hint = "a TARGET is a file, a folder, or an address such as hf://org/model"
         msg = "there is no such file or folder"
+        if "://" in name:
+            hint = "there are hf://, https://, s3://, mlflow: and oci:// addresses"
+            msg = "is not an address that can be fetched"
         raise UsageError(msg, where=name, code="USE010", help=hint)
     return Target(path=name)
 

@@ -34,6 +34,7 @@ class Config(msgspec.Struct, frozen=True):
     settings: Mapping[str, Setting]
     waivers: tuple[dict[str, Any], ...] = ()
     file: str = ""
+    explicit: bool = False  # --config named the file
 
     def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - a setting of any type
         return self.settings[name].value
@@ -52,7 +53,7 @@ def load(explicit: str | None = None, *, start: Path | None = None, environ: Map
     if loading.problems:
         msg = "the configuration has errors"
         raise ExceptionGroup(msg, loading.problems)
-    return Config(loading.settings, tuple(loading.waivers), loading.path)
+    return Config(loading.settings, tuple(loading.waivers), loading.path, bool(explicit))
 
 
 class _Loading:

@@ -17,6 +17,8 @@ from stannary.report.interface import FORMATS, Context, renderer
 
 __all__ = ["Outputs", "emit", "parse_outputs", "write_file"]
 
+_BY_SUFFIX = {".json": "json", ".sarif": "sarif", ".xml": "junit", ".md": "markdown", ".html": "html", ".htm": "html"}
+
 
 class Outputs(msgspec.Struct, frozen=True):
     """The format of stdout (empty: nothing) and (format, path) of each file."""
@@ -26,11 +28,16 @@ class Outputs(msgspec.Struct, frozen=True):
 
 
 def parse_outputs(given: Sequence[str], output: str | None, default: str) -> Outputs:
-    """Read `--format NAME`, `--format NAME=FILE` and `-o FILE`. Raises an ExceptionGroup of UsageError."""
+    """Read `--format NAME`, `--format NAME=FILE` and `-o FILE`, whose ending names the format when nothing else does.
+
+    Raises UsageError, or an ExceptionGroup of them.
+    """
     problems: list[UsageError] = []
     plain: list[str] = []
     files: list[tuple[str, str]] = []
-    for item in given or (default,):
+    if all("=" in item for item in given):
+        given = (*given, _BY_SUFFIX.get(Path(output or "").suffix.lower()) or _only_a_name(default))
+    for item in given:
         name, equals, path = item.partition("=")
         try:
             renderer(name)
@@ -46,7 +53,7 @@ def parse_outputs(given: Sequence[str], output: str | None, default: str) -> Out
         problems.append(
             UsageError(f"stdout takes one format, not {names}", code="USE006", help=f"write files: --format {plain[-1]}=FILE")
         )
-    stdout = plain[0] if plain else default
+    stdout = plain[0] if plain else default  # without one there are problems
     if output not in (None, "-"):
         files.append((stdout, str(output)))
         stdout = ""
@@ -102,6 +109,14 @@ def write_file(path: str, text: str) -> None:
         with contextlib.suppress(OSError):
             Path(scratch).unlink()
         raise
+
+
+def _only_a_name(default: str) -> str:
+    """Return the configured format. Raises UsageError for `NAME=FILE`: a configuration found upward writes no files."""
+    if "=" in default:
+        msg = f"names the format of stdout and no file; got {default!r}"
+        raise UsageError(msg, where="scan.format", code="USE004", help="write files with --format NAME=FILE")
+    return default
 
 
 def _unwritable(path: str) -> str:

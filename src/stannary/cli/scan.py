@@ -20,7 +20,9 @@ from stannary.cli.config import Config, load
 from stannary.cli.group import common_options, flags_of, talk_of
 from stannary.cli.output import Outputs, emit, parse_outputs, write_file
 from stannary.cli.progress import progress_bar
+from stannary.cli.settings import MOST_SECONDS
 from stannary.cli.talk import Talk
+from stannary.cli.trust import without_softening
 from stannary.core.clock import system_clock
 from stannary.core.model import SEVERITIES, severity_rank
 from stannary.formats.interface import Limits
@@ -44,6 +46,17 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     engine: ScanOptions
 
 
+class _Seconds(click.FloatRange):
+    """A range that `nan` is outside of."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401 - click's
+        """Return the number. Fails with click's usage error."""
+        found = super().convert(value, param, ctx)
+        if found != found:  # noqa: PLR0124 - what nan is
+            self.fail("nan is not a time", param, ctx)
+        return found
+
+
 _LIMITS = tuple(field.name for field in msgspec.structs.fields(Limits))
 
 
@@ -52,7 +65,7 @@ _LIMITS = tuple(field.name for field in msgspec.structs.fields(Limits))
 @click.option(
     "--format", "formats", metavar="NAME[=FILE]", multiple=True, help=f"{', '.join(FORMATS)}; NAME=FILE writes a file; repeatable."
 )
-@click.option("-o", "--output", metavar="FILE", help="Write the report to FILE instead of stdout.")
+@click.option("-o", "--output", metavar="FILE", help="Write the report to FILE instead of stdout; its ending names the format when --format does not.")
 @click.option("--fail-on", type=click.Choice([*SEVERITIES, "never"]), help="Exit 1 from this severity on.  [default: medium]")
 @click.option("--exit-zero", is_flag=True, help="Exit 0 whatever is found or could not be read.")
 @click.option("--show", type=click.Choice(["findings", "clean", "all"]), help="How much the table shows.  [default: findings]")
@@ -72,7 +85,7 @@ _LIMITS = tuple(field.name for field in msgspec.structs.fields(Limits))
 @click.option("--limit-depth", type=click.IntRange(1), metavar="N", help="Containers within containers.")
 @click.option("--limit-members", type=click.IntRange(1), metavar="N", help="Entries of all containers of a file.")
 @click.option("--limit-inflated", type=click.IntRange(1), metavar="BYTES", help="Bytes decompressed for one file.")
-@click.option("--limit-seconds", type=click.FloatRange(0, min_open=True), metavar="S", help="Time for one file.")
+@click.option("--limit-seconds", type=_Seconds(0, MOST_SECONDS, min_open=True), metavar="S", help="Time for one file.")
 @common_options
 @click.pass_context
 def command(ctx: click.Context, /, **given: Any) -> int:  # noqa: ANN401 - click passes each option
@@ -84,6 +97,13 @@ def command(ctx: click.Context, /, **given: Any) -> int:  # noqa: ANN401 - click
     talk = talk_of(ctx)
     config = load(ctx.find_root().meta.get("stannary.config")).with_flags({**flags_of(ctx), **_flags(given)})
     talk.color = config["color"]
+    config, ignored = without_softening(config, given["targets"])
+    if ignored:
+        file = inline(config.file)
+        talk.warning(
+            f"{file} lies inside what is scanned, so what it softens is ignored: {inline('; '.join(ignored), 300)}",
+            f"if the file is yours, name it: --config {file}",
+        )
     return run_scan(_options(config, given), talk)
 
 

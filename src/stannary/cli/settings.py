@@ -9,7 +9,7 @@ import msgspec
 from stannary.core.model import Severity
 from stannary.formats.interface import Limits
 
-__all__ = ["KEYS", "Key"]
+__all__ = ["KEYS", "MOST_SECONDS", "Key"]
 
 
 class Key(NamedTuple):
@@ -40,6 +40,8 @@ _LIMITS_HELP = {
     "operations": "Pickle opcodes and the like, for one file.",
     "seconds": "Time for one file.",
 }
+MOST_SECONDS = 1_000_000  # more than eleven days; poll(2) counts milliseconds in 31 bits
+_BOUNDS = {"seconds": msgspec.Meta(gt=0, le=MOST_SECONDS)}
 _JOBS = Annotated[int, msgspec.Meta(ge=0, le=1024)]
 _JAIL = Literal["auto", "process", "landlock", "bwrap"]
 
@@ -57,7 +59,7 @@ _ALL = (
     Key("scan.cache", bool | str, default=False, help="Keep facts by content: a folder, or true for the user's cache folder."),
     Key("scan.plugins", tuple[str, ...], (), "Formats and checks of other packages to use, by the names of their entry points."),
     *(
-        Key(f"scan.limits.{field.name}", Annotated[field.type, msgspec.Meta(gt=0)], field.default, _LIMITS_HELP.get(field.name, ""))
+        Key(f"scan.limits.{field.name}", Annotated[field.type, _BOUNDS.get(field.name, msgspec.Meta(gt=0))], field.default, _LIMITS_HELP.get(field.name, ""))
         for field in msgspec.structs.fields(Limits)
     ),
 )

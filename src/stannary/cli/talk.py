@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Talk", "wants_color"]
 
-_BOLD_RED, _CYAN, _DIM, _OFF = "\x1b[1;31m", "\x1b[36m", "\x1b[2m", "\x1b[0m"
+_BOLD_RED, _BOLD_YELLOW, _CYAN, _DIM, _OFF = "\x1b[1;31m", "\x1b[1;33m", "\x1b[36m", "\x1b[2m", "\x1b[0m"
 
 
 class Talk:
@@ -35,6 +35,12 @@ class Talk:
     def verdict(self, text: str) -> None:
         """Say the outcome in a line."""
         self._say(text, "")
+
+    def warning(self, text: str, help_text: str) -> None:
+        """Say what changes the outcome and was not asked for, also under -q; `help_text` is what to do."""
+        color = wants_color(sys.stderr, self.color)
+        yellow, cyan, off = (_BOLD_YELLOW, _CYAN, _OFF) if color else ("", "", "")
+        print(f"{yellow}warning{off}: {text}\n{cyan}help{off}: {help_text}", file=sys.stderr)  # noqa: T201 - stderr is where talk goes
 
     def errors(self, errors: Iterable[StannaryError]) -> None:
         """Print every error as `error[CODE]: where: message`, each followed by its help."""

@@ -20,6 +20,7 @@ from stannary.core.errors import BudgetExceeded, FormatError
 from stannary.formats.decompress import (
     DECODE_ERRORS,
     Codec,
+    GzipInflater,
     Inflater,
     Stream,
     bz2_decoder,
@@ -40,7 +41,7 @@ _ZFILE_HEADER = 2 + 19  # "ZF" and the length in hexadecimal, padded: len(hex(2*
 
 def read_gzip(view: View, sink: Sink) -> None:
     """Read a gzip file of any number of members."""
-    _run(view, sink, "gzip", lambda: Inflater(31), again=_starts(b"\x1f\x8b\x08"))
+    _run(view, sink, "gzip", GzipInflater, again=_starts(b"\x1f\x8b\x08"))
 
 
 def read_bz2(view: View, sink: Sink) -> None:

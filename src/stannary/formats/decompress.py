@@ -23,6 +23,7 @@ __all__ = [
     "LZMA_MEMORY",
     "Codec",
     "Decoder",
+    "GzipInflater",
     "Inflater",
     "LibraryDecoder",
     "Stream",
@@ -100,6 +101,39 @@ class Inflater:
     def pending(self) -> bool:
         """True while input is left over."""
         return bool(self._tail)
+
+
+class GzipInflater(Inflater):
+    """gzip as Python's module reads it: the header's own checksum and reserved flags are not looked at."""
+
+    __slots__ = ("_begun",)
+
+    def __init__(self) -> None:
+        super().__init__(31)
+        self._begun = False
+
+    def feed(self, data: bytes | memoryview, limit: int) -> bytes:
+        """Take input and return output. Raises zlib.error."""
+        if not self._begun:
+            self._begun = True
+            data = _plain_header(bytes(data))
+        return super().feed(data, limit)
+
+
+def _plain_header(data: bytes) -> bytes:
+    """Return the beginning of a gzip stream without what zlib checks and Python does not (RFC 1952, 2.3)."""
+    if len(data) < 10 or not data[3] & 0xE2:
+        return data
+    at, flags = 10, data[3]
+    if flags & 4:
+        at += 2 + int.from_bytes(data[at : at + 2], "little")
+    for flag in (8, 16):
+        if flags & flag:
+            end = data.find(b"\x00", at)
+            if end < 0:
+                return data
+            at = end + 1
+    return data[:3] + bytes((flags & 0x1D,)) + data[4:at] + data[at + (2 if flags & 2 else 0) :]
 
 
 class LibraryDecoder:

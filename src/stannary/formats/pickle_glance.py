@@ -23,7 +23,8 @@ _COUNTED = {
 }  # fmt: skip
 _LINES = {0x46: 1, 0x49: 1, 0x4C: 1, 0x50: 1, 0x53: 1, 0x56: 1, 0x63: 2, 0x67: 1, 0x69: 2, 0x70: 1}
 _NUMBER = {0x46, 0x49, 0x4C, 0x67, 0x70}
-_DIGITS = re.compile(rb"[-+0-9a-fA-FxXnNiItTyY.eE_]{1,5000}L?\s*\Z")
+# As int() and float() take them: with spaces around. The C unpickler takes what is before a NUL.
+_DIGITS = re.compile(rb"\s*[-+0-9a-fA-FxXnNiItTyY.eE_]{1,5000}L?\s*(?:\x00|\Z)")
 _CALLS = frozenset((0x52, 0x69, 0x6F, 0x81, 0x92, 0x62))
 
 

@@ -58,6 +58,7 @@ class Machine:
         self.limit = 0
         self.pos = 0
         self.stopped = False
+        self.framed = (0, 0, 0)  # the last frame: offset of its opcode, start, length
         self.result: Any = None
         self.arrays: list[tuple[int, int]] = []  # stretches between the opcodes of this stream
         self.raw: list[tuple[int, int]] = []  # those that are plain numbers
@@ -112,7 +113,10 @@ class Machine:
         except (ValueError, struct.error) as exc:
             msg = f"bad argument: {exc}"
             raise FormatError(msg, self.offset()) from exc
-        return self.base + self.pos
+        end = self.base + self.pos
+        if sum(self.framed[1:]) > end:
+            self.recorder.frame(*self.framed, end)
+        return end
 
     def _loop(self) -> None:  # noqa: C901, PLR0912 - a call an opcode would double its cost
         stack, push, memo, marks, handlers = self.stack, self.stack.append, self.memo, self.marks, HANDLERS
@@ -190,6 +194,10 @@ class Machine:
         found = self.buf[self.pos : end]
         self.pos = end + 1
         return found
+
+    def number(self) -> bytes:
+        """Return a number's line up to a NUL, where the C unpickler's string ends (the Python one refuses it)."""
+        return self.line().partition(b"\x00")[0]
 
     def skip(self, count: int) -> None:
         """Advance over `count` bytes without reading them."""
@@ -282,6 +290,12 @@ class Machine:
         """Push what the loader would import."""
         self.stack.append(self.recorder.find(module, name, op, self.offset(), self.proto))
 
+    def frame(self, offset: int, length: int) -> None:
+        """Take note of a frame, and of one that reaches behind STOP: what a program loads next begins at its end."""
+        start = self.base + self.pos
+        self.recorder.frame(offset, start, length, self.size)
+        self.framed = (offset, start, length)
+
     def call(self, func: Any, args: Any, how: str) -> None:  # noqa: ANN401 - symbolic
         """Push the result of a call or an instantiation."""
         self.stack.append(self.recorder.call(self, func, args, how))
@@ -293,8 +307,9 @@ class Machine:
         layout = layout_of(state)
         at = self.base + self.pos
         if layout is None:
-            msg = "joblib array of a shape or type that cannot be told"
-            raise FormatError(msg, at)
+            # Only joblib reads an array here; what other loaders take for opcodes is read as that.
+            self.recorder.unclear_array = True
+            return
         if layout.objects:
             self.recorder.nested_streams = True
             inner = Machine(self.data, at, self.recorder, self.budget)

@@ -64,25 +64,22 @@ def _dup(m: Machine, _op: int) -> None:
     m.stack.append(m.stack[-1])
 
 
-def _proto(m: Machine, op: int) -> None:
+def _proto(m: Machine, _op: int) -> None:
     m.proto = m.take(1)[0]
     if m.proto > 5:
         msg = f"protocol {m.proto} does not exist"
         raise FormatError(msg, m.offset())
-    _ = op
 
 
 def _frame(m: Machine, _op: int) -> None:
-    at = m.offset()
-    length = int.from_bytes(m.take(8), "little")
-    m.recorder.frame(at, m.base + m.pos, length, m.size)
+    m.frame(m.offset(), int.from_bytes(m.take(8), "little"))
 
 
 # Numbers
 
 
 def _int(m: Machine, _op: int) -> None:
-    line = m.line()
+    line = m.number()
     if line in (b"00", b"01"):
         m.stack.append(line == b"01")
     else:
@@ -90,7 +87,7 @@ def _int(m: Machine, _op: int) -> None:
 
 
 def _long(m: Machine, _op: int) -> None:
-    m.stack.append(_decimal(m.line().removesuffix(b"L")))
+    m.stack.append(_decimal(m.number().removesuffix(b"L")))
 
 
 def _decimal(line: bytes) -> Any:  # noqa: ANN401 - symbolic
@@ -124,7 +121,7 @@ def _long1(m: Machine, op: int) -> None:
 
 
 def _float(m: Machine, _op: int) -> None:
-    m.stack.append(float(m.line()))
+    m.stack.append(float(m.number()))
 
 
 def _binfloat(m: Machine, _op: int) -> None:
@@ -251,10 +248,8 @@ def _tuple_n(m: Machine, op: int) -> None:
 
 def _dict(m: Machine, _op: int) -> None:
     items = m.pop_mark()
-    _keys(m, items[::2])
-    made = Map()
-    made.items = items[: 2 * _WIDE]
-    m.stack.append(made)
+    m.stack.append(Map())
+    _extend(m, m.stack[-1], items, "DICT")
 
 
 def _append(m: Machine, _op: int) -> None:
@@ -293,7 +288,11 @@ def _extend(m: Machine, target: Any, items: list[Any], how: str) -> None:  # noq
         _keys(m, items[::2])
         room = 2 * _WIDE - len(target.items)
         target.items.extend(items[: max(0, room)])
-        target.cut = target.cut or len(items) > room
+        if len(items) > room:
+            target.cut = True
+            for at in range(max(0, room), len(items) - 1, 2):
+                if type(items[at]) is str and items[at].startswith("__") and len(target.items) < _KEY_NODES:
+                    target.items += items[at : at + 2]
     else:
         m.recorder.mutate(target, items, how, m.offset())
 
@@ -302,11 +301,11 @@ def _extend(m: Machine, target: Any, items: list[Any], how: str) -> None:  # noq
 
 
 def _put(m: Machine, op: int) -> None:
-    m.put(int(m.line()) if op == 0x70 else int.from_bytes(m.take(1 if op == 0x71 else 4), "little"))
+    m.put(int(m.number()) if op == 0x70 else int.from_bytes(m.take(1 if op == 0x71 else 4), "little"))
 
 
 def _get(m: Machine, op: int) -> None:
-    m.stack.append(m.get(int(m.line()) if op == 0x67 else int.from_bytes(m.take(1 if op == 0x68 else 4), "little")))
+    m.stack.append(m.get(int(m.number()) if op == 0x67 else int.from_bytes(m.take(1 if op == 0x68 else 4), "little")))
 
 
 def _memoize(m: Machine, _op: int) -> None:

@@ -135,8 +135,10 @@ def _read_stream(view: View, sink: Sink, recorder: Recorder, start: int, index: 
     recorder.memo = machine.memo or recorder.memo
     del machine  # its stack and memo, before the second reading makes its own
     for at, after in raw:
-        if glance(view.data[at:after]).runs:
-            sink.fact("pickle.array_code", at, at=at, length=after - at)
+        # Not cut at its end: a loader that knows nothing of the array goes on behind it.
+        if glance(view.data, at).runs:
+            if glance(view.data[at:after]).names:
+                sink.fact("pickle.array_code", at, at=at, length=after - at)
             _as_opcodes(view, recorder, sink, at)
     if ended != "limit":
         _second(view, sink, recorder, start, len(view) if end is None else end, arrays)
@@ -188,6 +190,8 @@ def _legacy_storages(view: View, sink: Sink, recorder: Recorder, pos: int) -> in
     else:
         sink.fact("pickle.torch_legacy", start, storages=len(sizes), bytes=pos - start)
         return pos
+    if glance(view.data, pos).runs:
+        return pos  # no storage there: another pickle, for a program that loads one after the other
     # Storages that cannot be stepped over one by one are still what torch reads here: raw numbers.
     sink.fact("pickle.torch_legacy", start, storages=len(sizes), bytes=len(view) - start)
     return len(view)
@@ -209,7 +213,7 @@ def _follow(view: View, sink: Sink, recorder: Recorder) -> None:
     for kind, offset, length in recorder.inside:
         sink.fact("pickle.embedded", offset, what=kind, length=length)
         sink.child(f"bytes@{offset}", view.data[offset : offset + length], offset=offset, hint="pickle" if kind == "pickle" else "")
-    for offset, latin in recorder.latin:
+    for offset, latin in recorder.latin.values():
         try:
             raw = _content(view, latin).encode("latin-1")
         except UnicodeEncodeError:
@@ -228,7 +232,7 @@ def _follow(view: View, sink: Sink, recorder: Recorder) -> None:
 def _given(view: View, sink: Sink, recorder: Recorder) -> None:
     """Read what calls are given and what a loader would run of it: known unpicklers get a pickle, whatever it looks like."""
     seen = {offset for _, offset, _ in recorder.inside}
-    for offset, value, unpickled in recorder.given:
+    for offset, value, unpickled in recorder.given.values():
         if isinstance(value, Blob) and value.kind != "text":
             if value.offset in seen:
                 continue
@@ -241,7 +245,7 @@ def _given(view: View, sink: Sink, recorder: Recorder) -> None:
             if len(raw) >= _LOOKED_AT and embedded_kind(raw[:64]):
                 continue  # read already
         zipped = bytes(raw[:4]) == b"PK\x03\x04"
-        if len(raw) > 3 and (unpickled or glance(raw).runs):  # noqa: PLR2004 - no pickle is shorter that does anything
+        if len(raw) > 3 and (unpickled or glance(raw).runs):
             sink.child(f"given@{offset}", raw, offset=offset, hint="" if zipped else "pickle")
 
 

@@ -24,7 +24,8 @@ import zlib
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from typing import TYPE_CHECKING, Any
 
-from stannary.formats.pickle_values import DROPPED, Blob, Global, Made, Map, Opaque, leaves, render, root_name
+from stannary.formats.pickle_traits import GETATTR, TAKE_BYTES, bulk, is_partial, kind_of, makes_code, names_set, strings
+from stannary.formats.pickle_values import DROPPED, Blob, Global, Made, Opaque, leaves, render, root_name
 
 if TYPE_CHECKING:
     from stannary.formats.interface import Sink
@@ -40,20 +41,19 @@ _MAGICS: tuple[tuple[bytes, str], ...] = (
     (b"\x28\xb5\x2f\xfd", "zstd"),
 )  # fmt: skip
 _ENCODED = frozenset((b"gA", b"Y2", b"Y3", b"KG", b"H4", b"eJ", b"UE", b"f0", b"80", b"63", b"28"))
-_GETATTR = frozenset({("builtins", "getattr"), ("dill._dill", "_get_attr")})
 _FOLDED = frozenset({"builtins", "dill._dill", "_codecs", "copyreg"})
 _WIDE = 16  # arguments that tell two calls apart
-_CODE = frozenset({
-    ("dill._dill", "_create_code"), ("dill._dill", "_load_type"), ("types", "CodeType"), ("numba.core.serialize", "_rebuild_function"),
-})  # fmt: skip
-_NAMES = 4096  # strings of a code object that are looked at
 # Functions that unpickle bytes they are given: in which argument.
 _UNPICKLERS = {
     ("torch.storage", "_load_from_bytes"): 0, ("numba.core.serialize", "_unpickle__CustomPickled"): 0,
     ("spacy.tokens.doc", "unpickle_doc"): 1, ("spacy.vocab", "unpickle_vocab"): 4,
 }  # fmt: skip
-_RAW = frozenset({"numpy", "_codecs", "builtins", "datetime", "collections", "decimal", "array", "uuid", "pandas"})  # take plain bytes
-_NAMESPACES = frozenset({("types", "SimpleNamespace"), ("argparse", "Namespace")})
+# No pickler puts items into these: their state holds what they hold.
+_NAMESPACES = frozenset({
+    ("types", "SimpleNamespace"), ("argparse", "Namespace"), ("collections", "ChainMap"), ("collections", "UserDict"),
+    ("collections", "UserList"),
+})  # fmt: skip
+_HUGE = 1 << 27  # a number that could be a size to allocate
 _LATIN = (b"PK\x03\x04", b"\x1f\xc2\x8b", b"\xc2\x93NUMPY", b"\xc2\x89HDF")
 _KEPT = 4096  # the machine copies strings up to this length
 _FRAME_MIN = 4  # no pickler frames less
@@ -97,10 +97,13 @@ class Recorder:
         self.dropped_values = 0  # times that the machine let go of what it had built
         self.sequence: list[tuple[str, str]] = []  # imports of a stream in order, for the second reading
         self.encoded: list[tuple[int, bytes | Blob]] = []  # text that may be an encoded pickle
-        self.latin: list[tuple[int, str | Blob]] = []  # bytes that protocols 0-2 write as text
-        self.given: list[tuple[int, Any, bool]] = []  # bytes given to a call; whether it is known to unpickle them
+        self.latin: dict[int, tuple[int, str | Blob]] = {}  # bytes that protocols 0-2 write as text
+        self.given: dict[int, tuple[int, Any, bool]] = {}  # bytes given to a call; whether it is known to unpickle them
+        self.encoder: Global | None = None  # _codecs.encode
+        self.overflow = False  # more of something than is kept
         self.skipped = 0  # bytes of long strings, which cost no opcodes
         self.nested_streams = False
+        self.unclear_array = False  # a joblib array of a shape or type that cannot be told
         self.bombs: set[str] = set()  # what would exhaust a loader: "key" that takes for ever to hash, "memo" index
         self.memo: list[Any] = []  # of the last stream
         self.last: int | None = None  # what the last stream built, when a number
@@ -126,6 +129,8 @@ class Recorder:
                 if mapped != key:
                     raw, (module, name) = key, mapped
             found = self.globals[key] = Global(module, name, offset, op, raw)
+            if (module, name) == ("_codecs", "encode"):
+                self.encoder = found
         found.count += 1
         self.sequence.append(key)
         return found
@@ -155,58 +160,75 @@ class Recorder:
         """Record a call or an instantiation and return its symbolic result."""
         if func is DROPPED:
             return DROPPED
-        key: list[Any] = [how, func] if type(func) is Global else [how, type(func)]
-        if type(func) is not Global:
-            leaves(func, key)
+        key: list[Any] = [how, func]
         if type(func) is Global:
             func.uses.add("newobj" if how.startswith("NEWOBJ") else "call")
+        else:
+            key[1] = type(func)
+            leaves(func, key)
         self.called += 1
-        if args and self.called < _DETAILED:
-            if type(args) is tuple:
-                for item in args[:_WIDE]:
-                    kind = type(item)
-                    if kind is str or kind is Global:
-                        key.append(item)
-                    elif kind is not int and kind is not bool:
-                        leaves(item, key, 1)
-            else:
-                leaves(args, key)
-            if _makes_code(func):
-                key += _strings(args)
+        if args and (self.called < _DETAILED or not bulk(func)) and self._tell_apart(func, args, key):
+            self._take_bytes(func, args, machine.offset())
         identity = tuple(key)
         known = self.calls.get(identity)
         if known is not None:
             known[0] += 1
         elif len(self.calls) < _MOST:
             known = self.calls[identity] = [1, func, args, how, machine.offset()]
-            if type(args) is tuple:
-                self._take_bytes(func, args, machine.offset())
         else:
             self.dropped += 1
-        made = (self._fold(machine, func, args) if type(func) is Global and func.module in _FOLDED and type(args) is tuple else None) or Made(
-            func, args, how
-        )
+        made = None
+        if type(func) is Global and func.module in _FOLDED and type(args) is tuple:
+            made = self._fold(machine, func, args)
+        made = made or Made(func, args, how)
         if type(made) is Made:
             made.like = known
         return made
 
+    def _tell_apart(self, func: Any, args: Any, key: list[Any]) -> bool:  # noqa: ANN401 - symbolic
+        """Append to `key` what tells one call from another; return whether there are byte strings among the arguments."""
+        taken = False
+        if type(args) is tuple:
+            for item in args[:_WIDE]:
+                kind = type(item)
+                if kind is str or kind is Global:
+                    key.append(item)
+                elif kind is bytes or kind is Blob:
+                    taken = True
+                elif kind is int:
+                    if item > _HUGE:
+                        key.append(_HUGE)
+                elif kind is not bool:
+                    leaves(item, key, 1)
+                    taken = taken or (kind is Made and item.func is self.encoder)
+        else:
+            leaves(args, key)
+        if makes_code(func):
+            key += strings(args)
+        return taken and type(args) is tuple
+
     def _take_bytes(self, func: Any, args: tuple[Any, ...], offset: int) -> None:  # noqa: ANN401 - symbolic
         """Remember byte strings given to a function: some unpickle them."""
         where = root_name(func) or ("", "")
-        if where[0].partition(".")[0] in _RAW:
+        if where[0].partition(".")[0] in TAKE_BYTES:
             return
         unpickled = _UNPICKLERS.get(where, -1)
         for place, item in enumerate(args[:_WIDE]):
-            encoded = type(item) is Made and root_name(item) == ("_codecs", "encode") and bool(item.args)
-            if encoded:
+            if type(item) is Made and item.func is self.encoder and item.args:
                 item = item.args[0]  # noqa: PLW2901 - what protocols 0-2 write for bytes
-            if type(item) in (bytes, str, Blob) and len(self.given) < _NAMES:
-                self.given.append((offset, item, place == unpickled and (encoded or type(item) is not str)))
+            elif type(item) not in (bytes, Blob):
+                continue
+            if id(item) in self.given and place != unpickled:
+                continue
+            if len(self.given) < _MOST:
+                self.given[id(item)] = (offset, item, place == unpickled)
+            else:
+                self.overflow = True
 
     def _fold(self, machine: Machine, func: Global, args: tuple[Any, ...]) -> Any:  # noqa: ANN401 - symbolic
         """Follow the few calls whose result is plainly another name."""
         where = (func.module, func.name)
-        if where in _GETATTR and len(args) >= 2 and type(args[0]) is Global and type(args[1]) is str:
+        if where in GETATTR and len(args) >= 2 and type(args[0]) is Global and type(args[1]) is str:
             return self._attribute(args[0].module, f"{args[0].name}.{args[1]}", machine)
         if where == ("dill._dill", "_get_attr") and len(args) == 2 and type(args[0]) is str and type(args[1]) is str:
             return self._attribute(args[0], args[1], machine)
@@ -221,8 +243,9 @@ class Recorder:
             head = (
                 args[0][:64].encode("utf-8", "replace") if type(args[0]) is str else args[0].head if type(args[0]) is Blob else b""
             )
-            if head.startswith((b"\xc2\x80", *_LATIN)) and len(self.latin) < 4096:
-                self.latin.append((machine.offset(), args[0]))
+            if head.startswith((b"\xc2\x80", *_LATIN)):
+                self.latin.setdefault(id(args[0]), (machine.offset(), args[0]))
+                self.overflow = self.overflow or len(self.latin) > _MOST
         if where == ("copyreg", "add_extension") and len(args) == 3:
             module, name, code = args
             if type(module) is str and type(name) is str and type(code) is int:
@@ -254,15 +277,15 @@ class Recorder:
                 target.func.uses.add("build")
                 if target.func.name == "NumpyArrayWrapper" and target.func.module.endswith("joblib.numpy_pickle"):
                     machine.array_follows(target, state)
-            if type(state) is tuple and state and _is_partial(target):  # partial.__setstate__ replaces the function
+            if type(state) is tuple and state and is_partial(target):  # partial.__setstate__ replaces the function
                 target.args = (state[0], *(state[1] if len(state) > 1 and type(state[1]) is tuple else ()))
                 target.like = self.call(machine, target.func, target.args, "SETSTATE").like
-        odd = [key for key in _names_set(state) if key.startswith("__") and key.endswith("__")]
-        if type(target) is Made and not odd and _kind(target) == "instance":
+        odd = [key for key in names_set(state) if key.startswith("__") and key.endswith("__")]
+        if type(target) is Made and not odd and kind_of(target) == "instance":
             return
         if type(target) is Global:
             target.uses.add("build")
-        kind = _kind(target)
+        kind = kind_of(target)
         module, name = root or ("", "")
         self._other(("build", root, kind, tuple(odd)), "pickle.build", offset,
                     module=module, name=name, target=kind, sets=odd[:16], state=render(state))  # fmt: skip
@@ -276,9 +299,12 @@ class Recorder:
         if type(target) is Made:
             if type(target.func) is Global:
                 target.func.uses.add("mutate")
-            if target.state is None and root not in _NAMESPACES and _kind(target) == "instance":
+            if how.startswith("SETITEM"):
+                special = [key for key in items[::2] if type(key) is str and key.startswith("__")]
+                target.keys = [*(target.keys or ()), *special][:_KEPT] if special else target.keys
+            if target.state is None and root not in _NAMESPACES and kind_of(target) == "instance":
                 return
-        kind = "finished" if type(target) is Made and _kind(target) == "instance" else _kind(target)
+        kind = "finished" if type(target) is Made and kind_of(target) == "instance" else kind_of(target)
         self._other(("mutate", root, how, kind), "pickle.mutate", offset,
                     module=module, name=name, target=kind, how=how, items=render(items[:8]))  # fmt: skip
 
@@ -289,7 +315,7 @@ class Recorder:
         self.notes[what] = self.notes.get(what, 0) + 1
 
     def frame(self, offset: int, start: int, length: int, size: int) -> None:
-        """Note a frame that claims more than there is."""
+        """Note a frame that claims more than there is (`size` is where the content, or the stream, ends)."""
         if start + length > size or length < _FRAME_MIN:
             self._other(("frame",), "pickle.frame", offset, length=length, left=size - start)
 
@@ -297,17 +323,26 @@ class Recorder:
         """Remember bytes that open like a format a loader might be given."""
         if length > _KEPT:
             self.skipped += length
-        if length >= 8 and len(self.inside) < 4096 and (kind := embedded_kind(head)):
-            self.inside.append((kind, offset, length))
+        if length >= 8 and (kind := embedded_kind(head)):
+            if len(self.inside) < _MOST:
+                self.inside.append((kind, offset, length))
+            else:
+                self.overflow = True
 
     def text(self, head: bytes, offset: int, value: bytes | Blob) -> None:
         """Remember text that could be an encoded pickle or archive."""
-        if head[:2] in _ENCODED and len(self.encoded) < 4096:
-            self.encoded.append((offset, value))
+        if head[:2] in _ENCODED:
+            if len(self.encoded) < _MOST:
+                self.encoded.append((offset, value))
+            else:
+                self.overflow = True
 
     def _other(self, key: Any, kind: str, offset: int, **data: Any) -> None:  # noqa: ANN401 - symbolic
-        if key not in self.others and len(self.others) < _MOST:
-            self.others[key] = (kind, offset, data)
+        if key not in self.others:
+            if len(self.others) < _MOST:
+                self.others[key] = (kind, offset, data)
+            else:
+                self.overflow = True
 
     def emit(self, sink: Sink) -> None:
         """Report everything as facts."""
@@ -320,7 +355,7 @@ class Recorder:
             sink.fact("pickle.call", offset, module=module, name=name, how=how, count=count,
                       computed=type(func) is not Global, args=render(args),
                       **({"raw": list(func.raw)} if type(func) is Global and func.raw else {}),
-                      **({"strings": _strings(args)} if _makes_code(func) else {}),
+                      **({"strings": strings(args)} if makes_code(func) else {}),
                       **({} if type(func) is Global else {"callable": render(func)}))  # fmt: skip
         for kind, offset, data in self.others.values():
             sink.fact(kind, offset, **data)
@@ -328,50 +363,11 @@ class Recorder:
             sink.fact("pickle.note", None, what=what, count=count)
         for what in sorted(self.bombs):
             sink.fact("pickle.bomb", None, what=what)
+        if self.unclear_array:
+            sink.incomplete("joblib array of a shape or type that cannot be told")
         if self.dropped_values:
             sink.incomplete("too many objects to follow; names taken from the memo afterwards are not known")
+        if self.overflow:
+            sink.incomplete(f"more than {_MOST} oddities, or byte strings that are formats of their own; the rest was not judged")
         if self.dropped:
             sink.incomplete(f"more than {_MOST} distinct calls; {self.dropped} were not judged")
-
-
-def _kind(target: Any) -> str:  # noqa: ANN401 - symbolic
-    """Name what BUILD or an item assignment is applied to: fresh instances are normal."""
-    if type(target) is Made:
-        return "attribute" if type(target.func) is Global and (target.func.module, target.func.name) in _GETATTR else "instance"
-    return "global" if type(target) is Global else type(target).__name__.lower()
-
-
-def _is_partial(made: Made) -> bool:
-    if type(made.func) is Made:
-        return made.func.args == ("PartialType",)  # dill's name for it
-    return root_name(made) in {("functools", "partial"), ("_functools", "partial")}
-
-
-def _makes_code(func: Any) -> bool:  # noqa: ANN401 - symbolic
-    root = root_name(func)
-    return root is not None and (root in _CODE or (root[1] == "_builtin_type" and type(func) is Made))
-
-
-def _strings(value: Any) -> list[str]:  # noqa: ANN401 - symbolic
-    """Return the strings in the arguments of a code object, however many."""
-    found: list[str] = []
-    todo = [value]
-    while todo and len(found) < _NAMES:
-        item = todo.pop()
-        if type(item) is str:
-            found.append(item[:200].encode("utf-8", "backslashreplace").decode())
-        elif type(item) in (tuple, list):
-            todo += item[:_NAMES]
-    return found
-
-
-def _names_set(state: Any) -> list[str]:  # noqa: ANN401 - symbolic
-    """Return the attribute names a BUILD state sets: keys of the dict, and of the slots dict beside it."""
-    maps = (
-        [state]
-        if type(state) is Map
-        else [item for item in state if type(item) is Map]
-        if type(state) is tuple and len(state) == 2
-        else []
-    )
-    return [key for found in maps for key in found.items[::2] if type(key) is str]

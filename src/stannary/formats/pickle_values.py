@@ -40,7 +40,7 @@ class Made:
     one and the same object for all calls that a judge cannot tell apart.
     """
 
-    __slots__ = ("args", "func", "how", "like", "root", "state")
+    __slots__ = ("args", "func", "how", "keys", "like", "root", "state")
 
     def __init__(self, func: Any, args: Any, how: str) -> None:  # noqa: ANN401 - symbolic
         self.func = func
@@ -49,6 +49,7 @@ class Made:
         self.root: Global | None = func if type(func) is Global else func.root if type(func) is Made else None
         self.state: Any = None
         self.like: Any = None
+        self.keys: list[str] | None = None  # special names among the keys it was given, when it is a kind of dict
 
 
 class Map:

@@ -80,7 +80,14 @@ class _Archive:
         self.globals: dict[str, str] = {}
 
     def read(self) -> None:
-        headers, end = self._headers()
+        headers: list[_Header] = []
+        try:
+            end = self._headers(headers)
+        except FormatError as exc:
+            if not headers:
+                raise
+            self.sink.incomplete(f"tar: {exc.message}", exc.offset)  # the members in front are read all the same
+            end = len(self.view)
         self.names = [h.name for h in headers]
         bases = {n.rsplit("/", 1)[-1] for n in self.names}
         kind = "tar"
@@ -102,8 +109,7 @@ class _Archive:
 
     # Headers
 
-    def _headers(self) -> tuple[list[_Header], int]:
-        found: list[_Header] = []
+    def _headers(self, found: list[_Header]) -> int:
         pending, at, zeros, good_end = _Pending(), 0, 0, 0
         while at + _BLOCK <= len(self.view):
             block = self.view.bytes(at, _BLOCK)
@@ -121,7 +127,7 @@ class _Archive:
                     raise FormatError(msg, at)
                 if not zeros:
                     self.sink.incomplete("tar: a header in the middle is broken", at)
-                return found, at
+                return at
             if zeros >= 2:
                 self.sink.fact("tar.trailing", at, size=len(self.view) - at, head=block[:16].hex(), archive=True)
             zeros = 0
@@ -132,10 +138,10 @@ class _Archive:
             found.append(header)
             if len(found) >= self.sink.budget.members:
                 self.sink.incomplete(f"tar: more than {len(found)} members", at)
-                return found, len(self.view)
+                return len(self.view)
         if at < len(self.view) and not zeros and not found:
             raise Truncated("the tar header is cut short", at)  # noqa: EM101, TRY003 - one place
-        return found, max(good_end, at if zeros else good_end)
+        return max(good_end, at if zeros else good_end)
 
     def _next_archive(self, at: int) -> int:
         while at + _BLOCK <= len(self.view) and self.view.bytes(at, _BLOCK) == _ZERO:
@@ -158,8 +164,10 @@ class _Archive:
                 name = f"{prefix}/{name}"
         size = _number(block[124:136])
         if size is None or size < 0:
-            self.sink.incomplete(f"tar: the size of {clip(name, 80)} is not a number", at)
-            return None
+            self.sink.incomplete(f"tar: the size of {clip(name, 80)} is no size", at)
+            if size is None:
+                return None
+            size = 0  # Python reads on right behind the header
         kind = block[156:157]
         link = _text(block[157:257])
         if kind not in (b"x", b"g", b"L", b"K"):
@@ -203,7 +211,8 @@ class _Archive:
             pending.link = _text(raw)
         elif header.kind in (b"x", b"X"):
             self.flavour = "pax"
-            pending.pax = _pax(raw)
+            # Whatever its size says: Python reads records as far as there are any in its blocks.
+            pending.pax = _pax(bytes(self.view.data[header.data : self._extent(header)]))
         elif header.kind == b"g":
             self.flavour = "pax"
             self.globals.update(_pax(raw))

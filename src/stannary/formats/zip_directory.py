@@ -185,17 +185,18 @@ def _entries(view: View, start: int, end: int, shift: int) -> tuple[tuple[Entry,
         if fields[0] != b"PK\x01\x02":
             break
         names, extras, comments = fields[10], fields[11], fields[12]
-        following = at + 46 + names + extras + comments
-        if following > end:
-            break
-        raw = bytes(data[at + 46 : at + 46 + names])
-        extra = bytes(data[at + 46 + names : at + 46 + names + extras])
+        # Python takes what there is of a name, an extra field or a comment that is cut.
+        named = min(end, at + 46 + names)
+        behind = min(end, at + 46 + names + extras)
+        following = min(end, at + 46 + names + extras + comments)
+        raw = bytes(data[at + 46 : named])
+        extra = bytes(data[named:behind])
         size, packed, declared, disk = _wide(extra, fields[9], fields[8], fields[16], fields[13])
         found.append(
             Entry(
                 raw=raw, flags=fields[3], method=fields[4], crc=fields[7], packed=packed, size=size, version=fields[2],
                 made_by=fields[1], attributes=fields[15], disk=disk, offset=declared + shift, declared=declared, at=at,
-                comment=(following - comments, comments), other_name=_unicode_path(extra, raw),
+                comment=(behind, following - behind), other_name=_unicode_path(extra, raw),
             )
         )  # fmt: skip
         at = following

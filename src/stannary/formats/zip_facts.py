@@ -14,7 +14,7 @@ from stannary.formats.zip_directory import Entry, Local, entry_name
 if TYPE_CHECKING:
     from stannary.formats.zip_members import Member
 
-__all__ = ["compare", "duplicates", "name_facts", "path_problems"]
+__all__ = ["compare", "duplicates", "is_symlink", "name_facts", "path_problems"]
 
 _DRIVE = re.compile(r"^[A-Za-z]:")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u200b-\u200f\u202a-\u202e\u2066-\u2069]")

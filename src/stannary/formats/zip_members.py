@@ -26,11 +26,12 @@ from stannary.formats.decompress import (
     zstd_decoder,
 )
 from stannary.formats.interface import Sink, View, clip
+from stannary.formats.pickle_glance import glance
 from stannary.formats.zip_directory import Entry, Local
 from stannary.formats.zip_facts import is_symlink, path_problems
 from stannary.formats.zip_kinds import Kind
 
-__all__ = ["Member", "MemberReader", "hides_code"]
+__all__ = ["Member", "MemberReader", "hides_code", "leaves"]
 
 _STORED, _DEFLATE, _BZIP2, _LZMA, _ZSTD_OLD, _ZSTD, _XZ = 0, 8, 12, 14, 20, 93, 95
 _METHODS: dict[int, Codec] = {
@@ -52,6 +53,7 @@ _STRONG = (
     b"PK\x03\x04", b"\x7fELF", b"7z\xbc\xaf\x27\x1c", b"\xfd7zXZ\x00", b"\x1f\x8b\x08\x08", b"\x28\xb5\x2f\xfd",
     b"\x04\x22\x4d\x18", b"\x93NUMPY", b"\x89HDF\r\n", b"#!/",
 )  # fmt: skip
+_LINK_TARGET = re.compile(r"[\w./\\+@~%=,: -]{1,1024}")  # no newline, quote, brace or bracket: neither pickle nor JSON nor code
 _PICKLE_HEAD = re.compile(
     rb"\x80[\x02-\x05](?:\x95.{8})?"
     rb"(?:c[\x20-\x7e]{1,200}\n[\x20-\x7e]{1,200}\n|[\x8c]..{0,255}\x94|X.{3}\x00|[\(\)\]}\x8f]|q\x00|K.q|[\x82-\x84])"
@@ -95,7 +97,7 @@ class Member(msgspec.Struct):
 
 def hides_code(head: bytes) -> bool:
     """Tell whether raw numbers begin like a pickle, a program or an archive."""
-    return head.startswith(_STRONG) or _PICKLE_HEAD.match(head) is not None
+    return head.startswith(_STRONG) or _PICKLE_HEAD.match(head) is not None or glance(head).runs
 
 
 class MemberReader:
@@ -124,9 +126,9 @@ class MemberReader:
             member.packed = len(self.view) - member.data
             if member.packed <= 0:
                 return
-        if member.entry is not None and is_symlink(member.entry):
-            self._symlink(member)
-        elif member.flags & 1:
+        if member.entry is not None and is_symlink(member.entry) and self._symlink(member):
+            return
+        if member.flags & 1:
             self._encrypted(member)
         elif member.method == _STORED:
             self._stored(member)
@@ -243,7 +245,8 @@ class MemberReader:
         if hides_code(bytes(content[:1024])):
             self.sink.child(f"{self._part(member)} (as it is)", content, offset=member.data)
 
-    def _symlink(self, member: Member) -> None:
+    def _symlink(self, member: Member) -> bool:
+        """Report a link; False when its target is no path: readers that know nothing of links read it as content."""
         content = bytes(self.view.data[member.data : member.data + min(member.packed, 4096)])
         if member.method == _DEFLATE:
             try:
@@ -254,6 +257,7 @@ class MemberReader:
         depth = member.name.rstrip("/").count("/")
         escapes = leaves(target, depth)
         self.sink.fact("zip.symlink", member.header, name=clip(member.name), target=clip(target), escapes=escapes)
+        return _LINK_TARGET.fullmatch(target) is not None
 
     # Shared
 

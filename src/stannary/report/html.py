@@ -17,11 +17,11 @@ from typing import Any, NamedTuple
 from stannary.checks.static.result import ScanFinding, ScanResult, TargetResult
 from stannary.checks.static.ruleset import Rule
 from stannary.core.model import SEVERITIES, severity_rank
-from stannary.report.escape import ellipsis, inline
+from stannary.report.escape import inline
 from stannary.report.interface import Context
-from stannary.report.outline import FileStory, stories
+from stannary.report.outline import FileStory, display_name, stories
 from stannary.report.taxa import url_of
-from stannary.report.wording import VERDICT_MEANING, VERDICTS, counted, headline, human_seconds, human_size, location, tally
+from stannary.report.wording import VERDICT_MEANING, VERDICTS, counted, file_count, headline, human_seconds, human_size, location, tally
 
 __all__ = ["LIMIT", "render"]
 
@@ -84,10 +84,15 @@ def _prose(text: str) -> str:
 
 
 def _model(result: ScanResult, context: Context, cut: Cut) -> dict[str, Any]:
-    told = [(target, story) for target in result.targets for story in stories(target)]
-    found = [(target, story) for target, story in told if story.findings]
-    gaps = [gap for target, story in told for gap in _gaps(target, story, cut)]
-    passed = [(target, story) for target, story in told if story.file.verdict == "clean" and not story.findings]
+    several = len(result.targets) > 1
+    told = [
+        (inline(display_name(target, story.file.path, several=several), cut.text), story)
+        for target in result.targets
+        for story in stories(target)
+    ]
+    found = [(name, story) for name, story in told if story.findings]
+    gaps = [gap for name, story in told for gap in _gaps(name, story, cut)]
+    passed = [(name, story) for name, story in told if story.file.verdict == "clean" and not story.findings]
     waived = [(finding, inline(finding.waived or "", cut.text)) for _, story in told for finding in story.waived]
     counts = tally(result)
     explained: set[str] = set()
@@ -100,13 +105,13 @@ def _model(result: ScanResult, context: Context, cut: Cut) -> dict[str, Any]:
         "severities": [(severity, getattr(result.summary, severity)) for severity in SEVERITIES],
         "targets": [_target(target, cut) for target in result.targets[: cut.files]],
         "targets_left": max(0, len(result.targets) - cut.files),
-        "files": [_file(target, story, context, cut, explained) for target, story in found[: cut.files]],
+        "files": [_file(name, story, context, cut, explained) for name, story in found[: cut.files]],
         "files_left": counted(len(found) - cut.files, "more file with findings", "more files with findings")
         if len(found) > cut.files
         else "",
         "gaps": gaps[: cut.unread],
         "gap_count": len(gaps),
-        "passed": [_passed(target, story, cut) for target, story in passed[: cut.passed]],
+        "passed": [_passed(name, story, cut) for name, story in passed[: cut.passed]],
         "passed_count": len(passed),
         "waived": [(f.rule, inline(f.file, 200), inline(f.message, cut.text), reason) for f, reason in waived[: cut.unread]],
         "waived_count": len(waived),
@@ -134,21 +139,21 @@ def _target(target: TargetResult, cut: Cut) -> dict[str, Any]:
         "verdict": target.verdict,
         "digest": target.digest or "",
         "size": human_size(target.size),
-        "files": counted(len(target.files), "file"),
+        "files": counted(file_count(target), "file"),
         "kind": target.kind,
         "errors": [inline(error, cut.text) for error in target.errors[: cut.unread]],
         "source": [(inline(key, 60), inline(value, cut.text)) for key, value in target.source.items()],
     }
 
 
-def _file(target: TargetResult, story: FileStory, context: Context, cut: Cut, explained: set[str]) -> dict[str, Any]:
+def _file(name: str, story: FileStory, context: Context, cut: Cut, explained: set[str]) -> dict[str, Any]:
     by_rule: dict[str, list[ScanFinding]] = {}
     for finding in story.findings:
         by_rule.setdefault(finding.rule, []).append(finding)
     worst = min(severity_rank(finding.severity) for finding in story.findings)
     groups = list(by_rule.items())
     return {
-        "path": _name(target, story, cut),
+        "path": name,
         "verdict": story.file.verdict,
         "format": inline(story.file.format, 60),
         "size": human_size(story.file.size),
@@ -202,8 +207,7 @@ def _occurrence(finding: ScanFinding, cut: Cut) -> dict[str, Any]:
     }
 
 
-def _gaps(target: TargetResult, story: FileStory, cut: Cut) -> list[tuple[str, str, str]]:
-    name = _name(target, story, cut)
+def _gaps(name: str, story: FileStory, cut: Cut) -> list[tuple[str, str, str]]:
     file = story.file
     if file.missed:
         return [
@@ -217,14 +221,9 @@ def _gaps(target: TargetResult, story: FileStory, cut: Cut) -> list[tuple[str, s
     return [(name, "", inline(file.reason or "could not be read", cut.text))] if file.status == "failed" else []
 
 
-def _passed(target: TargetResult, story: FileStory, cut: Cut) -> tuple[str, str, str, str]:
+def _passed(name: str, story: FileStory, cut: Cut) -> tuple[str, str, str, str]:
     note = inline(story.file.reason, 120) if story.file.reason else ""
-    return _name(target, story, cut), inline(story.file.format, 60), human_size(story.file.size), note
-
-
-def _name(target: TargetResult, story: FileStory, cut: Cut) -> str:
-    single = len(target.files) == 1
-    return ellipsis(inline(target.path if single and not story.findings else story.file.path, cut.text), cut.text)
+    return name, inline(story.file.format, 60), human_size(story.file.size), note
 
 
 def _formats(told: Iterable[FileStory]) -> list[tuple[str, int, str]]:

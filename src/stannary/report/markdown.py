@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from stannary.checks.static.result import ScanFinding, ScanResult, TargetResult
 from stannary.report.escape import code_span
 from stannary.report.interface import Context
-from stannary.report.outline import FileStory, stories
+from stannary.report.outline import FileStory, display_name, stories
 from stannary.report.wording import VERDICT_MEANING, VERDICTS, counted, headline, human_size, location, tally
 
 __all__ = ["render"]
@@ -38,14 +38,14 @@ def render(result: ScanResult, context: Context) -> str:
         "",
     ]
     told = [(target, story) for target in result.targets for story in stories(target)]
-    lines.extend(_findings(told))
+    lines.extend(_findings(told, several=len(result.targets) > 1))
     lines.extend(_unread(told, result))
     lines.extend(_rules(result, context))
     lines.append(f"<sub>{headline(result)} · stannary {result.tool.version} · rules `{result.tool.ruleset[:19]}`</sub>")
     return "\n".join(lines) + "\n"
 
 
-def _findings(told: list[tuple[TargetResult, FileStory]]) -> Iterator[str]:
+def _findings(told: list[tuple[TargetResult, FileStory]], *, several: bool) -> Iterator[str]:
     rows = [(target, story, finding) for target, story in told for finding in story.telling]
     if not rows:
         return
@@ -54,15 +54,15 @@ def _findings(told: list[tuple[TargetResult, FileStory]]) -> Iterator[str]:
     yield "| severity | rule | file | what | where |"
     yield "| --- | --- | --- | --- | --- |"
     for target, story, finding in rows[:_FINDINGS]:
-        yield _row(target, story, finding)
+        yield _row(target, story, finding, several=several)
     yield ""
     if len(rows) > _FINDINGS:
         yield f"… and {counted(len(rows) - _FINDINGS, 'finding')} more, not shown here."
         yield ""
 
 
-def _row(target: TargetResult, story: FileStory, finding: ScanFinding) -> str:
-    name = story.file.path if len(target.files) > 1 or target.path == story.file.path else target.path
+def _row(target: TargetResult, story: FileStory, finding: ScanFinding, *, several: bool) -> str:
+    name = display_name(target, story.file.path, several=several)
     where = code_span(location(finding), table=True, limit=80) if location(finding) else ""
     message = code_span(finding.message, table=True, limit=200)
     return f"| **{finding.severity}** | {finding.rule} | {code_span(name, table=True, limit=120)} | {message} | {where} |"
@@ -74,8 +74,8 @@ def _unread(told: list[tuple[TargetResult, FileStory]], result: ScanResult) -> I
         for target in result.targets
         for error in target.errors
     ]
-    for _, story in told:
-        name = code_span(story.file.path, limit=120)
+    for target, story in told:
+        name = code_span(display_name(target, story.file.path, several=len(result.targets) > 1), limit=120)
         parts.extend(
             f"{name}: {code_span(f'{gap.part}: {gap.reason}' if gap.part else gap.reason, limit=200)}" for gap in story.file.missed
         )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
+
 import msgspec
 
 from stannary.checks.static.result import FileResult, ScanFinding, TargetResult
 from stannary.core.model import severity_rank
 from stannary.report.wording import VERDICTS
 
-__all__ = ["FileStory", "stories"]
+__all__ = ["FileStory", "display_name", "stories"]
 
 
 class FileStory(msgspec.Struct, frozen=True):
@@ -43,10 +45,26 @@ def stories(target: TargetResult) -> list[FileStory]:
     groups: dict[str, list[ScanFinding]] = {}
     for finding in target.findings:
         groups.setdefault(finding.file, []).append(finding)
-    told = [_story(file, groups.pop(file.path, [])) for file in target.files]
+    told = [_story(file, groups.pop(file.path, [])) for file in map(_subject, target.files)]
     told.extend(_story(_stand_in(target, path), found) for path, found in groups.items())
     told.sort(key=_rank)
     return told
+
+
+def display_name(target: TargetResult, file: str, *, several: bool) -> str:
+    """Return how a page that does not nest files below targets names one: with its target, when there are several. Not escaped."""
+    if len(target.files) == 1 and PurePath(target.path).name == PurePath(file).name:
+        return target.path
+    if file == ".":
+        return target.path
+    return f"{target.path.rstrip('/')}/{file}" if several else file
+
+
+def _subject(file: FileResult) -> FileResult:
+    """Return a folder that was read as a whole (`models/`) under the name that its findings have (`models`, or `.`)."""
+    if file.format != "repository":
+        return file
+    return msgspec.structs.replace(file, path=file.path.rstrip("/") or ".")
 
 
 def _story(file: FileResult, found: list[ScanFinding]) -> FileStory:

@@ -20,6 +20,8 @@ def place(target: TargetResult, file: str) -> str:
         root = _below_here(root)
     if len(target.files) == 1 and PurePath(root).name == PurePath(file).name:
         return root
+    if file == ".":
+        return root or "."
     return file if root in ("", ".") else f"{root}/{file}"
 
 

@@ -9,7 +9,7 @@ from stannary.checks.static.result import FileResult, Missed, ScanFinding, ScanR
 from stannary.report.escape import inline, visible
 from stannary.report.interface import Context
 from stannary.report.outline import FileStory, stories
-from stannary.report.wording import counted, first_sentence, headline, human_size, location
+from stannary.report.wording import counted, file_count, first_sentence, headline, human_size, location
 
 __all__ = ["STYLES", "Row", "document", "painted", "render"]
 
@@ -99,7 +99,7 @@ def _plain(row: Row) -> Iterator[str]:
 def _target(target: TargetResult, context: Context, explained: set[str]) -> Iterator[Row]:
     told = stories(target)
     single = target.files[0] if len(target.files) == 1 else None
-    about = _about(single) if single else f"{counted(len(target.files), 'file')}, {human_size(target.size)}"
+    about = _about(single) if single else f"{counted(file_count(target), 'file')}, {human_size(target.size)}"
     yield Row(
         ((target.verdict, f" {target.verdict.upper()} "), ("plain", " ")),
         (("path", inline(target.path)), ("dim", f"  {about}")),
@@ -197,7 +197,8 @@ def _quiet(told: Sequence[FileStory], context: Context) -> Iterator[Row]:
 
 
 def _about(file: FileResult) -> str:
-    return ", ".join(filter(None, (visible(file.format), human_size(file.size))))
+    size = "" if file.format == "repository" else human_size(file.size)
+    return ", ".join(filter(None, (visible(file.format), size)))
 
 
 def _by_severity(findings: Iterable[ScanFinding]) -> str:

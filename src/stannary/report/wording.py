@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 
-from stannary.checks.static.result import ScanFinding, ScanResult, Verdict
+from stannary.checks.static.result import ScanFinding, ScanResult, TargetResult, Verdict
 
 __all__ = [
     "VERDICTS",
     "VERDICT_MEANING",
     "counted",
+    "file_count",
     "first_sentence",
     "headline",
     "human_seconds",
@@ -72,6 +73,11 @@ def location(finding: ScanFinding) -> str:
     if finding.offset is not None:
         return f"{where} @ {finding.offset}".strip()
     return where
+
+
+def file_count(target: TargetResult) -> int:
+    """Return how many files a target has: a folder that was read as a whole is none."""
+    return sum(file.format != "repository" for file in target.files)
 
 
 def tally(result: ScanResult) -> Counter[str]:

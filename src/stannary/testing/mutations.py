@@ -190,8 +190,8 @@ def _tar(content: bytes, rng: random.Random, pool: Sequence[bytes]) -> bytes:
             del blocks[at : at + rng.choice((1, 2))]
         case _:
             return mutate_bytes(content, rng)
-    if rng.random() < 0.8 and len(blocks[min(at, len(blocks) - 1)]) == 512:
-        blocks[min(at, len(blocks) - 1)] = _summed(blocks[min(at, len(blocks) - 1)])
+    if at < len(blocks) and len(blocks[at]) == 512 and rng.random() < 0.8:
+        blocks[at] = _summed(blocks[at])
     return b"".join(blocks) or b"\x00"
 
 

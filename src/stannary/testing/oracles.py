@@ -84,10 +84,15 @@ class _Names:
     def find_class(self, module: str, name: str, /) -> Any:  # noqa: ANN401 - a class
         if (module, name) in PAYLOADS:
             return _Payload()
-        base = _Array if name == "NumpyArrayWrapper" else _Inert
+        if not all(part.replace("-", "_").isidentifier() for part in module.split(".")):
+            raise pickle.UnpicklingError(module)  # no module can have the name
+        base = _Array if name == "NumpyArrayWrapper" and module.endswith("joblib.numpy_pickle") else _Inert
         return _Kind(name[:60].replace("\x00", "") or "Inert", (base,), {})
 
-    def persistent_load(self, _pid: object, /) -> _Inert:
+    def persistent_load(self, pid: object, /) -> _Inert:
+        if isinstance(pid, str) and "\x00" in pid:
+            # A zip or tar taken for protocol 0: loaders that know persistent ids (torch) look for those first.
+            raise pickle.UnpicklingError(pid)
         return object.__new__(_Inert)
 
 

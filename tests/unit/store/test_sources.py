@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -179,7 +178,12 @@ def test_s3_objects_and_prefixes(s3: str, tmp_path: Path) -> None:
 
 def test_mlflow_through_the_artifact_proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     api = "/api/2.0/mlflow"
-    listing = {"files": [{"path": "MLmodel", "is_dir": False, "file_size": 2}, {"path": "model.pkl", "is_dir": False, "file_size": len(BIG)}]}
+    listing = {
+        "files": [
+            {"path": "MLmodel", "is_dir": False, "file_size": 2},
+            {"path": "model.pkl", "is_dir": False, "file_size": len(BIG)},
+        ]
+    }
     served = {
         f"{api}/registered-models/alias": b'{"model_version": {"version": "3"}}',
         f"{api}/model-versions/get-download-uri": b'{"artifact_uri": "mlflow-artifacts:/1/models/m-1/artifacts"}',

@@ -7,14 +7,15 @@ covers all of it; what is over the budget, or what a reader could not follow, be
 from __future__ import annotations
 
 import gc
+import hashlib
 import mmap
 import os
-import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import lru_cache
 from lzma import LZMAError
+from typing import TYPE_CHECKING
 
 from stannary.checks.static.result import FileReport, Missed
 from stannary.core.errors import BudgetExceeded, FormatError
@@ -22,10 +23,15 @@ from stannary.core.model import Json
 from stannary.formats.identify import Format, identify, load_reader
 from stannary.formats.interface import Budget, Child, Fact, Limits, View
 
+if TYPE_CHECKING:
+    import tempfile
+
 __all__ = ["Walker", "read_file", "read_view"]
 
 _SPILL = 8 << 20
 _MISSED = 1000  # reasons kept for one file
+_DEEP = 2  # containers around something before it is looked up among what was read
+_DIGESTED = 64 << 20
 _STREAM_ERRORS = (FormatError, EOFError, zlib.error, LZMAError, OSError, ValueError, RuntimeError)
 
 
@@ -51,6 +57,7 @@ class Walker:
         self._part = ""
         self._depth = 0
         self._full = False
+        self._nested: set[bytes] = set()  # digests of what was read two and more containers deep
 
     # What readers call
 
@@ -81,6 +88,8 @@ class Walker:
 
     def inflate(self, name: str, chunks: Iterator[bytes], *, hint: str = "", size: int = 0) -> None:
         """Read decompressed content, in memory or from a scratch file when it is large."""
+        import tempfile  # 6 ms, and few files are compressed
+
         part = f"{self._part}!{name}" if self._part else name
         problem = None
         with tempfile.SpooledTemporaryFile(max_size=_SPILL) as spool:
@@ -133,7 +142,7 @@ class Walker:
         if self._depth >= self.budget.limits.depth:
             self.incomplete(f"{child.part}: nested deeper than {self.budget.limits.depth}", offset)
             return
-        if not len(child.view):
+        if not len(child.view) or (self._depth >= _DEEP and self._again(child)):
             return
         part, siblings = self._part, self.siblings
         self._part = child.part
@@ -143,6 +152,16 @@ class Walker:
         finally:
             self._part, self.siblings = part, siblings
             self._depth -= 1
+
+    def _again(self, child: Child) -> bool:
+        """Tell whether the same was read before: archives that overlap in themselves unfold exponentially."""
+        if len(child.view) > _DIGESTED:
+            return False
+        found = hashlib.sha256(f"{child.view.name}\0{child.hint}\0".encode("utf-8", "surrogatepass"))
+        found.update(child.view.data)
+        known = found.digest() in self._nested
+        self._nested.add(found.digest())
+        return known
 
     def _enter_spool(self, spool: tempfile.SpooledTemporaryFile[bytes], total: int, child: Child) -> None:
         if total <= _SPILL:

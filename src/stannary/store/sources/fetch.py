@@ -26,6 +26,7 @@ _CHUNK = 1 << 20
 _TRIES = 4
 _JSON_CAP = 64 << 20
 _TIMEOUT = 60
+_REACH = "check the address, the network and HTTPS_PROXY, or scan a copy on this machine"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\\:*?\"<>|]")
 
 
@@ -81,7 +82,7 @@ class Fetcher:
         except urllib.error.HTTPError:
             raise
         except (OSError, http.client.HTTPException) as exc:
-            raise BackendError(str(exc), where=url, code="SRC011") from exc
+            raise BackendError(_trouble(exc), where=url, code="SRC011", help=_REACH) from exc
         return response
 
     def json(self, url: str, headers: Mapping[str, str] | None = None) -> Any:  # noqa: ANN401 - JSON
@@ -123,8 +124,9 @@ class Fetcher:
                 done = partial.stat().st_size if partial.exists() else 0
                 digest = _digest(partial)
                 if attempt == _TRIES - 1:
-                    msg = f"gave up after {_TRIES} tries: {exc}"
-                    raise BackendError(msg, where=url, code="SRC014") from exc
+                    why = exc.message if isinstance(exc, BackendError) else _trouble(exc)
+                    msg = f"gave up after {_TRIES} tries: {why}"
+                    raise BackendError(msg, where=url, code="SRC014", help=_REACH) from exc
             time.sleep(0.2 * 2**attempt)
         if (sha256 and digest.hexdigest() != sha256) or (size is not None and done != size):
             partial.unlink()
@@ -169,6 +171,12 @@ def _digest(path: Path) -> Hash:
             while chunk := file.read(_CHUNK):
                 digest.update(chunk)
     return digest
+
+
+def _trouble(exc: Exception) -> str:
+    """Return why nothing could be reached, without Python's wrapping: `<urlopen error [Errno 111] Connection refused>`."""
+    reason = getattr(exc, "reason", None) or exc
+    return (isinstance(reason, OSError) and reason.strerror) or str(reason)
 
 
 def _said(exc: urllib.error.HTTPError) -> str:

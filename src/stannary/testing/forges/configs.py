@@ -1,4 +1,3 @@
-
 """Configuration files: JSON, YAML, TOML, INI, notebooks, dependency lists, text. Harmless in what they would run."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-
 """Python source, hostile and benign. Commands are `echo`; addresses are of RFC 5737 and RFC 2606, and lead nowhere."""
 
 from __future__ import annotations

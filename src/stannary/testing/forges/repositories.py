@@ -1,4 +1,3 @@
-
 """Hostile repository folders: code that loading runs, and references that lead out. Commands are `echo`."""
 
 from __future__ import annotations

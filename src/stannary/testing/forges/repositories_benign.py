@@ -1,4 +1,3 @@
-
 """Benign repository folders in the shapes of the hub, MLflow, TorchServe, spaCy, NeMo and diffusers."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-
 """The shapes that forged repositories share: a model of the hub, the same with its own code, how a tree is registered."""
 
 from __future__ import annotations

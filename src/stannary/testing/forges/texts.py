@@ -1,4 +1,3 @@
-
 """Dependency lists, plain text, credentials. Addresses are of RFC 5737 and RFC 2606, and lead nowhere."""
 
 from __future__ import annotations
@@ -88,10 +87,7 @@ file(
     "secret.private_key",
     "id",
     "-----BEGIN OPENSSH PRIVATE "
-     "KEY-----\n"
-    + base64.b64encode(bytes(range(200))).decode()
-    + "\n-----END OPENSSH PRIVATE "
-    + "KEY-----\n",
+    "KEY-----\n" + base64.b64encode(bytes(range(200))).decode() + "\n-----END OPENSSH PRIVATE " + "KEY-----\n",
     "secrets",
 )
 file("secret.database", "app.yaml", "db: postgres://admin:" + "q8Zt2LmP0xW" + "@db.example.org/prod\n", "secrets", malicious=False)

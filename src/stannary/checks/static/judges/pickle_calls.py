@@ -15,7 +15,16 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from stannary.checks.static.judges.pickle_schema import CODE_MAKERS, DANGEROUS_NAMES, FUNCTION_MAKERS, SCHEMAS, code_names, is_class, made_by, role_of
+from stannary.checks.static.judges.pickle_schema import (
+    CODE_MAKERS,
+    DANGEROUS_NAMES,
+    FUNCTION_MAKERS,
+    SCHEMAS,
+    code_names,
+    is_class,
+    made_by,
+    role_of,
+)
 from stannary.checks.static.judges.pickle_shapes import worst_shape
 from stannary.checks.static.knowledge import Gadget, Knowledge, load
 from stannary.checks.static.ruleset import Hit
@@ -242,7 +251,7 @@ def _judge_computed(fact: Fact, known: Knowledge) -> Iterator[Hit]:
     data = fact.data
     root = (_canonical(data["module"]), data["name"])
     made = f"{root[0]}.{root[1]}" if root[0] else "something computed"
-    called = data.get("callable")
+    called: dict[str, Any] = data.get("callable") or {}
     if data["how"].startswith("NEWOBJ") and is_class(called):
         yield Hit("PKL015", fact, "instantiates a class that the pickle itself defines", _evidence(fact))
         return
@@ -254,7 +263,8 @@ def _judge_computed(fact: Fact, known: Knowledge) -> Iterator[Hit]:
             return
         name, role = ("functools.partial", "s") if name == "PartialType" else (f"builtins.{name}", known.role("builtins", name))
         if role in {"k", "s"}:
-            schema = SCHEMAS.get(tuple(name.split(".")))
+            owner, _, last = name.partition(".")
+            schema = SCHEMAS.get((owner, last))
             wrong = schema(data["args"], known) if schema else ""
             if wrong:
                 yield Hit("PKL009", fact, f"calls {name}{_shown(data['args'])}: {wrong}", _evidence(fact, wrong=wrong))
@@ -286,10 +296,12 @@ def _judge_active(fact: Fact, known: Knowledge) -> Iterator[Hit]:
     for item in _flat(data["args"]):
         made = made_by(item)
         if made in _CALLABLE or made in FUNCTION_MAKERS or (made == "" and "chain" in item):
-            yield Hit("PKL009", fact, f"gives {module}.{name} a function made by {made}", _evidence(fact, wrong="a made function"), "medium")
+            message = f"gives {module}.{name} a function made by {made}"
+            yield Hit("PKL009", fact, message, _evidence(fact, wrong="a made function"), "medium")
             return
         function = item.get("global", "")
-        if function and not instance and not is_class(item) and _role(module, name, known) == "c" and role_of(function, known) == "f":
+        plain = function and not instance and not is_class(item)
+        if plain and _role(module, name, known) == "c" and role_of(function, known) == "f":
             yield Hit("PKL013", fact, f"calls {module}.{name} with the function {function}", _evidence(fact))
             return
     if name in {"SimpleNamespace", "Namespace"} or data["how"] == "NEWOBJ_EX":
@@ -311,7 +323,8 @@ def _flat(value: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - rendered JS
 
 
 def _keys(value: Any) -> list[str]:  # noqa: ANN401 - rendered JSON
-    return [pair[0] for item in _flat(value) for pair in item.get("dict", ()) if isinstance(pair, list) and isinstance(pair[0], str)]
+    pairs = [pair for item in _flat(value) for pair in item.get("dict", ()) if isinstance(pair, list)]
+    return [pair[0] for pair in pairs if isinstance(pair[0], str)]
 
 
 def _judge_code(fact: Fact) -> Iterator[Hit]:

@@ -12,15 +12,17 @@ from typing import Any
 
 from stannary.checks.static.knowledge import Knowledge
 
+_RANDOM = ("numpy.random._pickle", "numpy.random", "numpy.random.mtrand", "mtrand")
 _FILES = re.compile(
-    r"(?:tofile|dump|to_(?:csv|pickle|json|parquet|excel|html|sql|feather|hdf|latex|stata|string|xml|clipboard)|save\w*|write\w*|load\w*|read\w*|unlink|rmdir|rename|touch"
-    r"|mkdir|symlink_to|hardlink_to|link_to|chmod|lchmod|open|query|eval|exec\w*|system|popen|run|spawn\w*|from_file|from_pretrained)\Z"
+    r"(?:tofile|dump|to_(?:csv|pickle|json|parquet|excel|html|sql|feather|hdf|latex|stata|string|xml|clipboard)|save\w*|write\w*"
+    r"|load\w*|read\w*|unlink|rmdir|rename|touch|mkdir|symlink_to|hardlink_to|link_to|chmod|lchmod|open|query|eval|exec\w*|system"
+    r"|popen|run|spawn\w*|from_file|from_pretrained)\Z"
 )
 _CLASS = re.compile(r"(?:^|\.)_*(?:[A-Z]\w*|type|object|dict|list|tuple|set|frozenset|int|float|str|bytes)\Z")
 _CLASS_MAKERS = frozenset({
-    "cloudpickle.cloudpickle._make_skeleton_class", "cloudpickle.cloudpickle._make_skeleton_enum", "cloudpickle.cloudpickle._lookup_class_or_track",
-    "cloudpickle.cloudpickle_fast._make_skeleton_class", "dill._dill._create_type", "dill._dill._load_type", "dill._dill._create_namedtuple",
-    "cloudpickle.cloudpickle._builtin_type", "builtins.getattr", "dill._dill._get_attr",
+    "cloudpickle.cloudpickle._make_skeleton_class", "cloudpickle.cloudpickle._make_skeleton_enum",
+    "cloudpickle.cloudpickle._lookup_class_or_track", "cloudpickle.cloudpickle._builtin_type", "dill._dill._create_type",
+    "dill._dill._load_type", "dill._dill._create_namedtuple",
 })  # fmt: skip
 FUNCTION_MAKERS = frozenset({
     "cloudpickle.cloudpickle._make_function", "cloudpickle.cloudpickle._make_skel_func", "cloudpickle.cloudpickle._builtin_type",
@@ -43,8 +45,11 @@ system popen spawn exec eval compile __import__ import_module subprocess Popen c
 urlretrieve requests urllib http ctypes pty fork execv execve execl startfile remove unlink rmtree rmdir os posix nt sys shutil
 pickle marshal loads base64 b64decode builtins __builtins__ globals getattr setattr open write putenv environ webbrowser runpy
 code platform importlib __subclasses__ __globals__ __class__ __bases__ __mro__ connect sendall send recv paramiko ftplib smtplib
-telnetlib chmod asyncio multiprocessing _posixsubprocess cffi tempfile create_subprocess_shell create_subprocess_exec import_string vars locals
-f_builtins f_globals f_locals f_back tb_frame gi_frame cr_frame ag_frame __loader__ __spec__ __getattribute__ load_module breakpoint
+telnetlib chmod asyncio multiprocessing _posixsubprocess cffi tempfile create_subprocess_shell create_subprocess_exec import_string
+vars locals
+f_builtins f_globals f_locals f_back tb_frame gi_frame cr_frame ag_frame __loader__ __spec__ __getattribute__ load_module
+breakpoint __self__ __base__ __traceback__ __reduce_ex__ __code__ __closure__ mro currentframe _getframe get_objects _os _sys
+write_text write_bytes sqlite3 mmap HTTPConnection HTTPSConnection httpx aiohttp boto3 urllib3
 attrgetter methodcaller
 """
 DANGEROUS_NAMES = frozenset(_WORDS.split())
@@ -126,15 +131,16 @@ def _sized(args: Args, _known: Knowledge) -> str:
     todo, biggest = list(args[:1]), 0
     while todo:
         item = todo.pop()
-        if isinstance(item, dict) and "args" in item:
-            if item.get("call", "").startswith("itertools.") and item["call"].rpartition(".")[2] in {
+        if isinstance(item, dict) and (item.get("call") or item.get("object")):
+            if made_by(item).startswith("itertools.") and made_by(item).rpartition(".")[2] in {
                 "count",
                 "repeat",
                 "cycle",
                 "product",
             }:
-                return f"made from {item['call']}"
-            todo += item["args"] if isinstance(item["args"], list) else [item["args"]]
+                return f"made from {made_by(item)}"
+            inner = item.get("args", ())
+            todo += inner if isinstance(inner, list) else [inner]
         elif isinstance(item, int) and not isinstance(item, bool):
             biggest = max(biggest, item)
         elif isinstance(item, str) and item.startswith("0x"):
@@ -199,7 +205,10 @@ def is_class(value: Any) -> bool:  # noqa: ANN401 - rendered JSON
     """Tell whether a rendered value is a class: named like one, or defined by the pickle."""
     if not isinstance(value, dict):
         return False
-    return bool(_CLASS.search(value["global"])) if "global" in value else made_by(value) in _CLASS_MAKERS
+    made, args = made_by(value), value.get("args")
+    if made in {"builtins.getattr", "dill._dill._get_attr"}:
+        return isinstance(args, list) and isinstance(args[-1], str) and bool(_CLASS.search(args[-1]))
+    return bool(_CLASS.search(value["global"])) if "global" in value else made in _CLASS_MAKERS
 
 
 def _class_first(args: Args, _known: Knowledge) -> str:
@@ -209,7 +218,8 @@ def _class_first(args: Args, _known: Knowledge) -> str:
 def _reconstructor(args: Args, known: Knowledge) -> str:
     """`copyreg._reconstructor(class, base, state)` calls __new__ and __init__ of the base: a built-in, when a pickler writes it."""
     base = args[1] if len(args) == 3 and isinstance(args[1], dict) else {}  # noqa: PLR2004 - class, base, state
-    builtin = base.get("global", "").startswith(("builtins.", "__builtin__.")) or base == {"call": "dill._dill._load_type", "args": ["object"]}
+    builtin = base.get("global", "").startswith(("builtins.", "__builtin__."))
+    builtin = builtin or base == {"call": "dill._dill._load_type", "args": ["object"]}
     return _class_first(args, known) or ("" if builtin and is_class(base) else "its base is no built-in")
 
 
@@ -231,17 +241,20 @@ def _random_ctor(args: Args, _known: Knowledge) -> str:
 
 
 def _of_numpy(args: Args, _known: Knowledge) -> str:
-    plain = all(isinstance(a, str) or (isinstance(a, dict) and a.get("global", "").startswith(("numpy.random.", "mtrand."))) for a in args)
+    names = [a.get("global", "") for a in args if isinstance(a, dict)]
+    plain = all(isinstance(a, (str, dict)) for a in args) and all(n.startswith(("numpy.random.", "mtrand.")) for n in names)
     return "" if plain else "its argument is no bit generator"
 
 
 def _create_array(args: Args, _known: Knowledge) -> str:
     maker = args[0].get("global", "") if args and isinstance(args[0], dict) else ""
-    return "" if maker.startswith("numpy.") and maker.endswith("._reconstruct") else f"makes an array with {maker or 'something computed'}"
+    known_maker = maker.startswith("numpy.") and maker.endswith("._reconstruct")
+    return "" if known_maker else f"makes an array with {maker or 'something computed'}"
 
 
 def _create_ftype(args: Args, known: Knowledge) -> str:
-    if len(args) < 2 or args[0] not in ({"global": "functools.partial"}, {"call": "dill._dill._load_type", "args": ["PartialType"]}):  # noqa: PLR2004
+    partials = ({"global": "functools.partial"}, {"call": "dill._dill._load_type", "args": ["PartialType"]})
+    if len(args) < 2 or args[0] not in partials:  # noqa: PLR2004 - the type and the function
         return "makes no partial"
     return _partial(args[1:], known)
 
@@ -252,7 +265,8 @@ def _create_namedtuple(args: Args, known: Knowledge) -> str:
 
 
 def _set_items(args: Args, _known: Knowledge) -> str:
-    return "fills something that the pickle did not make" if not args or not isinstance(args[0], dict) or not {"dict", "object"} & set(args[0]) else ""
+    own = bool(args) and isinstance(args[0], dict) and bool({"dict", "object"} & set(args[0]))
+    return "" if own else "fills something that the pickle did not make"
 
 
 def _encode(args: Args, _known: Knowledge) -> str:
@@ -260,7 +274,8 @@ def _encode(args: Args, _known: Knowledge) -> str:
 
 
 def _custom_rebuild(args: Args, _known: Knowledge) -> str:
-    return "" if len(args) == 1 and made_by(args[0]) == "numba.core.serialize._unpickle__CustomPickled" else "its argument is built by hand"
+    own = len(args) == 1 and made_by(args[0]) == "numba.core.serialize._unpickle__CustomPickled"
+    return "" if own else "its argument is built by hand"
 
 
 def _never(_args: Args, _known: Knowledge) -> str:
@@ -298,9 +313,8 @@ SCHEMAS: dict[tuple[str, str], Callable[[Args, Knowledge], str]] = {
         ("timedeltas", "TimedeltaIndex"))},
     **{(module, "new_object"): _class_first for module in ("scipy.spatial._ckdtree", "scipy.spatial.ckdtree")},
     ("hdbscan.dist_metrics", "newObj"): _class_first,
-    **{(module, f"__{name}_ctor"): _random_ctor for module in ("numpy.random._pickle", "numpy.random", "numpy.random.mtrand", "mtrand")
-       for name in ("generator", "randomstate", "RandomState")},
-    **{(module, "__bit_generator_ctor"): _of_numpy for module in ("numpy.random._pickle", "numpy.random", "numpy.random.mtrand", "mtrand")},
+    **{(module, f"__{name}_ctor"): _random_ctor for module in _RANDOM for name in ("generator", "randomstate", "RandomState")},
+    **{(module, "__bit_generator_ctor"): _of_numpy for module in _RANDOM},
     ("torch._tensor", "_rebuild_from_type"): _rebuild_from_type,
     ("_codecs", "encode"): _encode,
     ("codecs", "encode"): _encode,

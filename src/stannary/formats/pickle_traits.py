@@ -1,0 +1,74 @@
+"""What the recorder asks of symbolic values: what they are made by, what a state sets, which strings they hold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stannary.formats.pickle_values import Global, Made, Map, root_name
+
+__all__ = ["GETATTR", "TAKE_BYTES", "bulk", "is_partial", "kind_of", "makes_code", "names_set", "strings"]
+
+GETATTR = frozenset({("builtins", "getattr"), ("dill._dill", "_get_attr")})
+TAKE_BYTES = frozenset({"numpy", "_codecs", "builtins", "datetime", "collections", "decimal", "array", "uuid", "pandas"})
+_CODE = frozenset({
+    ("dill._dill", "_create_code"), ("dill._dill", "_load_type"), ("types", "CodeType"),
+    ("numba.core.serialize", "_rebuild_function"),
+})  # fmt: skip
+_NAMES = 4096  # strings of a code object that are looked at
+_STEPS = 1 << 16
+_TEXT_MAKERS = frozenset({("builtins", "str"), ("builtins", "getattr"), ("builtins", "bytes"), ("_codecs", "encode")})
+
+
+def kind_of(target: Any) -> str:  # noqa: ANN401 - symbolic
+    """Name what BUILD or an item assignment is applied to: fresh instances are normal."""
+    if type(target) is Made:
+        return "attribute" if type(target.func) is Global and (target.func.module, target.func.name) in GETATTR else "instance"
+    return "global" if type(target) is Global else type(target).__name__.lower()
+
+
+def is_partial(made: Made) -> bool:
+    """Tell whether something made is a `functools.partial`, dill's spelling included."""
+    if type(made.func) is Made:
+        return bool(made.func.args == ("PartialType",))  # dill's name for it
+    return root_name(made) in {("functools", "partial"), ("_functools", "partial")}
+
+
+def bulk(func: Any) -> bool:  # noqa: ANN401 - symbolic
+    """Tell whether a function is one of those that models call by the million, and whose arguments are harmless."""
+    return type(func) is Global and func.module.partition(".")[0] in TAKE_BYTES and func.module not in {"builtins", "_codecs"}
+
+
+def makes_code(func: Any) -> bool:  # noqa: ANN401 - symbolic
+    """Tell whether a call makes a code object."""
+    root = root_name(func)
+    return root is not None and (root in _CODE or (root[1] == "_builtin_type" and type(func) is Made))
+
+
+def strings(value: Any) -> list[str]:  # noqa: ANN401 - symbolic
+    """Return the strings in the arguments of a code object, however many."""
+    found: list[str] = []
+    todo = [value]
+    steps = 0
+    while todo and len(found) < _NAMES and steps < _STEPS:  # lists may hold themselves
+        steps += 1
+        item = todo.pop()
+        if type(item) is str:
+            found.append(item[:200].encode("utf-8", "backslashreplace").decode())
+        elif type(item) in (tuple, list):
+            todo += item[:_NAMES]
+    return found
+
+
+def names_set(state: Any) -> list[str]:  # noqa: ANN401 - symbolic
+    """Return the attribute names a BUILD state sets: keys of the dict, and of the slots dict beside it."""
+    maps = (
+        [state]
+        if type(state) is Map
+        else [item for item in state if type(item) is Map]
+        if type(state) is tuple and len(state) == 2
+        else []
+    )
+    made = [*strings(state.args), *(state.keys or ())] if type(state) is Made else []
+    keys = [key for found in maps for key in found.items[::2]]
+    computed = ["__computed__" for key in keys if type(key) is Made and root_name(key) in _TEXT_MAKERS]
+    return [key for key in keys if type(key) is str] + made + computed[:1]
