@@ -39,7 +39,10 @@ EXIT_CODES = (
 CONFIGURATION = (
     "`stannary.toml`, or `[tool.stannary]` in `pyproject.toml`, found upward from the working directory; over it the environment, "
     "over that the flags. `stannary config show` says where each value came from. Dots are TOML tables: `scan.jobs` is `jobs` in "
-    "`[scan]`. Waivers are `[[waiver]]` tables: see [waivers and the baseline](../how-to/waivers-and-baseline.md)."
+    "`[scan]`. Waivers are `[[waiver]]` tables: see [waivers and the baseline](../how-to/waivers-and-baseline.md).\n\n"
+    "A file that lies inside what is scanned may make a scan stricter and not softer: its waivers, a weaker `scan.fail-on`, "
+    'a baseline, a cache folder, `jail = "process"`, `digest = false` and higher limits are ignored, with a warning, unless '
+    "`--config` names it."
 )
 RECOGNITION = (
     "They are recognised by content; a name only ever adds a reading. Content that is several things is read as each of them."
@@ -111,7 +114,7 @@ def cli_page() -> str:
     """Return every command with its arguments and options."""
     parts = [f"# Command line\n\n{EXIT_CODES}\n"]
     for path, command in _commands(root, ("stannary",)):
-        context = click.Context(command, info_name=" ".join(path))
+        context = click.Context(command, info_name=" ".join(path), help_option_names=["-h", "--help"])
         usage = command.get_usage(context).removeprefix("Usage: ")
         parts.append(
             f"\n## `{' '.join(path)}`\n\n{inspect.cleandoc(command.help or '').replace(chr(8), '')}\n\n```text\n{usage}\n```\n"

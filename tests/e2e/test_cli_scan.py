@@ -312,3 +312,96 @@ def test_an_interrupted_scan_reports_what_was_done(tmp_path):
     assert told.startswith(" INCOMPLETE ")
     assert re.search(r"4,000 files · [\d,]+ incomplete( · [\d,]+ clean)? · 1 target with errors$", told.splitlines()[-1])
     assert list(scratch.iterdir()) == []
+
+
+@pytest.fixture
+def clone(models, tmp_path) -> Path:
+    """A folder to scan that brings a configuration along, which accepts and loosens everything."""
+    (tmp_path / "clone" / "sub").mkdir(parents=True)
+    (tmp_path / "clone" / "m.pkl").write_bytes((models / "hostile.pkl").read_bytes())
+    (tmp_path / "clone" / "stannary.toml").write_text(
+        '[scan]\nfail-on = "never"\ncache = "kept"\nshow = "all"\n[scan.limits]\nseconds = 900\ndepth = 3\n'
+        + _waiver("*", "2999-01-01")
+    )
+    return tmp_path / "clone"
+
+
+@pytest.mark.parametrize("folder, target", [(".", "."), ("sub", ".."), (".", "../clone/stannary.toml")])
+def test_a_configuration_within_the_target_cannot_soften_the_scan(clone, folder, target):
+    run = stannary("scan", target, "-q", cwd=clone / folder)
+    warning, rest = run.stderr.split("help: ")
+    for told in (
+        "stannary.toml lies inside what is scanned",
+        "1 waiver",
+        'scan.fail-on = "never"',
+        'scan.cache = "kept"',
+        "seconds = 900",
+    ):
+        assert told in warning
+    assert "depth" not in warning
+    assert "show" not in warning
+    assert "--config " in rest
+    assert run.returncode == (0 if target.endswith("toml") else 1)
+    assert "waived" not in run.stdout.replace("stannary.toml", "")
+    assert not (clone / folder / "kept").exists()
+
+
+def test_a_configuration_within_the_target_holds_when_it_is_named(clone):
+    run = stannary("scan", ".", "--config", "stannary.toml", "--no-cache", cwd=clone)
+    assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_the_environment_and_flags_hold_beside_a_configuration_within_the_target(clone):
+    assert stannary("scan", ".", cwd=clone, STANNARY_SCAN_FAIL_ON="never").returncode == 0
+    assert stannary("scan", ".", "--fail-on", "never", cwd=clone).returncode == 0
+
+
+def test_a_link_does_not_make_a_configuration_trusted(clone, tmp_path):
+    (clone / "stannary.toml").rename(tmp_path / "elsewhere.toml")
+    (clone / "stannary.toml").symlink_to(tmp_path / "elsewhere.toml")
+    run = stannary("scan", clone, cwd=clone)
+    assert run.returncode == 1
+    assert "lies inside what is scanned" in run.stderr
+
+
+def test_a_configuration_that_softens_nothing_is_used_without_a_word(clone):
+    (clone / "stannary.toml").write_text('[scan]\nfail-on = "low"\njobs = 1\n')
+    run = stannary("scan", ".", cwd=clone)
+    assert (run.returncode, run.stderr) == (1, "")
+
+
+def test_a_configuration_writes_no_file(models, tmp_path):
+    (tmp_path / "stannary.toml").write_text('[scan]\nformat = "markdown=written"\n')
+    run = stannary("scan", models / "clean.pkl", cwd=tmp_path)
+    assert run.returncode == 2
+    assert "scan.format: names the format of stdout" in run.stderr
+    assert not (tmp_path / "written").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments, told",
+    [
+        ([""], "the name of a target is empty"),
+        (["ftp://host/x"], "not an address"),
+        (["clean.pkl", "--limit-seconds", "nan"], "not a time"),
+    ],
+)
+def test_what_cannot_be_meant_is_told(models, arguments, told):
+    run = stannary("scan", *arguments, cwd=models)
+    assert run.returncode == 2
+    assert told in run.stderr
+    assert "help: " in run.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments, start",
+    [
+        (["-o", "out.html"], "<!doctype html>"),
+        (["-o", "out.json", "--format", "sarif=other.sarif"], "{"),
+        (["-o", "out.txt"], " CLEAN "),
+        (["-o", "out.html", "--format", "json"], "{"),
+    ],
+)
+def test_the_ending_of_the_output_names_its_format(models, tmp_path, arguments, start):
+    assert stannary("scan", models / "clean.pkl", *arguments, cwd=tmp_path).returncode == 0
+    assert (tmp_path / arguments[1]).read_text().startswith(start)

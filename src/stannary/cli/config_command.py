@@ -10,6 +10,7 @@ from stannary.cli.config import load
 from stannary.cli.group import common_options, flags_of
 from stannary.cli.settings import KEYS
 from stannary.report.escape import inline
+from stannary.report.wording import counted
 
 __all__ = ["command", "toml"]
 
@@ -44,7 +45,7 @@ def show(ctx: click.Context, form: str, changes: tuple[str, ...]) -> int:
     for name, setting in config.settings.items():
         click.echo(f"{name:<{names}}  {values[name]:<{width}}  {inline(setting.origin)}")
     if config.waivers:
-        click.echo(f"\n{len(config.waivers)} waivers in {inline(config.file)}")
+        click.echo(f"\n{counted(len(config.waivers), 'waiver')} in {inline(config.file)}")
     return 0
 
 

@@ -65,7 +65,12 @@ _LIMITS = tuple(field.name for field in msgspec.structs.fields(Limits))
 @click.option(
     "--format", "formats", metavar="NAME[=FILE]", multiple=True, help=f"{', '.join(FORMATS)}; NAME=FILE writes a file; repeatable."
 )
-@click.option("-o", "--output", metavar="FILE", help="Write the report to FILE instead of stdout; its ending names the format when --format does not.")
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    help="Write the report to FILE instead of stdout; its ending names the format when --format does not.",
+)
 @click.option("--fail-on", type=click.Choice([*SEVERITIES, "never"]), help="Exit 1 from this severity on.  [default: medium]")
 @click.option("--exit-zero", is_flag=True, help="Exit 0 whatever is found or could not be read.")
 @click.option("--show", type=click.Choice(["findings", "clean", "all"]), help="How much the table shows.  [default: findings]")
@@ -108,7 +113,10 @@ def command(ctx: click.Context, /, **given: Any) -> int:  # noqa: ANN401 - click
 
 
 def _flags(given: dict[str, Any]) -> dict[str, Any]:
-    flags = {f"scan.{name.replace('_', '-')}": given[name] for name in ("fail_on", "show", "baseline", "advisories", "jobs", "jail", "digest")}
+    flags = {
+        f"scan.{name.replace('_', '-')}": given[name]
+        for name in ("fail_on", "show", "baseline", "advisories", "jobs", "jail", "digest")
+    }
     flags |= {f"scan.limits.{name}": given.get(f"limit_{name}") for name in _LIMITS}
     flags["scan.cache"] = False if given["no_cache"] else given["cache"]
     flags["offline"] = given["offline"]

@@ -59,7 +59,12 @@ _ALL = (
     Key("scan.cache", bool | str, default=False, help="Keep facts by content: a folder, or true for the user's cache folder."),
     Key("scan.plugins", tuple[str, ...], (), "Formats and checks of other packages to use, by the names of their entry points."),
     *(
-        Key(f"scan.limits.{field.name}", Annotated[field.type, _BOUNDS.get(field.name, msgspec.Meta(gt=0))], field.default, _LIMITS_HELP.get(field.name, ""))
+        Key(
+            f"scan.limits.{field.name}",
+            Annotated[field.type, _BOUNDS.get(field.name, msgspec.Meta(gt=0))],
+            field.default,
+            _LIMITS_HELP.get(field.name, ""),
+        )
         for field in msgspec.structs.fields(Limits)
     ),
 )

@@ -196,8 +196,11 @@ class Machine:
         return found
 
     def number(self) -> bytes:
-        """Return a number's line up to a NUL, where the C unpickler's string ends (the Python one refuses it)."""
-        return self.line().partition(b"\x00")[0]
+        """Return a number's line up to a NUL, where the C unpickler's string ends; the Python one refuses it."""
+        before, nul, _ = self.line().partition(b"\x00")
+        if nul and self.recorder.parted is None:
+            self.recorder.parted = len(self.recorder.sequence)
+        return before
 
     def skip(self, count: int) -> None:
         """Advance over `count` bytes without reading them."""

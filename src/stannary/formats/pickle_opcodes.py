@@ -10,6 +10,7 @@ from __future__ import annotations
 import codecs
 import re
 import struct
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -136,7 +137,9 @@ def _string(m: Machine, _op: int) -> None:
     if len(line) < 2 or line[:1] not in (b"'", b'"') or line[-1:] != line[:1]:
         msg = "STRING argument is not quoted"
         raise FormatError(msg, m.offset())
-    raw = codecs.escape_decode(line[1:-1])[0]
+    with warnings.catch_warnings():  # of escapes that Python no longer has
+        warnings.simplefilter("ignore")
+        raw = codecs.escape_decode(line[1:-1])[0]
     m.stack.append(raw.decode("latin-1"))
 
 

@@ -17,11 +17,12 @@ from contextlib import suppress
 
 from stannary.core.errors import BudgetExceeded, FormatError, Truncated
 from stannary.formats.interface import Sink, View
+from stannary.formats.pickle_embedded import embedded_kind
 from stannary.formats.pickle_glance import glance
 from stannary.formats.pickle_machine import Machine
 from stannary.formats.pickle_opcodes import OPCODE_NAMES
 from stannary.formats.pickle_real import LIMIT, read_for_real
-from stannary.formats.pickle_record import Recorder, embedded_kind
+from stannary.formats.pickle_record import Recorder
 from stannary.formats.pickle_values import Blob
 
 __all__ = ["probe", "read"]
@@ -32,6 +33,7 @@ _TORCH_STREAMS = 5
 _ELEMENT = {"Double": 8, "Float": 4, "Half": 2, "BFloat16": 2, "Long": 8, "Int": 4, "Short": 2, "Char": 1, "Byte": 1, "Bool": 1,
             "ComplexDouble": 16, "ComplexFloat": 8, "QInt8": 1, "QUInt8": 1, "QInt32": 4, "Untyped": 1, "": 1}  # fmt: skip
 _GAP = 1 << 16
+_GLANCE = 256  # opcodes
 _LOOKED_AT = 24  # the machine looks into byte strings from this length on
 _PROTO = re.compile(rb"\x80[\x02-\x05][\x95}\](cC)XU\x8c\x8a]")
 _BASE64 = re.compile(rb"(?:gA[IJNSW]|Y[23]|KG|H4sI|eJ[wyxz]|UEsD|f0VMR)[A-Za-z0-9+/_-]{20,}={0,2}\Z")
@@ -117,6 +119,7 @@ def _read_stream(view: View, sink: Sink, recorder: Recorder, start: int, index: 
     machine = Machine(view.data, start, recorder, sink.budget)
     machine.former = recorder.memo
     recorder.sequence.clear()
+    recorder.parted = None
     ended, reason, end = "stop", "", None
     try:
         end = machine.run()
@@ -167,7 +170,10 @@ def _second(view: View, sink: Sink, recorder: Recorder, start: int, end: int, ar
     if recorder.nested_streams:
         # Object arrays are streams of their own: their imports stand between ours.
         same = set(second) <= set(first)
-    if not same:
+    if same and recorder.parted is not None:
+        sink.fact("pickle.second", start, agrees=False, reason="a number that only CPython's C unpickler takes",
+                  first=[], second=[".".join(n) for n in second[recorder.parted :][:3]])  # fmt: skip
+    elif not same:
         at = next((i for i, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), min(len(first), len(second)))
         sink.fact("pickle.second", start, agrees=False, reason=reading.error,
                   first=[".".join(n) for n in first[at : at + 3]], second=[".".join(n) for n in second[at : at + 3]])  # fmt: skip
@@ -231,10 +237,10 @@ def _follow(view: View, sink: Sink, recorder: Recorder) -> None:
 
 def _given(view: View, sink: Sink, recorder: Recorder) -> None:
     """Read what calls are given and what a loader would run of it: known unpicklers get a pickle, whatever it looks like."""
-    seen = {offset for _, offset, _ in recorder.inside}
+    known = {offset for _, offset, _ in recorder.inside}
     for offset, value, unpickled in recorder.given.values():
         if isinstance(value, Blob) and value.kind != "text":
-            if value.offset in seen:
+            if value.offset in known:
                 continue
             raw: bytes | memoryview = view.data[value.offset : value.offset + value.length]
         else:
@@ -245,7 +251,7 @@ def _given(view: View, sink: Sink, recorder: Recorder) -> None:
             if len(raw) >= _LOOKED_AT and embedded_kind(raw[:64]):
                 continue  # read already
         zipped = bytes(raw[:4]) == b"PK\x03\x04"
-        if len(raw) > 3 and (unpickled or glance(raw).runs):
+        if len(raw) > 3 and (unpickled or (seen := glance(raw, most=_GLANCE)).runs or seen.cut):
             sink.child(f"given@{offset}", raw, offset=offset, hint="" if zipped else "pickle")
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import io
 import pickle  # the unpickler is the point: see the docstring
+import warnings
 from typing import Any, Self, TypeVar
 
 __all__ = ["LIMIT", "RealReading", "read_for_real"]
@@ -132,7 +133,12 @@ def read_for_real(data: memoryview, start: int, end: int, skip: list[tuple[int, 
     unpickler = _Unpickler(source)
     unpickler.names = reading.names
     try:
-        unpickler.load()
+        if bytes(data[start : start + 1]) == b"\x80":
+            unpickler.load()
+        else:
+            with warnings.catch_warnings():  # of escapes in text protocols that Python no longer has
+                warnings.simplefilter("ignore")
+                unpickler.load()
     except MemoryError:
         reading.error = "out of memory"
     except RecursionError:

@@ -7,6 +7,7 @@ Facts (kind: fields)
   (the callable is itself the result of a call, shown as callable), raw
 - pickle.build: module, name, target (global | computed | instance), state: BUILD on something
   that is no fresh instance, or with a state that sets dunder attributes
+- pickle.state_code: module, name, key, text: state that the class executes when it is set (no key: not known)
 - pickle.mutate: module, name, target, how, items: items put into something that is no container
 - pickle.computed_name: op, module, name: an import whose name the stream computes
 - pickle.extension: code: an extension code nobody registered in the stream
@@ -20,26 +21,32 @@ Facts (kind: fields)
 
 from __future__ import annotations
 
-import zlib
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from typing import TYPE_CHECKING, Any
 
-from stannary.formats.pickle_traits import GETATTR, TAKE_BYTES, bulk, is_partial, kind_of, makes_code, names_set, strings
-from stannary.formats.pickle_values import DROPPED, Blob, Global, Made, Opaque, leaves, render, root_name
+from stannary.formats.pickle_embedded import embedded_kind
+from stannary.formats.pickle_traits import (
+    GETATTR,
+    TAKE_BYTES,
+    bulk,
+    is_partial,
+    kind_of,
+    makes_code,
+    names_set,
+    state_code,
+    strings,
+)
+from stannary.formats.pickle_values import DROPPED, Blob, Global, Made, Map, Opaque, leaves, render, root_name
 
 if TYPE_CHECKING:
     from stannary.formats.interface import Sink
     from stannary.formats.pickle_machine import Machine
 
-__all__ = ["Recorder", "embedded_kind"]
+__all__ = ["Recorder"]
 
 _MOST = 20_000  # distinct calls worth keeping; real models have hundreds
+_GLOBALS = 20_000  # distinct names; real models have hundreds
 _DETAILED = 500_000  # calls told apart by their arguments; after that by what is called
-_MAGICS: tuple[tuple[bytes, str], ...] = (
-    (b"PK\x03\x04", "zip"), (b"\x1f\x8b\x08", "gzip"), (b"7z\xbc\xaf\x27\x1c", "7z"), (b"\xfd7zXZ\x00", "xz"),
-    (b"\x93NUMPY", "numpy"), (b"\x89HDF\r\n\x1a\n", "hdf5"), (b"\x7fELF", "elf"), (b"MZ\x90\x00", "pe"),
-    (b"\x28\xb5\x2f\xfd", "zstd"),
-)  # fmt: skip
 _ENCODED = frozenset((b"gA", b"Y2", b"Y3", b"KG", b"H4", b"eJ", b"UE", b"f0", b"80", b"63", b"28"))
 _FOLDED = frozenset({"builtins", "dill._dill", "_codecs", "copyreg"})
 _WIDE = 16  # arguments that tell two calls apart
@@ -53,32 +60,12 @@ _NAMESPACES = frozenset({
     ("types", "SimpleNamespace"), ("argparse", "Namespace"), ("collections", "ChainMap"), ("collections", "UserDict"),
     ("collections", "UserList"),
 })  # fmt: skip
+_SPECIAL = 256
+_GIVEN = 8192  # byte strings that are looked into
 _HUGE = 1 << 27  # a number that could be a size to allocate
 _LATIN = (b"PK\x03\x04", b"\x1f\xc2\x8b", b"\xc2\x93NUMPY", b"\xc2\x89HDF")
 _KEPT = 4096  # the machine copies strings up to this length
 _FRAME_MIN = 4  # no pickler frames less
-_PICKLE_NEXT = frozenset(b"\x95}](cC)XU\x8c\x8aKNMJGV\x88\x89\x8f\x8d\x8e\x96")
-
-
-def embedded_kind(head: bytes) -> str:
-    """Return which format some bytes open with, '' when none; a pickle is told by two bytes."""
-    if head[:1] == b"\x80" and len(head) > 3 and 2 <= head[1] <= 5 and head[2] in _PICKLE_NEXT:
-        return "pickle"
-    for magic, kind in _MAGICS:
-        if head.startswith(magic):
-            return kind
-    return "zlib" if head[:1] == b"\x78" and _deflated(head) else ""
-
-
-def _deflated(head: bytes) -> bool:
-    """Tell whether zlib data opens into something known: its own two bytes of magic are common in arrays of numbers."""
-    if head[:2] not in (b"\x78\x9c", b"\x78\xda", b"\x78\x01", b"\x78\x5e"):
-        return False
-    try:
-        inside = zlib.decompressobj().decompress(head, 64)
-    except zlib.error:
-        return False
-    return inside[:1] != b"\x78" and bool(embedded_kind(inside) or inside[:1] in (b"c", b"("))
 
 
 class Recorder:
@@ -100,8 +87,11 @@ class Recorder:
         self.latin: dict[int, tuple[int, str | Blob]] = {}  # bytes that protocols 0-2 write as text
         self.given: dict[int, tuple[int, Any, bool]] = {}  # bytes given to a call; whether it is known to unpickle them
         self.encoder: Global | None = None  # _codecs.encode
+        self.left = [1 << 21]  # steps for looking at strings
+        self.states: dict[int, tuple[Any, int, list[str]]] = {}  # what big states set, by identity
         self.overflow = False  # more of something than is kept
         self.skipped = 0  # bytes of long strings, which cost no opcodes
+        self.parted: int | None = None  # how many imports in, CPython's two unpicklers part
         self.nested_streams = False
         self.unclear_array = False  # a joblib array of a shape or type that cannot be told
         self.bombs: set[str] = set()  # what would exhaust a loader: "key" that takes for ever to hash, "memo" index
@@ -123,6 +113,10 @@ class Recorder:
         key = (module, name)
         found = self.globals.get(key)
         if found is None:
+            if len(self.globals) >= _GLOBALS:
+                self.sequence.append(key)
+                self.note("many_names")
+                return Opaque("one name too many")
             raw = None
             if proto < 3:
                 mapped = NAME_MAPPING.get(key) or (IMPORT_MAPPING.get(module, module), name)
@@ -204,7 +198,10 @@ class Recorder:
         else:
             leaves(args, key)
         if makes_code(func):
-            key += strings(args)
+            if self.left[0] > 0:
+                key += strings(args, self.left)
+            else:
+                self.overflow = True
         return taken and type(args) is tuple
 
     def _take_bytes(self, func: Any, args: tuple[Any, ...], offset: int) -> None:  # noqa: ANN401 - symbolic
@@ -220,7 +217,7 @@ class Recorder:
                 continue
             if id(item) in self.given and place != unpickled:
                 continue
-            if len(self.given) < _MOST:
+            if len(self.given) < _GIVEN:
                 self.given[id(item)] = (offset, item, place == unpickled)
             else:
                 self.overflow = True
@@ -280,7 +277,12 @@ class Recorder:
             if type(state) is tuple and state and is_partial(target):  # partial.__setstate__ replaces the function
                 target.args = (state[0], *(state[1] if len(state) > 1 and type(state[1]) is tuple else ()))
                 target.like = self.call(machine, target.func, target.args, "SETSTATE").like
-        odd = [key for key in names_set(state) if key.startswith("__") and key.endswith("__")]
+        for key, text in state_code(root, state):
+            module, name = root or ("", "")
+            self._other(
+                ("state_code", root, key, text), "pickle.state_code", offset, module=module, name=name, key=key, text=text[:4096]
+            )
+        odd = self._special(state)
         if type(target) is Made and not odd and kind_of(target) == "instance":
             return
         if type(target) is Global:
@@ -289,6 +291,19 @@ class Recorder:
         module, name = root or ("", "")
         self._other(("build", root, kind, tuple(odd)), "pickle.build", offset,
                     module=module, name=name, target=kind, sets=odd[:16], state=render(state))  # fmt: skip
+
+    def _special(self, state: Any) -> list[str]:  # noqa: ANN401 - symbolic
+        """Return the dunder names that a state sets; a big state that is used again is looked at once."""
+        size = len(state.items) if type(state) is Map else 0
+        known = self.states.get(id(state)) if size > _WIDE else None
+        if known is None or known[1] != size:
+            if self.left[0] <= 0:
+                self.overflow = True
+                return []
+            known = (state, size, [key for key in names_set(state, self.left) if key.startswith("__") and key.endswith("__")])
+            if size > _WIDE and len(self.states) < _SPECIAL:
+                self.states[id(state)] = known
+        return known[2]
 
     def mutate(self, target: Any, items: list[Any], how: str, offset: int) -> None:  # noqa: ANN401 - symbolic
         """APPEND(S), SETITEM(S), ADDITEMS on something that is no plain container calls its methods."""
@@ -301,7 +316,8 @@ class Recorder:
                 target.func.uses.add("mutate")
             if how.startswith("SETITEM"):
                 special = [key for key in items[::2] if type(key) is str and key.startswith("__")]
-                target.keys = [*(target.keys or ()), *special][:_KEPT] if special else target.keys
+                if special and len(target.keys or ()) < _SPECIAL:
+                    target.keys = (target.keys or set()) | set(special[:_SPECIAL])
             if target.state is None and root not in _NAMESPACES and kind_of(target) == "instance":
                 return
         kind = "finished" if type(target) is Made and kind_of(target) == "instance" else kind_of(target)
@@ -324,7 +340,7 @@ class Recorder:
         if length > _KEPT:
             self.skipped += length
         if length >= 8 and (kind := embedded_kind(head)):
-            if len(self.inside) < _MOST:
+            if len(self.inside) < _GIVEN:
                 self.inside.append((kind, offset, length))
             else:
                 self.overflow = True
@@ -332,14 +348,14 @@ class Recorder:
     def text(self, head: bytes, offset: int, value: bytes | Blob) -> None:
         """Remember text that could be an encoded pickle or archive."""
         if head[:2] in _ENCODED:
-            if len(self.encoded) < _MOST:
+            if len(self.encoded) < _GIVEN:
                 self.encoded.append((offset, value))
             else:
                 self.overflow = True
 
-    def _other(self, key: Any, kind: str, offset: int, **data: Any) -> None:  # noqa: ANN401 - symbolic
+    def _other(self, key: Any, kind: str, offset: int, /, **data: Any) -> None:  # noqa: ANN401 - symbolic
         if key not in self.others:
-            if len(self.others) < _MOST:
+            if len(self.others) < _GIVEN:
                 self.others[key] = (kind, offset, data)
             else:
                 self.overflow = True
@@ -368,6 +384,6 @@ class Recorder:
         if self.dropped_values:
             sink.incomplete("too many objects to follow; names taken from the memo afterwards are not known")
         if self.overflow:
-            sink.incomplete(f"more than {_MOST} oddities, or byte strings that are formats of their own; the rest was not judged")
+            sink.incomplete(f"more than {_GIVEN} oddities, or byte strings, than are looked at; the rest was not judged")
         if self.dropped:
             sink.incomplete(f"more than {_MOST} distinct calls; {self.dropped} were not judged")

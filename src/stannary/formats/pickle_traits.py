@@ -6,7 +6,7 @@ from typing import Any
 
 from stannary.formats.pickle_values import Global, Made, Map, root_name
 
-__all__ = ["GETATTR", "TAKE_BYTES", "bulk", "is_partial", "kind_of", "makes_code", "names_set", "strings"]
+__all__ = ["GETATTR", "TAKE_BYTES", "bulk", "is_partial", "kind_of", "makes_code", "names_set", "state_code", "strings"]
 
 GETATTR = frozenset({("builtins", "getattr"), ("dill._dill", "_get_attr")})
 TAKE_BYTES = frozenset({"numpy", "_codecs", "builtins", "datetime", "collections", "decimal", "array", "uuid", "pandas"})
@@ -17,6 +17,9 @@ _CODE = frozenset({
 _NAMES = 4096  # strings of a code object that are looked at
 _STEPS = 1 << 16
 _TEXT_MAKERS = frozenset({("builtins", "str"), ("builtins", "getattr"), ("builtins", "bytes"), ("_codecs", "encode")})
+
+
+_EXECUTED = frozenset({"_parse_arg_template"})
 
 
 def kind_of(target: Any) -> str:  # noqa: ANN401 - symbolic
@@ -44,22 +47,40 @@ def makes_code(func: Any) -> bool:  # noqa: ANN401 - symbolic
     return root is not None and (root in _CODE or (root[1] == "_builtin_type" and type(func) is Made))
 
 
-def strings(value: Any) -> list[str]:  # noqa: ANN401 - symbolic
-    """Return the strings in the arguments of a code object, however many."""
+def strings(value: Any, left: list[int] | None = None) -> list[str]:  # noqa: ANN401 - symbolic
+    """Return the strings in the arguments of a code object, however many. `left[0]` counts down the steps that may be taken."""
     found: list[str] = []
     todo = [value]
+    seen: set[int] = set()  # lists may hold themselves
     steps = 0
-    while todo and len(found) < _NAMES and steps < _STEPS:  # lists may hold themselves
+    while todo and len(found) < _NAMES and steps < _STEPS:
         steps += 1
         item = todo.pop()
         if type(item) is str:
             found.append(item[:200].encode("utf-8", "backslashreplace").decode())
-        elif type(item) in (tuple, list):
+        elif type(item) in (tuple, list) and id(item) not in seen:
+            seen.add(id(item))
             todo += item[:_NAMES]
+            steps += len(item[:_NAMES]) >> 3
+    if left:
+        left[0] -= steps + 8
     return found
 
 
-def names_set(state: Any) -> list[str]:  # noqa: ANN401 - symbolic
+def state_code(root: tuple[str, str] | None, state: Any) -> list[tuple[str, str]]:  # noqa: ANN401 - symbolic
+    """Return (key, text) of state that a class hands to `exec` when it is set: scipy's distributions do.
+
+    The key is empty when such a class is given a state that is no plain dict, and so not known.
+    """
+    if type(state) is tuple and state and type(state[0]) is Map:
+        state = state[0]  # (parameters, random state), before scipy 1.5
+    if type(state) is not Map:
+        return [("", "")] if root is not None and root[0].startswith("scipy.stats.") and state not in (None, ()) else []
+    pairs = zip(state.items[::2], state.items[1::2], strict=False)
+    return [(key, value if type(value) is str else "") for key, value in pairs if type(key) is str and key in _EXECUTED]
+
+
+def names_set(state: Any, left: list[int]) -> list[str]:  # noqa: ANN401 - symbolic
     """Return the attribute names a BUILD state sets: keys of the dict, and of the slots dict beside it."""
     maps = (
         [state]
@@ -68,7 +89,7 @@ def names_set(state: Any) -> list[str]:  # noqa: ANN401 - symbolic
         if type(state) is tuple and len(state) == 2
         else []
     )
-    made = [*strings(state.args), *(state.keys or ())] if type(state) is Made else []
+    made = [*strings(state.args, left), *(state.keys or ())] if type(state) is Made else []
     keys = [key for found in maps for key in found.items[::2]]
     computed = ["__computed__" for key in keys if type(key) is Made and root_name(key) in _TEXT_MAKERS]
     return [key for key in keys if type(key) is str] + made + computed[:1]

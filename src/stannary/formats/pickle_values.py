@@ -49,7 +49,7 @@ class Made:
         self.root: Global | None = func if type(func) is Global else func.root if type(func) is Made else None
         self.state: Any = None
         self.like: Any = None
-        self.keys: list[str] | None = None  # special names among the keys it was given, when it is a kind of dict
+        self.keys: set[str] | None = None  # special names among the keys it was given, when it is a kind of dict
 
 
 class Map:

@@ -21,7 +21,17 @@ from stannary.report.escape import inline
 from stannary.report.interface import Context
 from stannary.report.outline import FileStory, display_name, stories
 from stannary.report.taxa import url_of
-from stannary.report.wording import VERDICT_MEANING, VERDICTS, counted, file_count, headline, human_seconds, human_size, location, tally
+from stannary.report.wording import (
+    VERDICT_MEANING,
+    VERDICTS,
+    counted,
+    file_count,
+    headline,
+    human_seconds,
+    human_size,
+    location,
+    tally,
+)
 
 __all__ = ["LIMIT", "render"]
 
@@ -111,7 +121,7 @@ def _model(result: ScanResult, context: Context, cut: Cut) -> dict[str, Any]:
         else "",
         "gaps": gaps[: cut.unread],
         "gap_count": len(gaps),
-        "passed": [_passed(name, story, cut) for name, story in passed[: cut.passed]],
+        "passed": [_passed(name, story) for name, story in passed[: cut.passed]],
         "passed_count": len(passed),
         "waived": [(f.rule, inline(f.file, 200), inline(f.message, cut.text), reason) for f, reason in waived[: cut.unread]],
         "waived_count": len(waived),
@@ -221,7 +231,7 @@ def _gaps(name: str, story: FileStory, cut: Cut) -> list[tuple[str, str, str]]:
     return [(name, "", inline(file.reason or "could not be read", cut.text))] if file.status == "failed" else []
 
 
-def _passed(name: str, story: FileStory, cut: Cut) -> tuple[str, str, str, str]:
+def _passed(name: str, story: FileStory) -> tuple[str, str, str, str]:
     note = inline(story.file.reason, 120) if story.file.reason else ""
     return name, inline(story.file.format, 60), human_size(story.file.size), note
 

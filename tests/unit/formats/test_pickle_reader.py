@@ -55,7 +55,7 @@ def test_a_call_is_reported_with_its_arguments() -> None:
 
 
 @pytest.mark.parametrize(
-    ("stream", "how"),
+    "stream,how",
     [
         (b"(X\x04\x00\x00\x00echoios\nsystem\n.", "INST"),
         (b"(cos\nsystem\nX\x04\x00\x00\x00echoo.", "OBJ"),

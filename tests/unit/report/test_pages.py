@@ -11,7 +11,7 @@ from html.parser import HTMLParser
 import msgspec
 import pytest
 
-from stannary.checks.static.result import TargetResult
+from stannary.checks.static.result import Missed, TargetResult
 from stannary.report import html, markdown, table
 from stannary.report.interface import FORMATS, renderer
 from stannary.report.wording import human_seconds, human_size
@@ -186,3 +186,31 @@ def test_sizes(size, shown):
 )
 def test_durations(seconds, shown):
     assert human_seconds(seconds) == shown
+
+
+@pytest.mark.parametrize("form", [markdown, html])
+def test_of_several_targets_each_file_is_named_with_its_own(mixed, context, build, form):
+    assert "downloads/custom.pkl" in form.render(mixed, context)
+    alone = form.render(build.outcome(mixed.targets[0]), context)
+    assert "custom.pkl" in alone
+    assert "downloads/custom.pkl" not in alone
+
+
+def test_a_folder_read_as_a_whole_is_told_once_and_is_no_file(context, build):
+    whole = build.file("/", "incomplete", format="repository", size=0, missed=(Missed("weights are elsewhere"),))
+    target = TargetResult(
+        path="repo",
+        digest=None,
+        kind="model",
+        size=1234,
+        verdict="incomplete",
+        files=(whole, build.file("a.pkl")),
+        findings=(build.finding(file=".", rule="REP011", severity="low", offset=None),),
+    )
+    lines = table.render(build.outcome(target), context).splitlines()
+    assert lines[0] == " INCOMPLETE  repo  1 file, 1.2 kB"
+    assert lines[1] == "  .  repository"
+    assert "    .  weights are elsewhere" in lines
+    page = markdown.render(build.outcome(target), context)
+    assert "- `repo`: `weights are elsewhere`" in page
+    assert "1 file<" in html.render(build.outcome(target), context) or "1 file ·" in html.render(build.outcome(target), context)

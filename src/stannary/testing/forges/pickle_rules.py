@@ -68,3 +68,15 @@ _rule("rule_code", _call("dill._dill", "_create_code", b"K\x00", b"C\x04d\x00S\x
 # CPython's strtol stops at the NUL and takes the number; int() refuses the line.
 _rule("rule_readings", b"I5\x00x\n0" + _call("os", "system", _ECHO))
 _rule("rule_hash_bomb", b"}(K\x01K\x01\x86" + b"2\x86" * 40 + b"N" + b"u")
+_rule(
+    "rule_state_code",
+    _global("scipy.stats._continuous_distns", "norm_gen")
+    + b")\x81}"
+    + _text("_parse_arg_template")
+    + _text("print('stannary')")
+    + b"sb",
+)
+_rule(
+    "rule_state_not_plain",
+    _global("scipy.stats._continuous_distns", "norm_gen") + b")\x81" + _call("collections", "OrderedDict", b"]") + b"b",
+)

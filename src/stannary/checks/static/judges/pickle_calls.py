@@ -61,6 +61,10 @@ _CALLABLE = frozenset({"builtins.getattr", "dill._dill._get_attr", "operator.att
 _CONTAINERS = frozenset({"builtins", "collections", "copyreg", "functools", "operator", "_operator", "typing", "torch._tensor"})
 _SPECIAL = re.compile(r"__\w+__\Z")
 _VENDORED = re.compile(r"^[\w.]+\.cloudpickle\.(?=cloudpickle)")
+# scipy.stats' own template of argument parsers: definitions that return their arguments, nothing else.
+_SCIPY_TEMPLATE = re.compile(
+    r"(?:\s*def _parse_args(?:_rvs|_stats)?\(self,[\w\s,=.']*\):\s*return (?:\([\w\s,]*\)|self\._argcheck_rvs\()[\w\s,=.'()]*)+\s*"
+)
 _NAME_TELLS = re.compile(
     r"popen|shell|repl\b|REPL|(?i:(?<![a-z])exec(?:ute|_|\b)|(?<![a-z])eval(?:_|\b|[A-Z(])|subprocess|command|spawn|terminal|(?<![a-z])system\b|interpreter"
     r"|sandbox|run_?(?:code|cmd|script|python)|download|urlopen|template\b)"
@@ -83,6 +87,10 @@ def judge(facts: Sequence[Fact]) -> Iterator[Hit]:
             yield from _judge_global(fact, known)
         elif fact.kind == "pickle.call":
             yield from _judge_call(fact, known)
+        elif fact.kind == "pickle.state_code" and not _SCIPY_TEMPLATE.fullmatch(fact.data["text"]):
+            owner = f"{fact.data['module']}.{fact.data['name']}"
+            what = f"{fact.data['key']}, which it executes" if fact.data["key"] else "a state that is no plain dict"
+            yield Hit("PKL032", fact, f"{owner} is given {what}")
 
 
 def _names(fact: Fact) -> list[tuple[str, str]]:
