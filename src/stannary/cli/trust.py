@@ -15,7 +15,6 @@ import msgspec
 
 from stannary import app
 from stannary.cli.config import Config, Setting
-from stannary.cli.config_command import toml
 from stannary.cli.settings import KEYS
 from stannary.core.model import severity_rank
 from stannary.report.wording import counted
@@ -30,6 +29,8 @@ def without_softening(config: Config, targets: Iterable[str]) -> tuple[Config, t
     """
     if not config.file or config.explicit or not any(_holds(target, config.file) for target in targets):
         return config, ()
+    from stannary.cli.config_command import toml
+
     told = [counted(len(config.waivers), "waiver")] if config.waivers else []
     kept = dict(config.settings)
     for name, setting in config.settings.items():

@@ -137,9 +137,11 @@ def _string(m: Machine, _op: int) -> None:
     if len(line) < 2 or line[:1] not in (b"'", b'"') or line[-1:] != line[:1]:
         msg = "STRING argument is not quoted"
         raise FormatError(msg, m.offset())
-    with warnings.catch_warnings():  # of escapes that Python no longer has
-        warnings.simplefilter("ignore")
-        raw = codecs.escape_decode(line[1:-1])[0]
+    raw = line[1:-1]
+    if b"\\" in raw:
+        with warnings.catch_warnings():  # of escapes that Python no longer has
+            warnings.simplefilter("ignore")
+            raw = codecs.escape_decode(raw)[0]
     m.stack.append(raw.decode("latin-1"))
 
 
@@ -168,12 +170,8 @@ def _buffer(m: Machine, op: int) -> None:
 # Containers
 
 
-def _none(m: Machine, _op: int) -> None:
-    m.stack.append(None)
-
-
-def _bool(m: Machine, op: int) -> None:
-    m.stack.append(op == 0x88)
+def _constant(m: Machine, op: int) -> None:
+    m.stack.append(None if op == 0x4E else op == 0x88)
 
 
 def _empty_list(m: Machine, op: int) -> None:
@@ -378,7 +376,7 @@ _TABLE: dict[int, tuple[str, Callable[[Machine, int], None]]] = {
     0x28: ("MARK", _mark), 0x2E: ("STOP", _stop), 0x30: ("POP", _pop), 0x31: ("POP_MARK", _pop_mark),
     0x32: ("DUP", _dup), 0x46: ("FLOAT", _float), 0x47: ("BINFLOAT", _binfloat), 0x49: ("INT", _int),
     0x4A: ("BININT", _binint), 0x4B: ("BININT1", _binint1), 0x4C: ("LONG", _long), 0x4D: ("BININT2", _binint2),
-    0x4E: ("NONE", _none), 0x50: ("PERSID", _persid), 0x51: ("BINPERSID", _persid), 0x52: ("REDUCE", _reduce),
+    0x4E: ("NONE", _constant), 0x50: ("PERSID", _persid), 0x51: ("BINPERSID", _persid), 0x52: ("REDUCE", _reduce),
     0x53: ("STRING", _string), 0x54: ("BINSTRING", _sized("str8", 4, signed=True)),
     0x55: ("SHORT_BINSTRING", _sized("str8", 1)), 0x56: ("UNICODE", _unicode), 0x58: ("BINUNICODE", _sized("text", 4)),
     0x61: ("APPEND", _append), 0x62: ("BUILD", _build), 0x63: ("GLOBAL", _global), 0x64: ("DICT", _dict),
@@ -388,7 +386,7 @@ _TABLE: dict[int, tuple[str, Callable[[Machine, int], None]]] = {
     0x73: ("SETITEM", _setitem), 0x74: ("TUPLE", _tuple), 0x29: ("EMPTY_TUPLE", _empty_tuple),
     0x75: ("SETITEMS", _setitems), 0x80: ("PROTO", _proto), 0x81: ("NEWOBJ", _newobj), 0x82: ("EXT1", _extension),
     0x83: ("EXT2", _extension), 0x84: ("EXT4", _extension), 0x85: ("TUPLE1", _tuple_n), 0x86: ("TUPLE2", _tuple_n),
-    0x87: ("TUPLE3", _tuple_n), 0x88: ("NEWTRUE", _bool), 0x89: ("NEWFALSE", _bool), 0x8A: ("LONG1", _long1),
+    0x87: ("TUPLE3", _tuple_n), 0x88: ("NEWTRUE", _constant), 0x89: ("NEWFALSE", _constant), 0x8A: ("LONG1", _long1),
     0x8B: ("LONG4", _long1), 0x42: ("BINBYTES", _sized("bytes", 4)), 0x43: ("SHORT_BINBYTES", _sized("bytes", 1)),
     0x8C: ("SHORT_BINUNICODE", _sized("text", 1)), 0x8D: ("BINUNICODE8", _sized("text", 8)),
     0x8E: ("BINBYTES8", _sized("bytes", 8)), 0x8F: ("EMPTY_SET", _empty_list), 0x90: ("ADDITEMS", _additems),
