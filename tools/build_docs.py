@@ -41,8 +41,8 @@ CONFIGURATION = (
     "over that the flags. `stannary config show` says where each value came from. Dots are TOML tables: `scan.jobs` is `jobs` in "
     "`[scan]`. Waivers are `[[waiver]]` tables: see [waivers and the baseline](../how-to/waivers-and-baseline.md).\n\n"
     "A file that lies inside what is scanned may make a scan stricter and not softer: its waivers, a weaker `scan.fail-on`, "
-    'a baseline, a cache folder, `jail = "process"`, `digest = false` and higher limits are ignored, with a warning, unless '
-    "`--config` names it."
+    'a baseline, a cache folder, plug-ins, `jail = "process"`, `digest = false` and higher limits are ignored, with a warning, '
+    "unless `--config` names it."
 )
 RECOGNITION = (
     "They are recognised by content; a name only ever adds a reading. Content that is several things is read as each of them."

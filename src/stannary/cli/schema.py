@@ -44,4 +44,9 @@ def rule_schema() -> dict[str, Any]:
 
     from stannary.checks.static.ruleset import Rule
 
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(Rule)}
+    head = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "urn:stannary:schema:stannary.rule/1",
+        "title": "stannary.rule/1",
+    }
+    return {**head, **msgspec.json.schema(Rule)}

@@ -44,8 +44,9 @@ def _holds(target: str, file: str) -> bool:
     """Tell whether a file lies in a target, by its name or behind links."""
     if target == "-" or app.is_address(target):
         return False
-    folders = {Path(os.path.abspath(target)), Path(target).resolve()}  # noqa: PTH100 - without following links
-    files = {Path(os.path.abspath(file)), Path(file).resolve()}  # noqa: PTH100 - as above
+    # os.path and not pathlib: one reading does not follow links, and the other must not raise on links in a circle.
+    folders = {Path(os.path.abspath(target)), Path(os.path.realpath(target))}  # noqa: PTH100
+    files = {Path(os.path.abspath(file)), Path(os.path.realpath(file))}  # noqa: PTH100
     return any(path.is_relative_to(folder) for path in files for folder in folders)
 
 

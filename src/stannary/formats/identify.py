@@ -50,7 +50,8 @@ FORMATS: tuple[Format, ...] = (
     Format("gzip", _F + "compressed:read_gzip", ((0, b"\x1f\x8b"),)),
     Format("bz2", _F + "compressed:read_bz2", ((0, b"BZh"),)),
     Format("xz", _F + "compressed:read_xz", ((0, b"\xfd7zXZ\x00"),)),
-    Format("lzma", _F + "compressed:read_lzma", ((0, b"\x5d\x00\x00"),)),
+    # The third byte belongs to the dictionary's size, which liblzma takes as 2^n or 2^n + 2^(n-1) only.
+    Format("lzma", _F + "compressed:read_lzma", tuple((0, bytes((0x5D, 0, n))) for n in (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192))),
     Format("zlib", _F + "compressed:read_zlib", ((0, b"\x78\x01"), (0, b"\x78\x5e"), (0, b"\x78\x9c"), (0, b"\x78\xda"))),
     Format("zstd", _F + "compressed:read_zstd", ((0, b"\x28\xb5\x2f\xfd"), *((0, bytes((0x50 + n,)) + b"\x2a\x4d\x18") for n in range(16)))),
     Format("lz4", _F + "compressed:read_lz4", ((0, b"\x04\x22\x4d\x18"),)),

@@ -88,7 +88,7 @@ class Recorder:
         self.given: dict[int, tuple[int, Any, bool]] = {}  # bytes given to a call; whether it is known to unpickle them
         self.encoder: Global | None = None  # _codecs.encode
         self.left = [1 << 21]  # steps for looking at strings
-        self.states: dict[int, tuple[Any, int, list[str]]] = {}  # what big states set, by identity
+        self.states: dict[int, tuple[Any, int, list[str], list[tuple[str, str]]]] = {}  # what big states set, by identity
         self.overflow = False  # more of something than is kept
         self.skipped = 0  # bytes of long strings, which cost no opcodes
         self.parted: int | None = None  # how many imports in, CPython's two unpicklers part
@@ -277,33 +277,35 @@ class Recorder:
             if type(state) is tuple and state and is_partial(target):  # partial.__setstate__ replaces the function
                 target.args = (state[0], *(state[1] if len(state) > 1 and type(state[1]) is tuple else ()))
                 target.like = self.call(machine, target.func, target.args, "SETSTATE").like
-        for key, text in state_code(root, state):
+        odd, executed = self._special(root, state)
+        for key, text in executed:
             module, name = root or ("", "")
             self._other(
                 ("state_code", root, key, text), "pickle.state_code", offset, module=module, name=name, key=key, text=text[:4096]
             )
-        odd = self._special(state)
         if type(target) is Made and not odd and kind_of(target) == "instance":
             return
         if type(target) is Global:
             target.uses.add("build")
         kind = kind_of(target)
         module, name = root or ("", "")
-        self._other(("build", root, kind, tuple(odd)), "pickle.build", offset,
-                    module=module, name=name, target=kind, sets=odd[:16], state=render(state))  # fmt: skip
+        if ("build", root, kind, tuple(odd)) not in self.others:
+            self._other(("build", root, kind, tuple(odd)), "pickle.build", offset,
+                        module=module, name=name, target=kind, sets=odd[:16], state=render(state))  # fmt: skip
 
-    def _special(self, state: Any) -> list[str]:  # noqa: ANN401 - symbolic
-        """Return the dunder names that a state sets; a big state that is used again is looked at once."""
+    def _special(self, root: tuple[str, str] | None, state: Any) -> tuple[list[str], list[tuple[str, str]]]:  # noqa: ANN401
+        """Return the dunder names that a state sets, and what is executed; a big state that is used again is looked at once."""
         size = len(state.items) if type(state) is Map else 0
         known = self.states.get(id(state)) if size > _WIDE else None
         if known is None or known[1] != size:
             if self.left[0] <= 0:
                 self.overflow = True
-                return []
-            known = (state, size, [key for key in names_set(state, self.left) if key.startswith("__") and key.endswith("__")])
+                return [], []
+            odd = [key for key in names_set(state, self.left) if key.startswith("__") and key.endswith("__")]
+            known = (state, size, odd, state_code(root, state))
             if size > _WIDE and len(self.states) < _SPECIAL:
                 self.states[id(state)] = known
-        return known[2]
+        return known[2], known[3]
 
     def mutate(self, target: Any, items: list[Any], how: str, offset: int) -> None:  # noqa: ANN401 - symbolic
         """APPEND(S), SETITEM(S), ADDITEMS on something that is no plain container calls its methods."""
@@ -321,8 +323,9 @@ class Recorder:
             if target.state is None and root not in _NAMESPACES and kind_of(target) == "instance":
                 return
         kind = "finished" if type(target) is Made and kind_of(target) == "instance" else kind_of(target)
-        self._other(("mutate", root, how, kind), "pickle.mutate", offset,
-                    module=module, name=name, target=kind, how=how, items=render(items[:8]))  # fmt: skip
+        if ("mutate", root, how, kind) not in self.others:
+            self._other(("mutate", root, how, kind), "pickle.mutate", offset,
+                        module=module, name=name, target=kind, how=how, items=render(items[:8]))  # fmt: skip
 
     # Oddities
 

@@ -9,7 +9,7 @@ libraries (`tools/knowledge.py`); the standard library (`data/pickle_stdlib.toml
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, cached_property
 from typing import NamedTuple
 
 import msgspec
@@ -47,10 +47,14 @@ class Knowledge:
         self._library = library
         self._packed = packed
         self._stdlib = frozenset(library.stdlib)
-        self._packages = frozenset(library.packages) | {m.partition(".")[0] for m in library.modules}
         self._roles: dict[str, dict[str, str]] = {}
         self.resolved: dict[tuple[str, str], str] = {}  # a judge's own answers, by name
         self._gadgets: dict[tuple[str, str], Gadget | None] = {}
+
+    @cached_property
+    def _packages(self) -> frozenset[str]:
+        """Made when it is first asked for: 3 ms, and pickles of plain data never do."""
+        return frozenset(self._library.packages) | {m.partition(".")[0] for m in self._library.modules}
 
     def role(self, module: str, name: str) -> str:
         """Return the role of a name, '' when nothing is known."""
