@@ -45,12 +45,17 @@ class Glance(NamedTuple):
         return self.names > 0 and (self.called or self.stopped)
 
 
-def glance(data: bytes | memoryview, start: int = 0, most: int = 4096, hops: int = 8) -> Glance:
-    """Walk up to `most` opcodes from `start`, over up to `hops` endless numbers. Never raises."""
+def glance(
+    data: bytes | memoryview, start: int = 0, most: int = 4096, *, hops: int = 8, before: tuple[int, int, int] = (0, 0, 0)
+) -> Glance:
+    """Walk up to `most` opcodes from `start`, over up to `hops` long arguments. Never raises.
+
+    `before`: opcodes, names and strings of what was walked before such an argument.
+    """
     buf = bytes(data[start : start + _REACH])
-    pos = names = count = 0
+    pos = 0
+    count, names, strings = before
     called = stopped = cut = False
-    strings = 0
     try:
         while count < most:
             op = buf[pos]
@@ -67,8 +72,8 @@ def glance(data: bytes | memoryview, start: int = 0, most: int = 4096, hops: int
                 ends = _lines(buf, pos, op)
                 if ends is None:
                     cut = len(buf) == _REACH and op not in (0x63, 0x69) and b"\n" not in buf[pos:]
-                    if cut and op in _NUMBER and hops and _DIGIT_RUN.match(buf, pos):
-                        return _further(data, start + pos, most - count, hops - 1)
+                    if cut and hops and _begins(op, buf, pos) and (end := _line_end(data, start + pos)):
+                        return glance(data, end, most, hops=hops - 1, before=(count + 1, names, strings + (op in (0x53, 0x56))))
                     break
                 names += op in (0x63, 0x69)
                 strings += op in (0x53, 0x56)
@@ -85,19 +90,27 @@ def glance(data: bytes | memoryview, start: int = 0, most: int = 4096, hops: int
             cut = True
     except IndexError:
         cut = len(buf) == _REACH
+        if cut and hops and pos > len(buf) and start + pos < len(data):
+            return glance(data, start + pos, most, hops=hops - 1, before=(count + 1, names, strings))
     return Glance(count, names, called, stopped, start + pos, cut)
 
 
-def _further(data: bytes | memoryview, at: int, most: int, hops: int) -> Glance:
-    """Go on behind a number longer than is looked at: zeros or spaces in front of a digit."""
-    size = len(data)
-    while at < size:
-        block = bytes(data[at : at + (1 << 20)])
-        end = block.find(b"\n")
+def _begins(op: int, buf: bytes, pos: int) -> bool:
+    """Tell whether what there is of a line may be the argument of an opcode."""
+    if op in _NUMBER:
+        return _DIGIT_RUN.match(buf, pos) is not None
+    if op == 0x50:
+        return 0 not in buf[pos:] and buf[pos:].isascii()
+    return op == 0x56 or buf[pos : pos + 1] in (b"'", b'"')
+
+
+def _line_end(data: bytes | memoryview, at: int) -> int:
+    """Return where the line after this one begins, 0 when there is none."""
+    for start in range(at, len(data), 1 << 20):
+        end = bytes(data[start : start + (1 << 20)]).find(b"\n")
         if end >= 0:
-            return glance(data, at + end + 1, most, hops)
-        at += len(block)
-    return Glance(0, 0, called=False, stopped=False, end=size)
+            return start + end + 1
+    return 0
 
 
 def _lines(buf: bytes, pos: int, op: int) -> int | None:

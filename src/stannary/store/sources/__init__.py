@@ -37,16 +37,16 @@ def resolve(target: str, *, offline: bool, dest: Path, cap: int = DEFAULT_CAP) -
     scheme = target.partition(":")[0].lower()
     if scheme == "registry":
         msg = "there is no registry in this version"
-        raise UsageError(msg, where=target, code="SRC001", help="name a path, or hf://, https://, s3://, mlflow:, oci://")
+        raise UsageError(msg, where=target, code="FET001", help="name a path, or hf://, https://, s3://, mlflow:, oci://")
     if scheme not in _SOURCES:
         msg = f"no source is called {scheme}:"
-        raise UsageError(msg, where=target, code="SRC001", help="hf://, https://, s3://, mlflow:, oci://")
+        raise UsageError(msg, where=target, code="FET001", help="hf://, https://, s3://, mlflow:, oci://")
     module = importlib.import_module(f"{__name__}.{_SOURCES[scheme]}")
     if offline:
         found: Resolved | None = module.cached(target) if hasattr(module, "cached") else None
         if found is None:
             msg = "not in a local cache, and --offline opens no socket"
-            raise BackendError(msg, where=target, code="SRC002", help=f"stannary scan {target}")
+            raise BackendError(msg, where=target, code="FET002", help=f"stannary scan {target}")
         return found
     from stannary.store.sources.fetch import Fetcher
 

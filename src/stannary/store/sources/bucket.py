@@ -31,7 +31,7 @@ def fetch(target: str, fetcher: Fetcher, dest: Path) -> Resolved:
     found = _ADDRESS.match(target)
     if not found:
         msg = "not an S3 address"
-        raise UsageError(msg, where=target, code="SRC003", help="s3://bucket/prefix")
+        raise UsageError(msg, where=target, code="FET003", help="s3://bucket/prefix")
     bucket, prefix = found.group(1), (found.group(2) or "").rstrip("/")
     store = _store(bucket, target)
     import obstore
@@ -52,7 +52,7 @@ def fetch(target: str, fetcher: Fetcher, dest: Path) -> Resolved:
             digests[name] = _one(store, item, safe_path(dest, name, target), fetcher)
             root = dest / name
     except BaseError as exc:
-        raise BackendError(" ".join(str(exc).split())[:300], where=target, code="SRC012") from exc
+        raise BackendError(" ".join(str(exc).split())[:300], where=target, code="FET012") from exc
     return Resolved(root, target, {"kind": "s3", "bucket": bucket, "prefix": prefix, "files": digests})
 
 
@@ -61,7 +61,7 @@ def _store(bucket: str, target: str) -> Any:  # noqa: ANN401 - obstore has no st
         from obstore.store import S3Store
     except ImportError as exc:
         msg = "the extra s3 is not installed"
-        raise UsageError(msg, where=target, code="SRC005", help="pip install 'stannary[s3]'") from exc
+        raise UsageError(msg, where=target, code="FET005", help="pip install 'stannary[s3]'") from exc
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     config: S3Config = {"region": os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION", "us-east-1")}
     if endpoint:
@@ -78,7 +78,7 @@ def _one(store: Any, item: Any, path: Path, fetcher: Fetcher) -> str:  # noqa: A
     fetcher.left -= size
     if fetcher.left < 0:
         msg = "more than the cap of the target"
-        raise InputError(msg, where=str(item["path"]), code="SRC021")
+        raise InputError(msg, where=str(item["path"]), code="FET021")
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     sha256, md5, done = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
@@ -93,6 +93,6 @@ def _one(store: Any, item: Any, path: Path, fetcher: Fetcher) -> str:  # noqa: A
     if done != size or (announced and announced.group(1) != md5.hexdigest()):
         partial.unlink()
         msg = f"{done} bytes of md5 {md5.hexdigest()} arrived, {size} bytes of {item.get('e_tag')} announced"
-        raise IntegrityError(msg, where=str(item["path"]), code="SRC020")
+        raise IntegrityError(msg, where=str(item["path"]), code="FET020")
     partial.replace(path)
     return sha256.hexdigest()

@@ -55,7 +55,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         old, new = urllib.parse.urlsplit(req.full_url), urllib.parse.urlsplit(newurl)
         if new.scheme not in {"http", "https"} or (old.scheme == "https" and new.scheme == "http"):
             text = f"redirected to {new.scheme}://{new.netloc}"
-            raise BackendError(text, where=req.full_url, code="SRC010")
+            raise BackendError(text, where=req.full_url, code="FET010")
         found = super().redirect_request(req, fp, code, msg, headers, newurl)
         if found is not None and old.netloc != new.netloc:
             found.remove_header("Authorization")
@@ -73,7 +73,7 @@ class Fetcher:
         """Open a URL. Raises urllib.error.HTTPError for 4xx and 5xx, BackendError when it cannot be reached."""
         if not url.startswith(("https://", "http://")):
             msg = "only http and https are fetched"
-            raise InputError(msg, where=url, code="SRC023")
+            raise InputError(msg, where=url, code="FET023")
         request = urllib.request.Request(  # noqa: S310 - http(s) only, checked above
             url, headers={"User-Agent": "stannary", "Accept-Encoding": "identity", **(headers or {})}, method=method
         )
@@ -82,7 +82,7 @@ class Fetcher:
         except urllib.error.HTTPError:
             raise
         except (OSError, http.client.HTTPException) as exc:
-            raise BackendError(_trouble(exc), where=url, code="SRC011", help=_REACH) from exc
+            raise BackendError(_trouble(exc), where=url, code="FET011", help=_REACH) from exc
         return response
 
     def json(self, url: str, headers: Mapping[str, str] | None = None) -> Any:  # noqa: ANN401 - JSON
@@ -91,15 +91,15 @@ class Fetcher:
             with self.open(url, {"Accept": "application/json", **(headers or {})}) as response:
                 raw = response.read(_JSON_CAP + 1)
         except urllib.error.HTTPError as exc:
-            raise BackendError(_said(exc), where=url, code="SRC012") from exc
+            raise BackendError(_said(exc), where=url, code="FET012") from exc
         if len(raw) > _JSON_CAP:
             msg = "the answer is larger than 64 MiB"
-            raise BackendError(msg, where=url, code="SRC013")
+            raise BackendError(msg, where=url, code="FET013")
         try:
             return json.loads(raw)
         except ValueError as exc:
             msg = f"the answer is no JSON: {exc}"
-            raise BackendError(msg, where=url, code="SRC013") from exc
+            raise BackendError(msg, where=url, code="FET013") from exc
 
     def download(
         self, url: str, path: Path, *, headers: Mapping[str, str] | None = None, sha256: str = "", size: int | None = None
@@ -119,20 +119,20 @@ class Fetcher:
                 break
             except urllib.error.HTTPError as exc:
                 if exc.code < 500 or attempt == _TRIES - 1:  # noqa: PLR2004 - a server's own trouble may pass
-                    raise BackendError(_said(exc), where=url, code="SRC012") from exc
+                    raise BackendError(_said(exc), where=url, code="FET012") from exc
             except (OSError, http.client.HTTPException, BackendError) as exc:
                 done = partial.stat().st_size if partial.exists() else 0
                 digest = _digest(partial)
                 if attempt == _TRIES - 1:
                     why = exc.message if isinstance(exc, BackendError) else _trouble(exc)
                     msg = f"gave up after {_TRIES} tries: {why}"
-                    raise BackendError(msg, where=url, code="SRC014", help=_REACH) from exc
+                    raise BackendError(msg, where=url, code="FET014", help=_REACH) from exc
             time.sleep(0.2 * 2**attempt)
         if (sha256 and digest.hexdigest() != sha256) or (size is not None and done != size):
             partial.unlink()
             announced = f"{'some' if size is None else size} bytes of sha256 {sha256 or '(not said)'}"
             msg = f"{done} bytes of sha256 {digest.hexdigest()} arrived, {announced} announced"
-            raise IntegrityError(msg, where=url, code="SRC020")
+            raise IntegrityError(msg, where=url, code="FET020")
         partial.replace(path)
         return Downloaded(done, digest.hexdigest(), found)
 
@@ -147,20 +147,20 @@ class Fetcher:
             announced = int(found.get("content-length", -1))
             if announced > self.left:
                 msg = f"{announced} bytes announced, over the cap"
-                raise InputError(msg, where=url, code="SRC021")
+                raise InputError(msg, where=url, code="FET021")
             received = 0
             with partial.open("ab" if done else "wb") as out:
                 while chunk := response.read(_CHUNK):
                     self.left -= len(chunk)
                     if self.left < 0:
                         msg = "more than the cap of the target"
-                        raise InputError(msg, where=url, code="SRC021")
+                        raise InputError(msg, where=url, code="FET021")
                     out.write(chunk)
                     digest.update(chunk)
                     received += len(chunk)
             if announced >= 0 and received != announced:
                 msg = f"the connection ended after {received} of {announced} bytes"
-                raise BackendError(msg, where=url, code="SRC014")
+                raise BackendError(msg, where=url, code="FET014")
             return found, digest, done + received
 
 
@@ -189,5 +189,5 @@ def safe_path(root: Path, name: str, where: str) -> Path:
     parts = PurePosixPath(name).parts
     if not parts or name.startswith("/") or ".." in parts or _CONTROL.search(name) or len(name) > 1024:  # noqa: PLR2004 - longer than any real name
         msg = f"the source names a file {name[:120]!r}, which is no path below a folder"
-        raise InputError(msg, where=where, code="SRC022")
+        raise InputError(msg, where=where, code="FET022")
     return root.joinpath(*parts)

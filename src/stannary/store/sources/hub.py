@@ -33,7 +33,7 @@ def _parse(target: str) -> _Repository:
     found = _ADDRESS.match(target)
     if not found or ".." in target:
         msg = "not an address of the hub"
-        raise UsageError(msg, where=target, code="SRC003", help="hf://org/model, hf://org/model@revision, hf://datasets/org/name")
+        raise UsageError(msg, where=target, code="FET003", help="hf://org/model, hf://org/model@revision, hf://datasets/org/name")
     return _Repository(found.group(1) or "models", found.group(2), found.group(3) or "main")
 
 
@@ -62,7 +62,7 @@ def fetch(target: str, fetcher: Fetcher, dest: Path) -> Resolved:
     commit, files = listing.get("sha"), listing.get("siblings")
     if not isinstance(commit, str) or not re.fullmatch(r"[0-9a-f]{40}", commit) or not isinstance(files, list):
         msg = "the hub's answer names no commit and files"
-        raise BackendError(msg, where=target, code="SRC013")
+        raise BackendError(msg, where=target, code="FET013")
     root = dest / repository.name.rpartition("/")[2]
     root.mkdir(parents=True, exist_ok=True)
     prefix = "" if repository.kind == "models" else f"{repository.kind}/"
@@ -88,5 +88,5 @@ def _one(fetcher: Fetcher, url: str, path: Path, entry: dict[str, Any], headers:
         if actual != blob:
             path.unlink()
             msg = f"git blob {actual} arrived, {blob} announced"
-            raise IntegrityError(msg, where=url, code="SRC020")
+            raise IntegrityError(msg, where=url, code="FET020")
     return got.sha256

@@ -31,10 +31,10 @@ def fetch(target: str, fetcher: Fetcher, dest: Path) -> Resolved:
     base = os.environ.get("MLFLOW_TRACKING_URI", "").rstrip("/")
     if not found:
         msg = "not a model version"
-        raise UsageError(msg, where=target, code="SRC003", help="mlflow:models/NAME/3 or mlflow:models/NAME@champion")
+        raise UsageError(msg, where=target, code="FET003", help="mlflow:models/NAME/3 or mlflow:models/NAME@champion")
     if not base.startswith(("http://", "https://")):
         msg = "MLFLOW_TRACKING_URI names no server"
-        raise UsageError(msg, where=target, code="SRC004", help="export MLFLOW_TRACKING_URI=https://…")
+        raise UsageError(msg, where=target, code="FET004", help="export MLFLOW_TRACKING_URI=https://…")
     check_scheme(base)
     name, version, alias = (urllib.parse.unquote(part) if part else "" for part in found.groups())
     headers = _login()
@@ -59,7 +59,7 @@ def fetch(target: str, fetcher: Fetcher, dest: Path) -> Resolved:
     if uri.startswith(("file:", "/")) and local.is_dir():
         return Resolved(local, target, origin)
     msg = f"the artifacts are at {uri}, which cannot be reached from here"
-    raise BackendError(msg, where=target, code="SRC015", help="serve artifacts through the tracking server (--serve-artifacts)")
+    raise BackendError(msg, where=target, code="FET015", help="serve artifacts through the tracking server (--serve-artifacts)")
 
 
 def _proxied(fetcher: Fetcher, api: str, start: str, root: Path, headers: dict[str, str], target: str) -> dict[str, str]:
@@ -73,7 +73,7 @@ def _proxied(fetcher: Fetcher, api: str, start: str, root: Path, headers: dict[s
             seen += 1
             if seen > _MOST:
                 msg = f"more than {_MOST} artifacts"
-                raise BackendError(msg, where=target, code="SRC013")
+                raise BackendError(msg, where=target, code="FET013")
             name = f"{folder}/{str(entry.get('path', '')).rpartition('/')[2]}".lstrip("/")
             path = safe_path(root, name, target)
             if entry.get("is_dir"):
@@ -95,5 +95,5 @@ def _login() -> dict[str, str]:
 def _field(answer: Any, name: str, target: str) -> Any:  # noqa: ANN401 - JSON
     if not isinstance(answer, dict) or name not in answer:
         msg = f"the server's answer has no {name}"
-        raise BackendError(msg, where=target, code="SRC013")
+        raise BackendError(msg, where=target, code="FET013")
     return answer[name]

@@ -50,12 +50,12 @@ class _Registry:
         digest = "sha256:" + hashlib.sha256(raw).hexdigest()
         if reference.startswith("sha256:") and digest != reference:
             msg = f"manifest {digest} arrived, {reference} asked for"
-            raise IntegrityError(msg, where=url, code="SRC020")
+            raise IntegrityError(msg, where=url, code="FET020")
         try:
             found = json.loads(raw)
         except ValueError as exc:
             msg = f"the manifest is no JSON: {exc}"
-            raise BackendError(msg, where=url, code="SRC013") from exc
+            raise BackendError(msg, where=url, code="FET013") from exc
         return found, digest
 
     def _read(self, url: str) -> bytes:
@@ -66,10 +66,10 @@ class _Registry:
             except urllib.error.HTTPError as exc:
                 if exc.code != 401 or self.headers:  # noqa: PLR2004 - Unauthorized
                     msg = f"HTTP {exc.code} {exc.reason}"
-                    raise BackendError(msg, where=url, code="SRC012") from exc
+                    raise BackendError(msg, where=url, code="FET012") from exc
                 self._authorize(exc.headers.get("WWW-Authenticate", ""), url)
         msg = "the registry asks for a login"
-        raise BackendError(msg, where=url, code="SRC012")
+        raise BackendError(msg, where=url, code="FET012")
 
     def _authorize(self, challenge: str, url: str) -> None:
         fields = dict(re.findall(r'(\w+)="([^"]*)"', challenge))
@@ -77,7 +77,7 @@ class _Registry:
         trusted = realm.startswith("https://") or re.match(r"http://(?:127\.0\.0\.1|localhost)[:/]", realm)
         if not challenge.lower().startswith("bearer") or not trusted:
             msg = "the registry asks for a login that is not a bearer token"
-            raise BackendError(msg, where=url, code="SRC012")
+            raise BackendError(msg, where=url, code="FET012")
         query = urllib.parse.urlencode({"service": fields.get("service", ""), "scope": f"repository:{self.repository}:pull"})
         answer = self.fetcher.json(f"{realm}?{query}")
         self.headers = {"Authorization": f"Bearer {answer.get('token') or answer.get('access_token', '')}"}
@@ -87,7 +87,7 @@ class _Registry:
         digest = str(layer.get("digest", ""))
         if not re.fullmatch(r"sha256:[0-9a-f]{64}", digest):
             msg = f"layer of an unsupported digest {digest[:80]!r}"
-            raise BackendError(msg, where=self.base, code="SRC013")
+            raise BackendError(msg, where=self.base, code="FET013")
         self.fetcher.download(f"{self.base}/blobs/{digest}", path, headers=self.headers, sha256=digest[7:], size=layer.get("size"))
 
 
@@ -96,7 +96,7 @@ def fetch(target: str, fetcher: Fetcher, dest: Path) -> Resolved:
     found = _ADDRESS.match(target)
     if not found:
         msg = "not an address of an OCI registry"
-        raise UsageError(msg, where=target, code="SRC003", help="oci://host/repository:tag or oci://host/repository@sha256:…")
+        raise UsageError(msg, where=target, code="FET003", help="oci://host/repository:tag or oci://host/repository@sha256:…")
     host, repository, tag, pin = found.groups()
     registry = _Registry(host, repository, fetcher)
     manifest, digest = registry.manifest(pin or tag or "latest")
@@ -104,7 +104,7 @@ def fetch(target: str, fetcher: Fetcher, dest: Path) -> Resolved:
         entries = manifest["manifests"]
         if not entries:
             msg = "the index names no manifest"
-            raise BackendError(msg, where=target, code="SRC013")
+            raise BackendError(msg, where=target, code="FET013")
         chosen = next((m for m in entries if (m.get("platform") or {}).get("architecture") == "amd64"), entries[0])
         manifest, _ = registry.manifest(str(chosen.get("digest")))
     root = dest / repository.rpartition("/")[2]

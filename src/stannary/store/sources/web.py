@@ -20,7 +20,7 @@ def check_scheme(url: str) -> urllib.parse.SplitResult:
     parts = urllib.parse.urlsplit(url)
     if not parts.hostname or (parts.scheme != "https" and parts.hostname not in _LOOPBACK):
         msg = "only https, or http to this machine"
-        raise UsageError(msg, where=url, code="SRC003", help="use https://")
+        raise UsageError(msg, where=url, code="FET003", help="use https://")
     return parts
 
 

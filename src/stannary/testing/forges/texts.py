@@ -48,7 +48,7 @@ file("requirements.vulnerable", "requirements.txt", "torch==1.13.0\n", "dependen
 file(
     "requirements.pytorch_index",
     "requirements.txt",
-    "--extra-index-url https://download.pytorch.org/whl/cu121\ntorch==2.3.1\n",
+    "--extra-index-url https://wheels.pytorch.org/cu121\ntorch==2.3.1\n",
     "dependencies",
     malicious=False,
 )

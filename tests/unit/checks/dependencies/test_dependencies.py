@@ -152,7 +152,7 @@ def test_a_plain_list_is_quiet():
     "option,severity",
     [
         ("--extra-index-url https://packages.example.org/simple", "low"),
-        ("--extra-index-url https://download.pytorch.org/whl/cu121", "info"),
+        ("--extra-index-url https://wheels.pytorch.org/cu121", "info"),
         ("--extra-index-url https://pytorch.org.example.net/whl", "low"),
         ("--extra-index-url https://example.net/pytorch.org", "low"),
         ("--extra-index-url https://notpytorch.org/whl", "low"),
