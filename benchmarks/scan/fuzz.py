@@ -130,15 +130,21 @@ class Table:
             self.problems[path] = (case, outcome.problem)
 
     def show(self) -> None:
-        print("| family | cases | still run | of these only incomplete | " + " | ".join(VERDICTS) + " | slowest CPU ms | violations |")
+        print(
+            "| family | cases | still run | of these only incomplete | " + " | ".join(VERDICTS) + " | slowest CPU ms | violations |"
+        )
         print("|" + "---|" * (len(VERDICTS) + 6))
         families = sorted(self.cases)
         for family in families:
             counts = " | ".join(str(self.verdicts[family, v]) for v in VERDICTS)
             wrong = sum(case.startswith(family) for case, _ in self.problems.values())
-            print(f"| {family} | {self.cases[family]} | {self.ran[family]} | {self.unread[family]} | {counts} | {1000 * self.slowest[family]:.0f} | {wrong} |")
+            print(
+                f"| {family} | {self.cases[family]} | {self.ran[family]} | {self.unread[family]} | {counts} | {1000 * self.slowest[family]:.0f} | {wrong} |"
+            )
         totals = " | ".join(str(sum(self.verdicts[f, v] for f in families)) for v in VERDICTS)
-        print(f"| all | {self.cases.total()} | {self.ran.total()} | {self.unread.total()} | {totals} | {1000 * max(self.slowest.values(), default=0):.0f} | {len(self.problems)} |")
+        print(
+            f"| all | {self.cases.total()} | {self.ran.total()} | {self.unread.total()} | {totals} | {1000 * max(self.slowest.values(), default=0):.0f} | {len(self.problems)} |"
+        )
 
 
 def keep(kind: str, case: str, content: bytes, why: str) -> str:

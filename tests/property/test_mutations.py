@@ -78,6 +78,11 @@ def test_a_cut_payload_that_still_runs_is_never_passed(family: str) -> None:
         b"I 5 \ncos\nsystem\n(Vecho\ntR.",  # a number with spaces in front made a text file of it
         b"\x8c\x00\x940\x80\x04I5\x00x\n0" + ECHO[2:],  # a NUL in it, which only the C unpickler takes
         b"\x95\x00\x00\x00\x00\x00\x00\x00\x00\x80\x01cos\nsystem\nr\x2c\x01\x00\x000g 300\n(Vecho\ntR.",  # spaces in a memo index
+        b"I010\n0cos\nsystem\n(Vecho\ntR.",  # octal, to strtol alone
+        # arguments longer than a probe looks ahead, in what looks like text
+        b"cos\nsystem\n(V" + b"a" * 90_000 + b"\ntR.",
+        b"I0x" + b"0" * 70_000 + b"1\n0cos\nsystem\n(Vecho\ntR.",
+        b"V" + b"a" * 3_000_000 + b"\n0cos\nsystem\n(Vecho\ntR.",
         # gzip with a wrong checksum of its header, which Python does not look at
         b"\x1f\x8b\x08\x02" + bytes(6) + b"\x00\x00" + gzip.compress(ECHO, mtime=0)[10:],
     ],

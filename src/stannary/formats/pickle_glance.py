@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from stannary.formats.pickle_opcodes import OPCODE_NAMES
 
-__all__ = ["Glance", "glance"]
+__all__ = ["Glance", "glance", "line_end"]
 
 _REACH = 1 << 16
 _NAME = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*\Z")
@@ -72,7 +72,7 @@ def glance(
                 ends = _lines(buf, pos, op)
                 if ends is None:
                     cut = len(buf) == _REACH and op not in (0x63, 0x69) and b"\n" not in buf[pos:]
-                    if cut and hops and _begins(op, buf, pos) and (end := _line_end(data, start + pos)):
+                    if cut and hops and _begins(op, buf, pos) and (end := line_end(data, start + pos)):
                         return glance(data, end, most, hops=hops - 1, before=(count + 1, names, strings + (op in (0x53, 0x56))))
                     break
                 names += op in (0x63, 0x69)
@@ -104,7 +104,7 @@ def _begins(op: int, buf: bytes, pos: int) -> bool:
     return op == 0x56 or buf[pos : pos + 1] in (b"'", b'"')
 
 
-def _line_end(data: bytes | memoryview, at: int) -> int:
+def line_end(data: bytes | memoryview, at: int) -> int:
     """Return where the line after this one begins, 0 when there is none."""
     for start in range(at, len(data), 1 << 20):
         end = bytes(data[start : start + (1 << 20)]).find(b"\n")

@@ -19,6 +19,7 @@ from typing import Any
 
 from stannary.core.errors import FormatError, Truncated
 from stannary.formats.interface import Budget
+from stannary.formats.pickle_glance import line_end
 from stannary.formats.pickle_joblib import layout_of
 from stannary.formats.pickle_opcodes import HANDLERS
 from stannary.formats.pickle_record import Recorder
@@ -32,6 +33,7 @@ _TEXT = 24  # shorter strings hold no encoded payload: kept without a further lo
 _KEEP = 4096  # strings and bytes up to this length are kept as they are
 _GAP = 1 << 16  # memo indices may leave holes up to this size
 _BLOCKS = 3_000_000  # small objects alive; some 64 bytes each
+_LINE = 16 << 20  # longest line argument that is read
 _HOLE = Opaque("memo hole")
 _UNBOUNDED = 1 << 62
 
@@ -189,8 +191,13 @@ class Machine:
             self._window(self.base + self.pos)
             end = self.buf.find(b"\n")
             if end < 0:
-                msg = "unterminated or overlong line argument"
-                raise Truncated(msg, self.base)
+                at = self.base
+                behind = line_end(self.data, at)
+                if not at < behind <= at + _LINE:
+                    msg = "unterminated or overlong line argument"
+                    raise Truncated(msg, at)
+                self._window(behind)
+                return bytes(self.data[at : behind - 1])
         found = self.buf[self.pos : end]
         self.pos = end + 1
         return found

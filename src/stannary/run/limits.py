@@ -23,10 +23,22 @@ _CAPABILITY_VERSION_3 = 0x20080522
 _CAP_DAC_READ_SEARCH = 1 << 2
 
 
+def _inherited() -> int:
+    """Return the bytes of private writable memory this process has, 0 where the kernel does not tell."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:
+            return int(file.read().split()[5]) * resource.getpagesize()
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
 def limit(*, memory: int, processor_seconds: int | None, open_files: int, file_size: int) -> None:
-    """Set the limits (bytes, seconds, counts); a lower limit that is already there stays."""
+    """Set the limits (bytes, seconds, counts); a lower limit that is already there stays.
+
+    `memory` is what the process may take beyond what a fork inherited: a program that scans may be large itself.
+    """
     _lower(resource.RLIMIT_CORE, 0)
-    _lower(resource.RLIMIT_DATA, memory)
+    _lower(resource.RLIMIT_DATA, memory + _inherited())
     _lower(resource.RLIMIT_NOFILE, open_files)
     _lower(resource.RLIMIT_FSIZE, file_size)
     for name in ("RLIMIT_MEMLOCK", "RLIMIT_MSGQUEUE"):

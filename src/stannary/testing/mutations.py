@@ -22,7 +22,23 @@ from stannary.testing.mutations_zip import mutate_zip
 
 __all__ = ["mutate", "mutate_bytes", "wrap"]
 
-_EDGES = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, (1 << 63) - 1, 1 << 63, (1 << 64) - 1)
+_EDGES = (
+    0,
+    1,
+    2,
+    0x7F,
+    0x80,
+    0xFF,
+    0x7FFF,
+    0x8000,
+    0xFFFF,
+    0x7FFFFFFF,
+    0x80000000,
+    0xFFFFFFFF,
+    (1 << 63) - 1,
+    1 << 63,
+    (1 << 64) - 1,
+)
 _TEXT = (b"\n", b"\x00", b"{{", b"}}", b"[" * 40, b"{" * 40, b'"', b"'", b"\\", b"<!--", b"&a;", b"1e999", b"-1", b"9" * 400, b"NaN",
          b"null", b"!!python/object/apply:os.system", b"\xef\xbb\xbf", b"\xff\xfe", b"\xed\xa0\x80", b"\xe2\x80\xae", b"%s" * 9, b"../" * 5)  # fmt: skip
 _COMPRESSED: tuple[tuple[bytes, Callable[[bytes], bytes], Callable[[bytes], bytes]], ...] = (
@@ -56,7 +72,12 @@ def _by_structure(content: bytes, rng: random.Random, pool: Sequence[bytes]) -> 
         if content.startswith(magic):
             return _compressed(content, rng, pool, (unpack, pack))
     head = content[:512]
-    if content[:1] == b"\x80" or (len(tokens(content[:4096])) > 3 and not head[:64].isascii()) or b"\nR" in head or b"tR." in content:
+    if (
+        content[:1] == b"\x80"
+        or (len(tokens(content[:4096])) > 3 and not head[:64].isascii())
+        or b"\nR" in head
+        or b"tR." in content
+    ):
         return mutate_pickle(content, rng, pool)
     return _lines(content, rng) if _textual(head) else mutate_bytes(content, rng)
 
@@ -131,7 +152,7 @@ def _compressed(
     choice = rng.random()
     if choice < 0.55:
         try:
-            inside = unpack(content[: _MOST])[:_MOST]
+            inside = unpack(content[:_MOST])[:_MOST]
         except (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError):
             return mutate_bytes(content, rng)
         return pack(mutate(inside, rng, pool))
@@ -140,7 +161,14 @@ def _compressed(
     if choice < 0.75:
         return pack(content)
     if choice < 0.8 and content[:2] == b"\x1f\x8b":
-        extra = rng.choice((b"\x04" + bytes(6) + b"\x03\x00abc", b"\x08" + bytes(6) + b"../x.pkl\x00", b"\x10" + bytes(6) + b"c\x00", b"\x02" + bytes(6) + b"\x00\x00"))
+        extra = rng.choice(
+            (
+                b"\x04" + bytes(6) + b"\x03\x00abc",
+                b"\x08" + bytes(6) + b"../x.pkl\x00",
+                b"\x10" + bytes(6) + b"c\x00",
+                b"\x02" + bytes(6) + b"\x00\x00",
+            )
+        )
         return content[:3] + extra + content[10:]
     return mutate_bytes(content, rng)
 

@@ -201,7 +201,9 @@ def _index(part: bytes) -> int:
 def _memo_op(kind: str, index: int, rng: random.Random) -> bytes:
     widths = [w for w in (1, 4, 0) if index >= 0 and (not w or index < 1 << 8 * w)] or [0]
     width = rng.choice(widths)
-    text = rng.choice((b"%d\n", b" %d\n", b"+%d\n", b"0%d\n", b"%d \n", b"%dL\n")) % index if rng.random() < 0.2 else b"%d\n" % index
+    text = (
+        rng.choice((b"%d\n", b" %d\n", b"+%d\n", b"0%d\n", b"%d \n", b"%dL\n")) % index if rng.random() < 0.2 else b"%d\n" % index
+    )
     return (_PUTS if kind == "put" else _GETS)[width] + (index.to_bytes(width, "little") if width else text)
 
 
@@ -291,7 +293,9 @@ def _cut(parts: list[bytes], rng: random.Random, _pool: Sequence[bytes]) -> None
 
 def _in_a_list(parts: list[bytes], rng: random.Random, _pool: Sequence[bytes]) -> None:
     """The whole as a member of something larger."""
-    front, back = rng.choice(((b"]", b"a."), (b"(", b"l."), (b"}K\x01", b"s."), (b"(N", b"1N."), (b"N", b"0."), (b"(", b"d."), (b"(", b"\x91.")))
+    front, back = rng.choice(
+        ((b"]", b"a."), (b"(", b"l."), (b"}K\x01", b"s."), (b"(N", b"1N."), (b"N", b"0."), (b"(", b"d."), (b"(", b"\x91."))
+    )
     if parts and parts[-1] == b".":
         parts[-1] = back
         parts.insert(1 if parts[0][:1] == b"\x80" else 0, front)

@@ -44,7 +44,11 @@ def mutate_zip(content: bytes, rng: random.Random, pool: Sequence[bytes] = ()) -
             return _around(content, rng, pool)
         case _:
             at = rng.randrange(len(content) + 1)
-            return content[:at] if rng.random() < 0.4 else content[:at] + rng.randbytes(rng.randrange(9)) + content[at + rng.randrange(9) :]
+            return (
+                content[:at]
+                if rng.random() < 0.4
+                else content[:at] + rng.randbytes(rng.randrange(9)) + content[at + rng.randrange(9) :]
+            )
 
 
 def _headers(content: bytes) -> list[tuple[int, bytes]]:
@@ -65,7 +69,29 @@ def _fields(content: bytes, rng: random.Random) -> bytes:
         at, signature = rng.choice(headers)
         offset, width = rng.choice(_FIELDS[signature])
         old = int.from_bytes(raw[at + offset : at + offset + width], "little")
-        new = rng.choice((0, 1, 8, 9, 12, 14, 0x800, 0x801, 99, 0xFFFF, 0xFFFFFFFF, old + 1, old - 1, old + 4, old ^ 1, old ^ 8, at, len(raw), rng.randrange(1 << 16)))
+        new = rng.choice(
+            (
+                0,
+                1,
+                8,
+                9,
+                12,
+                14,
+                0x800,
+                0x801,
+                99,
+                0xFFFF,
+                0xFFFFFFFF,
+                old + 1,
+                old - 1,
+                old + 4,
+                old ^ 1,
+                old ^ 8,
+                at,
+                len(raw),
+                rng.randrange(1 << 16),
+            )
+        )
         raw[at + offset : at + offset + width] = (new & ((1 << 8 * width) - 1)).to_bytes(width, "little")
     return bytes(raw)
 
@@ -74,7 +100,17 @@ def _members(content: bytes) -> list[tuple[str, bytes]]:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             return [(info.filename, archive.read(info)) for info in archive.infolist()[:20] if info.file_size < 1 << 16]
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, ValueError, zlib.error, struct.error, UnicodeError):
+    except (
+        zipfile.BadZipFile,
+        NotImplementedError,
+        RuntimeError,
+        EOFError,
+        OSError,
+        ValueError,
+        zlib.error,
+        struct.error,
+        UnicodeError,
+    ):
         return []
 
 
@@ -147,7 +183,7 @@ def _entries(content: bytes, rng: random.Random) -> bytes:
             at = rng.randrange(len(records))
             name = rng.choice(_NAMES).encode()
             old = records[at]
-            names, = struct.unpack("<H", old[28:30])
+            (names,) = struct.unpack("<H", old[28:30])
             records[at] = old[:28] + struct.pack("<H", len(name)) + old[30:46] + name + old[46 + names :]
     body = b"".join(records)
     tail = content[end:]

@@ -124,7 +124,7 @@ def _skip_array(wrapper: _Array, source: IO[bytes]) -> None:
     dtype, count = state.get("dtype"), 1
     for side in state["shape"]:
         count *= side
-    spec = dtype.args[0] if isinstance(dtype, _Inert) else ""
+    spec = dtype.args[0] if isinstance(dtype, _Inert) else None
     if not isinstance(spec, str) or count > _MOST:
         raise ValueError(spec)
     if spec.lstrip("<>|=").startswith("O"):
