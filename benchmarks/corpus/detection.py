@@ -48,7 +48,7 @@ def real(folder: Path) -> tuple[dict[str, Counter[str]], list[str]]:
     """Scan real models, each a target of its own; return counts by the part of the name that says what made it."""
     families: dict[str, Counter[str]] = defaultdict(Counter)
     alarms: list[str] = []
-    paths = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
+    paths = sorted(p for p in folder.iterdir() if p.is_file() and "-" in p.name)
     result = stannary.scan(*paths)
     for path, target in zip(paths, result.targets, strict=True):
         parts = path.name.split("-")

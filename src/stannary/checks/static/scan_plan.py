@@ -119,22 +119,33 @@ def make_plan(targets: Sequence[Target]) -> Plan:
     names: list[tuple[str, ...]] = []
     placed: list[tuple[int, ...]] = []
     found: list[tuple[Folder, ...]] = []
+    beside: dict[str, int] = {}  # thousands of files of one folder, each a target, share its listing
     for tree in trees:
+        if not tree.is_folder:
+            placed.append((_beside(tree, beside, names),))
+            found.append(())
+            continue
         indices, by_folder = _group(tree, len(names))
         names.extend(by_folder)
         placed.append(indices)
-        found.append(tuple(repositories(tree)) if tree.is_folder else ())
+        found.append(tuple(repositories(tree)))
     return Plan(tuple(targets), tuple(trees), tuple(found), tuple(names), tuple(placed))
+
+
+def _beside(tree: Tree, known: dict[str, int], names: list[tuple[str, ...]]) -> int:
+    """Return the number of the folder that a single file is in; its names are listed once."""
+    folder = os.path.dirname(tree.root)
+    if folder not in known:
+        known[folder] = len(names)
+        try:
+            names.append(tuple(os.listdir(folder)))
+        except OSError:
+            names.append((tree.name,))
+    return known[folder]
 
 
 def _group(tree: Tree, first: int) -> tuple[tuple[int, ...], list[tuple[str, ...]]]:
     """Return for each entry the number of its folder, and the names in each folder."""
-    if not tree.is_folder:
-        try:
-            beside = tuple(os.listdir(os.path.dirname(tree.root)))
-        except OSError:
-            beside = (tree.name,)
-        return (first,), [beside]
     numbers: dict[str, int] = {}
     names: list[list[str]] = []
     indices: list[int] = []
