@@ -41,16 +41,21 @@ RULES = load_rules()
 
 
 class Seed(NamedTuple):
+    """A forge, built."""
+
     name: str
     filename: str
     content: bytes
 
     @property
     def family(self) -> str:
+        """Return the first part of the name."""
         return self.name.split(".")[0]
 
 
 class Outcome(NamedTuple):
+    """Whether the payload runs, what the scanner said, CPU seconds, and what is wrong with that."""
+
     runs: bool
     verdict: str
     cpu: float
@@ -115,9 +120,10 @@ class Table:
         self.verdicts: Counter[tuple[str, str]] = Counter()
         self.unread: Counter[str] = Counter()  # the payload runs, and the verdict is only *incomplete*
         self.slowest: dict[str, float] = {}
-        self.problems: dict[str, tuple[str, str]] = {}
+        self.problems: dict[str, tuple[str, str, str]] = {}
 
     def add(self, family: str, case: str, content: bytes, outcome: Outcome) -> None:
+        """Count a case; keep it when it breaks a rule."""
         self.cases[family] += 1
         self.ran[family] += outcome.runs
         self.verdicts[family, outcome.verdict] += 1
@@ -127,24 +133,19 @@ class Table:
             keep("incomplete", case, content, "payload runs, verdict incomplete")
         if outcome.problem:
             path = keep("violation", case, content, outcome.problem)
-            self.problems[path] = (case, outcome.problem)
+            self.problems[path] = (family, case, outcome.problem)
 
     def show(self) -> None:
-        print(
-            "| family | cases | still run | of these only incomplete | " + " | ".join(VERDICTS) + " | slowest CPU ms | violations |"
-        )
-        print("|" + "---|" * (len(VERDICTS) + 6))
+        """Print it in Markdown."""
+        heads = ("family", "cases", "still run", "of these only incomplete", *VERDICTS, "slowest CPU ms", "violations")
+        print("| " + " | ".join(heads) + " |\n|" + "---|" * len(heads))
         families = sorted(self.cases)
-        for family in families:
-            counts = " | ".join(str(self.verdicts[family, v]) for v in VERDICTS)
-            wrong = sum(case.startswith(family) for case, _ in self.problems.values())
-            print(
-                f"| {family} | {self.cases[family]} | {self.ran[family]} | {self.unread[family]} | {counts} | {1000 * self.slowest[family]:.0f} | {wrong} |"
-            )
-        totals = " | ".join(str(sum(self.verdicts[f, v] for f in families)) for v in VERDICTS)
-        print(
-            f"| all | {self.cases.total()} | {self.ran.total()} | {self.unread.total()} | {totals} | {1000 * max(self.slowest.values(), default=0):.0f} | {len(self.problems)} |"
-        )
+        for name, chosen in [*((f, [f]) for f in families), ("all", families)]:
+            counts = [sum(c[f] for f in chosen) for c in (self.cases, self.ran, self.unread)]
+            counts += [sum(self.verdicts[f, v] for f in chosen) for v in VERDICTS]
+            slowest = max((self.slowest[f] for f in chosen), default=0)
+            wrong = sum(family in chosen for family, _, _ in self.problems.values())
+            print("| " + " | ".join(map(str, (name, *counts, round(1000 * slowest), wrong))) + " |")
 
 
 def keep(kind: str, case: str, content: bytes, why: str) -> str:
@@ -213,7 +214,7 @@ def main() -> int:
             print(f"stopped after {options.seconds:.0f} CPU s, at {case}")
             break
     table.show()
-    for path, (case, problem) in table.problems.items():
+    for path, (_, case, problem) in table.problems.items():
         print(f"violation: {problem}: {case}: {path}")
     print(f"{time.process_time():.1f} CPU s in all")
     return int(bool(table.problems))

@@ -98,7 +98,7 @@ def mutate_bytes(content: bytes, rng: random.Random) -> bytes:
             case 0 | 1:
                 width = rng.choice((1, 2, 4, 8))
                 value = rng.choice((*_EDGES, len(raw), len(raw) - at, rng.randrange(1 << 16))) & ((1 << 8 * width) - 1)
-                raw[at : at + width] = value.to_bytes(width, rng.choice(("little", "big")))  # type: ignore[arg-type]
+                raw[at : at + width] = value.to_bytes(width, "little" if rng.random() < 0.5 else "big")
             case 2:
                 raw[at : at + 1] = bytes((rng.randrange(256),))
             case 3:

@@ -10,6 +10,8 @@ import pickletools
 import random
 import struct
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from itertools import pairwise
 
 from stannary.testing.pickle_assembler import OPCODES
 
@@ -36,12 +38,10 @@ def tokens(stream: bytes) -> list[bytes]:
     found: list[bytes] = []
     start = 0
     while start < len(stream) and len(found) < 5000:
-        places = []
-        try:
-            places += [pos for _, _, pos in pickletools.genops(stream[start:]) if pos is not None]
-        except (ValueError, IndexError, UnicodeError):
-            pass
-        found += [stream[start + a : start + b] for a, b in zip(places, places[1:], strict=False)]
+        places: list[int] = []
+        with suppress(ValueError, IndexError, UnicodeError):
+            places.extend(pos for _, _, pos in pickletools.genops(stream[start:]) if pos is not None)
+        found += [stream[start + a : start + b] for a, b in pairwise(places)]
         if not places:
             break
         start += places[-1]

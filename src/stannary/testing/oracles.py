@@ -21,7 +21,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import IO, Any, Self
+from typing import IO, Any, ClassVar, Self
 
 __all__ = ["PAYLOADS", "runs"]
 
@@ -48,7 +48,8 @@ class _Payload:
 
 class _Kind(type):
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - accepts anything
-        return cls.__new__(cls, *args, **kwargs)
+        make: Any = cls.__new__
+        return make(cls, *args, **kwargs)
 
 
 class _Inert(metaclass=_Kind):
@@ -86,6 +87,8 @@ class _Names:
             return _Payload()
         if not all(part.replace("-", "_").isidentifier() for part in module.split(".")):
             raise pickle.UnpicklingError(module)  # no module can have the name
+        if "" in name.split("."):
+            raise pickle.UnpicklingError(name)  # and no attribute this one
         base = _Array if name == "NumpyArrayWrapper" and module.endswith("joblib.numpy_pickle") else _Inert
         return _Kind(name[:60].replace("\x00", "") or "Inert", (base,), {})
 
@@ -100,18 +103,22 @@ class _Fast(_Names, pickle.Unpickler):
     """The C unpickler."""
 
 
-class _Slow(_Names, pickle._Unpickler):  # type: ignore[name-defined,misc]  # noqa: SLF001 - the one written in Python
+_Python: Any = pickle._Unpickler  # noqa: SLF001 - the one written in Python
+
+
+class _Slow(_Names, _Python):  # type: ignore[misc]  # a class that the type checker does not know
     """The Python unpickler, which reads frames differently."""
 
 
 class _Joblib(_Slow):
     """joblib's, which reads arrays from between the opcodes."""
 
-    dispatch = dict(pickle._Unpickler.dispatch)  # type: ignore[attr-defined]  # noqa: SLF001 - the same
+    dispatch: ClassVar[dict[int, Any]] = dict(_Python.dispatch)
     source: IO[bytes]
+    stack: list[Any]
 
     def load_build(self) -> None:
-        super().load_build()
+        _Python.load_build(self)
         wrapper = self.stack[-1]
         if isinstance(wrapper, _Array):
             _skip_array(wrapper, self.source)
@@ -125,7 +132,7 @@ def _skip_array(wrapper: _Array, source: IO[bytes]) -> None:
     for side in state["shape"]:
         count *= side
     spec = dtype.args[0] if isinstance(dtype, _Inert) else None
-    if not isinstance(spec, str) or count > _MOST:
+    if not isinstance(spec, str) or not spec.lstrip("<>|=").isalnum() or count > _MOST:
         raise ValueError(spec)
     if spec.lstrip("<>|=").startswith("O"):
         _load(_Joblib, source)

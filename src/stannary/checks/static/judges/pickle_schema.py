@@ -308,9 +308,16 @@ SCHEMAS: dict[tuple[str, str], Callable[[Args, Knowledge], str]] = {
     ("copyreg", "__newobj_ex__"): _class_first,
     ("numpy.ma.core", "_mareconstruct"): _class_first,
     ("numpy.ma.mrecords", "_mrreconstruct"): _class_first,
-    **{("pandas.core.indexes." + kind, f"_new_{name}"): _class_first for kind, name in (
-        ("base", "Index"), ("datetimes", "DatetimeIndex"), ("interval", "IntervalIndex"), ("period", "PeriodIndex"),
-        ("timedeltas", "TimedeltaIndex"))},
+    **{
+        ("pandas.core.indexes." + kind, f"_new_{name}"): _class_first
+        for kind, name in (
+            ("base", "Index"),
+            ("datetimes", "DatetimeIndex"),
+            ("interval", "IntervalIndex"),
+            ("period", "PeriodIndex"),
+            ("timedeltas", "TimedeltaIndex"),
+        )
+    },
     **{(module, "new_object"): _class_first for module in ("scipy.spatial._ckdtree", "scipy.spatial.ckdtree")},
     ("hdbscan.dist_metrics", "newObj"): _class_first,
     **{(module, f"__{name}_ctor"): _random_ctor for module in _RANDOM for name in ("generator", "randomstate", "RandomState")},
