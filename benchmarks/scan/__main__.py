@@ -82,7 +82,7 @@ def commands(path: Path, peers: list[str]) -> dict[str, list[str]]:
     found = {
         "bare python": [sys.executable, "-I", "-c", "pass"],
         "stannary, structure": [str(OURS), "scan", "--no-digest", "-q", "--exit-zero", str(path)],
-        "stannary": [str(OURS), "scan", "-q", "--exit-zero", str(path)],
+        "stannary": [str(OURS), "scan", "-q", "--exit-zero", "--jobs", "1", str(path)],
         "stannary, 2 jobs": [str(OURS), "scan", "-q", "--exit-zero", "--jobs", "2", str(path)],
     }
     if path.is_file():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fnmatch
 import importlib
+import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -136,13 +137,13 @@ for _i, _row in enumerate(FORMATS):
 
 _SUFFIXES: dict[str, list[int]] = {}
 _EXACT: dict[str, list[int]] = {}
-_GLOBS: list[tuple[int, str]] = []
+_GLOBS: list[tuple[int, str, str]] = []  # row, pattern, and the longest part that stands for itself
 for _i, _row in enumerate(FORMATS):
     for _name in _row.names:
         if _name[:2] == "*." and not set(_name[1:]) & set("*?["):
             _SUFFIXES.setdefault(_name[1:], []).append(_i)
         elif set(_name) & set("*?["):
-            _GLOBS.append((_i, _name))
+            _GLOBS.append((_i, _name, max(re.split(r"[*?]", _name), key=len)))
         else:
             _EXACT.setdefault(_name, []).append(_i)
 
@@ -154,11 +155,7 @@ def _named(base: str) -> set[int]:
     while at >= 0:
         found.update(_SUFFIXES.get(base[at:], ()))
         at = base.find(".", at + 1)
-    found.update(
-        i
-        for i, pattern in _GLOBS
-        if max(pattern.split("*"), key=len).partition("?")[0] in base and fnmatch.fnmatchcase(base, pattern)
-    )
+    found.update(i for i, pattern, part in _GLOBS if part in base and fnmatch.fnmatchcase(base, pattern))
     return found
 
 
