@@ -331,5 +331,5 @@ def _import_readers(plan: Plan) -> None:
             if row.probe:
                 load_probe(row)
     suffixes = {os.path.splitext(entry.path)[1].lower() for tree in plan.trees for entry in tree.entries[:2000]}
-    if suffixes & {".pkl", ".pickle", ".pt", ".pth", ".bin", ".joblib", ".ckpt"}:
+    if plan.files > 1 and suffixes & {".pkl", ".pickle", ".pt", ".pth", ".bin", ".joblib", ".ckpt"}:
         import stannary.checks.static.judges.pickle_calls  # noqa: F401 - for its effect

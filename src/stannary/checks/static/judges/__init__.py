@@ -33,11 +33,16 @@ JUDGES: dict[str, str] = {
 }
 
 
+# What every pickle has and no judge looks at: one of plain data needs no judge, nor what a judge loads.
+_UNJUDGED = frozenset({"pickle.stream", "pickle.second", "pickle.torch_legacy"})
+
+
 def run_judges(facts: Sequence[Fact]) -> Iterator[Hit]:
     """Group facts by the prefix of their kind and run the judge of each group."""
     groups: dict[str, list[Fact]] = {}
     for fact in facts:
-        groups.setdefault(fact.kind.partition(".")[0], []).append(fact)
+        if fact.kind not in _UNJUDGED:
+            groups.setdefault(fact.kind.partition(".")[0], []).append(fact)
     for prefix, group in groups.items():
         module = JUDGES.get(prefix)
         if module is not None:
