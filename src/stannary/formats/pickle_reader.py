@@ -58,6 +58,7 @@ def probe(view: View) -> bool:
 def read(view: View, sink: Sink) -> None:
     """Read every stream from the start, in both readings."""
     recorder = Recorder()
+    recorder.content = view.data
     try:
         _read_streams(view, sink, recorder)
     finally:

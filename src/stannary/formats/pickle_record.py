@@ -5,6 +5,7 @@ Facts (kind: fields)
   Python 2 spelling, when mapped)
 - pickle.call: module, name, how (REDUCE, NEWOBJ, INST, OBJ, NEWOBJ_EX), args, count, computed
   (the callable is itself the result of a call, shown as callable), raw
+  `strings` of a code object, `source` that torch.fx executes
 - pickle.build: module, name, target (global | computed | instance), state: BUILD on something
   that is no fresh instance, or with a state that sets dunder attributes
 - pickle.state_code: module, name, key, text: state that the class executes when it is set (no key: not known)
@@ -34,6 +35,7 @@ from stannary.formats.pickle_traits import (
     kind_of,
     makes_code,
     names_set,
+    source_of,
     state_code,
     strings,
 )
@@ -82,6 +84,7 @@ class Recorder:
         self.storages: list[tuple[str, str, int]] = []  # (type name, key, elements) in order
         self.called = 0
         self.dropped = 0
+        self.content: memoryview | None = None  # what long strings refer to
         self.dropped_values = 0  # times that the machine let go of what it had built
         self.sequence: list[tuple[str, str]] = []  # imports of a stream in order, for the second reading
         self.encoded: list[tuple[int, bytes | Blob]] = []  # text that may be an encoded pickle
@@ -198,11 +201,11 @@ class Recorder:
                     taken = taken or (kind is Made and item.func is self.encoder)
         else:
             leaves(args, key)
-        if makes_code(func):
-            if self.left[0] > 0:
-                key += strings(args, self.left)
-            else:
-                self.overflow = True
+        if makes_code(func) and self.left[0] > 0:
+            key += strings(args, self.left)
+        elif makes_code(func):
+            self.overflow = True
+        key += source_of(func, args, self.content)
         return taken and type(args) is tuple
 
     def _take_bytes(self, func: Any, args: tuple[Any, ...], offset: int) -> None:  # noqa: ANN401 - symbolic
@@ -379,6 +382,7 @@ class Recorder:
                       computed=type(func) is not Global, args=render(args),
                       **({"raw": list(func.raw)} if type(func) is Global and func.raw else {}),
                       **({"strings": strings(args)} if makes_code(func) else {}),
+                      **({"source": source} if (source := source_of(func, args, self.content)) else {}),
                       **({} if type(func) is Global else {"callable": render(func)}))  # fmt: skip
         for kind, offset, data in self.others.values():
             sink.fact(kind, offset, **data)

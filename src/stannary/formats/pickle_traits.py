@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from stannary.formats.pickle_values import Global, Made, Map, root_name
+from stannary.formats.pickle_values import Blob, Global, Made, Map, root_name
 
-__all__ = ["GETATTR", "TAKE_BYTES", "bulk", "is_partial", "kind_of", "makes_code", "names_set", "state_code", "strings"]
+__all__ = [
+    "GETATTR",
+    "TAKE_BYTES",
+    "bulk",
+    "is_partial",
+    "kind_of",
+    "makes_code",
+    "names_set",
+    "source_of",
+    "state_code",
+    "strings",
+]
 
 GETATTR = frozenset({("builtins", "getattr"), ("dill._dill", "_get_attr")})
 TAKE_BYTES = frozenset({"numpy", "_codecs", "builtins", "datetime", "collections", "decimal", "array", "uuid", "pandas"})
@@ -16,6 +27,7 @@ _CODE = frozenset({
 })  # fmt: skip
 _NAMES = 4096  # strings of a code object that are looked at
 _STEPS = 1 << 16
+_SOURCE = 1 << 20  # bytes of source text worth reporting
 _TEXT_MAKERS = frozenset({("builtins", "str"), ("builtins", "getattr"), ("builtins", "bytes"), ("_codecs", "encode")})
 
 
@@ -65,6 +77,30 @@ def strings(value: Any, left: list[int] | None = None) -> list[str]:  # noqa: AN
     if left:
         left[0] -= steps + 8
     return found
+
+
+def source_of(func: Any, args: Any, content: memoryview | None) -> list[str]:  # noqa: ANN401 - symbolic
+    """Return the texts that torch.fx executes: the import block, and `_code` of the module's state. Empty when computed."""
+    if (
+        type(func) is not Global
+        or func.name != "reduce_graph_module"
+        or type(args) is not tuple
+        or len(args) != 2
+        or type(args[0]) is not Map
+    ):
+        return []
+    pairs = dict(zip(filter(lambda k: type(k) is str, args[0].items[::2]), args[0].items[1::2], strict=False)) if all(
+        type(k) is str for k in args[0].items[::2]
+    ) else {}  # fmt: skip
+    texts = []
+    for value in (args[1], pairs.get("_code") or pairs.get("code")):
+        if type(value) is Blob and value.kind == "text" and content is not None and value.length <= _SOURCE:
+            texts.append(bytes(content[value.offset : value.offset + value.length]).decode("utf-8", "replace"))
+        elif type(value) is str:
+            texts.append(value)
+        else:
+            return []
+    return [] if args[0].cut else texts
 
 
 def state_code(root: tuple[str, str] | None, state: Any) -> list[tuple[str, str]]:  # noqa: ANN401 - symbolic

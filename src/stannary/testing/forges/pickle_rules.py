@@ -80,3 +80,27 @@ _rule(
     "rule_state_not_plain",
     _global("scipy.stats._continuous_distns", "norm_gen") + b")\x81" + _call("collections", "OrderedDict", b"]") + b"b",
 )
+
+
+def _graph_module(code: str, imports: str = "import torch\n", key: str = "_code") -> bytes:
+    return _call("torch.fx.graph_module", "reduce_graph_module", b"}" + _text(key) + _text(code) + b"s", _text(imports))
+
+
+_FORWARD = "def forward(self, x : torch.Tensor):\n    linear = self.linear(x);  x = None\n    return torch.relu(linear)\n"
+_rule("fx_plain", _graph_module(_FORWARD, "import torch\nfrom math import inf\nNoneType = type(None)\n"), malicious=None)
+for _name, _code, _imports in (
+    ("import", _FORWARD, "import os\n"),
+    ("statement", _FORWARD + "print('stannary')\n", "import torch\n"),
+    ("default", "def forward(self, x=print('stannary')):\n    return x\n", "import torch\n"),
+    ("decorator", "@print\ndef forward(self, x):\n    return x\n", "import torch\n"),
+    ("annotation", "def forward(self, x : print('stannary')):\n    return x\n", "import torch\n"),
+    ("body", "def forward(self, x):\n    return torch.load('other.pt')\n", "import torch\n"),
+    ("walk", "def forward(self, x):\n    return torch.serialization.os.getcwd()\n", "import torch\n"),
+    ("dunder", "def forward(self, x):\n    return x.__class__\n", "import torch\n"),
+):
+    _rule(f"fx_{_name}", _graph_module(_code, _imports))
+_rule("fx_second", _graph_module(_FORWARD) + b"0" + _graph_module(_FORWARD + "print('stannary')\n"))
+_rule("fx_other_key", _graph_module(_FORWARD + "print('stannary')\n", key="code"))
+_rule(
+    "fx_computed", _call("torch.fx.graph_module", "reduce_graph_module", _call("builtins", "dict", b"]"), _text("import torch\n"))
+)

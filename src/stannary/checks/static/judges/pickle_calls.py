@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from stannary.checks.static.judges.pickle_fx import EXECUTES_SOURCE, source_problem
 from stannary.checks.static.judges.pickle_schema import (
     CODE_MAKERS,
     DANGEROUS_NAMES,
@@ -186,6 +187,15 @@ def _judge_call(fact: Fact, known: Knowledge) -> Iterator[Hit]:
     module, name = _canonical(data["module"]), data["name"]
     if (module, name) in CODE_MAKERS:
         yield from _judge_code(fact)
+        return
+    if (module, name) in EXECUTES_SOURCE and data["how"] == "REDUCE" and not data["computed"]:
+        problem = source_problem(data.get("source"))
+        what = (
+            f"calls {module}.{name}, which executes source text: {problem}"
+            if problem
+            else f"carries source text for {module}.{name}"
+        )
+        yield Hit("PKL001" if problem else "PKL030", fact, what, _evidence(fact, wrong=problem))
         return
     if not data["computed"]:
         yield from _judge_active(fact, known)
