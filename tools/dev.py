@@ -1,7 +1,8 @@
 """The task runner behind ./dev. Standard library only: it runs before anything is installed.
 
-Two environments, made on first use and renewed when their locks change: `.venv` (the project and
-what checks it) and `.venv-ml` (besides, the real ML libraries that some tests compare with).
+Three environments, made on first use and renewed when their locks change: `.venv` (the project and
+what checks it), `.venv-ml` (besides, the real ML libraries that some tests compare with) and
+`.venv-oracles` (other people's tools alone, which tests/conformance runs as programs).
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ class Environment(NamedTuple):
     folder: Path
     first: str | None
     locks: tuple[str, ...]
+    project: bool = True  # whether the project is installed into it
 
     @property
     def python(self) -> str:
@@ -51,6 +53,7 @@ class Environment(NamedTuple):
 
 MAIN = Environment(ROOT / ".venv", None, ("base", "dev"))
 ML = Environment(ROOT / ".venv-ml", "torch", ("base", "dev", "ml"))
+ORACLES = Environment(ROOT / ".venv-oracles", None, ("oracles",), project=False)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -94,6 +97,8 @@ def test(args: Sequence[str]) -> int:
     """Run every suite, or pytest with the arguments given."""
     ensure(MAIN)
     pytest = [MAIN.python, "-m", "pytest"]
+    if not args or any("conformance" in arg for arg in args):
+        ensure(ORACLES)
     if args:
         chosen = ML if any(ML_TESTS in arg for arg in args) else MAIN
         ensure(chosen)
@@ -170,7 +175,8 @@ def lock(args: Sequence[str]) -> int:
         print("error: ./dev lock needs uv\nhelp: pip install uv", file=sys.stderr)
         return 2
     options = ["--universal", "--generate-hashes", "--no-emit-index-url", "--no-emit-find-links", "--no-header", "--quiet"]
-    for source, target in (("pyproject.toml", "base"), ("requirements/dev.in", "dev"), ("requirements/ml.in", "ml")):
+    sources = {"base": "pyproject.toml"} | {name: f"requirements/{name}.in" for name in ("dev", "ml", "oracles")}
+    for target, source in sources.items():
         output = f"requirements/{target}.txt"
         if run([uv, "pip", "compile", source, "-o", output, "--python-version", "3.11", *options, *args]):
             return 1
@@ -201,7 +207,7 @@ def ensure(environment: Environment) -> None:
     wanted = {
         "python": version,
         "locks": _digest([*locks, *([first] if first else [])]),
-        "project": _digest([ROOT / "pyproject.toml"]),
+        "project": _digest([ROOT / "pyproject.toml"]) if environment.project else "",
     }
     stamp = environment.folder / "stannary-stamp.json"
     have: dict[str, str] = json.loads(stamp.read_text(encoding="utf-8")) if stamp.exists() else {}
@@ -215,7 +221,8 @@ def ensure(environment: Environment) -> None:
             # By pip: it takes the build that the machine's own configuration offers.
             _must([environment.python, "-m", "pip", "install", "-qq", "-r", str(first)])
         _install(environment, ["--require-hashes", *(part for path in locks for part in ("-r", str(path)))])
-    _must([environment.python, "-m", "pip", "install", "-qq", "--no-deps", "--no-build-isolation", "-e", str(ROOT)])
+    if environment.project:
+        _must([environment.python, "-m", "pip", "install", "-qq", "--no-deps", "--no-build-isolation", "-e", str(ROOT)])
     stamp.write_text(json.dumps(wanted), encoding="utf-8")
 
 
