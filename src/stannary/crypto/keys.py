@@ -55,7 +55,7 @@ class PublicKey:
 
         try:
             key = serialization.load_der_public_key(content)
-        except Exception as error:  # as above
+        except Exception as error:  # the parser raises ValueError, UnsupportedAlgorithm and others
             msg = f"is not a public key in DER: {_first_line(error)}"
             raise InputError(msg, where=where, code="KEY001") from error
         return cls(_supported_public(key, where))

@@ -77,9 +77,7 @@ def test_keys_of_other_kinds_and_files_too_large_are_refused(tmp_path):
         pem = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
         with pytest.raises(InputError, match="kind that is not used"):
             PublicKey.of_pem(pem)
-        private = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
         with pytest.raises(InputError, match="kind that is not used"):
             PrivateKey.of_pem(private)
     large = tmp_path / "large"
