@@ -95,11 +95,15 @@ def note_code(sink: Sink, name: str, text: str, offset: int | None = None) -> No
         searched = text.lower() if what in _ANY_CASE else text
         if not any(word in searched for word in _WORDS[what]):
             continue
-        for count, match in enumerate(pattern.finditer(searched)):
+        shown, count = 0, 0
+        for match in pattern.finditer(searched):
+            if match.end() <= shown:
+                continue  # seen in the excerpt before
+            shown, count = match.end() + 60, count + 1
+            excerpt = text[max(0, match.start() - 20) : shown]
+            sink.fact("text.code", offset, key=clip(name), what=what, excerpt=clip(excerpt, 160))
             if count >= _HITS:
                 break
-            excerpt = text[max(0, match.start() - 20) : match.end() + 60]
-            sink.fact("text.code", offset, key=clip(name), what=what, excerpt=clip(excerpt, 160))
 
 
 def _decoded(text: str, layers: int = 3) -> tuple[str, bytes] | None:

@@ -22,7 +22,7 @@ from stannary.formats.interface import Sink, View, clip
 from stannary.formats.zip_facts import path_problems
 from stannary.formats.zip_members import leaves
 
-__all__ = ["probe", "read"]
+__all__ = ["block_sums", "octal", "probe", "read"]
 
 _BLOCK = 512
 _ZERO = bytes(_BLOCK)
@@ -60,8 +60,8 @@ def probe(view: View) -> bool:
     block = view.head(_BLOCK)
     if not block[0] or b"\x00" not in block[:100]:
         return False
-    stored = _number(block[148:156])
-    return stored is not None and stored > 0 and stored in _sums(block)
+    stored = octal(block[148:156])
+    return stored is not None and stored > 0 and stored in block_sums(block)
 
 
 def read(view: View, sink: Sink) -> None:
@@ -149,8 +149,8 @@ class _Archive:
         return at
 
     def _parse(self, block: bytes, at: int, pending: _Pending) -> _Header | None:
-        stored = _number(block[148:156])
-        unsigned, signed = _sums(block)
+        stored = octal(block[148:156])
+        unsigned, signed = block_sums(block)
         name = _text(block[:100])
         if stored not in (unsigned, signed):
             if block[257:262] != b"ustar":
@@ -162,7 +162,7 @@ class _Archive:
             prefix = _text(block[345:500])
             if magic[5:6] == b"\x00" and prefix:
                 name = f"{prefix}/{name}"
-        size = _number(block[124:136])
+        size = octal(block[124:136])
         if size is None or size < 0:
             self.sink.incomplete(f"tar: the size of {clip(name, 80)} is no size", at)
             if size is None:
@@ -178,7 +178,7 @@ class _Archive:
                 data += _BLOCK
             data += _BLOCK
         sparse = {**self.globals, **pending.pax}.get("GNU.sparse.major") == "1"
-        return _Header(name, _number(block[100:108]) or 0, size, kind, link, at, data, sparse)
+        return _Header(name, octal(block[100:108]) or 0, size, kind, link, at, data, sparse)
 
     def _apply(self, pending: _Pending, name: str, link: str, size: int, at: int) -> tuple[str, str, int]:
         pax = {**self.globals, **pending.pax}
@@ -315,7 +315,7 @@ class _Archive:
         self.sink.child("(trailing)", rest, offset=end)
 
 
-def _number(field: bytes) -> int | None:
+def octal(field: bytes) -> int | None:
     """Read an octal or base-256 (GNU) number."""
     if field[0] & 0x80:
         value = int.from_bytes(bytes((field[0] & 0x7F,)) + field[1:], "big")
@@ -329,7 +329,8 @@ def _number(field: bytes) -> int | None:
         return None
 
 
-def _sums(block: bytes) -> tuple[int, int]:
+def block_sums(block: bytes) -> tuple[int, int]:
+    """Return the checksum of a header as unsigned and as signed bytes; old writers summed either."""
     blank = block[:148] + b" " * 8 + block[156:]
     unsigned = sum(blank)
     return unsigned, unsigned - 256 * len(blank.translate(None, _ASCII))

@@ -42,10 +42,20 @@ _TRIVIAL = b"\x00"
 
 
 def probe(view: View) -> bool:
-    """Tell whether an end record in the last 64 KiB leads to a central directory."""
+    """Tell whether an end record in the last 64 KiB leads to a central directory.
+
+    Not when the archive is a member of a plain tar: it is read there, once, and two members that
+    both hold an `archive/data.pkl` are no duplicates.
+    """
     if len(view) < 22 or b"PK\x05\x06" not in view.tail(65557):
         return False
-    return any(directory.entries for directory in directories(view))
+    found = [directory for directory in directories(view) if directory.entries]
+    if not found or view.head(2) == b"PK" or len(view) < 512:
+        return bool(found)
+    from stannary.formats.tar_plain import plain_members
+
+    members = plain_members(view)
+    return not all(any(start <= first and last <= end for start, end in members) for first, last in map(_extent, found))
 
 
 def read(view: View, sink: Sink) -> None:
@@ -207,6 +217,7 @@ class _Archive:
                 self.sink.incomplete(f"zip: {clip(name, 80)} is cut short", local.data)
             packed = stop - local.data
         member = Member.from_local(local, name, "", packed)
+        member.cut = not local.spread and packed < local.packed
         self._add(member)
         return member
 
@@ -277,6 +288,11 @@ class _Archive:
             return
         self.sink.fact("zip.hidden", start, where=where, size=size, head=head[:16].hex(), text=text)
         self.sink.child(f"({where} at {start})", content, offset=start)
+
+
+def _extent(directory: Directory) -> tuple[int, int]:
+    entries = directory.entries
+    return min(e.offset for e in entries), max(sum(directory.comment), *(e.offset + e.packed for e in entries))
 
 
 def _gaps(spans: list[tuple[int, int]], size: int) -> list[tuple[int, int]]:

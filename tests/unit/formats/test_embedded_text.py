@@ -87,3 +87,9 @@ def test_templates_go_to_the_template_reader():
 
 def test_a_text_too_large_is_incomplete():
     assert kept("x" * (5 << 20)).missed
+
+
+def test_one_piece_of_code_is_said_once_and_a_second_far_away_again():
+    code = "{{ cycler.__init__.__globals__.os.popen('id').read() }}"
+    said = [data for kind, data in kept(code + " plain words " * 40 + code).facts if kind == "text.code"]
+    assert len(said) == 2

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import io
 import tarfile
+import zipfile
 
 import pytest
 
 from stannary.checks.static.walk import read_view
 from stannary.formats import tar as reader
+from stannary.formats.identify import identify
 from stannary.formats.interface import View
 from stannary.testing.forges import make
-from stannary.testing.forges.tar import build_tar, entry
+from stannary.testing.forges.pickle import PAYLOAD
+from stannary.testing.forges.tar import build_tar, entry, pax
 
 from .archive_sink import read_with
 
@@ -76,3 +79,28 @@ def test_truncations_are_survived_and_none_is_silent(name):
     for size in range(1, len(content), 7):
         report = read_view(View(content[:size], "model.tar"), strict=True)
         assert report.missed or report.facts
+
+
+def test_archives_in_a_plain_tar_are_read_as_its_members_alone():
+    content = make("tar.plain_two_torch")
+    assert [row.name for row in identify(View(content, "models.tar"))] == ["tar"]
+    assert read_view(View(content, "models.tar"), strict=True).missed == ()
+
+
+def test_an_archive_that_leads_from_one_member_into_another_is_read_as_a_zip_too():
+    with zipfile.ZipFile(io.BytesIO(make("tar.zip_across"))) as archive:
+        assert archive.read("archive/data.pkl") == PAYLOAD
+    names = [row.name for row in identify(View(make("tar.zip_across"), "models.tar"))]
+    assert names == ["zip", "tar"]
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda: build_tar(pax(size="1"), entry("a.zip", make("torch.state_dict"))),
+        lambda: build_tar(entry("a.zip", make("torch.state_dict"), kind=b"S")),
+        lambda: build_tar(entry("a.zip", make("torch.state_dict")))[:-1024] + make("torch.state_dict"),
+    ],
+)
+def test_a_tar_that_readers_disagree_on_hides_no_archive(spoil):
+    assert "zip" in {row.name for row in identify(View(spoil(), "models.tar"))}

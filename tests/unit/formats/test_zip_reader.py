@@ -151,3 +151,12 @@ def test_empty_and_wrong_magic():
     assert read_view(View(b"", "a.zip")).missed
     assert read_view(View(b"PK\x03\x05" + bytes(60), "a.zip")).missed
     assert not reader.probe(View(b"nothing at all"))
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_download_that_stopped_is_incomplete_and_its_checksum_is_no_finding(method):
+    content = packed(method, a=b"a" * 200 + bytes(range(200)))
+    for size in range(32, 100):
+        sink = read_with(reader.read, content[:size])
+        assert sink.missed
+        assert not sink.of("zip.crc")

@@ -37,6 +37,19 @@ def entry(name: str, content: bytes = b"", *, kind: bytes = b"0", link: str = ""
     return bytes(block) + content + bytes(-len(content) % 512)
 
 
+def _zip_across() -> bytes:
+    first = build_zip([Item("archive/data.pkl", PAYLOAD)])
+    cut = first.index(b"PK\x01\x02")
+    body = build_tar(entry("a.bin", b"\x00" * 8 + first[:cut]))[:-1024]
+    # Readers add what stands in front of the archive to every offset; written for that, the entry points into a.bin.
+    tail = bytearray(first[cut:])
+    at = len(body) + 512
+    record = tail.index(b"PK\x05\x06")
+    tail[42:46] = (520).to_bytes(4, "little")
+    tail[record + 16 : record + 20] = at.to_bytes(4, "little")
+    return body + build_tar(entry("b.bin", bytes(tail)))
+
+
 def spoiled(member: bytes) -> bytes:
     """Return an entry with a wrong checksum."""
     return member[:148] + b"000001\x00 " + member[156:]
@@ -131,5 +144,9 @@ register("tar.plain_pax", _BENIGN, lambda: build_tar(pax(path="long/" * 40 + "a.
 register("tar.plain_link", _BENIGN, lambda: build_tar(entry("a/b.txt", b"hello\n"), entry("a/link", kind=b"2", link="b.txt"), entry("a/hard", kind=b"1", link="a/b.txt")), filename="model.tar", malicious=False)
 register("tar.plain_padded", _BENIGN, lambda: build_tar(entry("a.txt", b"hello\n")) + bytes(10240 - 2048), filename="model.tar", malicious=False)
 register("tar.plain_torch", _BENIGN, lambda: build_tar(entry("pytorch_model.bin", torch_zip(state_dict()))), filename="model.tar", malicious=False)
+# Both have an `archive/data.pkl`: two models of one folder, and no duplicate.
+register("tar.plain_two_torch", _BENIGN, lambda: build_tar(*(entry(f"{n}.pt", torch_zip(state_dict(), storage=bytes([n]) * 16)) for n in (1, 2))), filename="models.tar", malicious=False)
+# The directory that a zip reader finds from the end leads into another member, and what lies there runs.
+register("tar.zip_across", _NESTED, _zip_across, filename="models.tar")
 register("tar.cut", "malformed", lambda: build_tar(entry("model.pkl", benign() * 20))[:700], filename="model.tar", malicious=None)
 register("tar.huge_size", "malformed", lambda: build_tar(entry("model.pkl", b"abc", size=0o77777777777)), filename="model.tar", malicious=None)
