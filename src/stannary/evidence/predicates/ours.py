@@ -1,0 +1,212 @@
+"""Predicate types of our own, version 1. A field may be added within a version, never renamed or removed.
+
+Names follow in-toto's (camel case, `...On` for times). `eval-result` has the shape that is discussed for a
+common predicate in in-toto/attestation #565: metric, comparator, threshold, passed, sample size.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+import msgspec
+
+from stannary.core.evidence import Check, Outcome, Resource, SeverityCounts
+from stannary.core.model import Json, Severity
+
+__all__ = [
+    "EDGES",
+    "DatasetCheck",
+    "EvalResult",
+    "Incident",
+    "Interval",
+    "Lineage",
+    "LineageEdge",
+    "ModelScan",
+    "ResponseAction",
+    "Result",
+    "Revocation",
+    "ScanFindingV1",
+    "Statement",
+    "TrainingRun",
+    "Waiver",
+]
+
+Time = Annotated[datetime, msgspec.Meta(tz=True)]
+Text = Annotated[str, msgspec.Meta(min_length=1, max_length=20_000)]
+Relation = Literal[
+    "trained-from",
+    "fine-tuned-from",
+    "quantised-from",
+    "merged-from",
+    "converted-from",
+    "evaluated-on",
+    "derived-dataset",
+    "served-by",
+]
+EDGES: tuple[Relation, ...] = (
+    "trained-from",
+    "fine-tuned-from",
+    "quantised-from",
+    "merged-from",
+    "converted-from",
+    "evaluated-on",
+    "derived-dataset",
+    "served-by",
+)
+
+
+class _Predicate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """What all of them have."""
+
+    finished_on: Time
+    started_on: Time | None = None
+    expires_on: Time | None = None
+
+
+class _Checked(_Predicate, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """What a check's results have: how it ended, what it was, on what and where it ran, what it did not cover."""
+
+    check: Check
+    outcome: Outcome
+    partial: bool = False
+    inputs: tuple[Resource, ...] = ()
+    environment: dict[str, str] = {}
+    missed: tuple[str, ...] = ()
+
+
+class ScanFindingV1(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """One finding: the rule, where, and whether a waiver of the scan's configuration covered it."""
+
+    rule: str
+    severity: Severity
+    file: str
+    message: str
+    part: str = ""
+    offset: int | None = None
+    line: int | None = None
+    fingerprint: str = ""
+    waived: str = ""
+
+
+class ModelScan(_Checked, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """A static scan. `counts` count what no waiver covers; `omitted` says how many findings are not listed."""
+
+    verdict: Literal["clean", "unverified", "suspicious", "unsafe", "incomplete"]
+    counts: SeverityCounts
+    findings: tuple[ScanFindingV1, ...] = ()
+    omitted: int = 0
+    files: int = 0
+    bytes: int = 0
+
+
+class Interval(msgspec.Struct, frozen=True, kw_only=True):
+    """From `low` to `high` at a confidence level."""
+
+    low: float
+    high: float
+    level: float = 0.95
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """One measurement, and what it was compared with, if it was."""
+
+    metric: Text
+    value: float
+    interval: Interval
+    sample_size: int
+    seed: int | None = None
+    comparator: Literal[">=", "<=", ""] = ""
+    threshold: float | None = None
+    passed: bool | None = None
+
+
+class EvalResult(_Checked, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """Measurements of a model: robustness, privacy, fairness, quality."""
+
+    results: tuple[Result, ...]
+    queries: int | None = None
+
+
+class DatasetCheck(_Checked, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """Findings and measurements of a dataset: poisoning, duplicates, personal data, schema."""
+
+    results: tuple[Result, ...] = ()
+    counts: SeverityCounts = SeverityCounts()
+    findings: tuple[ScanFindingV1, ...] = ()
+    omitted: int = 0
+    rows: int | None = None
+
+
+class LineageEdge(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The subject stands in a relation to a resource."""
+
+    relation: Relation
+    resource: Resource
+
+
+class TrainingRun(_Predicate, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """How a model came about: code, data, parameters, environment, seeds, hardware."""
+
+    outcome: Outcome
+    edges: tuple[LineageEdge, ...] = ()
+    code: tuple[Resource, ...] = ()
+    parameters: dict[str, Json] = {}
+    packages: dict[str, str] = {}
+    seeds: dict[str, int] = {}
+    hardware: dict[str, Json] = {}
+    environment: dict[str, str] = {}
+    metrics: dict[str, float] = {}
+
+
+class Lineage(_Predicate, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """Relations of the subject that somebody states."""
+
+    edges: Annotated[tuple[LineageEdge, ...], msgspec.Meta(min_length=1)]
+
+
+class Statement(_Predicate, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """What a person or a pipeline states: `topic` is what about (`approval`, `review`, `impact-assessment`, ...)."""
+
+    topic: Text
+    statement: Text
+    author: Text
+    decision: Literal["approve", "reject", ""] = ""
+
+
+class Waiver(_Predicate, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """A rule of a scan, or a requirement of a policy, that somebody lets pass for this subject until it expires."""
+
+    rule: Text
+    reason: Text
+    owner: Text
+    expires_on: Time
+    file: str = ""
+
+
+class Incident(_Predicate, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """Something that happened to, or through, the subject. The newest statement of an id tells its state."""
+
+    id: Text
+    title: Text
+    severity: Severity
+    state: Literal["open", "contained", "closed"]
+    detail: str = ""
+
+
+class ResponseAction(_Predicate, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """What was done about an incident, by whom or what."""
+
+    incident: Text
+    action: Text
+    outcome: Outcome
+    actor: Text
+    detail: str = ""
+
+
+class Revocation(_Predicate, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """The subject must not be used, nor anything made from it; `lifted` takes that back."""
+
+    reason: Text
+    owner: Text
+    lifted: bool = False

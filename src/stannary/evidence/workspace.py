@@ -1,0 +1,141 @@
+"""A workspace: `.stannary/`, where keys, trust and the ledger of a project live.
+
+    .stannary/
+        workspace.json      the schema, the origin (name) of the log, where the signing key is
+        trust.json          whose signatures count
+        ledger.db           the ledger
+        keys/               signing.pem (P-256), ledger.pem (Ed25519): PKCS #8, the owner's alone; *.pub
+
+It is found upward from the working directory, as git finds a repository.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+
+import msgspec
+
+from stannary.core.clock import Clock, system_clock
+from stannary.core.errors import InputError, UsageError
+from stannary.crypto.interface import Signer
+from stannary.crypto.keys import PrivateKey, PublicKey, generate, read_private, read_public
+from stannary.evidence.trust import TrustFile, read_trust, write_trust
+
+__all__ = ["FOLDER", "Settings", "Workspace"]
+
+FOLDER = ".stannary"
+_SCHEMA = "stannary.workspace/1"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """The content of `workspace.json`. `signing_key` is a path within the workspace."""
+
+    schema: str = _SCHEMA
+    origin: str
+    signing_key: str = "keys/signing.pem"
+
+
+class Workspace:
+    """The state of one project. `passphrase` is asked for a key file only when that file is read."""
+
+    def __init__(self, root: Path, *, passphrase: Callable[[], bytes | None] | None = None, clock: Clock = system_clock) -> None:
+        self.root = root
+        self.clock = clock
+        self._passphrase = passphrase or _from_environment
+        try:
+            self.settings = msgspec.json.decode((root / "workspace.json").read_bytes(), type=Settings)
+        except FileNotFoundError:
+            msg = "is no workspace: there is no workspace.json in it"
+            raise UsageError(msg, where=str(root), code="WSP001", help="`stannary init` makes one") from None
+        except msgspec.MsgspecError as error:
+            msg = f"cannot be read: {error}"
+            raise InputError(msg, where=str(root / "workspace.json"), code="WSP002") from error
+        if self.settings.schema != _SCHEMA:
+            msg = f"is of a version that is not known here: {self.settings.schema[:60]!r}"
+            raise InputError(msg, where=str(root / "workspace.json"), code="WSP002", help="use a newer stannary")
+
+    @classmethod
+    def create(cls, folder: Path, *, passphrase: bytes | None, origin: str = "", clock: Clock = system_clock) -> Workspace:
+        """Make `folder/.stannary` with new keys, unprotected without a passphrase. Raises UsageError when there is one."""
+        root = folder / FOLDER
+        if (root / "workspace.json").exists():
+            msg = "is a workspace already"
+            raise UsageError(
+                msg, where=str(root), code="WSP003", help="nothing needs to be done; `stannary ledger head` shows its state"
+            )
+        keys = root / "keys"
+        keys.mkdir(parents=True, exist_ok=True)
+        keys.chmod(0o700)
+        signing, log = generate("ecdsa-p256-sha256"), generate("ed25519")
+        for name, key in (("signing", signing), ("ledger", log)):
+            key.write(keys / f"{name}.pem", passphrase)
+            (keys / f"{name}.pub").write_bytes(key.public.pem())
+        write_trust(root / "trust.json", TrustFile().with_key("workspace", signing.public))
+        (root / ".gitignore").write_text("*\n", encoding="utf-8")
+        settings = Settings(origin=origin or f"stannary.local/{folder.resolve().name or 'root'}-{secrets.token_hex(4)}")
+        # Last: a folder without it is no workspace, so an interrupted `init` leaves nothing that looks like one.
+        scratch = root / "workspace.json.new"
+        scratch.write_bytes(msgspec.json.format(msgspec.json.encode(settings), indent=2) + b"\n")
+        scratch.replace(root / "workspace.json")
+        return cls(root, passphrase=lambda: passphrase, clock=clock)
+
+    @classmethod
+    def find(cls, named: str | None = None, *, passphrase: Callable[[], bytes | None] | None = None) -> Workspace:
+        """Open the workspace that is named (`DIR` or `DIR/.stannary`), or the nearest one upward. Raises UsageError."""
+        if named:
+            path = Path(named)
+            return cls(path / FOLDER if (path / FOLDER).is_dir() else path, passphrase=passphrase)
+        here = Path.cwd()
+        for folder in (here, *here.parents):
+            if (folder / FOLDER / "workspace.json").is_file():
+                return cls(folder / FOLDER, passphrase=passphrase)
+        msg = "there is no workspace here or in any folder above"
+        raise UsageError(msg, where=str(here), code="WSP001", help="`stannary init` makes one; --workspace DIR names another")
+
+    @cached_property
+    def signer(self) -> Signer:
+        """Return the key that signs evidence. Raises UsageError, InputError or BackendError."""
+        return self._read(self.root / self.settings.signing_key)
+
+    @cached_property
+    def log_signer(self) -> PrivateKey:
+        """Return the key that signs checkpoints."""
+        return self._read(self.root / "keys" / "ledger.pem")
+
+    @cached_property
+    def log_key(self) -> PublicKey:
+        """Return the public half of the key that signs checkpoints."""
+        return read_public(self.root / "keys" / "ledger.pub")
+
+    @property
+    def ledger_path(self) -> Path:
+        """Return where the ledger is."""
+        return self.root / "ledger.db"
+
+    @property
+    def trust_path(self) -> Path:
+        """Return where it is written whose signatures count."""
+        return self.root / "trust.json"
+
+    @cached_property
+    def trust(self) -> TrustFile:
+        """Return whose signatures count."""
+        return read_trust(self.trust_path)
+
+    def _read(self, path: Path) -> PrivateKey:
+        try:
+            return read_private(path)
+        except UsageError as error:
+            if error.code != "KEY003":
+                raise
+        passphrase = self._passphrase()
+        return read_private(path, passphrase)
+
+
+def _from_environment() -> bytes | None:
+    text = os.environ.get("STANNARY_PASSPHRASE")
+    return text.encode() if text else None
