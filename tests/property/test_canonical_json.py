@@ -56,8 +56,10 @@ def test_keys_are_sorted_by_utf_16():
 @given(VALUES)
 def test_the_value_comes_back_and_the_form_is_stable(value):
     form = canonical_json(value)
-    assert json.loads(form) == value
-    assert canonical_json(json.loads(form)) == form
+    # As ECMAScript reads it, whose numbers are all doubles.
+    read = json.loads(form, parse_int=float)
+    assert read == value
+    assert canonical_json(read) == form
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 2**53 + 1, "\ud800", {"\ud800": 1}])
