@@ -1,6 +1,7 @@
 """Speed and memory of `stannary scan` beside its peers, in one run: CPU seconds, private and resident memory, ratios.
 
     ./dev bench scan [--small] [--runs N] [--peers picklescan,modelscan,fickling,modelaudit]
+    ./dev bench scan --hostile           # the worst input there is: see hostile.py
 
 Inputs are made once under build/bench by the environment with the ML libraries (.venv-ml). Peers
 run from .venv-peers (requirements/peers.txt) when it is there; one that is absent is said to be.
@@ -13,68 +14,15 @@ import os
 import statistics
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
-from typing import NamedTuple
+
+from hostile import main as hostile
+from measuring import measure
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = ROOT / ".venv" / "bin" / "stannary"
 PEERS = ROOT / ".venv-peers" / "bin"
 INPUTS = ("st_2g.safetensors", "torch_2g.pt", "np_1g.pkl", "small5000", "rf.joblib", "rf_z3.joblib")
-
-
-class Cost(NamedTuple):
-    """CPU seconds (user and system, children included), peak MB resident and private, exit code."""
-
-    cpu: float
-    wall: float
-    resident: float
-    private: float
-    code: int
-
-
-def _private(root: int) -> int:
-    """Return the bytes of anonymous memory of a process and its children."""
-    total, todo = 0, [root]
-    while todo:
-        pid = todo.pop()
-        try:
-            status = Path(f"/proc/{pid}/status").read_text()
-            todo += [int(c) for t in Path(f"/proc/{pid}/task").iterdir() for c in (t / "children").read_text().split()]
-        except OSError:
-            continue
-        total += sum(int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith("RssAnon"))
-    return total
-
-
-def measure(command: list[str], limit: float = 240) -> Cost:
-    """Run a command once and return what it cost."""
-    started = time.monotonic()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-    peak = 0
-    done = threading.Event()
-
-    def watch() -> None:
-        nonlocal peak
-        while not done.wait(0.004):
-            peak = max(peak, _private(process.pid))
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    killer = threading.Timer(limit, lambda: os.killpg(process.pid, 9))
-    killer.start()
-    _, status, usage = os.wait4(process.pid, 0)
-    killer.cancel()
-    done.set()
-    watcher.join()
-    return Cost(
-        usage.ru_utime + usage.ru_stime,
-        time.monotonic() - started,
-        usage.ru_maxrss / 1024,
-        peak / 1e6,
-        os.waitstatus_to_exitcode(status),
-    )
 
 
 def commands(path: Path, peers: list[str]) -> dict[str, list[str]]:
@@ -103,11 +51,14 @@ def commands(path: Path, peers: list[str]) -> dict[str, list[str]]:
 def main() -> None:
     """Measure and print a table in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--hostile", action="store_true", help="the worst cases instead: see hostile.py")
     parser.add_argument("--small", action="store_true")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--only", default="")
     parser.add_argument("--peers", default="picklescan,modelscan,fickling,hayward,modelaudit")
-    options = parser.parse_args()
+    options, rest = parser.parse_known_args()
+    if options.hostile:
+        sys.exit(hostile([*(["--only", options.only] if options.only else []), *rest]))
     folder = ROOT / "build" / ("bench-small" if options.small else "bench")
     maker = ROOT / ".venv-ml" / "bin" / "python"
     subprocess.run(

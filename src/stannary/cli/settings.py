@@ -39,6 +39,8 @@ _LIMITS_HELP = {
     "facts": "Facts kept of one file.",
     "operations": "Pickle opcodes and the like, for one file.",
     "seconds": "Time for one file.",
+    "processor": "CPU seconds for one file of up to 64 MiB; in proportion more for a larger one.",
+    "memory": "Bytes of memory to read one file of up to 64 MiB; in proportion more for a larger one.",
 }
 MOST_SECONDS = 1_000_000  # more than eleven days; poll(2) counts milliseconds in 31 bits
 _BOUNDS = {"seconds": msgspec.Meta(gt=0, le=MOST_SECONDS)}

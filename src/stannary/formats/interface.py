@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol, TypeAlias
 
 import msgspec
@@ -12,7 +12,7 @@ import msgspec
 from stannary.core.errors import BudgetExceeded, FormatError, Truncated
 from stannary.core.model import Json
 
-__all__ = ["Budget", "Child", "Cursor", "Fact", "Limits", "Sink", "View", "clip"]
+__all__ = ["LARGE", "RAN_OUT", "Budget", "Child", "Cursor", "Expired", "Fact", "Limits", "Sink", "View", "clip"]
 
 Bytes: TypeAlias = bytes  # View has a method of that name
 
@@ -40,12 +40,26 @@ class Limits(msgspec.Struct, frozen=True):
     facts: int = 50_000
     operations: int = 60_000_000  # pickle opcodes and the like
     seconds: float = 120.0
+    processor: float = 1.1  # CPU seconds for a file of up to `LARGE` bytes, in proportion more for a larger one
+    memory: int = 176 << 20  # bytes a reader may take for a file of up to `LARGE` bytes, in proportion more for a larger one
+
+
+LARGE = 64 << 20
+RAN_OUT = "a limit ended the reading: "
+
+
+class Expired(BaseException):
+    """The time to finish is over as well. For the walk alone to catch: readers go on after many an Exception."""
+
+
+def _nothing() -> None:
+    """Do nothing."""
 
 
 class Budget:
     """What is left of the limits. Every reader of one file shares it."""
 
-    __slots__ = ("deadline", "facts", "inflated", "limits", "members", "operations")
+    __slots__ = ("closing", "deadline", "expired", "facts", "inflated", "limits", "members", "more_memory", "operations")
 
     def __init__(self, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
@@ -54,6 +68,31 @@ class Budget:
         self.facts = self.limits.facts
         self.operations = self.limits.operations
         self.deadline = time.monotonic() + self.limits.seconds
+        self.expired = ""  # why nothing more is to be read
+        self.more_memory: Callable[[], None] = _nothing
+        self.closing = False  # a reader is telling what it saw, and may finish
+
+    def expire(self, *, last: bool = False, why: str = "") -> None:
+        """End the reading: called at any moment, between two bytecodes. Raises BudgetExceeded.
+
+        A reader that is telling what it saw goes on until the `last` call, which raises what no reader catches.
+        """
+        self.expired = self.expired or f"{RAN_OUT}{why or f'more than {self.limits.processor:g} s of processor time for 64 MiB'}"
+        self.deadline = 0.0
+        if last:
+            raise Expired
+        if not self.closing:
+            raise BudgetExceeded(self.expired)
+
+    def is_over(self) -> bool:
+        """Tell whether nothing more is to be read."""
+        return bool(self.expired)
+
+    def crowd(self, what: str) -> None:
+        """End the reading for want of memory: what was seen until then can be told, in a little more."""
+        self.more_memory()
+        self.expired = self.expired or f"{RAN_OUT}{what} would take more memory than a reader may have"
+        self.deadline = 0.0
 
     def take_member(self) -> None:
         """Count one container entry."""
@@ -80,6 +119,8 @@ class Budget:
     def check_time(self) -> None:
         """Raise when the time is up."""
         if time.monotonic() > self.deadline:
+            if self.expired:
+                raise BudgetExceeded(self.expired)
             msg = f"took longer than {self.limits.seconds:g} s"
             raise BudgetExceeded(msg)
 

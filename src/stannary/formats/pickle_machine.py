@@ -98,6 +98,11 @@ class Machine:
         self.sparse.clear()
         self.dense = False
 
+    def clear(self) -> None:
+        """Let go of what was built, for want of memory."""
+        for built in (self.stack, self.marks, self.memo, self.sparse, self.former):
+            built.clear()
+
     def run(self) -> int:
         """Read up to and including STOP and return the offset after it.
 

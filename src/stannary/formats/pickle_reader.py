@@ -62,7 +62,9 @@ def read(view: View, sink: Sink) -> None:
     try:
         _read_streams(view, sink, recorder)
     finally:
+        sink.budget.closing = True
         recorder.emit(sink)
+        sink.budget.closing = False
     _follow(view, sink, recorder)
 
 
@@ -128,6 +130,10 @@ def _read_stream(view: View, sink: Sink, recorder: Recorder, start: int, index: 
         ended, reason = "truncated", exc.message
     except BudgetExceeded as exc:
         ended, reason = "limit", exc.message
+    except MemoryError:
+        machine.clear()  # or there is none to tell what was seen
+        sink.budget.crowd("pickle")
+        ended, reason = "limit", sink.budget.expired
     except FormatError as exc:
         ended, reason = "malformed", exc.message
     stop = machine.base + machine.pos if end is None else end

@@ -258,7 +258,7 @@ class _Archive:
                 reader.read(member)
             except BudgetExceeded as exc:
                 self.sink.incomplete(f"zip: {exc.message}", member.header)
-                if self.sink.budget.inflated < 0 or self.sink.budget.members < 0:
+                if self.sink.budget.expired or self.sink.budget.inflated < 0 or self.sink.budget.members < 0:
                     raise
         reader.finish()
 

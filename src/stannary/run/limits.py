@@ -14,7 +14,7 @@ import struct
 
 from stannary.run.libc import check, libc
 
-__all__ = ["drop_capabilities", "limit", "no_new_privileges", "renew_processor_time"]
+__all__ = ["drop_capabilities", "limit", "no_new_privileges", "private_memory", "renew_processor_time"]
 
 _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 4, 38
 _CAPSET = {"x86_64": 126, "aarch64": 91}
@@ -23,7 +23,7 @@ _CAPABILITY_VERSION_3 = 0x20080522
 _CAP_DAC_READ_SEARCH = 1 << 2
 
 
-def _inherited() -> int:
+def private_memory() -> int:
     """Return the bytes of private writable memory this process has, 0 where the kernel does not tell."""
     try:
         with open("/proc/self/statm", encoding="ascii") as file:
@@ -38,7 +38,7 @@ def limit(*, memory: int, processor_seconds: int | None, open_files: int, file_s
     `memory` is what the process may take beyond what a fork inherited: a program that scans may be large itself.
     """
     _lower(resource.RLIMIT_CORE, 0)
-    _lower(resource.RLIMIT_DATA, memory + _inherited())
+    _lower(resource.RLIMIT_DATA, memory + private_memory())
     _lower(resource.RLIMIT_NOFILE, open_files)
     _lower(resource.RLIMIT_FSIZE, file_size)
     for name in ("RLIMIT_MEMLOCK", "RLIMIT_MSGQUEUE"):

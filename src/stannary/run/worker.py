@@ -19,6 +19,7 @@ import time
 import msgspec
 
 from stannary.core.errors import StannaryError
+from stannary.run import alarm
 from stannary.run.interface import Handler, Setup
 from stannary.run.jail import Jail, enter
 from stannary.run.limits import renew_processor_time
@@ -41,6 +42,7 @@ def serve(inbox: int, outbox: int, page: mmap.mmap, setup: Setup, jail: Jail | N
         try:
             held = b"" if jail is None else _confine(jail)
             handler = load_handler(setup)
+            alarm.allow()
         except StannaryError as exc:
             _send(outbox, HEADER.pack(0, REFUSED, len(text := str(exc).encode())) + text)
         except Exception as exc:  # noqa: BLE001 - a factory that fails is reported, not lost with the process

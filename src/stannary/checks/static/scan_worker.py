@@ -20,15 +20,18 @@ from stannary.checks.static.result import FileReport, Missed, ScanFinding
 from stannary.checks.static.ruleset import Hit
 from stannary.checks.static.verdict import findings_of
 from stannary.checks.static.walk import Walker, read_file, read_view
-from stannary.core.errors import FormatError
+from stannary.core.errors import BudgetExceeded, FormatError
 from stannary.formats.hashing import FileIdentity, hash_file, identity_of
 from stannary.formats.identify import Format
-from stannary.formats.interface import Budget, Limits, View
+from stannary.formats.interface import RAN_OUT, Budget, Limits, View
+from stannary.run import alarm
 
 __all__ = ["Answer", "Settings", "Work", "factory"]
 
 
 _INLINE = 1 << 16  # bytes of a file that is read in one go
+_JUDGING = 0.35  # CPU seconds for judging the facts of one file
+_UNJUDGED = Missed("there was more in it than could be judged in time")
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -146,10 +149,12 @@ class _Reader:
         return match_advisories(report.facts, load_once(self.settings.advisories))
 
     def _answer(self, work: Work, report: FileReport, digest: str, before: FileIdentity, entry: bytes) -> Answer:
+        with alarm.hold(_JUDGING, _stop_judging, again=False) as judging:
+            findings = findings_of(report, self.rules, work.name, self._vulnerable(report))
         return Answer(
             tuple(dict.fromkeys([name for name in report.formats if ":" not in name])),
-            tuple(findings_of(report, self.rules, work.name, self._vulnerable(report))),
-            report.missed,
+            tuple(findings),
+            (*report.missed, _UNJUDGED) if judging.expired else report.missed,
             report.skipped,
             digest,
             before,
@@ -171,7 +176,8 @@ class _Reader:
         started = time.monotonic()
         report = self._read(work, base, limits, content)
         # What time ran out for depends on the machine, and must not be remembered.
-        if not keep or time.monotonic() - started > limits.seconds / 2:
+        hurried = any(missed.reason.startswith(RAN_OUT) for missed in report.missed)
+        if hurried or not keep or time.monotonic() - started > limits.seconds / 2:
             return report, b""
         return report, cache.pack(report)
 
@@ -206,6 +212,11 @@ class _Reader:
             walker.incomplete(f"repository: reader failed: {type(exc).__name__}: {exc}")
         report = walker.report()
         return Answer(report.formats, tuple(findings_of(report, self.rules, work.name)), report.missed, report.skipped)
+
+
+def _stop_judging(*, last: bool) -> None:
+    del last
+    raise BudgetExceeded(_UNJUDGED.reason)
 
 
 def _reduced(limits: Limits) -> Limits:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from itertools import chain
 from string import Formatter
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from stannary.checks.static.judges import run_judges
 from stannary.checks.static.result import FileReport, ScanFinding, Verdict
 from stannary.checks.static.ruleset import Hit, RuleSet
+from stannary.core.errors import BudgetExceeded
 from stannary.core.model import severity_rank
 from stannary.formats.interface import clip
 
@@ -37,14 +39,15 @@ def findings_of(report: FileReport, rules: RuleSet, path: str, more: Iterable[Hi
     seen: set[str] = set()
     counts: dict[str, int] = {}
     found: list[ScanFinding] = []
-    for hit in chain(_hits(report, rules), more):
-        finding = _finding(hit, rules, path)
-        if finding.fingerprint in seen:
-            continue
-        seen.add(finding.fingerprint)
-        counts[hit.rule] = counts.get(hit.rule, 0) + 1
-        if counts[hit.rule] <= _SEVERITY_LIMIT_PER_RULE:
-            found.append(finding)
+    with suppress(BudgetExceeded):  # an alarm of the caller's, who knows of it; what was found until then stands
+        for hit in chain(_hits(report, rules), more):
+            finding = _finding(hit, rules, path)
+            if finding.fingerprint in seen:
+                continue
+            seen.add(finding.fingerprint)
+            counts[hit.rule] = counts.get(hit.rule, 0) + 1
+            if counts[hit.rule] <= _SEVERITY_LIMIT_PER_RULE:
+                found.append(finding)
     found.sort(key=lambda f: (severity_rank(f.severity), f.rule, f.part, f.offset or 0))
     return found
 

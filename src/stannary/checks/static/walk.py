@@ -21,7 +21,8 @@ from stannary.checks.static.result import FileReport, Missed
 from stannary.core.errors import BudgetExceeded, FormatError
 from stannary.core.model import Json
 from stannary.formats.identify import Format, identify, load_reader
-from stannary.formats.interface import Budget, Child, Fact, Limits, View
+from stannary.formats.interface import LARGE, RAN_OUT, Budget, Child, Expired, Fact, Limits, View
+from stannary.run import alarm
 
 if TYPE_CHECKING:
     import tempfile
@@ -32,6 +33,8 @@ _SPILL = 8 << 20
 _MISSED = 1000  # reasons kept for one file
 _DEEP = 2  # containers around something before it is looked up among what was read
 _DIGESTED = 64 << 20
+_SWEPT = 3  # what was being read when the limit struck, and two of what it was in
+_GRACE = 0.25  # CPU seconds to tell what was seen and to sweep the rest
 _STREAM_ERRORS = (FormatError, EOFError, zlib.error, LZMAError, OSError, ValueError, RuntimeError)
 
 
@@ -58,6 +61,7 @@ class Walker:
         self._depth = 0
         self._full = False
         self._nested: set[bytes] = set()  # digests of what was read two and more containers deep
+        self._swept = 0
 
     # What readers call
 
@@ -113,13 +117,29 @@ class Walker:
 
     def walk(self, view: View, hint: str = "") -> None:
         """Read a view in every way it can be read."""
+        if self.budget.is_over():
+            return  # the report says so
         rows = identify(view, hint, self.plugged)
         if not rows:
             if len(view):
                 self.incomplete("unknown binary format")
             return
         for row in rows:
-            self._read(row, view)
+            if not self.budget.is_over():
+                self._read(row, view)
+        if self.budget.is_over() and self._swept < _SWEPT:
+            self._swept += 1
+            self._sweep(view)
+
+    def _sweep(self, view: View) -> None:
+        """Search what the limit left unread for names that end nearly every exploit."""
+        from stannary.formats.pickle_sweep import sweep  # hostile files only
+
+        self.budget.closing = True
+        try:
+            sweep(view.data, 0, self)
+        finally:
+            self.budget.closing = False
 
     def _read(self, row: Format, view: View) -> None:
         name = f"{self._part}:{row.name}" if self._part else row.name
@@ -131,8 +151,10 @@ class Walker:
         except FormatError as exc:
             self.incomplete(f"{row.name}: {exc.message}", exc.offset)
             self.fact("format.malformed", exc.offset, format=row.name, reason=exc.message)
-        except (RecursionError, MemoryError) as exc:
+        except RecursionError as exc:
             self.incomplete(f"{row.name}: {type(exc).__name__}")
+        except MemoryError:
+            self.budget.crowd(row.name)
         except Exception as exc:  # a reader's bug on hostile input must not hide the rest of the file
             if self.strict:
                 raise
@@ -179,6 +201,8 @@ class Walker:
 
     def report(self) -> FileReport:
         """Return what was seen."""
+        if self.budget.expired:
+            self.missed.append(Missed(self.budget.expired))
         return FileReport(tuple(self.formats), tuple(self.facts), tuple(self.missed), "; ".join(dict.fromkeys(self.inert_reasons)))
 
 
@@ -199,11 +223,27 @@ def read_view(
     collecting = gc.isenabled()
     gc.disable()
     try:
-        walker.walk(view)
+        _walk(walker, view)
     finally:
         if collecting:
             gc.enable()
     return walker.report()
+
+
+def _walk(walker: Walker, view: View) -> None:
+    """Walk within the limits of processor time and memory, which readers need not look at."""
+    budget = walker.budget
+    scale = max(1.0, len(view) / LARGE)
+    try:
+        with (
+            alarm.bound_memory(int(budget.limits.memory * scale)) as budget.more_memory,
+            alarm.hold(budget.limits.processor * scale, budget.expire, grace=_GRACE),
+        ):
+            walker.walk(view)
+    except (BudgetExceeded, Expired):  # it struck outside of a reader; the budget knows
+        budget.expired = budget.expired or f"{RAN_OUT}the time is up"
+    except MemoryError:
+        budget.crowd("it")
 
 
 @lru_cache(maxsize=4)

@@ -29,6 +29,7 @@ JUDGES: dict[str, str] = {
     "notebook": "stannary.checks.static.judges.text_content",
     "text": "stannary.checks.static.judges.text_content",
     "requirements": "stannary.checks.dependencies.judge",
+    "unread": "stannary.checks.static.judges.unread",
     "repo": "stannary.checks.static.judges.repository",
 }
 

@@ -1,0 +1,30 @@
+"""Imports that stand in what a limit left unread: known gadgets only, since nothing is known of how they are used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from stannary.checks.static.knowledge import load
+from stannary.checks.static.ruleset import Hit
+from stannary.core.model import Severity
+from stannary.formats.interface import Fact
+
+__all__ = ["judge"]
+
+# Where the names that are swept for live, for an import whose module stands elsewhere in the stream.
+_HOMES = ("posix", "builtins", "subprocess", "importlib", "runpy")
+
+
+def judge(facts: Sequence[Fact]) -> Iterator[Hit]:
+    """Judge the `unread` facts of one file."""
+    known = load()
+    for fact in facts:
+        module, name = fact.data["module"], fact.data["name"]
+        for home in (module,) if module else _HOMES:
+            gadget = known.gadget(home, name)
+            if gadget and not known.role(home, name):
+                shown = f"{module}.{name}" if module else name
+                message = f"imports {shown}, which {gadget.what}, in a part that a limit kept from being read"
+                severity: Severity = "high" if module else "medium"
+                yield Hit("PKL035", fact, message, {"global": shown}, severity)
+                break

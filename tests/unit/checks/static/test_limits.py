@@ -1,0 +1,105 @@
+"""No content keeps a reader busy for long: processor time and memory end the reading, and what was seen is kept."""
+
+import time
+
+import pytest
+
+import stannary
+from stannary.checks.static import walk
+from stannary.core.errors import BudgetExceeded
+from stannary.formats.interface import RAN_OUT, Budget, Expired, Limits, View
+from stannary.formats.pickle_sweep import sweep
+
+HURRIED = Limits(processor=0.05)
+CALL = b"cposix\nsystem\n\x8c\x0aecho hello\x85R"
+OBJECT = b"ccollections\nOrderedDict\n)R"
+PADDING = b"}b" * 3_000_000  # seconds of state that is set
+
+
+def scan(tmp_path, content, name="model.pkl", **limits):
+    path = tmp_path / name
+    path.write_bytes(content)
+    result = stannary.scan(path, jobs=1, limits=limits)
+    return result.targets[0], {finding.rule: finding for finding in result.findings}
+
+
+def reasons(target):
+    return [missed.reason for file in target.files for missed in file.missed]
+
+
+def test_processor_time_ends_the_reading_and_keeps_what_was_found(tmp_path):
+    content = b"\x80\x04" + CALL + b"0" + OBJECT + PADDING + b"."
+    target, findings = scan(tmp_path, content, processor=0.05)
+    assert "PKL001" in findings
+    assert target.verdict == "unsafe"
+    assert any(reason.startswith(RAN_OUT) for reason in reasons(target))
+
+
+def test_what_was_not_read_is_never_clean(tmp_path):
+    target, findings = scan(tmp_path, b"\x80\x04" + OBJECT + PADDING + b".", processor=0.05)
+    assert findings == {}
+    assert target.verdict == "incomplete"
+
+
+@pytest.mark.parametrize(
+    "payload,shown,severity",
+    [
+        (CALL, "posix.system", "high"),
+        (b"(S'echo hello'\nios\nsystem\n", "os.system", "high"),
+        (b"\x8c\x08builtins\x94\x8c\x04exec\x94\x93\x94\x8c\x01x\x85R", "builtins.exec", "high"),
+        (b"X\x0a\x00\x00\x00subprocessq\x05X\x05\x00\x00\x00Popenq\x06\x93\x8c\x01x\x85R", "subprocess.Popen", "high"),
+        (b"h\x00\x8c\x06system\x93\x8c\x01x\x85R", "system", "medium"),
+    ],
+)
+def test_a_payload_behind_padding_is_swept_for(tmp_path, payload, shown, severity):
+    target, findings = scan(tmp_path, b"\x80\x04" + OBJECT + PADDING + payload + b".", processor=0.05)
+    assert findings["PKL035"].evidence == {"global": shown}
+    assert findings["PKL035"].severity == severity
+    assert any(reason.startswith(RAN_OUT) for reason in reasons(target))
+
+
+@pytest.mark.parametrize(
+    "text", [b"the os\nsystem\n", b"c0os\nsystem\n", b"\x8c\x02os\x8c\x07system\x93", b"\x8c\x02os\x8c\x06system."]
+)
+def test_only_the_opcodes_of_an_import_count(text):
+    walker = walk.Walker(Budget())
+    sweep(memoryview(text), 0, walker)
+    assert walker.facts == []
+
+
+def test_memory_ends_the_reading_and_keeps_what_was_found(tmp_path):
+    content = b"\x80\x04" + CALL + b"0" + b"".join(b"\x8c\x08%08d\x94" % n for n in range(400_000)) + b"."
+    target, findings = scan(tmp_path, content, memory=16 << 20, processor=30.0)
+    assert "PKL001" in findings
+    assert any("more memory than a reader may have" in reason for reason in reasons(target))
+
+
+def test_an_archive_stops_between_its_members(tmp_path, monkeypatch):
+    import io
+    import zipfile
+
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for number in range(20_000):
+            archive.writestr(f"{number}.pkl", b"\x80\x04N.")
+    started = time.process_time()
+    target, _ = scan(tmp_path, packed.getvalue(), "model.zip", processor=0.1)
+    assert target.verdict == "incomplete"
+    assert time.process_time() - started < 1.5  # of the parent, which only makes the report
+
+
+def test_readers_see_the_first_strikes_and_none_catches_the_last():
+    budget = Budget(HURRIED)
+    with pytest.raises(BudgetExceeded, match="processor time"):
+        budget.expire()
+    budget.closing = True
+    budget.expire()
+    with pytest.raises(Expired):
+        budget.expire(last=True)
+    with pytest.raises(BudgetExceeded, match="processor time"):
+        budget.check_time()
+
+
+def test_nothing_strikes_in_a_program_that_reads_for_itself():
+    report = walk.read_view(View(b"\x80\x04" + OBJECT + PADDING[:200_000] + b".", "m.pkl"), limits=Limits(processor=0.000001))
+    assert report.missed == ()
