@@ -45,12 +45,12 @@ if TYPE_CHECKING:
     from stannary.formats.interface import Sink
     from stannary.formats.pickle_machine import Machine
 
-__all__ = ["Recorder"]
+__all__ = ["ENCODED", "Recorder"]
 
 _MOST = 20_000  # distinct calls worth keeping; real models have hundreds
 _GLOBALS = 20_000  # distinct names; real models have hundreds
 _DETAILED = 500_000  # calls told apart by their arguments; after that by what is called
-_ENCODED = frozenset((b"gA", b"Y2", b"Y3", b"KG", b"H4", b"eJ", b"UE", b"f0", b"80", b"63", b"28"))
+ENCODED = frozenset((b"gA", b"Y2", b"Y3", b"KG", b"H4", b"eJ", b"UE", b"f0", b"80", b"63", b"28"))
 _FOLDED = frozenset({"builtins", "dill._dill", "_codecs", "copyreg"})
 _WIDE = 16  # arguments that tell two calls apart
 # Functions that unpickle bytes they are given: in which argument.
@@ -357,7 +357,7 @@ class Recorder:
 
     def text(self, head: bytes, offset: int, value: bytes | Blob) -> None:
         """Remember text that could be an encoded pickle or archive."""
-        if head[:2] in _ENCODED:
+        if head[:2] in ENCODED:
             if len(self.encoded) < _GIVEN:
                 self.encoded.append((offset, value))
             else:

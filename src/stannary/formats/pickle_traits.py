@@ -17,6 +17,7 @@ __all__ = [
     "source_of",
     "state_code",
     "strings",
+    "takes_plain_bytes",
 ]
 
 GETATTR = frozenset({("builtins", "getattr"), ("dill._dill", "_get_attr")})
@@ -50,7 +51,12 @@ def is_partial(made: Made) -> bool:
 
 def bulk(func: Any) -> bool:  # noqa: ANN401 - symbolic
     """Tell whether a function is one of those that models call by the million, and whose arguments are harmless."""
-    return type(func) is Global and func.module.partition(".")[0] in TAKE_BYTES and func.module not in {"builtins", "_codecs"}
+    return type(func) is Global and takes_plain_bytes(func.module)
+
+
+def takes_plain_bytes(module: str) -> bool:
+    """Tell whether the functions of a module that models call are given bytes, and never unpickle them."""
+    return module.partition(".")[0] in TAKE_BYTES and module not in {"builtins", "_codecs"}
 
 
 def makes_code(func: Any) -> bool:  # noqa: ANN401 - symbolic

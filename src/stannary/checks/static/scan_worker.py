@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from stannary.checks.static import cache, ruleset
+from stannary.checks.static.alike import Alike
 from stannary.checks.static.result import FileReport, Missed, ScanFinding
 from stannary.checks.static.ruleset import Hit
 from stannary.checks.static.verdict import findings_of
@@ -95,6 +96,8 @@ class _Reader:
         self._folder = -1
         self._names: frozenset[str] = frozenset()
         self._digest = ""
+        # With plug-ins, or facts to keep, every file is read in full.
+        self._alike = None if settings.plugins or settings.cache else Alike()
 
     def handle(self, payload: bytes, degraded: bool) -> bytes:  # noqa: FBT001 - the Handler type
         """Read one thing and answer."""
@@ -135,10 +138,17 @@ class _Reader:
         finally:
             os.close(descriptor)
         digest = hashlib.sha256(content).hexdigest() if work.hash else work.sha256
-        report, entry = self._report(work, digest, limits, keep=keep, content=content)
+        alike = self._alike if keep and content[:1] == b"\x80" else None
+        if alike is not None and alike.knows(View(content, work.name.rpartition("/")[2], work.real), content):
+            answer = Answer(("pickle",), sha256=digest, identity=before)
+        else:
+            report, entry = self._report(work, digest, limits, keep=keep, content=content)
+            answer = self._answer(work, report, digest, before, entry)
+            if alike is not None and not answer.findings:
+                alike.learn(content, report)
         if identity_of(os.stat(work.real, follow_symlinks=False)) != before:
             return Answer(problem="changed during the scan")
-        return self._answer(work, report, digest, before, entry)
+        return answer
 
     def _vulnerable(self, report: FileReport) -> Iterator[Hit]:
         if not self.settings.advisories or not any(fact.kind == "requirements.entry" for fact in report.facts):

@@ -32,7 +32,7 @@ from stannary.checks.static.ruleset import Hit
 from stannary.core.model import Severity
 from stannary.formats.interface import Fact
 
-__all__ = ["judge"]
+__all__ = ["ignores_values", "judge"]
 
 _CALLED = {
     "exec": "PKL001",
@@ -92,6 +92,15 @@ def judge(facts: Sequence[Fact]) -> Iterator[Hit]:
             owner = f"{fact.data['module']}.{fact.data['name']}"
             what = f"{fact.data['key']}, which it executes" if fact.data["key"] else "a state that is no plain dict"
             yield Hit("PKL032", fact, f"{owner} is given {what}")
+
+
+def ignores_values(module: str, name: str, *, content: bool) -> bool:
+    """Tell whether a call is judged without a look at the numbers it is given, nor at byte strings (`content`)."""
+    key = (_canonical(module), name)
+    if key in SCHEMAS or key in CODE_MAKERS or key in EXECUTES_SOURCE:
+        return False
+    role = _role(*key, load())
+    return role in {"k", "r"} or (role == "c" and not content)
 
 
 def _names(fact: Fact) -> list[tuple[str, str]]:

@@ -1,0 +1,178 @@
+"""What a worker remembers of pickles that differ in their numbers only, and what it must read in full all the same."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import stannary
+from stannary.checks.static.alike import Alike
+from stannary.checks.static.ruleset import load as load_rules
+from stannary.checks.static.verdict import findings_of
+from stannary.checks.static.walk import read_view
+from stannary.formats.interface import View
+from stannary.testing.pickle_assembler import Assembler
+
+NAME = "model.pkl"
+NUMBERS = bytes(range(0xA0, 0xC0))  # open like nothing that is known
+
+
+def fitted(content: bytes = NUMBERS, count: int = 4, rate: float = 0.5, key: str = "coef_") -> bytes:
+    """Return a pickle as numpy's arrays make it: numbers in calls, bytes and floats in states."""
+    code = Assembler(4).op("EMPTY_DICT").op("MEMOIZE").op("MARK")
+    code.push("a_parameter_of_the_model").op("BINFLOAT", rate).push(key)
+    code.push("numpy._core.multiarray").push("_reconstruct").op("STACK_GLOBAL")
+    code.push("numpy").push("ndarray").op("STACK_GLOBAL")
+    code.op("BININT1", 0).op("TUPLE1").op("SHORT_BINBYTES", b"b").op("TUPLE3").op("REDUCE")
+    code.op("MARK").op("BININT1", 1).op("BININT1", count).op("TUPLE1").push("numpy").push("dtype").op("STACK_GLOBAL")
+    code.push("f8").op("NEWFALSE").op("NEWTRUE").op("TUPLE3").op("REDUCE").op("NEWFALSE").op("SHORT_BINBYTES", content)
+    return code.op("TUPLE").op("BUILD").op("SETITEMS").stop()
+
+
+def calling(module: str, name: str, *arguments: tuple[str, object], how: str = "REDUCE") -> bytes:
+    """Return a pickle that calls something with arguments written by the given opcodes."""
+    code = Assembler(4).push(module).push(name).op("STACK_GLOBAL").op("MARK")
+    for op, value in arguments:
+        code.op(op, value)
+    return code.op("TUPLE").op(how).stop()
+
+
+def learned(content: bytes) -> Alike:
+    memory = Alike()
+    report = read_view(View(content, NAME), strict=True)
+    assert findings_of(report, load_rules(), NAME) == []
+    memory.learn(content, report)
+    assert not memory.knows(View(content, NAME), content)  # one is not worth remembering
+    memory.learn(content, report)
+    return memory
+
+
+def knows(memory: Alike, content: bytes, name: str = NAME) -> bool:
+    return memory.knows(View(content, name), content)
+
+
+def test_other_numbers_are_the_same_shape() -> None:
+    memory = learned(fitted())
+    assert knows(memory, fitted())
+    assert knows(memory, fitted(bytes(reversed(NUMBERS)), 7, -1.5))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        fitted(key="coeff"),  # another string of the same length
+        fitted(NUMBERS[:-1]),  # another length
+        fitted() + b"\x00",  # something behind it
+        fitted().replace(b"ndarray", b"memmaps"),
+        fitted().replace(b"numpy._core.multiarray", b"subprocess.multiarrays"),
+        fitted().replace(b"tbu.", b"t0u."),
+        fitted()[:-1] + b"0",
+    ],
+)
+def test_anything_but_a_number_is_another_shape(content: bytes) -> None:
+    assert not knows(learned(fitted()), content)
+
+
+@pytest.mark.parametrize(
+    "opening",
+    [
+        b"\x80\x04\x95",  # a pickle
+        b"PK\x03\x04",
+        b"\x7fELF",
+        b"gASVabcd",  # a pickle in base64
+    ],
+)
+def test_byte_strings_that_open_like_something_are_read(opening: bytes) -> None:
+    memory = learned(fitted())
+    assert not knows(memory, fitted(opening + NUMBERS[len(opening) :]))
+
+
+def test_bytes_that_make_another_format_of_the_file_are_read() -> None:
+    # A zip that ends with the pickle: zipfile opens what has a directory at its end, wherever it begins.
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("a", b"")
+        archive.comment = b"tbu."
+    inside = b"\xff" + out.getvalue().removesuffix(b"tbu.")
+    assert zipfile.is_zipfile(io.BytesIO(fitted(inside)))
+    memory = learned(fitted(b"\xff" * len(inside)))
+    assert knows(memory, fitted(b"\xfe" * len(inside)))
+    assert not knows(memory, fitted(inside))
+
+
+def test_a_name_that_adds_a_reading_is_read() -> None:
+    memory = learned(fitted())
+    assert not knows(memory, fitted(), "model.bin")
+    assert not knows(memory, fitted(), "saved_model.pb")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        calling("torch.storage", "_load_from_bytes", ("SHORT_BINBYTES", NUMBERS)),  # it unpickles them
+        calling("builtins", "bytearray", ("BININT2", 400)),  # judged by the number
+        calling("collections", "deque", ("BININT2", 400)),
+    ],
+)
+def test_calls_that_are_judged_by_their_values_have_no_shape(content: bytes) -> None:
+    memory = Alike()
+    report = read_view(View(content, NAME), strict=True)
+    for _ in range(4):
+        memory.learn(content, report)
+    assert not knows(memory, content)
+
+
+def test_a_class_that_is_given_bytes_has_no_shape_and_one_given_numbers_has() -> None:
+    # What a class is given is searched for commands, in byte strings too.
+    numbered = calling("sklearn.utils._bunch", "Bunch", ("BININT1", 4))
+    assert knows(learned(numbered), numbered.replace(b"K\x04", b"K\x05"))
+    given = calling("sklearn.utils._bunch", "Bunch", ("SHORT_BINBYTES", NUMBERS))
+    memory = Alike()
+    for _ in range(4):
+        memory.learn(given, read_view(View(given, NAME), strict=True))
+    assert not knows(memory, given)
+
+
+def test_streams_that_no_pickler_writes_have_no_shape() -> None:
+    for content in (
+        b"\x80\x04K\x01K\x020.",  # POP
+        b"\x80\x04K\x01.K\x01.",  # two streams
+        b"\x80\x02I5\n.",  # a number as text
+        b"\x80\x04\x8c\x01aQ.",  # a persistent id
+        b"\x80\x02]q\x00K\x01a" + struct.pack("<BI", 0x84, 1) + b"a.",  # the extension registry
+    ):
+        memory = Alike()
+        for _ in range(4):
+            memory.learn(content, read_view(View(content, NAME), strict=True))
+        assert not knows(memory, content)
+
+
+def test_the_memory_is_bounded() -> None:
+    memory = Alike()
+    for size in range(400):
+        content = b"\x80\x04" + b"X" + struct.pack("<I", 50_000 + size) + b"a" * (50_000 + size) + b"K\x01\x86."
+        report = read_view(View(content, NAME), strict=True)
+        memory.learn(content, report)
+        memory.learn(content, report)
+    first = b"\x80\x04X" + struct.pack("<I", 50_000) + b"a" * 50_000 + b"K\x02\x86."
+    last = b"\x80\x04X" + struct.pack("<I", 50_399) + b"a" * 50_399 + b"K\x02\x86."
+    assert knows(memory, first)
+    assert not knows(memory, last)
+
+
+def test_a_folder_of_models_with_one_that_runs_something(tmp_path: Path) -> None:
+    for number in range(12):
+        (tmp_path / f"m{number:02}.pkl").write_bytes(fitted(rate=float(number)))
+    # As long as the others, and with the same beginning.
+    payload = b"\x8c\x02os\x8c\x06system\x93\x8c\x04echo\x85R0"
+    content = fitted(bytes(32 - len(payload)))
+    hostile = content[:-4] + payload + content[-4:]
+    assert len(hostile) == len(fitted())
+    (tmp_path / "m06.pkl").write_bytes(hostile)
+    target = stannary.scan(tmp_path, jobs=1).targets[0]
+    assert {file.path: file.verdict for file in target.files if file.verdict != "clean"} == {"m06.pkl": "unsafe"}
+    assert all(file.format == "pickle" and file.sha256 for file in target.files)
