@@ -16,7 +16,7 @@ from stannary.checks.static.result import ScanResult
 from stannary.checks.static.scan import ScanOptions, Target, scan_paths
 from stannary.core.errors import StannaryError, UsageError
 
-__all__ = ["is_address", "located", "scan"]
+__all__ = ["check_names", "is_address", "located", "scan"]
 
 _ADDRESS = re.compile(r"(hf|https?|s3|mlflow|oci|registry):", re.IGNORECASE)
 
@@ -52,6 +52,29 @@ def is_address(name: str) -> bool:
     return _ADDRESS.match(name) is not None and not Path(name).exists()
 
 
+def check_names(names: Sequence[str]) -> None:
+    """Raise a group of UsageError for the names that cannot be targets; what is fetched is not asked for."""
+    problems = [problem for name in names if name != "-" and not is_address(name) and (problem := _unusable(name)) is not None]
+    if problems:
+        msg = "targets"
+        raise ExceptionGroup(msg, problems)
+
+
+def _unusable(name: str) -> UsageError | None:
+    if not name:
+        msg = "the name of a target is empty"
+        return UsageError(msg, where="TARGET", code="USE010", help="is a variable of the shell not set? `.` is the current folder")
+    path = Path(name)
+    if path.exists() or path.is_symlink():
+        return None
+    hint = "a TARGET is a file, a folder, or an address such as hf://org/model"
+    msg = "there is no such file or folder"
+    if "://" in name:
+        hint = "there are hf://, https://, s3://, mlflow: and oci:// addresses"
+        msg = "is not an address that can be fetched"
+    return UsageError(msg, where=name, code="USE010", help=hint)
+
+
 def _locate(name: str, stack: ExitStack, offline: bool, stdin: BinaryIO | None) -> Target:  # noqa: FBT001 - private, passed on
     if name == "-":
         return _spool(stack, stdin)
@@ -60,17 +83,9 @@ def _locate(name: str, stack: ExitStack, offline: bool, stdin: BinaryIO | None) 
 
         resolved = resolve(name, offline=offline, dest=_scratch(stack))
         return Target(path=str(resolved.path), display=resolved.display, source=dict(resolved.source))
-    if not name:
-        msg = "the name of a target is empty"
-        raise UsageError(msg, where="TARGET", code="USE010", help="is a variable of the shell not set? `.` is the current folder")
-    path = Path(name)
-    if not path.exists() and not path.is_symlink():
-        hint = "a TARGET is a file, a folder, or an address such as hf://org/model"
-        msg = "there is no such file or folder"
-        if "://" in name:
-            hint = "there are hf://, https://, s3://, mlflow: and oci:// addresses"
-            msg = "is not an address that can be fetched"
-        raise UsageError(msg, where=name, code="USE010", help=hint)
+    problem = _unusable(name)
+    if problem is not None:
+        raise problem
     return Target(path=name)
 
 

@@ -16,7 +16,8 @@ from stannary import __version__
 from stannary.checks.static import ruleset
 from stannary.cli.demo import BENIGN, HOSTILE
 from stannary.cli.group import COMMANDS
-from stannary.testing.forges import all_forges
+from stannary.cli.schema import SCHEMAS
+from stannary.testing.forges import all_forges, make
 
 STANNARY = str(Path(sys.executable).with_name("stannary"))
 CLEAN_ENV = {k: v for k, v in os.environ.items() if not k.startswith(("STANNARY_", "NO_COLOR", "FORCE_COLOR"))}
@@ -79,7 +80,8 @@ def test_rules_are_listed_and_each_can_be_explained():
     assert told.startswith(f"{rule.id}: {rule.title} ({rule.severity})")
     for heading in ("What it is", "Why it matters", "How it is used", "What to do"):
         assert f"\n{heading}\n" in told
-    assert json.loads(stannary("rule", rule.id, "--format", "json").stdout)["id"] == rule.id
+    printed = json.loads(stannary("rule", rule.id, "--format", "json").stdout)
+    assert (printed["schema"], [item["id"] for item in printed["rules"]]) == ("stannary.rule/1", [rule.id])
 
 
 def test_unknown_rules_are_all_named():
@@ -88,17 +90,26 @@ def test_unknown_rules_are_all_named():
     assert run.stderr.count("error[USE002]") == 2
 
 
-@pytest.mark.parametrize("name", ["scan", "rule"])
-def test_schemas_are_schemas(name):
-    jsonschema.Draft202012Validator.check_schema(json.loads(stannary("schema", name).stdout))
+def printed_by(name, folder):
+    """Return what the command writes that schema NAME describes."""
+    model = folder / "model.pkl"
+    model.write_bytes(make("pickle.rule_exec"))
+    if name == "baseline":
+        stannary("scan", model, "--write-baseline", folder / "baseline.json")
+        return json.loads((folder / "baseline.json").read_text())
+    lines = {"scan": ["scan", model], "rule": ["rule"], "config": ["config", "show"], "doctor": ["doctor"]}
+    return json.loads(stannary(*lines[name], "--format", "json").stdout)
 
 
-def test_the_rule_schema_holds_for_every_rule():
-    schema = json.loads(stannary("schema", "rule").stdout)
-    rules = json.loads(stannary("rule", "--format", "json").stdout)
-    assert len(rules) > 300
-    for rule in rules:
-        jsonschema.validate(rule, schema)
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_every_schema_holds_for_what_is_printed(name, tmp_path):
+    schema = json.loads(stannary("schema", name).stdout)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    printed = printed_by(name, tmp_path)
+    jsonschema.validate(printed, schema)
+    assert printed["schema"] == schema["title"] == f"stannary.{name}/1"
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**printed, "schema": "stannary.other/1"}, schema)
 
 
 def test_config_show_says_where_each_value_came_from(tmp_path):

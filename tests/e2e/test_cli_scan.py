@@ -193,6 +193,21 @@ def test_all_usage_errors_are_told_together_with_help(models):
     assert run.stdout == ""
 
 
+def test_what_is_wrong_with_targets_outputs_configuration_and_waivers_is_told_in_one_run(models, tmp_path):
+    (tmp_path / "stannary.toml").write_text('[[waiver]]\nrule = "PKL001"\n')
+    run = stannary("scan", "gone.pkl", "--format", "xlsx", "--baseline", "gone.json", cwd=tmp_path)
+    assert run.returncode == 2
+    assert re.findall(r"error\[(\w+)\]: (\S+)", run.stderr) == [
+        ("USE010", "gone.pkl:"),
+        ("USE004", "no"),
+        ("BSL001", "gone.json:"),
+        ("WVR001", "stannary.toml:"),
+    ]
+    (tmp_path / "stannary.toml").write_text('[scan]\njobs = "many"\n')
+    run = stannary("scan", "gone.pkl", "--format", "xlsx", cwd=tmp_path)
+    assert [code for code, _ in re.findall(r"error\[(\w+)\]: (\S+)", run.stderr)] == ["USE010", "CFG001", "USE004"]
+
+
 def test_an_unreadable_configuration_is_told_before_anything_is_scanned(models, tmp_path):
     (tmp_path / "stannary.toml").write_text('[scan]\nfail-on = "x"\njobs = "y"\n')
     run = stannary("scan", models / "clean.pkl", cwd=tmp_path)
@@ -368,6 +383,13 @@ def test_a_configuration_that_softens_nothing_is_used_without_a_word(clone):
     (clone / "stannary.toml").write_text('[scan]\nfail-on = "low"\njobs = 1\n')
     run = stannary("scan", ".", cwd=clone)
     assert (run.returncode, run.stderr) == (1, "")
+
+
+def test_a_configuration_beside_the_target_softens_and_says_so(clone):
+    run = stannary("scan", "m.pkl", "--no-cache", cwd=clone)
+    assert run.returncode == 0
+    assert run.stderr == 'stannary.toml is in force: 1 waiver; scan.fail-on = "never"; scan.limits.seconds = 900\n'
+    assert stannary("scan", "m.pkl", "--no-cache", "-q", cwd=clone).stderr == ""
 
 
 def test_a_configuration_writes_no_file(models, tmp_path):

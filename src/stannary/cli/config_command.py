@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import click
+import msgspec
 
 from stannary.cli.config import load
 from stannary.cli.group import common_options, flags_of
@@ -12,7 +13,24 @@ from stannary.cli.settings import KEYS
 from stannary.report.escape import inline
 from stannary.report.wording import counted
 
-__all__ = ["command", "toml"]
+__all__ = ["Configuration", "command", "toml"]
+
+
+class Shown(msgspec.Struct, frozen=True, kw_only=True):
+    """A setting in force, where it came from, and the variable that would set it."""
+
+    value: bool | int | float | str | tuple[str, ...]
+    origin: str
+    env: str
+
+
+class Configuration(msgspec.Struct, frozen=True, kw_only=True):
+    """What `--format json` prints."""
+
+    schema: str = "stannary.config/1"
+    file: str | None
+    settings: dict[str, Shown]
+    waivers: tuple[dict[str, Any], ...]
 
 
 @click.group("config", context_settings={"help_option_names": ["-h", "--help"]})
@@ -31,13 +49,8 @@ def show(ctx: click.Context, form: str, changes: tuple[str, ...]) -> int:
     if form == "json":
         from stannary.report.json_ import dump
 
-        settings = {name: {"value": s.value, "origin": s.origin, "env": KEYS[name].variable} for name, s in config.settings.items()}
-        click.echo(
-            dump(
-                {"schema": "stannary.config/1", "file": config.file or None, "settings": settings, "waivers": list(config.waivers)}
-            ),
-            nl=False,
-        )
+        settings = {name: Shown(value=s.value, origin=s.origin, env=KEYS[name].variable) for name, s in config.settings.items()}
+        click.echo(dump(Configuration(file=config.file or None, settings=settings, waivers=config.waivers)), nl=False)
         return 0
     names = max(map(len, config.settings))
     values = {name: inline(toml(setting.value), 60) for name, setting in config.settings.items()}
@@ -50,8 +63,6 @@ def show(ctx: click.Context, form: str, changes: tuple[str, ...]) -> int:
 
 
 def _changes(changes: tuple[str, ...]) -> dict[str, Any]:
-    import msgspec
-
     found: dict[str, Any] = {}
     for change in changes:
         name, _, value = change.partition("=")

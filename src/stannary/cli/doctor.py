@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 import sys
+from typing import Literal
 
 import click
 import msgspec
@@ -14,7 +15,7 @@ import msgspec
 from stannary.cli.group import common_options, talk_of
 from stannary.cli.talk import wants_color
 
-__all__ = ["Answer", "command", "examine"]
+__all__ = ["Answer", "Answers", "command", "examine"]
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -22,8 +23,15 @@ class Answer(msgspec.Struct, frozen=True):
 
     topic: str
     name: str
-    state: str
+    state: Literal["ok", "missing", "note"]
     text: str
+
+
+class Answers(msgspec.Struct, frozen=True, kw_only=True):
+    """What `--format json` prints."""
+
+    schema: str = "stannary.doctor/1"
+    answers: tuple[Answer, ...]
 
 
 _CODECS = (
@@ -47,7 +55,7 @@ def command(ctx: click.Context, form: str) -> int:
     if form == "json":
         from stannary.report.json_ import dump
 
-        click.echo(dump({"schema": "stannary.doctor/1", "answers": answers}), nl=False)
+        click.echo(dump(Answers(answers=tuple(answers))), nl=False)
     else:
         topic = ""
         for answer in answers:

@@ -6,6 +6,7 @@ import sys
 import textwrap
 
 import click
+import msgspec
 
 from stannary.checks.static import ruleset
 from stannary.checks.static.ruleset import Rule
@@ -14,10 +15,17 @@ from stannary.cli.talk import wants_color
 from stannary.core.errors import UsageError
 from stannary.core.model import severity_rank
 
-__all__ = ["command", "story"]
+__all__ = ["Rules", "command", "story"]
 
 _COLORS = {"critical": "bright_red", "high": "red", "medium": "yellow", "low": "cyan", "info": "bright_black"}
 _WIDTH = 88
+
+
+class Rules(msgspec.Struct, frozen=True, kw_only=True):
+    """What `--format json` prints."""
+
+    schema: str = "stannary.rule/1"
+    rules: tuple[Rule, ...]
 
 
 @click.command("rule")
@@ -33,7 +41,7 @@ def command(ctx: click.Context, ids: tuple[str, ...], form: str) -> int:
     if form == "json":
         from stannary.report.json_ import dump
 
-        click.echo(dump(chosen[0] if len(ids) == 1 and len(chosen) == 1 else chosen), nl=False)
+        click.echo(dump(Rules(rules=tuple(chosen))), nl=False)
     elif form == "markdown":
         click.echo("\n".join(map(_markdown, chosen)), nl=False)
     elif ids and (len(chosen) == len(ids) or len(chosen) == 1):

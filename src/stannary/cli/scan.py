@@ -17,12 +17,13 @@ from stannary.checks.static.scan import ScanOptions, rules_of, was_interrupted
 from stannary.checks.static.waivers import baseline_of, read_baseline, waivers_of
 from stannary.cli import exits
 from stannary.cli.config import Config, load
+from stannary.cli.gather import Gathered
 from stannary.cli.group import common_options, flags_of, talk_of
 from stannary.cli.output import Outputs, emit, parse_outputs, write_file
 from stannary.cli.progress import progress_bar
 from stannary.cli.settings import MOST_SECONDS
 from stannary.cli.talk import Talk
-from stannary.cli.trust import without_softening
+from stannary.cli.trust import softening, without_softening
 from stannary.core.clock import system_clock
 from stannary.core.model import SEVERITIES, severity_rank
 from stannary.formats.interface import Limits
@@ -100,16 +101,33 @@ def command(ctx: click.Context, /, **given: Any) -> int:  # noqa: ANN401 - click
     s3://bucket/key, mlflow:models/name/3, oci://registry/name:tag.
     """
     talk = talk_of(ctx)
-    config = load(ctx.find_root().meta.get("stannary.config")).with_flags({**flags_of(ctx), **_flags(given)})
+    gathered = Gathered()
+    gathered.step(lambda: app.check_names(given["targets"]))
+    config = gathered.step(lambda: load(ctx.find_root().meta.get("stannary.config")))
+    if config is None:
+        gathered.step(lambda: parse_outputs(given["formats"], given["output"], "table"))
+        gathered.check()
+    assert config is not None  # noqa: S101 - else check() raised
+    config = config.with_flags({**flags_of(ctx), **_flags(given)})
     talk.color = config["color"]
-    config, ignored = without_softening(config, given["targets"])
+    config = _trusted(config, given["targets"], talk)
+    options = _options(config, given, gathered)
+    return run_scan(options, talk)
+
+
+def _trusted(config: Config, targets: tuple[str, ...], talk: Talk) -> Config:
+    """Return the configuration without what a file inside a target softens, and say what a file found upward softens."""
+    file = inline(config.file)
+    softened = softening(config)
+    config, ignored = without_softening(config, targets)
     if ignored:
-        file = inline(config.file)
         talk.warning(
             f"{file} lies inside what is scanned, so what it softens is ignored: {inline('; '.join(ignored), 300)}",
             f"if the file is yours, name it: --config {file}",
         )
-    return run_scan(_options(config, given), talk)
+    elif softened and not config.explicit:
+        talk.note(f"{file} is in force: {inline('; '.join(softened), 300)}")
+    return config
 
 
 def _flags(given: dict[str, Any]) -> dict[str, Any]:
@@ -123,31 +141,33 @@ def _flags(given: dict[str, Any]) -> dict[str, Any]:
     return flags
 
 
-def _options(config: Config, given: dict[str, Any]) -> Options:
+def _options(config: Config, given: dict[str, Any], gathered: Gathered) -> Options:
+    outputs = gathered.step(lambda: parse_outputs(given["formats"], given["output"], config["scan.format"]))
+    baseline = gathered.step(lambda: read_baseline(config["scan.baseline"]) if config["scan.baseline"] else None)
+    waivers = gathered.step(lambda: waivers_of(config.waivers, config.file))
+    gathered.check()
+    assert outputs is not None and waivers is not None  # noqa: PT018, S101 - else check() raised
     return Options(
         targets=given["targets"],
-        outputs=parse_outputs(given["formats"], given["output"], config["scan.format"]),
+        outputs=outputs,
         fail_on=config["scan.fail-on"],
         show=config["scan.show"],
         exit_zero=given["exit_zero"],
         write_baseline=given["write_baseline"],
         offline=config["offline"],
-        engine=_engine(config),
+        engine=msgspec.structs.replace(_engine(config), baseline=baseline, waivers=waivers),
     )
 
 
 def _engine(config: Config) -> ScanOptions:
     cache = config["scan.cache"]
     jail = config["scan.jail"]
-    baseline = config["scan.baseline"]
     return ScanOptions(
         jobs=config["scan.jobs"],
         jail=None if jail == "auto" else jail,
         hash=config["scan.digest"],
         cache=(str(_user_cache()) if cache is True else cache) or None,
         limits=Limits(**{name: config[f"scan.limits.{name}"] for name in _LIMITS}),
-        baseline=read_baseline(baseline) if baseline else None,
-        waivers=waivers_of(config.waivers, config.file),
         plugins=config["scan.plugins"],
         advisories=config["scan.advisories"],
     )

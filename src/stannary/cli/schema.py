@@ -1,4 +1,4 @@
-"""`stannary schema NAME`: the JSON Schema of what stannary writes."""
+"""`stannary schema NAME`: the JSON Schema of what stannary reads and writes."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ import click
 from stannary.cli.group import common_options
 from stannary.core.errors import UsageError
 
-__all__ = ["SCHEMAS", "command"]
+__all__ = ["SCHEMAS", "command", "schema_of"]
 
-# name → module:function that returns the schema
-SCHEMAS: dict[str, str] = {
-    "scan": "stannary.report.json_:schema",
-    "rule": "stannary.cli.schema:rule_schema",
+# name → module:struct that is written, and what writes it
+SCHEMAS: dict[str, tuple[str, str]] = {
+    "scan": ("stannary.checks.static.result:ScanResult", "What `stannary scan --format json` writes."),
+    "baseline": ("stannary.checks.static.waivers:Baseline", "What `stannary scan --write-baseline` writes and `--baseline` reads."),
+    "rule": ("stannary.cli.rule:Rules", "What `stannary rule --format json` writes."),
+    "config": ("stannary.cli.config_command:Configuration", "What `stannary config show --format json` writes."),
+    "doctor": ("stannary.cli.doctor:Answers", "What `stannary doctor --format json` writes."),
 }
 
 
@@ -33,20 +36,14 @@ def command(name: str | None) -> int:
         raise UsageError(msg, code="USE003", help=f"there are: {', '.join(SCHEMAS)}")
     from stannary.report.json_ import dump
 
-    module, _, function = SCHEMAS[wanted].partition(":")
-    click.echo(dump(getattr(importlib.import_module(module), function)()), nl=False)
+    click.echo(dump(schema_of(wanted)), nl=False)
     return 0
 
 
-def rule_schema() -> dict[str, Any]:
-    """Return the JSON Schema of a rule file, as `stannary rule ID --format json` prints it."""
-    import msgspec
+def schema_of(name: str) -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of an output, by its name in SCHEMAS."""
+    from stannary.report.json_ import schema
 
-    from stannary.checks.static.ruleset import Rule
-
-    head = {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": "urn:stannary:schema:stannary.rule/1",
-        "title": "stannary.rule/1",
-    }
-    return {**head, **msgspec.json.schema(Rule)}
+    target, description = SCHEMAS[name]
+    module, _, struct = target.partition(":")
+    return schema(getattr(importlib.import_module(module), struct), f"stannary.{name}/1", description)

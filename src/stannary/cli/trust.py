@@ -19,7 +19,7 @@ from stannary.cli.settings import KEYS
 from stannary.core.model import severity_rank
 from stannary.report.wording import counted
 
-__all__ = ["without_softening"]
+__all__ = ["softening", "without_softening"]
 
 
 def without_softening(config: Config, targets: Iterable[str]) -> tuple[Config, tuple[str, ...]]:
@@ -29,15 +29,26 @@ def without_softening(config: Config, targets: Iterable[str]) -> tuple[Config, t
     """
     if not config.file or config.explicit or not any(_holds(target, config.file) for target in targets):
         return config, ()
+    names = set(_softened(config))
+    kept = {name: Setting(KEYS[name].default) if name in names else setting for name, setting in config.settings.items()}
+    return msgspec.structs.replace(config, settings=kept, waivers=()), softening(config)
+
+
+def softening(config: Config) -> tuple[str, ...]:
+    """Return, in words, what the file of a configuration accepts or loosens."""
     from stannary.cli.config_command import toml
 
     told = [counted(len(config.waivers), "waiver")] if config.waivers else []
-    kept = dict(config.settings)
-    for name, setting in config.settings.items():
-        if setting.origin == f"{config.file}: {name}" and _softens(name, setting.value):
-            kept[name] = Setting(KEYS[name].default)
-            told.append(f"{name} = {toml(setting.value)}")
-    return msgspec.structs.replace(config, settings=kept, waivers=()), tuple(told)
+    told += [f"{name} = {toml(config[name])}" for name in _softened(config)]
+    return tuple(told)
+
+
+def _softened(config: Config) -> list[str]:
+    return [
+        name
+        for name, setting in config.settings.items()
+        if setting.origin == f"{config.file}: {name}" and _softens(name, setting.value)
+    ]
 
 
 def _holds(target: str, file: str) -> bool:

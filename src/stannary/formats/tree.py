@@ -85,7 +85,7 @@ def list_tree(path: str, *, most_files: int = 200_000) -> Tree:
         status = os.stat(root)
     except OSError as exc:
         msg = f"cannot be opened: {exc.strerror}"
-        raise UsageError(msg, where=_shown(path), code="SCAN001") from exc
+        raise UsageError(msg, where=_shown(path), code="SCAN001", help="name a file or a folder that you may read") from exc
     name = os.path.basename(os.path.abspath(path)) or root
     if stat.S_ISREG(status.st_mode):
         entry = Entry(name, root, status.st_size, status.st_dev, status.st_ino)
@@ -93,7 +93,7 @@ def list_tree(path: str, *, most_files: int = 200_000) -> Tree:
         return Tree(name, root, is_folder=False, entries=(entry,), problems=problems, skipped=(), granted=(root,))
     if not stat.S_ISDIR(status.st_mode):
         msg = "is neither a file nor a folder"
-        raise UsageError(msg, where=_shown(path), code="SCAN001")
+        raise UsageError(msg, where=_shown(path), code="SCAN001", help="pipe its content in: stannary scan - < FILE")
     walk = _Walk(root, _hub_blobs(root), most_files)
     walk.run()
     walk.entries.sort()

@@ -14,6 +14,7 @@ from stannary.checks.static.ruleset import Rule
 from stannary.report.escape import encodable, inline
 from stannary.report.interface import Context
 from stannary.report.json_ import dump
+from stannary.report.outline import foremost
 from stannary.report.place import place
 from stannary.report.taxa import url_of
 from stannary.report.wording import location
@@ -23,10 +24,12 @@ __all__ = ["SCHEMA_VERSION", "render"]
 SCHEMA_VERSION = "15.2.1"
 _NAMESPACE = uuid.UUID("5a1b7f7e-2c3d-4f57-8f0e-7d1f3f9f6a11")
 _MESSAGES = 200
+_FINDINGS = 10_000  # 20 MB; an instance refuses reports of 100 MB and more
 
 
 def render(result: ScanResult, context: Context) -> str:
     """Return one report; waived findings and notes are left out, unread parts are scan messages."""
+    findings, left = foremost(result, _FINDINGS, counted_only=True)
     tool = {"id": "stannary", "name": "stannary", "version": result.tool.version, "vendor": {"name": "stannary"}}
     report = {
         "version": SCHEMA_VERSION,
@@ -37,20 +40,16 @@ def render(result: ScanResult, context: Context) -> str:
             "start_time": context.started.strftime("%Y-%m-%dT%H:%M:%S"),
             "end_time": context.finished.strftime("%Y-%m-%dT%H:%M:%S"),
             "status": "failure" if any(target.errors for target in result.targets) else "success",
-            "messages": _messages(result),
+            "messages": _messages(result, left),
         },
-        "vulnerabilities": [
-            _vulnerability(target, finding, context.rules.get(finding.rule))
-            for target in result.targets
-            for finding in target.findings
-            if finding.waived is None and finding.severity != "info"
-        ],
+        "vulnerabilities": [_vulnerability(target, finding, context.rules.get(finding.rule)) for target, finding in findings],
     }
     return dump(encodable(report))
 
 
-def _messages(result: ScanResult) -> list[dict[str, str]]:
-    notes = [f"{inline(target.path)}: {inline(error)}" for target in result.targets for error in target.errors]
+def _messages(result: ScanResult, left: int) -> list[dict[str, str]]:
+    notes = [f"{left} more findings are left out of this report, none worse than those in it"] if left else []
+    notes.extend(f"{inline(target.path)}: {inline(error)}" for target in result.targets for error in target.errors)
     for target in result.targets:
         for file in target.files:
             where = inline(place(target, file.path))

@@ -27,18 +27,20 @@ def dump(value: object) -> str:
     return json_text(msgspec.json.format(encoded, indent=2)) + "\n"
 
 
-def schema() -> dict[str, Any]:
-    """Return the JSON Schema (2020-12) of `stannary.scan/1`.
+def schema(
+    struct: type = ScanResult, name: str = "stannary.scan/1", description: str = "What `stannary scan --format json` writes."
+) -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of a struct whose field `schema` says `name`.
 
     Unknown properties are allowed: fields may be added within a version, never renamed or removed.
     """
-    (reference,), components = msgspec.json.schema_components((ScanResult,), ref_template="#/$defs/{name}")
-    components["ScanResult"]["properties"]["schema"] = {"const": "stannary.scan/1"}
+    (reference,), components = msgspec.json.schema_components((struct,), ref_template="#/$defs/{name}")
+    components[struct.__name__]["properties"]["schema"] = {"const": name}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": "urn:stannary:schema:stannary.scan/1",
-        "title": "stannary.scan/1",
-        "description": "What `stannary scan --format json` writes.",
+        "$id": f"urn:stannary:schema:{name}",
+        "title": name,
+        "description": description,
         **reference,
         "$defs": components,
     }

@@ -17,6 +17,8 @@ from stannary.report.wording import headline, location
 
 __all__ = ["render"]
 
+_LINES = 200  # findings told for one file
+
 
 def render(result: ScanResult, context: Context) -> str:
     """Return one `testsuites` document."""
@@ -55,7 +57,9 @@ def _case(suite: ET.Element, story: FileStory, target: TargetResult, context: Co
     case = ET.SubElement(suite, "testcase", name=inline(story.file.path), classname=inline(target.path), time="0")
     failing = [f for f in story.findings if _fails(f.severity, context.fail_on)]
     if failing:
-        lines = [_line(f.severity, f.rule, inline(f.message), inline(location(f))) for f in failing]
+        lines = [_line(f.severity, f.rule, inline(f.message), inline(location(f))) for f in failing[:_LINES]]
+        if len(failing) > _LINES:
+            lines.append(f"and {len(failing) - _LINES} more, none worse")
         failure = ET.SubElement(case, "failure", message=lines[0], type=failing[0].rule)
         failure.text = "\n".join([*lines, *_fixes([f.rule for f in failing], context)])
         return "failures"

@@ -6,11 +6,11 @@ from pathlib import PurePath
 
 import msgspec
 
-from stannary.checks.static.result import FileResult, ScanFinding, TargetResult
+from stannary.checks.static.result import FileResult, ScanFinding, ScanResult, TargetResult
 from stannary.core.model import severity_rank
 from stannary.report.wording import VERDICTS
 
-__all__ = ["FileStory", "display_name", "stories"]
+__all__ = ["FileStory", "display_name", "foremost", "stories"]
 
 
 class FileStory(msgspec.Struct, frozen=True):
@@ -58,6 +58,25 @@ def display_name(target: TargetResult, file: str, *, several: bool) -> str:
     if file == ".":
         return target.path
     return f"{target.path.rstrip('/')}/{file}" if several else file
+
+
+def foremost(result: ScanResult, limit: int, *, counted_only: bool = False) -> tuple[list[tuple[TargetResult, ScanFinding]], int]:
+    """Return at most `limit` findings with their targets, the worst ones, in the order of the result; and how many are left out.
+
+    `counted_only` passes over waived findings and notes. For formats whose consumers refuse or choke on more.
+    """
+    pairs = [
+        (target, finding)
+        for target in result.targets
+        for finding in target.findings
+        if not counted_only or (finding.waived is None and finding.severity != "info")
+    ]
+    if len(pairs) <= limit:
+        return pairs, 0
+    worst = sorted(
+        range(len(pairs)), key=lambda index: (pairs[index][1].waived is not None, severity_rank(pairs[index][1].severity))
+    )
+    return [pairs[index] for index in sorted(worst[:limit])], len(pairs) - limit
 
 
 def _subject(file: FileResult) -> FileResult:

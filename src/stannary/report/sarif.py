@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from stannary.checks.static.result import FileResult, Missed, ScanFinding, ScanResult, TargetResult
@@ -17,6 +18,7 @@ from stannary.checks.static.ruleset import Rule
 from stannary.report.escape import encodable, inline, relative_uri, visible
 from stannary.report.interface import Context
 from stannary.report.json_ import dump
+from stannary.report.outline import foremost
 from stannary.report.place import place
 from stannary.report.taxa import TAXONOMIES, taxonomy, taxonomy_name
 
@@ -26,6 +28,8 @@ _LEVEL = {"critical": "error", "high": "error", "medium": "warning", "low": "not
 # GitHub's bands of `security-severity`: over 9 critical, 7-8.9 high, 4-6.9 medium, else low.
 _SCORE = {"critical": "9.5", "high": "8.0", "medium": "5.5", "low": "3.0", "info": "0.0"}
 _NOTIFICATIONS = 1000
+_RESULTS = 10_000  # GitHub shows 5,000 of a run and refuses one with more than 25,000
+_FILES = 10_000  # listed even when there is nothing to say about them
 # The SDK that most consumers read SARIF with holds offsets in 32 bits, and drops a log with a larger one.
 _LARGEST = 2**31 - 1
 
@@ -44,16 +48,15 @@ class _Run:
         self.context = context
         self.artifacts: list[dict[str, Any]] = []
         self.rules: list[dict[str, Any]] = []
+        self.left = 0  # findings for which there is no room
         self._artifact_index: dict[tuple[str, str], int] = {}
         self._rule_index: dict[str, int] = {}
         self._taxa = {name: dict[str, int]() for name in TAXONOMIES}
 
     def build(self) -> dict[str, Any]:
-        results: list[dict[str, Any]] = []
-        for target in self.result.targets:
-            for file in target.files:
-                self._file(target, file)
-            results.extend(self._result(target, finding) for finding in target.findings)
+        findings, self.left = foremost(self.result, _RESULTS)
+        self._files({(target.path, finding.file) for target, finding in findings})
+        results = [self._result(target, finding) for target, finding in findings]
         tool = self.result.tool
         driver = {
             "name": tool.name,
@@ -89,6 +92,13 @@ class _Run:
         }
 
     # Artifacts
+
+    def _files(self, named: set[tuple[str, str]]) -> None:
+        """List the files: all of them while they are few, else those that results name."""
+        pairs = [(target, file) for target in self.result.targets for file in target.files]
+        for target, file in pairs:
+            if len(pairs) <= _FILES or (target.path, file.path) in named:
+                self._file(target, file)
 
     def _file(self, target: TargetResult, file: FileResult) -> int:
         uri = relative_uri(place(target, file.path))
@@ -205,10 +215,14 @@ class _Run:
     # The run itself
 
     def _invocation(self) -> dict[str, Any]:
-        notes = [note for target in self.result.targets for note in self._notes(target)]
-        if len(notes) > _NOTIFICATIONS:
-            rest = len(notes) - _NOTIFICATIONS
-            notes = [*notes[:_NOTIFICATIONS], _note(f"{rest} more parts could not be analysed.", None)]
+        count = sum(_unread(target) for target in self.result.targets)
+        notes = list(islice((note for target in self.result.targets for note in self._notes(target)), _NOTIFICATIONS))
+        if count > _NOTIFICATIONS:
+            rest = count - _NOTIFICATIONS
+            notes = [*notes, _note(f"{rest} more parts could not be analysed.", None)]
+        if self.left:
+            text = f"{self.left} more findings are left out of this log, none worse than those in it; the JSON report has all."
+            notes.insert(0, {"level": "warning", "message": {"text": text}})
         invocation: dict[str, Any] = {
             "executionSuccessful": not any(target.errors for target in self.result.targets),
             "exitCode": self.context.exit_code,
@@ -243,6 +257,10 @@ def _note(text: str, artifact: dict[str, Any] | None, offset: int | None = None)
             note["message"]["text"] += f" At byte {offset}."
         note["locations"] = [{"physicalLocation": physical}]
     return note
+
+
+def _unread(target: TargetResult) -> int:
+    return len(target.errors) + sum(len(file.missed) or file.status == "failed" for file in target.files)
 
 
 def _region(finding: ScanFinding) -> dict[str, Any]:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import PurePath
 from typing import NamedTuple
 
 from stannary.checks.static.result import FileResult, Missed, ScanFinding, ScanResult, TargetResult
 from stannary.report.escape import inline, visible
 from stannary.report.interface import Context
 from stannary.report.outline import FileStory, stories
-from stannary.report.wording import counted, file_count, first_sentence, headline, human_size, location
+from stannary.report.wording import VERDICTS, counted, file_count, first_sentence, headline, human_size, location
 
 __all__ = ["STYLES", "Row", "document", "painted", "render"]
 
+_FEW = 10  # targets of which each gets its lines, also when there is nothing to say about it
+_TARGETS = 200  # targets that are told in full
 _FILES = 40  # files with findings that are told in full
 _FINDINGS = 12  # findings told for one file
 _MISSED = 12  # unread parts named for one target
@@ -58,9 +62,18 @@ def document(result: ScanResult, context: Context) -> list[Row]:
     """Return the rows of the report, without deciding how they are drawn."""
     rows: list[Row] = []
     explained: set[str] = set()
-    for target in result.targets:
+    shown = [target for target in result.targets if _worth_telling(target, context, len(result.targets))]
+    limit = len(shown) if context.show == "all" else _TARGETS
+    for target in shown[:limit]:
         rows.extend(_target(target, context, explained))
         rows.append(Row())
+    if len(shown) > limit:
+        rows.extend((_more_targets(shown[limit:]), Row()))
+    if len(shown) < len(result.targets):
+        rest = counted(len(result.targets) - len(shown), "target")
+        rows.extend(
+            (Row((("clean", " CLEAN "), ("plain", " ")), (("path", rest), ("dim", "  name them with --show clean"))), Row())
+        )
     rows.append(Row(body=(("plain", headline(result)),)))
     return rows
 
@@ -117,9 +130,19 @@ def _target(target: TargetResult, context: Context, explained: set[str]) -> Iter
     yield from _quiet(told, context)
 
 
+def _worth_telling(target: TargetResult, context: Context, of: int) -> bool:
+    return of <= _FEW or context.show != "findings" or target.verdict != "clean" or bool(target.errors)
+
+
+def _more_targets(rest: Sequence[TargetResult]) -> Row:
+    counts = Counter(target.verdict for target in rest)
+    verdicts = ", ".join(f"{counts[verdict]:,} {verdict}" for verdict in VERDICTS if counts[verdict])
+    return Row(body=(("loud", f"and {counted(len(rest), 'target')} more ({verdicts}); see them with --show all"),))
+
+
 def _story(story: FileStory, target: TargetResult, context: Context, explained: set[str]) -> Iterator[Row]:
     everything = context.show == "all"
-    if story.file.path != target.path or len(target.files) > 1:
+    if len(target.files) > 1 or PurePath(story.file.path).name != PurePath(target.path).name:
         detail = f"  {_about(story.file)}" if story.file.format else ""
         yield Row((("plain", "  "),), (("path", inline(story.file.path)), ("dim", detail)))
     findings = story.findings if everything else story.telling
@@ -132,7 +155,7 @@ def _story(story: FileStory, target: TargetResult, context: Context, explained: 
     for finding in story.waived if everything else ():
         yield Row(
             (("dim", f"    {'waived':<{_LABEL}}"), ("dim", f"{finding.rule:<8} ")),
-            (("dim", f"{inline(finding.message)} (waived: {inline(finding.waived or '')})"),),
+            (("dim", f"{inline(finding.message)} ({inline(finding.waived or '')})"),),
         )
 
 
@@ -187,7 +210,7 @@ def _gaps(story: FileStory) -> Iterable[Missed]:
 def _quiet(told: Sequence[FileStory], context: Context) -> Iterator[Row]:
     notes = sum(story.notes for story in told)
     if notes and context.show != "all":
-        yield Row((("plain", "  "),), (("dim", f"{counted(notes, 'note')} of severity info not shown; see them with --show all"),))
+        yield Row((("plain", "  "),), (("dim", f"{counted(notes, 'note')} of severity info not shown; --show all does"),))
     if context.show == "findings":
         return
     for story in told:

@@ -10,7 +10,7 @@ import jsonschema
 import msgspec
 import pytest
 
-from stannary.checks.static.result import Missed, ScanResult, TargetResult
+from stannary.checks.static.result import FileResult, Missed, ScanFinding, ScanResult, Summary, TargetResult, Tool
 from stannary.report import gitlab, json_, junit, sarif
 from stannary.report.interface import FORMATS, renderer
 
@@ -222,3 +222,57 @@ def test_sarif_keeps_numbers_over_two_gigabytes_out_of_typed_fields(build, conte
     note = run["invocations"][0]["toolExecutionNotifications"][0]
     assert note["message"]["text"].endswith(f"At byte {1 << 40}.")
     assert "region" not in note["locations"][0]["physicalLocation"]
+
+
+@pytest.fixture(scope="module")
+def flood() -> ScanResult:
+    """A folder with 12,000 findings, of which one is worse than the others, and 12,000 files without one."""
+    calm = tuple(
+        FileResult(path=f"{n}.bin", format="x", sha256=None, size=1, status="scanned", verdict="clean") for n in range(12_000)
+    )
+    found = [
+        ScanFinding(
+            rule="PKL001",
+            severity="critical" if n == 11_999 else "medium",
+            file="a.pkl",
+            offset=n,
+            message=f"call number {n}",
+            fingerprint=f"{n:032x}",
+        )
+        for n in range(12_000)
+    ]
+    noisy = FileResult(path="a.pkl", format="pickle", sha256=None, size=1, status="scanned", verdict="unsafe")
+    target = TargetResult(
+        path="x", digest=None, kind="model", size=1, verdict="unsafe", files=(*calm, noisy), findings=tuple(found)
+    )
+    return ScanResult(tool=Tool(version="0", ruleset="sha256:0"), targets=(target,), summary=Summary(files=1, bytes=1, seconds=1))
+
+
+@pytest.mark.parametrize(
+    "form, said",
+    [
+        ("sarif", "2000 more findings are left out of this log, none worse than those in it"),
+        ("gitlab", "2000 more findings are left out of this report, none worse than those in it"),
+        ("junit", "and 11800 more, none worse"),
+        ("markdown", "and 11,940 findings more, not shown here"),
+        ("table", "and 11,988 findings more in this file (11,988 medium)"),
+        ("html", "more of the same are not shown here"),
+    ],
+)
+def test_a_flood_of_findings_is_cut_at_the_least_of_them_and_the_report_says_so(flood, context, form, said):
+    text = renderer(form)(flood, context)
+    assert said in text
+    assert "call number 11999" in text
+    assert len(text) < 25_000_000
+
+
+def test_a_cut_sarif_log_is_valid_and_names_the_files_it_speaks_of(flood, context):
+    run = json.loads(sarif.render(flood, context))["runs"][0]
+    assert len(run["results"]) == 10_000
+    assert [artifact["location"]["uri"] for artifact in run["artifacts"]] == ["x/a.pkl"]
+    assert run["invocations"][0]["toolExecutionNotifications"][0]["level"] == "warning"
+
+
+def test_json_cuts_nothing(flood, context):
+    target = json.loads(renderer("json")(flood, context))["targets"][0]
+    assert (len(target["findings"]), len(target["files"])) == (12_000, 12_001)

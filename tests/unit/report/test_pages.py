@@ -95,6 +95,29 @@ def test_a_large_result_is_summarised_and_says_so(large, context):
     assert len(table.render(large, msgspec.structs.replace(context, show="all")).splitlines()) > 14_000
 
 
+def single(build, number, verdict):
+    name = f"{number}.pkl"
+    findings = (build.finding(file=name),) if verdict == "unsafe" else ()
+    return TargetResult(
+        path=name, digest=None, kind="model", size=1, verdict=verdict, files=(build.file(name, verdict),), findings=findings
+    )
+
+
+def test_of_many_targets_the_clean_ones_are_counted_and_the_worst_of_the_rest_told(build, context):
+    result = build.outcome(*(single(build, number, "clean" if number % 2 else "unsafe") for number in range(1000)))
+    text = table.render(result, context)
+    assert " CLEAN  500 targets  name them with --show clean" in text
+    assert "and 300 targets more (300 unsafe); see them with --show all" in text
+    assert "999.pkl" not in text
+    everything = table.render(result, msgspec.structs.replace(context, show="all"))
+    assert all(f" {number}.pkl" in everything for number in range(1000))
+
+
+def test_a_single_file_is_named_once_whatever_its_folder(build, context):
+    target = msgspec.structs.replace(single(build, 1, "unsafe"), path="some/folder/1.pkl")
+    assert table.render(build.outcome(target), context).count("1.pkl") == 1
+
+
 @pytest.mark.parametrize("form", sorted(FORMATS))
 def test_nothing_hostile_reaches_a_terminal_from_any_format(hostile, context, form):
     text = renderer(form)(hostile, context)
