@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import io
 import pickle  # the unpickler is the point: see the docstring
+import sys
 import warnings
+from types import TracebackType
 from typing import Any, Self, TypeVar
 
 __all__ = ["LIMIT", "RealReading", "read_for_real"]
@@ -132,6 +134,7 @@ def read_for_real(data: memoryview, start: int, end: int, skip: list[tuple[int, 
         source = _Pieces(data, list(zip(edges[::2], edges[1::2], strict=True)))
     unpickler = _Unpickler(source)
     unpickler.names = reading.names
+    hook, sys.excepthook = sys.excepthook, _without_noise
     try:
         if bytes(data[start : start + 1]) == b"\x80":
             unpickler.load()
@@ -145,4 +148,17 @@ def read_for_real(data: memoryview, start: int, end: int, skip: list[tuple[int, 
         reading.error = "recursion too deep"
     except Exception as exc:  # noqa: BLE001 - the unpickler raises whatever it meets: the error is the result
         reading.error = f"{type(exc).__name__}: {exc}"[:200]
+    finally:
+        sys.excepthook = hook
     return reading
+
+
+def _without_noise(kind: type[BaseException], value: BaseException, trace: TracebackType | None) -> None:
+    """Print what the interpreter cannot raise, but for one thing that it says wrongly.
+
+    When there is no memory for a bytearray, PyByteArray_FromStringAndSize (Objects/bytearrayobject.c, seen in
+    3.11) gives the object back before it has set its count of exports, and its destructor prints whatever
+    stood there: any BYTEARRAY8 with an absurd length does it.
+    """
+    if not (kind is SystemError and "exported buffers" in str(value)):
+        sys.__excepthook__(kind, value, trace)

@@ -26,7 +26,7 @@ _CAP_DAC_READ_SEARCH = 1 << 2
 def private_memory() -> int:
     """Return the bytes of private writable memory this process has, 0 where the kernel does not tell."""
     try:
-        with open("/proc/self/statm", encoding="ascii") as file:
+        with open("/proc/self/statm", encoding="utf-8") as file:
             return int(file.read().split()[5]) * resource.getpagesize()
     except (OSError, IndexError, ValueError):
         return 0

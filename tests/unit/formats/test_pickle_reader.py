@@ -6,6 +6,8 @@ import collections
 import datetime as dt
 import pickle
 import pickletools
+import subprocess
+import sys
 import time
 
 import pytest
@@ -193,3 +195,20 @@ def test_ordinary_text_is_no_pickle(text: bytes) -> None:
 def test_protocol_0_is_told_by_its_opcodes() -> None:
     assert glance(b"cos\nsystem\n(S'echo'\ntR.").runs
     assert glance(b"(lp0\n.").runs is False
+
+
+def test_a_bytearray_that_no_memory_holds_is_an_error_of_the_reading_and_no_noise_on_stderr():
+    code = """
+import resource, struct, sys
+from stannary.formats.pickle_real import read_for_real
+resource.setrlimit(resource.RLIMIT_DATA, (256 << 20, 256 << 20))
+used = [[number, number] for number in range(1000)]
+del used  # what the allocator hands out again is not zero
+content = b"\\x80\\x05cos\\nsystem\\n0\\x96" + struct.pack("<Q", 1 << 40) + b"abc"
+for _ in range(200):
+    reading = read_for_real(memoryview(content), 0, len(content), [])
+assert sys.excepthook is sys.__excepthook__
+print(reading.names, reading.error)
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (run.stdout, run.stderr) == ("[('os', 'system')] out of memory\n", "")
