@@ -22,6 +22,7 @@ def run(arguments: list[str] | None = None) -> int:
 
         sys.stdout.write(f"stannary {__version__}\n")
         return 0
+    _import_msgspec()
     from stannary.cli.talk import Talk
 
     for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show must not end the run
@@ -42,7 +43,35 @@ def run(arguments: list[str] | None = None) -> int:
     return code
 
 
+def _import_msgspec() -> None:
+    """Import msgspec without typing_extensions, of which it takes names that `typing` has since Python 3.11.
+
+    Where torch is installed, typing_extensions is too, and brings `inspect`, `ast` and `tokenize`: 8 ms.
+    """
+    if "typing_extensions" in sys.modules:
+        return
+    sys.modules["typing_extensions"] = None  # type: ignore[assignment] # how an import is told that there is none
+    try:
+        import msgspec  # noqa: F401 - for its effect
+    finally:
+        del sys.modules["typing_extensions"]
+
+
 def _invoke(arguments: list[str], talk: Talk) -> int:
+    if arguments[:1] == ["scan"]:
+        from stannary.cli.quick import read_line
+
+        line = read_line(arguments[1:])
+        if line is not None:
+            from stannary.cli.scan_run import start
+
+            talk.verbosity = line.verbosity
+            talk.color = line.color or talk.color
+            return start(line.given, talk, flags={"color": line.color})
+    return _invoke_click(arguments, talk)
+
+
+def _invoke_click(arguments: list[str], talk: Talk) -> int:
     import click
 
     from stannary.cli.group import root

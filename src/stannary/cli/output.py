@@ -6,7 +6,6 @@ import contextlib
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import msgspec
 
@@ -36,7 +35,7 @@ def parse_outputs(given: Sequence[str], output: str | None, default: str) -> Out
     plain: list[str] = []
     files: list[tuple[str, str]] = []
     if all("=" in item for item in given):
-        given = (*given, _BY_SUFFIX.get(Path(output or "").suffix.lower()) or _only_a_name(default))
+        given = (*given, _BY_SUFFIX.get(os.path.splitext(output or "")[1].lower()) or _only_a_name(default))
     for item in given:
         name, equals, path = item.partition("=")
         try:
@@ -90,6 +89,8 @@ def emit(result: ScanResult, context: Context, outputs: Outputs, talk: Talk) -> 
 
 def write_file(path: str, text: str) -> None:
     """Write a file as a whole: a reader sees the old content or the new, never half of it."""
+    from pathlib import Path  # 3 ms that a report to stdout does not pay
+
     target = Path(path)
     if not target.is_file() and target.exists():  # a device or a pipe: it cannot be replaced
         with target.open("w", encoding="utf-8") as stream:
@@ -122,6 +123,8 @@ def _only_a_name(default: str) -> str:
 def _unwritable(path: str) -> str:
     if not path:
         return f"needs a file name, as in {next(iter(FORMATS))}=FILE"
+    from pathlib import Path
+
     target = Path(path)
     if target.is_dir():
         return "is a folder"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -36,10 +35,12 @@ def without_softening(config: Config, targets: Iterable[str]) -> tuple[Config, t
 
 def softening(config: Config) -> tuple[str, ...]:
     """Return, in words, what the file of a configuration accepts or loosens."""
-    from stannary.cli.config_command import toml
-
     told = [counted(len(config.waivers), "waiver")] if config.waivers else []
-    told += [f"{name} = {toml(config[name])}" for name in _softened(config)]
+    names = _softened(config)
+    if names:
+        from stannary.cli.config_command import toml
+
+        told += [f"{name} = {toml(config[name])}" for name in names]
     return tuple(told)
 
 
@@ -55,6 +56,8 @@ def _holds(target: str, file: str) -> bool:
     """Tell whether a file lies in a target, by its name or behind links."""
     if target == "-" or app.is_address(target):
         return False
+    from pathlib import Path
+
     # os.path and not pathlib: one reading does not follow links, and the other must not raise on links in a circle.
     folders = {Path(os.path.abspath(target)), Path(os.path.realpath(target))}  # noqa: PTH100
     files = {Path(os.path.abspath(file)), Path(os.path.realpath(file))}  # noqa: PTH100

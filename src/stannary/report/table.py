@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import PurePath
 from typing import NamedTuple
 
 from stannary.checks.static.result import FileResult, Missed, ScanFinding, ScanResult, TargetResult
 from stannary.report.escape import inline, visible
 from stannary.report.interface import Context
-from stannary.report.outline import FileStory, stories
+from stannary.report.outline import FileStory, last_name, stories
 from stannary.report.wording import VERDICTS, counted, file_count, first_sentence, headline, human_size, location
 
 __all__ = ["STYLES", "Row", "document", "painted", "render"]
@@ -142,7 +141,7 @@ def _more_targets(rest: Sequence[TargetResult]) -> Row:
 
 def _story(story: FileStory, target: TargetResult, context: Context, explained: set[str]) -> Iterator[Row]:
     everything = context.show == "all"
-    if len(target.files) > 1 or PurePath(story.file.path).name != PurePath(target.path).name:
+    if len(target.files) > 1 or last_name(story.file.path) != last_name(target.path):
         detail = f"  {_about(story.file)}" if story.file.format else ""
         yield Row((("plain", "  "),), (("path", inline(story.file.path)), ("dim", detail)))
     findings = story.findings if everything else story.telling

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["ScanOptions", "Target", "rules_of", "scan", "scan_paths", "was_interrupted"]
 
 _MANY = 64  # files from which readers are imported that one file may not need
+_PICKLES = frozenset({".pkl", ".pickle", ".joblib"})
 _WORKER = "stannary.checks.static.scan_worker:factory"
 
 
@@ -326,10 +327,11 @@ def _import_readers(plan: Plan) -> None:
     """
     from stannary.formats.identify import FORMATS, load_probe
 
-    if plan.files >= _MANY:
+    suffixes = {os.path.splitext(entry.path)[1].lower() for tree in plan.trees for entry in tree.entries[:2000]}
+    if plan.files >= _MANY and not suffixes <= _PICKLES:
         for row in FORMATS:
             if row.probe:
                 load_probe(row)
-    suffixes = {os.path.splitext(entry.path)[1].lower() for tree in plan.trees for entry in tree.entries[:2000]}
-    if plan.files > 1 and suffixes & {".pkl", ".pickle", ".pt", ".pth", ".bin", ".joblib", ".ckpt"}:
+    if plan.files > 1 and suffixes & {*_PICKLES, ".pt", ".pth", ".bin", ".ckpt"}:
+        import stannary.checks.static.alike
         import stannary.checks.static.judges.pickle_calls  # noqa: F401 - for its effect

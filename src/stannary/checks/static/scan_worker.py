@@ -12,11 +12,11 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from stannary.checks.static import cache, ruleset
-from stannary.checks.static.alike import Alike
 from stannary.checks.static.result import FileReport, Missed, ScanFinding
 from stannary.checks.static.ruleset import Hit
 from stannary.checks.static.verdict import findings_of
@@ -26,6 +26,9 @@ from stannary.formats.hashing import FileIdentity, hash_file, identity_of
 from stannary.formats.identify import Format
 from stannary.formats.interface import RAN_OUT, Budget, Limits, View
 from stannary.run import alarm
+
+if TYPE_CHECKING:
+    from stannary.checks.static.alike import Alike
 
 __all__ = ["Answer", "Settings", "Work", "factory"]
 
@@ -97,7 +100,8 @@ class _Reader:
         self._names: frozenset[str] = frozenset()
         self._digest = ""
         # With plug-ins, or facts to keep, every file is read in full.
-        self._alike = None if settings.plugins or settings.cache else Alike()
+        self._alike: Alike | None = None
+        self._remembers = not (settings.plugins or settings.cache)
 
     def handle(self, payload: bytes, degraded: bool) -> bytes:  # noqa: FBT001 - the Handler type
         """Read one thing and answer."""
@@ -138,7 +142,7 @@ class _Reader:
         finally:
             os.close(descriptor)
         digest = hashlib.sha256(content).hexdigest() if work.hash else work.sha256
-        alike = self._alike if keep and content[:1] == b"\x80" else None
+        alike = self._memory() if keep and content[:1] == b"\x80" else None
         if alike is not None and alike.knows(View(content, work.name.rpartition("/")[2], work.real), content):
             answer = Answer(("pickle",), sha256=digest, identity=before)
         else:
@@ -149,6 +153,13 @@ class _Reader:
         if identity_of(os.stat(work.real, follow_symlinks=False)) != before:
             return Answer(problem="changed during the scan")
         return answer
+
+    def _memory(self) -> Alike | None:
+        if self._alike is None and self._remembers:
+            from stannary.checks.static.alike import Alike  # with the readers of pickles, which few folders do without
+
+            self._alike = Alike()
+        return self._alike
 
     def _vulnerable(self, report: FileReport) -> Iterator[Hit]:
         if not self.settings.advisories or not any(fact.kind == "requirements.entry" for fact in report.facts):
