@@ -79,3 +79,8 @@ def test_numbers_are_what_ecmascript_writes():
     script = "process.stdout.write(JSON.stringify(JSON.parse(require('fs').readFileSync(0,'utf8'))))"
     run = subprocess.run(["node", "-e", script], input=json.dumps(numbers).encode(), capture_output=True, check=True)
     assert canonical_json(numbers) == run.stdout
+
+
+def test_what_a_tuple_holds_is_sorted_too():
+    """As in the signatures of an envelope: msgspec leaves tuples tuples."""
+    assert canonical_json({"a": ({"b": 1, "a": ({"d": 1, "c": 2.0},)},)}) == b'{"a":[{"a":[{"c":2,"d":1}],"b":1}]}'

@@ -41,7 +41,7 @@ def _ordered(value: Json) -> Json:
         if not all(map(str.isascii, keys)):
             keys.sort(key=lambda key: key.encode("utf-16-be", "surrogatepass"))
         return {key: _ordered(value[key]) for key in keys}
-    if kind is list:
+    if kind is list or kind is tuple:
         return [_ordered(item) for item in value]
     if kind is float:
         return msgspec.Raw(_number(value))

@@ -10,7 +10,7 @@ RFC 6962 section 2.1, RFC 9162 sections 2.1.3 and 2.1.4, https://c2sp.org/tlog-t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from stannary.core.errors import Bug, IntegrityError
 
@@ -24,6 +24,7 @@ __all__ = [
     "consistency_proof",
     "fold",
     "inclusion_proof",
+    "inclusion_proofs",
     "leaf_hash",
     "node_hash",
     "peaks",
@@ -132,6 +133,30 @@ def inclusion_proof(index: int, size: int, node: NodeSource) -> list[bytes]:
             start = middle
     proof.reverse()
     return proof
+
+
+def inclusion_proofs(first: int, size: int, nodes: Mapping[tuple[int, int], bytes]) -> list[list[bytes]]:
+    """Return the proofs of the leaves from `first` to the end of a tree of `size`: quicker than one by one.
+
+    `nodes` has the peaks of the tree of `first` leaves and all that became complete since. A path climbs through
+    siblings that are complete, or that reach over the end of the tree: there is one of the latter a level.
+    """
+    if not 0 <= first < size:
+        return []
+    height = (size - 1).bit_length()
+    last = size - 1
+    edge = [nodes[0, last]]  # the hash over all leaves from the start of the last node of the level to the end
+    for level in range(height - 1):
+        place = last >> level
+        edge.append(node_hash(nodes[level, place - 1], edge[level]) if place & 1 else edge[level])
+    return [
+        [
+            edge[level] if sibling == last >> level else nodes[level, sibling]
+            for level in range(height)
+            if (sibling := index >> level ^ 1) << level < size
+        ]
+        for index in range(first, size)
+    ]
 
 
 def consistency_proof(old: int, new: int, node: NodeSource) -> list[bytes]:

@@ -1,0 +1,239 @@
+"""The audit: every record hashed again, every node built again, everything else held against them.
+
+It takes nothing for granted but the public key. It does not stop at what is wrong: a report names every
+deviation, where it is, and what it looks like (edited, missing, moved, columns that lie, ...).
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+
+from stannary.core.errors import InputError, IntegrityError, StannaryError
+from stannary.crypto.merkle import HASH_SIZE, TILE_HEIGHT, TILE_WIDTH, Frontier, fold, node_hash, verify_consistency
+from stannary.crypto.note import Checkpoint, VerifierKey, open_checkpoint
+from stannary.evidence.ledger.entry import LARGEST_LEAF, header_of, rejoin
+from stannary.evidence.ledger.sequencer import remembered
+from stannary.store.head_file import HeadFile
+from stannary.store.ledger_db import LedgerStore, Row
+
+__all__ = ["Deviation", "Report", "audit"]
+
+_COLUMNS = ("type", "kind", "subject", "id", "time")
+
+
+class Deviation(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Something that is not as the signed head says: what, and at which entry when it is one."""
+
+    code: str
+    message: str
+    index: int | None = None
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What was audited, and every deviation: none when the ledger is what was signed."""
+
+    origin: str
+    size: int
+    root: str  # hex
+    entries: int
+    nodes: int
+    deviations: tuple[Deviation, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Tell whether nothing deviates."""
+        return not self.deviations
+
+
+def audit(store: LedgerStore, key: VerifierKey, head_file: HeadFile) -> Report:
+    """Audit a ledger, inside a snapshot of its store."""
+    return _Audit(store, key).run(head_file)
+
+
+class _Audit:
+    def __init__(self, store: LedgerStore, key: VerifierKey) -> None:
+        self.store = store
+        self.key = key
+        self.found: list[Deviation] = []
+        self.entries = self.nodes = 0
+        self.bodies: set[str] = set()
+        self.subtrees = Frontier()  # over the roots of full tiles of level 0
+        self.heads: dict[int, bytes] = {}  # the roots that the records give at the sizes of checkpoints
+        self.strays: dict[int, bytes] = {}  # records that are not the leaf where they stand
+        self.wanted: dict[bytes, int] = {}  # leaves whose record is not where it belongs
+
+    def say(self, code: str, message: str, index: int | None = None) -> None:
+        self.found.append(Deviation(code, message, index))
+
+    def run(self, head_file: HeadFile) -> Report:
+        """Audit everything.
+
+        1. the structures of the file; 2. checkpoints and the remembered head, signatures first;
+        3. entries, in order, against the leaves of the tiles; 4. tiles against what they are built from;
+        5. the roots against the signed ones; 6. that there is nothing else.
+        """
+        for problem in self.store.problems():  # 1.
+            self.say("LED010", f"the file is damaged: {problem[:200]}")
+        checkpoints = self._checkpoints()  # 2.
+        head = checkpoints[-1] if checkpoints else Checkpoint(self.key.name, 0, self.subtrees.root())
+        seen = self._remembered(head_file, head)
+        sizes = {checkpoint.size for checkpoint in checkpoints} | ({seen.size} if seen else set())
+        self._entries(head.size, sizes)  # 3. and 4.
+        self._strays()
+        for checkpoint in [*checkpoints, *([seen] if seen else [])]:  # 5.
+            root = self.heads.get(checkpoint.size)
+            if root is not None and root != checkpoint.root:
+                self.say("LED006", f"the records do not give the root that was signed for {checkpoint.size} entries")
+        self._nothing_else(head.size)  # 6.
+        return Report(self.key.name, head.size, head.root.hex(), self.entries, self.nodes, tuple(self.found))
+
+    def _checkpoints(self) -> list[Checkpoint]:
+        found: list[Checkpoint] = []
+        for size, note in self.store.checkpoints():
+            try:
+                checkpoint, _ = open_checkpoint(note, self.key)
+            except StannaryError as error:
+                self.say(error.code or "LED005", f"checkpoint of {size} entries: {error.message}")
+                continue
+            if checkpoint.size != size:
+                self.say("LED008", f"a checkpoint of {checkpoint.size} entries stands where one of {size} belongs")
+            found.append(checkpoint)
+        if not found:
+            self.say("LED004", "there is no signed head")
+        return sorted(found, key=lambda item: item.size)
+
+    def _remembered(self, file: HeadFile, head: Checkpoint) -> Checkpoint | None:
+        try:
+            seen = remembered(file, self.key)
+        except IntegrityError as error:
+            self.say(error.code or "LED005", f"the remembered head: {error.message}")
+            return None
+        if seen is None:
+            self.say("LED009", "the remembered head is missing: whether the ledger was rolled back cannot be told")
+            return None
+        if seen[0].size > head.size:
+            self.say("LED003", f"the ledger was rolled back: it had {seen[0].size} entries, and has {head.size}")
+            return None
+        if seen[0].size == head.size:
+            try:
+                verify_consistency(head.size, head.size, seen[0].root, head.root, [])
+            except IntegrityError as error:
+                self.say(error.code or "LED002", error.message)
+        return seen[0]
+
+    def _entries(self, size: int, sizes: set[int]) -> None:
+        """Go through the entries up to the head, a tile at a time."""
+        above: list[list[bytes]] = []  # the hashes of the tile that is being built on each level from 1
+        if 0 in sizes:
+            self.heads[0] = self.subtrees.root()
+        for start in range(0, size, TILE_WIDTH):
+            width = min(TILE_WIDTH, size - start)
+            leaves = self._tile(start, width)
+            for wanted in range(start + 1, start + width + 1) if sizes else ():
+                if wanted in sizes:
+                    self.heads[wanted] = self._root(leaves[: wanted - start])
+            if width < TILE_WIDTH:
+                break
+            root = fold(leaves)
+            self.nodes += TILE_WIDTH - 1
+            list(self.subtrees.append(root))
+            self._up(above, 0, root, start >> TILE_HEIGHT)
+        for level, hashes in enumerate(above, 1):
+            if hashes:
+                self._same(level, size >> TILE_HEIGHT * (level + 1), hashes)
+
+    def _tile(self, start: int, width: int) -> list[bytes]:
+        """Return the hashes of the records of a tile (of a missing one, the stored leaf), compared with what is stored."""
+        sha256 = hashlib.sha256
+        rows = list(self.store.rows(start, start + width))
+        stored = self.store.tile(0, start >> TILE_HEIGHT)
+        leaves = [sha256(b"\0" + row.record).digest() for row in rows]
+        self.entries += len(rows)
+        for row in rows:
+            self._record(row)
+        if len(rows) == width and b"".join(leaves) == stored:
+            return leaves
+        if len(stored) != width * HASH_SIZE:
+            self.say("LED006", f"tile {start >> TILE_HEIGHT} of level 0 has {len(stored) / HASH_SIZE:g} hashes, not {width}")
+        present = {row.idx: leaf for row, leaf in zip(rows, leaves, strict=True)}
+        found: list[bytes] = []
+        for place in range(width):
+            index, expected = start + place, stored[place * HASH_SIZE : (place + 1) * HASH_SIZE]
+            leaf = present.get(index)
+            if leaf is None:
+                self.say("LED015", f"entry {index} is missing", index)
+            elif leaf != expected and len(expected) == HASH_SIZE:
+                self.strays[index] = leaf
+            if leaf != expected:
+                self.wanted[expected] = index
+            found.append(leaf or expected.ljust(HASH_SIZE, b"\0"))
+        return found
+
+    def _record(self, row: Row) -> None:
+        """Compare the columns of a row with its record, and its body with the digest of it."""
+        try:
+            header = header_of(row.record)
+        except InputError as error:
+            self.say("LED012", f"entry {row.idx} {error.message}", row.idx)
+            return
+        if header.columns != row[1:6]:
+            lies = ", ".join(name for name, a, b in zip(_COLUMNS, header.columns, row[1:6], strict=True) if a != b)
+            self.say("LED008", f"entry {row.idx}: the columns say something else than the record: {lies}", row.idx)
+        if header.detached is msgspec.UNSET:
+            return
+        self.bodies.add(header.detached.sha256)
+        try:
+            if len(rejoin(row.record, self.store.body(header.detached.sha256))) <= LARGEST_LEAF:
+                self.say("LED013", f"entry {row.idx} has its body apart, and would hold it", row.idx)
+        except IntegrityError as error:
+            self.say("LED013", f"entry {row.idx}: {error.message}", row.idx)
+
+    def _strays(self) -> None:
+        """Say of records that are not the leaves where they stand whether they were moved or edited."""
+        for index, leaf in self.strays.items():
+            home = self.wanted.get(leaf)
+            if home is None:
+                self.say("LED007", f"entry {index} was edited: it is not the leaf that is stored for it", index)
+            else:
+                self.say("LED007", f"entry {home} stands in the place of entry {index}", index)
+
+    def _root(self, leaves: list[bytes]) -> bytes:
+        """Return the root over the tiles so far and some leaves of the next."""
+        tail = Frontier()
+        for leaf in leaves:
+            list(tail.append(leaf))
+        hashes = [*self.subtrees.hashes, *tail.hashes]
+        found = hashes.pop()
+        while hashes:
+            found = node_hash(hashes.pop(), found)
+        return found
+
+    def _up(self, above: list[list[bytes]], level: int, root: bytes, n: int) -> None:
+        """Add the root of tile `n` of a level to the tile above it; compare that one when it is full."""
+        if level == len(above):
+            above.append([])
+        above[level].append(root)
+        if len(above[level]) == TILE_WIDTH:
+            hashes, above[level] = above[level], []
+            self._same(level + 1, n >> TILE_HEIGHT, hashes)
+            self.nodes += TILE_WIDTH - 1
+            self._up(above, level + 1, fold(hashes), n >> TILE_HEIGHT)
+
+    def _same(self, level: int, n: int, hashes: list[bytes]) -> None:
+        if self.store.tile(level, n) != b"".join(hashes):
+            self.say("LED006", f"tile {n} of level {level} is not what the records give")
+
+    def _nothing_else(self, size: int) -> None:
+        """Say what there is more of, or less, than the head asks for."""
+        tiles = level = 0
+        while size >> TILE_HEIGHT * level:
+            full, partial = divmod(size >> TILE_HEIGHT * level, TILE_WIDTH)
+            tiles += full + (1 if partial and level else 0)
+            level += 1
+        counts = self.store.counts()
+        wanted = {"entry": size, "body": len(self.bodies), "tile": tiles, "tail": size % TILE_WIDTH}
+        for name, count in wanted.items():
+            if counts[name] != count:
+                self.say("LED015", f"there are {counts[name]} rows of {name}, and the signed head asks for {count}")

@@ -1,0 +1,343 @@
+"""The ledger: one append-only log for evidence, decisions, registry events, grants and responses.
+
+Whatever is read is proven under the signed head first. Every method that finds something wrong raises
+IntegrityError with a code and what to do; only `audit` goes on, and reports all of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import msgspec
+
+from stannary.core.errors import InputError, IntegrityError, UsageError
+from stannary.crypto.interface import Signer, Verifier
+from stannary.crypto.merkle import consistency_proof, inclusion_proof, leaf_hash, verify_inclusion
+from stannary.crypto.note import Checkpoint, Note, VerifierKey, open_checkpoint, parse_note, verify_note
+from stannary.evidence.ledger.entry import Entry, Receipt, checked, header_of, leaf_of, rejoin
+from stannary.evidence.ledger.sequencer import Prepared, Sequencer, forgotten, remembered
+from stannary.evidence.ledger.tree import Tree
+from stannary.store.head_file import HeadFile
+from stannary.store.ledger_db import LedgerStore, Row, SqliteStore
+
+if TYPE_CHECKING:
+    from stannary.evidence.ledger.audit import Report
+    from stannary.evidence.ledger.census import Census
+
+__all__ = ["Ledger"]
+
+_SKEW = timedelta(minutes=5)
+_MOST = 1 << 62
+
+
+class Ledger:
+    """A log in a file. Made by `Ledger.open`; safe to use from several threads, and from several processes at once."""
+
+    def __init__(
+        self, store: LedgerStore, key: VerifierKey, head: HeadFile, sequencer: Sequencer | None, clock: Callable[[], datetime]
+    ) -> None:
+        self.key = key
+        self._store = store
+        self._head_file = head
+        self._sequencer = sequencer
+        self._clock = clock
+        self._tree = Tree(store, key)
+        self._census: Census | None = None
+        self._open: list[LedgerStore] = [store]
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        signer: Signer | None,
+        *,
+        origin: str,
+        verifier: Verifier,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        head: str | Path | None = None,
+    ) -> Ledger:
+        """Open a ledger, or make it when there is none and `signer` is given. Without a signer it is read-only.
+
+        `origin` names the log, `verifier` is its public key (Ed25519). `head` is the file that remembers the last
+        signed head, PATH.head by default; on another disk it shows more.
+        Raises UsageError, BackendError, or IntegrityError when the file was rolled back or is not that log.
+        """
+        key = VerifierKey.of(origin, verifier)
+        if signer is not None and signer.public.spki != verifier.spki:
+            msg = "the signer has another key than the log"
+            raise UsageError(msg, where=str(path), code="KEY010", help="open the ledger with its own key")
+        head_file = HeadFile(head or f"{path}.head")
+        meta = {"origin": origin, "format": "stannary.ledger/1"} if signer is not None else None
+        sequencer = None
+        opened: list[LedgerStore] = []
+        try:
+            if signer is not None:
+                opened.append(SqliteStore(path, create=meta, write=True))
+                sequencer = Sequencer(opened[0], key, signer, head_file)
+                sequencer.begin()
+            store = SqliteStore(path)
+            opened.append(store)
+            ledger = cls(store, key, head_file, sequencer, clock)
+            ledger._open = opened
+            ledger.recall()
+        except BaseException:
+            for item in opened:
+                item.close()
+            raise
+        return ledger
+
+    # Appending
+
+    def append(self, records: Sequence[bytes]) -> list[Receipt]:
+        """Append records (made by `entry`) and return a receipt for each, when they and a signed checkpoint over them are on disk.
+
+        The columns to search by are read from the record itself. Calls from several threads share a transaction.
+        Raises UsageError when the ledger is read-only, InputError for what is not a record (then nothing is appended),
+        IntegrityError when the ledger was tampered with.
+        """
+        if self._sequencer is None:
+            msg = "the ledger is open for reading only"
+            raise UsageError(msg, code="LED016", help="open it with its signing key")
+        now = self._clock()
+        prepared = [self._prepare(record, now) for record in records]
+        return self._sequencer.append(prepared) if prepared else []
+
+    def _prepare(self, record: bytes, now: datetime) -> Prepared:
+        header = checked(record)
+        if abs(datetime.fromisoformat(header.time) - now) > _SKEW:
+            msg = f"its time is {header.time}, and now it is {now.isoformat()}: a record has the time at which it is appended"
+            raise InputError(msg, where="record", code="LED017", help="keep other times in the body")
+        leaf, body = leaf_of(record)
+        detached = header_of(leaf).detached if body else msgspec.UNSET
+        digest = "" if detached is msgspec.UNSET else detached.sha256
+        return Prepared(leaf, leaf_hash(leaf), header.columns, body, digest)
+
+    def add_cosignature(self, content: str | bytes, witnesses: Iterable[VerifierKey]) -> Checkpoint:
+        """Keep a checkpoint of this log with the cosignatures of witnesses on it. Raises IntegrityError when one does not hold."""
+        if self._sequencer is None:
+            msg = "the ledger is open for reading only"
+            raise UsageError(msg, code="LED016", help="open it with its signing key")
+        checkpoint, note = open_checkpoint(content, self.key)
+        known = verify_note(note, witnesses)
+        if not known:
+            msg = "none of the witnesses has signed this checkpoint"
+            raise IntegrityError(msg, code="LED014", help="give the verifier key of the witness that did")
+        lines = {(line.name, line.id): line for line in note.signatures}
+        kept = [lines[key.name, key.id] for key in (self.key, *known)]
+        with self._reading():
+            stored = self._checkpoint(checkpoint.size)
+            if stored:
+                have = {(line.name, line.id) for line in kept}
+                kept += [line for line in parse_note(stored).signatures if (line.name, line.id) not in have]
+        self._sequencer.put_checkpoint(checkpoint, str(Note(note.text, tuple(kept))))
+        return checkpoint
+
+    # Reading
+
+    def head(self) -> Checkpoint:
+        """Return the signed head, proven to be the one of the stored tree and to continue the last one seen."""
+        with self._reading():
+            return self._tree.head
+
+    def head_note(self) -> str:
+        """Return the signed head as it is published: a checkpoint with its signatures."""
+        with self._reading():
+            return self._tree.note
+
+    def read(self, index: int) -> Entry:
+        """Return an entry. Raises UsageError when there is none of that index."""
+        with self._reading():
+            self._within(index, self._tree.head.size)
+            found = self._proven(self._store.rows(index, index + 1))
+            if not found:
+                raise _gone(index)
+            return found[0]
+
+    def entries(self, start: int = 0, end: int | None = None) -> list[Entry]:
+        """Return the entries from `start` up to `end`, in their order."""
+        with self._reading():
+            size = self._tree.head.size
+            end = size if end is None else min(end, size)
+            found = self._proven(self._store.rows(start, end))
+            if len(found) != max(0, end - start):
+                raise _gone(next((i for i, item in enumerate(found, start) if item.index != i), start + len(found)))
+            return found
+
+    def find(
+        self,
+        *,
+        type: str = "",  # noqa: A002 - the names of the columns
+        subject: str = "",
+        id: str = "",  # noqa: A002
+        kind: str = "",
+        since: datetime | None = None,
+        complete: bool = False,
+    ) -> list[Entry]:
+        """Return the entries for which all that is given holds, in their order.
+
+        What is found is proven. That nothing was *left out* is not, when somebody can change the columns of the
+        file: with `complete` the columns of all entries are read from the proven records themselves first (once
+        for each entry and Ledger object), which is what a decision should ask for.
+        """
+        from stannary.evidence.ledger.entry import timestamp
+
+        wanted = [("type", type), ("kind", kind), ("subject", str(subject)), ("id", str(id))]
+        terms = [(column, "=", value) for column, value in wanted if value]
+        terms += [("time", ">=", timestamp(since))] if since is not None else []
+        with self._reading():
+            if not complete:
+                rows: Iterable[Row] = self._store.search(terms, _MOST)
+                return self._proven(row for row in rows if row.idx < self._tree.head.size)
+            found = self._proven(self._counted().find(dict(wanted)))
+            return [item for item in found if since is None or item.time >= since]
+
+    def _counted(self) -> Census:
+        from stannary.evidence.ledger.census import Census
+
+        if self._census is None:
+            self._census = Census(self._store, self._tree)
+        self._census.refresh()
+        return self._census
+
+    def _proven(self, rows: Iterable[Row]) -> list[Entry]:
+        """Return entries of rows. Raises IntegrityError for one that is not the leaf under the head, or whose columns lie."""
+        found: list[Entry] = []
+        for row in rows:
+            if leaf_hash(row.record) != self._tree.leaf(row.idx):
+                msg = f"entry {row.idx} was changed: it is not the one under the signed head"
+                raise IntegrityError(
+                    msg, code="LED007", help="`stannary ledger audit` says what else was; restore it from a backup"
+                )
+            header = header_of(row.record)
+            if header.columns != row[1:6]:
+                msg = f"the columns of entry {row.idx} say something else than its record"
+                raise IntegrityError(msg, code="LED008", help="`stannary ledger audit` says which; restore it from a backup")
+            record = row.record
+            if header.detached is not msgspec.UNSET:
+                record = rejoin(record, self._store.body(header.detached.sha256))
+            time = datetime.fromisoformat(header.time)
+            found.append(Entry(row.idx, header.type, time, header.id, header.subject, header.kind, record))
+        return found
+
+    # Proving
+
+    def prove(self, index: int, size: int | None = None) -> Receipt:
+        """Return a receipt for an entry under the head, or under the kept (cosigned) checkpoint of `size` entries."""
+        with self._reading():
+            head, note = self._tree.head, self._tree.note
+            if size is not None and size != head.size:
+                note = self._checkpoint(size)
+                if not note:
+                    msg = f"there is no signed checkpoint of {size} entries"
+                    raise UsageError(msg, code="LED018", help="prove it under the head")
+                head, _ = open_checkpoint(note, self.key)
+            self._within(index, head.size)
+            leaf = self._tree.leaf(index)
+            proof = inclusion_proof(index, head.size, self._tree.node)
+            verify_inclusion(leaf, index, head.size, proof, head.root)
+            return Receipt(index, leaf.hex(), head.size, head.root.hex(), tuple(item.hex() for item in proof), note)
+
+    def consistency(self, old: int, new: int | None = None) -> list[bytes]:
+        """Return the proof that the log of `old` entries is the beginning of that of `new` (all of them by default)."""
+        with self._reading():
+            new = self._tree.head.size if new is None else new
+            if not 0 <= old <= new <= self._tree.head.size:
+                msg = f"the log has {self._tree.head.size} entries; there is nothing to prove from {old} to {new}"
+                raise UsageError(msg, code="LED018", help="give sizes that the log had")
+            return consistency_proof(old, new, self._tree.node)
+
+    def verify_since(self, content: str | bytes) -> Checkpoint:
+        """Return the head, when it continues a checkpoint of this log that was kept elsewhere. Raises IntegrityError."""
+        old, _ = open_checkpoint(content, self.key)
+        with self._reading():
+            self._tree.remember(old)
+            return self._tree.head
+
+    def cosigned(self, size: int | None = None) -> str:
+        """Return the kept checkpoint of `size`, or the largest one that a witness has signed; an empty text for none."""
+        with self._reading():
+            if size is not None:
+                return self._checkpoint(size)
+            return next((note for _, note in reversed(list(self._store.checkpoints())) if len(parse_note(note).signatures) > 1), "")
+
+    def audit(self) -> Report:
+        """Hash every entry and every node again, compare all columns with all records, and report every deviation."""
+        from stannary.evidence.ledger.audit import audit
+
+        with self._store.snapshot():
+            return audit(self._store, self.key, self._head_file)
+
+    def export_tiles(self, folder: str | Path) -> Checkpoint:
+        """Write the log as static files in the layout of C2SP tlog-tiles, entry bundles included. Files that are there stay."""
+        from stannary.evidence.ledger.tiles import export
+
+        with self._reading():
+            return export(self._store, self._tree, Path(folder))
+
+    # The remembered head
+
+    def recall(self, *, accept: bool = False) -> Checkpoint:
+        """Hold the head against the remembered one. With `accept`, remember this one when none is: after `verify_since`."""
+        with self._store.snapshot():
+            self._tree.refresh()
+            seen = remembered(self._head_file, self.key)
+            if seen is not None:
+                self._tree.remember(seen[0])
+            elif accept:
+                for slot in (0, 1):
+                    self._head_file.write(self._tree.note, slot)
+            else:
+                raise forgotten(self._head_file)
+            return self._tree.head
+
+    # Inside
+
+    def _reading(self) -> _Reading:
+        return _Reading(self._store, self._tree)
+
+    def _checkpoint(self, size: int) -> str:
+        return next((note for have, note in self._store.checkpoints() if have == size), "")
+
+    def _within(self, index: int, size: int) -> None:
+        if not 0 <= index < size:
+            msg = f"there is no entry {index}: the log has {size}"
+            raise UsageError(msg, code="LED018", help="entries are counted from 0")
+
+    def close(self) -> None:
+        """Let go of the file."""
+        for store in self._open:
+            store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+class _Reading:
+    """One state of the store, its head taken up and proven."""
+
+    def __init__(self, store: LedgerStore, tree: Tree) -> None:
+        self._snapshot = store.snapshot()
+        self._tree = tree
+
+    def __enter__(self) -> None:
+        self._snapshot.__enter__()
+        try:
+            self._tree.refresh()
+        except BaseException:
+            self._snapshot.__exit__(None, None, None)
+            raise
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> bool | None:
+        return self._snapshot.__exit__(kind, value, trace)
+
+
+def _gone(index: int) -> IntegrityError:
+    msg = f"entry {index} is missing"
+    return IntegrityError(msg, code="LED015", help="`stannary ledger audit` says what else is; restore it from a backup")

@@ -1,0 +1,232 @@
+"""Appending: many callers, one writer, one signed checkpoint for all who waited.
+
+Callers queue what they bring. Whoever gets the lock commits for everybody in the queue: while one batch goes
+to the disk the next one gathers, so that the more there is to write the less each write costs. A caller is
+answered after the checkpoint that covers its records is durable, and never before.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+import msgspec
+
+from stannary.core.errors import BackendError, IntegrityError, StannaryError
+from stannary.crypto.interface import Signer
+from stannary.crypto.merkle import TILE_HEIGHT, TILE_WIDTH, Frontier, inclusion_proofs
+from stannary.crypto.note import Checkpoint, VerifierKey, open_checkpoint, parse_note, sign_note
+from stannary.evidence.ledger.entry import Receipt
+from stannary.evidence.ledger.tree import Tree
+from stannary.store.head_file import HeadFile
+from stannary.store.ledger_db import LedgerStore, Row
+
+__all__ = ["Prepared", "Sequencer", "forgotten", "remembered"]
+
+_LARGEST_BATCH = 8192
+
+
+class Prepared(msgspec.Struct, frozen=True):
+    """A record that was checked: its leaf and hash, its columns, its body when that is not in the leaf."""
+
+    leaf: bytes
+    hash: bytes
+    columns: tuple[str, str, str, str, str]
+    body: bytes = b""
+    body_digest: str = ""
+
+
+class _Request:
+    __slots__ = ("done", "error", "receipts", "records")
+
+    def __init__(self, records: Sequence[Prepared]) -> None:
+        self.records = records
+        self.receipts: list[Receipt] = []
+        self.error: StannaryError | None = None
+        self.done = False
+
+
+class _State(msgspec.Struct):
+    """The right edge of the tree in memory, valid while no other connection wrote."""
+
+    changed: int
+    frontier: Frontier
+    edge: list[list[bytes]]  # the last, partial tile of each level
+    note: str
+    slot: int  # of the head file: the one to write next
+
+
+class Sequencer:
+    """The writing side of a ledger."""
+
+    def __init__(self, store: LedgerStore, key: VerifierKey, signer: Signer, head: HeadFile) -> None:
+        self._store = store
+        self._key = key
+        self._signer = signer
+        self._head = head
+        self._tree = Tree(store, key)
+        self._state: _State | None = None
+        self._queue: list[_Request] = []
+        self._queue_lock = threading.Lock()
+        self._turn = threading.Lock()
+
+    def begin(self) -> None:
+        """Sign the empty tree, unless there is a head. Raises IntegrityError when entries or a remembered head say there was."""
+        with self._store.sequencer():
+            if self._store.head():
+                return
+            seen = remembered(self._head, self._key)
+            if seen:
+                self._tree.remember(seen[0])
+            if self._store.span() != (0, 0):
+                msg = "the signed head of the ledger is missing"
+                raise IntegrityError(msg, code="LED004", help="restore the ledger from a backup")
+            note = str(sign_note(self._tree.head.text, self._key.name, self._signer))
+            # The remembered head is there before the ledger is: a ledger without one has lost it.
+            self._head.write(note, 0)
+            self._head.write(note, 1)
+            self._store.put_checkpoint(0, note)
+
+    def append(self, records: Sequence[Prepared]) -> list[Receipt]:
+        """Append, durably, and return a receipt for each record."""
+        request = _Request(records)
+        with self._queue_lock:
+            self._queue.append(request)
+        with self._turn:
+            while not request.done:
+                self._commit(self._take())
+        if request.error is not None:
+            raise request.error
+        return request.receipts
+
+    def put_checkpoint(self, checkpoint: Checkpoint, note: str) -> None:
+        """Keep a checkpoint of this log with more signatures on it. Raises IntegrityError when it is not of this tree."""
+        with self._turn, self._store.sequencer():
+            self._state = None
+            self._tree.refresh()
+            self._tree.remember(checkpoint)
+            self._store.put_checkpoint(checkpoint.size, note)
+
+    def _take(self) -> list[_Request]:
+        with self._queue_lock:
+            count, total = 0, 0
+            while count < len(self._queue) and (not count or total + len(self._queue[count].records) <= _LARGEST_BATCH):
+                total += len(self._queue[count].records)
+                count += 1
+            batch, self._queue = self._queue[:count], self._queue[count:]
+        return batch
+
+    def _commit(self, batch: list[_Request]) -> None:
+        try:
+            receipts = self._write([record for request in batch for record in request.records])
+        except BaseException as error:  # whoever waits has to be told: then it goes on, or up
+            self._state = None
+            failure = error if isinstance(error, StannaryError) else _interrupted(error)
+            for request in batch:
+                request.error, request.done = failure, True
+            if not isinstance(error, Exception):
+                raise
+            return
+        start = 0
+        for request in batch:
+            request.receipts = receipts[start : start + len(request.records)]
+            start += len(request.records)
+            request.done = True
+
+    def _write(self, records: list[Prepared]) -> list[Receipt]:
+        """Write one batch.
+
+        1. the state in memory is the one on disk, or it is read and proven again;
+        2. the leaves extend the tree; its head is signed;
+        3. entries, tiles and checkpoint go into one transaction;
+        4. after it is durable the head is remembered, and receipts are made.
+        """
+        with self._store.sequencer() as after:
+            state = self._current()  # 1.
+            first, frontier, edge = state.frontier.size, state.frontier.copy(), [list(row) for row in state.edge]
+            nodes = frontier.nodes()
+            for record in records:  # 2.
+                for level, index, value in frontier.append(record.hash):
+                    nodes[level, index] = value
+            head = Checkpoint(self._key.name, frontier.size, frontier.root())
+            note = str(sign_note(head.text, self._key.name, self._signer))
+            rows = (Row(first + i, *record.columns, record.leaf) for i, record in enumerate(records))
+            self._store.add(rows, [(record.body_digest, record.body) for record in records if record.body_digest])  # 3.
+            self._write_tiles(first, frontier.size, nodes, edge)
+            if len(parse_note(state.note).signatures) == 1:  # no witness has signed it: this one takes its place
+                self._store.drop_checkpoint(first)
+            self._store.put_checkpoint(frontier.size, note)
+            after.append(lambda: self._head.write(note, state.slot))  # 4.
+        self._state = _State(state.changed, frontier, edge, note, 1 - state.slot)
+        root = head.root.hex()
+        proofs = inclusion_proofs(first, frontier.size, nodes)
+        return [
+            Receipt(first + i, record.hash.hex(), frontier.size, root, tuple([item.hex() for item in proof]), note)
+            for i, (record, proof) in enumerate(zip(records, proofs, strict=True))
+        ]
+
+    def _write_tiles(self, first: int, size: int, nodes: dict[tuple[int, int], bytes], edge: list[list[bytes]]) -> None:
+        """Write what the leaves from `first` to `size` add to the tiles, and bring `edge` up to it."""
+        level = 0
+        while size >> TILE_HEIGHT * level:
+            start, end = first >> TILE_HEIGHT * level, size >> TILE_HEIGHT * level
+            if level == len(edge):
+                edge.append([])
+            row, written = edge[level], start
+            for index in range(start, end):
+                row.append(nodes[TILE_HEIGHT * level, index])
+                if len(row) == TILE_WIDTH:
+                    self._store.put_tile(level, index >> TILE_HEIGHT, b"".join(row))
+                    row.clear()
+                    written = index + 1
+            if row and written < end:
+                if level:
+                    self._store.put_tile(level, end >> TILE_HEIGHT, b"".join(row))
+                else:
+                    self._store.add_tail((index, nodes[0, index]) for index in range(written, end))
+            level += 1
+
+    def _current(self) -> _State:
+        changed = self._store.changed()
+        if self._state is None or self._state.changed != changed:
+            self._tree.refresh()
+            seen = remembered(self._head, self._key)
+            if not seen:
+                raise forgotten(self._head)
+            self._tree.remember(seen[0])
+            self._state = _State(changed, self._tree.frontier(), self._tree.edge(), self._tree.note, 1 - seen[1])
+        return self._state
+
+
+def remembered(file: HeadFile, key: VerifierKey) -> tuple[Checkpoint, int] | None:
+    """Return the newest head that is remembered, and its slot; None when there is no file. Raises IntegrityError."""
+    slots = file.read()
+    if not slots:
+        return None
+    found: list[tuple[Checkpoint, int]] = []
+    problem: IntegrityError | None = None
+    for slot, note in enumerate(slots):
+        try:
+            found.append((open_checkpoint(note, key)[0], slot))
+        except IntegrityError as error:  # the one that was being written when the power went; never both
+            problem = error
+    if not found and problem is not None:
+        problem.where = str(file.path)
+        raise problem
+    return max(found, key=lambda item: item[0].size)
+
+
+def forgotten(file: HeadFile) -> IntegrityError:
+    """Return the error for a ledger whose remembered head is not there."""
+    msg = "the remembered head of the ledger is missing: whether it was rolled back cannot be told"
+    return IntegrityError(
+        msg,
+        where=str(file.path),
+        code="LED009",
+        help="put it back; or verify the ledger --since a checkpoint you kept, and --accept it",
+    )
+
+
+def _interrupted(error: BaseException) -> StannaryError:
+    msg = f"the append did not happen: {type(error).__name__}: {error}"
+    return BackendError(msg, code="LED020", help="append again")

@@ -1,0 +1,148 @@
+"""The tree as the store holds it, proven up to the signed head before anything is read from it.
+
+A tile is used only when it folds to the hash that its parent tile has for it, and the last tile of each
+level, which has no parent yet, only when all of them together give the root of the checkpoint. What is
+handed out can therefore not be wrong: a changed hash, a moved or missing tile raises IntegrityError.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from stannary.core.errors import IntegrityError
+from stannary.crypto.merkle import HASH_SIZE, TILE_HEIGHT, TILE_WIDTH, Frontier, node_hash, peaks, root_of, verify_consistency
+from stannary.crypto.merkle import consistency_proof as _consistency_proof
+from stannary.crypto.note import Checkpoint, VerifierKey, open_checkpoint
+from stannary.store.ledger_db import LedgerStore
+
+__all__ = ["Tree"]
+
+_CACHED = 512  # full tiles with what is between their rows: some 35 kB each
+_Rows = list[list[bytes]]  # the hashes of a tile, then what they fold to, level by level
+
+
+class Tree:
+    """A proven view of the store at one checkpoint. Use it inside `store.snapshot()` or `store.sequencer()`."""
+
+    def __init__(self, store: LedgerStore, key: VerifierKey) -> None:
+        self.store = store
+        self.key = key
+        self.head = Checkpoint(key.name, 0, root_of(0, self.node))
+        self.note = ""
+        self._edge: list[_Rows] = []  # the last, partial tile of each level
+        self._full: OrderedDict[tuple[int, int], _Rows] = OrderedDict()
+
+    def refresh(self) -> Checkpoint:
+        """Take up the head of the store. Raises IntegrityError.
+
+        1. the checkpoint is the log's;
+        2. there are as many entries as it says;
+        3. the right edge of the stored tree gives its root;
+        4. the head that was seen before is the beginning of it: nothing was rolled back or rewritten.
+        """
+        note = self.store.head()
+        if note == self.note and note:
+            return self.head
+        head, _ = open_checkpoint(note, self.key)  # 1.
+        if self.store.span() != (head.size, head.size):  # 2.
+            msg = f"there are {self.store.span()[0]:,} entries, and the signed head has {head.size:,}"
+            raise _lost(msg)
+        edge = self._read_edge(head.size)
+        before = (self.head, self._edge)
+        self.head, self._edge = head, edge
+        try:
+            if root_of(head.size, self.node) != head.root:  # 3.
+                msg = f"the stored tree does not give the signed head of size {head.size:,}"
+                raise _broken(msg)
+            self.remember(before[0])  # 4.
+        except IntegrityError:
+            self.head, self._edge = before
+            raise
+        self.note = note
+        return head
+
+    def remember(self, seen: Checkpoint) -> None:
+        """Hold the head against one that was seen before. Raises IntegrityError when it does not continue that one."""
+        if seen.size > self.head.size:
+            msg = f"the ledger was rolled back: it had {seen.size:,} entries, and has {self.head.size:,}"
+            raise IntegrityError(
+                msg, code="LED003", help="restore the newer file; entries that were acknowledged are gone from this one"
+            )
+        proof = _consistency_proof(seen.size, self.head.size, self.node)
+        verify_consistency(seen.size, self.head.size, seen.root, self.head.root, proof)
+
+    def node(self, level: int, index: int) -> bytes:
+        """Return the hash of a complete subtree."""
+        tile_level, inside = divmod(level, TILE_HEIGHT)
+        n, place = divmod(index << inside, TILE_WIDTH)
+        rows = self._tile(tile_level, n)
+        return rows[inside][place >> inside]
+
+    def leaf(self, index: int) -> bytes:
+        """Return the hash of a leaf."""
+        return self.node(0, index)
+
+    def frontier(self) -> Frontier:
+        """Return the peaks, to append to."""
+        return Frontier(self.head.size, [self.node(level, index) for level, index in peaks(self.head.size)])
+
+    def edge(self) -> list[list[bytes]]:
+        """Return the hashes of the last, partial tile of each level."""
+        return [list(rows[0]) for rows in self._edge]
+
+    def hashes(self, level: int, n: int) -> list[bytes]:
+        """Return the hashes of a tile, as many as it has under this head."""
+        return self._tile(level, n)[0]
+
+    def _tile(self, level: int, n: int) -> _Rows:
+        if n == self.head.size >> TILE_HEIGHT * (level + 1):
+            return self._edge[level]
+        rows = self._full.get((level, n))
+        if rows is None:
+            rows = _rows(self._read(level, n, TILE_WIDTH))
+            above, place = divmod(n, TILE_WIDTH)
+            if rows[TILE_HEIGHT][0] != self._tile(level + 1, above)[0][place]:
+                msg = f"tile {n} of level {level} is not the one under the signed head"
+                raise _broken(msg)
+            self._full[level, n] = rows
+            if len(self._full) > _CACHED:
+                self._full.popitem(last=False)
+        else:
+            self._full.move_to_end((level, n))
+        return rows
+
+    def _read_edge(self, size: int) -> list[_Rows]:
+        edge, level = [], 0
+        while size >> TILE_HEIGHT * level:
+            n, width = divmod(size >> TILE_HEIGHT * level, TILE_WIDTH)
+            edge.append(_rows(self._read(level, n, width)))
+            level += 1
+        return edge
+
+    def _read(self, level: int, n: int, width: int) -> list[bytes]:
+        content = self.store.tile(level, n) if width else b""
+        if len(content) != width * HASH_SIZE:
+            msg = f"tile {n} of level {level} has {len(content) / HASH_SIZE:g} hashes, not {width}"
+            raise _broken(msg)
+        return [content[i : i + HASH_SIZE] for i in range(0, len(content), HASH_SIZE)]
+
+
+def _rows(hashes: list[bytes]) -> _Rows:
+    """Return the levels between a tile and the one above, of complete subtrees only."""
+    rows = [hashes]
+    for _ in range(TILE_HEIGHT):
+        row = rows[-1]
+        rows.append([node_hash(row[i], row[i + 1]) for i in range(0, len(row) - 1, 2)])
+    return rows
+
+
+def _broken(why: str) -> IntegrityError:
+    return IntegrityError(
+        f"the ledger was changed: {why}", code="LED006", help="`stannary ledger audit` says where; restore it from a backup"
+    )
+
+
+def _lost(why: str) -> IntegrityError:
+    return IntegrityError(
+        f"the ledger was changed: {why}", code="LED015", help="`stannary ledger audit` says where; restore it from a backup"
+    )

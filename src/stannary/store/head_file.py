@@ -1,0 +1,51 @@
+"""The remembered head: the last checkpoint that a ledger signed, kept beside it (or elsewhere: better).
+
+Two slots are written in turn, so that one of them is whole whatever happens while the other is written. Each
+holds a signed note, which says by itself whether it is whole. No fsync is needed: a head that is a little old
+still shows that what came before it was not taken away.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from stannary.core.errors import BackendError
+
+__all__ = ["HeadFile"]
+
+_SLOT = 4096
+
+
+class HeadFile:
+    """Two slots for signed notes in one small file."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    def read(self) -> list[str]:
+        """Return what the two slots hold, unverified; nothing when there is no file."""
+        try:
+            content = self.path.read_bytes()[: 2 * _SLOT]
+        except FileNotFoundError:
+            return []
+        slots = (content[:_SLOT], content[_SLOT:])
+        return [slot.rstrip(b"\0").decode("utf-8", "replace") for slot in slots]
+
+    def write(self, note: str, slot: int) -> None:
+        """Put a note into slot 0 or 1. Raises BackendError when it cannot be written."""
+        content = note.encode()
+        if len(content) > _SLOT:
+            msg = f"a checkpoint of {len(content)} bytes is too long to be remembered"
+            raise BackendError(msg, where=str(self.path), code="LED020")
+        try:
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+            try:
+                os.pwrite(descriptor, content.ljust(_SLOT, b"\0"), slot * _SLOT)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            msg = f"the entries are in the ledger, but its head could not be remembered: {error.strerror}"
+            raise BackendError(
+                msg, where=str(self.path), code="LED020", help="free the disk, then `stannary ledger head`"
+            ) from error

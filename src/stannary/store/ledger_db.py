@@ -1,0 +1,367 @@
+"""The tables of a ledger: records by index with columns to search by, tiles of hashes, signed checkpoints.
+
+This module keeps bytes and knows nothing of what they mean: hashing, signing and checking are done above
+(`evidence/ledger/`). `LedgerStore` is what a back end does; `SqliteStore` is the one on a file. Writing
+happens inside `sequencer()` alone: one writer at a time, whatever the number of threads and processes, and
+what it wrote is on disk when the block ends (write-ahead log, synchronous=FULL).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from stannary.core.errors import BackendError, IntegrityError, UsageError
+
+__all__ = ["LedgerStore", "Row", "SqliteStore"]
+
+_VERSION = 1
+_APPLICATION = 0x53544C47  # "STLG", in the header of the file
+_SCHEMA = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE entry (
+  idx INTEGER PRIMARY KEY,
+  type TEXT NOT NULL, kind TEXT NOT NULL, subject TEXT NOT NULL, id TEXT NOT NULL, time TEXT NOT NULL,
+  record BLOB NOT NULL
+);
+CREATE INDEX entry_id ON entry (id);
+CREATE INDEX entry_subject ON entry (subject) WHERE subject <> '';
+CREATE INDEX entry_type ON entry (type, time);
+CREATE INDEX entry_kind ON entry (kind, time) WHERE kind <> '';
+CREATE TABLE body (digest TEXT PRIMARY KEY, content BLOB NOT NULL);
+CREATE TABLE tile (level INTEGER NOT NULL, n INTEGER NOT NULL, hashes BLOB NOT NULL, UNIQUE (level, n));
+CREATE TABLE tail (idx INTEGER PRIMARY KEY, leaf BLOB NOT NULL);
+CREATE TABLE checkpoint (size INTEGER PRIMARY KEY, note TEXT NOT NULL);
+"""
+_BUSY_SECONDS = 60
+
+
+class Row(NamedTuple):
+    """One entry as it is stored: its index, its columns, its record."""
+
+    idx: int
+    type: str
+    kind: str
+    subject: str
+    id: str
+    time: str
+    record: bytes
+
+
+class LedgerStore(Protocol):
+    """What keeps a ledger. Reading happens inside `snapshot()` or `sequencer()`; both may be nested in neither."""
+
+    def snapshot(self) -> contextlib.AbstractContextManager[None]:
+        """Hold one state of all tables for reading."""
+        ...
+
+    def sequencer(self) -> contextlib.AbstractContextManager[list[Callable[[], None]]]:
+        """Be the only writer; commit durably at the end, or leave nothing behind when the block raises.
+
+        What the block puts into the list is called after the commit, while there is still no other writer.
+        """
+        ...
+
+    def changed(self) -> int:
+        """Return a number that differs after another connection wrote."""
+        ...
+
+    def meta(self) -> dict[str, str]:
+        """Return what the ledger says of itself."""
+        ...
+
+    def head(self) -> str:
+        """Return the signed note of the largest checkpoint, or an empty text."""
+        ...
+
+    def checkpoints(self) -> Iterator[tuple[int, str]]:
+        """Yield (size, note), the smallest first."""
+        ...
+
+    def span(self) -> tuple[int, int]:
+        """Return how many entries there are, and the index after the last of them."""
+        ...
+
+    def tile(self, level: int, n: int) -> bytes:
+        """Return the hashes of a tile, as many as there are; of the last tile of level 0, the tail."""
+        ...
+
+    def rows(self, start: int, end: int) -> Iterator[Row]:
+        """Yield the entries from `start` up to `end`."""
+        ...
+
+    def search(self, where: Sequence[tuple[str, str, str]], most: int) -> list[Row]:
+        """Return the first entries for which (column, `=` or `>=`, value) hold, by index."""
+        ...
+
+    def body(self, digest: str) -> bytes | None:
+        """Return a body that is too large for its record."""
+        ...
+
+    def add(self, rows: Iterable[Row], bodies: Iterable[tuple[str, bytes]]) -> None:
+        """Add entries, and bodies by digest."""
+        ...
+
+    def put_tile(self, level: int, n: int, hashes: bytes) -> None:
+        """Write a tile anew. One of level 0 is full, and takes the place of the tail."""
+        ...
+
+    def add_tail(self, leaves: Iterable[tuple[int, bytes]]) -> None:
+        """Add leaf hashes to the last tile of level 0."""
+        ...
+
+    def put_checkpoint(self, size: int, note: str) -> None:
+        """Write a checkpoint anew."""
+        ...
+
+    def drop_checkpoint(self, size: int) -> None:
+        """Forget a checkpoint."""
+        ...
+
+    def counts(self) -> dict[str, int]:
+        """Return how many rows there are of `entry`, `body`, `tile`, `tail` and `checkpoint`."""
+        ...
+
+    def problems(self) -> list[str]:
+        """Return what the back end finds broken in its own structures."""
+        ...
+
+    def close(self) -> None:
+        """Let go of everything."""
+        ...
+
+
+class SqliteStore:
+    """A ledger in one SQLite file, with a lock file beside it."""
+
+    def __init__(self, path: str | Path, *, create: dict[str, str] | None = None, write: bool = False) -> None:
+        """Open a file. Raises UsageError when it is not there and `create` (its meta) is None, IntegrityError for no ledger."""
+        self.path = Path(path)
+        self.write = write
+        self._lock = threading.RLock()
+        self._pid = os.getpid()
+        with _translated(self.path):
+            if not self.path.exists() and create is None:
+                msg = "there is no ledger"
+                raise UsageError(msg, where=str(self.path), code="LED018", help="`stannary init` makes a workspace with one")
+            self._connection = self._connect()
+            if create is not None:
+                self._create(create)
+            self._recognise()
+
+    def _connect(self) -> sqlite3.Connection:
+        writable = os.access(self.path.parent, os.W_OK) and (not self.path.exists() or os.access(self.path, os.W_OK))
+        # On a file system that cannot be written there is no -wal to share, and the file does not change.
+        mode = "rwc" if writable else "ro&immutable=1"
+        uri = f"{self.path.absolute().as_uri()}?mode={mode}"
+        connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        connection.execute("PRAGMA trusted_schema=OFF")
+        connection.execute("PRAGMA cell_size_check=ON")
+        connection.execute("PRAGMA cache_size=-32768")
+        if self.write:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("PRAGMA wal_autocheckpoint=4000")
+        else:
+            connection.execute("PRAGMA query_only=ON")
+        return connection
+
+    def _create(self, meta: dict[str, str]) -> None:
+        with self.sequencer():
+            if self._connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+                return  # another process was faster
+            for statement in _SCHEMA.split(";")[:-1]:
+                self._connection.execute(statement)
+            self._connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
+            self._connection.execute(f"PRAGMA application_id={_APPLICATION}")
+            self._connection.execute(f"PRAGMA user_version={_VERSION}")
+
+    def _recognise(self) -> None:
+        """Raise IntegrityError for a file that is not a ledger, or whose tables are not the ones that were made."""
+        found = {row[0] for row in self._connection.execute("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL")}
+        wanted = {statement.strip() for statement in _SCHEMA.split(";")[:-1]}
+        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        if self._connection.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION or not found:
+            msg = "is not a ledger"
+            raise IntegrityError(msg, where=str(self.path), code="LED010", help="name the file `ledger.db` of a workspace")
+        if version != _VERSION:
+            msg = f"has tables of version {version}, and this is version {_VERSION}"
+            raise IntegrityError(msg, where=str(self.path), code="LED010", help="use the release of stannary that made it")
+        if found != wanted:  # a trigger or a view could show what is not there
+            msg = "has other tables, views or triggers than a ledger"
+            raise IntegrityError(msg, where=str(self.path), code="LED010", help="restore it from a backup")
+
+    # Transactions
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Hold one state of all tables for reading."""
+        self._same_process()
+        with self._lock, _translated(self.path):
+            if self._connection.in_transaction:
+                yield
+                return
+            self._connection.execute("BEGIN")
+            try:
+                yield
+            finally:
+                self._connection.execute("ROLLBACK")
+
+    @contextlib.contextmanager
+    def sequencer(self) -> Iterator[list[Callable[[], None]]]:
+        """Be the only writer of the file."""
+        self._same_process()
+        with self._lock, _translated(self.path), self._alone():
+            self._connection.execute("BEGIN IMMEDIATE")
+            after: list[Callable[[], None]] = []
+            try:
+                yield after
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+            for call in after:
+                call()
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold the lock file: waiting there is fair, waiting for SQLite's own lock is polling."""
+        descriptor = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _same_process(self) -> None:
+        if os.getpid() != self._pid:
+            msg = "was opened by another process; a connection does not survive a fork"
+            raise UsageError(msg, where=str(self.path), code="LED019", help="open the ledger after the fork")
+
+    # Reading
+
+    def changed(self) -> int:
+        """Return a number that differs after another connection wrote."""
+        return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+
+    def meta(self) -> dict[str, str]:
+        """Return what the ledger says of itself."""
+        return dict(self._connection.execute("SELECT name, value FROM meta"))
+
+    def head(self) -> str:
+        """Return the signed note of the largest checkpoint, or an empty text."""
+        row = self._connection.execute("SELECT note FROM checkpoint ORDER BY size DESC LIMIT 1").fetchone()
+        return str(row[0]) if row else ""
+
+    def checkpoints(self) -> Iterator[tuple[int, str]]:
+        """Yield (size, note), the smallest first."""
+        yield from self._connection.execute("SELECT size, note FROM checkpoint ORDER BY size")
+
+    def span(self) -> tuple[int, int]:
+        """Return how many entries there are, as far as the first and the last index say, and the index after the last."""
+        first, last = self._connection.execute("SELECT (SELECT min(idx) FROM entry), (SELECT max(idx) FROM entry)").fetchone()
+        return (0, 0) if last is None else (last - first + 1, last + 1)
+
+    def tile(self, level: int, n: int) -> bytes:
+        """Return the hashes of a tile, as many as there are."""
+        row = self._connection.execute("SELECT hashes FROM tile WHERE level = ? AND n = ?", (level, n)).fetchone()
+        if row or level:
+            return bytes(row[0]) if row else b""
+        leaves = self._connection.execute("SELECT leaf FROM tail WHERE idx BETWEEN ? AND ? ORDER BY idx", (n << 8, n << 8 | 255))
+        return b"".join(leaf for (leaf,) in leaves)
+
+    def rows(self, start: int, end: int) -> Iterator[Row]:
+        """Yield the entries from `start` up to `end`."""
+        query = "SELECT idx, type, kind, subject, id, time, record FROM entry WHERE idx >= ? AND idx < ? ORDER BY idx"
+        cursor = self._connection.execute(query, (start, end))
+        while block := cursor.fetchmany(512):
+            yield from map(Row._make, block)
+
+    def search(self, where: Sequence[tuple[str, str, str]], most: int) -> list[Row]:
+        """Return the first entries for which (column, `=` or `>=`, value) hold, by index."""
+        known = {"type", "kind", "subject", "id", "time"}
+        terms = " AND ".join(f"{column} {'>=' if operator == '>=' else '='} ?" for column, operator, _ in where if column in known)
+        query = f"SELECT idx, type, kind, subject, id, time, record FROM entry WHERE {terms or '1'} ORDER BY idx LIMIT ?"  # noqa: S608 - columns and operators are of a fixed set
+        return list(map(Row._make, self._connection.execute(query, (*(value for _, _, value in where), most))))
+
+    def body(self, digest: str) -> bytes | None:
+        """Return a body that is too large for its record."""
+        row = self._connection.execute("SELECT content FROM body WHERE digest = ?", (digest,)).fetchone()
+        return bytes(row[0]) if row else None
+
+    def counts(self) -> dict[str, int]:
+        """Return how many rows there are of each table."""
+        names = ("entry", "body", "tile", "tail", "checkpoint")
+        return {name: int(self._connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0]) for name in names}  # noqa: S608 - of a fixed set
+
+    def problems(self) -> list[str]:
+        """Return what SQLite's own check of the file finds."""
+        found = [str(row[0]) for row in self._connection.execute("PRAGMA integrity_check(100)")]
+        return [] if found == ["ok"] else found
+
+    # Writing, inside `sequencer()`
+
+    def add(self, rows: Iterable[Row], bodies: Iterable[tuple[str, bytes]]) -> None:
+        """Add entries, and bodies by digest."""
+        self._connection.executemany(
+            "INSERT INTO entry (idx, type, kind, subject, id, time, record) VALUES (?, ?, ?, ?, ?, ?, ?)", rows
+        )
+        self._connection.executemany("INSERT INTO body VALUES (?, ?) ON CONFLICT DO NOTHING", bodies)
+
+    def put_tile(self, level: int, n: int, hashes: bytes) -> None:
+        """Write a tile anew."""
+        query = "INSERT INTO tile VALUES (?, ?, ?) ON CONFLICT (level, n) DO UPDATE SET hashes = excluded.hashes"
+        self._connection.execute(query, (level, n, hashes))
+        if level == 0:
+            self._connection.execute("DELETE FROM tail WHERE idx <= ?", (n << 8 | 255,))
+
+    def add_tail(self, leaves: Iterable[tuple[int, bytes]]) -> None:
+        """Add leaf hashes to the last tile of level 0."""
+        self._connection.executemany("INSERT INTO tail VALUES (?, ?)", leaves)
+
+    def put_checkpoint(self, size: int, note: str) -> None:
+        """Write a checkpoint anew."""
+        self._connection.execute(
+            "INSERT INTO checkpoint VALUES (?, ?) ON CONFLICT DO UPDATE SET note = excluded.note", (size, note)
+        )
+
+    def drop_checkpoint(self, size: int) -> None:
+        """Forget a checkpoint."""
+        self._connection.execute("DELETE FROM checkpoint WHERE size = ?", (size,))
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if os.getpid() == self._pid:
+            with self._lock:
+                self._connection.close()
+
+
+@contextlib.contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    """Say whose fault an error of SQLite is: the file was damaged, or the machine could not do it."""
+    try:
+        yield
+    except sqlite3.IntegrityError as error:
+        msg = f"holds rows where new ones belong: {error}"
+        raise IntegrityError(msg, where=str(path), code="LED006", help="`stannary ledger audit` says which") from error
+    except sqlite3.OperationalError as error:
+        damaged = getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+        if damaged:
+            raise _damaged(path, error) from error
+        msg = f"could not be read or written: {error}"
+        raise BackendError(msg, where=str(path), code="LED020", help="check the disk, and who else holds the file") from error
+    except sqlite3.DatabaseError as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> IntegrityError:
+    return IntegrityError(
+        f"is damaged: {error}", where=str(path), code="LED010", help="restore it from a backup, then verify it --since a checkpoint"
+    )

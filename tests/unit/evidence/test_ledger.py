@@ -1,0 +1,304 @@
+"""The ledger: what is appended is there, proven, in order, for ever."""
+
+import threading
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+
+from stannary.core.canonical import canonical_json
+from stannary.core.errors import InputError, IntegrityError, UsageError
+from stannary.crypto import dsse, keys
+from stannary.crypto.merkle import verify_consistency
+from stannary.crypto.note import COSIGNATURE, Note, VerifierKey, cosign, open_checkpoint, parse_note
+from stannary.evidence.ledger import Ledger, Receipt, entry, leaf_of, verify
+
+ORIGIN = "example.com/team/log"
+KEY, OTHER = keys.generate("ed25519"), keys.generate("ed25519")
+NOW = datetime(2026, 3, 4, 5, 6, 7, 89, UTC)
+SUBJECTS = [f"sha256:{n:064x}" for n in range(3)]
+
+
+def opened(folder, *, write=True, key=KEY, origin=ORIGIN, now=NOW):
+    return Ledger.open(folder / "ledger.db", key if write else None, origin=origin, verifier=key.public, clock=lambda: now)
+
+
+def record(n, *, type_="evidence", kind="model-scan", time=NOW, size=10):
+    return entry(type_, {"n": n, "text": "x" * size}, time=time, subject=SUBJECTS[n % 3], kind=kind)
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    with opened(tmp_path) as found:
+        yield found
+
+
+def test_what_is_appended_can_be_read_and_proven(ledger):
+    records = [record(n) for n in range(600)]
+    receipts = ledger.append(records[:1]) + ledger.append(records[1:300]) + ledger.append(records[300:])
+    assert [receipt.index for receipt in receipts] == list(range(600))
+    assert [item.record for item in ledger.entries()] == records
+    for index in (0, 1, 255, 256, 299, 300, 511, 512, 599):
+        assert ledger.read(index).record == records[index]
+        assert verify(records[index], receipts[index], ledger.key).size == receipts[index].size
+        assert verify(records[index], ledger.prove(index), ledger.key) == ledger.head()
+
+
+def test_a_receipt_needs_the_public_key_and_nothing_else(ledger, tmp_path):
+    (receipt,) = ledger.append([record(1)])
+    ledger.close()
+    (tmp_path / "ledger.db").unlink()
+    kept = msgspec.json.decode(msgspec.json.encode(receipt), type=Receipt)
+    assert verify(record(1), kept, VerifierKey.parse(str(ledger.key))).size == 1
+
+
+@pytest.mark.parametrize(
+    "change, code",
+    [
+        ({"index": 0}, "LED001"),
+        ({"leaf": "00" * 32}, "LED007"),
+        ({"size": 4}, "LED005"),
+        ({"root": "00" * 32}, "LED005"),
+        ({"proof": ()}, "LED001"),
+        ({"proof": ("zz",)}, "LED005"),
+        ({"checkpoint": ""}, "LED005"),
+    ],
+)
+def test_a_receipt_with_anything_changed_is_refused(ledger, change, code):
+    receipt = ledger.append([record(n) for n in range(3)])[1]
+    with pytest.raises(IntegrityError) as refused:
+        verify(record(1), msgspec.structs.replace(receipt, **change), ledger.key)
+    assert (refused.value.code, bool(refused.value.help)) == (code, True)
+
+
+def test_a_receipt_is_for_one_record_of_one_log(ledger):
+    (receipt,) = ledger.append([record(1)])
+    with pytest.raises(IntegrityError) as refused:
+        verify(record(2), receipt, ledger.key)
+    assert refused.value.code == "LED007"
+    with pytest.raises(IntegrityError) as refused:
+        verify(record(1), receipt, VerifierKey.of(ORIGIN, OTHER.public))
+    assert refused.value.code == "LED004"
+    with pytest.raises(IntegrityError) as refused:
+        verify(record(1), receipt, ledger.key, origin="example.com/other")
+    assert refused.value.code == "LED011"
+
+
+@pytest.mark.parametrize("complete", [False, True])
+def test_entries_are_found_by_what_they_say(ledger, complete):
+    ledger.append([record(0), record(1, type_="decision", kind=""), record(2, kind="eval-result")])
+    later = NOW + timedelta(minutes=1)
+    ledger.append([record(3, time=later)])
+
+    def found(**wanted):
+        return [item.index for item in ledger.find(complete=complete, **wanted)]
+
+    assert found() == [0, 1, 2, 3]
+    assert found(subject=SUBJECTS[0]) == [0, 3]
+    assert found(type="decision") == [1]
+    assert found(kind="eval-result") == [2]
+    assert found(kind="model-scan", subject=SUBJECTS[0]) == [0, 3]
+    assert found(since=later) == [3]
+    assert found(type="evidence", since=NOW) == [0, 2, 3]
+    assert found(id=ledger.read(2).id) == [2]
+    assert found(type="nothing") == found(subject=SUBJECTS[1], type="evidence") == []
+    assert ledger.find(subject=SUBJECTS[0], complete=complete)[1].body == {"n": 3, "text": "x" * 10}
+    assert ledger.find(subject=SUBJECTS[0], complete=complete)[1].time == later
+
+
+def test_a_body_that_is_too_large_for_a_tile_is_kept_beside_it(ledger):
+    large = record(1, size=200_000)
+    leaf, body = leaf_of(large)
+    assert len(leaf) < 1000 < len(body)
+    (receipt,) = ledger.append([large])
+    assert ledger.read(0).record == large == ledger.find(subject=SUBJECTS[1], complete=True)[0].record
+    assert verify(large, receipt, ledger.key).size == 1
+    with pytest.raises(IntegrityError) as refused:
+        verify(large.replace(b"xxx", b"xyx", 1), receipt, ledger.key)
+    assert refused.value.code == "LED007"
+    assert ledger.audit().ok
+
+
+def test_the_id_of_an_envelope_is_the_one_of_its_statement(ledger):
+    envelope = dsse.sign(b'{"_type":"https://in-toto.io/Statement/v1"}', OTHER)
+    body = msgspec.to_builtins(envelope)
+    ledger.append([entry("evidence", body, time=NOW, id_=str(dsse.id_of(envelope)))])
+    with pytest.raises(InputError) as refused:
+        ledger.append([entry("evidence", body, time=NOW, id_=SUBJECTS[0])])
+    assert refused.value.code == "LED012"
+
+
+GOOD = {"schema": "stannary.entry/1", "type": "evidence", "time": "2026-03-04T05:06:07.000089Z", "id": SUBJECTS[0], "body": {}}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        canonical_json(GOOD | {"schema": "stannary.entry/2"}),
+        canonical_json(GOOD | {"type": "Evidence"}),
+        canonical_json(GOOD | {"kind": "a b"}),
+        canonical_json(GOOD | {"id": "sha256:12"}),
+        canonical_json(GOOD | {"subject": "md5:12"}),
+        canonical_json(GOOD | {"time": "2026-03-04T05:06:07Z"}),
+        canonical_json(GOOD | {"body": []}),
+        canonical_json(GOOD | {"more": 1}),
+        canonical_json({name: value for name, value in GOOD.items() if name != "body"}),
+        canonical_json(GOOD | {"detached": {"sha256": "00" * 32, "size": 1}}),
+        canonical_json(GOOD) + b"\n",
+        canonical_json(GOOD).replace(b'"body":{}', b'"body":{},"body":{}'),
+        canonical_json(GOOD).replace(b'"body":{}', b'"body": {}'),
+        canonical_json(GOOD).replace(b'"body":{}', b'"body":{"b":1,"a":1}'),
+    ],
+)
+def test_what_is_not_a_record_is_not_appended(ledger, content):
+    with pytest.raises(InputError) as refused:
+        ledger.append([record(0), content])
+    assert refused.value.code == "LED012"
+    assert ledger.head().size == 0
+
+
+def test_the_good_record_of_these_is_appended(ledger):
+    assert ledger.append([canonical_json(GOOD)])[0].size == 1
+
+
+@pytest.mark.parametrize("minutes", [-6, 6])
+def test_a_record_has_the_time_at_which_it_is_appended(ledger, minutes):
+    with pytest.raises(InputError) as refused:
+        ledger.append([record(0, time=NOW + timedelta(minutes=minutes))])
+    assert refused.value.code == "LED017"
+
+
+def test_a_time_has_a_zone():
+    with pytest.raises(UsageError):
+        record(0, time=datetime(2026, 1, 1))  # noqa: DTZ001 - that is the point
+
+
+def test_every_head_continues_the_one_before(ledger):
+    heads = [ledger.head()]
+    for n in range(40):
+        ledger.append([record(n)] * (n % 5 + 1))
+        heads.append(ledger.head())
+        for old in heads:
+            verify_consistency(old.size, heads[-1].size, old.root, heads[-1].root, ledger.consistency(old.size))
+
+
+def test_a_log_is_held_against_a_checkpoint_that_was_kept(ledger, tmp_path):
+    kept = ledger.append([record(0)])[0].checkpoint
+    ledger.append([record(1), record(2)])
+    assert ledger.verify_since(kept).size == 3
+    (tmp_path / "other").mkdir()
+    with opened(tmp_path / "other") as forked:
+        forked.append([record(5), record(6)])
+        with pytest.raises(IntegrityError) as refused:
+            forked.verify_since(kept)
+        assert refused.value.code == "LED002"
+    with opened(tmp_path / "other", write=False) as forked, pytest.raises(IntegrityError) as refused:
+        forked.verify_since(ledger.head_note())
+    assert refused.value.code == "LED003"
+
+
+def test_reading_needs_no_private_key(ledger, tmp_path):
+    ledger.append([record(0)])
+    with opened(tmp_path, write=False) as reader:
+        assert reader.read(0).record == record(0)
+        ledger.append([record(1)])
+        assert reader.head().size == 2
+        with pytest.raises(UsageError) as refused:
+            reader.append([record(2)])
+        assert refused.value.code == "LED016"
+
+
+def test_nothing_is_nothing(ledger):
+    assert ledger.append([]) == []
+    assert ledger.entries() == ledger.find() == []
+    assert ledger.audit().ok
+    for call in (ledger.read, ledger.prove):
+        with pytest.raises(UsageError):
+            call(0)
+    with pytest.raises(UsageError):
+        ledger.consistency(0, 1)
+
+
+def test_a_ledger_that_is_not_there_is_an_error_of_the_caller(tmp_path):
+    with pytest.raises(UsageError) as refused:
+        opened(tmp_path, write=False)
+    assert refused.value.code == "LED018"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_log_has_one_key_and_one_name(ledger, tmp_path):
+    ledger.append([record(0)])
+    with pytest.raises(IntegrityError) as refused:
+        opened(tmp_path, key=OTHER)
+    assert refused.value.code == "LED004"
+    with pytest.raises(IntegrityError):
+        opened(tmp_path, origin="example.com/other")
+    with pytest.raises(UsageError):
+        Ledger.open(tmp_path / "ledger.db", OTHER, origin=ORIGIN, verifier=KEY.public)
+    with pytest.raises(UsageError):
+        Ledger.open(tmp_path / "new.db", keys.generate(), origin=ORIGIN, verifier=KEY.public)
+
+
+def test_threads_share_transactions_and_each_gets_its_own_receipts(ledger):
+    got = {}
+
+    def work(name):
+        for n in range(20):
+            mine = entry("evidence", {"by": name, "n": n}, time=NOW)
+            (receipt,) = ledger.append([mine])
+            got[name, n] = (mine, receipt)
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(receipt.index for _, receipt in got.values()) == list(range(160))
+    for mine, receipt in got.values():
+        verify(mine, receipt, ledger.key)
+        assert ledger.read(receipt.index).record == mine
+    assert ledger.audit().ok
+
+
+def test_two_objects_append_in_turn(ledger, tmp_path):
+    with opened(tmp_path) as second:
+        for n in range(0, 20, 2):
+            ledger.append([record(n)])
+            second.append([record(n + 1)])
+        assert [item.body["n"] for item in ledger.entries()] == list(range(20))
+        assert second.audit().ok
+
+
+def test_a_cosigned_checkpoint_is_kept_when_the_log_goes_on(ledger):
+    witness = VerifierKey.of("witness.example", OTHER.public, COSIGNATURE)
+    ledger.append([record(0), record(1)])
+    note = parse_note(ledger.head_note())
+    ledger.append([record(2)])
+    cosigned = Note(note.text, (*note.signatures, cosign(note, witness.name, OTHER, 1767000000)))
+    assert ledger.add_cosignature(str(cosigned), [witness]).size == 2
+    ledger.append([record(3)])
+    assert ledger.cosigned() == ledger.cosigned(2) == str(cosigned)
+    receipt = ledger.prove(1, 2)
+    assert verify(record(1), receipt, ledger.key).size == 2
+    assert open_checkpoint(receipt.checkpoint, ledger.key)[1] == cosigned
+    assert ledger.head().size == 4
+    assert ledger.audit().ok
+    with pytest.raises(UsageError):
+        ledger.prove(1, 3)
+
+
+def test_a_cosignature_that_does_not_hold_is_not_kept(ledger):
+    witness = VerifierKey.of("witness.example", OTHER.public, COSIGNATURE)
+    ledger.append([record(0)])
+    note = parse_note(ledger.head_note())
+    with pytest.raises(IntegrityError) as refused:
+        ledger.add_cosignature(str(note), [witness])
+    assert refused.value.code == "LED014"
+    line = cosign(note, witness.name, OTHER, 1767000000)
+    broken = Note(note.text, (*note.signatures, msgspec.structs.replace(line, signature=line.signature[:-1] + b"\0")))
+    with pytest.raises(IntegrityError):
+        ledger.add_cosignature(str(broken), [witness])
+    assert ledger.cosigned() == ""
