@@ -298,7 +298,10 @@ def test_a_cosignature_that_does_not_hold_is_not_kept(ledger):
         ledger.add_cosignature(str(note), [witness])
     assert refused.value.code == "LED014"
     line = cosign(note, witness.name, OTHER, 1767000000)
-    broken = Note(note.text, (*note.signatures, msgspec.structs.replace(line, signature=line.signature[:-1] + b"\0")))
+    broken = Note(
+        note.text,
+        (*note.signatures, msgspec.structs.replace(line, signature=line.signature[:-1] + bytes([line.signature[-1] ^ 1]))),
+    )
     with pytest.raises(IntegrityError):
         ledger.add_cosignature(str(broken), [witness])
     assert ledger.cosigned() == ""

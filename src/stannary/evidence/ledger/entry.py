@@ -25,6 +25,7 @@ __all__ = [
     "Entry",
     "Header",
     "Receipt",
+    "checked",
     "entry",
     "header_of",
     "leaf_of",
