@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from hostile_archives import archives
 from hostile_pickles import pickles
 from measuring import Cost, measure
 
@@ -27,6 +28,7 @@ def cases(size: int) -> Iterator[tuple[str, str, Callable[[], bytes], bool]]:
     """Yield name, file name, what makes the content, and whether a loader that comes to the end runs a payload."""
     for name, make in pickles(size):
         yield f"pickle.{name}", "model.pkl", make, True
+    yield from archives(size)
 
 
 def scan(path: Path, output: Path) -> tuple[Cost, str, str]:
@@ -55,7 +57,7 @@ def main(arguments: list[str]) -> int:
     print("| case | MB | CPU s | private MB | verdict | exit | |\n|---|---|---|---|---|---|---|", flush=True)
     over = 0
     for name, filename, make, runs in cases(options.size << 20):
-        if options.only not in name:
+        if not any(word in name for word in options.only.split(",")):
             continue
         path = folder / (f"{name}.{filename}" if options.keep else filename)
         size = path.write_bytes(make()) / 1e6

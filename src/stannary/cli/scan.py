@@ -56,6 +56,12 @@ class _Seconds(click.FloatRange):
 @click.option("--limit-depth", type=click.IntRange(1), metavar="N", help="Containers within containers.")
 @click.option("--limit-members", type=click.IntRange(1), metavar="N", help="Entries of all containers of a file.")
 @click.option("--limit-inflated", type=click.IntRange(1), metavar="BYTES", help="Bytes decompressed for one file.")
+@click.option(
+    "--limit-processor",
+    type=_Seconds(0, MOST_SECONDS, min_open=True),
+    metavar="S",
+    help="CPU seconds for one file of up to 64 MiB.",
+)
 @click.option("--limit-seconds", type=_Seconds(0, MOST_SECONDS, min_open=True), metavar="S", help="Time for one file.")
 @common_options
 @click.pass_context

@@ -43,7 +43,7 @@ _LIMITS_HELP = {
     "memory": "Bytes of memory to read one file of up to 64 MiB; in proportion more for a larger one.",
 }
 MOST_SECONDS = 1_000_000  # more than eleven days; poll(2) counts milliseconds in 31 bits
-_BOUNDS = {"seconds": msgspec.Meta(gt=0, le=MOST_SECONDS)}
+_BOUNDS = {name: msgspec.Meta(gt=0, le=MOST_SECONDS) for name in ("seconds", "processor")}
 _JOBS = Annotated[int, msgspec.Meta(ge=0, le=1024)]
 _JAIL = Literal["auto", "process", "landlock", "bwrap"]
 

@@ -127,7 +127,7 @@ def _run(
     chunks = _noted(no_bomb(stream.chunks(), sink.budget, lambda: stream.position - start), failed)
     sink.inflate(name or _plain_name(view.name), chunks, size=size)
     counts = {"codec": codec, "produced": stream.produced, "consumed": stream.position - start}
-    if failed:
+    if failed and not sink.budget.is_over():
         kind = "compressed.bomb" if isinstance(failed[0], BudgetExceeded) else "compressed.broken"
         sink.fact(kind, stream.position, reason=clip(str(failed[0])), **counts)
     sink.fact("compressed.stream", start, streams=stream.streams, **counts)

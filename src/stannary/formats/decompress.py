@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from stannary.core.errors import BudgetExceeded, FormatError
-from stannary.formats.interface import Budget
+from stannary.formats.interface import Budget, forget
 
 __all__ = [
     "CHUNK",
@@ -38,6 +38,7 @@ __all__ = [
 
 CHUNK = 1 << 20  # bytes out at a time
 _FEED = 1 << 16  # bytes in at a time: zlib copies what it did not use, so small pieces are quicker
+_FORGET = 8 << 20  # bytes of a mapped file after which what was read is let go
 LZMA_MEMORY = 192 << 20  # `xz -9` needs 65 MiB; a header may ask for 4 GiB
 
 _STREAMS = 100_000  # joined streams; blocked gzip has one for every 64 KiB
@@ -218,6 +219,8 @@ class Stream:
                 raise EOFError(msg)
             stop = min(end, self.position + _FEED)
             out = decoder.feed(self.data[self.position : stop], limit)
+            if self.position // _FORGET != stop // _FORGET:
+                forget(self.data)
             self.position = stop
             yield out
             while decoder.pending:

@@ -12,7 +12,7 @@ import msgspec
 from stannary.core.errors import BudgetExceeded, FormatError, Truncated
 from stannary.core.model import Json
 
-__all__ = ["LARGE", "RAN_OUT", "Budget", "Child", "Cursor", "Expired", "Fact", "Limits", "Sink", "View", "clip"]
+__all__ = ["LARGE", "RAN_OUT", "Budget", "Child", "Cursor", "Expired", "Fact", "Limits", "Sink", "View", "clip", "forget"]
 
 Bytes: TypeAlias = bytes  # View has a method of that name
 
@@ -40,7 +40,7 @@ class Limits(msgspec.Struct, frozen=True):
     facts: int = 50_000
     operations: int = 60_000_000  # pickle opcodes and the like
     seconds: float = 120.0
-    processor: float = 1.1  # CPU seconds for a file of up to `LARGE` bytes, in proportion more for a larger one
+    processor: float = 1.0  # CPU seconds for a file of up to `LARGE` bytes, in proportion more for a larger one
     memory: int = 176 << 20  # bytes a reader may take for a file of up to `LARGE` bytes, in proportion more for a larger one
 
 
@@ -59,7 +59,7 @@ def _nothing() -> None:
 class Budget:
     """What is left of the limits. Every reader of one file shares it."""
 
-    __slots__ = ("closing", "deadline", "expired", "facts", "inflated", "limits", "members", "more_memory", "operations")
+    __slots__ = ("closing", "deadline", "expired", "facts", "halfway", "inflated", "limits", "members", "more_memory", "operations")
 
     def __init__(self, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
@@ -68,6 +68,7 @@ class Budget:
         self.facts = self.limits.facts
         self.operations = self.limits.operations
         self.deadline = time.monotonic() + self.limits.seconds
+        self.halfway = float("inf")  # when decompressing is to stop, by the process's own clock
         self.expired = ""  # why nothing more is to be read
         self.more_memory: Callable[[], None] = _nothing
         self.closing = False  # a reader is telling what it saw, and may finish
@@ -77,7 +78,9 @@ class Budget:
 
         A reader that is telling what it saw goes on until the `last` call, which raises what no reader catches.
         """
-        self.expired = self.expired or f"{RAN_OUT}{why or f'more than {self.limits.processor:g} s of processor time for 64 MiB'}"
+        self.expired = (
+            self.expired or f"{RAN_OUT}{why or f'more than {self.limits.processor:g} s of processor time (--limit-processor)'}"
+        )
         self.deadline = 0.0
         if last:
             raise Expired
@@ -286,6 +289,13 @@ class Sink(Protocol):
     def inert(self, reason: str) -> None:
         """Say that the content was recognised and holds nothing a loader interprets."""
         ...
+
+
+def forget(data: memoryview) -> None:
+    """Let go of the pages of a mapped file that were read; they come back when they are read again."""
+    mapped = data.obj
+    if isinstance(mapped, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def clip(text: str, limit: int = 200) -> str:

@@ -18,7 +18,7 @@ import sys
 from typing import Any
 
 from stannary.core.errors import FormatError, Truncated
-from stannary.formats.interface import Budget
+from stannary.formats.interface import Budget, forget
 from stannary.formats.pickle_glance import line_end
 from stannary.formats.pickle_joblib import layout_of
 from stannary.formats.pickle_opcodes import HANDLERS
@@ -28,6 +28,7 @@ from stannary.formats.pickle_values import DROPPED, Blob, Opaque
 __all__ = ["Machine"]
 
 _WINDOW = 1 << 18
+_OFTEN = 63  # windows, less one, after which the pages of a mapped file are let go
 _MARGIN = 600  # no inline opcode with its argument is longer
 _TEXT = 24  # shorter strings hold no encoded payload: kept without a further look
 _KEEP = 4096  # strings and bytes up to this length are kept as they are
@@ -66,6 +67,7 @@ class Machine:
         self.raw: list[tuple[int, int]] = []  # those that are plain numbers
         self.lenient = False
         self.blocks = sys.getallocatedblocks() if len(data) > _WINDOW else 0
+        self.windows = 0
         self._window(start)
 
     def offset(self) -> int:
@@ -79,6 +81,9 @@ class Machine:
         last = self.size - at <= 2 * _WINDOW
         if sys.getallocatedblocks() - self.blocks > max(_BLOCKS, self.size >> 4):
             self._crowded()
+        self.windows += 1
+        if not self.windows & _OFTEN:
+            forget(self.data)
         self.base = at
         self.buf = bytes(self.data[at:] if last else self.data[at : at + _WINDOW])
         self.limit = _UNBOUNDED if last else _WINDOW - _MARGIN

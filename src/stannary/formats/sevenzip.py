@@ -179,7 +179,7 @@ class _Shared:
                 self.reader.guard(self.sink.budget)
         except Exception as exc:  # remembered for the files behind it, and raised for this one
             self.broken = str(exc) or type(exc).__name__
-            if isinstance(exc, BudgetExceeded):
+            if isinstance(exc, BudgetExceeded) and not self.sink.budget.is_over():
                 self.sink.fact("7z.bomb", self.reader.start, packed=self.reader.consumed(), produced=self.reader.produced)
             raise
         chunk, self._rest = self._rest[: self._owed], self._rest[self._owed :]

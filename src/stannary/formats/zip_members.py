@@ -200,6 +200,8 @@ class MemberReader:
                 crc = zlib.crc32(chunk, crc)
                 yield chunk
         except BudgetExceeded:
+            if self.sink.budget.is_over():
+                raise
             self.sink.fact("zip.bomb", member.header, name=clip(member.name), packed=consumed(), produced=stream.produced)
             raise
         if crc != member.crc and (member.crc or not self._no_checksums):

@@ -40,9 +40,9 @@ def serve(inbox: int, outbox: int, page: mmap.mmap, setup: Setup, jail: Jail | N
     try:
         _detach(inbox, outbox)
         try:
+            alarm.allow()  # before the jail, from which a process cannot see its own memory
             held = b"" if jail is None else _confine(jail)
             handler = load_handler(setup)
-            alarm.allow()
         except StannaryError as exc:
             _send(outbox, HEADER.pack(0, REFUSED, len(text := str(exc).encode())) + text)
         except Exception as exc:  # noqa: BLE001 - a factory that fails is reported, not lost with the process

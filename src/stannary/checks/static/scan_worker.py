@@ -34,7 +34,7 @@ __all__ = ["Answer", "Settings", "Work", "factory"]
 
 
 _INLINE = 1 << 16  # bytes of a file that is read in one go
-_JUDGING = 0.35  # CPU seconds for judging the facts of one file
+_JUDGING = 0.3  # CPU seconds for judging the facts of one file
 _UNJUDGED = Missed("there was more in it than could be judged in time")
 
 

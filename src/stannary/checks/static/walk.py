@@ -10,6 +10,7 @@ import gc
 import hashlib
 import mmap
 import os
+import time
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
@@ -34,7 +35,8 @@ _MISSED = 1000  # reasons kept for one file
 _DEEP = 2  # containers around something before it is looked up among what was read
 _DIGESTED = 64 << 20
 _SWEPT = 3  # what was being read when the limit struck, and two of what it was in
-_GRACE = 0.25  # CPU seconds to tell what was seen and to sweep the rest
+_UNPACKING = 0.6  # part of the time that decompressing may take: what comes out has to be read too
+_GRACE = 0.4  # CPU seconds to tell what was seen and to sweep the rest
 _STREAM_ERRORS = (FormatError, EOFError, zlib.error, LZMAError, OSError, ValueError, RuntimeError)
 
 
@@ -104,6 +106,9 @@ class Walker:
                     self.budget.check_time()
                     spool.write(chunk)
                     total += len(chunk)
+                    if total > _SPILL and time.process_time() > self.budget.halfway:
+                        problem = f"{name}: {RAN_OUT}decompressing {total} bytes took most of the time"
+                        break
             except _STREAM_ERRORS as exc:
                 problem = f"{name}: decompression stopped after {total} bytes: {str(exc) or type(exc).__name__}"
             if problem is None and size and total != size:
@@ -119,7 +124,11 @@ class Walker:
         """Read a view in every way it can be read."""
         if self.budget.is_over():
             return  # the report says so
-        rows = identify(view, hint, self.plugged)
+        try:
+            rows = identify(view, hint, self.plugged)
+        except (FormatError, ImportError, MemoryError) as exc:  # of a probe; the rest of the file is read
+            self.incomplete(f"not identified: {exc or type(exc).__name__}")
+            return
         if not rows:
             if len(view):
                 self.incomplete("unknown binary format")
@@ -137,7 +146,7 @@ class Walker:
 
         self.budget.closing = True
         try:
-            sweep(view.data, 0, self)
+            sweep(view.data, self)
         finally:
             self.budget.closing = False
 
@@ -191,13 +200,12 @@ class Walker:
             self._enter(Child(View(spool.read(), child.view.name), child.part, child.hint), None)
             return
         spool.flush()
-        with mmap.mmap(spool.fileno(), total, access=mmap.ACCESS_READ) as mapped:
-            view = View(mapped, child.view.name)
-            try:
-                self._enter(Child(view, child.part, child.hint), None)
-            finally:
-                with suppress(BufferError):  # a reader kept a slice; it dies with the walk
-                    view.data.release()
+        mapped = mmap.mmap(spool.fileno(), total, access=mmap.ACCESS_READ)
+        view = View(mapped, child.view.name)
+        try:
+            self._enter(Child(view, child.part, child.hint), None)
+        finally:
+            _unmap(mapped, view)
 
     def report(self) -> FileReport:
         """Return what was seen."""
@@ -237,13 +245,27 @@ def _walk(walker: Walker, view: View) -> None:
     try:
         with (
             alarm.bound_memory(int(budget.limits.memory * scale)) as budget.more_memory,
-            alarm.hold(budget.limits.processor * scale, budget.expire, grace=_GRACE),
+            alarm.hold(budget.limits.processor * scale, budget.expire, grace=_GRACE) as timer,
         ):
+            if timer.active:
+                budget.halfway = time.process_time() + budget.limits.processor * scale * _UNPACKING
             walker.walk(view)
     except (BudgetExceeded, Expired):  # it struck outside of a reader; the budget knows
         budget.expired = budget.expired or f"{RAN_OUT}the time is up"
     except MemoryError:
         budget.crowd("it")
+
+
+def _unmap(mapped: mmap.mmap, view: View) -> None:
+    """Close a mapping. Slices of it live on in an exception that refers to itself, until they are collected."""
+    with suppress(BufferError):
+        view.data.release()
+        mapped.close()
+        return
+    gc.collect()
+    with suppress(BufferError):  # a reader kept a slice; it dies with the walk
+        view.data.release()
+        mapped.close()
 
 
 @lru_cache(maxsize=4)
@@ -275,12 +297,11 @@ def read_file(
         if size <= 1 << 16:
             view = View(os.read(descriptor, size), name or path, path)
             return read_view(view, limits=limits, siblings=siblings, strict=strict, plugged=plugged)
-        with mmap.mmap(descriptor, size, access=mmap.ACCESS_READ) as mapped:
-            view = View(mapped, name or path, path)
-            try:
-                return read_view(view, limits=limits, siblings=siblings, strict=strict, plugged=plugged)
-            finally:
-                with suppress(BufferError):
-                    view.data.release()
+        mapped = mmap.mmap(descriptor, size, access=mmap.ACCESS_READ)
+        view = View(mapped, name or path, path)
+        try:
+            return read_view(view, limits=limits, siblings=siblings, strict=strict, plugged=plugged)
+        finally:
+            _unmap(mapped, view)
     finally:
         os.close(descriptor)

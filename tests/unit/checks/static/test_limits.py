@@ -63,13 +63,13 @@ def test_a_payload_behind_padding_is_swept_for(tmp_path, payload, shown, severit
 )
 def test_only_the_opcodes_of_an_import_count(text):
     walker = walk.Walker(Budget())
-    sweep(memoryview(text), 0, walker)
+    sweep(memoryview(text), walker)
     assert walker.facts == []
 
 
 def test_memory_ends_the_reading_and_keeps_what_was_found(tmp_path):
-    content = b"\x80\x04" + CALL + b"0" + b"".join(b"\x8c\x08%08d\x94" % n for n in range(400_000)) + b"."
-    target, findings = scan(tmp_path, content, memory=16 << 20, processor=30.0)
+    content = b"\x80\x04" + CALL + b"0" + b"".join(b"\x8c\x08%08d\x94" % n for n in range(2_000_000)) + b"."
+    target, findings = scan(tmp_path, content, memory=64 << 20, processor=30.0)
     assert "PKL001" in findings
     assert any("more memory than a reader may have" in reason for reason in reasons(target))
 
@@ -103,3 +103,21 @@ def test_readers_see_the_first_strikes_and_none_catches_the_last():
 def test_nothing_strikes_in_a_program_that_reads_for_itself():
     report = walk.read_view(View(b"\x80\x04" + OBJECT + PADDING[:200_000] + b".", "m.pkl"), limits=Limits(processor=0.000001))
     assert report.missed == ()
+
+
+def test_a_probe_that_fails_does_not_lose_the_file(tmp_path):
+    # Where the HDF5 signature is looked for, at 16 KiB, one byte is left.
+    inside = b"\x80\x04" + bytes(16_383)
+    content = b"\x80\x04B" + len(inside).to_bytes(4, "little") + inside + b"0" + CALL + b"."
+    _, findings = scan(tmp_path, content)
+    assert "PKL001" in findings
+
+
+def test_a_stream_cut_off_in_a_decoder_leaves_the_file_readable(tmp_path):
+    import bz2
+    import random
+
+    content = bz2.compress(random.Random(3).randbytes(3 << 20))
+    target, _ = scan(tmp_path, content, "model.bz2", processor=0.1)
+    assert target.verdict == "incomplete"
+    assert any(reason.startswith(RAN_OUT) for reason in reasons(target))
