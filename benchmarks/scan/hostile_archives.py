@@ -1,6 +1,6 @@
 """Archives and compressed streams that make a reader work: many members, bombs, archives in archives."""
 
-# ruff: noqa: E501, PLR0915 - a table
+# ruff: noqa: PLR0915 - a table
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def archives(size: int) -> Iterator[Case]:
     yield (
         "zip.names_same",
         "model.zip",
-        lambda: zip_of((("a.pkl", PICKLE if n == 0 else PLAIN + b"%d" % n) for n in range(some))),
+        lambda: zip_of(("a.pkl", PICKLE if n == 0 else PLAIN + b"%d" % n) for n in range(some)),
         True,
     )
     yield (
@@ -230,4 +230,4 @@ def _npy() -> bytes:
 def _noise(size: int) -> bytes:
     import random
 
-    return random.Random(3).randbytes(size)  # noqa: S311 - no secret
+    return random.Random(3).randbytes(size)

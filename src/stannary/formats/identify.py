@@ -185,7 +185,7 @@ def is_text(view: View) -> bool:
 _GATES: dict[str, Callable[[View], bool]] = {
     "zip": lambda view: b"PK\x05\x06" in view.tail(65_557) or b"PK\x06\x06" in view.tail(65_557),
     "tar": lambda view: len(view) >= 512 and not view.bytes(148, 8).strip(b"01234567 \x00"),
-    "hdf5": lambda view: any(view.data[o : o + 8] == b"\x89HDF\r\n\x1a\n" for o in _doubled(16384, len(view))),
+    "hdf5": lambda view: any(bytes(view.data[o : o + 8]) == b"\x89HDF\r\n\x1a\n" for o in _doubled(16384, len(view))),
     "safetensors": lambda view: view.head(9)[8:] == b"{" or view.name.endswith(".safetensors"),
     "pyc": lambda view: view.head(4)[2:] == b"\r\n",
     "text": is_text,

@@ -127,7 +127,7 @@ class Walker:
         try:
             rows = identify(view, hint, self.plugged)
         except (FormatError, ImportError, MemoryError) as exc:  # of a probe; the rest of the file is read
-            self.incomplete(f"not identified: {exc or type(exc).__name__}")
+            self.incomplete(f"not identified: {str(exc) or type(exc).__name__}")
             return
         if not rows:
             if len(view):
