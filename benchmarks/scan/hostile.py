@@ -16,6 +16,7 @@ from pathlib import Path
 
 from hostile_archives import archives
 from hostile_pickles import pickles
+from hostile_texts import texts
 from measuring import Cost, measure
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,6 +30,7 @@ def cases(size: int) -> Iterator[tuple[str, str, Callable[[], bytes], bool]]:
     for name, make in pickles(size):
         yield f"pickle.{name}", "model.pkl", make, True
     yield from archives(size)
+    yield from texts(size)
 
 
 def scan(path: Path, output: Path) -> tuple[Cost, str, str]:
