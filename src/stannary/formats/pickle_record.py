@@ -26,7 +26,7 @@ from __future__ import annotations
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from typing import TYPE_CHECKING, Any
 
-from stannary.formats.pickle_embedded import embedded_kind, encoded_head, text_pickle
+from stannary.formats.pickle_embedded import embedded_kind, encoded_head, latin_head
 from stannary.formats.pickle_traits import (
     GETATTR,
     TAKE_BYTES,
@@ -65,8 +65,6 @@ _NAMESPACES = frozenset({
 _SPECIAL = 256
 _GIVEN = 8192  # byte strings that are looked into
 _HUGE = 1 << 27  # a number that could be a size to allocate
-_LATIN = (b"PK\x03\x04", b"\x1f\xc2\x8b", b"\xc2\x93NUMPY", b"\xc2\x89HDF", b"x\xc2\x9c", b"x\xc3\x9a", b"x\x01", b"x^", b"7z\xc2\xbc",
-          b"\xc3\xbd7zXZ", b"(\xc2\xb5/\xc3\xbd", b"\x7fELF", b"MZ\xc2\x90", b"BZh")  # fmt: skip
 _KEPT = 4096  # the machine copies strings up to this length
 _FRAME_MIN = 4  # no pickler frames less
 
@@ -244,7 +242,7 @@ class Recorder:
             head = (
                 args[0][:64].encode("utf-8", "replace") if type(args[0]) is str else args[0].head if type(args[0]) is Blob else b""
             )
-            if head.startswith((b"\xc2\x80", *_LATIN)) or text_pickle(head):
+            if latin_head(head):
                 self.latin.setdefault(id(args[0]), (machine.offset(), args[0]))
                 self.overflow = self.overflow or len(self.latin) > _MOST
         if where == ("copyreg", "add_extension") and len(args) == 3:
