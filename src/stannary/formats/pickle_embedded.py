@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import zlib
 
-__all__ = ["embedded_kind", "encoded_head", "latin_head"]
+__all__ = ["OPENERS", "embedded_kind", "encoded_head", "latin_head"]
 
 # First characters of base64 and hex of pickles (protocols 2 to 5, a global, a mark), gzip, zlib, zip, ELF, xz, bzip2, 7z,
 # Zstandard and marshalled code, and of these encoded twice. The longest string of a vocabulary is shorter than what is asked for.
@@ -25,6 +25,9 @@ _LATIN = tuple(
 _TEXT_PICKLE = re.compile(rb"[(\[\]}ld]{0,4}c[A-Za-z_][\w.]{0,60}\r?\n[A-Za-z_][\w.]{0,60}\r?\n")
 _ENCODED_FIRST = frozenset(bytes((c,)) for c in b"gYKHeUf/QN4867215ZWSVOc(]}ld")
 _PICKLE_NEXT = frozenset(b"\x95}](cC)XU\x8c\x8aKNMJGV\x88\x89\x8f\x8d\x8e\x96")
+
+#: First bytes of everything that `embedded_kind` and `encoded_head` know.
+OPENERS = frozenset(b"\x80\xc2x") | {magic[0] for magic, _ in _MAGICS} | {first[0] for first in _ENCODED_FIRST}
 
 
 def embedded_kind(head: bytes) -> str:

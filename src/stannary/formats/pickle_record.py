@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from stannary.formats.interface import Sink
     from stannary.formats.pickle_machine import Machine
 
-__all__ = ["ENCODED", "Recorder"]
+__all__ = ["Recorder"]
 
 _MOST = 20_000  # distinct calls worth keeping; real models have hundreds
 _GLOBALS = 20_000  # distinct names; real models have hundreds
