@@ -123,7 +123,8 @@ _CONTROL = bytes(set(range(32)) - {7, 8, 9, 10, 12, 13, 27})
 _HEAD = 32
 
 # Which rows a first byte can belong to at all, so that 5,000 small files cost little.
-_LATER = [(i, o, m) for i, row in enumerate(FORMATS) for o, m in row.magic if o]
+_NEAR = [(i, o, m) for i, row in enumerate(FORMATS) for o, m in row.magic if 0 < o <= _HEAD - len(m)]
+_FAR = sorted((o, i, m) for i, row in enumerate(FORMATS) for o, m in row.magic if o > _HEAD - len(m))
 _OPENING: list[list[tuple[int, bytes]]] = [[] for _ in range(256)]
 _PROBED: list[list[int]] = [[] for _ in range(256)]
 for _i, _row in enumerate(FORMATS):
@@ -155,7 +156,9 @@ def _named(base: str) -> set[int]:
     while at >= 0:
         found.update(_SUFFIXES.get(base[at:], ()))
         at = base.find(".", at + 1)
-    found.update(i for i, pattern, part in _GLOBS if part in base and fnmatch.fnmatchcase(base, pattern))
+    for glob in [glob for glob in _GLOBS if glob[2] in base]:
+        if fnmatch.fnmatchcase(base, glob[1]):
+            found.add(glob[0])
     return found
 
 
@@ -172,6 +175,8 @@ def is_text(view: View) -> bool:
         return False
     if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return True
+    if 0x80 <= head[0] < 0xC2:  # nothing in UTF-8 begins so
+        return False
     if head.translate(None, _CONTROL) != head:
         return False
     try:
@@ -183,7 +188,7 @@ def is_text(view: View) -> bool:
 
 # What a probe needs to be there at all: checked here, so that its module is imported only then.
 _GATES: dict[str, Callable[[View], bool]] = {
-    "zip": lambda view: b"PK\x05\x06" in view.tail(65_557) or b"PK\x06\x06" in view.tail(65_557),
+    "zip": lambda view: b"PK" in (tail := view.tail(65_557)) and (b"PK\x05\x06" in tail or b"PK\x06\x06" in tail),
     "tar": lambda view: len(view) >= 512 and not view.bytes(148, 8).strip(b"01234567 \x00"),
     "hdf5": lambda view: any(bytes(view.data[o : o + 8]) == b"\x89HDF\r\n\x1a\n" for o in _doubled(16384, len(view))),
     "safetensors": lambda view: view.head(9)[8:] == b"{" or view.name.endswith(".safetensors"),
@@ -202,10 +207,15 @@ def identify(view: View, hint: str = "", plugged: tuple[Format, ...] = ()) -> li
         return []
     first = head[0]
     found = {i for i, magic in _OPENING[first] if head.startswith(magic)}
+    for i, offset, magic in _NEAR:
+        if head.startswith(magic, offset):
+            found.add(i)
     size = len(view)
-    found.update(
-        i for i, offset, magic in _LATER if offset + len(magic) <= size and view.data[offset : offset + len(magic)] == magic
-    )
+    for offset, i, magic in _FAR:
+        if offset >= size:
+            break
+        if view.data[offset : offset + len(magic)] == magic:
+            found.add(i)
     base = view.name.replace("\\", "/").rpartition("/")[2].lower()
     named = _named(base)
     if named:

@@ -79,7 +79,8 @@ class Machine:
             msg = "content ends inside an opcode's argument"
             raise Truncated(msg, self.size)
         last = self.size - at <= 2 * _WINDOW
-        if sys.getallocatedblocks() - self.blocks > max(_BLOCKS, self.size >> 4):
+        # Counted for long streams only: it takes 30 us, and a short one does not make so many.
+        if self.blocks and sys.getallocatedblocks() - self.blocks > max(_BLOCKS, self.size >> 4):
             self._crowded()
         self.windows += 1
         if not self.windows & _OFTEN:

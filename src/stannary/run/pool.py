@@ -28,6 +28,7 @@ from stannary.run.worker import DONE, FAILED, READY, REFUSED
 __all__ = ["Pool"]
 
 _BATCH = 64
+_EARLY = 4 * _BATCH
 _BATCH_BYTES = 16 << 20  # a batch ends when its jobs are to read this much
 _DEATHS_AT_START = 3
 
@@ -60,6 +61,9 @@ class Pool:
         self._last += 1
         self._open.add(self._last)
         self._queue.append((self._last, job))
+        if len(self._queue) == _EARLY:  # let the workers begin while the rest is queued
+            for child in list(self._children.values()):
+                self._feed(child)
         return self._last
 
     def cancel(self, ticket: Ticket) -> None:

@@ -217,7 +217,7 @@ def _through_memo(parts: list[bytes], rng: random.Random, _pool: Sequence[bytes]
 
 def _encode(parts: list[bytes], rng: random.Random, _pool: Sequence[bytes]) -> None:
     """The same value by another opcode."""
-    places = [i for i, part in enumerate(parts) if part[:1] in _AGAIN]
+    places = [i for i, part in enumerate(parts) if part[:1] in _AGAIN and part != b"K"]  # a number cut off at the end
     if places:
         at = rng.choice(places)
         made = _AGAIN[parts[at][:1]](parts[at], rng)
