@@ -14,12 +14,16 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from stannary.checks.static.result import ScanResult
 from stannary.checks.static.scan import ScanOptions, Target, scan_paths
-from stannary.core.errors import StannaryError, UsageError
+from stannary.core.errors import InputError, StannaryError, UsageError
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from pathlib import Path
 
-__all__ = ["check_names", "is_address", "located", "scan"]
+    from stannary.evidence.chain import Recorded
+    from stannary.evidence.workspace import Workspace
+
+__all__ = ["check_names", "is_address", "located", "record_scan", "scan"]
 
 _ADDRESS = re.compile(r"(hf|https?|s3|mlflow|oci|registry):", re.IGNORECASE)
 
@@ -48,6 +52,33 @@ def located(names: Sequence[str], *, offline: bool = False, stdin: BinaryIO | No
             msg = "targets"
             raise ExceptionGroup(msg, problems)
         yield found
+
+
+def record_scan(result: ScanResult, workspace: Workspace, started: datetime, finished: datetime) -> list[Recorded]:
+    """Sign and log what a scan found, one statement a target. Raises InputError for a target that has no digest; then none is."""
+    import msgspec
+
+    from stannary.core.model import Digest
+    from stannary.evidence.chain import Chain
+    from stannary.evidence.from_scan import model_scans
+    from stannary.evidence.statement import subject_resource
+
+    stated = model_scans(msgspec.to_builtins(result), finished, started)
+    hint = "its errors are in the report; --no-digest and --record exclude each other"
+    problems = [
+        InputError("has no digest, so nothing can be stated about it", where=target.path, code="EVD011", help=hint)
+        for target in stated
+        if target.digest is None
+    ]
+    if problems:
+        msg = "targets"
+        raise ExceptionGroup(msg, problems)
+    chain = Chain(workspace, write=True)
+    return [
+        chain.state(subject_resource(Digest.parse(target.digest), target.name, target.sha256), "model-scan", target.predicate)
+        for target in stated
+        if target.digest is not None
+    ]
 
 
 def is_address(name: str) -> bool:

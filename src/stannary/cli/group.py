@@ -17,11 +17,16 @@ __all__ = ["COMMANDS", "LazyGroup", "common_options", "flags_of", "root", "talk_
 # name → (module:attribute, what it does); the order of the help page.
 COMMANDS: dict[str, tuple[str, str]] = {
     "scan": ("stannary.cli.scan:command", "Find what is dangerous in models and repositories."),
+    "attest": ("stannary.cli.attest:command", "State something about an artifact, signed and logged."),
+    "evidence": ("stannary.cli.evidence:command", "List, show, verify and export signed evidence."),
+    "gate": ("stannary.cli.gate:command", "Decide by a policy, from evidence alone; explain; record."),
+    "why": ("stannary.cli.why:command", "Show the chain of evidence behind a decision."),
+    "trust": ("stannary.cli.trust_command:command", "Say whose signatures count."),
     "demo": ("stannary.cli.demo:command", "See it work: real models and hostile ones, scanned and explained."),
     "rule": ("stannary.cli.rule:command", "List the rules, or explain one."),
     "schema": ("stannary.cli.schema:command", "Print the JSON Schema of an output."),
     "config": ("stannary.cli.config_command:command", "Show the configuration and where each value came from."),
-    "init": ("stannary.cli.init:command", "Write a commented stannary.toml."),
+    "init": ("stannary.cli.init:command", "Write a commented stannary.toml, and make a workspace."),
     "doctor": ("stannary.cli.doctor:command", "Show what this machine offers: isolation, codecs, versions."),
 }
 

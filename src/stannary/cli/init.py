@@ -1,8 +1,9 @@
-"""`stannary init [DIR]`: a configuration in which every setting stands, commented, at its default."""
+"""`stannary init [DIR]`: a configuration in which every setting stands, commented, and a workspace with its keys."""
 
 from __future__ import annotations
 
 import os
+import sys
 import textwrap
 from pathlib import Path
 
@@ -11,7 +12,9 @@ import click
 from stannary.cli.config_command import toml
 from stannary.cli.group import common_options, talk_of
 from stannary.cli.settings import KEYS
+from stannary.cli.talk import Talk
 from stannary.core.errors import UsageError
+from stannary.evidence.workspace import FOLDER
 from stannary.report.escape import inline
 
 __all__ = ["command", "template"]
@@ -30,23 +33,57 @@ _WAIVER = """
 
 @click.command("init")
 @click.argument("folder", metavar="[DIR]", default=".", type=click.Path(file_okay=False))
-@click.option("--force", is_flag=True, help="Replace a stannary.toml that is there.")
+@click.option("--force", is_flag=True, help="Replace a stannary.toml that is there. A workspace is never replaced.")
+@click.option("--no-workspace", is_flag=True, help="Write stannary.toml only.")
+@click.option("--no-passphrase", is_flag=True, help="Leave the new keys unprotected.")
+@click.option("--origin", metavar="NAME", default="", help="Name of the ledger, unique in the world.  [default: made up]")
 @common_options
 @click.pass_context
-def command(ctx: click.Context, folder: str, force: bool) -> int:
-    """Write a commented stannary.toml to DIR (default: here)."""
+def command(ctx: click.Context, folder: str, force: bool, no_workspace: bool, no_passphrase: bool, origin: str) -> int:
+    """Write a commented stannary.toml to DIR (default: here) and make a workspace beside it.
+
+    The workspace (.stannary/) holds a signing key, the ledger and whom to trust. The keys are protected by a passphrase:
+    STANNARY_PASSPHRASE, or asked for on a terminal.
+    """
+    talk = talk_of(ctx)
     path = Path(folder) / "stannary.toml"
     path.parent.mkdir(parents=True, exist_ok=True)
-    flags = os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if force else os.O_EXCL)
-    try:
-        descriptor = os.open(path, flags, 0o644)
-    except FileExistsError:
+    has_workspace = (Path(folder) / FOLDER / "workspace.json").exists()
+    if path.exists() and not force and (no_workspace or has_workspace):
         msg = "is there already"
-        raise UsageError(msg, where=str(path), code="USE005", help="edit it, or replace it with --force") from None
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(template())
-    talk_of(ctx).note(f"wrote {inline(str(path))}; `stannary config show` shows what is in force")
+        raise UsageError(msg, where=str(path), code="USE005", help="edit it, or replace it with --force")
+    if not path.exists() or force:
+        path.unlink(missing_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644), "w", encoding="utf-8") as file:
+            file.write(template())
+        talk.note(f"wrote {inline(str(path))}; `stannary config show` shows what is in force")
+    if not no_workspace and not has_workspace:
+        _make_workspace(Path(folder), origin, protected=not no_passphrase, talk=talk)
     return 0
+
+
+def _make_workspace(folder: Path, origin: str, *, protected: bool, talk: Talk) -> None:
+    from stannary.evidence.workspace import Workspace
+
+    passphrase = _new_passphrase() if protected else None
+    made = Workspace.create(folder, passphrase=passphrase, origin=origin)
+    made.ledger(write=True).close()
+    if protected and passphrase is None:
+        talk.warning(
+            f"the keys in {inline(str(made.root / 'keys'))} have no passphrase: whoever reads them signs as you",
+            "`stannary keys protect` adds one; set STANNARY_PASSPHRASE before `stannary init`, or say --no-passphrase",
+        )
+    talk.note(
+        f"made the workspace {inline(str(made.root))}: ledger {made.settings.origin}, signing key {made.signer.public.keyid[:16]}"
+    )
+
+
+def _new_passphrase() -> bytes | None:
+    """Return the passphrase for new keys: from the environment, asked for twice on a terminal, or none."""
+    text = os.environ.get("STANNARY_PASSPHRASE")
+    if not text and sys.stdin.isatty() and sys.stderr.isatty():
+        text = click.prompt("passphrase for the new keys (empty: none)", "", hide_input=True, confirmation_prompt=True)
+    return text.encode() if text else None
 
 
 def template() -> str:

@@ -30,6 +30,7 @@ _FLAGS: dict[str, tuple[str, bool]] = {
     "--no-digest": ("digest", False),
     "--no-cache": ("no_cache", True),
     "--offline": ("offline", True),
+    "--record": ("record", True),
 }
 _WORDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "--fail-on": ("fail_on", (*SEVERITIES, "never")),
@@ -45,10 +46,11 @@ _TEXTS = {
     "--advisories": "advisories",
     "--write-baseline": "write_baseline",
     "--cache": "cache",
+    "--workspace": "workspace",
 }
 _UNSET = (
     *(name for name, _ in _FLAGS.values()), *(name for name, _ in _WORDS.values() if name != "color"), *_TEXTS.values(), "jobs",
-    "limit_depth", "limit_members", "limit_inflated", "limit_seconds",
+    "limit_depth", "limit_members", "limit_inflated", "limit_seconds", "limit_processor",
 )  # fmt: skip
 _LOUDNESS = {"-q": -1, "--quiet": -1, "-v": 1, "--verbose": 1}
 _MOST_JOBS = 1024
@@ -56,9 +58,9 @@ _MOST_JOBS = 1024
 
 def read_line(arguments: Sequence[str]) -> Line | None:
     """Return what `scan` is asked for by the words after it; None when that takes click to tell."""
-    if "_STANNARY_COMPLETE" in os.environ:
+    if "_STANNARY_COMPLETE" in os.environ or "STANNARY_WORKSPACE" in os.environ:
         return None
-    given: dict[str, Any] = {**dict.fromkeys(_UNSET), "exit_zero": False, "no_cache": False, "formats": ()}
+    given: dict[str, Any] = {**dict.fromkeys(_UNSET), **dict.fromkeys(("exit_zero", "no_cache", "record"), False), "formats": ()}
     targets: list[str] = []
     loudness: set[int] = set()
     words = iter(arguments)

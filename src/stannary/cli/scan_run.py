@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -25,11 +25,15 @@ from stannary.cli.progress import progress_bar
 from stannary.cli.talk import Talk
 from stannary.cli.trust import softening, without_softening
 from stannary.core.clock import system_clock
+from stannary.core.errors import UsageError
 from stannary.core.model import severity_rank
 from stannary.formats.interface import Limits
 from stannary.report.escape import inline
 from stannary.report.interface import Context, Show
 from stannary.report.wording import counted, headline
+
+if TYPE_CHECKING:
+    from stannary.evidence.workspace import Workspace
 
 __all__ = ["Options", "exit_code", "run_scan", "start"]
 
@@ -46,6 +50,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     exit_zero: bool
     write_baseline: str | None
     offline: bool
+    record: Workspace | None
     engine: ScanOptions
 
 
@@ -98,6 +103,7 @@ def _options(config: Config, given: Mapping[str, Any], gathered: Gathered) -> Op
     outputs = gathered.step(lambda: parse_outputs(given["formats"], given["output"], config["scan.format"]))
     baseline = gathered.step(lambda: read_baseline(config["scan.baseline"]) if config["scan.baseline"] else None)
     waivers = gathered.step(lambda: waivers_of(config.waivers, config.file))
+    record = gathered.step(lambda: _workspace(given, digest=config["scan.digest"]))
     gathered.check()
     assert outputs is not None and waivers is not None  # noqa: PT018, S101 - else check() raised
     return Options(
@@ -108,8 +114,21 @@ def _options(config: Config, given: Mapping[str, Any], gathered: Gathered) -> Op
         exit_zero=given["exit_zero"],
         write_baseline=given["write_baseline"],
         offline=config["offline"],
+        record=record,
         engine=msgspec.structs.replace(_engine(config), baseline=baseline, waivers=waivers),
     )
+
+
+def _workspace(given: Mapping[str, Any], *, digest: bool) -> Workspace | None:
+    """Return the workspace to record in. Raises UsageError: before the scan, not after it."""
+    if not given.get("record"):
+        return None
+    from stannary.cli.workspace import open_workspace
+
+    if not digest:
+        msg = "--record needs the digest of what was scanned"
+        raise UsageError(msg, where="--no-digest", code="USE012", help="leave out --no-digest")
+    return open_workspace(given["workspace"])
 
 
 def _engine(config: Config) -> ScanOptions:
@@ -140,6 +159,9 @@ def run_scan(options: Options, talk: Talk) -> int:
         code = exits.CLEAN
     context = _context(options, started, exits.INTERRUPTED if interrupted else code)
     emit(result, context, options.outputs, talk)
+    if options.record is not None and not interrupted:
+        for recorded in app.record_scan(result, options.record, started, context.finished):
+            talk.note(f"recorded {recorded.id.hex[:12]} about {recorded.subject} as entry {recorded.receipt.index}")
     _say_verdict(result, options, talk, context.exit_code)
     return context.exit_code
 

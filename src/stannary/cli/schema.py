@@ -18,6 +18,13 @@ SCHEMAS: dict[str, tuple[str, str]] = {
     "baseline": ("stannary.checks.static.waivers:Baseline", "What `stannary scan --write-baseline` writes and `--baseline` reads."),
     "rule": ("stannary.cli.rule:Rules", "What `stannary rule --format json` writes."),
     "config": ("stannary.cli.config_command:Configuration", "What `stannary config show --format json` writes."),
+    "evidence": ("stannary.report.documents:EvidenceDocument", "What `stannary evidence list --format json` writes."),
+    "statement": ("stannary.report.documents:StatementDocument", "What `stannary evidence show` writes."),
+    "recorded": ("stannary.report.documents:RecordedDocument", "What `stannary attest --format json` writes."),
+    "kinds": ("stannary.report.documents:KindsDocument", "What `stannary evidence kinds --format json` writes."),
+    "decision": ("stannary.report.documents:DecisionDocument", "What `stannary gate --format json` writes."),
+    "why": ("stannary.evidence.story:Story", "What `stannary why --format json` writes."),
+    "trust": ("stannary.evidence.trust:TrustFile", "What `stannary trust list --format json` writes."),
     "doctor": ("stannary.cli.doctor:Answers", "What `stannary doctor --format json` writes."),
 }
 
@@ -27,13 +34,15 @@ SCHEMAS: dict[str, tuple[str, str]] = {
 @common_options
 def command(name: str | None) -> int:
     """Print the JSON Schema of an output, or the names there are."""
+    from stannary.evidence.predicates.table import OURS
+
     if name is None:
-        click.echo("\n".join(SCHEMAS))
+        click.echo("\n".join((*SCHEMAS, *(f"predicate:{kind}" for kind in OURS))))
         return 0
     wanted = name.removeprefix("stannary.").partition("/")[0]
-    if wanted not in SCHEMAS:
+    if wanted not in SCHEMAS and wanted.removeprefix("predicate:") not in OURS:
         msg = f"there is no schema {name!r}"
-        raise UsageError(msg, code="USE003", help=f"there are: {', '.join(SCHEMAS)}")
+        raise UsageError(msg, code="USE003", help="`stannary schema` lists them")
     from stannary.report.json_ import dump
 
     click.echo(dump(schema_of(wanted)), nl=False)
@@ -41,9 +50,14 @@ def command(name: str | None) -> int:
 
 
 def schema_of(name: str) -> dict[str, Any]:
-    """Return the JSON Schema (2020-12) of an output, by its name in SCHEMAS."""
-    from stannary.report.json_ import schema
+    """Return the JSON Schema (2020-12) of an output, by its name in SCHEMAS, or of a predicate (`predicate:model-scan`)."""
+    from stannary.report.json_ import schema, shape
 
+    if name not in SCHEMAS:
+        from stannary.evidence.predicates.table import OURS
+
+        kind = OURS[name.removeprefix("predicate:")]
+        return shape(kind.struct, kind.predicate_type, kind.text)
     target, description = SCHEMAS[name]
     module, _, struct = target.partition(":")
     return schema(getattr(importlib.import_module(module), struct), f"stannary.{name}/1", description)

@@ -61,7 +61,7 @@ class Check(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class SeverityCounts(msgspec.Struct, frozen=True, kw_only=True):
-    """How many findings there are that no waiver covers."""
+    """How many findings there are, whatever waivers say."""
 
     critical: int = 0
     high: int = 0

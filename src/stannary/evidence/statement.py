@@ -15,11 +15,13 @@ from stannary.core.errors import InputError
 from stannary.core.evidence import Resource
 from stannary.core.model import Digest, Json
 
-__all__ = ["MOST_BYTES", "STATEMENT", "InToto", "decode", "encode", "subject_of", "subject_resource"]
+__all__ = ["MOST_BYTES", "STATEMENT", "InToto", "decode", "encode", "subject_of", "subject_of_resource", "subject_resource"]
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 MOST_BYTES = 64 << 20  # a bill of materials of a large repository has a few megabytes
 _MOST_SUBJECTS = 10_000
+_KEYS = ("dirHash1", "sha256")
+_HEX_DIGITS = 64
 
 
 class InToto(msgspec.Struct, frozen=True, kw_only=True, rename={"type": "_type", "predicate_type": "predicateType"}):
@@ -83,12 +85,21 @@ def subject_resource(digest: Digest, name: str, sha256: str | None = None) -> Re
 
 def subject_of(statement: InToto) -> tuple[Resource, Digest]:
     """Return the first subject that has a digest we key on: `dirHash1`, else `sha256`. Raises InputError."""
-    for algorithm in ("dirHash1", "sha256"):
+    for algorithm in _KEYS:
         for resource in statement.subject:
-            value = resource.digest.get(algorithm, "")
-            if len(value) == 64:  # noqa: PLR2004 - hex digits of 256 bits
-                return resource, Digest(value.lower())
+            if len(resource.digest.get(algorithm, "")) == _HEX_DIGITS:
+                return resource, subject_of_resource(resource)
     msg = "no subject has a dirHash1 or sha256 digest"
+    raise InputError(msg, where="statement", code="EVD001")
+
+
+def subject_of_resource(resource: Resource) -> Digest:
+    """Return the digest we key on. Raises InputError."""
+    for algorithm in _KEYS:
+        value = resource.digest.get(algorithm, "")
+        if len(value) == _HEX_DIGITS:
+            return Digest(value.lower())
+    msg = f"{resource.name or 'a resource'} has no dirHash1 or sha256 digest"
     raise InputError(msg, where="statement", code="EVD001")
 
 

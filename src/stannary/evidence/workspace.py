@@ -16,6 +16,7 @@ import secrets
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -24,6 +25,9 @@ from stannary.core.errors import InputError, UsageError
 from stannary.crypto.interface import Signer
 from stannary.crypto.keys import PrivateKey, PublicKey, generate, read_private, read_public
 from stannary.evidence.trust import TrustFile, read_trust, write_trust
+
+if TYPE_CHECKING:
+    from stannary.evidence.ledger import Ledger
 
 __all__ = ["FOLDER", "Settings", "Workspace"]
 
@@ -110,6 +114,13 @@ class Workspace:
     def log_key(self) -> PublicKey:
         """Return the public half of the key that signs checkpoints."""
         return read_public(self.root / "keys" / "ledger.pub")
+
+    def ledger(self, *, write: bool = False) -> Ledger:
+        """Open the ledger; for writing it is made when there is none. Raises what `Ledger.open` does."""
+        from stannary.evidence.ledger import Ledger
+
+        signer = self.log_signer if write else None
+        return Ledger.open(self.ledger_path, signer, origin=self.settings.origin, verifier=self.log_key, clock=self.clock)
 
     @property
     def ledger_path(self) -> Path:

@@ -15,9 +15,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from stannary.formats.pickle_embedded import OPENERS, embedded_kind, encoded_head
+from stannary.formats.pickle_embedded import embedded_kind
 from stannary.formats.pickle_real import read_for_real
-from stannary.formats.pickle_record import Recorder
+from stannary.formats.pickle_record import ENCODED, Recorder
 from stannary.formats.pickle_values import Blob, Global, Made, Map, Opaque, root_name
 
 TYPE_CHECKING = False
@@ -34,6 +34,8 @@ _BYTES = frozenset((0x43, 0x42, 0x96))
 _SHORT = 8  # byte strings below this length stay in the mask: dtype codes, flags
 _LOOKED_AT = 24  # the machine looks into byte strings from this length on
 _NODES = 20_000
+# First bytes of what the machine follows when it looks into byte strings.
+_OPENERS = frozenset(b"\x80P\x1f7\xfd\x93\x89\x7fM\x28\x78") | {head[0] for head in ENCODED}
 
 
 class Shape(NamedTuple):
@@ -50,8 +52,7 @@ class Shape(NamedTuple):
         if len(content) != self.length or int.from_bytes(content, "little") & self.mask != self.masked:
             return False
         for at in self.heads:
-            head = content[at : at + 64]
-            if head[0] in OPENERS and (encoded_head(head) or embedded_kind(head)):
+            if content[at] in _OPENERS and (content[at : at + 2] in ENCODED or embedded_kind(content[at : at + 64])):
                 return False
         reading = read_for_real(memoryview(content), 0, self.length, [])
         return not reading.error and tuple(reading.names) == self.names

@@ -36,7 +36,7 @@ def _findings_reason(requirement: Requirement, found: Evidence, waivers: Waivers
     above = {name: count for name in SEVERITIES if severity_rank(name) < least and (count := getattr(found.counts, name))}
     if not above:
         return Reason(rule=rule, ok=True, message=f"no finding above {limit}", evidence=about)
-    listed = [f for f in found.findings if severity_rank(f.severity) < least and not f.data.get("waived")]
+    listed = [f for f in found.findings if severity_rank(f.severity) < least]
     open_, used = _open(listed, waivers)
     hidden = sum(above.values()) - len(listed)
     if not open_ and hidden <= 0:

@@ -10,7 +10,7 @@ from stannary.checks.static.result import ScanResult
 from stannary.report.escape import encodable, json_text
 from stannary.report.interface import Context
 
-__all__ = ["dump", "render", "schema"]
+__all__ = ["dump", "render", "schema", "shape"]
 
 
 def render(result: ScanResult, context: Context) -> str:  # noqa: ARG001 - the shape of every renderer
@@ -34,12 +34,19 @@ def schema(
 
     Unknown properties are allowed: fields may be added within a version, never renamed or removed.
     """
+    found = shape(struct, f"urn:stannary:schema:{name}", description)
+    found["title"] = name
+    found["$defs"][struct.__name__]["properties"]["schema"] = {"const": name}
+    return found
+
+
+def shape(struct: type, identifier: str, description: str) -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of a struct under a URI."""
     (reference,), components = msgspec.json.schema_components((struct,), ref_template="#/$defs/{name}")
-    components[struct.__name__]["properties"]["schema"] = {"const": name}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": f"urn:stannary:schema:{name}",
-        "title": name,
+        "$id": identifier,
+        "title": identifier,
         "description": description,
         **reference,
         "$defs": components,

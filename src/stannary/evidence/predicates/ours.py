@@ -76,7 +76,7 @@ class _Checked(_Predicate, frozen=True, kw_only=True, omit_defaults=True, rename
 
 
 class ScanFindingV1(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
-    """One finding: the rule, where, and whether a waiver of the scan's configuration covered it."""
+    """One finding: the rule, where, and the reason of the unsigned waiver in the scan's configuration that names it."""
 
     rule: str
     severity: Severity
@@ -90,7 +90,7 @@ class ScanFindingV1(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class ModelScan(_Checked, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
-    """A static scan. `counts` count what no waiver covers; `omitted` says how many findings are not listed."""
+    """A static scan. `counts` count all findings; `omitted` says how many of them are not listed."""
 
     verdict: Literal["clean", "unverified", "suspicious", "unsafe", "incomplete"]
     counts: SeverityCounts

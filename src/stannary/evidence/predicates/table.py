@@ -17,7 +17,7 @@ from stannary.core.evidence import Check, Measurement, Outcome, SeverityCounts
 from stannary.core.model import Finding, Json, Location
 from stannary.evidence.predicates import ours, published
 
-__all__ = ["KINDS", "Kind", "decoded", "kind_of_type"]
+__all__ = ["KINDS", "OURS", "Kind", "decoded", "kind_of_type"]
 
 _OURS = "urn:stannary:predicate:"
 _CVSS = ((9.0, "critical"), (7.0, "high"), (4.0, "medium"), (0.1, "low"))
@@ -215,6 +215,7 @@ _ROWS = (
     ),
 )
 KINDS: dict[str, Kind] = {row.name: row for row in _ROWS}
+OURS = {row.name: row for row in _ROWS if row.is_ours}
 _BY_TYPE = {row.predicate_type: row for row in _ROWS} | {
     # Versions that differ in nothing a gate reads.
     "https://in-toto.io/attestation/vulns/v0.1": KINDS["vuln"],
@@ -227,12 +228,14 @@ def kind_of_type(predicate_type: str) -> Kind | None:
     return _BY_TYPE.get(predicate_type)
 
 
+def _see(kind: Kind) -> str:
+    return f"stannary schema predicate:{kind.name}" if kind.is_ours else f"see {kind.predicate_type}"
+
+
 def decoded(kind: Kind, predicate: Json, where: str = "predicate") -> Any:  # noqa: ANN401 - the kind's struct
     """Return the struct of a predicate. Raises InputError, naming the field."""
     try:
         return msgspec.convert(predicate, kind.struct)
     except msgspec.ValidationError as error:
         msg = f"is no {kind.name} predicate: {error}"
-        raise InputError(
-            msg, where=where, code="EVD002", help=f"`stannary schema {kind.name}` prints what it looks like"
-        ) from error
+        raise InputError(msg, where=where, code="EVD002", help=_see(kind)) from error

@@ -1,0 +1,198 @@
+"""`stannary attest TARGET --kind KIND`: a signed statement by a person or a pipeline."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from stannary.cli.group import common_options, talk_of
+from stannary.cli.workspace import format_option, open_workspace, subject_at, workspace_option, write_json
+from stannary.core.errors import InputError, UsageError
+from stannary.core.model import SEVERITIES, Json
+from stannary.evidence.predicates.ours import EDGES
+from stannary.evidence.predicates.table import KINDS
+from stannary.policy.model import duration
+from stannary.report.documents import RecordedDocument
+from stannary.report.escape import inline
+
+__all__ = ["command"]
+
+_LARGEST = 64 << 20
+# Kind → what the options say, by the name of the field; the first ones have to be there.
+_FIELDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "statement": (("topic", "statement"), ("author", "decision")),
+    "waiver": (("rule", "reason", "owner", "expires"), ("file",)),
+    "revocation": (("reason", "owner"), ("lifted",)),
+    "incident": (("id", "title", "severity", "state"), ("detail",)),
+    "response-action": (("incident", "action", "outcome", "actor"), ("detail",)),
+    "lineage": (("edge",), ()),
+}
+
+
+@click.command("attest")
+@click.argument("target")
+@click.option("--kind", metavar="KIND", default="statement", show_default=True, help="`stannary evidence kinds` lists them.")
+@click.option("--predicate", metavar="FILE", help="The predicate as JSON (- for stdin), instead of the options below.")
+@click.option("--bundle", metavar="FILE", help="A DSSE envelope that somebody else signed: verify it and log it as it is.")
+@click.option("--expires", metavar="TIME", help="When it ends: 30d, 12h, or a date.")
+@click.option("--topic", help="statement: what about (approval, review, impact-assessment, ...).")
+@click.option("--statement", help="statement: what is stated.")
+@click.option("--decision", type=click.Choice(["approve", "reject"]), help="statement: for or against.")
+@click.option("--author", help="statement: who states it.  [default: the signing key's identity]")
+@click.option("--rule", help="waiver: the rule of a scan, or the requirement of a policy.")
+@click.option("--file", help="waiver: only in this file of the artifact.")
+@click.option("--reason", help="waiver, revocation: why.")
+@click.option("--owner", help="waiver, revocation: who answers for it.")
+@click.option("--lifted", is_flag=True, default=None, help="revocation: take an earlier one back.")
+@click.option("--edge", multiple=True, metavar="RELATION=TARGET", help=f"lineage: {', '.join(EDGES)}; repeatable.")
+@click.option("--id", help="incident: its id.")
+@click.option("--title", help="incident: what it is.")
+@click.option("--severity", type=click.Choice(SEVERITIES), help="incident: how bad it is.")
+@click.option("--state", type=click.Choice(["open", "contained", "closed"]), help="incident: its state.")
+@click.option("--incident", help="response-action: the id of the incident.")
+@click.option("--action", help="response-action: what was done.")
+@click.option("--outcome", type=click.Choice(["passed", "failed", "incomplete", "error"]), help="response-action: how it went.")
+@click.option("--actor", help="response-action: who or what did it.")
+@click.option("--detail", help="incident, response-action: more of it.")
+@workspace_option
+@format_option("table", "json")
+@common_options
+@click.pass_context
+def command(ctx: click.Context, /, **given: Any) -> int:  # noqa: ANN401 - click passes each option
+    """State something about TARGET (a path, or sha256:…), signed with the workspace's key and logged.
+
+    \b
+    stannary attest model/ --topic approval --decision approve --statement "tested on the Q3 set" --expires 90d
+    stannary attest model/ --kind waiver --rule PKL050 --reason "our own class" --owner ml@example.com --expires 60d
+    stannary attest model/ --kind lineage --edge fine-tuned-from=base/ --edge trained-from=data.parquet
+    stannary attest model/ --bundle provenance.dsse.json
+    """  # noqa: D301 - \b is click's
+    from stannary.evidence.chain import Chain
+
+    kind = given["kind"]
+    if kind not in KINDS:
+        import difflib
+
+        near = difflib.get_close_matches(kind, KINDS, 1)
+        hint = f"did you mean {near[0]}?" if near else "`stannary evidence kinds` lists them"
+        msg = f"there is no kind of evidence {kind!r}"
+        raise UsageError(msg, where="--kind", code="EVD009", help=hint)
+    workspace = open_workspace(given["workspace"])
+    subject = subject_at(given["target"])
+    if given["bundle"]:
+        recorded = _logged_bundle(Chain(workspace, write=True), given["bundle"], subject)
+    else:
+        chain = Chain(workspace, write=True)
+        recorded = chain.state(subject, kind, _predicate(kind, given, workspace))
+    if given["form"] == "json":
+        write_json(RecordedDocument(id=str(recorded.id), subject=str(recorded.subject), index=recorded.receipt.index))
+    else:
+        click.echo(str(recorded.id))
+    talk_of(ctx).note(f"recorded {kind} about {inline(given['target'])} as entry {recorded.receipt.index}")
+    return 0
+
+
+def _logged_bundle(chain: Any, file: str, subject: Any) -> Any:  # noqa: ANN401 - Chain, Resource, Recorded; imported on use
+    from stannary.core.errors import IntegrityError
+    from stannary.crypto import dsse
+    from stannary.evidence.statement import decode, subject_of, subject_of_resource
+
+    envelope = dsse.decode(_read(file), file)
+    _, about = subject_of(decode(dsse.payload_of(envelope), file))
+    if about != subject_of_resource(subject) and about.hex not in subject.digest.values():
+        msg = f"is about {about}, not about {subject_of_resource(subject)}"
+        raise IntegrityError(msg, where=file, code="EVD003")
+    return chain.log([envelope])[0]
+
+
+def _predicate(kind: str, given: dict[str, Any], workspace: Any) -> dict[str, Json]:  # noqa: ANN401 - Workspace
+    now = workspace.clock()
+    expires = _time(given["expires"], now) if given["expires"] else None
+    if given["predicate"]:
+        built = _json(given["predicate"])
+    elif kind in _FIELDS:
+        built = _from_options(kind, given, workspace)
+    else:
+        msg = f"a predicate of kind {kind} is given as JSON"
+        raise UsageError(msg, where="--predicate", code="EVD010", help=f"stannary schema {kind}")
+    if KINDS[kind].is_ours:
+        built.setdefault("finishedOn", now.isoformat())
+        if expires is not None:
+            built["expiresOn"] = expires.isoformat()
+    elif expires is not None:
+        msg = f"a predicate of kind {kind} has no expiry of its own"
+        raise UsageError(msg, where="--expires", code="EVD010", help="the policy's `max_age` ends it")
+    return built
+
+
+def _from_options(kind: str, given: dict[str, Any], workspace: Any) -> dict[str, Json]:  # noqa: ANN401 - Workspace
+    needed, optional = _FIELDS[kind]
+    missing = [f"--{name}" for name in needed if not given[name]]
+    others = {name for fields in _FIELDS.values() for name in (*fields[0], *fields[1])} - {*needed, *optional, "expires"}
+    foreign = [f"--{name}" for name in sorted(others) if given[name]]
+    problems = [UsageError(f"{kind} needs {name}", code="EVD010", help="stannary attest --help") for name in missing]
+    problems += [
+        UsageError(f"{name} says nothing about a {kind}", code="EVD010", help="stannary attest --help") for name in foreign
+    ]
+    if problems:
+        msg = "attest"
+        raise ExceptionGroup(msg, problems)
+    built: dict[str, Json] = {name: given[name] for name in (*needed, *optional) if given[name] and name not in ("expires", "edge")}
+    if kind == "statement" and "author" not in built:
+        key = workspace.signer.public.keyid
+        built["author"] = next((row.identity for row in workspace.trust.keys if row.keyid == key), key[:16])
+    if kind == "lineage":
+        built["edges"] = [_edge(text) for text in given["edge"]]
+    return built
+
+
+def _edge(text: str) -> dict[str, Json]:
+    relation, equals, target = text.partition("=")
+    if relation not in EDGES or not equals or not target:
+        msg = f"is RELATION=TARGET with one of {', '.join(EDGES)}; got {text[:80]!r}"
+        raise UsageError(msg, where="--edge", code="EVD010")
+    found: dict[str, Json] = {"relation": relation, "resource": msgspec.to_builtins(subject_at(target))}
+    return found
+
+
+def _time(text: str, now: datetime) -> datetime:
+    """Return the end that `30d` or a date means; it has to lie ahead."""
+    try:
+        end = now + duration(text) if text[-1:].isalpha() and text[:-1].isdigit() else datetime.fromisoformat(text)
+    except (ValueError, KeyError, OverflowError):
+        msg = f"is a time such as 30d or 12h, or a date such as 2027-06-30; got {text[:40]!r}"
+        raise UsageError(msg, where="--expires", code="EVD010") from None
+    end = end.replace(tzinfo=now.tzinfo) if end.tzinfo is None else end
+    if end <= now:
+        msg = f"has passed already: {end:%Y-%m-%d %H:%M}"
+        raise UsageError(msg, where="--expires", code="EVD010")
+    return end
+
+
+def _json(file: str) -> dict[str, Json]:
+    try:
+        found = msgspec.json.decode(_read(file))
+    except msgspec.MsgspecError as error:
+        msg = f"is not JSON: {error}"
+        raise InputError(msg, where=file, code="EVD002") from error
+    if not isinstance(found, dict):
+        msg = "is not a JSON object"
+        raise InputError(msg, where=file, code="EVD002")
+    return found
+
+
+def _read(file: str) -> bytes:
+    if file == "-":
+        content = sys.stdin.buffer.read(_LARGEST + 1)
+    else:
+        with Path(file).open("rb") as stream:
+            content = stream.read(_LARGEST + 1)
+    if len(content) > _LARGEST:
+        msg = f"is larger than {_LARGEST:,} bytes"
+        raise InputError(msg, where=file, code="EVD001")
+    return content

@@ -1,0 +1,31 @@
+"""`stannary why TARGET`: the chain behind an artifact, each link with the command that verifies it."""
+
+from __future__ import annotations
+
+import click
+
+from stannary.cli import exits
+from stannary.cli.group import common_options
+from stannary.cli.workspace import format_option, open_workspace, subject_at, workspace_option, write_json
+
+__all__ = ["command"]
+
+
+@click.command("why")
+@click.argument("target")
+@workspace_option
+@format_option("table", "json")
+@common_options
+def command(target: str, workspace: str | None, form: str) -> int:
+    """Show what is known about TARGET (a path, or sha256:…): decisions, evidence, origin, and how to verify each link."""
+    from stannary.evidence.chain import Chain
+    from stannary.evidence.story import story_of
+    from stannary.report.story import render
+
+    chain = Chain(open_workspace(workspace))
+    story = story_of(chain, subject_at(target))
+    if form == "json":
+        write_json(story)
+    else:
+        click.echo(render(story), nl=False)
+    return exits.DENIED if story.refused else exits.CLEAN

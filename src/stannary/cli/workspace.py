@@ -1,0 +1,70 @@
+"""What the commands with a workspace share: the option, the passphrase, targets with a digest, JSON output."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from stannary.core.errors import UsageError
+from stannary.core.evidence import Resource
+from stannary.core.model import Digest
+from stannary.evidence.statement import subject_resource
+from stannary.evidence.subject import identify, named_digest, resource_of
+from stannary.evidence.workspace import Workspace
+
+__all__ = ["ask_passphrase", "format_option", "open_workspace", "subject_at", "workspace_option", "write_json"]
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def workspace_option(command: _Function) -> _Function:
+    """Add `--workspace DIR`."""
+    return click.option(
+        "--workspace", metavar="DIR", envvar="STANNARY_WORKSPACE", help="Use this workspace instead of the one found upward."
+    )(command)
+
+
+def format_option(*names: str) -> Callable[[_Function], _Function]:
+    """Add `--format`, the first name as its default."""
+    return click.option(
+        "--format", "form", type=click.Choice(names), default=names[0], help=f"How to print.  [default: {names[0]}]"
+    )
+
+
+def open_workspace(named: str | None) -> Workspace:
+    """Open the workspace that is named, or the nearest one. Raises UsageError."""
+    return Workspace.find(named, passphrase=ask_passphrase)
+
+
+def ask_passphrase() -> bytes | None:
+    """Return the passphrase of the keys: STANNARY_PASSPHRASE, or asked for on a terminal; None where neither is."""
+    text = os.environ.get("STANNARY_PASSPHRASE")
+    if text:
+        return text.encode()
+    if sys.stdin.isatty() and sys.stderr.isatty():
+        asked: str = click.prompt("passphrase of the workspace's keys", hide_input=True, err=True)
+        return asked.encode()
+    return None
+
+
+def subject_at(target: str) -> Resource:
+    """Return the subject that a target names: what lies at a path, hashed now, or `sha256:HEX`. Raises what the error tree has."""
+    digest: Digest | None = named_digest(target)
+    if digest is not None and not Path(target).exists():
+        return subject_resource(digest, "")
+    if not Path(target).exists():
+        msg = "there is no such file or folder"
+        raise UsageError(msg, where=target, code="USE010", help="a TARGET is a path, or a digest such as sha256:…")
+    return resource_of(identify(target))
+
+
+def write_json(document: object) -> None:
+    """Print a versioned JSON document."""
+    from stannary.report.json_ import dump
+
+    click.echo(dump(document), nl=False)

@@ -1,0 +1,139 @@
+"""The chain of a workspace: statements go into its ledger signed, and come out verified.
+
+Each entry that is read is checked again: it is under the signed head of the log, its envelope carries a
+signature that is trusted now, its statement is about the subject that the entry is filed under.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from stannary.core.errors import InputError, IntegrityError, StannaryError
+from stannary.core.evidence import Evidence, Resource, Verified
+from stannary.core.model import Digest, Json
+from stannary.crypto import dsse
+from stannary.evidence.ledger import Entry, Ledger, Receipt, entry
+from stannary.evidence.predicates.table import KINDS, decoded
+from stannary.evidence.statement import encode
+from stannary.evidence.verify import verify_envelope
+from stannary.evidence.workspace import Workspace
+
+__all__ = ["Chain", "Known", "Recorded"]
+
+
+class Recorded(NamedTuple):
+    """A statement that is in the ledger."""
+
+    id: Digest
+    subject: Digest
+    envelope: dsse.Envelope
+    receipt: Receipt
+
+
+class Known(NamedTuple):
+    """What the ledger holds about a subject: what verifies, and why the rest does not."""
+
+    evidence: tuple[Verified[Evidence], ...]
+    refused: tuple[StannaryError, ...]
+
+
+class Chain:
+    """A workspace's evidence."""
+
+    def __init__(self, workspace: Workspace, *, write: bool = False) -> None:
+        self.workspace = workspace
+        self.ledger: Ledger = workspace.ledger(write=write)
+
+    def state(self, subject: Resource, kind: str, predicate: msgspec.Struct | dict[str, Json]) -> Recorded:
+        """Sign a statement of our own about a subject and log it. Raises InputError when the predicate is none of its kind."""
+        row = KINDS[kind]
+        if not isinstance(predicate, msgspec.Struct):
+            decoded(row, predicate, f"{kind} predicate")
+        try:
+            payload = encode([subject], row.predicate_type, predicate)
+        except ValueError as error:
+            raise InputError(str(error), where=f"{kind} predicate", code="EVD002") from error
+        return self.log([dsse.sign(payload, self.workspace.signer)])[0]
+
+    def log(self, envelopes: Sequence[dsse.Envelope]) -> list[Recorded]:
+        """Log envelopes that somebody signed. Raises IntegrityError or InputError, and then logs none of them.
+
+        What nobody here trusts, or nobody understands, is not taken: it would be refused whenever it is read.
+        """
+        trusted = self.workspace.trust.verifiers()
+        now = self.workspace.clock()
+        found = [verify_envelope(envelope, trusted, recorded=now).value for envelope in envelopes]
+        records = [
+            entry(
+                "decision" if evidence.kind == "vsa" else "evidence",
+                msgspec.to_builtins(envelope),
+                time=now,
+                subject=str(evidence.subject),
+                id_=str(evidence.id),
+                kind=evidence.kind,
+            )
+            for envelope, evidence in zip(envelopes, found, strict=True)
+        ]
+        receipts = self.ledger.append(records)
+        return [
+            Recorded(evidence.id, evidence.subject, envelope, receipt)
+            for envelope, evidence, receipt in zip(envelopes, found, receipts, strict=True)
+        ]
+
+    def about(self, subject: Digest) -> Known:
+        """Return everything about one subject, oldest first."""
+        return self._known(self.ledger.find(subject=str(subject), complete=True), lambda evidence: evidence.subject == subject)
+
+    def everything(self, kind: str = "") -> Known:
+        """Return everything there is, or everything of a kind, oldest first."""
+        return self._known(self.ledger.find(kind=kind, complete=True), lambda _: True)
+
+    def one(self, name: str) -> tuple[Entry, dsse.Envelope]:
+        """Return the entry whose id starts with `name` (12 hex digits or more, `sha256:` before them or not).
+
+        Raises InputError when there is none or more than one.
+        """
+        wanted = name.removeprefix("sha256:").lower()
+        rows = [row for row in self._entries(self.ledger.find()) if row.id.removeprefix("sha256:").startswith(wanted)]
+        distinct = {row.id for row in rows}
+        if len(wanted) < 6 or len(distinct) != 1:  # noqa: PLR2004 - fewer digits name nothing
+            msg = "names no evidence" if not distinct or len(wanted) < 6 else f"names {len(distinct)} statements"  # noqa: PLR2004
+            raise InputError(msg, where=name, code="EVD007", help="`stannary evidence list` shows the ids")
+        return rows[0], _envelope(rows[0])
+
+    def _entries(self, entries: Iterable[Entry]) -> Iterable[Entry]:
+        return (row for row in entries if row.type in ("evidence", "decision"))
+
+    def _known(self, entries: Iterable[Entry], wanted: Callable[[Evidence], bool]) -> Known:
+        trusted = self.workspace.trust.verifiers()
+        found: list[Verified[Evidence]] = []
+        refused: list[StannaryError] = []
+        for row in self._entries(entries):
+            try:
+                item = verify_envelope(_envelope(row), trusted, recorded=row.time, index=row.index)
+                _filed_rightly(row, item.value)
+            except (IntegrityError, InputError) as error:
+                error.where = f"entry {row.index}"
+                refused.append(error)
+                continue
+            if wanted(item.value):
+                found.append(item)
+        return Known(tuple(found), tuple(refused))
+
+
+def _envelope(row: Entry) -> dsse.Envelope:
+    try:
+        return msgspec.convert(row.body, dsse.Envelope)
+    except msgspec.ValidationError as error:
+        msg = f"holds no envelope: {error}"
+        raise InputError(msg, where=f"entry {row.index}", code="EVD001") from error
+
+
+def _filed_rightly(row: Entry, evidence: Evidence) -> None:
+    """Refuse an entry that is filed under something else than what it holds."""
+    if (row.id, row.subject, row.kind) != (str(evidence.id), str(evidence.subject), evidence.kind):
+        msg = "is filed under another id, subject or kind than the statement it holds"
+        raise IntegrityError(msg, where=f"entry {row.index}", code="EVD008", help="stannary ledger audit")

@@ -1,0 +1,67 @@
+"""The gate at work: what the ledger holds about a subject goes to `policy.decide`; the decision is signed and logged.
+
+The decision is a SLSA verification summary (VSA), which other tools read too; what a VSA has no field for stands
+under `urn:stannary:decision:v1` in it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+
+from stannary import __version__
+from stannary.core.errors import StannaryError
+from stannary.core.evidence import Decision, Evidence, Resource, Verified
+from stannary.core.model import Json
+from stannary.evidence.chain import Chain, Recorded
+from stannary.evidence.statement import subject_of_resource
+from stannary.policy.decide import decide
+from stannary.policy.model import Policy
+
+__all__ = ["DECISION", "Judged", "judge", "record_decision"]
+
+DECISION = "urn:stannary:decision:v1"
+
+
+class Judged(NamedTuple):
+    """A decision, what it went by, and what was in the ledger and counted for nothing."""
+
+    decision: Decision
+    evidence: tuple[Verified[Evidence], ...]
+    waivers: tuple[Verified[Evidence], ...]
+    refused: tuple[StannaryError, ...]
+
+
+def judge(chain: Chain, subject: Resource, policy: Policy) -> Judged:
+    """Decide about a subject from the evidence in the ledger."""
+    from stannary.evidence.lineage import revocations_above
+
+    digest = subject_of_resource(subject)
+    known = chain.about(digest)
+    waivers = tuple(item for item in known.evidence if item.value.kind == "waiver")
+    evidence = (*(item for item in known.evidence if item.value.kind != "waiver"), *revocations_above(chain, digest))
+    name = subject.name or next((item.value.subject_name for item in evidence if item.value.subject_name), "")
+    decision = decide(policy, digest, evidence, waivers, chain.workspace.clock(), name=name)
+    return Judged(decision, evidence, waivers, known.refused)
+
+
+def record_decision(chain: Chain, subject: Resource, judged: Judged) -> Recorded:
+    """Sign the decision and log it."""
+    decision = judged.decision
+    predicate: dict[str, Json] = {
+        "verifier": {"id": "urn:stannary:gate", "version": {"stannary": __version__}},
+        "timeVerified": decision.decided,
+        "resourceUri": decision.subject_name or str(decision.subject),
+        "policy": {"uri": f"urn:stannary:policy:{decision.policy_name}", "digest": {"sha256": decision.policy.hex}},
+        "inputAttestations": [{"digest": {"sha256": found.hex}} for found in decision.evidence],
+        "verificationResult": "PASSED" if decision.verdict == "allow" else "FAILED",
+        "verifiedLevels": [],
+        DECISION: {
+            "policy": decision.policy_name,
+            "reasons": msgspec.to_builtins(decision.reasons),
+            **({"expires": decision.expires} if decision.expires is not None else {}),
+        },
+    }
+    named = subject if subject.name else msgspec.structs.replace(subject, name=decision.subject_name)
+    return chain.state(named, "vsa", msgspec.to_builtins(predicate))

@@ -1,0 +1,70 @@
+"""Where things come from: edges between artifacts, only from signed evidence.
+
+An edge leads from a subject to what it was made from, evaluated on or is served by. Taint goes against it: what
+was made from something revoked is not to be used either. An evaluation taints nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import msgspec
+
+from stannary.core.errors import InputError
+from stannary.core.evidence import Evidence, Verified
+from stannary.core.model import Digest
+from stannary.evidence.chain import Chain
+from stannary.evidence.predicates.ours import Lineage, LineageEdge, TrainingRun
+from stannary.evidence.statement import subject_of_resource
+
+__all__ = ["TAINTING", "Edge", "edges_of", "revocations_above"]
+
+TAINTING = frozenset({"trained-from", "fine-tuned-from", "quantised-from", "merged-from", "converted-from", "derived-dataset"})
+
+
+class Edge(NamedTuple):
+    """`source` stands in a relation to `target`, as a piece of evidence says."""
+
+    source: Digest
+    target: Digest
+    relation: str
+    target_name: str
+    evidence: Digest
+
+
+def edges_of(item: Verified[Evidence]) -> Iterable[Edge]:
+    """Yield the edges that a statement makes. One without a digest leads nowhere, and is left out."""
+    found = item.value
+    rows: tuple[LineageEdge, ...] = ()
+    if found.kind == "training-run":
+        rows = msgspec.convert(found.predicate, TrainingRun).edges
+    elif found.kind == "lineage":
+        rows = msgspec.convert(found.predicate, Lineage).edges
+    for row in rows:
+        try:
+            target = subject_of_resource(row.resource)
+        except InputError:
+            continue
+        yield Edge(found.subject, target, row.relation, row.resource.name, found.id)
+    if found.kind in ("eval-result", "dataset-check"):
+        for resource in found.inputs:
+            if resource.digest.get("dirHash1") or resource.digest.get("sha256"):
+                yield Edge(found.subject, subject_of_resource(resource), "evaluated-on", resource.name, found.id)
+
+
+def revocations_above(chain: Chain, subject: Digest) -> list[Verified[Evidence]]:
+    """Return the revocations of everything that the subject was made from, however far back."""
+    seen = {subject}
+    todo = [subject]
+    found: list[Verified[Evidence]] = []
+    while todo:
+        at = todo.pop()
+        for item in chain.about(at).evidence:
+            if item.value.kind == "revocation" and at != subject:
+                found.append(item)
+            for edge in edges_of(item):
+                if edge.relation in TAINTING and edge.target not in seen:
+                    seen.add(edge.target)
+                    todo.append(edge.target)
+    return found
