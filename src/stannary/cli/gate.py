@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from stannary import __version__
 from stannary.cli import exits
 from stannary.cli.group import common_options, talk_of
 from stannary.cli.talk import wants_color
@@ -44,7 +45,7 @@ def command(ctx: click.Context, target: str, name: str, record: bool, output: st
     subject = subject_at(target)
     chain = Chain(open_workspace(workspace), write=record)
     judged = judge(chain, subject, policy)
-    recorded = record_decision(chain, subject, judged) if record else None
+    recorded = record_decision(chain, subject, judged, __version__) if record else None
     talk = talk_of(ctx)
     color = wants_color(sys.stdout, talk.color) and output is None
     text = renderer(form)(judged.decision, str(recorded.id) if recorded else "", color)

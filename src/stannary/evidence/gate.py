@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import msgspec
 
-from stannary import __version__
 from stannary.core.errors import StannaryError
 from stannary.core.evidence import Decision, Evidence, Resource, Verified
 from stannary.core.model import Json
@@ -46,11 +45,11 @@ def judge(chain: Chain, subject: Resource, policy: Policy) -> Judged:
     return Judged(decision, evidence, waivers, known.refused)
 
 
-def record_decision(chain: Chain, subject: Resource, judged: Judged) -> Recorded:
-    """Sign the decision and log it."""
+def record_decision(chain: Chain, subject: Resource, judged: Judged, version: str = "") -> Recorded:
+    """Sign the decision and log it; `version` is that of the tool that decided."""
     decision = judged.decision
     predicate: dict[str, Json] = {
-        "verifier": {"id": "urn:stannary:gate", "version": {"stannary": __version__}},
+        "verifier": {"id": "urn:stannary:gate", "version": {"stannary": version}},
         "timeVerified": decision.decided,
         "resourceUri": decision.subject_name or str(decision.subject),
         "policy": {"uri": f"urn:stannary:policy:{decision.policy_name}", "digest": {"sha256": decision.policy.hex}},
