@@ -1,6 +1,6 @@
 """Model and data formats that make a reader work: counts, depth, names, many small things of every kind."""
 
-# ruff: noqa: E501, PLR0915, SLF001 - a table; the writers are the forges' own
+# ruff: noqa: SLF001 - a table; the writers are the forges' own
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import marshal
 import struct
 from collections.abc import Callable, Iterator
 
-from stannary.testing.forges import boosters, columnar, gguf, onnx, tensors, tensorflow
+from stannary.testing.forges import boosters, columnar, gguf, onnx, tensorflow, tensors
 from stannary.testing.forges._format_writers import flatbuffer, msgpack, r_file, r_object, thrift, ubjson
 from stannary.testing.forges._hdf5_writer import Writer, hard_link, soft_link
 from stannary.testing.forges._protobuf_writer import message, number, varint
@@ -307,7 +307,7 @@ def _hdf5s(size: int) -> Iterator[Case]:
     yield (
         "hdf5.attribute_json",
         "m.h5",
-        lambda: _hdf5_wide(size, lambda w, m: w.attribute("model_config", b'{"class_name": "Lambda", "config": {}}')),
+        lambda: _hdf5_wide(size, lambda w, _: w.attribute("model_config", b'{"class_name": "Lambda", "config": {}}')),
         False,
     )
     yield "hdf5.same", "m.h5", lambda: _hdf5_same(size), False

@@ -21,15 +21,22 @@ _TAIL = 8  # blocks
 _AROUND = 200
 _HITS = 64  # imports told
 _LOOKS = 300  # places looked at, of one needle in one block
+_CODE = re.compile(
+    rb"\b(?:os|posix|nt)\.(?:system|popen|exec[lv]\w*|spawn\w*)\s*\(|\bsubprocess\.\w+\s*\(|__import__\s*\(|\b(?:exec|eval)\s*\(|\bpty\.spawn\b"
+)
 _LINES = re.compile(rb"([ci])([A-Za-z_][\w.]{0,90})\r?\n([A-Za-z_][\w.]{0,90})\r?\n")
 _STRING = rb"(?:\x8c(?P<@1>.)|[XT](?P<@4>.)\0\0\0|U(?P<@2>.))(?P<@>[A-Za-z_][\w.]{0,90})(?:\x94|q.|r.{4})?"
 _PAIR = re.compile(_STRING.replace(b"@", b"m") + _STRING.replace(b"@", b"n") + rb"\x93", re.DOTALL)
 _ALONE = re.compile(_STRING.replace(b"@", b"n") + rb"\x93", re.DOTALL)
 
 
-def sweep(data: memoryview, sink: Sink) -> None:
-    """Report the imports of well-known names, the end first: time may run out, and padding stands in front of what it hides."""
+def sweep(data: memoryview, sink: Sink, *, code: bool = False) -> None:
+    """Report the imports of well-known names, the end first: time may run out, and padding stands in front of what it hides.
+
+    With `code`, the content is source, and calls are reported: `unread.code`: excerpt.
+    """
     found: dict[tuple[str, str], int] = {}
+    calls: dict[bytes, int] = {}
     starts = list(range(0, len(data), _BLOCK))
     try:
         for at in (*starts[:-_TAIL:-1], *starts[: 1 - _TAIL]) if len(starts) > _TAIL else starts:
@@ -39,13 +46,17 @@ def sweep(data: memoryview, sink: Sink) -> None:
                 hit, looks = block.find(needle), 0
                 while hit >= 0 and looks < _LOOKS:
                     _look(block, hit, base, found)
+                    if code and (call := _CODE.search(block, max(0, hit - 12), hit + 24)):
+                        calls.setdefault(call[0], base + call.start())
                     hit = block.find(needle, hit + len(needle))
                     looks += 1
-            if len(found) >= _HITS:
+            if len(found) + len(calls) >= _HITS:
                 break
     finally:
         for (module, name), offset in found.items():
             sink.fact("unread.import", offset, module=module, name=name)
+        for text, offset in calls.items():
+            sink.fact("unread.code", offset, excerpt=text.decode("utf-8", "replace"))
 
 
 def _look(block: bytes, hit: int, base: int, found: dict[tuple[str, str], int]) -> None:

@@ -78,6 +78,7 @@ class _Archive:
         self.names: list[str] = []
         self.flavour = "v7"
         self.globals: dict[str, str] = {}
+        self.contents: list[tuple[int, str, int, str]] = []  # size, name, offset and hint of what is to be read
 
     def read(self) -> None:
         headers: list[_Header] = []
@@ -103,6 +104,9 @@ class _Archive:
         try:
             for header in headers:
                 self._member(header, legacy=kind == "torch-legacy")
+            # Should time run out, what is small was read: what is padded, or padding, comes last.
+            for size, name, at, hint in sorted(self.contents, key=lambda item: (not item[3], item[0])):
+                self.sink.child(clip(name, 300), self.view.data[at : at + size], offset=at, hint=hint)
         finally:
             self.sink.siblings = before
         self._trailing(end)
@@ -246,7 +250,8 @@ class _Archive:
         if end > len(self.view):
             sink.incomplete(f"tar: {clip(name, 80)} is cut short", header.data)
             end = len(self.view)
-        content = self.view.data[self._sparse(header) : end]
+        start = self._sparse(header)
+        content = self.view.data[start:end]
         self._duplicate(header, content)
         base = name.rsplit("/", 1)[-1]
         hint = "pickle" if (legacy and base in _TORCH_LEGACY) or base.endswith((".pkl", ".pickle")) else ""
@@ -257,7 +262,7 @@ class _Archive:
             if split(View(content, clip(name, 300)), sink, header.data):
                 return
         if len(content):
-            sink.child(clip(name, 300), content, offset=header.data, hint=hint)
+            self.contents.append((len(content), name, start, hint))
 
     def _sparse(self, header: _Header) -> int:
         """Return where the content begins: behind the map, for a sparse member of pax format 1.0."""

@@ -39,6 +39,7 @@ from stannary.formats.zip_members import Member, MemberReader
 __all__ = ["probe", "read"]
 
 _TRIVIAL = b"\x00"
+_BY_NAME = ("data.pkl", "constants.pkl", "config.json", "schema.json", "metadata.json", "model.json", "MANIFEST.json", ".h5")
 
 
 def probe(view: View) -> bool:
@@ -253,7 +254,7 @@ class _Archive:
 
     def _contents(self, kind: Kind) -> None:
         reader = MemberReader(self.view, self.sink, kind, self.members)
-        for member in self.members:
+        for member in sorted(self.members, key=_urgency):
             try:
                 reader.read(member)
             except BudgetExceeded as exc:
@@ -293,6 +294,11 @@ class _Archive:
 def _extent(directory: Directory) -> tuple[int, int]:
     entries = directory.entries
     return min(e.offset for e in entries), max(sum(directory.comment), *(e.offset + e.packed for e in entries))
+
+
+def _urgency(member: Member) -> tuple[bool, int]:
+    """Order members for the case that time runs out: what loaders read by itself first, then small before large."""
+    return not member.name.rpartition("/")[2].endswith(_BY_NAME), member.packed
 
 
 def _gaps(spans: list[tuple[int, int]], size: int) -> list[tuple[int, int]]:

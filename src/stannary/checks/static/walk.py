@@ -35,6 +35,7 @@ _MISSED = 1000  # reasons kept for one file
 _DEEP = 2  # containers around something before it is looked up among what was read
 _DIGESTED = 64 << 20
 _SWEPT = 3  # what was being read when the limit struck, and two of what it was in
+_SOURCE = frozenset({"python", "notebook", "script"})
 _UNPACKING = 0.6  # part of the time that decompressing may take: what comes out has to be read too
 _GRACE = 0.4  # CPU seconds to tell what was seen and to sweep the rest
 _STREAM_ERRORS = (FormatError, EOFError, zlib.error, LZMAError, OSError, ValueError, RuntimeError)
@@ -138,15 +139,15 @@ class Walker:
                 self._read(row, view)
         if self.budget.is_over() and self._swept < _SWEPT:
             self._swept += 1
-            self._sweep(view)
+            self._sweep(view, code=any(row.name in _SOURCE for row in rows))
 
-    def _sweep(self, view: View) -> None:
+    def _sweep(self, view: View, *, code: bool) -> None:
         """Search what the limit left unread for names that end nearly every exploit."""
         from stannary.formats.pickle_sweep import sweep  # hostile files only
 
         self.budget.closing = True
         try:
-            sweep(view.data, self)
+            sweep(view.data, self, code=code)
         finally:
             self.budget.closing = False
 

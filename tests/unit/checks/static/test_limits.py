@@ -121,3 +121,24 @@ def test_a_stream_cut_off_in_a_decoder_leaves_the_file_readable(tmp_path):
     target, _ = scan(tmp_path, content, "model.bz2", processor=0.1)
     assert target.verdict == "incomplete"
     assert any(reason.startswith(RAN_OUT) for reason in reasons(target))
+
+
+def test_source_behind_padding_is_swept_for_calls(tmp_path):
+    content = b"a = b(c)\n" * 400_000 + b"import os\nos.system('echo hello')\n"
+    target, findings = scan(tmp_path, content, "setup.py", processor=0.05)
+    assert findings["SCN004"].evidence == {"excerpt": "os.system("}
+    assert target.verdict == "suspicious"
+
+
+def test_the_members_a_loader_reads_by_itself_come_first(tmp_path):
+    import io
+    import zipfile
+
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number in range(3000):
+            archive.writestr(f"archive/{number:05}.json", b'{"a": %d}' % number)
+        archive.writestr("archive/data.pkl", b"\x80\x04" + CALL + b".")
+    target, findings = scan(tmp_path, packed.getvalue(), "model.zip", processor=0.1)
+    assert "PKL001" in findings
+    assert any(reason.startswith(RAN_OUT) for reason in reasons(target))

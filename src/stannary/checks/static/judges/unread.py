@@ -19,6 +19,8 @@ def judge(facts: Sequence[Fact]) -> Iterator[Hit]:
     """Judge the `unread` facts of one file."""
     known = load()
     for fact in facts:
+        if fact.kind != "unread.import":
+            continue
         module, name = fact.data["module"], fact.data["name"]
         for home in (module,) if module else _HOMES:
             gadget = known.gadget(home, name)
