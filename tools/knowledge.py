@@ -44,11 +44,16 @@ REFERENCED = re.compile(
     r"|tensorflow\.python\.ops\.(math_ops|nn_ops|gen_math_ops|gen_nn_ops)|statsmodels\.(tools|robust|genmod|stats)\b|transformers\.activations"
     r"|category_encoders|sklearn_pandas|patsy|mlxtend\.preprocessing|imblearn\.(metrics|utils)|umap\.(distances|umap_)|pynndescent\.(distances|sparse|utils)"
     r"|hdbscan\b|gplearn\.functions|lifelines\.(utils|fitters)|sktime\.(distances|performance_metrics)|deap\.(tools|gp)|nltk\.(tokenize|stem|metrics)|gensim\.(utils|matutils|parsing|models)"
-    r"|fastai\.(layers|losses|metrics|torch_core|data\.transforms|vision\.augment)|spacy\.(lang|attrs|util|pipeline|scorer)|kmodes\.util|transformers\.(optimization|trainer_)|diffusers\.optimization|ultralytics\.(nn|utils\.(torch_utils|ops|loss|tal))|peft\.(tuners|utils))"
+    r"|fastai\.(layers|losses|metrics|torch_core|data\.transforms|vision\.augment)|spacy\.(lang|attrs|util|pipeline|scorer)|kmodes\.util|transformers\.(optimization|trainer_)|diffusers\.optimization"
+    r"|gplearn\.fitness|optuna\.samplers|datasketch\.hashfunc|skrub|torchmetrics\.(utilities|metric|functional)|econml\.utilities|pygam\.|ngboost\.|monai\.(networks|transforms|losses|utils)"
+    r"|torch_geometric\.(nn|utils)|kornia\.|segmentation_models_pytorch|einops\.|x_transformers|deepctr_torch|pytorch_forecasting|neuralforecast|bayes_opt|aeon\.(distances|utils|transformations)"
+    r"|tslearn\.metrics|darts\.(utils|metrics|dataprocessing|timeseries)|statsforecast|mlforecast|utilsforecast|coreforecast|pyts\.metrics|gluonts\.|botorch\.|gpytorch\.|skopt\.(acquisition|benchmarks|learning|space|utils)"
+    r"|stable_baselines3\.common\.(utils|policies|torch_layers)|sb3_contrib|schnetpack\.nn|e3nn\.(nn|math|o3)|chemprop\.nn|pykeen\.(nn|losses|regularizers)|art\.preprocessing|pycox\.|optax\.|flax\.linen|equinox\.nn|jax\.(nn|numpy)"
+    r"|ultralytics\.(nn|utils\.(torch_utils|ops|loss|tal))|peft\.(tuners|utils))"
 )  # fmt: skip
 # Where estimators and schedules keep references to private functions.
 PRIVATE_TOO = re.compile(
-    r"^(sklearn\.(cluster|preprocessing|metrics|utils|impute|feature_selection)|transformers\.optimization|diffusers\.optimization|gensim|spacy)\b"
+    r"^(sklearn\.(cluster|preprocessing|metrics|utils|impute|feature_selection)|transformers\.optimization|diffusers\.optimization|gensim|spacy|gplearn|optuna|skrub|econml|pygam)\b"
 )
 # Visitors, tests and servers are not found as instances; exceptions are refused by their bases.
 NOT_DATA = re.compile(r"(Visitor|TestCase|Server|Downloader|Popen|Socket|Metaclass)$")

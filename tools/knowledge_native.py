@@ -20,7 +20,9 @@ TRUSTED = {"sklearn": "k", "scipy": "c", "numpy": "k", "pandas._libs": "k", "sta
 "cymem": "k",
            "preshed": "k", "murmurhash": "c", "gensim": "c", "hdbscan": "k", "implicit": "c", "surprise": "c", "pmdarima": "c",
            "river": "c",
-           "econml": "c", "causalml": "c", "imblearn": "c", "hmmlearn": "c", "lightfm": "c", "blis": "c"}  # fmt: skip
+           "econml": "c", "causalml": "c", "imblearn": "c", "hmmlearn": "c", "lightfm": "c", "blis": "c",
+           "sksurv": "c", "quantile_forest": "c", "glum": "c", "skimage": "c",
+           "tslearn": "c", "sktime": "c", "aeon": "c", "statsforecast": "c"}  # fmt: skip
 # pandas' CSV and SAS readers open files; spaCy's and srsly's deserialisers read nested pickles.
 LEFT_OUT = re.compile(
     r"^pandas\._libs\.(parsers|json|sas|byteswap)|pandas\.io|\.tests?\.|srsly|spacy\.vocab$|spacy\.tokens\.doc$|cytoolz"

@@ -83,7 +83,7 @@ FORMATS: tuple[Format, ...] = (
            names=("*.onnx", "saved_model.pb", "*.pb", "*.pbtxt", "*.meta", "*.mlmodel", "*.pdmodel", "*.pdiparams", "keras_metadata.pb")),
     Format("tf-checkpoint", _F + "tf_checkpoint:read", names=("*.index", "variables.data-*", "*.data-?????-of-?????")),
     Format("tfrecord", _F + "tf_checkpoint:read_tfrecord", names=("*.tfrecord", "*.tfrecords", "*.tfrecord-*", "*.tfrecords-*")),
-    Format("msgpack", _F + "flax_msgpack:read", names=("*.msgpack", "checkpoint", "*.flax"), probe="probe",
+    Format("msgpack", _F + "flax_msgpack:read", names=("*.msgpack", "checkpoint", "*.flax", "lookups.bin"), probe="probe",
            first=bytes((*range(0x81, 0x90), 0xDE, 0xDF))),
     Format("onnx-ort", _F + "ort_flatbuffer:read", ((4, b"ORTM"),)),
     Format("rknn", _F + "inert:read_weights", ((0, b"RKNN"),)),
@@ -111,9 +111,10 @@ FORMATS: tuple[Format, ...] = (
     Format("text", _F + "plain_text:read", probe="probe"),
     # Recognised, nothing in them a model loader runs
     Format("media", _F + "inert:read_media", (*((0, m) for m in _MEDIA), (4, b"ftyp"))),
+    Format("learned-weights", _F + "weight_files:read", probe="probe", first=b"\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f\x10\x11\x12\x13\x14\x15\x16\x17\x18IMl\xba\xd6m0123456789"),
     # Last: opcodes have no magic, so anything may be one; and files that are numbers only when their model is beside them
     Format("pickle", _F + "pickle_reader:read", probe="probe"),
-    Format("raw-weights", _F + "raw_weights:read", names=("*.bin", "*.onnx_data*", "*.onnx.data*", "*_data", "*.data", "*.weights", "*.weight")),
+    Format("raw-weights", _F + "raw_weights:read", names=("*.bin", "*-shard*", "*.onnx_data*", "*.onnx.data*", "*_data", "*.data", "*.weights", "*.weight")),
 )  # fmt: skip
 
 _BY_NAME = {row.name: row for row in FORMATS}
@@ -121,6 +122,11 @@ _LOADED: dict[str, Callable[[View, Sink], None]] = {}
 _PROBES: dict[tuple[str, str], Callable[[View], bool]] = {}
 _CONTROL = bytes(set(range(32)) - {7, 8, 9, 10, 12, 13, 27})
 _HEAD = 32
+# What the kinds of `weight_files` that are not told by a name begin with.
+_LEARNED = re.compile(
+    rb"lCRF|\xba\x16\x4f\x2f|mmap lm |\xd6\xfd\xb2\x7e|\0B|[\x02-\x18]\0\0\0[\d\x05-\x40]|MATLAB 5|I[A-Za-z]..|\0{8}|\d{1,9} \d{1,5}\n",
+    re.DOTALL,
+)
 
 # Which rows a first byte can belong to at all, so that 5,000 small files cost little.
 _NEAR = [(i, o, m) for i, row in enumerate(FORMATS) for o, m in row.magic if 0 < o <= _HEAD - len(m)]
@@ -194,6 +200,7 @@ _GATES: dict[str, Callable[[View], bool]] = {
     "safetensors": lambda view: view.head(9)[8:] == b"{" or view.name.endswith(".safetensors"),
     "pyc": lambda view: view.head(4)[2:] == b"\r\n",
     "text": is_text,
+    "learned-weights": lambda view: _LEARNED.match(view.head(_HEAD)) is not None or view.name.lower().endswith((".ann", ".dat", ".traineddata")),
 }  # fmt: skip
 
 

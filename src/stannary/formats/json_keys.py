@@ -116,8 +116,7 @@ class Tags:
                 self._command(key, value, members, path)
             elif key == "weight_map":
                 self._shards(value, path)
-        if "lc" in members and "id" in members:
-            ids = members["id"]
+        if "lc" in members and isinstance(ids := members.get("id"), (list, str)):  # numbers: words of a vocabulary
             name = ".".join(map(str, ids)) if isinstance(ids, list) else str(ids)
             self.sink.fact("json.constructor", None, name=clip(name), type=clip(str(members.get("type"))), path=clip(path))
 

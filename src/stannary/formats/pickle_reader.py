@@ -16,6 +16,7 @@ import re
 from contextlib import suppress
 
 from stannary.core.errors import BudgetExceeded, FormatError, Truncated
+from stannary.formats.identify import is_text
 from stannary.formats.interface import Sink, View
 from stannary.formats.pickle_embedded import embedded_kind
 from stannary.formats.pickle_glance import glance
@@ -139,8 +140,6 @@ def _read_stream(view: View, sink: Sink, recorder: Recorder, start: int, index: 
     stop = machine.base + machine.pos if end is None else end
     recorder.last = machine.result if type(machine.result) is int else None
     sink.fact("pickle.stream", start, index=index, protocol=machine.proto, length=stop - start, ended=ended, reason=reason)
-    if ended != "stop":
-        sink.incomplete(f"pickle {ended}: {reason}", stop)
     arrays, raw = machine.arrays, machine.raw
     recorder.memo = machine.memo or recorder.memo
     del machine  # its stack and memo, before the second reading makes its own
@@ -152,7 +151,14 @@ def _read_stream(view: View, sink: Sink, recorder: Recorder, start: int, index: 
             _as_opcodes(view, recorder, sink, at)
     if ended != "limit":
         _second(view, sink, recorder, start, len(view) if end is None else end, arrays)
+    if ended != "stop" and not (ended == "malformed" and index == 0 and _mere_text(view, recorder)):
+        sink.incomplete(f"pickle {ended}: {reason}", stop)
     return end
+
+
+def _mere_text(view: View, recorder: Recorder) -> bool:
+    """Tell whether it is a text that no unpickler gets into: both readings end in it before any name is imported."""
+    return not recorder.sequence and is_text(view) and not read_for_real(view.data, 0, min(len(view), LIMIT), []).names
 
 
 def _as_opcodes(view: View, recorder: Recorder, sink: Sink, at: int) -> None:

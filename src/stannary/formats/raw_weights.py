@@ -1,4 +1,4 @@
-"""Weights without any structure: the bytes that an ONNX, OpenVINO, ncnn or Core ML model refers to by offset.
+"""Weights without any structure: the bytes that an ONNX, OpenVINO, ncnn, TensorFlow.js or Core ML model refers to by offset.
 
 Such a file cannot be recognised by content. It is taken for weights when the model it belongs to is
 beside it and nothing else can read it; otherwise it stays unread.
@@ -7,6 +7,8 @@ Core ML's blob file (`weight.bin`) has a header and is recognised by it
 """
 
 from __future__ import annotations
+
+import re
 
 from stannary.formats.embedded import looks_embedded
 from stannary.formats.identify import identify
@@ -17,6 +19,7 @@ __all__ = ["read"]
 _ROW = "raw-weights"
 _BLOB_SENTINEL = b"\xef\xbe\xad\xde"
 _BESIDE = (".onnx_data", ".onnx.data", ".data", "_data", ".weights", ".weight")
+_SHARD = re.compile(r"(?:-shard\d+(?:of\d+)?|^params_shard_\d+)(?:\.bin)?$")
 _SAME_STEM = (".xml", ".param", ".mnn", ".mil", ".onnx", ".mlmodel")
 
 
@@ -35,6 +38,10 @@ def read(view: View, sink: Sink) -> None:
 def _owned(view: View, sink: Sink) -> bool:
     name = view.name.replace("\\", "/").rpartition("/")[2].lower()
     names = {s.replace("\\", "/").rpartition("/")[2].lower() for s in sink.siblings}
+    if _SHARD.search(name):  # TensorFlow.js and MLC: a manifest in JSON beside them
+        return any(n.endswith((".json", "manifest")) for n in names)
+    if name == "lexemes.bin":  # spaCy 2: the attributes of the words in strings.json
+        return "strings.json" in names
     if name.endswith(".bin"):
         return any(name.removesuffix(".bin") + ending in names for ending in _SAME_STEM)
     if name.endswith(".weights") and any(n.endswith(".cfg") for n in names):

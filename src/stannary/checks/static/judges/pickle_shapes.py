@@ -26,6 +26,9 @@ _URL = re.compile(
 _PATH = re.compile(
     r"^(?:~?/|\.{1,2}/|[A-Za-z]:[\\/])\S|^/(?:etc|bin|usr|tmp|var|home|root|proc|dev)\b|\.(?:so|dll|dylib|exe|sh|bat|ps1|pkl|pickle|py|pyc)$"
 )
+# No shell and no compiler takes a NUL: this much of what cannot be printed around one is packed numbers.
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffd]")
+_PACKED = 8
 _PICKLED = re.compile(r"^(?:\\x80\\x0[2-5]|c\w[\w.]*\n\w|gASV|gAN|gAJ|\(?dp\d)")
 _ORDER = ("pickle", "shell", "code", "url", "path")
 
@@ -36,6 +39,8 @@ def shape_of(text: str) -> str:
         return "pickle"
     if _URL.search(text):
         return "url"
+    if "\x00" in text and len(_UNPRINTABLE.findall(text)) > max(_PACKED, len(text) // 4):
+        return ""
     if _SHELL.search(text):
         return "shell"
     if _CODE.search(text):
