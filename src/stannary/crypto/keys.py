@@ -6,6 +6,7 @@ are SubjectPublicKeyInfo. Elliptic curves P-256, P-384, P-521 and Ed25519; nothi
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 from functools import cached_property
@@ -88,6 +89,31 @@ class PublicKey:
         from cryptography.hazmat.primitives import serialization
 
         return self.key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+    @cached_property
+    def pem_hash(self) -> str:
+        """Return the SHA-256 of the key in PEM, in hex: how `model_signing` names keys."""
+        return hashlib.sha256(self.pem()).hexdigest()
+
+    @cached_property
+    def hints(self) -> frozenset[str]:
+        """Return every name that a signature may have for this key: the two hashes in hex, the key id in base64."""
+        return frozenset({self.keyid, self.pem_hash, base64.b64encode(bytes.fromhex(self.keyid)).decode()})
+
+    def verify_sha256(self, signature: bytes, message: bytes) -> None:
+        """Verify as `verify` does, with SHA-256 whatever the curve: old signatures were made so. Raises IntegrityError."""
+        from cryptography.exceptions import InvalidSignature
+        from cryptography.hazmat.primitives import hashes
+        from cryptography.hazmat.primitives.asymmetric import ec
+
+        try:
+            if isinstance(self.key, ec.EllipticCurvePublicKey):
+                self.key.verify(signature, message, ec.ECDSA(hashes.SHA256()))
+                return
+        except (InvalidSignature, ValueError):
+            pass
+        msg = f"the signature does not hold for key {self.keyid[:16]} ({self.algorithm})"
+        raise IntegrityError(msg, code="SIG001")
 
     def verify(self, signature: bytes, message: bytes) -> None:
         """Return when the signature is this key's on the message. Raises IntegrityError."""

@@ -21,15 +21,15 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Literal, NamedTuple
 
 from stannary.core.errors import UsageError
 from stannary.core.model import Artifact, ArtifactKind, Digest, File
 
-__all__ = ["Entry", "Problem", "Skip", "Tree", "artifact_of", "dir_hash", "list_tree"]
+__all__ = ["VERSION_CONTROL", "Entry", "Problem", "Skip", "Tree", "artifact_of", "dir_hash", "list_tree"]
 
-_VERSION_CONTROL = frozenset({".git", ".hg", ".svn"})
+VERSION_CONTROL = frozenset({".git", ".hg", ".svn"})
 _HUB_REPOSITORY = ("models--", "datasets--", "spaces--")
 _DEEPEST = 60
 
@@ -78,8 +78,11 @@ class Tree(NamedTuple):
         return sum(entry.size for entry in self.entries)
 
 
-def list_tree(path: str, *, most_files: int = 200_000) -> Tree:
-    """Find the files of the artifact at `path`. Raises UsageError when there is nothing at `path` to read."""
+def list_tree(path: str, *, most_files: int = 200_000, leave_out: Container[str] | None = None) -> Tree:
+    """Find the files of the artifact at `path`. Raises UsageError when there is nothing at `path` to read.
+
+    `leave_out` names what is skipped, by paths within the folder, instead of version control data.
+    """
     try:
         root = os.path.realpath(path, strict=True)
         status = os.stat(root)
@@ -94,7 +97,7 @@ def list_tree(path: str, *, most_files: int = 200_000) -> Tree:
     if not stat.S_ISDIR(status.st_mode):
         msg = "is neither a file nor a folder"
         raise UsageError(msg, where=_shown(path), code="SCAN001", help="pipe its content in: stannary scan - < FILE")
-    walk = _Walk(root, _hub_blobs(root), most_files)
+    walk = _Walk(root, _hub_blobs(root), most_files, leave_out)
     walk.run()
     walk.entries.sort()
     _drop_blobs(walk)
@@ -122,10 +125,11 @@ def artifact_of(tree: Tree, digests: dict[str, str], kind: ArtifactKind = "model
 class _Walk:
     """Folders to visit, deepest state first; a folder reached through links carries their targets."""
 
-    def __init__(self, root: str, blobs: str, most_files: int) -> None:
+    def __init__(self, root: str, blobs: str, most_files: int, leave_out: Container[str] | None = None) -> None:
         self.root = root
         self.blobs = blobs
         self.most_files = most_files
+        self.leave_out = leave_out
         self.entries: list[Entry] = []
         self.problems: list[Problem] = []
         self.skipped: list[Skip] = []
@@ -147,6 +151,9 @@ class _Walk:
 
     def _visit(self, item: os.DirEntry[str], path: str, trail: tuple[str, ...], depth: int) -> None:
         name = item.name
+        if self.leave_out is not None and path in self.leave_out:
+            self.skipped.append(Skip(path, "left out as asked"))
+            return
         if not (name.isascii() and name.isprintable() and "\\" not in name):
             self.problems.extend(_name_problems(name, path))
         if item.is_symlink():
@@ -160,7 +167,7 @@ class _Walk:
                 self.problems.append(Problem("unreadable", path, f"cannot be examined: {exc.strerror}"))
 
     def _descend(self, real: str, path: str, trail: tuple[str, ...], depth: int) -> None:
-        if path.rpartition("/")[2] in _VERSION_CONTROL:
+        if self.leave_out is None and path.rpartition("/")[2] in VERSION_CONTROL:
             self.skipped.append(Skip(path, "version control data, not part of the artifact; its hooks are never run"))
         elif depth >= _DEEPEST:
             self.problems.append(Problem("limit", path, f"folders nested deeper than {_DEEPEST}"))

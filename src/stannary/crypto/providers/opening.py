@@ -1,0 +1,77 @@
+"""From the address of a key to its signer.
+
+    keys/signing.pem, file:keys/signing.pem     a file (PKCS #8)
+    env:NAME                                    an environment variable that holds one
+    keyring:NAME                                the keyring of the operating system
+    pkcs11:token=T;object=K?module-path=/L.so   a token (RFC 7512)
+    awskms:///KEY-ID, awskms:///alias/NAME      AWS KMS
+    vault:MOUNT/KEY                             the transit engine of HashiCorp Vault or OpenBao
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+
+from stannary.core.errors import UsageError
+from stannary.crypto.interface import Signer
+from stannary.crypto.providers.interface import Ask, OpenSigner
+
+__all__ = ["SCHEMES", "environment_passphrase", "open_signer"]
+
+# scheme → module:function
+SCHEMES: dict[str, str] = {
+    "file": "stannary.crypto.providers.file:open_signer",
+    "env": "stannary.crypto.providers.env:open_signer",
+}
+_GROUP = "stannary.keys"
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:")  # two letters at least: C:\\ is a path elsewhere
+
+
+def open_signer(address: str, passphrase: bytes | Ask | None = None) -> Signer:
+    """Return the key at an address. Raises UsageError, InputError or BackendError.
+
+    Args:
+        address: a path, or one of the forms above.
+        passphrase: the secret that opens it, or what asks for it; STANNARY_PASSPHRASE when it is None.
+    """
+    scheme, _, rest = address.partition(":")
+    if scheme in SCHEMES:
+        found = _built_in(scheme)
+    elif not _SCHEME.match(address) or os.path.exists(address):
+        found, rest = _built_in("file"), address
+    else:
+        found = _plugin(scheme, address)
+    return found(rest, _asking(passphrase))
+
+
+def environment_passphrase(_: str = "") -> bytes | None:
+    """Return STANNARY_PASSPHRASE, or None when it is not set."""
+    text = os.environ.get("STANNARY_PASSPHRASE")
+    return text.encode() if text else None
+
+
+def _asking(passphrase: bytes | Ask | None) -> Ask:
+    if passphrase is None:
+        return environment_passphrase
+    if isinstance(passphrase, bytes):
+        return lambda _: passphrase
+    return passphrase
+
+
+def _built_in(scheme: str) -> OpenSigner:
+    module, _, function = SCHEMES[scheme].partition(":")
+    found: OpenSigner = getattr(importlib.import_module(module), function)
+    return found
+
+
+def _plugin(scheme: str, address: str) -> OpenSigner:
+    from importlib.metadata import entry_points
+
+    for entry in entry_points(group=_GROUP, name=scheme):
+        found: OpenSigner = entry.load()
+        return found
+    msg = f"there are no keys of the kind {scheme!r}"
+    known = ", ".join(f"{name}:" for name in SCHEMES)
+    raise UsageError(msg, where=address, code="KEY010", help=f"name a file, or one of {known}")
