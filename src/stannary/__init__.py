@@ -6,6 +6,8 @@
     with stannary.guard():                   # loads in the block are refused if the scanner would object
         model = torch.load("model.pt", weights_only=False)
     model = stannary.safe_load("model.pkl")  # scan the bytes, then load those very bytes
+    stannary.sign("models/bert", key="signing.pem")   # writes models/bert.sig
+    stannary.verify("models/bert", signature="models/bert.sig", key="signing.pub")
 
 Importing this imports nothing else; each name is imported when it is first used.
 """
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from stannary.checks.static.guard import LoadRefused, guard, safe_load
     from stannary.checks.static.result import ScanFinding, ScanResult
     from stannary.checks.static.scan import ScanOptions, Target, scan, scan_paths
+    from stannary.evidence.oms.api import sign, verify
 
 __all__ = [
     "LoadRefused",
@@ -31,6 +34,8 @@ __all__ = [
     "safe_load",
     "scan",
     "scan_paths",
+    "sign",
+    "verify",
 ]
 
 __version__ = "0.1.0"
@@ -45,6 +50,8 @@ _HOMES = {
     "safe_load": "stannary.checks.static.guard",
     "scan": "stannary.checks.static.scan",
     "scan_paths": "stannary.checks.static.scan",
+    "sign": "stannary.evidence.oms.api",
+    "verify": "stannary.evidence.oms.api",
 }
 
 

@@ -16,6 +16,9 @@ __all__ = ["SCHEMAS", "command", "schema_of"]
 SCHEMAS: dict[str, tuple[str, str]] = {
     "scan": ("stannary.checks.static.result:ScanResult", "What `stannary scan --format json` writes."),
     "baseline": ("stannary.checks.static.waivers:Baseline", "What `stannary scan --write-baseline` writes and `--baseline` reads."),
+    "sign": ("stannary.cli.sign:SignReport", "What `stannary sign --format json` writes."),
+    "verify": ("stannary.cli.verify:VerifyReport", "What `stannary verify --format json` writes."),
+    "keys": ("stannary.cli.keys:Keys", "What `stannary keys ... --format json` writes."),
     "rule": ("stannary.cli.rule:Rules", "What `stannary rule --format json` writes."),
     "config": ("stannary.cli.config_command:Configuration", "What `stannary config show --format json` writes."),
     "evidence": ("stannary.report.documents:EvidenceDocument", "What `stannary evidence list --format json` writes."),

@@ -1,11 +1,11 @@
 """From the address of a key to its signer.
 
-    keys/signing.pem, file:keys/signing.pem     a file (PKCS #8)
-    env:NAME                                    an environment variable that holds one
-    keyring:NAME                                the keyring of the operating system
-    pkcs11:token=T;object=K?module-path=/L.so   a token (RFC 7512)
-    awskms:///KEY-ID, awskms:///alias/NAME      AWS KMS
-    vault:MOUNT/KEY                             the transit engine of HashiCorp Vault or OpenBao
+keys/signing.pem, file:keys/signing.pem     a file (PKCS #8)
+env:NAME                                    an environment variable that holds one
+keyring:NAME                                the keyring of the operating system
+pkcs11:token=T;object=K?module-path=/L.so   a token (RFC 7512)
+awskms:///KEY-ID, awskms:///alias/NAME      AWS KMS
+vault:MOUNT/KEY                             the transit engine of HashiCorp Vault or OpenBao
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import importlib
 import os
 import re
+from pathlib import Path
 
 from stannary.core.errors import UsageError
 from stannary.crypto.interface import Signer
@@ -39,7 +40,7 @@ def open_signer(address: str, passphrase: bytes | Ask | None = None) -> Signer:
     scheme, _, rest = address.partition(":")
     if scheme in SCHEMES:
         found = _built_in(scheme)
-    elif not _SCHEME.match(address) or os.path.exists(address):
+    elif not _SCHEME.match(address) or Path(address).exists():
         found, rest = _built_in("file"), address
     else:
         found = _plugin(scheme, address)

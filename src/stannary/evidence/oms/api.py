@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -111,9 +112,16 @@ def material_of(
 
 
 def trust_of(
-    key: PathLike | PublicKey | None = None, certificate_chain: Sequence[PathLike] = (), trust: Trust | None = None
+    key: PathLike | PublicKey | None = None,
+    certificate_chain: Sequence[PathLike] = (),
+    trust: Trust | None = None,
+    at: datetime | None = None,
 ) -> Trust:
-    """Return the one thing that is trusted. Raises UsageError when it is none or several."""
+    """Return the one thing that is trusted. Raises UsageError when it is none or several.
+
+    `at` is when the signature was made, for certificates that are no longer valid; only what is known from
+    elsewhere (a ledger, a time stamp) may be said there.
+    """
     if sum((key is not None, bool(certificate_chain), trust is not None)) != 1:
         msg = "name one thing that is trusted: a key, or a certificate chain"
         raise UsageError(msg, code="SIG018", help="--key PUBLIC.pem, or --certificate-chain CA.pem")
@@ -123,4 +131,4 @@ def trust_of(
         return KeyTrust(key if isinstance(key, PublicKey) else read_public(Path(key)))
     from stannary.evidence.oms.certificate import CertificateTrust, read_certificates
 
-    return CertificateTrust(read_certificates(certificate_chain))
+    return CertificateTrust(read_certificates(certificate_chain), at)

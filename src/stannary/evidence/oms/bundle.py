@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import msgspec
 
@@ -131,14 +131,14 @@ def read_bundle(content: bytes, where: str = "signature") -> Bundle:
     """
     # 1.
     if len(content) > MOST_BYTES:
-        raise _refused(f"is larger than any signature ({MOST_BYTES:,} bytes)", where)
+        _refuse(f"is larger than any signature ({MOST_BYTES:,} bytes)", where)
     try:
         bundle = msgspec.convert(strict_json(content), Bundle)
     except (ValueError, RecursionError) as error:
-        raise _refused(f"is not a Sigstore bundle: {str(error)[:200]}", where) from error
+        _refuse(f"is not a Sigstore bundle: {str(error)[:200]}", where)
     # 2.
     if bundle.media_type != MEDIA_TYPE:
-        raise _refused(f"is a bundle of type {bundle.media_type[:80]!r}; {MEDIA_TYPE} is read", where)
+        _refuse(f"is a bundle of type {bundle.media_type[:80]!r}; {MEDIA_TYPE} is read", where)
     if bundle.dsse_envelope.payload_type != dsse.IN_TOTO:
         msg = f"signs {bundle.dsse_envelope.payload_type[:80]!r}, not {dsse.IN_TOTO}"
         raise IntegrityError(msg, where=where, code="SIG002")
@@ -146,12 +146,12 @@ def read_bundle(content: bytes, where: str = "signature") -> Bundle:
     material = bundle.verification_material
     kinds = sum(part is not UNSET for part in (material.public_key, material.x509_certificate_chain, material.certificate))
     if kinds != 1:
-        raise _refused(f"has {kinds} kinds of verification material; one is needed", where)
+        _refuse(f"has {kinds} kinds of verification material; one is needed", where)
     if material.x509_certificate_chain is not UNSET and not material.x509_certificate_chain.certificates:
-        raise _refused("has an empty certificate chain", where)
+        _refuse("has an empty certificate chain", where)
     count = len(bundle.dsse_envelope.signatures)
     if count != 1:
-        raise _refused(f"has {count} signatures; a Sigstore bundle has one", where)
+        _refuse(f"has {count} signatures; a Sigstore bundle has one", where)
     return bundle
 
 
@@ -193,5 +193,5 @@ def _constant(text: str) -> Any:  # noqa: ANN401 - json's signature
     raise ValueError(msg)
 
 
-def _refused(message: str, where: str) -> IntegrityError:
-    return IntegrityError(message, where=where, code="SIG003", help="is this the signature file? `stannary sign` writes one")
+def _refuse(message: str, where: str) -> NoReturn:
+    raise IntegrityError(message, where=where, code="SIG003", help="is this the signature file? `stannary sign` writes one")

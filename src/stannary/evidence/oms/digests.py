@@ -12,7 +12,7 @@ import os
 import stat
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 from stannary.core.errors import BackendError
@@ -54,7 +54,8 @@ def hasher_of(algorithm: str) -> Callable[[], Any]:
     except ImportError:
         msg = "the signature is over BLAKE3 digests, and the package blake3 is not there"
         raise BackendError(msg, code="SIG013", help="pip install 'stannary[blake3]'") from None
-    return blake3
+    made: Callable[[], Any] = blake3
+    return made
 
 
 def hash_files(

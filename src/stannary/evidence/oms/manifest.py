@@ -8,7 +8,9 @@
 
 Resources are written in the order of their names (code points, section 5.2.1 of the specification) and
 accepted in any order, as the root is defined over the order written. A model that is one file has the
-resource name `.` with `model_signing` and its own name by the specification: `.` is written, both are read.
+resource name `.` with `model_signing` and its own name by the specification; the algorithm of a shard is
+`sha256-sharded-N` with `model_signing` and `sha256` by the specification. What `model_signing` writes is
+written, and both are read.
 The predicate of model_signing 0.2 has one subject a file and no more.
 """
 
@@ -17,7 +19,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, NoReturn
 
 import msgspec
 
@@ -93,12 +95,12 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 def encode_manifest(
     name: str, resources: Iterable[Resource], how: Serialization, artifact: Digest | None, empty: Iterable[str] = ()
-) -> bytes:
-    """Return the statement to sign."""
+) -> tuple[bytes, str]:
+    """Return the statement to sign, and its root digest (hex)."""
     rows = sorted((_name_of(resource), resource.digest) for resource in resources)
     root = hashlib.sha256(bytes.fromhex("".join([digest for _, digest in rows]))).hexdigest()
     digests = {"sha256": root} | ({"dirHash1": artifact.hex} if artifact else {})
-    algorithm = how.hash_type
+    algorithm = how.hash_type if how.shard_size is None else f"{how.hash_type}-sharded-{how.shard_size}"
     predicate = {
         "serialization": how,
         "resources": [{"name": row, "digest": digest, "algorithm": algorithm} for row, digest in rows],
@@ -106,7 +108,8 @@ def encode_manifest(
     if names := sorted(empty):
         predicate[_EMPTY] = names
     subject = {"name": name, "digest": digests}
-    return msgspec.json.encode({"_type": STATEMENT, "subject": [subject], "predicateType": PREDICATE, "predicate": predicate})
+    statement = {"_type": STATEMENT, "subject": [subject], "predicateType": PREDICATE, "predicate": predicate}
+    return msgspec.json.encode(statement), root
 
 
 def is_legacy(payload: bytes) -> bool:
@@ -130,7 +133,7 @@ def parse_manifest(payload: bytes, where: str = "signature") -> Manifest:
     try:
         found = strict_json(payload)
         if found["_type"] != STATEMENT:
-            raise _refused(f"signs a statement of type {str(found['_type'])[:80]!r}", where)
+            _refuse(f"signs a statement of type {str(found['_type'])[:80]!r}", where)
         kind = found["predicateType"]
         if kind == PREDICATE_0_2:
             return _legacy(found, where)
@@ -140,13 +143,13 @@ def parse_manifest(payload: bytes, where: str = "signature") -> Manifest:
         return _current(found, where)
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         msg = f"signs a malformed statement: {type(error).__name__}: {str(error)[:160]}"
-        raise _refused(msg, where) from error
+        _refuse(msg, where)
 
 
 def _current(found: dict[str, Any], where: str) -> Manifest:
     # 2.
     if len(found["subject"]) != 1:
-        raise _refused(f"has {len(found['subject'])} subjects; a model signature has one", where)
+        _refuse(f"has {len(found['subject'])} subjects; a model signature has one", where)
     subject = found["subject"][0]
     predicate = found["predicate"]
     how = _serialization(predicate["serialization"], where)
@@ -156,11 +159,11 @@ def _current(found: dict[str, Any], where: str) -> Manifest:
         raise IntegrityError(msg, where=where, code="SIG012")
     root = hashlib.sha256(bytes.fromhex("".join([row["digest"] for row in rows]))).hexdigest()
     if subject["digest"]["sha256"] != root:
-        raise _refused("contradicts itself: the root digest is not that of the resources", where)
+        _refuse("contradicts itself: the root digest is not that of the resources", where)
     # 3. and 4.
     algorithms = {row["algorithm"] for row in rows}
-    if algorithms != {how.hash_type}:
-        raise _refused(f"has resources of other algorithms than {how.hash_type}: {sorted(map(str, algorithms))}", where)
+    if not algorithms <= {how.hash_type, f"{how.hash_type}-sharded-{how.shard_size}"}:
+        _refuse(f"has resources of other algorithms than {how.hash_type}: {sorted(map(str, algorithms))}", where)
     resources = tuple(_resource(row, how, where) for row in rows)
     _check_names(resources, where)
     if how.method == "shards":
@@ -168,9 +171,7 @@ def _current(found: dict[str, Any], where: str) -> Manifest:
     signed = subject["digest"].get("dirHash1")
     artifact = Digest(signed) if signed is not None else None
     empty = frozenset(map(str, predicate.get(_EMPTY, ())))
-    return Manifest(
-        name=str(subject["name"]), root=root, resources=resources, serialization=how, artifact=artifact, empty=empty
-    )
+    return Manifest(name=str(subject["name"]), root=root, resources=resources, serialization=how, artifact=artifact, empty=empty)
 
 
 def _legacy(found: dict[str, Any], where: str) -> Manifest:
@@ -198,40 +199,40 @@ def _serialization(found: dict[str, Any], where: str) -> Serialization:
         msg = f"hashes with {how.hash_type[:60]!r}; {', '.join(ALGORITHMS)} are known here"
         raise InputError(msg, where=where, code="SIG013", help="verify it with the tool that made it")
     if (how.method == "shards") != (how.shard_size is not None and how.shard_size > 0):
-        raise _refused("names a shard size without shards, or shards without their size", where)
+        _refuse("names a shard size without shards, or shards without their size", where)
     return how
 
 
 def _resource(row: dict[str, Any], how: Serialization, where: str) -> Resource:
     name, digest = row["name"], row["digest"]
     if not isinstance(name, str) or not isinstance(digest, str):
-        raise _refused("has a resource without a name and a digest in text", where)
+        _refuse("has a resource without a name and a digest in text", where)
     if len(digest) != ALGORITHMS[how.hash_type] or not _HEX.fullmatch(digest):
-        raise _refused(f"has no {how.hash_type} digest in lower-case hex for {name[:80]!r}", where)
+        _refuse(f"has no {how.hash_type} digest in lower-case hex for {name[:80]!r}", where)
     if how.method == "files":
         return Resource(name, digest)
     match = _SHARD.fullmatch(name)
     if match is None:
-        raise _refused(f"has a shard without its range: {name[:80]!r}", where)
+        _refuse(f"has a shard without its range: {name[:80]!r}", where)
     return Resource(match["path"], digest, int(match["start"]), int(match["end"]))
 
 
 def _check_names(resources: tuple[Resource, ...], where: str) -> None:
     if len({(resource.path, resource.start) for resource in resources}) != len(resources):
-        raise _refused("names a resource twice", where)
+        _refuse("names a resource twice", where)
     for path in {resource.path for resource in resources}:
         if path == SINGLE:
             if {resource.path for resource in resources} != {SINGLE}:
-                raise _refused("signs a single file and a folder at once", where)
+                _refuse("signs a single file and a folder at once", where)
         elif "\0" in path or any(part in {"", ".", ".."} for part in path.split("/")):
-            raise _refused(f"names a file outside of the model: {path[:80]!r}", where)
+            _refuse(f"names a file outside of the model: {path[:80]!r}", where)
 
 
 def _check_shards(resources: tuple[Resource, ...], size: int, where: str) -> None:
     last: dict[str, int] = {}
     for path, _, start, end in sorted(resources, key=lambda resource: (resource.path, resource.start)):
         if end is None or start != last.get(path, 0) or start % size or not start < end <= start + size:
-            raise _refused(f"has shards that do not follow one another: {path[:80]!r} at {start}", where)
+            _refuse(f"has shards that do not follow one another: {path[:80]!r} at {start}", where)
         last[path] = end
 
 
@@ -239,5 +240,5 @@ def _name_of(resource: Resource) -> str:
     return resource.path if resource.end is None else f"{resource.path}:{resource.start}:{resource.end}"
 
 
-def _refused(message: str, where: str) -> IntegrityError:
-    return IntegrityError(message, where=where, code="SIG009", help="ask who signed it: nothing was compared with this manifest")
+def _refuse(message: str, where: str) -> NoReturn:
+    raise IntegrityError(message, where=where, code="SIG009", help="ask who signed it: nothing was compared with this manifest")

@@ -48,13 +48,18 @@ class SignOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Signed(NamedTuple):
-    """What was signed: `artifact` is the identity (None when parts of the folder are left out, or with shards)."""
+    """What was signed.
+
+    `root` is the OMS root digest; `artifact` the identity, None when parts of the folder are left out or files are
+    in shards.
+    """
 
     bundle: Bundle
     name: str
     files: int
     size: int
     cached: int
+    root: str
     artifact: Digest | None
 
 
@@ -85,9 +90,10 @@ def sign_model(path: str, material: Material, options: SignOptions | None = None
     if not resources:
         raise _empty(listing.name)
     empty = [name for name in listing.entries if not outcomes[name].digests]
-    bundle = material.bundle(encode_manifest(listing.name, resources, how, artifact, empty))
+    payload, root = encode_manifest(listing.name, resources, how, artifact, empty)
+    bundle = material.bundle(payload)
     size = sum(outcomes[name].size for name in listing.entries)
-    return Signed(bundle, listing.name, len(listing.entries), size, cached, artifact)
+    return Signed(bundle, listing.name, len(listing.entries), size, cached, root, artifact)
 
 
 def write_signature(path: str | Path, bundle: Bundle) -> None:
