@@ -19,12 +19,15 @@ from stannary.crypto import dsse
 
 __all__ = [
     "MEDIA_TYPE",
+    "MOST_BYTES",
+    "UNSET",
     "Bundle",
     "Certificate",
     "Chain",
     "Envelope",
     "KeyHint",
     "Material",
+    "Method",
     "Signature",
     "decoded",
     "encoded",
