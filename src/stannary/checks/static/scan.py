@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from stannary.checks.static import ruleset
+from stannary.checks.static import ruleset, wire
 from stannary.checks.static.result import ScanResult
 from stannary.checks.static.ruleset import RuleSet
 from stannary.checks.static.scan_assembly import INTERRUPTED, Collected, assemble
@@ -188,7 +188,12 @@ class _Run:
             from stannary.checks.dependencies.advisories import load_once
 
             load_once(options.advisories)  # a file that is none is an error now, and the workers inherit what was read
-        setup = Setup(_WORKER, msgspec.msgpack.encode(settings))
+        try:
+            encoded = msgspec.msgpack.encode(settings)
+        except UnicodeEncodeError:
+            folders = tuple(tuple(map(wire.shown, names)) for names in settings.folders)
+            encoded = msgspec.msgpack.encode(msgspec.structs.replace(settings, folders=folders))
+        setup = Setup(_WORKER, encoded)
         if not hasattr(os, "fork"):
             from stannary.run.inline import Inline
 
@@ -237,7 +242,14 @@ class _Run:
                 self._submit(executor, place, plan.work(place, hash_it=hashing and not large))
 
     def _submit(self, executor: Executor, place: Place, work: Work) -> None:
-        self.tickets[executor.submit(Job(self.encode(work), self.plan.bytes_of(place)))] = place
+        try:
+            payload = self.encode(work)
+        except UnicodeEncodeError:
+            files = None if work.files is None else tuple(map(wire.wired, work.files))
+            payload = self.encode(
+                msgspec.structs.replace(work, real=wire.wired(work.real), name=wire.shown(work.name), files=files)
+            )
+        self.tickets[executor.submit(Job(payload, self.plan.bytes_of(place)))] = place
 
     def _take(self, outcome: Outcome) -> None:
         place = self.tickets.pop(outcome.ticket)

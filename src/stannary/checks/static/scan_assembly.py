@@ -136,6 +136,8 @@ class _Target:
             self.files.append(_skipped(entry.path, "empty", sha256))
             return
         findings = list(answer.findings)
+        if findings and findings[0].file != entry.path:  # a name that is no UTF-8 was written out on the way
+            findings = [msgspec.structs.replace(finding, file=entry.path) for finding in findings]
         if lost is not None:
             findings += findings_of(_fact("scan.lost", reason=lost), self.rules, entry.path)
         findings = self._accept(findings, (sha256, digest))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from stannary.checks.static import cache, ruleset
+from stannary.checks.static import cache, ruleset, wire
 from stannary.checks.static.result import FileReport, Missed, ScanFinding
 from stannary.checks.static.ruleset import Hit
 from stannary.checks.static.verdict import findings_of
@@ -106,12 +106,17 @@ class _Reader:
     def handle(self, payload: bytes, degraded: bool) -> bytes:  # noqa: FBT001 - the Handler type
         """Read one thing and answer."""
         work = self.decode(payload)
+        if work.real[:1] == "\0":
+            work = msgspec.structs.replace(work, real=wire.unwired(work.real))
         limits = _reduced(self.settings.limits) if degraded else self.settings.limits
         try:
             answer = self._file(work, limits, keep=not degraded) if work.files is None else self._repository(work, limits)
         except OSError as exc:
             answer = Answer(problem=f"cannot be read: {exc.strerror or exc}")
-        return self.encode(answer)
+        try:
+            return self.encode(answer)
+        except UnicodeEncodeError:  # a reader names a file beside the one it read
+            return wire.packed(answer)
 
     def _file(self, work: Work, limits: Limits, *, keep: bool) -> Answer:
         before = identity_of(os.stat(work.real, follow_symlinks=False))
@@ -216,7 +221,7 @@ class _Reader:
             self._digest = cache.siblings_digest(names) if self.settings.cache else ""
 
     def _repository(self, work: Work, limits: Limits) -> Answer:
-        files = work.files or ()
+        files = tuple(map(wire.unwired, work.files or ()))
         walker = Walker(Budget(limits), frozenset(files), strict=self.settings.strict, plugged=self.plugged)
         walker.formats.append("repository")
         try:

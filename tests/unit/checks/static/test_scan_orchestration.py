@@ -416,3 +416,19 @@ def test_the_same_is_found_under_bubblewrap(models):
     result = scan(models, jail="bwrap")
     assert result.tool.jail == "bwrap"
     assert msgspec.structs.replace(result.targets[0]) == scan(models).targets[0]
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="its file systems refuse such names")
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_names_that_are_no_utf8_are_scanned_and_are_a_finding(tmp_path, jobs):
+    folder = tmp_path / "models" / os.fsdecode(b"\xff\xfe")
+    folder.mkdir(parents=True)
+    model = folder / os.fsdecode(b"m\x9b.pkl")
+    model.write_bytes(BAD)
+    (folder / "config.json").write_text('{"auto_map": {"AutoModel": "modeling.Foo"}}')
+    for target, named in ((tmp_path / "models", True), (folder, True), (model, True), (folder / "config.json", False)):
+        for _ in range(2):  # from the cache, the second time
+            result = scan(target, jobs=jobs, cache=str(tmp_path / "cache")).targets[0]
+            assert ({"PKL001", "SCN003"} <= {finding.rule for finding in result.findings}) == named
+            assert {f.file for f in result.findings if f.rule == "PKL001"} <= {file.path for file in result.files}
+            assert {file.status for file in result.files if file.format != "repository"} == {"scanned"}
