@@ -1,10 +1,11 @@
 """Speed and memory of `stannary scan` beside its peers, in one run: CPU seconds, private and resident memory, ratios.
 
-    ./dev bench scan [--small] [--runs N] [--peers picklescan,modelscan,fickling,modelaudit]
+    ./dev bench scan [--small] [--runs N] [--peers picklescan,modelscan] [--into docs/reference/performance.md]
     ./dev bench scan --hostile           # the worst input there is: see hostile.py
 
-Inputs are made once under build/bench by the environment with the ML libraries (.venv-ml). Peers
-run from .venv-peers (requirements/peers.txt) when it is there; one that is absent is said to be.
+Inputs are made once under build/bench by the environment with the ML libraries (.venv-ml). Peers are
+installed on first use, each into an environment of its own (see peers.py); `--peers ""` measures none.
+Whatever takes more than five CPU seconds is measured once.
 """
 
 from __future__ import annotations
@@ -14,14 +15,16 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from hostile import main as hostile
-from measuring import measure
+from measuring import Cost, measure
+from peers import PEERS, QUIET, answer, ensure, put, version
 
 ROOT = Path(__file__).resolve().parents[2]
-OURS = ROOT / ".venv" / "bin" / "stannary"
-PEERS = ROOT / ".venv-peers" / "bin"
+OURS = Path(sys.executable).with_name("stannary")
+LONG = 5.0  # CPU seconds
 INPUTS = ("st_2g.safetensors", "torch_2g.pt", "np_1g.pkl", "small5000", "rf.joblib", "rf_z3.joblib")
 
 
@@ -35,16 +38,7 @@ def commands(path: Path, peers: list[str]) -> dict[str, list[str]]:
     }
     if path.is_file():
         found["openssl sha256"] = ["openssl", "dgst", "-sha256", str(path)]
-    lines = {
-        "picklescan": ["picklescan", "-p", str(path)],
-        "modelscan": ["modelscan", "-p", str(path)],
-        "fickling": ["fickling", "--check-safety", "-p", str(path)],
-        "modelaudit": ["modelaudit", "scan", str(path)],
-        "hayward": ["hayward", str(path)],
-    }
-    for peer in peers:
-        if (PEERS / peer).exists():
-            found[peer] = [str(PEERS / lines[peer][0]), *lines[peer][1:]]
+    found |= {peer: PEERS[peer].command(path) for peer in peers}
     return found
 
 
@@ -55,7 +49,8 @@ def main() -> None:
     parser.add_argument("--small", action="store_true")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--only", default="")
-    parser.add_argument("--peers", default="picklescan,modelscan,fickling,hayward,modelaudit")
+    parser.add_argument("--peers", default=",".join(PEERS))
+    parser.add_argument("--into", type=Path, help="put the table of all tools into this page")
     options, rest = parser.parse_known_args()
     if options.hostile:
         sys.exit(hostile([*(["--only", options.only] if options.only else []), *rest]))
@@ -70,20 +65,54 @@ def main() -> None:
         ],
         check=True,
     )
-    os.environ.update(NO_ANALYTICS="1", PROMPTFOO_DISABLE_TELEMETRY="1")
+    os.environ.update(QUIET)
+    os.chdir(tempfile.mkdtemp(prefix="stannary-bench-"))  # one of them writes its result into the working folder
+    peers = {name: ensure(PEERS[name]) for name in options.peers.split(",") if name}
+    there = [name for name, problem in peers.items() if not problem]
     print("| input | tool | CPU s | to stannary | wall s | resident MB | private MB | exit |\n|---|---|---|---|---|---|---|---|")
+    costs: dict[str, dict[str, Cost]] = {}
     for name in [n for n in INPUTS if options.only in n]:
-        path = folder / name
-        base = 0.0
-        for tool, command in commands(path, options.peers.split(",")).items():
-            costs = [measure(command) for _ in range(options.runs)]
-            cpu = statistics.median(c.cpu for c in costs)
-            base = cpu if tool == "stannary" else base
-            ratio = f"{cpu / base:.2f}" if base else ""
-            worst = max(costs, key=lambda c: c.private)
-            wall = statistics.median(c.wall for c in costs)
-            memory = f"{worst.resident:.0f} | {worst.private:.0f}"
-            print(f"| {name} | {tool} | {cpu:.2f} | {ratio} | {wall:.2f} | {memory} | {costs[0].code} |", flush=True)
+        for tool, command in commands(folder / name, there).items():
+            costs.setdefault(tool, {})[name] = cost = typical(command, options.runs)
+            base = costs.get("stannary", {}).get(name)
+            ratio = f"{cost.cpu / base.cpu:.2f}" if base else ""
+            memory = f"{cost.resident:.0f} | {cost.private:.0f}"
+            print(f"| {name} | {tool} | {cost.cpu:.2f} | {ratio} | {cost.wall:.2f} | {memory} | {cost.code} |", flush=True)
+    lines = beside(costs, peers)
+    if options.into:
+        put(options.into, ["## Beside other scanners", "", *lines])
+    else:
+        print("\n" + "\n".join(lines))
+
+
+def typical(command: list[str], runs: int) -> Cost:
+    """Return the median of times and the peak of memory of some runs; of one when it is long."""
+    costs = [measure(command)]
+    while len(costs) < runs and costs[0].cpu < LONG:
+        costs.append(measure(command))
+    middle = [statistics.median(cost[index] for cost in costs) for index in (0, 1)]
+    return Cost(middle[0], middle[1], max(c.resident for c in costs), max(c.private for c in costs), costs[0].code)
+
+
+def beside(costs: dict[str, dict[str, Cost]], peers: dict[str, str]) -> list[str]:
+    """Return a table with a row for each tool and a column for each input."""
+    names = [name for name in INPUTS if name in costs.get("stannary", {})]
+    lines = ["| CPU s (private MB) | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
+    for tool in [*costs, *(name for name, problem in peers.items() if problem)]:
+        if peers.get(tool):
+            lines.append(f"| {tool} | {peers[tool]} |" + " |" * (len(names) - 1))
+            continue
+        label = f"{tool} {version(PEERS[tool])}" if tool in PEERS else tool
+        cells = [_cell(costs[tool].get(name), peer=tool in PEERS) for name in names]
+        lines.append(f"| {label} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def _cell(cost: Cost | None, *, peer: bool) -> str:
+    if cost is None:
+        return ""
+    said = answer(cost.code) if peer else ""
+    return f"{cost.cpu:.2f} ({cost.private:.0f})" + (f", {said}" if said not in ("", "nothing found") else "")
 
 
 main()
