@@ -47,9 +47,12 @@ class Shape(NamedTuple):
     names: tuple[tuple[str, str], ...]
     heads: tuple[int, ...]
 
-    def fits(self, content: bytes) -> bool:
-        """Tell whether a file is a stream of this shape, in both readings, with nothing in its byte strings to follow."""
-        if len(content) != self.length or int.from_bytes(content, "little") & self.mask != self.masked:
+    def fits(self, content: bytes, number: int) -> bool:
+        """Tell whether a file is a stream of this shape, in both readings, with nothing in its byte strings to follow.
+
+        `number` is the content as a little-endian integer: many shapes may be tried on one file.
+        """
+        if len(content) != self.length or number & self.mask != self.masked:
             return False
         for at in self.heads:
             if content[at] in _OPENERS and (content[at : at + 2] in ENCODED or embedded_kind(content[at : at + 64])):

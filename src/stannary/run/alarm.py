@@ -4,22 +4,22 @@
         ...                       # `budget.expire(last=False)` is called here, and may raise
     alarm.expired                 # whether it was
 
-It is a timer of the kernel (`ITIMER_PROF`), whose handler runs between two bytecodes and, since
-`re` looks for signals while it matches, inside a regular expression as well; not inside other
-calls of C code, whose input must be bounded. What the handler raises may be swallowed by the code
-it strikes, so it strikes again every `_AGAIN` seconds, and `grace` seconds later with `last=True`.
+It is a timer of the kernel (`ITIMER_PROF`) that beats every `_AGAIN` seconds of processor time. Its
+handler runs between two bytecodes and, since `re` looks for signals while it matches, inside a
+regular expression as well; not inside other calls of C code, whose input must be bounded. What the
+handler raises may be swallowed by the code it strikes, so it strikes again at every beat, and
+`grace` seconds later with `last=True`.
 
 Only processes that `allow` it have alarms: a worker's. In a program that scans, signals are its own.
 """
 
 from __future__ import annotations
 
-import contextlib
 import resource
 import signal
 import time
-from collections.abc import Callable, Iterator
-from typing import Protocol
+from collections.abc import Callable
+from typing import Protocol, Self
 
 from stannary.run.limits import private_memory
 
@@ -34,22 +34,39 @@ class _OnExpiry(Protocol):
 
 
 class Alarm:
-    """Whether the time was up."""
+    """What `hold` gives: whether the time is counted (`active`), and whether it was up (`expired`)."""
 
-    __slots__ = ("active", "expired", "grace", "on_expiry", "started")
+    __slots__ = ("active", "again", "deadline", "expired", "grace", "on_expiry", "seconds", "started")
 
-    def __init__(self, on_expiry: _OnExpiry | None = None, grace: float = 0.0) -> None:
+    def __init__(self, seconds: float, on_expiry: _OnExpiry, *, grace: float, again: bool) -> None:
+        self.seconds = seconds
         self.on_expiry = on_expiry
         self.grace = grace
+        self.again = again
+        self.deadline = 0.0
         self.started = 0.0
         self.active = False
         self.expired = False
 
-    def ring(self, *_: object) -> None:
-        """Handle the signal."""
-        if not self.active or self.on_expiry is None:
-            return
+    def __enter__(self) -> Self:
+        if _state:
+            if not _held:
+                # Started once and never stopped: two system calls a file for a timer of its own are a tenth of a small file.
+                signal.signal(signal.SIGPROF, _beat)
+                signal.setitimer(signal.ITIMER_PROF, _AGAIN, _AGAIN)
+            self.deadline = time.process_time() + self.seconds
+            _held[:] = (self,)
+            self.active = True
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.active = False  # at once: a signal may be on its way
+
+    def ring(self) -> None:
+        """Call `on_expiry` when the time is up."""
         now = time.process_time()
+        if not self.active or now < self.deadline or (self.expired and not self.again):
+            return
         if not self.expired:
             self.expired = True
             self.started = now
@@ -57,6 +74,13 @@ class Alarm:
 
 
 _state: dict[str, float] = {}
+_held: list[Alarm] = []  # the last that was held
+
+
+def _beat(*_: object) -> None:
+    """Handle the signal."""
+    for alarm in _held:
+        alarm.ring()
 
 
 def allow() -> None:
@@ -65,41 +89,43 @@ def allow() -> None:
         _state["memory"] = private_memory()
 
 
-@contextlib.contextmanager
-def hold(seconds: float, on_expiry: _OnExpiry, *, grace: float = 0.0, again: bool = True) -> Iterator[Alarm]:
+def hold(seconds: float, on_expiry: _OnExpiry, *, grace: float = 0.0, again: bool = True) -> Alarm:
     """Call `on_expiry` when the work inside has used so much processor time. Does nothing in a process without alarms."""
-    alarm = Alarm(on_expiry, grace)
-    if not _state:
-        yield alarm
-        return
-    before = signal.signal(signal.SIGPROF, alarm.ring)
-    alarm.active = True
-    signal.setitimer(signal.ITIMER_PROF, seconds, _AGAIN if again else 0)
-    try:
-        yield alarm
-    finally:
-        alarm.active = False  # first: a signal may be on its way
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        signal.signal(signal.SIGPROF, before)
+    return Alarm(seconds, on_expiry, grace=grace, again=again)
 
 
-@contextlib.contextmanager
-def bound_memory(size: int) -> Iterator[Callable[[], None]]:
+class _Bound:
+    """What `bound_memory` gives."""
+
+    __slots__ = ("size",)
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def __enter__(self) -> Callable[[], None]:
+        if _state and not _given:
+            _given.append(resource.getrlimit(resource.RLIMIT_DATA))  # the jail's, entered by now; nobody else changes it
+        self.more(0)
+        return self.more
+
+    def __exit__(self, *_: object) -> None:
+        if _state:
+            resource.setrlimit(resource.RLIMIT_DATA, _given[0])
+
+    def more(self, extra: int = _MARGIN) -> None:
+        """Allow a little more than the bound."""
+        if _state:
+            hard = _given[0][1]
+            wanted = int(_state["memory"]) + self.size + extra
+            resource.setrlimit(resource.RLIMIT_DATA, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
+
+
+_given: list[tuple[int, int]] = []
+
+
+def bound_memory(size: int) -> _Bound:
     """Let the work inside take `size` bytes beyond what the process began with, then it gets MemoryError.
 
     Yields what to call to have a little more, for saying what was seen until then.
     """
-    if not _state:
-        yield lambda: None
-        return
-    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-
-    def more(extra: int = _MARGIN) -> None:
-        wanted = int(_state["memory"]) + size + extra
-        resource.setrlimit(resource.RLIMIT_DATA, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
-
-    more(0)
-    try:
-        yield more
-    finally:
-        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+    return _Bound(size)

@@ -24,16 +24,30 @@ _FACTS = frozenset({"pickle.stream", "pickle.global", "pickle.call"})
 _FEW = 8  # shapes kept, and tries to find one, of streams that begin alike and are equally long
 _MOST = 4 << 20  # bytes of all streams that shapes are kept of
 _BEGINNING = 32
+_PATIENCE = 64  # files of a group that no shape of it fits, before its shapes are given up
 
 
 class _Group:
     """Streams that begin alike and are equally long: how many were read in full, and the shapes among them."""
 
-    __slots__ = ("read", "shapes")
+    __slots__ = ("hit", "missed", "read", "shapes")
 
     def __init__(self) -> None:
         self.read = 0
         self.shapes: list[Shape] = []
+        self.missed = 0  # files that no shape fitted
+        self.hit = False
+
+    def has(self, content: bytes) -> bool:
+        """Tell whether a file has one of the shapes. Where each file has its own, no more are tried."""
+        number = int.from_bytes(content, "little")
+        if any(shape.fits(content, number) for shape in self.shapes):
+            self.hit = True
+            return True
+        self.missed += 1
+        if self.missed >= _PATIENCE and not self.hit:
+            self.shapes.clear()
+        return False
 
 
 class Alike:
@@ -46,7 +60,7 @@ class Alike:
     def knows(self, view: View, content: bytes) -> bool:
         """Tell whether reading and judging this file would find nothing, as with the others of its shape."""
         group = self._groups.get((len(content), content[:_BEGINNING]))
-        if group is None or not any(shape.fits(content) for shape in group.shapes):
+        if group is None or not group.shapes or not group.has(content):
             return False
         return [row.name for row in identify(view)] == ["pickle"]
 
