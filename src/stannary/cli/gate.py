@@ -14,7 +14,7 @@ from stannary.cli.talk import wants_color
 from stannary.cli.workspace import format_option, open_workspace, subject_at, workspace_option
 from stannary.core.errors import StannaryError, UsageError
 from stannary.policy.model import Policy
-from stannary.report.decision import FORMATS, renderer
+from stannary.report.decision import FORMATS, DecisionContext, renderer
 
 __all__ = ["command", "read_policy"]
 
@@ -47,14 +47,19 @@ def command(ctx: click.Context, target: str, name: str, record: bool, output: st
     judged = judge(chain, subject, policy)
     recorded = record_decision(chain, subject, judged, __version__) if record else None
     talk = talk_of(ctx)
-    color = wants_color(sys.stdout, talk.color) and output is None
-    text = renderer(form)(judged.decision, str(recorded.id) if recorded else "", color)
+    context = DecisionContext(
+        target=target,
+        recorded=str(recorded.id) if recorded else "",
+        version=__version__,
+        color=wants_color(sys.stdout, talk.color) and output is None,
+    )
+    text = renderer(form)(judged.decision, context)
     if output:
         from stannary.cli.output import write_file
 
         write_file(output, text)
     else:
-        click.echo(text, nl=False, color=color)
+        click.echo(text, nl=False, color=context.color)
     for problem in judged.refused:
         talk.warning(f"{problem} (this counts for nothing)", problem.help or "stannary evidence list")
     if form != "table" or output:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from stannary.core.evidence import Decision
+from stannary.report.decision import DecisionContext
 from stannary.report.escape import inline
 
 __all__ = ["render"]
@@ -10,11 +11,11 @@ __all__ = ["render"]
 _GREEN, _RED, _BOLD, _DIM, _CYAN, _OFF = "\x1b[32m", "\x1b[31m", "\x1b[1m", "\x1b[2m", "\x1b[36m", "\x1b[0m"
 
 
-def render(decision: Decision, recorded: str, color: bool) -> str:  # noqa: FBT001 - the shape of every renderer
+def render(decision: Decision, context: DecisionContext) -> str:
     """Return the decision as text."""
 
     def on(style: str, text: str) -> str:
-        return f"{style}{text}{_OFF}" if color else text
+        return f"{style}{text}{_OFF}" if context.color else text
 
     allowed = decision.verdict == "allow"
     verdict = on(_BOLD + (_GREEN if allowed else _RED), decision.verdict.upper())
@@ -31,6 +32,6 @@ def render(decision: Decision, recorded: str, color: bool) -> str:  # noqa: FBT0
     lines.append("")
     if decision.expires:
         lines.append(f"stands until {decision.expires:%Y-%m-%d %H:%M} UTC")
-    if recorded:
-        lines.append(f"recorded as {recorded[7:19]}")
+    if context.recorded:
+        lines.append(f"recorded as {context.recorded[7:19]}")
     return "\n".join(lines).rstrip("\n") + "\n"

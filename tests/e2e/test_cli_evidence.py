@@ -1,0 +1,192 @@
+"""The chain of evidence as a user meets it: init, scan, gate, attest, why; each step with its exit code."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from stannary.cli.schema import schema_of
+from stannary.testing.forges import make
+
+STANNARY = str(Path(sys.executable).with_name("stannary"))
+CLEAN_ENV = {k: v for k, v in os.environ.items() if not k.startswith(("STANNARY_", "NO_COLOR", "FORCE_COLOR"))}
+
+
+@pytest.fixture
+def place(tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "model.safetensors").write_bytes(make("safetensors.plain"))
+    (tmp_path / "model" / "labels.npz").write_bytes(make("numpy.plain_npz"))
+    (tmp_path / "bad.pkl").write_bytes(make("pickle.rule_exec"))
+    return tmp_path
+
+
+@pytest.fixture
+def run(place):
+    def call(*arguments, code=0, **env):
+        done = subprocess.run(
+            [STANNARY, *map(str, arguments)], cwd=place, capture_output=True, text=True, env={**CLEAN_ENV, **env}, timeout=120,
+            check=False, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        assert done.returncode == code, (arguments, done.stdout, done.stderr)
+        return done
+
+    return call
+
+
+@pytest.fixture
+def ready(run):
+    run("init", "--no-passphrase")
+    return run
+
+
+def test_a_clean_model_is_recorded_gated_and_explained(ready):
+    run = ready
+    scanned = run("scan", "model", "--record")
+    assert "recorded" in scanned.stderr
+    allowed = json.loads(run("gate", "model", "--format", "json").stdout)
+    jsonschema.validate(allowed, schema_of("decision"))
+    assert allowed["verdict"] == "allow"
+    denied = run("gate", "model", "--policy", "production", code=1).stdout
+    assert "no evidence of kind model-signature" in denied
+    assert "next: stannary sign" in denied
+    story = json.loads(run("why", "model", "--format", "json").stdout)
+    jsonschema.validate(story, schema_of("why"))
+    assert {told["verdict"] for told in story["decisions"]} == {"allow", "deny"}
+    assert "ALLOW by policy baseline" in run("why", "model").stdout
+
+
+def test_a_hostile_model_is_denied_and_a_waiver_is_signed_and_ends(ready):
+    run = ready
+    run("scan", "bad.pkl", "--record", code=1)
+    document = json.loads(run("gate", "bad.pkl", "--format", "json", code=1).stdout)
+    rules = {row["rule"] for row in json.loads(run("scan", "bad.pkl", "--format", "json", code=1).stdout)["targets"][0]["findings"]}
+    assert any(rule in document["reasons"][0]["message"] for rule in rules)
+    for rule in rules:
+        run("attest", "bad.pkl", "--kind", "waiver", "--rule", rule, "--reason", "for the test", "--owner", "me", "--expires", "1d")
+    assert json.loads(run("gate", "bad.pkl", "--format", "json").stdout)["reasons"][0]["waiver"]
+
+
+def test_what_was_changed_after_the_scan_has_no_evidence(ready, place):
+    ready("scan", "model", "--record")
+    ready("gate", "model")
+    (place / "model" / "labels.npz").write_bytes(make("numpy.plain_npz") + b"\0")
+    assert "no evidence of kind model-scan" in ready("gate", "model", code=1).stdout
+    (place / "model" / "labels.npz").write_bytes(make("numpy.plain_npz"))
+    ready("gate", "model")
+    (place / "model" / "labels.npz").rename(place / "model" / "renamed.npz")
+    ready("gate", "model", code=1)
+
+
+def test_revoking_data_denies_what_was_made_from_it(ready, place):
+    run = ready
+    (place / "data.csv").write_text("a,b\n1,2\n")
+    run("scan", "model", "--record")
+    run("attest", "model", "--kind", "lineage", "--edge", "trained-from=data.csv")
+    run("gate", "model")
+    run("attest", "data.csv", "--kind", "revocation", "--reason", "consent withdrawn", "--owner", "dpo")
+    assert "which it was made from, was revoked: consent withdrawn" in run("gate", "model", code=1).stdout
+    assert "trained-from data.csv" in run("why", "model").stdout
+    run("attest", "data.csv", "--kind", "revocation", "--reason", "settled", "--owner", "dpo", "--lifted")
+    run("gate", "model")
+
+
+def test_somebody_else_s_envelope_is_taken_when_the_key_is_trusted(ready, place):
+    from stannary.core.model import Digest
+    from stannary.crypto import dsse
+    from stannary.crypto.keys import generate
+    from stannary.evidence.statement import encode, subject_resource
+    from stannary.evidence.subject import identify
+    from stannary.testing.statements import EXAMPLES
+
+    ann = generate("ed25519")
+    subject = subject_resource(Digest(identify(place / "model").digest.hex), "model")
+    envelope = dsse.sign(encode([subject], "https://slsa.dev/provenance/v1", EXAMPLES["slsa-provenance"]), ann)
+    (place / "p.dsse.json").write_bytes(dsse.encode(envelope))
+    (place / "ann.pub").write_bytes(ann.public.pem())
+    assert "error[SIG001]" in ready("attest", "model", "--bundle", "p.dsse.json", code=1).stderr
+    ready("trust", "add", "ann", "ann.pub")
+    ready("attest", "model", "--bundle", "p.dsse.json")
+    assert "error[EVD003]" in ready("attest", "bad.pkl", "--bundle", "p.dsse.json", code=1).stderr
+    rows = json.loads(ready("evidence", "list", "model", "--format", "json").stdout)
+    jsonschema.validate(rows, schema_of("evidence"))
+    assert rows["evidence"][0]["signer"]["identity"] == "ann"
+    ready("trust", "remove", "ann")
+    assert "counts for nothing" in ready("evidence", "list", "model", code=1).stderr
+
+
+def test_keys_with_a_passphrase_sign_only_with_it(run):
+    run("init", STANNARY_PASSPHRASE="tin")
+    assert "error[KEY003]" in run("scan", "model", "--record", code=2).stderr
+    assert "error[KEY004]" in run("scan", "model", "--record", code=2, STANNARY_PASSPHRASE="lead").stderr
+    run("scan", "model", "--record", STANNARY_PASSPHRASE="tin")
+    # Reading takes no secret.
+    assert "model-scan" in run("evidence", "list").stdout
+    run("gate", "model", "--no-record")
+
+
+def test_exported_evidence_is_verified_by_openssl_alone(ready, place):
+    run = ready
+    run("scan", "model", "--record")
+    run("evidence", "export", "out")
+    (file,) = (place / "out").glob("*.dsse.json")
+    envelope = json.loads(file.read_text())
+    payload, kind = base64.b64decode(envelope["payload"]), envelope["payloadType"].encode()
+    (place / "pae").write_bytes(b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload))
+    (place / "sig").write_bytes(base64.b64decode(envelope["signatures"][0]["sig"]))
+    key = place / "out" / "keys" / f"{envelope['signatures'][0]['keyid']}.pem"
+    check = ["openssl", "dgst", "-sha256", "-verify", str(key), "-signature", "sig", "pae"]
+    assert subprocess.run(check, cwd=place, capture_output=True, check=False).returncode == 0
+    (place / "pae").write_bytes((place / "pae").read_bytes().replace(b"clean", b"cleen"))
+    assert subprocess.run(check, cwd=place, capture_output=True, check=False).returncode == 1
+
+
+def test_the_digest_is_what_coreutils_computes(ready, place):
+    run = ready
+    run("scan", "model", "--record")
+    line = "find . -type f | cut -c3- | LC_ALL=C sort | xargs -d'\\n' sha256sum | sha256sum"
+    digest = subprocess.run(["sh", "-c", line], cwd=place / "model", capture_output=True, text=True, check=True).stdout.split()[0]
+    assert "model-scan" in run("evidence", "list", f"sha256:{digest}").stdout
+
+
+def test_everything_wrong_with_a_policy_is_said_with_its_line(ready, place):
+    (place / "p.yaml").write_text("name: x\nrequire:\n- kind: model-scam\n- {kind: vuln, max_age: never}\n")
+    errors = ready("gate", "model", "--policy", "p.yaml", code=2).stderr
+    assert "error[POL001]: p.yaml:3:" in errors
+    assert "help: did you mean 'model-scan'?" in errors
+    assert "error[POL001]: p.yaml:4:" in errors
+    assert "error[POL003]" in ready("gate", "model", "--policy", "none.yaml", code=2).stderr
+
+
+@pytest.mark.parametrize(
+    "arguments,code,words",
+    [
+        (("gate", "nowhere"), 2, "USE010"),
+        (("attest", "model", "--kind", "nonsense"), 2, "EVD009"),
+        (("attest", "model", "--kind", "waiver", "--rule", "X"), 2, "waiver needs --owner"),
+        (("attest", "model", "--topic", "x", "--statement", "y", "--rule", "z"), 2, "--rule says nothing about a statement"),
+        (("attest", "model", "--topic", "x", "--statement", "y", "--expires", "soon"), 2, "EVD010"),
+        (("attest", "model", "--topic", "x", "--statement", "y", "--expires", "2020-01-01"), 2, "has passed"),
+        (("attest", "model", "--kind", "lineage", "--edge", "made-of=model"), 2, "RELATION=TARGET"),
+        (("attest", "model", "--kind", "eval-result"), 2, "is given as JSON"),
+        (("evidence", "show", "abc"), 3, "EVD007"),
+        (("scan", "model", "--record", "--no-digest"), 2, "USE012"),
+        (("trust", "remove", "nobody"), 2, "TRU004"),
+    ],
+)
+def test_what_cannot_be_done_is_said_with_its_code(ready, arguments, code, words):
+    done = ready(*arguments, code=code)
+    assert words in done.stderr
+    assert done.stdout == ""
+
+
+def test_without_a_workspace_the_way_to_one_is_named(run):
+    assert "help: `stannary init` makes one" in run("scan", "model", "--record", code=2).stderr
+    assert "error[WSP001]" in run("gate", "model", code=2).stderr
