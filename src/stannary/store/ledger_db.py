@@ -129,7 +129,7 @@ class LedgerStore(Protocol):
         ...
 
     def problems(self) -> list[str]:
-        """Return what the back end finds broken in its own structures."""
+        """Return what the back end finds broken in its own structures; to be called from any thread."""
         ...
 
     def close(self) -> None:
@@ -281,7 +281,7 @@ class SqliteStore:
         """Yield the entries from `start` up to `end`."""
         query = "SELECT idx, type, kind, subject, id, time, record FROM entry WHERE idx >= ? AND idx < ? ORDER BY idx"
         cursor = self._connection.execute(query, (start, end))
-        while block := cursor.fetchmany(512):
+        while block := cursor.fetchmany(256):
             yield from map(Row._make, block)
 
     def search(self, where: Sequence[tuple[str, str, str]], most: int) -> list[Row]:
@@ -302,8 +302,9 @@ class SqliteStore:
         return {name: int(self._connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0]) for name in names}  # noqa: S608 - of a fixed set
 
     def problems(self) -> list[str]:
-        """Return what SQLite's own check of the file finds."""
-        found = [str(row[0]) for row in self._connection.execute("PRAGMA integrity_check(100)")]
+        """Return what SQLite's own check of the file finds: pages, rows, indexes that do not agree with their table."""
+        with _translated(self.path), contextlib.closing(self._connect()) as connection:
+            found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(100)")]
         return [] if found == ["ok"] else found
 
     # Writing, inside `sequencer()`

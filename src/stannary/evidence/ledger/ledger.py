@@ -266,10 +266,13 @@ class Ledger:
 
     def audit(self) -> Report:
         """Hash every entry and every node again, compare all columns with all records, and report every deviation."""
-        from stannary.evidence.ledger.audit import audit
+        from stannary.evidence.ledger.audit import Deviation, Report, audit
 
-        with self._store.snapshot():
-            return audit(self._store, self.key, self._head_file)
+        try:
+            with self._store.snapshot():
+                return audit(self._store, self.key, self._head_file)
+        except IntegrityError as error:  # the file cannot even be read to its end
+            return Report(self.key.name, 0, "", 0, 0, (Deviation(error.code or "LED010", error.message),))
 
     def export_tiles(self, folder: str | Path) -> Checkpoint:
         """Write the log as static files in the layout of C2SP tlog-tiles, entry bundles included. Files that are there stay."""
