@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sign": ("stannary.cli.sign:command", "Sign a model: every file by name and content."),
     "verify": ("stannary.cli.verify:command", "Verify that a model is what somebody you trust signed."),
     "keys": ("stannary.cli.keys:group", "Make keys, show public halves, protect key files."),
+    "ledger": ("stannary.cli.ledger:command", "Prove what is in the ledger, and that nothing of it was changed."),
     "demo": ("stannary.cli.demo:command", "See it work: real models and hostile ones, scanned and explained."),
     "rule": ("stannary.cli.rule:command", "List the rules, or explain one."),
     "schema": ("stannary.cli.schema:command", "Print the JSON Schema of an output."),

@@ -28,6 +28,9 @@ SCHEMAS: dict[str, tuple[str, str]] = {
     "decision": ("stannary.report.documents:DecisionDocument", "What `stannary gate --format json` writes."),
     "why": ("stannary.evidence.story:Story", "What `stannary why --format json` writes."),
     "trust": ("stannary.evidence.trust:TrustFile", "What `stannary trust list --format json` writes."),
+    "ledger-head": ("stannary.cli.ledger:Head", "What `stannary ledger head` and `verify` write with `--format json`."),
+    "ledger-proof": ("stannary.cli.ledger:Proof", "What `stannary ledger prove --format json` writes."),
+    "ledger-audit": ("stannary.cli.ledger:Audit", "What `stannary ledger audit --format json` writes."),
     "doctor": ("stannary.cli.doctor:Answers", "What `stannary doctor --format json` writes."),
 }
 

@@ -9,7 +9,6 @@ what it wrote is on disk when the block ends (write-ahead log, synchronous=FULL)
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import sqlite3
 import threading
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from stannary.core.errors import BackendError, IntegrityError, UsageError
+from stannary.store.file_lock import held
 
 __all__ = ["LedgerStore", "Row", "SqliteStore"]
 
@@ -55,7 +55,12 @@ class Row(NamedTuple):
 
 
 class LedgerStore(Protocol):
-    """What keeps a ledger. Reading happens inside `snapshot()` or `sequencer()`; both may be nested in neither."""
+    """What keeps a ledger. Reading happens inside `snapshot()` or `sequencer()`."""
+
+    @property
+    def path(self) -> Path:
+        """Return where it is, or a file that stands for it: lock files lie beside it."""
+        ...
 
     def snapshot(self) -> contextlib.AbstractContextManager[None]:
         """Hold one state of all tables for reading."""
@@ -142,7 +147,7 @@ class SqliteStore:
 
     def __init__(self, path: str | Path, *, create: dict[str, str] | None = None, write: bool = False) -> None:
         """Open a file. Raises UsageError when it is not there and `create` (its meta) is None, IntegrityError for no ledger."""
-        self.path = Path(path)
+        self._path = Path(path)
         self.write = write
         self._lock = threading.RLock()
         self._pid = os.getpid()
@@ -154,6 +159,11 @@ class SqliteStore:
             if create is not None:
                 self._create(create)
             self._recognise()
+
+    @property
+    def path(self) -> Path:
+        """Return the file."""
+        return self._path
 
     def _connect(self) -> sqlite3.Connection:
         writable = os.access(self.path.parent, os.W_OK) and (not self.path.exists() or os.access(self.path, os.W_OK))
@@ -217,7 +227,8 @@ class SqliteStore:
     def sequencer(self) -> Iterator[list[Callable[[], None]]]:
         """Be the only writer of the file."""
         self._same_process()
-        with self._lock, _translated(self.path), self._alone():
+        with self._lock, _translated(self.path), held(f"{self.path}.lock"):
+            # Waiting for the lock file is fair; waiting for SQLite's own lock is polling.
             self._connection.execute("BEGIN IMMEDIATE")
             after: list[Callable[[], None]] = []
             try:
@@ -229,16 +240,6 @@ class SqliteStore:
                 raise
             for call in after:
                 call()
-
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Hold the lock file: waiting there is fair, waiting for SQLite's own lock is polling."""
-        descriptor = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
 
     def _same_process(self) -> None:
         if os.getpid() != self._pid:
@@ -257,12 +258,12 @@ class SqliteStore:
 
     def head(self) -> str:
         """Return the signed note of the largest checkpoint, or an empty text."""
-        row = self._connection.execute("SELECT note FROM checkpoint ORDER BY size DESC LIMIT 1").fetchone()
+        row = self._connection.execute("SELECT CAST(note AS TEXT) FROM checkpoint ORDER BY size DESC LIMIT 1").fetchone()
         return str(row[0]) if row else ""
 
     def checkpoints(self) -> Iterator[tuple[int, str]]:
         """Yield (size, note), the smallest first."""
-        yield from self._connection.execute("SELECT size, note FROM checkpoint ORDER BY size")
+        yield from self._connection.execute("SELECT size, CAST(note AS TEXT) FROM checkpoint ORDER BY size")
 
     def span(self) -> tuple[int, int]:
         """Return how many entries there are, as far as the first and the last index say, and the index after the last."""
@@ -271,15 +272,17 @@ class SqliteStore:
 
     def tile(self, level: int, n: int) -> bytes:
         """Return the hashes of a tile, as many as there are."""
-        row = self._connection.execute("SELECT hashes FROM tile WHERE level = ? AND n = ?", (level, n)).fetchone()
+        row = self._connection.execute("SELECT CAST(hashes AS BLOB) FROM tile WHERE level = ? AND n = ?", (level, n)).fetchone()
         if row or level:
             return bytes(row[0]) if row else b""
-        leaves = self._connection.execute("SELECT leaf FROM tail WHERE idx BETWEEN ? AND ? ORDER BY idx", (n << 8, n << 8 | 255))
+        leaves = self._connection.execute(
+            "SELECT CAST(leaf AS BLOB) FROM tail WHERE idx BETWEEN ? AND ? ORDER BY idx", (n << 8, n << 8 | 255)
+        )
         return b"".join(leaf for (leaf,) in leaves)
 
     def rows(self, start: int, end: int) -> Iterator[Row]:
         """Yield the entries from `start` up to `end`."""
-        query = "SELECT idx, type, kind, subject, id, time, record FROM entry WHERE idx >= ? AND idx < ? ORDER BY idx"
+        query = "SELECT idx, type, kind, subject, id, time, CAST(record AS BLOB) FROM entry WHERE idx >= ? AND idx < ? ORDER BY idx"
         cursor = self._connection.execute(query, (start, end))
         while block := cursor.fetchmany(256):
             yield from map(Row._make, block)
@@ -288,12 +291,14 @@ class SqliteStore:
         """Return the first entries for which (column, `=` or `>=`, value) hold, by index."""
         known = {"type", "kind", "subject", "id", "time"}
         terms = " AND ".join(f"{column} {'>=' if operator == '>=' else '='} ?" for column, operator, _ in where if column in known)
-        query = f"SELECT idx, type, kind, subject, id, time, record FROM entry WHERE {terms or '1'} ORDER BY idx LIMIT ?"  # noqa: S608 - columns and operators are of a fixed set
+        query = (
+            f"SELECT idx, type, kind, subject, id, time, CAST(record AS BLOB) FROM entry WHERE {terms or '1'} ORDER BY idx LIMIT ?"  # noqa: S608 - columns and operators are of a fixed set
+        )
         return list(map(Row._make, self._connection.execute(query, (*(value for _, _, value in where), most))))
 
     def body(self, digest: str) -> bytes | None:
         """Return a body that is too large for its record."""
-        row = self._connection.execute("SELECT content FROM body WHERE digest = ?", (digest,)).fetchone()
+        row = self._connection.execute("SELECT CAST(content AS BLOB) FROM body WHERE digest = ?", (digest,)).fetchone()
         return bytes(row[0]) if row else None
 
     def counts(self) -> dict[str, int]:
@@ -354,7 +359,7 @@ def _translated(path: Path) -> Iterator[None]:
         raise IntegrityError(msg, where=str(path), code="LED006", help="`stannary ledger audit` says which") from error
     except sqlite3.OperationalError as error:
         damaged = getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-        if damaged:
+        if damaged or "decode to UTF-8" in str(error):  # the module's own, without a code
             raise _damaged(path, error) from error
         msg = f"could not be read or written: {error}"
         raise BackendError(msg, where=str(path), code="LED020", help="check the disk, and who else holds the file") from error

@@ -77,7 +77,10 @@ def test_only_a_power_of_two_folds():
 
 def test_there_is_no_proof_of_what_is_not_there():
     _, nodes = built(LEAVES)
-    source = lambda level, index: nodes[level, index]  # noqa: E731 - a node source
+
+    def source(level, index):
+        return nodes[level, index]
+
     with pytest.raises(Bug):
         inclusion_proof(8, 8, source)
     with pytest.raises(Bug):

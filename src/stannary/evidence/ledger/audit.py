@@ -91,10 +91,10 @@ class _Audit:
         sizes = {checkpoint.size for checkpoint in checkpoints} | ({seen.size} if seen else set())
         self._entries(head.size, sizes)  # 2.
         self._strays()
-        for checkpoint in [*checkpoints, *([seen] if seen else [])]:  # 3.
-            root = self.heads.get(checkpoint.size)
-            if root is not None and root != checkpoint.root:
-                self.say("LED006", f"the records do not give the root that was signed for {checkpoint.size} entries")
+        for size, signed in dict.fromkeys((item.size, item.root) for item in [*checkpoints, *([seen] if seen else [])]):  # 3.
+            root = self.heads.get(size)
+            if root is not None and root != signed:
+                self.say("LED006", f"the records do not give the root that was signed for {size} entries")
         self._nothing_else(head.size)  # 4.
         return head
 

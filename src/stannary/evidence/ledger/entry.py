@@ -17,7 +17,8 @@ from stannary.core.canonical import canonical_json
 from stannary.core.errors import InputError, IntegrityError, UsageError
 from stannary.core.model import Json
 from stannary.crypto.merkle import leaf_hash, verify_inclusion
-from stannary.crypto.note import Checkpoint, VerifierKey, open_checkpoint
+from stannary.crypto.note import Checkpoint, VerifierKey, open_checkpoint, parse_note
+from stannary.crypto.proof_file import decode_proof
 
 __all__ = [
     "LARGEST_LEAF",
@@ -96,6 +97,14 @@ class Receipt(msgspec.Struct, frozen=True):
     proof: tuple[str, ...]  # hex, from the leaf upwards
     checkpoint: str  # a signed note
 
+    @classmethod
+    def of_proof(cls, text: str, record: bytes) -> Receipt:
+        """Return the receipt that a `.tlog-proof` file is for a record. Nothing is verified. Raises IntegrityError."""
+        index, proof, note = decode_proof(text)
+        checkpoint = Checkpoint.parse(parse_note(note).text)
+        leaf = leaf_hash(leaf_of(record)[0]).hex()
+        return cls(index, leaf, checkpoint.size, checkpoint.root.hex(), tuple(item.hex() for item in proof), note)
+
 
 _decoder = msgspec.json.Decoder(Header)
 
@@ -172,10 +181,16 @@ def checked(record: bytes) -> Header:
 
 
 def leaf_of(record: bytes) -> tuple[bytes, bytes]:
-    """Return the leaf for a canonical record, and the body when it is not in it."""
+    """Return the leaf for a canonical record, and the body when it is not in it. Raises InputError for what is no record."""
     if len(record) <= LARGEST_LEAF:
         return record, b""
-    value = msgspec.json.decode(record, type=dict[str, msgspec.Raw])
+    try:
+        value = msgspec.json.decode(record, type=dict[str, msgspec.Raw])
+    except msgspec.MsgspecError as error:
+        raise _no_record(str(error)) from error
+    if "body" not in value:
+        msg = "it has no body"
+        raise _no_record(msg)
     body = bytes(value.pop("body"))
     leaf = {name: msgspec.json.decode(raw) for name, raw in value.items()}
     leaf["detached"] = {"sha256": hashlib.sha256(body).hexdigest(), "size": len(body)}

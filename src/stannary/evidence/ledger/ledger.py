@@ -59,11 +59,13 @@ class Ledger:
         verifier: Verifier,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         head: str | Path | None = None,
+        accept: bool = False,
     ) -> Ledger:
         """Open a ledger, or make it when there is none and `signer` is given. Without a signer it is read-only.
 
         `origin` names the log, `verifier` is its public key (Ed25519). `head` is the file that remembers the last
         signed head, PATH.head by default; on another disk it shows more.
+        When that file is lost, `accept` takes the head as it is: for somebody who has verified it since a kept checkpoint.
         Raises UsageError, BackendError, or IntegrityError when the file was rolled back or is not that log.
         """
         key = VerifierKey.of(origin, verifier)
@@ -83,12 +85,17 @@ class Ledger:
             opened.append(store)
             ledger = cls(store, key, head_file, sequencer, clock)
             ledger._open = opened
-            ledger.recall()
+            ledger.recall(accept=accept)
         except BaseException:
             for item in opened:
                 item.close()
             raise
         return ledger
+
+    @property
+    def path(self) -> Path:
+        """Return the file it is in."""
+        return self._store.path
 
     # Appending
 
@@ -327,17 +334,20 @@ class _Reading:
 
     def __init__(self, store: LedgerStore, tree: Tree) -> None:
         self._snapshot = store.snapshot()
+        self._path = store.path
         self._tree = tree
 
     def __enter__(self) -> None:
         self._snapshot.__enter__()
         try:
             self._tree.refresh()
-        except BaseException:
-            self._snapshot.__exit__(None, None, None)
+        except BaseException as error:
+            self.__exit__(type(error), error, error.__traceback__)
             raise
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> bool | None:
+        if isinstance(value, IntegrityError) and value.where is None:
+            value.where = str(self._path)
         return self._snapshot.__exit__(kind, value, trace)
 
 

@@ -1,0 +1,171 @@
+"""Witnessing: one stannary signs what it saw of another's log, and nobody can be shown two histories.
+
+A log that only its owner watches shows that nothing was changed since somebody last looked. It does not show
+that everybody is shown the same log: for that, others who keep their own memory of it cosign its heads.
+A witness here remembers what it saw in a ledger of its own, so its memory is as hard to edit as the log.
+
+https://c2sp.org/tlog-witness: requests and answers are the bodies of its `add-checkpoint`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+
+from stannary.core.errors import IntegrityError, StannaryError, UsageError
+from stannary.core.model import Json
+from stannary.crypto.interface import Signer
+from stannary.crypto.merkle import EMPTY_ROOT, verify_consistency
+from stannary.crypto.note import COSIGNATURE, Checkpoint, VerifierKey, cosign, cosigned_at, open_checkpoint
+from stannary.evidence.ledger.entry import entry
+from stannary.evidence.ledger.ledger import Ledger
+from stannary.store.file_lock import held
+
+__all__ = ["Quorum", "Request", "Witness", "read_keys", "request_for"]
+
+_MOST_HASHES = 63
+_FUTURE = timedelta(minutes=5)
+
+
+class Request(msgspec.Struct, frozen=True):
+    """What a log asks a witness to sign: its checkpoint, and the proof that it continues the one of `old` entries."""
+
+    old: int
+    proof: tuple[bytes, ...]
+    checkpoint: str
+
+    @classmethod
+    def parse(cls, text: str) -> Request:
+        """Read the body of `add-checkpoint`. Raises IntegrityError."""
+        head, blank, checkpoint = text.partition("\n\n")
+        first, *lines = head.split("\n")
+        word, _, number = first.partition(" ")
+        try:
+            proof = tuple(base64.b64decode(line, validate=True) for line in lines)
+        except (binascii.Error, ValueError):
+            proof = None
+        numeric = number.isascii() and number.isdigit() and str(int(number)) == number
+        if word != "old" or not numeric or not blank or proof is None or len(proof) > _MOST_HASHES:
+            msg = "the request is malformed: it is not `old SIZE`, hashes, an empty line and a checkpoint"
+            raise IntegrityError(msg, code="LED005", help="`stannary ledger witness request` writes one")
+        return cls(int(number), proof, checkpoint)
+
+    def __str__(self) -> str:
+        return "\n".join([f"old {self.old}", *(base64.b64encode(item).decode() for item in self.proof), "", self.checkpoint])
+
+
+class Quorum(msgspec.Struct, frozen=True):
+    """How many of which witnesses have to have signed a head, and how old their signatures may be."""
+
+    witnesses: tuple[VerifierKey, ...]
+    needed: int
+    max_age: timedelta | None = None
+
+    def require(self, content: str, log: VerifierKey, now: datetime) -> Checkpoint:
+        """Return the checkpoint when enough witnesses signed it. Raises IntegrityError.
+
+        1. the log signed it;
+        2. what claims to be of a witness holds;
+        3. witnesses are counted by key, so that one under two names is one; none from the future counts, none too old;
+        4. there are enough.
+        """
+        checkpoint, note = open_checkpoint(content, log)  # 1.
+        times = cosigned_at(note, self.witnesses)  # 2.
+        fresh: set[bytes] = set()
+        for key in self.witnesses:  # 3.
+            at = times.get(key.name)
+            if at is None or key.kind != COSIGNATURE or at > (now + _FUTURE).timestamp():
+                continue
+            if self.max_age is None or at >= (now - self.max_age).timestamp():
+                fresh.add(key.public)
+        if len(fresh) < self.needed:  # 4.
+            within = "" if self.max_age is None else f" within {self.max_age}"
+            have = f"{len(fresh)} of {len(self.witnesses)} witnesses have signed the head of {checkpoint.size} entries{within}"
+            msg = f"{have}; {self.needed} are needed"
+            raise IntegrityError(msg, code="LED014", help="`stannary ledger witness request` asks for their signatures")
+        return checkpoint
+
+
+class Witness:
+    """A witness: its name and key, and the ledger in which it remembers."""
+
+    def __init__(
+        self, name: str, signer: Signer, ledger: Ledger, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        self.key = VerifierKey.of(name, signer.public, COSIGNATURE)
+        self._signer = signer
+        self._ledger = ledger
+        self._clock = clock
+
+    def seen(self, log: VerifierKey) -> Checkpoint:
+        """Return the last head of a log that was cosigned: of no entries when there is none."""
+        found = self._ledger.find(type="witness", subject=_subject(log), complete=True)
+        if not found:
+            return Checkpoint(log.name, 0, EMPTY_ROOT)
+        body = found[-1].body
+        if not isinstance(body, Mapping):
+            msg = "an entry of type witness is not one"
+            raise IntegrityError(msg, code="LED012", help="use a ledger that only the witness writes")
+        return open_checkpoint(str(body["checkpoint"]), log)[0]
+
+    def sign(self, request: str | Request, log: VerifierKey) -> str:
+        """Return the cosignature line for a request of a log, after remembering it. Raises IntegrityError, or UsageError (LED021).
+
+        1. the log signed the checkpoint;
+        2. it is not behind the last one that was seen;
+        3. the proof starts there, and shows that it continues it;
+        4. it is remembered, durably, before it is signed. Nobody else is at it meanwhile.
+        """
+        asked = Request.parse(request) if isinstance(request, str) else request
+        checkpoint, note = open_checkpoint(asked.checkpoint, log)  # 1.
+        with held(f"{self._ledger.path}.witness"):
+            seen = self.seen(log)
+            if checkpoint.size < seen.size:  # 2.
+                msg = f"{log.name} was rolled back: {seen.size} entries were seen, and this head has {checkpoint.size}"
+                raise IntegrityError(msg, code="LED003", help="keep both heads: they are proof that the log lost entries")
+            if asked.old != seen.size:  # 3.
+                msg = f"the request starts from {asked.old} entries, and the last head seen has {seen.size}"
+                raise UsageError(msg, where=log.name, code="LED021", help=f"`stannary ledger witness request --old {seen.size}`")
+            verify_consistency(seen.size, checkpoint.size, seen.root, checkpoint.root, asked.proof)
+            now = self._clock()
+            if checkpoint != seen:  # 4.
+                body: Json = {"origin": log.name, "size": checkpoint.size, "key": str(log), "checkpoint": asked.checkpoint}
+                self._ledger.append([entry("witness", body, time=now, subject=_subject(log))])
+            return str(cosign(note, self.key.name, self._signer, int(now.timestamp())))
+
+
+def request_for(ledger: Ledger, old: int = 0) -> Request:
+    """Return what a log sends to a witness that last saw `old` entries."""
+    head = ledger.head()
+    return Request(old, tuple(ledger.consistency(old, head.size)), ledger.head_note())
+
+
+def read_keys(given: Sequence[str]) -> list[VerifierKey]:
+    """Return verifier keys, each given as its text or as a file with one on each line. Raises UsageError or InputError."""
+    found: list[VerifierKey] = []
+    problems: list[StannaryError] = []
+    for item in given:
+        try:
+            lines = (
+                [item] if item.count("+") > 1 and not Path(item).exists() else Path(item).read_text(encoding="utf-8").splitlines()
+            )
+            found += [VerifierKey.parse(line) for line in lines if line.strip() and not line.startswith("#")]
+        except FileNotFoundError:
+            msg = "is neither a verifier key nor a file of them"
+            problems.append(UsageError(msg, where=item[:80], code="LED018", help="`stannary ledger head` prints the key of a log"))
+        except StannaryError as error:
+            problems.append(error)
+    if problems:
+        msg = "verifier keys"
+        raise ExceptionGroup(msg, problems)
+    return found
+
+
+def _subject(log: VerifierKey) -> str:
+    return f"sha256:{hashlib.sha256(str(log).encode()).hexdigest()}"

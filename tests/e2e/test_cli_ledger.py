@@ -1,0 +1,150 @@
+"""`stannary ledger` as a user has it: two workspaces, proofs in files, a witness, and what is refused."""
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime
+
+import pytest
+
+from stannary.cli.ledger import open_ledger
+from stannary.crypto.note import COSIGNATURE, VerifierKey
+from stannary.evidence.ledger import entry
+from stannary.evidence.workspace import Workspace
+
+
+def stannary(*arguments, cwd, stdin=None):
+    command = [
+        sys.executable,
+        "-c",
+        "import sys; from stannary.cli.main import run; sys.exit(run())",
+        "ledger",
+        *map(str, arguments),
+    ]
+    return subprocess.run(command, cwd=cwd, input=stdin, capture_output=True, text=True, check=False)
+
+
+def ok(*arguments, **more):
+    done = stannary(*arguments, **more)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def append(workspace, count):
+    with open_ledger(workspace, write=True) as ledger:
+        return ledger.append([entry("evidence", {"n": n}, time=datetime.now(UTC)) for n in range(count)])
+
+
+@pytest.fixture
+def made(tmp_path):
+    found = {}
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        found[name] = Workspace.create(tmp_path / name, passphrase=None, origin=f"example.com/{name}")
+        append(found[name], 5)
+    return found
+
+
+def key_of(cwd):
+    return json.loads(ok("head", "--format", "json", cwd=cwd))["key"]
+
+
+def test_a_head_is_printed_kept_and_held_against_later(made, tmp_path):
+    a = tmp_path / "a"
+    (tmp_path / "kept").write_text(ok("head", "--format", "checkpoint", cwd=a))
+    append(made["a"], 3)
+    assert "continues the checkpoint of 5 entries" in ok("verify", "--since", tmp_path / "kept", cwd=a)
+    head = json.loads(ok("verify", "--since", tmp_path / "kept", "--format", "json", cwd=a))
+    assert (head["schema"], head["size"], head["since"]) == ("stannary.ledger-head/1", 8, 5)
+    foreign = stannary("verify", "--since", tmp_path / "kept", cwd=tmp_path / "b")
+    assert (foreign.returncode, foreign.stdout) == (1, "")
+    assert foreign.stderr.startswith(f"error[LED004]: {tmp_path / 'kept'}: ")
+    assert "\nhelp: " in foreign.stderr
+
+
+def test_an_entry_is_proven_to_somebody_without_the_ledger(made, tmp_path):
+    a, elsewhere = tmp_path / "a", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    ok("prove", 3, "-o", elsewhere / "p.tlog-proof", "--record", elsewhere / "r.json", cwd=a)
+    arguments = ("verify", "--proof", "p.tlog-proof", "--record", "r.json", "--log", key_of(a))
+    assert "3 of 5" in ok(*arguments, cwd=elsewhere)
+    (elsewhere / "r.json").write_text((elsewhere / "r.json").read_text().replace('"n":3', '"n":4'))
+    done = stannary(*arguments, cwd=elsewhere)
+    assert done.returncode == 1
+    assert "error[LED001]" in done.stderr
+
+
+def test_a_proof_is_json_too_and_of_an_id(made, tmp_path):
+    with open_ledger(made["a"]) as ledger:
+        found = ledger.read(2)
+    proof = json.loads(ok("prove", found.id, "--format", "json", cwd=tmp_path / "a"))
+    assert (proof["schema"], proof["index"], proof["record"]) == ("stannary.ledger-proof/1", 2, found.record.decode())
+
+
+def test_an_audit_tells_what_was_changed(made, tmp_path):
+    import sqlite3
+
+    a = tmp_path / "a"
+    assert json.loads(ok("audit", "--format", "json", cwd=a))["deviations"] == []
+    connection = sqlite3.connect(made["a"].ledger_path)
+    connection.execute("UPDATE entry SET record = replace(record, '\"n\":1', '\"n\":7') WHERE idx = 1")
+    connection.commit()
+    connection.close()
+    done = stannary("audit", cwd=a)
+    assert done.returncode == 1
+    assert "LED007  entry 1 was edited" in done.stdout
+    assert "2 deviations" in done.stderr
+
+
+def test_two_workspaces_are_each_other_s_witness(made, tmp_path):
+    a, b = tmp_path / "a", tmp_path / "b"
+    log = key_of(a)
+    witness = str(VerifierKey.of("example.com/b", made["b"].log_key, COSIGNATURE))
+    lonely = stannary("verify", "--witness", witness, cwd=a)
+    assert (lonely.returncode, "error[LED014]" in lonely.stderr) == (1, True)
+    ok("witness", "request", "-o", tmp_path / "request", cwd=a)
+    (tmp_path / "answer").write_text(ok("witness", "sign", "--log", log, "-", cwd=b, stdin=(tmp_path / "request").read_text()))
+    ok("witness", "add", tmp_path / "request", tmp_path / "answer", "--witness", witness, cwd=a)
+    assert "example.com/b" in ok("verify", "--witness", witness, cwd=a)
+    ok("prove", 1, "-o", "p", "--record", "r", cwd=a)
+    ok("verify", "--proof", "p", "--record", "r", "--witness", witness, "--log", log, cwd=a)
+    again = stannary("witness", "sign", tmp_path / "request", "--log", log, cwd=b)
+    assert (again.returncode, "witness request --old 5" in again.stderr) == (2, True)
+    append(made["a"], 2)
+    assert ok("witness", "sign", "--log", log, "-", cwd=b, stdin=ok("witness", "request", "--old", 5, cwd=a)).startswith(
+        "— example.com/b "
+    )
+
+
+def test_an_export_is_brought_up_to_date(made, tmp_path):
+    ok("export", tmp_path / "tiles", cwd=tmp_path / "a")
+    append(made["a"], 300)
+    ok("export", tmp_path / "tiles", cwd=tmp_path / "a")
+    files = {str(path.relative_to(tmp_path / "tiles")) for path in (tmp_path / "tiles").rglob("*") if path.is_file()}
+    assert {"checkpoint", "tile/0/000", "tile/0/001.p/49", "tile/1/000.p/1", "tile/entries/000", "tile/entries/001.p/49"} <= files
+
+
+def test_a_lost_memory_is_told_and_can_be_made_anew(made, tmp_path):
+    a = tmp_path / "a"
+    (a / ".stannary" / "ledger.db.head").unlink()
+    lost = stannary("head", cwd=a)
+    assert (lost.returncode, "error[LED009]" in lost.stderr) == (1, True)
+    ok("head", "--accept", cwd=a)
+    ok("head", cwd=a)
+
+
+@pytest.mark.parametrize(
+    "arguments, code",
+    [
+        (("prove", "99"), "LED018"),
+        (("prove", "sha256:00"), "LED018"),
+        (("verify", "--proof", "x"), "USE012"),
+        (("verify", "--since", "nothing"), "IO001"),
+        (("witness", "sign", "nothing", "--log", "x"), "USE001"),
+        (("head", "--workspace", "/nowhere"), "WSP001"),
+    ],
+)
+def test_what_cannot_be_done_is_an_error_of_the_caller(made, tmp_path, arguments, code):
+    done = stannary(*arguments, cwd=tmp_path / "a")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"error[{code}]" in done.stderr
