@@ -236,10 +236,12 @@ def audit_(ctx: click.Context, workspace: str | None, form: str) -> int:
 
     Every deviation is reported, not only the first. Exit code 1 when there is one.
     """
+    from stannary.crypto.note import VerifierKey
+    from stannary.evidence.ledger import audit_file
     from stannary.evidence.workspace import Workspace
 
-    with open_ledger(Workspace.find(workspace)) as ledger:
-        report = ledger.audit()
+    place = Workspace.find(workspace)
+    report = audit_file(place.ledger_path, VerifierKey.of(place.settings.origin, place.log_key))
     found = tuple(Deviation(item.code, item.message, item.index) for item in report.deviations)
     rows: dict[str, object] = {"origin": report.origin, "entries": f"{report.entries:,} of {report.size:,}", "root": report.root}
     shown = Audit("stannary.ledger-audit/1", report.origin, report.size, report.root, report.entries, report.nodes, found)

@@ -39,6 +39,8 @@ CREATE TABLE tile (level INTEGER NOT NULL, n INTEGER NOT NULL, hashes BLOB NOT N
 CREATE TABLE tail (idx INTEGER PRIMARY KEY, leaf BLOB NOT NULL);
 CREATE TABLE checkpoint (size INTEGER PRIMARY KEY, note TEXT NOT NULL);
 """
+# Whatever somebody put there: bytes, and never NULL.
+_ROWS = "SELECT idx, type, kind, subject, id, time, ifnull(CAST(record AS BLOB), x'') FROM entry"
 _BUSY_SECONDS = 60
 
 
@@ -258,12 +260,14 @@ class SqliteStore:
 
     def head(self) -> str:
         """Return the signed note of the largest checkpoint, or an empty text."""
-        row = self._connection.execute("SELECT CAST(note AS TEXT) FROM checkpoint ORDER BY size DESC LIMIT 1").fetchone()
+        row = self._connection.execute(
+            "SELECT ifnull(CAST(note AS TEXT), '') FROM checkpoint ORDER BY size DESC LIMIT 1"
+        ).fetchone()
         return str(row[0]) if row else ""
 
     def checkpoints(self) -> Iterator[tuple[int, str]]:
         """Yield (size, note), the smallest first."""
-        yield from self._connection.execute("SELECT size, CAST(note AS TEXT) FROM checkpoint ORDER BY size")
+        yield from self._connection.execute("SELECT size, ifnull(CAST(note AS TEXT), '') FROM checkpoint ORDER BY size")
 
     def span(self) -> tuple[int, int]:
         """Return how many entries there are, as far as the first and the last index say, and the index after the last."""
@@ -272,17 +276,19 @@ class SqliteStore:
 
     def tile(self, level: int, n: int) -> bytes:
         """Return the hashes of a tile, as many as there are."""
-        row = self._connection.execute("SELECT CAST(hashes AS BLOB) FROM tile WHERE level = ? AND n = ?", (level, n)).fetchone()
+        row = self._connection.execute(
+            "SELECT ifnull(CAST(hashes AS BLOB), x'') FROM tile WHERE level = ? AND n = ?", (level, n)
+        ).fetchone()
         if row or level:
             return bytes(row[0]) if row else b""
         leaves = self._connection.execute(
-            "SELECT CAST(leaf AS BLOB) FROM tail WHERE idx BETWEEN ? AND ? ORDER BY idx", (n << 8, n << 8 | 255)
+            "SELECT ifnull(CAST(leaf AS BLOB), x'') FROM tail WHERE idx BETWEEN ? AND ? ORDER BY idx", (n << 8, n << 8 | 255)
         )
         return b"".join(leaf for (leaf,) in leaves)
 
     def rows(self, start: int, end: int) -> Iterator[Row]:
         """Yield the entries from `start` up to `end`."""
-        query = "SELECT idx, type, kind, subject, id, time, CAST(record AS BLOB) FROM entry WHERE idx >= ? AND idx < ? ORDER BY idx"
+        query = f"{_ROWS} WHERE idx >= ? AND idx < ? ORDER BY idx"
         cursor = self._connection.execute(query, (start, end))
         while block := cursor.fetchmany(256):
             yield from map(Row._make, block)
@@ -291,14 +297,12 @@ class SqliteStore:
         """Return the first entries for which (column, `=` or `>=`, value) hold, by index."""
         known = {"type", "kind", "subject", "id", "time"}
         terms = " AND ".join(f"{column} {'>=' if operator == '>=' else '='} ?" for column, operator, _ in where if column in known)
-        query = (
-            f"SELECT idx, type, kind, subject, id, time, CAST(record AS BLOB) FROM entry WHERE {terms or '1'} ORDER BY idx LIMIT ?"  # noqa: S608 - columns and operators are of a fixed set
-        )
+        query = f"{_ROWS} WHERE {terms or '1'} ORDER BY idx LIMIT ?"
         return list(map(Row._make, self._connection.execute(query, (*(value for _, _, value in where), most))))
 
     def body(self, digest: str) -> bytes | None:
         """Return a body that is too large for its record."""
-        row = self._connection.execute("SELECT CAST(content AS BLOB) FROM body WHERE digest = ?", (digest,)).fetchone()
+        row = self._connection.execute("SELECT ifnull(CAST(content AS BLOB), x'') FROM body WHERE digest = ?", (digest,)).fetchone()
         return bytes(row[0]) if row else None
 
     def counts(self) -> dict[str, int]:

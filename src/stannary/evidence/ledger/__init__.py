@@ -6,8 +6,8 @@ What belongs here: records and receipts (`entry.py`), the proven view of the sto
 What does not: what a record means.
 """
 
-from stannary.evidence.ledger.audit import Deviation, Report
+from stannary.evidence.ledger.audit import Deviation, Report, audit_file
 from stannary.evidence.ledger.entry import Entry, Receipt, entry, leaf_of, verify
 from stannary.evidence.ledger.ledger import Ledger
 
-__all__ = ["Deviation", "Entry", "Ledger", "Receipt", "Report", "entry", "leaf_of", "verify"]
+__all__ = ["Deviation", "Entry", "Ledger", "Receipt", "Report", "audit_file", "entry", "leaf_of", "verify"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import msgspec
 
@@ -17,9 +18,9 @@ from stannary.crypto.note import Checkpoint, VerifierKey, open_checkpoint
 from stannary.evidence.ledger.entry import LARGEST_LEAF, header_of, rejoin, says
 from stannary.evidence.ledger.sequencer import remembered
 from stannary.store.head_file import HeadFile
-from stannary.store.ledger_db import LedgerStore, Row
+from stannary.store.ledger_db import LedgerStore, Row, SqliteStore
 
-__all__ = ["Deviation", "Report", "audit"]
+__all__ = ["Deviation", "Report", "audit", "audit_file"]
 
 _COLUMNS = ("type", "kind", "subject", "id", "time")
 
@@ -51,6 +52,19 @@ class Report(msgspec.Struct, frozen=True):
 def audit(store: LedgerStore, key: VerifierKey, head_file: HeadFile) -> Report:
     """Audit a ledger, inside a snapshot of its store."""
     return _Audit(store, key).run(head_file)
+
+
+def audit_file(path: str | Path, key: VerifierKey, head: str | Path | None = None) -> Report:
+    """Audit a ledger, also one that `Ledger.open` refuses. Raises UsageError when there is none."""
+    try:
+        store = SqliteStore(path)
+        try:
+            with store.snapshot():
+                return audit(store, key, HeadFile(head or f"{path}.head"))
+        finally:
+            store.close()
+    except IntegrityError as error:  # it cannot even be read to its end
+        return Report(key.name, 0, "", 0, 0, (Deviation(error.code or "LED010", error.message),))
 
 
 class _Audit:
@@ -90,7 +104,7 @@ class _Audit:
         seen = self._remembered(head_file, head)
         sizes = {checkpoint.size for checkpoint in checkpoints} | ({seen.size} if seen else set())
         self._entries(head.size, sizes)  # 2.
-        self._strays()
+        self._strays(right=self.heads.get(head.size) == head.root)
         for size, signed in dict.fromkeys((item.size, item.root) for item in [*checkpoints, *([seen] if seen else [])]):  # 3.
             root = self.heads.get(size)
             if root is not None and root != signed:
@@ -200,9 +214,15 @@ class _Audit:
         except IntegrityError as error:
             self.say("LED013", f"entry {row.idx}: {error.message}", row.idx)
 
-    def _strays(self) -> None:
-        """Say of records that are not the leaves where they stand whether they were moved or edited."""
+    def _strays(self, *, right: bool) -> None:
+        """Say of records that are not the stored leaf where they stand which of the two it is, and whether it was moved.
+
+        `right`: all records together give the signed root, so that it is the leaves that were changed.
+        """
         for index, leaf in self.strays.items():
+            if right:
+                self.say("LED006", f"the stored leaf of entry {index} is not the hash of it", index)
+                continue
             home = self.wanted.get(leaf)
             if home is None:
                 self.say("LED007", f"entry {index} was edited: it is not the leaf that is stored for it", index)

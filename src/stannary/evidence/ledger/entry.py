@@ -132,7 +132,7 @@ def header_of(record: bytes) -> Header:
     """Read a record or a leaf as far as the columns go. Raises InputError."""
     try:
         found = _decoder.decode(record)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise _no_record(str(error)) from error
     problem = _problem(found)
     if problem:
@@ -186,7 +186,7 @@ def leaf_of(record: bytes) -> tuple[bytes, bytes]:
         return record, b""
     try:
         value = msgspec.json.decode(record, type=dict[str, msgspec.Raw])
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise _no_record(str(error)) from error
     if "body" not in value:
         msg = "it has no body"

@@ -75,12 +75,12 @@ class Sequencer:
         with self._store.sequencer():
             if self._store.head():
                 return
-            seen = remembered(self._head, self._key)
-            if seen:
-                self._tree.remember(seen[0])
             if self._store.span() != (0, 0):
                 msg = "the signed head of the ledger is missing"
                 raise IntegrityError(msg, code="LED004", help="restore the ledger from a backup")
+            seen = remembered(self._head, self._key)
+            if seen:
+                self._tree.remember(seen[0])
             note = str(sign_note(self._tree.head.text, self._key.name, self._signer))
             # The remembered head is there before the ledger is: a ledger without one has lost it.
             self._head.write(note, 0)

@@ -29,20 +29,24 @@ class Tree:
         self.key = key
         self.head = Checkpoint(key.name, 0, root_of(0, self.node))
         self.note = ""
+        self._changed = -1  # what the store said when the head was taken up
         self._edge: list[_Rows] = []  # the last, partial tile of each level
         self._full: OrderedDict[tuple[int, int], _Rows] = OrderedDict()
 
     def refresh(self) -> Checkpoint:
-        """Take up the head of the store. Raises IntegrityError.
+        """Take up the head of the store, if anybody wrote since. Raises IntegrityError.
 
         1. the checkpoint is the log's;
         2. there are as many entries as it says;
         3. the right edge of the stored tree gives its root;
         4. the head that was seen before is the beginning of it: nothing was rolled back or rewritten.
         """
-        note = self.store.head()
-        if note == self.note and note:
+        changed, note = self.store.changed(), self.store.head()
+        if note == self.note and changed == self._changed:
             return self.head
+        if not note:
+            msg = "the signed head of the ledger is missing"
+            raise IntegrityError(msg, code="LED004", help="restore the ledger from a backup")
         head, _ = open_checkpoint(note, self.key)  # 1.
         if self.store.span() != (head.size, head.size):  # 2.
             msg = f"there are {self.store.span()[0]:,} entries, and the signed head has {head.size:,}"
@@ -58,7 +62,7 @@ class Tree:
         except IntegrityError:
             self.head, self._edge = before
             raise
-        self.note = note
+        self.note, self._changed = note, changed
         return head
 
     def remember(self, seen: Checkpoint) -> None:

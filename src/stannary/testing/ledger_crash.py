@@ -1,0 +1,168 @@
+"""A ledger whose writer is killed, again and again: what was acknowledged has to be there, in one history.
+
+`crash_rounds` starts a writer (this module as a program: threads that append, and print what was
+acknowledged), kills it with SIGKILL at a random moment, opens the ledger and looks. `append_together`
+has several such writers at it at once, and lets them finish.
+"""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from stannary.crypto.keys import PrivateKey, generate, read_private
+from stannary.evidence.ledger import Ledger, audit_file, entry
+
+__all__ = ["Outcome", "append_together", "crash_rounds"]
+
+_ORIGIN = "example.com/crash"
+_THREADS = 3
+
+
+class Acknowledged(msgspec.Struct):
+    """What a writer says of a batch when `append` has returned: the index of the first, the leaves, the signed head."""
+
+    first: int
+    leaves: list[str]
+    size: int
+    checkpoint: str
+
+
+class Outcome(msgspec.Struct):
+    """What happened: entries acknowledged and of those lost, entries in the end, heads that the last one does not continue."""
+
+    rounds: int = 0
+    killed: int = 0
+    acknowledged: int = 0
+    lost: list[int] = []
+    entries: int = 0
+    forks: int = 0
+    deviations: list[str] = []
+
+
+def crash_rounds(folder: Path, rounds: int, *, seed: int = 0) -> Outcome:
+    """Kill a writer `rounds` times. The ledger is in `folder`, which may be empty: creation is interrupted too."""
+    key, outcome, choice = _key(folder), Outcome(rounds=rounds), random.Random(seed)  # noqa: S311 - moments, no secrets
+    kept: list[Acknowledged] = []
+    for number in range(rounds):
+        process = _start(folder, f"{number}", "0")
+        found = _collect(process, choice.uniform(0, 0.08) if number % 4 else None, choice.uniform(0.05, 0.5))
+        outcome.killed += process.returncode == -signal.SIGKILL
+        with _open(folder, key) as ledger:
+            for batch in found:
+                for index, leaf in enumerate(batch.leaves, batch.first):
+                    if ledger.head().size <= index or ledger.prove(index).leaf != leaf:
+                        outcome.lost.append(index)
+            outcome.forks += sum(_forked(ledger, batch) for batch in kept[-3:] + found)
+        outcome.acknowledged += sum(len(batch.leaves) for batch in found)
+        kept += found
+    _settle(folder, key, kept, outcome)
+    return outcome
+
+
+def append_together(folder: Path, writers: int, each: int) -> Outcome:
+    """Have several processes append to one ledger at the same time."""
+    key, outcome = _key(folder), Outcome()
+    processes = [_start(folder, f"writer-{number}", str(each)) for number in range(writers)]
+    found = [batch for process in processes for batch in _collect(process, None, 120)]
+    outcome.acknowledged = sum(len(batch.leaves) for batch in found)
+    places = {index for batch in found for index in range(batch.first, batch.first + len(batch.leaves))}
+    outcome.lost = sorted(set(range(outcome.acknowledged)) - places)
+    _settle(folder, key, found, outcome)
+    return outcome
+
+
+def _settle(folder: Path, key: PrivateKey, kept: list[Acknowledged], outcome: Outcome) -> None:
+    """Hold the ledger in the end against everything that was acknowledged on the way."""
+    with _open(folder, key) as ledger:
+        leaves = [ledger.prove(index).leaf for index in range(ledger.head().size)]
+        outcome.entries = len(leaves)
+        for batch in kept:
+            outcome.lost += [n for n, leaf in enumerate(batch.leaves, batch.first) if n >= len(leaves) or leaves[n] != leaf]
+        outcome.forks += sum(_forked(ledger, batch) for batch in kept)
+        report = audit_file(ledger.path, ledger.key)
+    outcome.deviations = [item.message for item in report.deviations]
+
+
+def _forked(ledger: Ledger, batch: Acknowledged) -> bool:
+    from stannary.core.errors import IntegrityError
+
+    try:
+        ledger.verify_since(batch.checkpoint)
+    except IntegrityError:
+        return True
+    return False
+
+
+def _collect(process: subprocess.Popen[bytes], after_first: float | None, limit: float) -> list[Acknowledged]:
+    """Return what a writer acknowledged until it was killed: some time after its first line, or after `limit` seconds, or not."""
+    assert process.stdout is not None  # noqa: S101 - it was asked for
+    lines: list[bytes] = []
+
+    def read() -> None:
+        for line in process.stdout or ():
+            if after_first is not None and not lines:
+                threading.Timer(after_first, process.kill).start()
+            lines.append(line)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        process.wait(timeout=20 if after_first is not None else limit)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    reader.join()
+    process.stdout.close()
+    return [msgspec.json.decode(line, type=Acknowledged) for line in lines if line.endswith(b"\n")]
+
+
+def _start(folder: Path, name: str, each: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-m", __name__, str(folder), name, each], stdout=subprocess.PIPE)  # noqa: S603 - this module
+
+
+def _key(folder: Path) -> PrivateKey:
+    path = folder / "log.pem"
+    if not path.exists():
+        generate("ed25519").write(path, None)
+    return read_private(path)
+
+
+def _open(folder: Path, key: PrivateKey) -> Ledger:
+    return Ledger.open(folder / "ledger.db", key, origin=_ORIGIN, verifier=key.public)
+
+
+def main(folder: Path, name: str, each: int) -> None:
+    """Append from several threads, `each` batches a thread or for ever, and print the receipts of each batch as they come."""
+    ledger, turn = _open(folder, _key(folder)), threading.Lock()
+
+    def work(number: int) -> None:
+        batch = 0
+        while not each or batch < each:
+            now = datetime.now(UTC)
+            records = [entry("evidence", {"by": f"{name}/{number}", "n": [batch, i]}, time=now) for i in range(1 + batch % 4 * 40)]
+            receipts = ledger.append(records)
+            leaves = [receipt.leaf for receipt in receipts]
+            said = msgspec.json.encode(Acknowledged(receipts[0].index, leaves, receipts[0].size, receipts[0].checkpoint))
+            with turn:
+                sys.stdout.buffer.write(said + b"\n")
+                sys.stdout.buffer.flush()
+            batch += 1
+
+    threads = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(_THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    ledger.close()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
