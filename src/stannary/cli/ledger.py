@@ -105,14 +105,9 @@ def open_ledger(workspace: Workspace, *, write: bool = False, accept: bool = Fal
     """Open the ledger of a workspace; for reading no private key is touched."""
     from stannary.evidence.ledger import Ledger
 
-    return Ledger.open(
-        workspace.ledger_path,
-        workspace.log_signer if write else None,
-        origin=workspace.settings.origin,
-        verifier=workspace.log_key,
-        clock=workspace.clock,
-        accept=accept,
-    )
+    if not accept:
+        return workspace.ledger(write=write)
+    return Ledger.open(workspace.ledger_path, None, origin=workspace.settings.origin, verifier=workspace.log_key, accept=True)
 
 
 def show(value: msgspec.Struct, form: str, rows: dict[str, object]) -> None:
