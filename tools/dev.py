@@ -38,12 +38,16 @@ RULE_TESTS = "tests/unit/test_house_rules.py"
 
 
 class Environment(NamedTuple):
-    """A virtual environment: its folder, an unhashed file installed first, and its hashed locks."""
+    """A virtual environment: its folder, an unhashed file installed first, and its hashed locks.
+
+    `newer`: a hashed list of wheels that are installed though their metadata ask for a newer Python.
+    """
 
     folder: Path
     first: str | None
     locks: tuple[str, ...]
     project: bool = True  # whether the project is installed into it
+    newer: str | None = None
 
     @property
     def python(self) -> str:
@@ -53,7 +57,7 @@ class Environment(NamedTuple):
 
 MAIN = Environment(ROOT / ".venv", None, ("base", "dev"))
 ML = Environment(ROOT / ".venv-ml", "torch", ("base", "dev", "ml"))
-ORACLES = Environment(ROOT / ".venv-oracles", None, ("oracles",), project=False)
+ORACLES = Environment(ROOT / ".venv-oracles", None, ("oracles",), project=False, newer="oracles-newer")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -203,10 +207,11 @@ def ensure(environment: Environment) -> None:
     """Make the environment, or renew what its locks or pyproject.toml changed."""
     locks = [ROOT / "requirements" / f"{name}.txt" for name in environment.locks]
     first = ROOT / "requirements" / f"{environment.first}.txt" if environment.first else None
+    newer = ROOT / "requirements" / f"{environment.newer}.txt" if environment.newer else None
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     wanted = {
         "python": version,
-        "locks": _digest([*locks, *([first] if first else [])]),
+        "locks": _digest([*locks, *(path for path in (first, newer) if path)]),
         "project": _digest([ROOT / "pyproject.toml"]) if environment.project else "",
     }
     stamp = environment.folder / "stannary-stamp.json"
@@ -221,6 +226,9 @@ def ensure(environment: Environment) -> None:
             # By pip: it takes the build that the machine's own configuration offers.
             _must([environment.python, "-m", "pip", "install", "-qq", "-r", str(first)])
         _install(environment, ["--require-hashes", *(part for path in locks for part in ("-r", str(path)))])
+        if newer:
+            options = ["--no-deps", "--ignore-requires-python", "--only-binary=:all:", "--require-hashes"]
+            _must([environment.python, "-m", "pip", "install", "-qq", *options, "-r", str(newer)])
     if environment.project:
         _must([environment.python, "-m", "pip", "install", "-qq", "--no-deps", "--no-build-isolation", "-e", str(ROOT)])
     stamp.write_text(json.dumps(wanted), encoding="utf-8")
