@@ -243,6 +243,13 @@ class Machine:
         self.stack.append(blob)
         self._look_inside(kind, head, at, blob)
 
+    def push_text(self, text: str) -> None:
+        """Push text that the stream writes escaped; what it may hold is looked at without the escapes."""
+        self.stack.append(text)
+        if len(text) >= _TEXT:
+            raw = text.encode("utf-8", "surrogatepass")
+            self.recorder.text(raw[:64], self.offset(), raw)
+
     def _look_inside(self, kind: str, head: bytes, at: int, value: bytes | Blob) -> None:
         length = value.length if isinstance(value, Blob) else len(value)
         if length < _TEXT:

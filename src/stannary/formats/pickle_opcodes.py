@@ -142,11 +142,11 @@ def _string(m: Machine, _op: int) -> None:
         with warnings.catch_warnings():  # of escapes that Python no longer has
             warnings.simplefilter("ignore")
             raw = codecs.escape_decode(raw)[0]
-    m.stack.append(raw.decode("latin-1"))
+    m.push_text(raw.decode("latin-1"))
 
 
 def _unicode(m: Machine, _op: int) -> None:
-    m.stack.append(m.line().decode("raw-unicode-escape"))
+    m.push_text(m.line().decode("raw-unicode-escape"))
 
 
 def _sized(kind: str, width: int, *, signed: bool = False) -> Callable[[Machine, int], None]:

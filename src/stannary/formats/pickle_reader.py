@@ -37,8 +37,13 @@ _GAP = 1 << 16
 _GLANCE = 256  # opcodes
 _LOOKED_AT = 24  # the machine looks into byte strings from this length on
 _PROTO = re.compile(rb"\x80[\x02-\x05][\x95}\](cC)XU\x8c\x8a]")
-_BASE64 = re.compile(rb"(?:gA[IJNSW]|Y[23]|KG|H4sI|eJ[wyxz]|UEsD|f0VMR)[A-Za-z0-9+/_-]{20,}={0,2}\Z")
-_HEXED = re.compile(rb"(?:80 ?0[2-5]|63|28)[0-9a-fA-F]{30,}\Z")
+# Protocols 2 to 5, a global, a mark; gzip, zlib, zip, ELF, xz, bzip2, 7z, Zstandard, marshalled code.
+_BASE64 = re.compile(
+    rb"(?:gA[I-X]|Y[0-3]|K[FGH]|H4sI|eJ|eNo|eF4|eAE|UEsD|f0VMR|/Td6|Qlpo|N3q8|KLUv|4w[AE]A|Z0[EF]|WT[EIM]|S0[Zdg]|ZUp|SDRz|VUVz|ODAw)[A-Za-z0-9+/_\r\n-]{20,}={0,2}\s*\Z"
+)
+_LAYERS = 3
+_MARSHALLED = (b"\xe3\x00", b"\xe3\x01")
+_HEXED = re.compile(rb"(?:80 ?0[2-5]|63|28|78(?:01|5e|9c|da)|1f8b|504b0304)[0-9a-fA-F]{30,}\Z", re.IGNORECASE)
 
 
 def probe(view: View) -> bool:
@@ -242,7 +247,13 @@ def _follow(view: View, sink: Sink, recorder: Recorder) -> None:
             sink.child(f"latin1@{offset}", raw, offset=offset)
     _given(view, sink, recorder)
     for offset, text in recorder.encoded:
-        decoded = _decode(bytes(view.data[text.offset : text.offset + text.length]) if isinstance(text, Blob) else text)
+        raw = bytes(view.data[text.offset : text.offset + text.length]) if isinstance(text, Blob) else text
+        plain = _as_bytes(raw)
+        if plain is not None:
+            sink.fact("pickle.embedded", offset, what="pickle", length=len(plain))
+            sink.child(f"text@{offset}", plain, offset=offset, hint="pickle")
+            continue
+        decoded = _decode(raw)
         if decoded:
             sink.fact("pickle.embedded", offset, what="encoded", length=len(decoded))
             sink.child(f"decoded@{offset}", decoded, offset=offset)
@@ -274,10 +285,30 @@ def _content(view: View, text: str | Blob) -> str:
     return bytes(view.data[text.offset : text.offset + text.length]).decode("utf-8", "replace")
 
 
+def _as_bytes(raw: bytes) -> bytes | None:
+    """Return the pickle that text holds one character a byte, None when it holds none."""
+    try:
+        plain = raw.decode("utf-8").encode("latin-1")
+    except UnicodeError:
+        return None
+    return plain if embedded_kind(plain[:64]) == "pickle" and glance(memoryview(plain)).runs else None
+
+
 def _decode(raw: bytes) -> bytes:
+    """Return what base64 or hex text stands for, through up to three layers of it; empty when it is neither."""
+    content = b""
+    for _ in range(_LAYERS):
+        inner = _decode_once(content or raw)
+        if not inner:
+            break
+        content = inner
+    return content if embedded_kind(content[:64]) or content[:2] in _MARSHALLED else b""
+
+
+def _decode_once(raw: bytes) -> bytes:
     try:
         if _BASE64.match(raw):
-            cleaned = raw.rstrip(b"=").replace(b"-", b"+").replace(b"_", b"/")
+            cleaned = b"".join(raw.split()).rstrip(b"=").replace(b"-", b"+").replace(b"_", b"/")
             return base64.b64decode(cleaned + b"=" * (-len(cleaned) % 4))
         if _HEXED.match(raw):
             return bytes.fromhex(raw.decode())

@@ -26,7 +26,7 @@ from __future__ import annotations
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from typing import TYPE_CHECKING, Any
 
-from stannary.formats.pickle_embedded import embedded_kind
+from stannary.formats.pickle_embedded import embedded_kind, encoded_head, latin_head
 from stannary.formats.pickle_traits import (
     GETATTR,
     TAKE_BYTES,
@@ -45,12 +45,11 @@ if TYPE_CHECKING:
     from stannary.formats.interface import Sink
     from stannary.formats.pickle_machine import Machine
 
-__all__ = ["ENCODED", "Recorder"]
+__all__ = ["Recorder"]
 
 _MOST = 20_000  # distinct calls worth keeping; real models have hundreds
 _GLOBALS = 20_000  # distinct names; real models have hundreds
 _DETAILED = 500_000  # calls told apart by their arguments; after that by what is called
-ENCODED = frozenset((b"gA", b"Y2", b"Y3", b"KG", b"H4", b"eJ", b"UE", b"f0", b"80", b"63", b"28"))
 _FOLDED = frozenset({"builtins", "dill._dill", "_codecs", "copyreg"})
 _WIDE = 16  # arguments that tell two calls apart
 # Functions that unpickle bytes they are given: in which argument.
@@ -66,7 +65,6 @@ _NAMESPACES = frozenset({
 _SPECIAL = 256
 _GIVEN = 8192  # byte strings that are looked into
 _HUGE = 1 << 27  # a number that could be a size to allocate
-_LATIN = (b"PK\x03\x04", b"\x1f\xc2\x8b", b"\xc2\x93NUMPY", b"\xc2\x89HDF")
 _KEPT = 4096  # the machine copies strings up to this length
 _FRAME_MIN = 4  # no pickler frames less
 
@@ -244,7 +242,7 @@ class Recorder:
             head = (
                 args[0][:64].encode("utf-8", "replace") if type(args[0]) is str else args[0].head if type(args[0]) is Blob else b""
             )
-            if head.startswith((b"\xc2\x80", *_LATIN)):
+            if latin_head(head):
                 self.latin.setdefault(id(args[0]), (machine.offset(), args[0]))
                 self.overflow = self.overflow or len(self.latin) > _MOST
         if where == ("copyreg", "add_extension") and len(args) == 3:
@@ -357,7 +355,7 @@ class Recorder:
 
     def text(self, head: bytes, offset: int, value: bytes | Blob) -> None:
         """Remember text that could be an encoded pickle or archive."""
-        if head[:2] in ENCODED:
+        if encoded_head(head):
             if len(self.encoded) < _GIVEN:
                 self.encoded.append((offset, value))
             else:

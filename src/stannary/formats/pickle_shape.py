@@ -15,9 +15,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from stannary.formats.pickle_embedded import embedded_kind
+from stannary.formats.pickle_embedded import OPENERS, embedded_kind, encoded_head
 from stannary.formats.pickle_real import read_for_real
-from stannary.formats.pickle_record import ENCODED, Recorder
+from stannary.formats.pickle_record import Recorder
 from stannary.formats.pickle_values import Blob, Global, Made, Map, Opaque, root_name
 
 TYPE_CHECKING = False
@@ -33,19 +33,18 @@ _COUNTED = {0x8C: 1, 0x58: 4, 0x8A: 1, 0x43: 1, 0x42: 4, 0x96: 8}
 _BYTES = frozenset((0x43, 0x42, 0x96))
 _SHORT = 8  # byte strings below this length stay in the mask: dtype codes, flags
 _LOOKED_AT = 24  # the machine looks into byte strings from this length on
+_KEPT_WHOLE, _HEAD = 4096, 64  # as a whole up to this length, else its beginning
 _NODES = 20_000
-# First bytes of what the machine follows when it looks into byte strings.
-_OPENERS = frozenset(b"\x80P\x1f7\xfd\x93\x89\x7fM\x28\x78") | {head[0] for head in ENCODED}
 
 
 class Shape(NamedTuple):
-    """What streams of a shape have in common: length, mask and content under it, imports, where long byte strings begin."""
+    """What streams of a shape have in common: length, mask and content under it, imports, what is looked at of long byte strings."""
 
     length: int
     mask: int
     masked: int
     names: tuple[tuple[str, str], ...]
-    heads: tuple[int, ...]
+    heads: tuple[tuple[int, int], ...]
 
     def fits(self, content: bytes, number: int) -> bool:
         """Tell whether a file is a stream of this shape, in both readings, with nothing in its byte strings to follow.
@@ -54,8 +53,9 @@ class Shape(NamedTuple):
         """
         if len(content) != self.length or number & self.mask != self.masked:
             return False
-        for at in self.heads:
-            if content[at] in _OPENERS and (content[at : at + 2] in ENCODED or embedded_kind(content[at : at + 64])):
+        for start, stop in self.heads:
+            head = content[start:stop]
+            if head[0] in OPENERS and (encoded_head(head) or embedded_kind(head)):
                 return False
         reading = read_for_real(memoryview(content), 0, self.length, [])
         return not reading.error and tuple(reading.names) == self.names
@@ -66,7 +66,7 @@ def shape_of(content: bytes, names: tuple[tuple[str, str], ...]) -> Shape | None
     if content[:1] != b"\x80" or content[1:2] not in (b"\x02", b"\x03", b"\x04", b"\x05"):
         return None
     mask = bytearray(b"\xff" * len(content))
-    heads: list[int] = []
+    heads: list[tuple[int, int]] = []
     pos, end = 2, len(content) - 1
     while pos < end:
         op = content[pos]
@@ -83,7 +83,8 @@ def shape_of(content: bytes, names: tuple[tuple[str, str], ...]) -> Shape | None
             after = start + int.from_bytes(content[pos:start], "little")
             if op in _BYTES and _SHORT <= after - start <= len(content):
                 mask[start:after] = bytes(after - start)
-                heads += [start] if after - start >= _LOOKED_AT else []
+                if after - start >= _LOOKED_AT:
+                    heads.append((start, after if after - start <= _KEPT_WHOLE else start + _HEAD))
         elif op == 0x63:
             after = content.find(b"\n", content.find(b"\n", pos) + 1 or end) + 1 or len(content) + 1
         else:

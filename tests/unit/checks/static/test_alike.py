@@ -83,7 +83,7 @@ def test_anything_but_a_number_is_another_shape(content: bytes) -> None:
         b"\x80\x04\x95",  # a pickle
         b"PK\x03\x04",
         b"\x7fELF",
-        b"gASVabcd",  # a pickle in base64
+        b"gASVabcdefghijklmnopqrst",  # a pickle in base64
     ],
 )
 def test_byte_strings_that_open_like_something_are_read(opening: bytes) -> None:
