@@ -38,7 +38,7 @@ _NODES = 20_000
 
 
 class Shape(NamedTuple):
-    """What streams of a shape have in common: length, mask and content under it, imports, what is looked at of long byte strings."""
+    """What streams of a shape have in common: length, mask and content under it, imports, the parts of byte strings to look at."""
 
     length: int
     mask: int
