@@ -41,6 +41,9 @@ def read(view: View, sink: Sink) -> None:
     if len(view) > _LIMIT:
         _words(raw.decode("utf-8", "replace"), sink)
         sink.incomplete(f"Python source of {len(view)} bytes: only the first {_LIMIT} were searched for calls")
+        from stannary.formats.unread import sweep  # no honest source is as long
+
+        sweep(view.data[_LIMIT:], sink, code=True)
         return
     try:
         tree = parse(raw, name or "<source>")

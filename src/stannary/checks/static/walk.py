@@ -35,7 +35,7 @@ _MISSED = 1000  # reasons kept for one file
 _DEEP = 2  # containers around something before it is looked up among what was read
 _DIGESTED = 64 << 20
 _SWEPT = 3  # what was being read when the limit struck, and two of what it was in
-_SOURCE = frozenset({"python", "notebook", "script"})
+_SOURCE = frozenset({"python", "notebook", "script", "jinja"})
 _UNPACKING = 0.6  # part of the time that decompressing may take: what comes out has to be read too
 _GRACE = 0.4  # CPU seconds to tell what was seen and to sweep the rest
 _STREAM_ERRORS = (FormatError, EOFError, zlib.error, LZMAError, OSError, ValueError, RuntimeError)
@@ -65,6 +65,7 @@ class Walker:
         self._full = False
         self._nested: set[bytes] = set()  # digests of what was read two and more containers deep
         self._swept = 0
+        self._limited = False  # a reader stopped at a limit, and what it left is not swept yet
 
     # What readers call
 
@@ -137,13 +138,14 @@ class Walker:
         for row in rows:
             if not self.budget.is_over():
                 self._read(row, view)
-        if self.budget.is_over() and self._swept < _SWEPT:
+        if (self.budget.is_over() or self._limited) and self._swept < _SWEPT:
             self._swept += 1
+            self._limited = False
             self._sweep(view, code=any(row.name in _SOURCE for row in rows))
 
     def _sweep(self, view: View, *, code: bool) -> None:
         """Search what the limit left unread for names that end nearly every exploit."""
-        from stannary.formats.pickle_sweep import sweep  # hostile files only
+        from stannary.formats.unread import sweep  # hostile files only
 
         self.budget.closing = True
         try:
@@ -157,6 +159,7 @@ class Walker:
         try:
             load_reader(row)(view, self)
         except BudgetExceeded as exc:
+            self._limited = True
             self.incomplete(f"{row.name}: {exc.message}", exc.offset)
         except FormatError as exc:
             self.incomplete(f"{row.name}: {exc.message}", exc.offset)

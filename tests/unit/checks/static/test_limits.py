@@ -8,7 +8,7 @@ import stannary
 from stannary.checks.static import walk
 from stannary.core.errors import BudgetExceeded
 from stannary.formats.interface import RAN_OUT, Budget, Expired, Limits, View
-from stannary.formats.pickle_sweep import sweep
+from stannary.formats.unread import sweep
 
 HURRIED = Limits(processor=0.05)
 CALL = b"cposix\nsystem\n\x8c\x0aecho hello\x85R"
@@ -142,3 +142,16 @@ def test_the_members_a_loader_reads_by_itself_come_first(tmp_path):
     target, findings = scan(tmp_path, packed.getvalue(), "model.zip", processor=0.1)
     assert "PKL001" in findings
     assert any(reason.startswith(RAN_OUT) for reason in reasons(target))
+
+
+@pytest.mark.parametrize(
+    "name,content",
+    [
+        ("setup.py", b"# padding\n" * 300_000 + b"import os\nos.system('echo hello')\n"),
+        ("chat.jinja", b"{# padding #}\n" * 400_000 + b"{{ cycler.__init__.__globals__.os.system('echo hello') }}"),
+    ],
+)
+def test_what_is_longer_than_is_parsed_is_swept_too(tmp_path, name, content):
+    target, findings = scan(tmp_path, content, name)
+    assert findings["SCN004"].evidence == {"excerpt": "os.system("}
+    assert target.verdict == "suspicious"
