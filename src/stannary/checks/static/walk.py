@@ -35,6 +35,7 @@ _MISSED = 1000  # reasons kept for one file
 _DEEP = 2  # containers around something before it is looked up among what was read
 _DIGESTED = 64 << 20
 _SWEPT = 3  # what was being read when the limit struck, and two of what it was in
+_FACTS_OF_SWEEP = 256
 _SOURCE = frozenset({"python", "notebook", "script", "jinja"})
 _UNPACKING = 0.6  # part of the time that decompressing may take: what comes out has to be read too
 _GRACE = 0.4  # CPU seconds to tell what was seen and to sweep the rest
@@ -147,10 +148,13 @@ class Walker:
         """Search what the limit left unread for names that end nearly every exploit."""
         from stannary.formats.unread import sweep  # hostile files only
 
+        before = len(self.facts)
         self.budget.closing = True
+        self.budget.facts = max(self.budget.facts, _FACTS_OF_SWEEP)
         try:
             sweep(view.data, self, code=code)
         finally:
+            self.facts = self.facts[before:] + self.facts[:before]  # to the front: judging has limits as well
             self.budget.closing = False
 
     def _read(self, row: Format, view: View) -> None:

@@ -155,3 +155,10 @@ def test_what_is_longer_than_is_parsed_is_swept_too(tmp_path, name, content):
     target, findings = scan(tmp_path, content, name)
     assert findings["SCN004"].evidence == {"excerpt": "os.system("}
     assert target.verdict == "suspicious"
+
+
+def test_what_was_swept_is_judged_before_what_there_is_too_much_of(tmp_path):
+    many = b"".join(b"cm\nf%d\n)R0" % number for number in range(200_000))
+    target, findings = scan(tmp_path, b"\x80\x04" + many + CALL + b".", processor=0.2, facts=1000)
+    assert "PKL035" in findings
+    assert target.verdict == "unsafe"
