@@ -35,10 +35,11 @@ _MISSED = 1000  # reasons kept for one file
 _DEEP = 2  # containers around something before it is looked up among what was read
 _DIGESTED = 64 << 20
 _SWEPT = 3  # what was being read when the limit struck, and two of what it was in
+_SWEEPING = 0.25  # CPU seconds to sweep a file from which the reading was thrown out
 _FACTS_OF_SWEEP = 256
 _SOURCE = frozenset({"python", "notebook", "script", "jinja"})
 _UNPACKING = 0.6  # part of the time that decompressing may take: what comes out has to be read too
-_GRACE = 0.4  # CPU seconds to tell what was seen and to sweep the rest
+_GRACE = 0.35  # CPU seconds to tell what was seen and to sweep the rest
 _STREAM_ERRORS = (FormatError, EOFError, zlib.error, LZMAError, OSError, ValueError, RuntimeError)
 
 
@@ -66,6 +67,7 @@ class Walker:
         self._full = False
         self._nested: set[bytes] = set()  # digests of what was read two and more containers deep
         self._swept = 0
+        self.swept = False  # the file itself, to its end
         self._limited = False  # a reader stopped at a limit, and what it left is not swept yet
 
     # What readers call
@@ -142,9 +144,9 @@ class Walker:
         if (self.budget.is_over() or self._limited) and self._swept < _SWEPT:
             self._swept += 1
             self._limited = False
-            self._sweep(view, code=any(row.name in _SOURCE for row in rows))
+            self.sweep(view, code=any(row.name in _SOURCE for row in rows))
 
-    def _sweep(self, view: View, *, code: bool) -> None:
+    def sweep(self, view: View, *, code: bool) -> None:
         """Search what the limit left unread for names that end nearly every exploit."""
         from stannary.formats.unread import sweep  # hostile files only
 
@@ -153,6 +155,7 @@ class Walker:
         self.budget.facts = max(self.budget.facts, _FACTS_OF_SWEEP)
         try:
             sweep(view.data, self, code=code)
+            self.swept = self.swept or not self._part
         finally:
             self.facts = self.facts[before:] + self.facts[:before]  # to the front: judging has limits as well
             self.budget.closing = False
@@ -215,6 +218,10 @@ class Walker:
         finally:
             _unmap(mapped, view)
 
+    def leave(self) -> None:
+        """Stand at the file itself again, wherever the reading was thrown out from."""
+        self._part, self._depth = "", 0
+
     def report(self) -> FileReport:
         """Return what was seen."""
         if self.budget.expired:
@@ -262,6 +269,11 @@ def _walk(walker: Walker, view: View) -> None:
         budget.expired = budget.expired or f"{RAN_OUT}the time is up"
     except MemoryError:
         budget.crowd("it")
+    if budget.is_over() and not walker.swept:
+        gc.collect()  # what the exception held on to
+        walker.leave()
+        with suppress(BudgetExceeded, Expired, MemoryError), alarm.hold(_SWEEPING, budget.expire):
+            walker.sweep(view, code=False)
 
 
 def _unmap(mapped: mmap.mmap, view: View) -> None:
