@@ -46,7 +46,7 @@ _STREAMS = 100_000  # joined streams; blocked gzip has one for every 64 KiB
 # A stream is a bomb when it, and all decompression of this file together, are past these marks.
 _BOMB_RATIO = 200
 _BOMB_STREAM = 4 << 20
-_BOMB_TOTAL = 256 << 20
+_BOMB_TOTAL = 96 << 20
 
 
 class Decoder(Protocol):

@@ -74,12 +74,19 @@ def read(view: View, sink: Sink) -> None:
     )
 
 
+_WEIGHTS = (
+    *(".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".npy", ".npz", ".h5", ".hdf5", ".keras", ".onnx", ".pb"),
+    *(".safetensors", ".gguf", ".tflite", ".model", ".msgpack", ".weights", ".params", ".nemo", ".mar"),
+)
+
+
 def read_script(view: View, sink: Sink) -> None:
     """Report the interpreter of a script."""
     line = view.head(256).split(b"\n", 1)[0].decode("utf-8", "replace")
     if line.startswith("#!["):  # a Rust attribute
         return
-    sink.fact("executable.script", 0, interpreter=clip(line[2:].strip(), 120), embedded=not view.path)
+    weights = view.name.lower().endswith(_WEIGHTS)
+    sink.fact("executable.script", 0, interpreter=clip(line[2:].strip(), 120), embedded=not view.path, weights=weights)
 
 
 def _text(view: View, at: int) -> str:

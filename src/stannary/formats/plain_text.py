@@ -3,7 +3,8 @@
 Runs beside the reader of a text's own format. Facts besides those of `secrets` and `licences`:
 `text.document`: size, lines, name; `text.encoded`: a run of base64, hex, escaped or uuencoded bytes that decodes
     to something recognised (read as content of its own). Fields: encoding, size, head, line.
-`text.command`: a line that fetches and runs, or opens a shell to the network. Fields: command, line, name, fenced.
+`text.command`: a line that fetches and runs, or opens a shell to the network. Fields: command, line, name, fenced, script
+    (the text opens with an interpreter line).
 `text.hidden`: characters that are not seen (zero width, Bidi controls, tag characters). Fields: count, line.
 """
 
@@ -161,6 +162,7 @@ def _commands(raw: bytes, start: int, base: str, sink: Sink) -> None:
                 line=raw.count(b"\n", 0, match.start()) + 1,
                 name=clip(base),
                 fenced=fenced,
+                script=not start and raw.startswith(b"#!"),
             )
 
 

@@ -29,6 +29,7 @@ class Expressions(Invocations):
     def __init__(self) -> None:
         super().__init__()
         self._left = _OPERATIONS
+        self.pending: dict[int, Value] = {}  # functions and lambdas, read in the end unless they are called before
         self._table: dict[type[ast.AST], Callable[..., Value]] = {}
 
     def eval(self, node: ast.expr | None) -> Value:
@@ -112,6 +113,7 @@ class Expressions(Invocations):
     def _e_lambda(self, node: ast.Lambda) -> Value:
         value = Value()
         value.node, value.scope = node, self.scope
+        self.pending[id(node)] = value
         return value
 
     def _e_binop(self, node: ast.BinOp) -> Value:
@@ -187,6 +189,7 @@ class Expressions(Invocations):
             receiver is not None
             and isinstance(function, ast.Attribute)
             and (receiver.known or receiver.text is not None)
+            and function.attr != "joinpath"
             and target.node is None
         ):
             folded = fold_method(receiver, function.attr, args, merge_origins((receiver, *args)))

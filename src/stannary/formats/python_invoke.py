@@ -120,6 +120,8 @@ class Invocations:
             parts = [a.as_text() or a.subject or "{}" for a in args]
             result.text = _COMPUTED.get(name) or "/".join(parts)
             result.subject = result.text
+        elif name.endswith(".joinpath") and target.subject:
+            result.text = result.subject = "/".join([target.subject, *(a.as_text() or a.subject or "{}" for a in args)])
         return result
 
     def _special_method(self, value: Value, name: str) -> Value | None:

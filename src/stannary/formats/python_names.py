@@ -127,6 +127,7 @@ _REPORTED = frozenset(
         "operator",
         "map",
         "execfile",
+        "get_ipython",
         "input",
         "psutil",
         "getpass",
@@ -169,6 +170,10 @@ _LOUD = ("numpy.load", "numpy.lib.npyio.load", "numpy.f2py", "numpy.testing", "n
          "pathlib.Path.home().write", "pathlib.Path.home()/", "types.FunctionType", "types.CodeType", "platform.popen", "operator.methodcaller",
          "torch.distributed.run", "torch.utils.collect_env", "torch.utils._config_module", "inspect.getattr_static", "io.BytesIO")  # fmt: skip
 
+_PATH_METHODS = frozenset(
+    {"write_text", "write_bytes", "read_text", "read_bytes", "open", "unlink", "symlink_to", "hardlink_to", "rename", "replace"}
+)
+
 # Callables that run the function that they are handed.
 RUNNERS = frozenset(
     [
@@ -210,7 +215,9 @@ def parse(source: str | bytes, name: str = "<source>") -> ast.Module:
 
 def is_reported(name: str) -> bool:
     """Tell whether a call of this dotted name becomes a fact."""
-    if name.startswith(_LOUD):
+    if name.startswith(_LOUD) or name.endswith(".__set__"):
+        return True
+    if name.startswith("pathlib.") and name.rpartition(".")[2] in _PATH_METHODS:
         return True
     root = name.replace("(", ".").replace("[", ".").partition(".")[0]
     return root in _REPORTED and not name.startswith(_QUIET)

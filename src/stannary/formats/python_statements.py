@@ -14,6 +14,8 @@ from stannary.formats.python_values import UNKNOWN, Scope, Value, merge_origins,
 __all__ = ["Statements"]
 
 _TEXT = 400
+# As a decorator, one of these is called with what it decorates.
+_DIRECT = frozenset({"os", "posix", "nt", "subprocess", "pty", "builtins", "eval", "exec", "compile", "__import__"})
 _MAX_ITEMS = 4096
 
 
@@ -26,7 +28,6 @@ class Statements(Expressions):
         self.function = ""
         self.branch = 0
         self.returns: list[Value] = []
-        self.pending: dict[int, Value] = {}
 
     @abstractmethod
     def report(self, kind: str, **data: Json) -> None:
@@ -148,11 +149,13 @@ class Statements(Expressions):
         value = Value()
         value.node, value.scope = node, self.scope
         self.pending[id(node)] = value
-        for decorator in node.decorator_list:
-            applied = self.eval(decorator)
+        decorated = value
+        for applied in reversed([self.eval(decorator) for decorator in node.decorator_list]):
             self.line = node.lineno
-            if applied.node is not None or applied.name.rpartition(".")[2] in RUNNERS:
-                self._invoke(applied, [value], {}, applied.origins)
+            root, _, last = applied.name.rpartition(".")
+            if applied.node is not None or last in RUNNERS or root in _DIRECT or last in _DIRECT:
+                outcome = self._invoke(applied, [decorated], {}, applied.origins)
+                decorated = outcome if outcome.known else value
         self._bind_name(node.name, value)
         if node.name == "__getattr__" and self.scope.parent is None and self.scope.label == "<module>":
             self._invoke(value, [UNKNOWN], {}, frozenset())  # PEP 562: run by `from module import anything`
@@ -201,11 +204,14 @@ class Statements(Expressions):
             if holder.scope is not None and isinstance(holder.node, ast.ClassDef):
                 previous = holder.scope.names.get(target.attr)
                 holder.scope.names[target.attr] = value if previous is None or previous is UNKNOWN else previous.either(value)
-            elif base.name and value.node is not None:
+            elif base.name and "(" not in base.name and "[" not in base.name:
                 self.line = target.lineno
-                self.report("python.patch", name=f"{base.name}.{target.attr}", line=target.lineno)
+                self.called(Value(f"{base.name}.{target.attr}.__set__"), [value], {}, value.origins)
         elif isinstance(target, ast.Subscript):
             base, key = self.eval(target.value), self.eval(target.slice)
+            if base.name == "sys.modules" and key.known:
+                self.line = target.lineno
+                self.called(Value("sys.modules.__setitem__"), [key, value], {}, value.origins)
             grows = base.items is not None and key.known and len(base.items) < _MAX_ITEMS and (base.keys or not base.items)
             if grows and base.items is not None and isinstance(target.value, ast.Name) and key.const not in base.keys:
                 self._bind_name(target.value.id, sequence((*base.items, value), (*base.keys, key.const)))

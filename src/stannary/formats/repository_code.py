@@ -13,6 +13,7 @@ from stannary.formats.repository_files import Folder
 __all__ = ["LoadPath"]
 
 _MAX_FILES = 400
+_INSTALLED = frozenset({"install", "develop", "egg_info", "install_lib", "install_scripts", "easy_install", "bdist_egg"})
 
 
 class LoadPath:
@@ -74,11 +75,12 @@ class LoadPath:
             self.sink.incomplete(f"{clip(name)}: {exc.message}")
         for reason in collector.reasons:
             self.sink.incomplete(f"{clip(name)}: {reason}")
+        commands = _install_commands(collector.facts) if how == "install" else frozenset()
         for kind, data in collector.facts:
             if kind == "python.call":
                 place = {"import": "load", "function": "serve", "main": "other"}[str(data["scope"])]
                 if how == "install" and place == "serve":
-                    place = "other"
+                    place = "load" if str(data["function"]).rpartition(".")[0] in commands else "other"
                 self.sink.fact("repo.call", None, **data, file=clip(name), trigger=clip(trigger), place=place)
             elif kind in {"python.reduce", "python.inner", "python.coding", "python.word"}:
                 self.sink.fact(kind.replace("python.", "repo."), None, **data, file=clip(name), trigger=clip(trigger))
@@ -122,6 +124,16 @@ class LoadPath:
                 # PEP 552: bit 0 of the flags marks a hash-based file, bit 1 clear one that is never checked against its source.
                 flags = int.from_bytes(self.folder.head(other, 8)[4:8], "little")
                 self.sink.fact("repo.bytecode", None, file=clip(other), trigger=clip(trigger), source=True, unchecked=flags == 1)
+
+
+def _install_commands(facts: list[tuple[str, dict[str, Json]]]) -> frozenset[str]:
+    """Return the classes that replace a command which every installation runs; those that compile run tools by design."""
+    found = set()
+    for kind, data in facts:
+        bases = data.get("bases") if kind == "python.class" else None
+        if isinstance(bases, list) and any(str(base).rpartition(".")[2] in _INSTALLED for base in bases):
+            found.add(str(data["name"]))
+    return frozenset(found)
 
 
 class _Collector:

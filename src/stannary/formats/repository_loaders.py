@@ -16,6 +16,7 @@ from typing import Any
 from stannary.formats.interface import Sink, clip
 from stannary.formats.json_keys import outside
 from stannary.formats.repository_code import LoadPath
+from stannary.formats.repository_fields import activations, own_files
 from stannary.formats.repository_files import Folder
 from stannary.formats.yaml_scan import scan
 
@@ -37,6 +38,7 @@ _LIBRARIES = frozenset(
         "null",
     }
 )
+_PICKLERS = frozenset({"mlflow", "pickle", "cloudpickle", "dill", "torch"})
 _HANDLERS = frozenset(
     {
         "image_classifier",
@@ -91,6 +93,10 @@ def _transformers(name: str, folder: Folder, code: LoadPath, sink: Sink) -> None
     custom = document.get("custom_pipeline")
     if isinstance(custom, str) and custom:
         sink.fact("repo.remote", None, file=clip(name), trigger=f"{base} custom_pipeline", reference=clip(custom))
+    own_files(name, document, sink)
+    for key, dotted in activations(document):
+        if not dotted.startswith("torch.nn."):
+            sink.fact("repo.dotted", None, file=clip(name), trigger=f"{base} {key}", name=clip(dotted))
 
 
 def _references(document: dict[str, Any]) -> Iterator[tuple[str, str, str]]:  # noqa: C901 - the shapes that auto_map may have
@@ -127,6 +133,8 @@ def _diffusers(name: str, folder: Folder, code: LoadPath, sink: Sink) -> None:
     if isinstance(own, list) and own and isinstance(own[0], str):
         code.module(here, own[0], "model_index.json _class_name")
     for part, value in document.items():
+        if outside(part):
+            sink.fact("repo.outside", None, file=clip(name), trigger="model_index.json", reference=clip(part), how=outside(part))
         if part.startswith("_") or not (isinstance(value, list) and len(value) == 2 and isinstance(value[0], str)):
             continue
         library = value[0]
@@ -205,7 +213,8 @@ def _mlflow(name: str, folder: Folder, code: LoadPath, sink: Sink) -> None:
         v
         for p, v in values.items()
         if re.fullmatch(
-            r"flavors\.[\w.-]+\.(?:code|model_code_path|data|model_path|python_model|pickled_model|saved_model)(?:\[\d+\]|\.path)?",
+            r"flavors\.[\w.-]+\.(?:code|model_code_path|data|model_path|python_model|pickled_model|saved_model"
+            r"|artifacts\.[\w.-]+\.path)(?:\[\d+\]|\.path)?",
             p,
         )
         and v not in {"null", "~"}
@@ -234,6 +243,18 @@ def _mlflow(name: str, folder: Folder, code: LoadPath, sink: Sink) -> None:
         folder.module(root, loader) and code.module(root, loader, "MLmodel loader_module") for root in (*roots, here)
     ):
         sink.fact("repo.dotted", None, file=clip(name), trigger="MLmodel loader_module", name=clip(loader))
+
+
+def _pickle_module(name: str, folder: Folder, code: LoadPath, sink: Sink) -> None:
+    """MLflow imports the module that this file names and unpickles with it."""
+    module = folder.text(name).strip()
+    root = posixpath.dirname(posixpath.dirname(name))
+    if (
+        module
+        and module.partition(".")[0] not in _PICKLERS
+        and not (folder.module(root, module) and code.module(root, module, "pickle_module_info.txt"))
+    ):
+        sink.fact("repo.dotted", None, file=clip(name), trigger="pickle_module_info.txt", name=clip(module))
 
 
 def _torchserve(name: str, folder: Folder, code: LoadPath, sink: Sink) -> None:
@@ -310,6 +331,7 @@ _BY_NAME: dict[str, tuple[str, Reader]] = {
     "modules.json": ("sentence-transformers", _sentence_transformers),
     "MLmodel": ("mlflow", _mlflow),
     "MANIFEST.json": ("torchserve", _torchserve),
+    "pickle_module_info.txt": ("mlflow", _pickle_module),
     "config.cfg": ("spacy", _spacy),
     "config.pbtxt": ("triton", _triton),
     "cog.yaml": ("cog", _cog),

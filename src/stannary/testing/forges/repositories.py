@@ -192,3 +192,86 @@ tree(
     malicious=False,
 )
 tree("shadow_weights", {**HF, "pytorch_model.bin": b"\x80\x02}q\x00."}, malicious=False)
+
+for _name, _text in {
+    "takes_module": "import sys\nsys.modules['torch'] = __import__('x_torch')\n",
+    "hooks_imports": "import sys\n\n\nclass Finder:\n    def find_spec(self, name, path, target=None):\n        return None\n\n\nsys.meta_path.insert(0, Finder())\n",
+    "replaces_load": "import torch\ntorch.load = lambda *a, **k: None\n",
+    "lambda_body": "import os\nfactory = type('X', (), {'__init__': lambda self: os.system('echo stannary')})\n",
+    "own_library": "import ctypes\nctypes.CDLL('./libx.so')\n",
+}.items():
+    tree(f"code_{_name}", {**CUSTOM, "modeling_x.py": _text + MODELING})
+tree(
+    "setup_install_command",
+    {
+        **HF,
+        "setup.py": "import subprocess\nfrom setuptools import setup\nfrom setuptools.command.install import install\n\n\nclass Run(install):\n    def run(self):\n        subprocess.run(['echo', 'stannary'])\n        install.run(self)\n\n\nsetup(name='x', cmdclass={'install': Run})\n",
+    },
+)
+
+tree(
+    "adapter_climbs",
+    {
+        "adapter_config.json": {"peft_type": "LORA", "base_model_name_or_path": "../../../tmp/base"},
+        "adapter_model.safetensors": safetensors(),
+        "README.md": CARD,
+    },
+)
+tree(
+    "adapter_beside",
+    {
+        "adapter_config.json": {"peft_type": "LORA", "base_model_name_or_path": "../llama-7b"},
+        "adapter_model.safetensors": safetensors(),
+        "README.md": CARD,
+    },
+    malicious=False,
+)
+tree("tokenizer_reads_passwd", {**HF, "tokenizer_config.json": {"tokenizer_class": "BertTokenizer", "vocab_file": "/etc/passwd"}})
+tree(
+    "tokenizer_reads_above",
+    {**HF, "tokenizer_config.json": {"tokenizer_class": "BertTokenizer", "tokenizer_file": "../../secret.json"}},
+)
+tree(
+    "tokenizer_from_cache",
+    {**HF, "tokenizer_config.json": {"tokenizer_file": "/root/.cache/huggingface/hub/tokenizer.json"}},
+    malicious=False,
+)
+tree(
+    "part_climbs",
+    {
+        "model_index.json": {"_class_name": "StableDiffusionPipeline", "../../unet": ["diffusers", "UNet2DConditionModel"]},
+        "README.md": CARD,
+    },
+)
+tree(
+    "dense_activation",
+    {
+        "modules.json": [{"idx": 0, "name": "0", "path": "1_Dense", "type": "sentence_transformers.models.Dense"}],
+        "1_Dense/config.json": {"in_features": 2, "out_features": 2, "activation_function": "os.system"},
+        "README.md": CARD,
+    },
+)
+tree(
+    "dense_tanh",
+    {
+        "modules.json": [{"idx": 0, "name": "0", "path": "1_Dense", "type": "sentence_transformers.models.Dense"}],
+        "1_Dense/config.json": {"in_features": 2, "out_features": 2, "activation_function": "torch.nn.modules.activation.Tanh"},
+        "README.md": CARD,
+    },
+    malicious=False,
+)
+tree(
+    "mlflow_pickle_module",
+    {
+        "MLmodel": "flavors:\n  pytorch:\n    model_data: data\n  python_function:\n    loader_module: mlflow.pytorch\n",
+        "data/pickle_module_info.txt": "x_pickle",
+        "README.md": CARD,
+    },
+)
+tree(
+    "mlflow_artifact_climbs",
+    {
+        "MLmodel": "flavors:\n  python_function:\n    loader_module: mlflow.pyfunc.model\n    artifacts:\n      x:\n        path: ../../x\n        uri: runs:/1/x\n",
+        "README.md": CARD,
+    },
+)

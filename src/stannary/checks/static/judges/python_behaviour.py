@@ -39,10 +39,12 @@ RULES = {
     "persist": "SRC013",
     "destroy": "SRC014",
     "native": "SRC015",
+    "native-file": "SRC015",
     "unsafe-load": "SRC016",
     "remote-load": "SRC017",
     "remote-code": "SRC018",
     "shellcode": "SRC019",
+    "patch": "SRC025",
 }
 
 _C: Severity = "critical"
@@ -69,6 +71,8 @@ _TABLE: dict[str, tuple[Severity, Severity, Severity, Severity]] = {
     "persist":         (_C, _C, _H, _I),
     "destroy":         (_C, _H, _H, _M),
     "native":          (_L, _I, _I, _I),
+    "native-file":     (_M, _L, _L, _I),
+    "patch":           (_M, _L, _L, _I),
     "unsafe-load":     (_L, _I, _I, _I),
     "remote-load":     (_H, _M, _M, _I),
     "remote-code":     (_L, _I, _I, _I),
@@ -105,6 +109,9 @@ _NATIVE = (
     "torch.utils.cpp_extension.load",
     "numpy.ctypeslib.load_library",
 )
+_RESOLVERS = frozenset({"socket.gethostbyname", "socket.gethostbyname_ex", "socket.getaddrinfo", "dns.resolver.resolve"})
+_WHO = frozenset({"platform.node", "getpass.getuser", "socket.gethostname", "os.getlogin", "os.uname"})
+_HOOKS = frozenset(f"sys.{where}.{how}" for where in ("meta_path", "path_hooks") for how in ("insert", "append", "extend"))
 _UNKNOWN_MEMBERS = frozenset({"os.<?>", "subprocess.<?>", "posix.<?>", "nt.<?>", "builtins.<?>", "__builtins__.<?>", "pty.<?>"})
 _WRITES = ("write", "writelines", "write_text", "write_bytes")
 _INSTALL = (
@@ -139,7 +146,7 @@ def behaviour(call: Mapping[str, Any]) -> Behaviour | None:
     text = " ".join([*args, *call["keywords"].values()])
     base = name.removesuffix(".__call__")
     call_of = _Call(base, args, text, origins, call)
-    for test in (_process, _code, _files, _transfer, _loading):
+    for test in (_process, _code, _files, _transfer, _loading, _patch):
         found = test(call_of)
         if found is not None:
             return found
@@ -209,7 +216,7 @@ def _code(c: _Call) -> Behaviour | None:
 
 
 def _files(c: _Call) -> Behaviour | None:
-    name, args, text, _, call = c
+    name, args, text, origins, call = c
     method = name.rpartition(".")[2]
     target = call["of"] if "(" in name else " ".join(args[:2])
     if (
@@ -234,7 +241,7 @@ def _files(c: _Call) -> Behaviour | None:
     }
     written = (args[1] if len(args) > 1 else "") if copies else target if writes else ""
     place = contains_any(written, "startup_paths")
-    if place and (place != ".pth" or "site-packages" in text + target):
+    if place and (place != ".pth" or "site-packages" in text + target or any(o.startswith("site.") for o in origins)):
         return Behaviour("persist", f"{name} writes {target[:80]}")
     reads = (
         name in {"open", "io.open", "linecache.getlines", "shutil.copy", "shutil.copyfile"}
@@ -247,6 +254,8 @@ def _files(c: _Call) -> Behaviour | None:
 
 def _transfer(c: _Call) -> Behaviour | None:
     name, args, text, origins, _ = c
+    if name in _RESOLVERS and any(o.startswith("os.environ[") or o in _WHO for o in origins):
+        return Behaviour("steal", f"{name}({text[:80]}) sends a secret in the name that it looks up")
     if not name.startswith(_SENDERS):
         return None
     sends = any(part in name for part in ("post", "put", "send", "request", "urlopen", "storbinary", "get", "Request", "patch"))
@@ -258,11 +267,7 @@ def _transfer(c: _Call) -> Behaviour | None:
         and any(o in {"open", "open().read", "io.open"} or o.startswith("pathlib.") for o in origins)
     ):
         return Behaviour("steal", f"{name}({args[0][:80] if args else ''}) sends {contains_any(text, 'secret_paths')}")
-    if (
-        sends
-        and doubtful_address(args[0] if args else "")
-        and {"platform.node", "getpass.getuser", "socket.gethostname", "os.getlogin", "os.uname"} & origins
-    ):
+    if sends and doubtful_address(args[0] if args else "") and _WHO & origins:
         return Behaviour("steal", f"{name}({args[0][:80]}) sends the name of the machine or user")
     return Behaviour("network", f"{name}({args[0][:80] if args else ''})")
 
@@ -272,7 +277,8 @@ def _loading(c: _Call) -> Behaviour | None:
     if name.startswith("ctypes.") and any(mark in name for mark in _SHELLCODE):
         return Behaviour("shellcode", f"{name} makes memory executable")
     if name.startswith(_NATIVE) and not call["of"]:
-        return Behaviour("native", f"{name}({text[:80]})")
+        own = name in {"torch.ops.load_library", "torch.classes.load_library"} or any("/" in a or a.startswith(".") for a in c.args)
+        return Behaviour("native-file" if own and "cpp_extension" not in name else "native", f"{name}({text[:80]})")
     if name in words("python_unsafe_load"):
         keywords = call["keywords"]
         safe = keywords.get("weights_only") == "True" or "SafeLoader" in text or "safe" in keywords.get("Loader", "").lower()
@@ -283,6 +289,18 @@ def _loading(c: _Call) -> Behaviour | None:
         return Behaviour("unsafe-load", f"{name}({text[:60]})")
     if call["keywords"].get("trust_remote_code") == "True":
         return Behaviour("remote-code", f"{name}(trust_remote_code=True)")
+    return None
+
+
+def _patch(c: _Call) -> Behaviour | None:
+    """What replaces a part of a library or of the import system: every later caller gets the file's own."""
+    if c.name in _HOOKS:
+        return Behaviour("patch", f"{c.name} hooks the import of every module")
+    if c.name == "sys.modules.__setitem__" and c.args and c.args[0].partition(".")[0] in words("python_guarded"):
+        return Behaviour("patch", f"takes the place of the module {c.args[0][:80]}")
+    target = c.name.removesuffix(".__set__")
+    if target != c.name and (target in words("python_unsafe_load") or target in words("python_guarded_names")):
+        return Behaviour("patch", f"replaces {target}")
     return None
 
 

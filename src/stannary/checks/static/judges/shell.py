@@ -38,6 +38,7 @@ _PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("download-run", rf"{_FETCH}[^\n]{{0,400}}(?:&&|;|\n)\s*(?:sudo\s+)?(?:chmod\s+[^\n;&]{{0,80}}(?:&&|;|\n)\s*(?:sudo\s+)?(?:(?:nohup|exec|bash|sh)\s+)?\S*/\S+|(?:bash|sh|python[\d.]*)\s+\S*/?(?:tmp|dev/shm)\S*)"),
         ("download-run", r"\b(?:IEX|Invoke-Expression)\b[^\n]{0,200}(?:DownloadString|Invoke-WebRequest|iwr|irm|WebClient)|(?:certutil|bitsadmin|mshta|regsvr32|rundll32)\b[^\n]{0,200}https?:|DownloadString\s*\([^\n]{0,200}\|\s*IEX"),
         ("download-run", r"\bpython[\d.]*\s+-\w*c\b[^\n]{0,300}(?:urlopen|requests\.get)[^\n]{0,300}exec|exec\s*\([^\n]{0,120}(?:urlopen|requests\.get)"),
+        ("download-run", r"\bpip[\d.]*\s+install\b[^\n;&|]{0,300}\s(?:(?:-i|-f|--(?:extra-)?index-url|--find-links)[= ]\s*|\w[\w.\[\]-]*\s*@\s*|git\+)?http://(?!localhost|127\.0\.0\.1)"),
         ("persist", r">>?\s*[\"']?(?:~|\$HOME|\$\{HOME\}|/root|/home/\w+)/\.(?:bashrc|profile|bash_profile|zshrc|zshenv|zprofile|ssh/authorized_keys|config/autostart)|\bcrontab\s+-(?!l)|\|\s*crontab\b|>>?\s*/etc/(?:cron|profile|rc\.local|ld\.so\.preload|sudoers|passwd)|authorized_keys"),
         ("destroy", r"\brm\s+(?:-\w+\s+|--\S+\s+)*-\w*[rR]\w*\s+(?:-\S+\s+)*[\"']?(?:/|~|\$HOME|/\*|/home|/root|/etc|/usr|/var)[\"'/]?\*?(?:\s|$|[\"';&|])|\bmkfs\.?\w*\s+/dev/|\bdd\b[^\n]{0,80}of=/dev/(?:sd|nvme|hd|vd|disk)|:\(\)\s*\{\s*:\|:&\s*\};:|>\s*/dev/sd[a-z]"),
     )

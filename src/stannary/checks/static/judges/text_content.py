@@ -13,7 +13,27 @@ from stannary.formats.interface import Fact
 __all__ = ["judge"]
 
 _PROSE = (".md", ".rst", ".txt", ".html", ".htm", ".mdx", ".adoc", ".org")
-_SCRIPT = (".sh", ".bash", ".zsh", ".command", ".bat", ".cmd", ".ps1", "makefile", "dockerfile", ".mk", ".service")
+_SCRIPT = (
+    ".sh",
+    ".bash",
+    ".zsh",
+    ".command",
+    ".bat",
+    ".cmd",
+    ".ps1",
+    "makefile",
+    "dockerfile",
+    ".mk",
+    ".service",
+    ".desktop",
+    ".vbs",
+    ".hta",
+    ".reg",
+    ".plist",
+    ".fish",
+    ".pl",
+    ".rb",
+)
 _PLAIN = frozenset({"metadata", "license", "licence", "notice", "authors", "changelog", "readme", "copying"})
 
 
@@ -37,7 +57,7 @@ def _command(fact: Fact) -> Iterator[Hit]:
     severity: Severity = "info"
     if name in _PLAIN:
         return
-    if name.endswith(_SCRIPT) or "." not in name:
+    if name.endswith(_SCRIPT) or "." not in name or fact.data.get("script"):
         severity = "high" if found.kind in {"reverse-shell", "decode-run"} or doubtful_address(text) else "low"
     elif name.endswith(_PROSE) and found.kind in {"download-run", "decode-run"}:
         # A card that tells its reader to run something from an address no installer uses.
