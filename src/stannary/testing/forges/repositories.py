@@ -233,7 +233,7 @@ tree(
 )
 tree(
     "tokenizer_from_cache",
-    {**HF, "tokenizer_config.json": {"tokenizer_file": "/root/.cache/huggingface/hub/tokenizer.json"}},
+    {**HF, "tokenizer_config.json": {"tokenizer_file": "/home/user/.cache/huggingface/hub/tokenizer.json"}},
     malicious=False,
 )
 tree(
