@@ -31,6 +31,7 @@ HEADER = (
     "| scanner | hostile: flagged | nothing found | refused or failed | no answer | hostile pickles: flagged "
     "| real models: flagged | refused or failed |"
 )
+MADE_BY = "Made by `benchmarks/corpus/compare.py --benign FOLDER`, the folder by `benchmarks/corpus/benign.py FOLDER --subset ci`."
 CAUTION = """\
 The forges are ours, made to find holes in this scanner, which were then mended: they favour it, and the first columns are no
 estimate of what any of these finds elsewhere. The real models are the fairer half. The others are called by their own command
@@ -130,7 +131,7 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         lines = table(cases(Path(folder), options.benign), [name for name in options.peers.split(",") if name])
-    note = CAUTION.format(seconds=SECONDS, gigabytes=MEGABYTES // 1000)
+    note = CAUTION.format(seconds=SECONDS, gigabytes=MEGABYTES // 1000).strip()
     section = [
         "## Beside other scanners",
         "",

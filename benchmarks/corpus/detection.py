@@ -116,7 +116,9 @@ def main() -> int:
         lines += ["", *(f"- `{alarm}`" for alarm in alarms)]
     text = "\n".join(lines) + "\n"
     if options.output:
-        options.output.write_text(text, encoding="utf-8")
+        before = options.output.read_text(encoding="utf-8") if options.output.exists() else ""
+        _, mark, beside = before.partition("<!-- beside other scanners")  # made by compare.py: not lost
+        options.output.write_text(f"{text}\n{mark}{beside}" if mark else text, encoding="utf-8")
     else:
         sys.stdout.write(text)
     return int(found < 0.98 * total["malicious"] or total["malicious clean"] > 0)

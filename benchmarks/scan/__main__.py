@@ -38,7 +38,7 @@ def commands(path: Path, peers: list[str]) -> dict[str, list[str]]:
     }
     if path.is_file():
         found["openssl sha256"] = ["openssl", "dgst", "-sha256", str(path)]
-    found |= {peer: PEERS[peer].command(path) for peer in peers}
+    found |= {peer: PEERS[peer].command(path) for peer in peers if path.is_file() or PEERS[peer].folders}
     return found
 
 
@@ -110,7 +110,7 @@ def beside(costs: dict[str, dict[str, Cost]], peers: dict[str, str]) -> list[str
 
 def _cell(cost: Cost | None, *, peer: bool) -> str:
     if cost is None:
-        return ""
+        return "takes no folder" if peer else ""
     said = answer(cost.code) if peer else ""
     return f"{cost.cpu:.2f} ({cost.private:.0f})" + (f", {said}" if said not in ("", "nothing found") else "")
 

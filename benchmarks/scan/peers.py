@@ -30,6 +30,7 @@ class Peer(NamedTuple):
     name: str
     arguments: tuple[str, ...]
     entry: str
+    folders: bool = True  # reads one when it is given one
     every: int = 1  # of the comparison of detection, it is given every n-th file: it takes seconds for each
 
     @property
@@ -48,9 +49,9 @@ PEERS = {
     for peer in (
         Peer("picklescan", ("-p",), "picklescan.cli:main"),
         Peer("modelscan", ("-p",), "modelscan.cli:main"),
-        Peer("fickling", ("--check-safety",), "fickling.__main__:main"),
+        Peer("fickling", ("--check-safety",), "fickling.__main__:main", folders=False),
         Peer("hayward", ("scan", "--max-size", "8g"), "hayward.cli:main"),
-        Peer("modelaudit", ("scan",), "modelaudit.__main__:_run", every=16),
+        Peer("modelaudit", ("scan",), "modelaudit.__main__:_run", every=48),
     )
 }
 
