@@ -11,24 +11,28 @@ from typing import Any, NamedTuple
 
 from stannary.core.errors import FormatError, Truncated
 from stannary.core.model import Json
+from stannary.formats.bytecode import Code
 
 __all__ = ["LAYOUTS", "CodeNames", "read_marshal"]
 
 _MAX_DEPTH = 200
 _MAX_ITEMS = 500_000
 _REF = 0x80
-_CONSTANTS: dict[str, Json] = {"0": None, "N": None, "S": None, ".": None, "T": True, "F": False}
+_DIGITS = 32  # of fifteen bits
+_LOCAL, _CELL, _FREE = 0x20, 0x40, 0x80
+_CONSTANTS: dict[str, Json] = {"0": None, "N": None, "S": None, ".": ..., "T": True, "F": False}
 
 # The fields of `TYPE_CODE`: i a 32-bit number, o an object; names of the objects that are kept.
-_START = (("i", ""),) * 4
+_START = (("i", "args"), ("i", "kwonly"), ("i", ""), ("i", ""), ("i", "flags"))
+_POSITIONAL = (_START[0], ("i", ""), *_START[1:])
 _END = (("o", "filename"), ("o", "name"), ("i", "line"), ("o", ""))
 _CELLS = (("o", "free"), ("o", "cell"))
 _BODY = (("o", "code"), ("o", "consts"), ("o", "names"), ("o", "locals"))
 LAYOUTS: dict[str, tuple[tuple[str, str], ...]] = {
-    "3.11": (*_START, ("i", ""), *_BODY, ("o", "kinds"), *_END[:2], ("o", "qualname"), ("i", "line"), ("o", ""), ("o", "")),
-    "3.8": (*_START, ("i", ""), ("i", ""), *_BODY, *_CELLS, *_END),
-    "3.6": (*_START, ("i", ""), *_BODY, *_CELLS, *_END),
-    "2.7": (*_START, *_BODY, *_CELLS, *_END),
+    "3.11": (*_POSITIONAL[:3], *_POSITIONAL[4:], *_BODY, ("o", "kinds"), *_END[:2], ("o", "qualname"), ("i", "line"), ("o", ""), ("o", "exceptions")),
+    "3.8": (*_POSITIONAL, *_BODY, *_CELLS, *_END),
+    "3.6": (*_START, *_BODY, *_CELLS, *_END),
+    "2.7": (_START[0], *_START[2:], *_BODY, *_CELLS, *_END),
 }
 
 
@@ -43,6 +47,7 @@ class CodeNames(NamedTuple):
     layout: str
     line: int = 0
     code: bytes = b""
+    body: Code | None = None  # what a disassembler needs; None for Python 2
 
     def walk(self) -> list[CodeNames]:
         """Return this and all code inside it, outermost first."""
@@ -97,13 +102,18 @@ class _Reader:
             self.references[slot] = value
         return value
 
-    def number(self, kind: str) -> int:
-        """Read a number; only 32-bit integers keep their value."""
+    def number(self, kind: str) -> float:
+        """Read a number; complex ones, written-out ones and those of more than a hundred digits lose their value."""
         match kind:
             case "i":
                 return self.long()
             case "l":
-                self.take(2 * abs(self.long()))
+                count = self.long()
+                raw = self.take(2 * abs(count))
+                if abs(count) > _DIGITS:
+                    return 0
+                value = sum(digit << 15 * place for place, (digit,) in enumerate(struct.iter_unpack("<H", raw)))
+                return -value if count < 0 else value
             case "f":
                 self.take(self.take(1)[0])
             case "x":
@@ -111,6 +121,8 @@ class _Reader:
                 self.take(self.take(1)[0])
             case "y":
                 self.take(16)
+            case "g":
+                return float(struct.unpack("<d", self.take(8))[0])
             case _:
                 self.take(8)
         return 0
@@ -135,7 +147,8 @@ class _Reader:
             case ")":
                 return self.sequence(self.take(1)[0], depth)
             case ":":
-                return self.sequence(3, depth)
+                self.sequence(3, depth)
+                return ...
             case "{":
                 pairs: list[Json] = []
                 while (self.data[self.pos : self.pos + 1] or b"0") != b"0":
@@ -169,8 +182,26 @@ class _Reader:
         texts, nested = _constants(kept["consts"])
         return CodeNames(
             name=_text(kept["name"]), filename=_text(kept["filename"]), names=tuple(map(_text, names)), consts=tuple(texts),
-            nested=tuple(nested), layout=self.layout, line=kept["line"], code=kept["code"],
+            nested=tuple(nested), layout=self.layout, line=kept["line"], code=kept["code"], body=_body(kept, self.layout),
         )  # fmt: skip
+
+
+def _body(kept: dict[str, Json], layout: str) -> Code | None:
+    """Return what a disassembler needs of the fields of a code object."""
+    if layout == "2.7":
+        return None
+    slots = tuple(map(_text, kept["locals"]))
+    if "kinds" in kept:
+        kinds = kept["kinds"].ljust(len(slots), b"\0")
+        local, cell, free = (tuple(n for n, k in zip(slots, kinds, strict=False) if k & kind) for kind in (_LOCAL, _CELL, _FREE))
+    else:
+        local, cell, free = slots, tuple(map(_text, kept["cell"])), tuple(map(_text, kept["free"]))
+    consts = tuple((item.body or ...) if isinstance(item, CodeNames) else item for item in kept["consts"])
+    table = kept.get("exceptions", b"")
+    return Code(
+        _text(kept["name"]), kept["code"], consts, tuple(map(_text, kept["names"])), local, cell, free, kept["args"], kept["kwonly"],
+        kept["flags"], kept["line"], table if isinstance(table, bytes) else b"", layout,
+    )  # fmt: skip
 
 
 def _constants(consts: tuple[Json, ...]) -> tuple[list[str], list[CodeNames]]:
