@@ -16,14 +16,15 @@ TABLES = Path(__file__).parent.parent / "src" / "stannary" / "formats" / "opcode
 OPCODES = 256
 
 
-def probe():
+def probe() -> dict:  # type: ignore[type-arg]
     """Return the table of the Python that runs this."""
     import opcode
 
-    names = {}
-    for name, number in opcode.opmap.items():
-        if number < OPCODES and not name.startswith(("INSTRUMENTED", "<")) and name not in ("ENTER_EXECUTOR", "RESERVED"):
-            names[number] = name
+    names = {
+        number: name
+        for name, number in opcode.opmap.items()
+        if number < OPCODES and not name.startswith(("INSTRUMENTED", "<")) and name not in ("ENTER_EXECUTOR", "RESERVED")
+    }
     caches = getattr(opcode, "_inline_cache_entries", {})
     if isinstance(caches, list):
         caches = {opcode.opname[number]: count for number, count in enumerate(caches) if count}
@@ -41,7 +42,7 @@ def probe():
     }
 
 
-def main(arguments):
+def main(arguments: list) -> int:  # type: ignore[type-arg]
     """Probe or write. Returns the exit code."""
     if arguments == ["probe"]:
         print(json.dumps(probe()))

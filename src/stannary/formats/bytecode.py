@@ -90,7 +90,8 @@ def table(version: tuple[int, int]) -> Table:
     """Return the numbers of one version."""
     raw = _tables()[f"{version[0]}.{version[1]}"]
     return Table(
-        version, {int(k): v for k, v in raw["names"].items()}, raw["caches"], frozenset(raw["relative"]), frozenset(raw["absolute"]),
+        version, {int(k): v for k, v in raw["names"].items()}, raw["caches"], frozenset(raw["relative"]),
+        frozenset(raw["absolute"]),
         raw["argument"], tuple(raw["operators"]), tuple(raw["special"]), tuple(raw["common"]),
     )  # fmt: skip
 

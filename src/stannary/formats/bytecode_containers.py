@@ -16,21 +16,21 @@ _WIDEST = 4096
 class Containers(Stack):
     """Displays, unpacking, formatted text, structural matching."""
 
-    def o_build_tuple(self, ins: Instruction) -> None:
+    def _o_build_tuple(self, ins: Instruction) -> None:
         self.push(ast.Tuple(self.take(ins.arg), ast.Load(), **self.place))
 
-    def o_build_list(self, ins: Instruction) -> None:
+    def _o_build_list(self, ins: Instruction) -> None:
         self.push(ast.List(self.take(ins.arg), ast.Load(), **self.place))
 
-    def o_build_set(self, ins: Instruction) -> None:
+    def _o_build_set(self, ins: Instruction) -> None:
         self.push(ast.Set(self.take(ins.arg), **self.place))
 
-    def o_build_map(self, ins: Instruction) -> None:
+    def _o_build_map(self, ins: Instruction) -> None:
         items = self.take(2 * ins.arg)
         keys: list[Expr | None] = list(items[::2])
         self.push(ast.Dict(keys, items[1::2], **self.place))
 
-    def o_build_const_key_map(self, ins: Instruction) -> None:
+    def _o_build_const_key_map(self, ins: Instruction) -> None:
         keys = self.pop()
         values = self.take(ins.arg)
         names: list[Expr | None] = list(keys.elts) if isinstance(keys, ast.Tuple) else []
@@ -39,41 +39,41 @@ class Containers(Stack):
             names = [OTHER] * len(values)
         self.push(ast.Dict(names, values, **self.place))
 
-    def o_build_string(self, ins: Instruction) -> None:
+    def _o_build_string(self, ins: Instruction) -> None:
         self.push(ast.JoinedStr(self.take(ins.arg), **self.place))
 
-    def o_build_template(self, _: Instruction) -> None:
+    def _o_build_template(self, _: Instruction) -> None:
         self.push(ast.Tuple(self.take(2), ast.Load(), **self.place))
 
-    def o_build_interpolation(self, ins: Instruction) -> None:
+    def _o_build_interpolation(self, ins: Instruction) -> None:
         if ins.arg & 1:
             self.pop()
         value = self.take(2)[0]
         self.push(ast.JoinedStr([ast.FormattedValue(value, -1, None, **self.place)], **self.place))
 
-    def o_format_simple(self, _: Instruction) -> None:
+    def _o_format_simple(self, _: Instruction) -> None:
         self.push(ast.JoinedStr([ast.FormattedValue(self.pop(), -1, None, **self.place)], **self.place))
 
-    def o_format_with_spec(self, ins: Instruction) -> None:
+    def _o_format_with_spec(self, ins: Instruction) -> None:
         self.expression(self.pop())
-        self.o_format_simple(ins)
+        self._o_format_simple(ins)
 
-    def o_format_value(self, ins: Instruction) -> None:
+    def _o_format_value(self, ins: Instruction) -> None:
         if ins.arg & 4:
             self.expression(self.pop())
-        self.o_format_simple(ins)
+        self._o_format_simple(ins)
 
     # Filling
 
-    def o_list_append(self, ins: Instruction) -> None:
+    def _o_list_append(self, ins: Instruction) -> None:
         value = self.pop()
         owner = self.peek(ins.arg)
         method = ast.Attribute(owner, "append", ast.Load(), **self.place)
         self.emit(ast.Expr(ast.Call(method, [value], [], **self.place), **self.place))
 
-    o_set_add = o_list_append
+    _o_set_add = _o_list_append
 
-    def o_map_add(self, ins: Instruction) -> None:
+    def _o_map_add(self, ins: Instruction) -> None:
         first, second = self.take(2) if len(self.stack) > 1 else (OTHER, self.pop())
         key, value = (first, second) if self.numbers.version >= (3, 8) else (second, first)
         self._fill(self.peek(ins.arg), key, value)
@@ -81,11 +81,11 @@ class Containers(Stack):
     def _fill(self, owner: Expr, key: Expr, value: Expr) -> None:
         self.emit(ast.Assign([ast.Subscript(owner, key, ast.Store(), **self.place)], value, **self.place))
 
-    def o_list_extend(self, ins: Instruction) -> None:
+    def _o_list_extend(self, ins: Instruction) -> None:
         value = self.pop()
         self.extend_at(ins.arg, value)
 
-    o_set_update = o_list_extend
+    _o_set_update = _o_list_extend
 
     def extend_at(self, depth: int, value: Expr) -> None:
         """Add all of a value to the list at a depth of the stack."""
@@ -103,7 +103,7 @@ class Containers(Stack):
         both = ast.BinOp(owner, ast.Add(), value, **self.place)
         self.stack[-depth] = both if self.inline else self.temporary(both)
 
-    def o_dict_update(self, ins: Instruction) -> None:
+    def _o_dict_update(self, ins: Instruction) -> None:
         value = self.pop()
         if not 0 < ins.arg <= len(self.stack):
             self.breaks("the stack runs empty")
@@ -116,7 +116,7 @@ class Containers(Stack):
         else:
             self.stack[-ins.arg] = self.temporary(ast.BoolOp(ast.Or(), [owner, value], **self.place))
 
-    o_dict_merge = o_dict_update
+    _o_dict_merge = _o_dict_update
 
     def _joined(self, ins: Instruction) -> None:
         parts: list[Expr] = []
@@ -127,12 +127,12 @@ class Containers(Stack):
                 parts.append(ast.Starred(value, ast.Load(), **self.place))
         self.push(ast.Tuple(parts, ast.Load(), **self.place))
 
-    def o_build_tuple_unpack(self, ins: Instruction) -> None:
+    def _o_build_tuple_unpack(self, ins: Instruction) -> None:
         self._joined(ins)
 
-    o_build_list_unpack = o_build_set_unpack = o_build_tuple_unpack_with_call = o_build_tuple_unpack
+    _o_build_list_unpack = _o_build_set_unpack = _o_build_tuple_unpack_with_call = _o_build_tuple_unpack
 
-    def o_build_map_unpack(self, ins: Instruction) -> None:
+    def _o_build_map_unpack(self, ins: Instruction) -> None:
         keys: list[Expr | None] = []
         values: list[Expr] = []
         for value in self.take(ins.arg & 0xFF):
@@ -140,14 +140,14 @@ class Containers(Stack):
             values += value.values if isinstance(value, ast.Dict) else [value]
         self.push(ast.Dict([OTHER if k is None else k for k in keys], values, **self.place))
 
-    o_build_map_unpack_with_call = o_build_map_unpack
+    _o_build_map_unpack_with_call = _o_build_map_unpack
 
     # Taking apart
 
-    def o_unpack_sequence(self, ins: Instruction) -> None:
+    def _o_unpack_sequence(self, ins: Instruction) -> None:
         self._unpack(ins.arg, -1)
 
-    def o_unpack_ex(self, ins: Instruction) -> None:
+    def _o_unpack_ex(self, ins: Instruction) -> None:
         before = ins.arg & 0xFF
         self._unpack(before + (ins.arg >> 8) + 1, before)
 
@@ -166,24 +166,24 @@ class Containers(Stack):
 
     # Matching
 
-    def o_get_len(self, _: Instruction) -> None:
+    def _o_get_len(self, _: Instruction) -> None:
         self.stack.append(OTHER)
 
-    o_match_mapping = o_match_sequence = o_get_len
+    _o_match_mapping = _o_match_sequence = _o_get_len
 
-    def o_match_keys(self, _: Instruction) -> None:
+    def _o_match_keys(self, _: Instruction) -> None:
         subject = self.peek(2)
         self.stack.append(subject)
         if self.numbers.version < (3, 11):
             self.stack.append(OTHER)
 
-    def o_match_class(self, _: Instruction) -> None:
+    def _o_match_class(self, _: Instruction) -> None:
         _names, kind, subject = self.pop(), self.pop(), self.pop()
         self.expression(kind)
         self.stack.append(self.temporary(subject))
         if self.numbers.version < (3, 11):
             self.stack.append(OTHER)
 
-    def o_copy_dict_without_keys(self, _: Instruction) -> None:
+    def _o_copy_dict_without_keys(self, _: Instruction) -> None:
         self.pop()
         self.stack.append(self.peek(1))

@@ -12,11 +12,11 @@ import re
 
 from stannary.core.model import Json
 from stannary.formats.bytecode import Code, table
-from stannary.formats.bytecode_calls import define
+from stannary.formats.bytecode_functions import define
 from stannary.formats.bytecode_lift import Lifter, Work
 from stannary.formats.bytecode_nodes import LOCAL, Function, Marker
 from stannary.formats.interface import Sink
-from stannary.formats.python_expressions import _BUILTINS
+from stannary.formats.python_expressions import BUILTIN_NAMES
 from stannary.formats.python_flow import Flow
 from stannary.formats.python_names import RUNNERS
 from stannary.formats.python_values import UNKNOWN, Scope, Value
@@ -27,7 +27,12 @@ _IMPORT = LOCAL + "import"
 _TEMPORARY = re.compile("\0\\d*\0?")
 _MOST = 2000
 _STEPS = 200_000
-_WRAPPERS = {"property": "property", "functools.cached_property": "cached_property", "staticmethod": "staticmethod", "classmethod": ""}
+_WRAPPERS = {
+    "property": "property",
+    "functools.cached_property": "cached_property",
+    "staticmethod": "staticmethod",
+    "classmethod": "",
+}
 _OWN_NAMES = frozenset({"__name__", "__file__", "__module__", "__qualname__", "__doc__", "__annotations__", "__path__"})
 _QUIET_MEMBERS = frozenset({"__init__", "__name__", "__doc__", "__class__", "__dict__", "__module__", "__qualname__"})
 
@@ -107,7 +112,7 @@ class CodeFlow(Flow):
             return self.touch(found)
         if name in _OWN_NAMES:
             return UNKNOWN
-        if name in _BUILTINS:
+        if name in BUILTIN_NAMES:
             return self.touch(Value(name))
         if self.stars:
             return self.touch(Value(f"{self.stars[-1]}.{name}"))
@@ -124,9 +129,15 @@ class CodeFlow(Flow):
         return value
 
     def _members(self, base: Value, node: ast.Attribute) -> Value:
-        if not any(o.name or o.node is not None or o.known or o.items is not None for o in base.options()):
+        if not any(o.name or o.node is not None or o.known or o.items is not None for o in base.options()) and node.attr != "eval":
             self.note(self.attributes, node.attr)
         return self.touch(super()._members(base, node))
+
+    def _e_call(self, node: ast.Call) -> Value:
+        function = node.func
+        if isinstance(function, ast.Attribute) and function.attr == "eval" and node.args:
+            self.note(self.attributes, "eval")  # of a frame it evaluates text; modules of networks have one without arguments
+        return super()._e_call(node)
 
     def bind(self, target: ast.expr, value: Value) -> None:
         """Assign to a target; an attribute or item of something outside is a change of the outside."""
@@ -138,8 +149,11 @@ class CodeFlow(Flow):
 
     def _bind_name(self, name: str, value: Value) -> None:
         if self.scope.label == "<function>" and not name.startswith(LOCAL):
-            previous = self.root.names.get(name)  # STORE_GLOBAL
-            self.root.names[name] = value if previous is None else previous.either(value)
+            home = self.scope
+            while home.parent is not None:
+                home = home.parent
+            previous = home.names.get(name)  # STORE_GLOBAL
+            home.names[name] = value if previous is None else previous.either(value)
             return
         super()._bind_name(name, value)
 
@@ -166,6 +180,9 @@ class CodeFlow(Flow):
         if decorated and target.node is None and result.node is None and target.name.rpartition(".")[2] not in RUNNERS:
             return args[0]
         return result
+
+    def _named_item(self, base: Value, key: str, origins: frozenset[str]) -> Value:
+        return self.touch(super()._named_item(base, key, origins))
 
     def _imported(self, args: list[Value]) -> Value:
         name = str(args[0].const) if args and args[0].known else "?"

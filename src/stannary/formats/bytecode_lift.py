@@ -13,12 +13,12 @@ from __future__ import annotations
 import ast
 import heapq
 import itertools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from stannary.core.errors import FormatError
 from stannary.formats.bytecode import Code, Handler, Instruction, Table, decode, handlers
-from stannary.formats.bytecode_nodes import LOCAL, OTHER, Expr, Function, Marker, constant, is_plain, load
 from stannary.formats.bytecode_calls import Operations
+from stannary.formats.bytecode_nodes import LOCAL, OTHER, Expr, Function, Marker, is_plain, load
 
 __all__ = ["Lifted", "Lifter", "Work"]
 
@@ -172,36 +172,35 @@ class Lifter(Operations):
             self.cover = max(self.cover, len(self.code.code))
         self.settle()
         position = self.index[offset]
-        while True:
+        while position >= 0 and self.work.left >= 0:
             ins = self.instructions[position]
             self.at = ins.offset
             self.visited.add(ins.offset)
             for row in self.caught.get(ins.offset, ()):
                 self._handler(row)
-            if self.work.left < 0:
-                return
-            if ins.name == "FOR_ITER" and (after := self.comprehension(position)):
-                position = after
-                if self.instructions[position].offset in self.visited:
-                    return
-                continue
-            self.step(ins)
-            if ins.target > ins.offset and ins.name != "SETUP_LOOP":
-                self.cover = max(self.cover, ins.target)
-            if ins.name in _ENDS:
-                if ins.name in _JUMPS:
-                    self._reach(ins.target, self.stack)
-                return
-            position += 1
-            if position >= len(self.instructions):
-                self.breaks("code that runs on behind its end")
-                return
-            follow = self.instructions[position].offset
-            if follow in self.targets or follow in self.states:
-                self._reach(follow, self.stack)
-                return
-            if follow in self.visited:
-                return
+            after = self.comprehension(position) if ins.name == "FOR_ITER" else 0
+            position = self._beyond(after) if after else self._after(ins, position)
+
+    def _beyond(self, position: int) -> int:
+        return -1 if self.instructions[position].offset in self.visited else position
+
+    def _after(self, ins: Instruction, position: int) -> int:
+        """Do one instruction; return the position of the next one of the block, -1 when control is elsewhere."""
+        self.step(ins)
+        if ins.target > ins.offset and ins.name != "SETUP_LOOP":
+            self.cover = max(self.cover, ins.target)
+        if ins.name in _ENDS:
+            if ins.name in _JUMPS:
+                self._reach(ins.target, self.stack)
+            return -1
+        if position + 1 >= len(self.instructions):
+            self.breaks("code that runs on behind its end")
+            return -1
+        follow = self.instructions[position + 1].offset
+        if follow in self.targets or follow in self.states:
+            self._reach(follow, self.stack)
+            return -1
+        return self._beyond(position + 1)
 
     def _handler(self, row: Handler) -> None:
         kept = self.stack[: row.depth]
@@ -242,7 +241,7 @@ class Lifter(Operations):
         if closes[0].name == "YIELD_VALUE":
             self.emit(ast.Return(whole, **self.place))
         else:
-            self.extend_at(closes[0].arg - 1, whole)
+            self.extend_at(closes[0].arg, whole)
         self.stack.append(OTHER)
         self._reach(loop.target, self.stack if self.numbers.version >= (3, 12) else self.stack[:-2])
         return end if self.states.get(loop.target) is None else self._again(end)
@@ -261,7 +260,7 @@ class Lifter(Operations):
             trial.step(ins)
             if trial.spoiled:
                 return None
-        if trial.target is None or len(trial.stack) != 2 or trial.broken:  # noqa: PLR2004 - the iterator and the element
+        if trial.target is None or len(trial.stack) != 2 or trial.broken:
             return None
         return trial.target, trial.stack[-1]
 
@@ -289,17 +288,17 @@ class _Element(Lifter):
                         return
         self.spoiled = True
 
-    def jump(self, ins: Instruction, stack: list[Expr], *, weak: bool = False) -> None:
+    def jump(self, _ins: Instruction, _stack: list[Expr], *, weak: bool = False) -> None:  # noqa: ARG002 - as the walk calls it
         """No comprehension jumps."""
         self.spoiled = True
 
-    def nested(self, code: Code) -> Lifted:
+    def nested(self, _code: Code) -> Lifted:
         """Code in a comprehension's element is read by the slower way."""
         self.spoiled = True
         return Lifted([ast.Pass(**self.place)], [])
 
 
-def _either(old: Expr, new: Expr, place: dict[str, int]) -> Expr:
+def _either(old: Expr, new: Expr, place: dict[str, Any]) -> Expr:
     """Return an expression that may be either; it is given a name where it is used."""
     parts = [*(old.values if isinstance(old, ast.BoolOp) else [old]), new]
     if isinstance(old, Marker) or isinstance(new, Marker):
@@ -311,7 +310,7 @@ def _either(old: Expr, new: Expr, place: dict[str, int]) -> Expr:
     return ast.BoolOp(ast.Or(), parts, **place)
 
 
-def _grouped(out: list[tuple[object, ast.stmt]], place: dict[str, int]) -> list[ast.stmt]:
+def _grouped(out: list[tuple[object, ast.stmt]], place: dict[str, Any]) -> list[ast.stmt]:
     """Put statements that run only in some cases into `if`s."""
     body: list[ast.stmt] = []
     for key, group in itertools.groupby(out, key=lambda pair: id(pair[0]) if isinstance(pair[0], ast.expr) else pair[0]):
@@ -320,6 +319,6 @@ def _grouped(out: list[tuple[object, ast.stmt]], place: dict[str, int]) -> list[
         if key is None:
             body += statements
         else:
-            test = pairs[0][0] if isinstance(pairs[0][0], ast.expr) else constant(True, place)
+            test = pairs[0][0] if isinstance(pairs[0][0], ast.expr) else ast.Constant(value=True, **place)
             body.append(ast.If(test, statements, [], **place))
     return body

@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-__all__ = ["LOCAL", "NULL", "OTHER", "Expr", "Function", "Marker", "constant", "is_plain", "load"]
+from stannary.formats.bytecode import Code
+
+__all__ = ["LOCAL", "NULL", "OTHER", "Body", "Expr", "Function", "Marker", "constant", "is_plain", "load"]
 
 LOCAL = "\0"
 Expr = ast.expr
@@ -23,12 +25,22 @@ class Marker(ast.expr):
         self.kind = kind
 
 
+class Body(ast.expr):
+    """A code object among the constants, before a function is made of it."""
+
+    _fields = ()
+
+    def __init__(self, code: Code, place: dict[str, Any]) -> None:
+        super().__init__(**place)
+        self.code = code
+
+
 class Function(ast.expr):
     """A function made by MAKE_FUNCTION: its definition, and defaults that are set afterwards."""
 
     _fields = ()
 
-    def __init__(self, node: ast.FunctionDef, place: dict[str, int]) -> None:
+    def __init__(self, node: ast.FunctionDef, place: dict[str, Any]) -> None:
         super().__init__(**place)
         self.node = node
 
@@ -37,7 +49,7 @@ NULL = Marker("null")
 OTHER = Marker("other")  # exceptions, what sleeping coroutines are sent: nothing that names lead to
 
 
-def load(name: str, place: dict[str, int]) -> ast.Name:
+def load(name: str, place: dict[str, Any]) -> ast.Name:
     """Return a name to be read."""
     return ast.Name(name, ast.Load(), **place)
 
@@ -47,7 +59,7 @@ def is_plain(value: Expr) -> bool:
     return isinstance(value, (ast.Name, ast.Constant, Marker))
 
 
-def constant(value: Any, place: dict[str, int], depth: int = 0) -> Expr:  # noqa: ANN401 - any constant of a code object
+def constant(value: Any, place: dict[str, Any], depth: int = 0) -> Expr:  # noqa: ANN401 - any constant of a code object
     """Return a constant as an expression; what is not known, or too big, as `...`."""
     if isinstance(value, (tuple, list, frozenset)) and depth < _DEEPEST and len(value) <= _WIDEST:
         items = [constant(item, place, depth + 1) for item in value]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from stannary.formats.bytecode import Code, Instruction, Table
-from stannary.formats.bytecode_nodes import LOCAL, NULL, OTHER, Expr, constant, load
+from stannary.formats.bytecode_nodes import LOCAL, NULL, OTHER, Body, Expr, constant, load
 
 if TYPE_CHECKING:
     from stannary.formats.bytecode_lift import Lifted
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["Stack"]
 
 _OPERATORS: dict[str, type[ast.operator]] = {
-    "+": ast.Add, "&": ast.BitAnd, "//": ast.FloorDiv, "<<": ast.LShift, "@": ast.MatMult, "*": ast.Mult, "%": ast.Mod, "|": ast.BitOr,
+    "+": ast.Add, "&": ast.BitAnd, "//": ast.FloorDiv, "<<": ast.LShift, "@": ast.MatMult, "*": ast.Mult, "%": ast.Mod, "|":
+    ast.BitOr,
     "**": ast.Pow, ">>": ast.RShift, "-": ast.Sub, "/": ast.Div, "^": ast.BitXor,
 }  # fmt: skip
 _NAMED = {
@@ -38,7 +39,7 @@ class Stack:
     def __init__(self, code: Code, numbers: Table) -> None:
         self.code = code
         self.numbers = numbers
-        self.place = {"lineno": max(code.line, 1), "col_offset": 0}
+        self.place: dict[str, Any] = {"lineno": max(code.line, 1), "col_offset": 0}
         self.stack = []
         self.at = 0
         self.grown = 0
@@ -120,7 +121,7 @@ class Stack:
             self.emit(ast.Expr(value, **self.place))
 
     def item(self, values: tuple[Any, ...], index: int) -> Any:  # noqa: ANN401 - a constant, or a name
-        """Return what an index of the code object refers to; one beyond its end is noted (the interpreter reads what lies there)."""
+        """Return what an index of the code object refers to; what is beyond the end is noted."""
         if 0 <= index < len(values):
             return values[index]
         self.breaks("an index beyond the code object's own tables")
@@ -166,80 +167,80 @@ class Stack:
             return
         self.push(ast.BinOp(left, operator(), right, **self.place))
 
-    def o_binary_op(self, ins: Instruction) -> None:
+    def _o_binary_op(self, ins: Instruction) -> None:
         self.arithmetic(str(self.item(self.numbers.operators, ins.arg)))
 
-    def o_compare_op(self, _: Instruction) -> None:
+    def _o_compare_op(self, _: Instruction) -> None:
         left, right = self.take(2) if len(self.stack) > 1 else (OTHER, self.pop())
         self.push(ast.Compare(left, [ast.Eq()], [right], **self.place))
 
-    o_contains_op = o_is_op = o_compare_op
+    _o_contains_op = _o_is_op = _o_compare_op
 
     # Constants, names
 
-    def o_load_const(self, ins: Instruction) -> None:
+    def _o_load_const(self, ins: Instruction) -> None:
         value = self.constant(ins.arg)
-        self.stack.append(ast.Constant(value, **self.place) if isinstance(value, Code) else constant(value, self.place))
+        self.stack.append(Body(value, self.place) if isinstance(value, Code) else constant(value, self.place))
 
-    def o_load_small_int(self, ins: Instruction) -> None:
+    def _o_load_small_int(self, ins: Instruction) -> None:
         self.stack.append(constant(ins.arg, self.place))
 
-    def o_load_common_constant(self, ins: Instruction) -> None:
+    def _o_load_common_constant(self, ins: Instruction) -> None:
         self.stack.append(load(str(self.item(self.numbers.common, ins.arg)), self.place))
 
-    def o_load_assertion_error(self, _: Instruction) -> None:
+    def _o_load_assertion_error(self, _: Instruction) -> None:
         self.stack.append(load("AssertionError", self.place))
 
-    def o_load_fast(self, ins: Instruction) -> None:
+    def _o_load_fast(self, ins: Instruction) -> None:
         self.stack.append(load(self.local(ins.arg), self.place))
 
-    o_load_fast_check = o_load_fast_borrow = o_load_fast_and_clear = o_load_fast
+    _o_load_fast_check = _o_load_fast_borrow = _o_load_fast_and_clear = _o_load_fast
 
-    def o_load_fast_load_fast(self, ins: Instruction) -> None:
+    def _o_load_fast_load_fast(self, ins: Instruction) -> None:
         self.stack += [load(self.local(ins.arg >> 4), self.place), load(self.local(ins.arg & 15), self.place)]
 
-    o_load_fast_borrow_load_fast_borrow = o_load_fast_load_fast
+    _o_load_fast_borrow_load_fast_borrow = _o_load_fast_load_fast
 
-    def o_store_fast(self, ins: Instruction) -> None:
+    def _o_store_fast(self, ins: Instruction) -> None:
         self.store(self.local(ins.arg), self.pop())
 
-    def o_store_fast_store_fast(self, ins: Instruction) -> None:
+    def _o_store_fast_store_fast(self, ins: Instruction) -> None:
         self.store(self.local(ins.arg >> 4), self.pop())
         self.store(self.local(ins.arg & 15), self.pop())
 
-    def o_store_fast_load_fast(self, ins: Instruction) -> None:
+    def _o_store_fast_load_fast(self, ins: Instruction) -> None:
         self.store(self.local(ins.arg >> 4), self.pop())
         self.stack.append(load(self.local(ins.arg & 15), self.place))
 
-    def o_load_deref(self, ins: Instruction) -> None:
+    def _o_load_deref(self, ins: Instruction) -> None:
         self.stack.append(load(self.deref(ins.arg), self.place))
 
-    o_load_closure = o_load_deref
+    _o_load_closure = _o_load_deref
 
-    def o_load_classderef(self, ins: Instruction) -> None:
+    def _o_load_classderef(self, ins: Instruction) -> None:
         name = self.deref(ins.arg)
         value: Expr = load(name, self.place)
         if name.removeprefix(LOCAL) in self.stored:  # the class's own name first, then the cell
             value = ast.BoolOp(ast.Or(), [load(name.removeprefix(LOCAL), self.place), value], **self.place)
         self.stack.append(value)
 
-    def o_load_from_dict_or_deref(self, ins: Instruction) -> None:
+    def _o_load_from_dict_or_deref(self, ins: Instruction) -> None:
         self.pop()
-        self.o_load_classderef(ins)
+        self._o_load_classderef(ins)
 
-    def o_store_deref(self, ins: Instruction) -> None:
+    def _o_store_deref(self, ins: Instruction) -> None:
         self.store(self.deref(ins.arg), self.pop())
 
-    def o_load_name(self, ins: Instruction) -> None:
+    def _o_load_name(self, ins: Instruction) -> None:
         self.stack.append(load(self.name(ins.arg), self.place))
 
-    def o_load_from_dict_or_globals(self, ins: Instruction) -> None:
+    def _o_load_from_dict_or_globals(self, ins: Instruction) -> None:
         self.pop()
-        self.o_load_name(ins)
+        self._o_load_name(ins)
 
-    def o_load_global(self, ins: Instruction) -> None:
+    def _o_load_global(self, ins: Instruction) -> None:
         if self.numbers.version < _CELLS_ARE_FAST:
-            self.o_load_name(ins)
+            self._o_load_name(ins)
             return
         value = load(self.name(ins.arg >> 1), self.place)
         self.called(value, NULL, gap=bool(ins.arg & 1))
@@ -253,43 +254,43 @@ class Stack:
         else:
             self.stack += [gap_value, value]
 
-    def o_store_name(self, ins: Instruction) -> None:
+    def _o_store_name(self, ins: Instruction) -> None:
         self.store(self.name(ins.arg), self.pop())
 
-    o_store_global = o_store_name
+    _o_store_global = _o_store_name
 
-    def o_load_locals(self, _: Instruction) -> None:
+    def _o_load_locals(self, _: Instruction) -> None:
         self.stack.append(ast.Call(load("locals", self.place), [], [], **self.place))
 
     # Attributes, items
 
-    def o_store_attr(self, ins: Instruction) -> None:
+    def _o_store_attr(self, ins: Instruction) -> None:
         value, owner = self.take(2) if len(self.stack) > 1 else (OTHER, self.pop())
         self.emit(ast.Assign([ast.Attribute(owner, self.name(ins.arg), ast.Store(), **self.place)], value, **self.place))
 
-    def o_delete_attr(self, _: Instruction) -> None:
+    def _o_delete_attr(self, _: Instruction) -> None:
         self.expression(self.pop())
 
-    def o_binary_subscr(self, _: Instruction) -> None:
+    def _o_binary_subscr(self, _: Instruction) -> None:
         self.arithmetic("[]")
 
-    def o_binary_slice(self, _: Instruction) -> None:
+    def _o_binary_slice(self, _: Instruction) -> None:
         owner, start, stop = self._three()
         self.push(ast.Subscript(owner, self._slice([start, stop]), ast.Load(), **self.place))
 
-    def o_store_slice(self, _: Instruction) -> None:
+    def _o_store_slice(self, _: Instruction) -> None:
         owner, start, stop = self._three()
         self._set(owner, self._slice([start, stop]), self.pop())
 
-    def o_store_subscr(self, _: Instruction) -> None:
+    def _o_store_subscr(self, _: Instruction) -> None:
         value, owner, key = self._three()
         self._set(owner, key, value)
 
-    def o_delete_subscr(self, _: Instruction) -> None:
+    def _o_delete_subscr(self, _: Instruction) -> None:
         self.expression(self.pop())
         self.expression(self.pop())
 
-    def o_build_slice(self, ins: Instruction) -> None:
+    def _o_build_slice(self, ins: Instruction) -> None:
         self.push(self._slice(self.take(ins.arg if ins.arg in {2, 3} else 2)))
 
     def _three(self) -> tuple[Expr, Expr, Expr]:
@@ -308,24 +309,24 @@ class Stack:
 
     # Moving
 
-    def o_pop_top(self, _: Instruction) -> None:
+    def _o_pop_top(self, _: Instruction) -> None:
         self.expression(self.pop())
 
-    o_print_expr = o_pop_iter = o_store_annotation = o_pop_top
+    _o_print_expr = _o_pop_iter = _o_store_annotation = _o_pop_top
 
-    def o_end_for(self, _: Instruction) -> None:
+    def _o_end_for(self, _: Instruction) -> None:
         self.take(2 if self.numbers.version == (3, 12) else 1)
 
-    def o_copy(self, ins: Instruction) -> None:
+    def _o_copy(self, ins: Instruction) -> None:
         self.stack.append(self.peek(ins.arg))
 
-    def o_dup_top(self, _: Instruction) -> None:
+    def _o_dup_top(self, _: Instruction) -> None:
         self.stack.append(self.peek(1))
 
-    def o_dup_top_two(self, _: Instruction) -> None:
+    def _o_dup_top_two(self, _: Instruction) -> None:
         self.stack += [self.peek(2), self.peek(1)]
 
-    def o_swap(self, ins: Instruction) -> None:
+    def _o_swap(self, ins: Instruction) -> None:
         if not 0 < ins.arg <= len(self.stack):
             self.breaks("the stack runs empty")
         else:
@@ -337,28 +338,28 @@ class Stack:
         else:
             self.stack.insert(len(self.stack) - count, self.stack.pop())
 
-    def o_rot_two(self, _: Instruction) -> None:
+    def _o_rot_two(self, _: Instruction) -> None:
         self._rotate(2)
 
-    def o_rot_three(self, _: Instruction) -> None:
+    def _o_rot_three(self, _: Instruction) -> None:
         self._rotate(3)
 
-    def o_rot_four(self, _: Instruction) -> None:
+    def _o_rot_four(self, _: Instruction) -> None:
         self._rotate(4)
 
-    def o_rot_n(self, ins: Instruction) -> None:
+    def _o_rot_n(self, ins: Instruction) -> None:
         self._rotate(ins.arg)
 
-    def o_nop(self, _: Instruction) -> None:
+    def _o_nop(self, _: Instruction) -> None:
         """Do nothing that a name or a call could come of."""
 
-    o_resume = o_precall = o_copy_free_vars = o_make_cell = o_not_taken = o_to_bool = o_nop
-    o_pop_block = o_setup_annotations = o_delete_fast = o_delete_deref = o_delete_name = o_delete_global = o_nop
-    o_async_gen_wrap = o_get_iter = o_get_yield_from_iter = o_list_to_tuple = o_convert_value = o_nop
+    _o_resume = _o_precall = _o_copy_free_vars = _o_make_cell = _o_not_taken = _o_to_bool = _o_nop
+    _o_pop_block = _o_setup_annotations = _o_delete_fast = _o_delete_deref = _o_delete_name = _o_delete_global = _o_nop
+    _o_async_gen_wrap = _o_get_iter = _o_get_yield_from_iter = _o_list_to_tuple = _o_convert_value = _o_nop
 
 
 def _family(cls: type[Stack], name: str) -> Callable[[Any, Instruction], None] | None:
-    method = getattr(cls, "o_" + name.lower(), None)
+    method = getattr(cls, "_o_" + name.lower(), None)
     if method is not None:
         return method  # type: ignore[no-any-return]
     kind, _, rest = name.partition("_")

@@ -29,7 +29,17 @@ _END = (("o", "filename"), ("o", "name"), ("i", "line"), ("o", ""))
 _CELLS = (("o", "free"), ("o", "cell"))
 _BODY = (("o", "code"), ("o", "consts"), ("o", "names"), ("o", "locals"))
 LAYOUTS: dict[str, tuple[tuple[str, str], ...]] = {
-    "3.11": (*_POSITIONAL[:3], *_POSITIONAL[4:], *_BODY, ("o", "kinds"), *_END[:2], ("o", "qualname"), ("i", "line"), ("o", ""), ("o", "exceptions")),
+    "3.11": (
+        *_POSITIONAL[:3],
+        *_POSITIONAL[4:],
+        *_BODY,
+        ("o", "kinds"),
+        *_END[:2],
+        ("o", "qualname"),
+        ("i", "line"),
+        ("o", ""),
+        ("o", "exceptions"),
+    ),
     "3.8": (*_POSITIONAL, *_BODY, *_CELLS, *_END),
     "3.6": (*_START, *_BODY, *_CELLS, *_END),
     "2.7": (_START[0], *_START[2:], *_BODY, *_CELLS, *_END),
@@ -113,7 +123,7 @@ class _Reader:
                 if abs(count) > _DIGITS:
                     return 0
                 value = sum(digit << 15 * place for place, (digit,) in enumerate(struct.iter_unpack("<H", raw)))
-                return -value if count < 0 else value
+                return int(-value if count < 0 else value)
             case "f":
                 self.take(self.take(1)[0])
             case "x":
@@ -199,7 +209,8 @@ def _body(kept: dict[str, Json], layout: str) -> Code | None:
     consts = tuple((item.body or ...) if isinstance(item, CodeNames) else item for item in kept["consts"])
     table = kept.get("exceptions", b"")
     return Code(
-        _text(kept["name"]), kept["code"], consts, tuple(map(_text, kept["names"])), local, cell, free, kept["args"], kept["kwonly"],
+        _text(kept["name"]), kept["code"], consts, tuple(map(_text, kept["names"])), local, cell, free, kept["args"],
+        kept["kwonly"],
         kept["flags"], kept["line"], table if isinstance(table, bytes) else b"", layout,
     )  # fmt: skip
 

@@ -17,11 +17,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from stannary.core.errors import BudgetExceeded
-from stannary.formats.bytecode import Code, versions_of
+from stannary.formats.bytecode import versions_of
 from stannary.formats.bytecode_flow import CodeFlow
 from stannary.formats.bytecode_lift import Work
 from stannary.formats.interface import clip
-from stannary.formats.pickle_code_parts import Parts, family, last_name
+from stannary.formats.pickle_code_parts import Parts, family
 from stannary.formats.pickle_code_values import Builder
 from stannary.formats.pickle_values import Made
 
@@ -40,7 +40,8 @@ _SHOWN = 200
 LOADING = frozenset({
     "__new__", "__init__", "__setstate__", "__del__", "__init_subclass__", "__set_name__", "__call__", "__hash__", "__eq__",
     "__setitem__", "__setattr__", "__getattr__", "__getattribute__", "__prepare__", "append", "extend", "add", "__instancecheck__",
-    "__subclasscheck__", "__class_getitem__", "__mro_entries__", "__reduce__", "__reduce_ex__", "__getnewargs__", "__copy__", "__missing__",
+    "__subclasscheck__", "__class_getitem__", "__mro_entries__", "__reduce__", "__reduce_ex__", "__getnewargs__",
+    "__copy__", "__missing__",
     "__delattr__", "__bool__", "__len__", "__iter__", "__next__", "__contains__", "__get__", "__set__",
 })  # fmt: skip
 
@@ -58,7 +59,7 @@ def report(recorder: Recorder, sink: Sink) -> set[int]:
     seen: set[Any] = set()
     for run in whole:
         run.follow(seen)
-    return set(codes) if whole else set()
+    return set(codes) | parts.functions if whole else set()
 
 
 class _Held:
@@ -152,11 +153,3 @@ def _shown(names: dict[str, None]) -> list[str]:
 
 def _cut(flow: CodeFlow) -> bool:
     return any(len(kept) > _SHOWN for kept in (flow.touched, flow.attributes, flow.missing, flow.unclear))
-
-
-def is_code(recorder: Recorder) -> bool:
-    """Tell whether a pickle makes code objects at all."""
-    return any(last_name(func) in {"CodeType", "_create_code", "_rebuild_function"} for _, func, *_ in recorder.calls.values())
-
-
-_ = Code

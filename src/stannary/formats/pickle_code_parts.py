@@ -19,7 +19,14 @@ _MAKERS = {
     "_create_cell": "cell", "_make_cell": "cell", "_make_empty_cell": "cell", "_setattr": "fill_cell", "cell_set": "fill_cell",
     "_import_module": "module", "subimport": "module", "_rebuild_function": "numba",
 }  # fmt: skip
-_TYPES = {"CodeType": "code", "FunctionType": "function", "LambdaType": "function", "CellType": "cell", "type": "class", "ClassType": "class"}
+_TYPES = {
+    "CodeType": "code",
+    "FunctionType": "function",
+    "LambdaType": "function",
+    "CellType": "cell",
+    "type": "class",
+    "ClassType": "class",
+}
 _HOMES = ("dill", "cloudpickle", "types", "builtins", "numba", "__builtin__")
 _MOST_TEXT = 1 << 20
 _MOST_CONSTS = 65_536
@@ -52,7 +59,7 @@ def family(func: Any, args: Any) -> str:  # noqa: ANN401 - symbolic
         return ""
     name = last_name(func)
     kind = _MAKERS.get(name) or _TYPES.get(name, "")
-    if name == "type" and len(args) != 3:  # noqa: PLR2004 - name, bases, members
+    if name == "type" and len(args) != 3:
         return ""
     if module.startswith("types") and name not in _TYPES:
         return ""
@@ -76,7 +83,7 @@ def raw_bytes(value: Any, content: memoryview | None) -> bytes | None:  # noqa: 
             return text.encode("latin-1") if type(text) is str else None
         except UnicodeEncodeError:
             return None
-    if type(value) is Made and root_name(value) in {("builtins", "bytes"), ("__builtin__", "bytes")} and value.args == ():
+    if type(value) is Made and last_name(value.func) == "bytes" and value.args == ():
         return b""
     if type(value) is Blob and value.kind != "text" and content is not None and value.length <= _MOST_TEXT:
         return bytes(content[value.offset : value.offset + value.length])
@@ -101,6 +108,7 @@ class Parts:
         self.fills: dict[int, list[Any]] = {}  # id of a function's or class's arguments: states
         self.maps: dict[int, list[Any]] = {}  # id of a map: maps put into it
         self.cells: dict[int, Any] = {}  # id of a cell: its contents
+        self.functions: set[int] = set()  # ids of the arguments of calls that make or fill a function of code that was read
         for _, func, args, _, offset in self.calls:
             kind = family(func, args)
             if kind == "code":
@@ -112,6 +120,15 @@ class Parts:
                 self.maps.setdefault(id(args[0]), []).append(args[1])
             elif kind == "fill_cell" and len(args) > 1 and type(args[0]) is Made:
                 self.cells[id(args[0])] = args[-1]
+        for _, func, args, _, _ in self.calls:
+            if family(func, args) in {"function", "fill"} and args and self.whole(args[0]):
+                self.functions.add(id(args))
+
+    def whole(self, value: Any) -> bool:  # noqa: ANN401 - symbolic
+        """Tell whether a value is code that was read, or a function of it."""
+        if made_by(value) == "function" and value.args:
+            value = value.args[0]
+        return made_by(value) == "code" and self.codes.get(id(value.args)) is not None
 
     def code(self, args: tuple[Any, ...], depth: int = 0) -> Code | None:
         """Return the code object that arguments of `types.CodeType` (or dill's) describe, None when they do not."""
@@ -125,24 +142,24 @@ class Parts:
         items = list(args)
         while items and type(items[0]) is not int:  # dill puts a table of lines first
             items.pop(0)
-            if len(args) - len(items) > 2:  # noqa: PLR2004 - nobody puts more there
+            if len(args) - len(items) > 2:
                 return None
         numbers: list[int] = []
         while items and type(items[0]) is int:
             numbers.append(items.pop(0))
-        if len(numbers) not in {5, 6} or len(items) < 8 or depth > _DEEPEST:  # noqa: PLR2004 - with or without positional-only
+        if len(numbers) not in {5, 6} or len(items) < 8 or depth > _DEEPEST:
             return None
         code = raw_bytes(items[0], self.content)
         consts, names, slots, _, name = items[1:6]
         rest = items[6:]
         qualified = type(rest[0]) is str
         line = rest[1 if qualified else 0]
-        tables = [raw_bytes(item, self.content) for item in rest if raw_bytes(item, self.content) is not None]
+        tables = [raw_bytes(item, self.content) for item in rest[2 if qualified else 1 : -2]]
         free, cell = rest[-2:]
         sequences = [self._names(item) for item in (names, slots, free, cell)]
-        if code is None or type(consts) is not tuple or type(name) is not str or any(s is None for s in sequences):
+        if code is None or type(consts) is not tuple or type(name) is not str or None in sequences or None in tables:
             return None
-        layout = "3.11" if qualified else "3.8" if len(numbers) == 6 else "3.6"  # noqa: PLR2004
+        layout = "3.11" if qualified else "3.8" if len(numbers) == 6 else "3.6"
         return Code(
             name, code, tuple(self._constant(c, depth) for c in consts[:_MOST_CONSTS]), sequences[0] or (), sequences[1] or (),
             sequences[3] or (), sequences[2] or (), numbers[0], numbers[-4], numbers[-1], line if type(line) is int else 1,

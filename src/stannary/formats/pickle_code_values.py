@@ -9,7 +9,7 @@ from stannary.formats.bytecode import Code
 from stannary.formats.bytecode_flow import lift
 from stannary.formats.bytecode_lift import Work
 from stannary.formats.bytecode_nodes import LOCAL
-from stannary.formats.pickle_code_parts import Parts, made_by, pairs, raw_bytes
+from stannary.formats.pickle_code_parts import Parts, last_name, made_by, pairs, raw_bytes
 from stannary.formats.pickle_values import Blob, Global, Made, Map, root_name
 from stannary.formats.python_values import UNKNOWN, Scope, Value, const, sequence
 
@@ -18,6 +18,21 @@ __all__ = ["Builder"]
 _DEEPEST = 24
 _WIDEST = 512
 _BUILTIN = ("builtins", "__builtin__")
+_WRAPPERS = frozenset({
+    "staticmethod", "classmethod", "property", "StaticMethodType", "ClassMethodType", "PropertyType",
+    "cached_property",
+})  # fmt: skip
+_PLAIN_TYPES = frozenset({
+    "super", "range", "zip", "map", "filter", "enumerate", "reversed", "slice", "set", "frozenset", "list", "dict",
+    "tuple", "int", "float", "complex", "bytes", "bytearray", "memoryview", "object", "type", "str", "bool",
+})  # fmt: skip
+# Names by which dill's `_load_type` knows types that have another name, or none, among the built-ins.
+_TYPES = {
+    "TypeType": "type", "ClassType": "type", "ObjectType": "object", "NoneType": "None", "StaticMethodType": "staticmethod",
+    "ClassMethodType": "classmethod", "PropertyType": "property", "PartialType": "functools.partial", "FunctionType":
+    "types.FunctionType",
+    "CodeType": "types.CodeType", "ModuleType": "types.ModuleType", "MappingProxyType": "types.MappingProxyType",
+}  # fmt: skip
 
 
 class Builder:
@@ -33,7 +48,7 @@ class Builder:
         self._known: dict[int, Value] = {}
         self._globals: dict[int, Scope] = {}
 
-    def value(self, item: Any, depth: int = 0) -> Value:  # noqa: ANN401, PLR0911 - symbolic; one case a type
+    def value(self, item: Any, depth: int = 0) -> Value:  # noqa: ANN401 - symbolic; one case a type
         """Return the value that a symbolic value would be."""
         kind = type(item)
         if item is None or kind in (str, bytes, int, float, bool):
@@ -75,6 +90,14 @@ class Builder:
         if kind == "module" and item.args and type(item.args[0]) is str:
             return Value(item.args[0])
         root = root_name(item)
+        if root is not None and root[1].rpartition(".")[2] in {"_load_type", "_builtin_type"} and len(item.args) == 1:
+            named = item.args[0] if type(item.func) is Global else None
+            if type(named) is str:
+                plain = named.removesuffix("Type").lower()
+                return Value(_TYPES.get(named) or (plain if plain in _PLAIN_TYPES else named))
+        name = last_name(item.func)
+        if name in _WRAPPERS and item.args:
+            return self.value(next((a for a in item.args if a is not None), None), depth + 1)
         if root in {("functools", "partial"), ("_functools", "partial")} and item.args:
             return self.value(item.args[0], depth + 1)
         if item.how.startswith("NEWOBJ") or kind == "":
@@ -85,8 +108,6 @@ class Builder:
                 return value
         if root is None:
             return UNKNOWN
-        if root[1] in {"staticmethod", "classmethod", "property"} and root[0] in _BUILTIN and item.args:
-            return self.value(next((a for a in item.args if a is not None), None), depth + 1)
         name = root[1] if root[0] in _BUILTIN else f"{root[0]}.{root[1]}"
         return Value(f"{name}()")
 
@@ -103,7 +124,7 @@ class Builder:
         scope = Scope("<function>", self._scope(item, state, depth))
         self._closure(scope, code, item, state, depth)
         value.node, value.scope = node, scope
-        defaults = state.get("__defaults__", state.get("defaults", item.args[3] if len(item.args) > 3 else None))  # noqa: PLR2004
+        defaults = state.get("__defaults__", state.get("defaults", item.args[3] if len(item.args) > 3 else None))
         self._defaults(node, scope, defaults, state.get("__kwdefaults__", state.get("kwdefaults")), depth)
 
     def _state(self, item: Made) -> dict[str, Any]:
@@ -120,7 +141,7 @@ class Builder:
     def _scope(self, item: Made, state: dict[str, Any], depth: int) -> Scope:
         """Return the scope of a function's globals; functions that share the dict share the scope."""
         sources = [state.get("__globals__", state.get("globals")), item.args[1] if len(item.args) > 1 else None]
-        if made_by(item) and len(item.args) > 2 and type(item.args[2]) is Map:  # noqa: PLR2004 - _make_skel_func(code, cells, globals)
+        if made_by(item) and len(item.args) > 2 and type(item.args[2]) is Map:
             sources.append(item.args[2])
         maps = [m for m in sources if type(m) is Map]
         key = id(maps[0]) if maps else 0
@@ -130,18 +151,20 @@ class Builder:
         for source in reversed(maps):
             for part in (source, *self.parts.maps.get(id(source), ())):
                 for name, given in list(pairs(part).items())[: 8 * _WIDEST]:
+                    if made_by(given) == "module":
+                        self.parts.functions.add(id(given.args))
                     scope.names[name] = self.value(given, depth + 1)
         return scope
 
     def _closure(self, scope: Scope, code: Code, item: Made, state: dict[str, Any], depth: int) -> None:
         given = [
             cells
-            for cells in (state.get("__closure__", state.get("closure_values")), item.args[4] if len(item.args) > 4 else None)  # noqa: PLR2004
+            for cells in (state.get("__closure__", state.get("closure_values")), item.args[4] if len(item.args) > 4 else None)
             if type(cells) in (tuple, list)
         ]
         for place, name in enumerate(code.free):
             for cells in given:
-                if place < len(cells):
+                if cells is not None and place < len(cells):
                     found = self.value(cells[place], depth + 1)
                     if found is not UNKNOWN and not (found.known and found.const is None):
                         scope.names[LOCAL + name] = found
@@ -157,7 +180,8 @@ class Builder:
             node.args.defaults = [default(index, given) for index, given in enumerate(defaults)]
         only = pairs(named)
         node.args.kw_defaults = [
-            default(a.arg, only[a.arg.removeprefix(LOCAL)]) if a.arg.removeprefix(LOCAL) in only else None for a in node.args.kwonlyargs
+            default(a.arg, only[a.arg.removeprefix(LOCAL)]) if a.arg.removeprefix(LOCAL) in only else None
+            for a in node.args.kwonlyargs
         ]
 
     def node(self, code: Code) -> ast.FunctionDef:
@@ -210,6 +234,6 @@ def _words(code: Code) -> list[str]:
         for value in item.consts:
             if isinstance(value, Code):
                 todo.append(value)
-            elif isinstance(value, str) and len(value) < 64 and value.replace(".", "_").isidentifier():  # noqa: PLR2004 - a name's length
+            elif isinstance(value, str) and len(value) < 64 and value.replace(".", "_").isidentifier():
                 found[value] = None
     return list(found)

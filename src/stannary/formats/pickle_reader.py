@@ -24,6 +24,7 @@ from stannary.formats.pickle_machine import Machine
 from stannary.formats.pickle_opcodes import OPCODE_NAMES
 from stannary.formats.pickle_real import LIMIT, read_for_real
 from stannary.formats.pickle_record import Recorder
+from stannary.formats.pickle_traits import makes_code
 from stannary.formats.pickle_values import Blob
 
 __all__ = ["probe", "read"]
@@ -69,9 +70,18 @@ def read(view: View, sink: Sink) -> None:
         _read_streams(view, sink, recorder)
     finally:
         sink.budget.closing = True
-        recorder.emit(sink)
+        recorder.emit(sink, _carried(sink, recorder))
         sink.budget.closing = False
     _follow(view, sink, recorder)
+
+
+def _carried(sink: Sink, recorder: Recorder) -> set[int]:
+    """Read the code that the file carries; return the ids of the arguments of the calls that make it."""
+    if not any(makes_code(call[1]) for call in recorder.calls.values()):
+        return set()
+    from stannary.formats.pickle_code import report  # few pickles carry code
+
+    return report(recorder, sink)
 
 
 def _read_streams(view: View, sink: Sink, recorder: Recorder) -> None:

@@ -31,6 +31,7 @@ from stannary.formats.pickle_traits import (
     GETATTR,
     TAKE_BYTES,
     bulk,
+    carries_code,
     is_partial,
     kind_of,
     makes_code,
@@ -42,6 +43,8 @@ from stannary.formats.pickle_traits import (
 from stannary.formats.pickle_values import DROPPED, Blob, Global, Made, Map, Opaque, leaves, render, root_name
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from stannary.formats.interface import Sink
     from stannary.formats.pickle_machine import Machine
 
@@ -203,6 +206,8 @@ class Recorder:
             key += strings(args, self.left)
         elif makes_code(func):
             self.overflow = True
+        if carries_code(func):
+            key.append(self.called)
         key += source_of(func, args, self.content)
         return taken and type(args) is tuple
 
@@ -239,9 +244,8 @@ class Recorder:
             module, _, name = args[0].rpartition(".")
             return self._attribute(module, name, machine)
         if where == ("_codecs", "encode") and len(args) == 2 and args[1] == "latin1":
-            head = (
-                args[0][:64].encode("utf-8", "replace") if type(args[0]) is str else args[0].head if type(args[0]) is Blob else b""
-            )
+            text = args[0]
+            head = text[:64].encode("utf-8", "replace") if type(text) is str else text.head if type(text) is Blob else b""
             if latin_head(head):
                 self.latin.setdefault(id(args[0]), (machine.offset(), args[0]))
                 self.overflow = self.overflow or len(self.latin) > _MOST
@@ -249,12 +253,8 @@ class Recorder:
             module, name, code = args
             if type(module) is str and type(name) is str and type(code) is int:
                 self.ext[code] = (module, name)
-        if (
-            where[0] == "copyreg"
-            and args
-            and type(args[0]) is Global
-            and where[1] in {"_reconstructor", "__newobj__", "__newobj_ex__"}
-        ):
+        made = where[1] in {"_reconstructor", "__newobj__", "__newobj_ex__"}
+        if where[0] == "copyreg" and made and args and type(args[0]) is Global:
             args[0].uses.add("newobj")
             return Made(args[0], args[1:], "NEWOBJ")
         return None
@@ -368,8 +368,8 @@ class Recorder:
             else:
                 self.overflow = True
 
-    def emit(self, sink: Sink) -> None:
-        """Report everything as facts."""
+    def emit(self, sink: Sink, read: Collection[int] = ()) -> None:
+        """Report everything as facts. `read`: ids of the arguments of calls whose code was read."""
         for found in self.globals.values():
             sink.fact("pickle.global", found.offset, module=found.module, name=found.name, op=found.op,
                       uses=sorted(found.uses) or ["data"], count=found.count,
@@ -379,7 +379,7 @@ class Recorder:
             sink.fact("pickle.call", offset, module=module, name=name, how=how, count=count,
                       computed=type(func) is not Global, args=render(args),
                       **({"raw": list(func.raw)} if type(func) is Global and func.raw else {}),
-                      **({"strings": strings(args)} if makes_code(func) else {}),
+                      **({"strings": strings(args)} if makes_code(func) else {}), **({"read": True} if id(args) in read else {}),
                       **({"source": source} if (source := source_of(func, args, self.content)) else {}),
                       **({} if type(func) is Global else {"callable": render(func)}))  # fmt: skip
         for kind, offset, data in self.others.values():

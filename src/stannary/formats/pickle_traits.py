@@ -10,6 +10,7 @@ __all__ = [
     "GETATTR",
     "TAKE_BYTES",
     "bulk",
+    "carries_code",
     "is_partial",
     "kind_of",
     "makes_code",
@@ -25,6 +26,13 @@ TAKE_BYTES = frozenset({"numpy", "_codecs", "builtins", "datetime", "collections
 _CODE = frozenset({
     ("dill._dill", "_create_code"), ("dill._dill", "_load_type"), ("types", "CodeType"),
     ("numba.core.serialize", "_rebuild_function"),
+})  # fmt: skip
+_CARRIERS = frozenset({
+    "_import_module", "subimport", "_create_code", "_create_function", "_create_type", "_load_type", "_builtin_type",
+    "_make_function", "_make_skel_func",
+    "_make_skeleton_class", "_make_skeleton_enum", "_function_setstate", "_fill_function", "_class_setstate",
+    "_rehydrate_skeleton_class",
+    "_setitems", "_setattr", "cell_set", "_rebuild_function", "CodeType", "FunctionType", "LambdaType",
 })  # fmt: skip
 _NAMES = 4096  # strings of a code object that are looked at
 _STEPS = 1 << 16
@@ -63,6 +71,14 @@ def makes_code(func: Any) -> bool:  # noqa: ANN401 - symbolic
     """Tell whether a call makes a code object."""
     root = root_name(func)
     return root is not None and (root in _CODE or (root[1] == "_builtin_type" and type(func) is Made))
+
+
+def carries_code(func: Any) -> bool:  # noqa: ANN401 - symbolic
+    """Tell whether a call makes or fills code, functions, classes or cells: one of them is never like another."""
+    root = root_name(func)
+    if root is None:
+        return False
+    return root[1] in _CARRIERS or root[1].rpartition(".")[2] in _CARRIERS
 
 
 def strings(value: Any, left: list[int] | None = None) -> list[str]:  # noqa: ANN401 - symbolic

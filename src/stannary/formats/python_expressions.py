@@ -17,9 +17,9 @@ from stannary.formats.python_folding import element, elements, fold_method, oper
 from stannary.formats.python_invoke import MAX_NAME, NAMESPACES, SELF, Invocations
 from stannary.formats.python_values import UNKNOWN, Value, const, merge_origins, sequence, text_value
 
-__all__ = ["Expressions"]
+__all__ = ["BUILTIN_NAMES", "Expressions"]
 
-_BUILTINS = frozenset({*dir(builtins), "__builtins__"})
+BUILTIN_NAMES = frozenset({*dir(builtins), "__builtins__"})
 _OPERATIONS = 1_500_000
 
 
@@ -57,7 +57,7 @@ class Expressions(Invocations):
         found = self.scope.find(node.id)
         if found is not None:
             return found
-        if node.id in _BUILTINS:
+        if node.id in BUILTIN_NAMES:
             return Value(node.id)
         if self.stars:
             return Value(f"{self.stars[-1]}.{node.id}")

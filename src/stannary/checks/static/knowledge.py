@@ -75,6 +75,10 @@ class Knowledge:
         """Tell whether the module itself is in the knowledge (not only its package)."""
         return module in self._library.modules or module in self._packed.stdlib
 
+    def parent_module(self, module: str) -> bool:
+        """Tell whether known modules lie below a name, as below `scipy.stats`."""
+        return any(known.startswith(module + ".") for known in self._library.modules)
+
     def is_stdlib(self, module: str) -> bool:
         """Tell whether a module belongs to the standard library of Python 2.7 or 3."""
         return module.partition(".")[0] in self._stdlib

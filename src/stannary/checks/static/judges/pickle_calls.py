@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from stannary.checks.static.judges.pickle_fx import EXECUTES_SOURCE, source_problem
+from stannary.checks.static.judges.pickle_own import IMPORTERS, flat, harmless_partial, imports, keys, lru_problem, reads_class
 from stannary.checks.static.judges.pickle_schema import (
     CODE_MAKERS,
     DANGEROUS_NAMES,
@@ -25,6 +26,7 @@ from stannary.checks.static.judges.pickle_schema import (
     is_class,
     made_by,
     role_of,
+    sets_own_name,
 )
 from stannary.checks.static.judges.pickle_shapes import worst_shape
 from stannary.checks.static.knowledge import Gadget, Knowledge, load
@@ -76,6 +78,7 @@ def judge(facts: Sequence[Fact]) -> Iterator[Hit]:
     """Judge the pickle facts of one file. Rules without a judge match by data alone."""
     known = load()
     fallback = any(f.kind == "pickle.call" and f.data["name"] == "getattr" and f.data["args"] in _DILL_SETATTR for f in facts)
+    classes = {f.data["name"] for f in facts if f.kind == "pickle.code" and f.data["kind"] == "class"}
     for fact in facts:
         if (
             fallback
@@ -87,11 +90,17 @@ def judge(facts: Sequence[Fact]) -> Iterator[Hit]:
         if fact.kind == "pickle.global":
             yield from _judge_global(fact, known)
         elif fact.kind == "pickle.call":
-            yield from _judge_call(fact, known)
+            if not (fact.data["how"].startswith("NEWOBJ") and fact.data["computed"] and reads_class(fact.data, classes)):
+                yield from _judge_call(fact, known)
         elif fact.kind == "pickle.state_code" and not _SCIPY_TEMPLATE.fullmatch(fact.data["text"]):
             owner = f"{fact.data['module']}.{fact.data['name']}"
             what = f"{fact.data['key']}, which it executes" if fact.data["key"] else "a state that is no plain dict"
             yield Hit("PKL032", fact, f"{owner} is given {what}")
+    carried = [fact for fact in facts if fact.kind.startswith("pickle.code")]
+    if carried:
+        from stannary.checks.static.judges.pickle_code import judge as judge_code  # few pickles carry code
+
+        yield from judge_code(carried, known)
 
 
 def ignores_values(module: str, name: str, *, content: bool) -> bool:
@@ -170,7 +179,7 @@ def _judge_global(fact: Fact, known: Knowledge) -> Iterator[Hit]:
         return
     if _role(module, name, known):
         return
-    if fact.data["op"] == "getattr" and (known.known_module(dotted) or role_of(dotted, known)):
+    if fact.data["op"] == "getattr" and (known.known_module(dotted) or role_of(dotted, known) or known.parent_module(dotted)):
         return
     if name in {"os", "sys", "subprocess", "builtins"} or (
         known.is_stdlib(name) and name.islower() and not known.is_stdlib(module)
@@ -212,6 +221,15 @@ def _judge_call(fact: Fact, known: Knowledge) -> Iterator[Hit]:
         return
     if data["computed"]:
         yield from _judge_computed(fact, known)
+    else:
+        yield from _judge_named(fact, known)
+
+
+def _judge_named(fact: Fact, known: Knowledge) -> Iterator[Hit]:
+    """Judge a call of a name that is no reconstructor."""
+    data = fact.data
+    module, name = _canonical(data["module"]), data["name"]
+    if (module, name) == ("builtins", "setattr") and sets_own_name(data["args"]):
         return
     gadget = _gadget(fact, known)
     if gadget and not data["how"].startswith("NEWOBJ"):
@@ -220,9 +238,13 @@ def _judge_call(fact: Fact, known: Knowledge) -> Iterator[Hit]:
         )
         return
     role = _role(module, name, known) or role_of(f"{module}.{name}", known)
-    if role in {"k", "r"} and (module, name) in SCHEMAS:
+    if role in {"k", "r", "f"} and (module, name) in SCHEMAS:
         role = "s"
     if role in {"k", "r"} or (role == "c" and data["how"].startswith("NEWOBJ")):
+        return
+    if role == "s" and name in IMPORTERS and (grave := imports(data, known)) is not None:
+        if grave:
+            yield Hit("PKL015", fact, grave, _evidence(fact))
         return
     if role == "s":
         schema = SCHEMAS.get((module, name))
@@ -288,6 +310,11 @@ def _judge_computed(fact: Fact, known: Knowledge) -> Iterator[Hit]:
         if name in _CODE_TYPES:
             yield from _judge_code(fact)
             return
+        if name in {"property", "staticmethod", "classmethod"}:
+            wrong = SCHEMAS["builtins", name](data["args"], known)
+            if wrong:
+                yield Hit("PKL009", fact, f"calls {name}{_shown(data['args'])}: {wrong}", _evidence(fact, wrong=wrong))
+            return
         name, role = ("functools.partial", "s") if name == "PartialType" else (f"builtins.{name}", known.role("builtins", name))
         if role in {"k", "s"}:
             owner, _, last = name.partition(".")
@@ -296,21 +323,12 @@ def _judge_computed(fact: Fact, known: Knowledge) -> Iterator[Hit]:
             if wrong:
                 yield Hit("PKL009", fact, f"calls {name}{_shown(data['args'])}: {wrong}", _evidence(fact, wrong=wrong))
             return
-    if data["how"] != "SETSTATE" and _harmless_partial(called, known):
+    if data["how"] != "SETSTATE" and harmless_partial(called, known):
+        return
+    if root in {("functools", "lru_cache"), ("functools", "cache")} and "chain" not in called and not lru_problem(data["args"]):
         return
     severity: Severity = "high" if root in CODE_MAKERS or known.gadget(*root) or not root[0] else "medium"
     yield Hit("PKL020", fact, f"calls the result of {made}{_shown(data['args'])}", _evidence(fact), severity)
-
-
-def _harmless_partial(made: Any, known: Knowledge) -> bool:  # noqa: ANN401 - rendered JSON
-    """Tell whether a called result is a partial of something that picklers call anyway (old pandas)."""
-    if not isinstance(made, dict) or made.get("call") != "functools.partial" or not made.get("args"):
-        return False
-    target = made["args"][0]
-    if not isinstance(target, dict) or "chain" in made:
-        return False
-    name = target.get("global", "")
-    return role_of(name, known) in {"k", "r"} and tuple(name.rsplit(".", 1)) not in SCHEMAS
 
 
 def _judge_active(fact: Fact, known: Knowledge) -> Iterator[Hit]:
@@ -320,7 +338,7 @@ def _judge_active(fact: Fact, known: Knowledge) -> Iterator[Hit]:
     if module.startswith(("cloudpickle", "dill")) or module in _CONTAINERS or (module, name) in SCHEMAS:
         return
     instance = data["how"].startswith("NEWOBJ")
-    for item in _flat(data["args"]):
+    for item in flat(data["args"]):
         made = made_by(item)
         if made in _CALLABLE or made in FUNCTION_MAKERS or (made == "" and "chain" in item):
             message = f"gives {module}.{name} a function made by {made}"
@@ -332,26 +350,9 @@ def _judge_active(fact: Fact, known: Knowledge) -> Iterator[Hit]:
             yield Hit("PKL013", fact, f"calls {module}.{name} with the function {function}", _evidence(fact))
             return
     if name in {"SimpleNamespace", "Namespace"} or data["how"] == "NEWOBJ_EX":
-        special = [key for key in _keys(data["args"]) if _SPECIAL.match(key)]
+        special = [key for key in keys(data["args"]) if _SPECIAL.match(key)]
         if special:
             yield Hit("PKL023", fact, f"{module}.{name} is given {', '.join(special[:4])}", _evidence(fact, sets=special[:16]))
-
-
-def _flat(value: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - rendered JSON
-    """Yield every object of rendered arguments."""
-    todo = [value]
-    while todo:
-        item = todo.pop()
-        if isinstance(item, list):
-            todo += item
-        elif isinstance(item, dict):
-            yield item
-            todo += [item[key] for key in ("args", "list", "dict") if key in item]
-
-
-def _keys(value: Any) -> list[str]:  # noqa: ANN401 - rendered JSON
-    pairs = [pair for item in _flat(value) for pair in item.get("dict", ()) if isinstance(pair, list)]
-    return [pair[0] for pair in pairs if isinstance(pair[0], str)]
 
 
 def _judge_code(fact: Fact) -> Iterator[Hit]:
@@ -360,6 +361,8 @@ def _judge_code(fact: Fact) -> Iterator[Hit]:
     owner = fact.data["args"][0] if isinstance(fact.data["args"], list) and fact.data["args"] else None
     if fact.data["name"] == "_fill_function" and made_by(owner) not in FUNCTION_MAKERS:
         yield Hit("PKL009", fact, "fills a function that the pickle did not make", _evidence(fact, wrong="not its own"))
+    if fact.data.get("read"):
+        return  # judged by what it does, not by what it names
     danger = sorted((DANGEROUS_NAMES - {"call", "run", "write", "send", "code", "http"}) & set(names))
     if danger:
         yield Hit("PKL030", fact, f"carries code that uses {', '.join(danger[:8])}", _evidence(fact, names=names[:40]), "high")

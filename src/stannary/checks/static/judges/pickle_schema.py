@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from stannary.checks.static.judges.word_sets import words
 from stannary.checks.static.knowledge import Knowledge
 
 _RANDOM = ("numpy.random._pickle", "numpy.random", "numpy.random.mtrand", "mtrand")
@@ -29,7 +30,17 @@ FUNCTION_MAKERS = frozenset({
     "dill._dill._create_function",
 })  # fmt: skip
 
-__all__ = ["CODE_MAKERS", "DANGEROUS_NAMES", "FUNCTION_MAKERS", "SCHEMAS", "code_names", "is_class", "made_by", "role_of"]
+__all__ = [
+    "CODE_MAKERS",
+    "DANGEROUS_NAMES",
+    "FUNCTION_MAKERS",
+    "SCHEMAS",
+    "code_names",
+    "is_class",
+    "made_by",
+    "role_of",
+    "sets_own_name",
+]
 
 Args = list[Any]
 _PLAIN = re.compile(r"[A-Za-z]\w*(?:\.[A-Za-z]\w*)*\Z")
@@ -179,6 +190,8 @@ def _rebuild_from_type(args: Args, _known: Knowledge) -> str:
 
 def _import_module(args: Args, known: Knowledge) -> str:
     name = args[0] if args and isinstance(args[0], str) else ""
+    if f"{name}." in words("code_harmless"):
+        return ""  # its functions compute
     top = name.partition(".")[0]
     if not name or top in DANGEROUS_NAMES or known.gadget(name, "") or (known.is_stdlib(name) and not known.known_module(name)):
         return f"imports {name or 'a computed module'}"
@@ -278,6 +291,23 @@ def _custom_rebuild(args: Args, _known: Knowledge) -> str:
     return "" if own else "its argument is built by hand"
 
 
+def _decorator(args: Args, _known: Knowledge) -> str:
+    """`property`, `staticmethod` and `classmethod` keep what they are given; names among it are judged as such."""
+    kept = all(a is None or isinstance(a, str) or (isinstance(a, dict) and ("global" in a or "call" in a)) for a in args)
+    return "" if args and kept else "it decorates nothing"
+
+
+def _lru_cache(args: Args, _known: Knowledge) -> str:
+    plain = all(a is None or isinstance(a, (int, bool)) for a in args)
+    return "" if plain or (len(args) == 1 and made_by(args[0]) in FUNCTION_MAKERS) else "it caches no function of the pickle's own"
+
+
+def sets_own_name(args: Any) -> bool:  # noqa: ANN401 - rendered JSON
+    """Dill gives a class that it makes its qualified name afterwards."""
+    three = isinstance(args, list) and len(args) == 3 and made_by(args[0]) in _CLASS_MAKERS  # noqa: PLR2004 - class, name, value
+    return three and args[1] in {"__qualname__", "__module__", "__doc__"} and isinstance(args[2], str)
+
+
 def _never(_args: Args, _known: Knowledge) -> str:
     return "no pickler calls it"
 
@@ -335,6 +365,9 @@ SCHEMAS: dict[tuple[str, str], Callable[[Args, Knowledge], str]] = {
     ("dill._dill", "_create_ftype"): _create_ftype,
     ("dill._dill", "_create_namedtuple"): _create_namedtuple,
     ("dill._dill", "_setitems"): _set_items,
+    **{("builtins", name): _decorator for name in ("property", "staticmethod", "classmethod")},
+    ("functools", "lru_cache"): _lru_cache,
+    ("functools", "cache"): _lru_cache,
 }
 
 # Build functions from bytecode that the pickle carries.

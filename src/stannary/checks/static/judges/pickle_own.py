@@ -1,0 +1,75 @@
+"""Results of calls that a pickle goes on to call: partials, caches and classes of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from stannary.checks.static.judges.pickle_schema import FUNCTION_MAKERS, SCHEMAS, is_class, made_by, role_of
+from stannary.checks.static.knowledge import Knowledge
+
+__all__ = ["IMPORTERS", "flat", "harmless_partial", "imports", "keys", "lru_problem", "reads_class"]
+
+IMPORTERS = frozenset({"subimport", "_import_module"})
+# Modules that do something when they are imported, or have nothing to do in a function.
+_ACTIVE = frozenset({
+    "antigravity", "this", "turtle", "idlelib", "lib2to3", "test", "turtledemo", "__hello__", "__phello__", "tkinter",
+    "venv", "ensurepip",
+    "pip", "webbrowser", "cgitb", "site", "sitecustomize", "usercustomize", "__main__", "curses", "readline",
+})  # fmt: skip
+
+
+def imports(data: Mapping[str, Any], known: Knowledge) -> str | None:
+    """Judge a module among the globals of a function whose code was read, where what is done with it is seen.
+
+    Returns '' when it is nothing to speak of, what is wrong when it is little, None when the call has to be judged by itself.
+    """
+    args = data["args"]
+    module = args[0] if isinstance(args, list) and args and isinstance(args[0], str) else ""
+    top = module.partition(".")[0]
+    if not module or not data.get("read") or top in _ACTIVE or not all(part.isidentifier() for part in module.split(".")):
+        return None
+    if known.is_stdlib(module) or known.is_package(module):
+        return ""
+    return f"imports {module}, about which nothing is known"
+
+
+def reads_class(data: Mapping[str, Any], classes: set[str]) -> bool:
+    """Tell whether a call instantiates a class that the pickle defines, and whose methods are judged themselves."""
+    made = data.get("callable")
+    args = made.get("args") if isinstance(made, dict) and is_class(made) and "chain" not in made else None
+    return isinstance(args, list) and any(isinstance(a, str) and a in classes for a in args[:3])
+
+
+def lru_problem(args: Any) -> bool:  # noqa: ANN401 - rendered JSON
+    """Tell whether what a cache is given is no function of the pickle's own."""
+    return not (isinstance(args, list) and len(args) == 1 and made_by(args[0]) in FUNCTION_MAKERS)
+
+
+def harmless_partial(made: Any, known: Knowledge) -> bool:  # noqa: ANN401 - rendered JSON
+    """Tell whether a called result is a partial of something that picklers call anyway (old pandas)."""
+    if not isinstance(made, dict) or made.get("call") != "functools.partial" or not made.get("args"):
+        return False
+    target = made["args"][0]
+    if not isinstance(target, dict) or "chain" in made:
+        return False
+    name = target.get("global", "")
+    return role_of(name, known) in {"k", "r"} and tuple(name.rsplit(".", 1)) not in SCHEMAS
+
+
+def flat(value: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - rendered JSON
+    """Yield every object of rendered arguments."""
+    todo = [value]
+    while todo:
+        item = todo.pop()
+        if isinstance(item, list):
+            todo += item
+        elif isinstance(item, dict):
+            yield item
+            todo += [item[key] for key in ("args", "list", "dict") if key in item]
+
+
+def keys(value: Any) -> list[str]:  # noqa: ANN401 - rendered JSON
+    """Return the text keys of every dict in a value."""
+    pairs = [pair for item in flat(value) for pair in item.get("dict", ()) if isinstance(pair, list)]
+    return [pair[0] for pair in pairs if isinstance(pair[0], str)]
