@@ -20,13 +20,14 @@ from stannary.formats.bytecode import Code, Handler, Instruction, Table, decode,
 from stannary.formats.bytecode_calls import Operations
 from stannary.formats.bytecode_nodes import LOCAL, OTHER, Expr, Function, Marker, is_plain, load
 
-__all__ = ["Lifted", "Lifter", "Work"]
+__all__ = ["OTHER_VERSION", "Lifted", "Lifter", "Work"]
 
 _JUMPS = frozenset({"JUMP_FORWARD", "JUMP_ABSOLUTE", "JUMP_BACKWARD", "JUMP_BACKWARD_NO_INTERRUPT", "CONTINUE_LOOP"})
 _ENDS = frozenset({"RETURN_VALUE", "RETURN_CONST", "RAISE_VARARGS", "RERAISE", "BREAK_LOOP", "INTERPRETER_EXIT"}) | _JUMPS
 _TABLED = (3, 11)
 _MAX_EXPRESSION = 64
 _MAX_ALTERNATIVES = 8
+OTHER_VERSION = "not written for this version"
 _GENERATOR = 0x20
 _DEEPEST_STACK = 4096
 
@@ -114,7 +115,7 @@ class Lifter(Operations):
             instructions = decode(self.code.code, self.numbers)
             rows = handlers(self.code.exceptions) if self.numbers.version >= _TABLED else []
         except FormatError as exc:
-            return Lifted([ast.Pass(**self.place)], [f"{exc.message} at {exc.offset} of {self.code.name}"])
+            return Lifted([ast.Pass(**self.place)], [f"{OTHER_VERSION}: {exc.message} at {exc.offset} of {self.code.name}"])
         self.work.left -= len(instructions)
         if self.work.left < 0:
             return Lifted([ast.Pass(**self.place)], ["more code than is read"])

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from stannary.core.errors import FormatError
 from stannary.formats.interface import clip
 from stannary.formats.marshal_names import code_names
 
-__all__ = ["LambdaCode", "lambda_code"]
+if TYPE_CHECKING:
+    from stannary.formats.interface import Sink
+
+__all__ = ["LambdaCode", "follow", "lambda_code"]
 
 _SHORT = b"zZ"
 _LONG = b"uaAts"
@@ -28,6 +32,18 @@ def lambda_code(raw: bytes) -> LambdaCode:
     if found.parsed or found.names:
         return LambdaCode(found.names[:_SHOWN], found.strings[:_SHOWN], parsed=True)
     return LambdaCode((), tuple(clip(text) for text in list(_loose(raw))[:_SHOWN]), parsed=False)
+
+
+def follow(raw: bytes, sink: Sink) -> bool:
+    """Report what marshalled code does, as of code in a pickle. Returns whether all of it was read and adds up."""
+    from stannary.formats.marshal_code import read_marshal
+    from stannary.formats.pickle_code import report_code  # few models carry code
+
+    try:
+        body = read_marshal(raw)[0].body
+    except FormatError:
+        return False
+    return body is not None and report_code(body, sink)
 
 
 def _loose(raw: bytes) -> dict[str, None]:

@@ -29,7 +29,7 @@ from typing import Any
 from stannary.core.errors import FormatError
 from stannary.formats.embedded import carve
 from stannary.formats.interface import Sink, View, clip
-from stannary.formats.keras_code import lambda_code
+from stannary.formats.keras_code import follow, lambda_code
 
 __all__ = ["probe", "read", "read_config"]
 
@@ -255,6 +255,7 @@ class _Walk:
             return
         self.code.add(raw)
         found = lambda_code(raw) if raw else None
+        followed = bool(found and found.parsed) and follow(raw, self.sink)
         self.sink.fact(
             "keras.lambda",
             self.offset,
@@ -264,6 +265,7 @@ class _Walk:
             strings=list(found.strings) if found else [],
             parsed=bool(found and found.parsed),
             size=len(raw),
+            read=followed,
         )
 
     def _pickle(self, name: str, text: str, path: str) -> None:

@@ -17,9 +17,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from stannary.core.errors import BudgetExceeded
-from stannary.formats.bytecode import versions_of
+from stannary.formats.bytecode import Code, versions_of
 from stannary.formats.bytecode_flow import CodeFlow
-from stannary.formats.bytecode_lift import Work
+from stannary.formats.bytecode_lift import OTHER_VERSION, Work
 from stannary.formats.interface import clip
 from stannary.formats.pickle_code_parts import Parts, family
 from stannary.formats.pickle_code_values import Builder
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from stannary.formats.pickle_record import Recorder
     from stannary.formats.python_values import Value
 
-__all__ = ["report"]
+__all__ = ["report", "report_code"]
 
 _INSTRUCTIONS = 90_000  # of all versions of all the code in a file
 _ROOTS = 600
@@ -48,17 +48,26 @@ LOADING = frozenset({
 
 def report(recorder: Recorder, sink: Sink) -> set[int]:
     """Report every function, class and lone code object. Returns the ids of the arguments of the code objects that were read."""
-    parts = Parts(recorder)
+    return _report(Parts(recorder), sink)
+
+
+def report_code(code: Code, sink: Sink) -> bool:
+    """Report one code object that something else than a pickle carries. Returns whether it was read and adds up."""
+    return bool(_report(Parts.of(code), sink))
+
+
+def _report(parts: Parts, sink: Sink) -> set[int]:
     codes = {key: code for key, code in parts.codes.items() if code is not None}
     if not codes:
         return set()
     work = Work(_INSTRUCTIONS)
     versions = list(dict.fromkeys(v for code in codes.values() for v in versions_of(code)))
     runs = [_Run(parts, version, work, sink) for version in versions]
-    whole = [run for run in runs if not run.builder.broken] or [min(runs, key=lambda run: run.wrong)] if runs else []
+    whole = [run for run in runs if not run.builder.broken]
     seen: set[Any] = set()
-    for run in whole:
+    for run in whole or sorted(runs, key=lambda run: run.wrong)[:1]:
         run.follow(seen)
+    # What does not add up in any version is judged by its names as well.
     return set(codes) | parts.functions if whole else set()
 
 
@@ -89,7 +98,7 @@ class _Run:
         self.sink = sink
         self.builder = Builder(parts, version, work)
         self.roots = self._roots()
-        self.wrong = len(self.builder.broken)
+        self.wrong = sum(100 if what.startswith(OTHER_VERSION) else 1 for what in self.builder.broken)
 
     def _roots(self) -> list[tuple[str, str, Value, int]]:
         """Return (kind, name, value, offset) of everything worth following; building them lifts their code."""

@@ -99,9 +99,16 @@ def _text(value: Blob, content: memoryview | None) -> str | None:
 class Parts:
     """All makers' calls of one file. Keys of code are the ids of argument tuples, which the recorder keeps alive."""
 
-    def __init__(self, recorder: Recorder) -> None:
-        self.content = recorder.content
-        self.calls = [tuple(call) for call in recorder.calls.values()]
+    @classmethod
+    def of(cls, code: Code) -> Parts:
+        """Return the parts of something that carries nothing but one code object."""
+        parts = cls(None)
+        parts.codes, parts.offsets = {0: code}, {0: 0}
+        return parts
+
+    def __init__(self, recorder: Recorder | None) -> None:
+        self.content = recorder.content if recorder is not None else None
+        self.calls = [tuple(call) for call in recorder.calls.values()] if recorder is not None else []
         self.codes: dict[int, Code | None] = {}
         self.offsets: dict[int, int] = {}
         self.inner: set[int] = set()

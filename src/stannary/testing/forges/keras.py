@@ -143,7 +143,7 @@ def _() -> bytes:
     return archive(sequential(layer("Lambda", {"function": "scale_rows", "function_type": "function", "module": "__main__"})))
 
 
-@forge("keras.lambda_harmless", filename="model.keras", family=FAMILY, malicious=True)
+@forge("keras.lambda_harmless", filename="model.keras", family=FAMILY, malicious=None)
 def _() -> bytes:
     return archive(sequential(_lambda3(_HARMLESS)))
 

@@ -17,6 +17,7 @@ from importlib import resources
 from urllib.parse import urlsplit
 
 from stannary.checks.static.ruleset import Hit
+from stannary.core.model import Severity
 from stannary.formats.interface import Fact
 
 __all__ = ["judge"]
@@ -215,7 +216,9 @@ def _lambda(fact: Fact) -> Iterator[Hit]:
         yield Hit("KER005", fact, f"a Lambda layer carries Python bytecode that uses {', '.join(worst[:8])}", severity="critical")
     else:
         shown = ", ".join(fact.data["names"][:8]) or "no names"
-        yield Hit("KER005", fact, f"a Lambda layer carries Python bytecode ({fact.data['size']} bytes; {shown})")
+        # Code that was read from end to end is judged by what it does, beside this.
+        severity: Severity | None = "low" if fact.data.get("read") else None
+        yield Hit("KER005", fact, f"a Lambda layer carries Python bytecode ({fact.data['size']} bytes; {shown})", None, severity)
 
 
 def _lambda_name(fact: Fact) -> Iterator[Hit]:
