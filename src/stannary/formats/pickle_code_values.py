@@ -19,6 +19,7 @@ _DEEPEST = 24
 _WIDEST = 512
 _BUILTIN = ("builtins", "__builtin__")
 _WRAPPERS = frozenset({
+    "MethodType",
     "staticmethod", "classmethod", "property", "StaticMethodType", "ClassMethodType", "PropertyType",
     "cached_property",
 })  # fmt: skip

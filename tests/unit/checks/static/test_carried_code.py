@@ -99,3 +99,31 @@ def test_code_that_does_not_add_up_is_not_called_harmless(tmp_path: Path) -> Non
     verdict, found = findings(content.replace(honest, b"\x97\x00|\x07S\x00"), tmp_path)
     assert verdict == "unverified"
     assert any("cannot be read" in f.message for f in found)
+
+
+def _values(*values: Assembler) -> bytes:
+    return Assembler(4).push({f"v{index}": value for index, value in enumerate(values)}).stop()
+
+
+def test_what_classes_are_annotated_and_decorated_with_is_no_finding(tmp_path: Path) -> None:
+    def name(module: str, attribute: str) -> Assembler:
+        return Assembler(4).name(module, attribute)
+
+    none = Assembler(4).call("builtins", "type", None)
+    listed = Assembler(4).call("_operator", "getitem", name("typing", "List"), name("builtins", "str"))
+    union = Assembler(4).call("_operator", "getitem", name("typing", "Union"), (name("builtins", "list"), none))
+    verdict, found = findings(_values(listed, union), tmp_path)
+    assert verdict == "clean", [f.message for f in found]
+    taken = Assembler(4).call("_operator", "getitem", name("os", "environ"), "HOME")
+    made = Assembler(4).call("builtins", "type", "K", (), {})
+    assert findings(_values(taken), tmp_path)[0] == "unsafe"
+    assert findings(_values(made), tmp_path)[0] in {"suspicious", "unsafe"}
+
+
+def test_only_known_functions_may_be_bound(tmp_path: Path) -> None:
+    def bound(module: str, attribute: str) -> bytes:
+        method = Assembler(4).push(Assembler(4).call("cloudpickle.cloudpickle", "_builtin_type", "MethodType"))
+        return _values(method.reduce(Assembler(4).name(module, attribute), 1))
+
+    assert findings(bound("numpy", "mean"), tmp_path)[0] in {"clean", "unverified"}
+    assert findings(bound("os", "system"), tmp_path)[0] == "unsafe"

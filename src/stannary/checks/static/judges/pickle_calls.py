@@ -16,7 +16,16 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from stannary.checks.static.judges.pickle_fx import EXECUTES_SOURCE, source_problem
-from stannary.checks.static.judges.pickle_own import IMPORTERS, flat, harmless_partial, imports, keys, lru_problem, reads_class
+from stannary.checks.static.judges.pickle_own import (
+    IMPORTERS,
+    bound_method,
+    flat,
+    harmless_partial,
+    imports,
+    keys,
+    lru_problem,
+    reads_class,
+)
 from stannary.checks.static.judges.pickle_schema import (
     CODE_MAKERS,
     DANGEROUS_NAMES,
@@ -59,6 +68,7 @@ _DILL_NAMES = frozenset(
         ("dill._shims", "_dill._setattr"),
     }
 )
+_MAIN = frozenset({"builtins.__main__", "__builtin__.__main__"})  # dill's name for the module that runs
 _CODE_TYPES = frozenset({"CodeType", "FunctionType", "LambdaType"})
 _CALLABLE = frozenset({"builtins.getattr", "dill._dill._get_attr", "operator.attrgetter", "operator.methodcaller"})
 _CONTAINERS = frozenset({"builtins", "collections", "copyreg", "functools", "operator", "_operator", "typing", "torch._tensor"})
@@ -177,7 +187,7 @@ def _judge_global(fact: Fact, known: Knowledge) -> Iterator[Hit]:
                 severity,
             )
         return
-    if _role(module, name, known):
+    if _role(module, name, known) or (dotted in _MAIN and not called):
         return
     if fact.data["op"] == "getattr" and (known.known_module(dotted) or role_of(dotted, known) or known.parent_module(dotted)):
         return
@@ -323,6 +333,8 @@ def _judge_computed(fact: Fact, known: Knowledge) -> Iterator[Hit]:
             if wrong:
                 yield Hit("PKL009", fact, f"calls {name}{_shown(data['args'])}: {wrong}", _evidence(fact, wrong=wrong))
             return
+    if called.get("args") == ["MethodType"] and "chain" not in called and bound_method(data["args"], known):
+        return
     if data["how"] != "SETSTATE" and harmless_partial(called, known):
         return
     if root in {("functools", "lru_cache"), ("functools", "cache")} and "chain" not in called and not lru_problem(data["args"]):

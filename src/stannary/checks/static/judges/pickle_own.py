@@ -8,7 +8,7 @@ from typing import Any
 from stannary.checks.static.judges.pickle_schema import FUNCTION_MAKERS, SCHEMAS, is_class, made_by, role_of
 from stannary.checks.static.knowledge import Knowledge
 
-__all__ = ["IMPORTERS", "flat", "harmless_partial", "imports", "keys", "lru_problem", "reads_class"]
+__all__ = ["IMPORTERS", "bound_method", "flat", "harmless_partial", "imports", "keys", "lru_problem", "reads_class"]
 
 IMPORTERS = frozenset({"subimport", "_import_module"})
 # Modules that do something when they are imported, or have nothing to do in a function.
@@ -39,6 +39,15 @@ def reads_class(data: Mapping[str, Any], classes: set[str]) -> bool:
     made = data.get("callable")
     args = made.get("args") if isinstance(made, dict) and is_class(made) and "chain" not in made else None
     return isinstance(args, list) and any(isinstance(a, str) and a in classes for a in args[:3])
+
+
+def bound_method(args: Any, known: Knowledge) -> bool:  # noqa: ANN401 - rendered JSON
+    """Tell whether `types.MethodType` binds a function of the pickle's own or of a known library: both are judged themselves."""
+    if not isinstance(args, list) or len(args) != 2 or not isinstance(args[0], dict):  # noqa: PLR2004 - function and object
+        return False
+    function = args[0].get("global", "")
+    ours = made_by(args[0]) in FUNCTION_MAKERS
+    return ours or bool(function and known.is_package(function) and not known.is_stdlib(function))
 
 
 def lru_problem(args: Any) -> bool:  # noqa: ANN401 - rendered JSON

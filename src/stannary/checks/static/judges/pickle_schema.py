@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from stannary.checks.static.judges.pickle_schema_plain import annotation, decorator, type_of
 from stannary.checks.static.judges.word_sets import words
 from stannary.checks.static.knowledge import Knowledge
 
@@ -291,12 +292,6 @@ def _custom_rebuild(args: Args, _known: Knowledge) -> str:
     return "" if own else "its argument is built by hand"
 
 
-def _decorator(args: Args, _known: Knowledge) -> str:
-    """`property`, `staticmethod` and `classmethod` keep what they are given; names among it are judged as such."""
-    kept = all(a is None or isinstance(a, str) or (isinstance(a, dict) and ("global" in a or "call" in a)) for a in args)
-    return "" if args and kept else "it decorates nothing"
-
-
 def _lru_cache(args: Args, _known: Knowledge) -> str:
     plain = all(a is None or isinstance(a, (int, bool)) for a in args)
     return "" if plain or (len(args) == 1 and made_by(args[0]) in FUNCTION_MAKERS) else "it caches no function of the pickle's own"
@@ -365,7 +360,10 @@ SCHEMAS: dict[tuple[str, str], Callable[[Args, Knowledge], str]] = {
     ("dill._dill", "_create_ftype"): _create_ftype,
     ("dill._dill", "_create_namedtuple"): _create_namedtuple,
     ("dill._dill", "_setitems"): _set_items,
-    **{("builtins", name): _decorator for name in ("property", "staticmethod", "classmethod")},
+    **{("builtins", name): decorator for name in ("property", "staticmethod", "classmethod")},
+    ("_operator", "getitem"): annotation,
+    ("operator", "getitem"): annotation,
+    ("builtins", "type"): type_of,
     ("functools", "lru_cache"): _lru_cache,
     ("functools", "cache"): _lru_cache,
 }

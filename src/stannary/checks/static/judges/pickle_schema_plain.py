@@ -1,0 +1,28 @@
+"""Schemas of built-in callables that functions and classes are written with: decorators, annotations, types of singletons."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stannary.checks.static.knowledge import Knowledge
+
+__all__ = ["annotation", "decorator", "type_of"]
+
+Args = list[Any]
+
+
+def decorator(args: Args, _known: Knowledge) -> str:
+    """`property`, `staticmethod` and `classmethod` keep what they are given; names among it are judged as such."""
+    kept = all(a is None or isinstance(a, str) or (isinstance(a, dict) and ("global" in a or "call" in a)) for a in args)
+    return "" if args and kept else "it decorates nothing"
+
+
+def annotation(args: Args, _known: Knowledge) -> str:
+    """Annotations: `typing.List[int]` is written as an item of `typing.List`."""
+    generic = args[0].get("global", "") if len(args) == 2 and isinstance(args[0], dict) else ""  # noqa: PLR2004 - the generic and its argument
+    return "" if generic.startswith("typing.") else "no pickler calls it"
+
+
+def type_of(args: Args, _known: Knowledge) -> str:
+    """`type` is called for the class of `None` and the like, and for nothing else."""
+    return "" if args in ([None], [{"global": "builtins.Ellipsis"}], [{"global": "builtins.NotImplemented"}]) else "makes a class"
