@@ -24,6 +24,13 @@ from peers import PEERS, QUIET, answer, ensure, put, version
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = Path(sys.executable).with_name("stannary")
+NOTE = """\
+Made by `./dev bench scan --runs {runs}`, all tools in one run; each cell is CPU seconds of all processes and, in brackets, the peak of
+private memory in MB. The inputs are benign: *flagged* is a false alarm, *refused or failed* an exit code other than 0 and 1 (modelscan:
+nothing that it supports), *no answer in time* more than 240 s on the clock of a machine on which others worked too. hayward is told to
+read files of more than 500 MB, which it passes over otherwise. What a scanner does not look into costs it nothing: picklescan neither
+opens safetensors nor goes past the first raw array of a joblib file.
+"""
 LONG = 5.0  # CPU seconds
 INPUTS = ("st_2g.safetensors", "torch_2g.pt", "np_1g.pkl", "small5000", "rf.joblib", "rf_z3.joblib")
 
@@ -80,7 +87,7 @@ def main() -> None:
             print(f"| {name} | {tool} | {cost.cpu:.2f} | {ratio} | {cost.wall:.2f} | {memory} | {cost.code} |", flush=True)
     lines = beside(costs, peers)
     if options.into:
-        put(options.into, ["## Beside other scanners", "", *lines])
+        put(options.into, ["## Beside other scanners", "", *NOTE.format(runs=options.runs).splitlines(), "", *lines])
     else:
         print("\n" + "\n".join(lines))
 
