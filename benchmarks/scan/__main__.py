@@ -25,11 +25,11 @@ from peers import PEERS, QUIET, answer, ensure, put, version
 ROOT = Path(__file__).resolve().parents[2]
 OURS = Path(sys.executable).with_name("stannary")
 NOTE = """\
-Made by `./dev bench scan --runs {runs}`, all tools in one run; each cell is CPU seconds of all processes and, in brackets, the peak of
-private memory in MB. The inputs are benign: *flagged* is a false alarm, *refused or failed* an exit code other than 0 and 1 (modelscan:
-nothing that it supports), *no answer in time* more than 240 s on the clock of a machine on which others worked too. hayward is told to
-read files of more than 500 MB, which it passes over otherwise. What a scanner does not look into costs it nothing: picklescan neither
-opens safetensors nor goes past the first raw array of a joblib file.
+Made by `./dev bench scan --runs {runs}`, all tools in one run; each cell is CPU seconds of all processes and, in brackets,
+the peak of private memory in MB. The inputs are benign: *flagged* is a false alarm, *refused or failed* an exit code other
+than 0 and 1 (modelscan: nothing that it supports), *no answer in time* more than 240 s on the clock of a machine on which
+others worked too. hayward is told to read files of more than 500 MB, which it passes over otherwise. What a scanner does not
+look into costs it nothing: picklescan neither opens safetensors nor goes past the first raw array of a joblib file.
 """
 LONG = 5.0  # CPU seconds
 INPUTS = ("st_2g.safetensors", "torch_2g.pt", "np_1g.pkl", "small5000", "rf.joblib", "rf_z3.joblib")
@@ -105,12 +105,12 @@ def beside(costs: dict[str, dict[str, Cost]], peers: dict[str, str]) -> list[str
     """Return a table with a row for each tool and a column for each input."""
     names = [name for name in INPUTS if name in costs.get("stannary", {})]
     lines = ["| CPU s (private MB) | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
-    for tool in [*costs, *(name for name, problem in peers.items() if problem)]:
+    for tool in dict.fromkeys([*costs, *peers]):
         if peers.get(tool):
             lines.append(f"| {tool} | {peers[tool]} |" + " |" * (len(names) - 1))
             continue
         label = f"{tool} {version(PEERS[tool])}" if tool in PEERS else tool
-        cells = [_cell(costs[tool].get(name), peer=tool in PEERS) for name in names]
+        cells = [_cell(costs.get(tool, {}).get(name), peer=tool in PEERS) for name in names]
         lines.append(f"| {label} | " + " | ".join(cells) + " |")
     return lines
 
