@@ -226,12 +226,12 @@ class Builder:
 
 
 def _words(code: Code) -> list[str]:
-    """Return all names of a code object and of the code in it, and constants that could be names."""
+    """Return all names of a code object and of the code in it, each behind a dot, and constants that could be names."""
     found: dict[str, None] = {}
     todo = [code]
     while todo and len(found) < 4 * _WIDEST:
         item = todo.pop()
-        found.update(dict.fromkeys(item.names))
+        found.update(dict.fromkeys(f".{name}" for name in item.names))
         for value in item.consts:
             if isinstance(value, Code):
                 todo.append(value)

@@ -310,13 +310,15 @@ def _judge_computed(fact: Fact, known: Knowledge) -> Iterator[Hit]:
     data = fact.data
     root = (_canonical(data["module"]), data["name"])
     made = f"{root[0]}.{root[1]}" if root[0] else "something computed"
-    called: dict[str, Any] = data.get("callable") or {}
+    called: dict[str, Any] = data["callable"] if isinstance(data.get("callable"), dict) else {}
     if data["how"].startswith("NEWOBJ") and is_class(called):
         yield Hit("PKL015", fact, "instantiates a class that the pickle itself defines", _evidence(fact))
         return
     if root == ("dill._dill", "_load_type") or (root[0].startswith("cloudpickle") and root[1] == "_builtin_type"):
         name = called["args"][0] if "chain" not in called and isinstance(called.get("args"), list) and called["args"] else ""
         name = name if isinstance(name, str) else ""
+        if name == "MethodType" and bound_method(data["args"], known):
+            return
         if name in _CODE_TYPES:
             yield from _judge_code(fact)
             return
@@ -333,8 +335,6 @@ def _judge_computed(fact: Fact, known: Knowledge) -> Iterator[Hit]:
             if wrong:
                 yield Hit("PKL009", fact, f"calls {name}{_shown(data['args'])}: {wrong}", _evidence(fact, wrong=wrong))
             return
-    if called.get("args") == ["MethodType"] and "chain" not in called and bound_method(data["args"], known):
-        return
     if data["how"] != "SETSTATE" and harmless_partial(called, known):
         return
     if root in {("functools", "lru_cache"), ("functools", "cache")} and "chain" not in called and not lru_problem(data["args"]):

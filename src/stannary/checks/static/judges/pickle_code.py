@@ -134,6 +134,12 @@ def _whole(fact: Fact, flagged: set[str], known: Knowledge) -> Iterator[Hit]:
     if strong:
         yield Hit("PKL035", fact, f"{data['name']} uses {', '.join(strong[:4])} of what it is given", {"names": strong}, "medium")
         flagged.update(strong)
+    used = {part for name in data["touched"] for part in name.replace("()", "").replace("[]", "").split(".")} | set(
+        data["attributes"]
+    )
+    unused = [word[1:] for word in data["strong"] if word[:1] == "." and word[1:] in words("code_strong") and word[1:] not in used]
+    if unused and not flagged:  # no compiler keeps a name that the code does not use: another version may read it otherwise
+        yield Hit("PKL035", fact, f"{data['name']} names {', '.join(unused[:4])} and does not use it", {"names": unused}, "medium")
     reasons += [f"uses the method {a}" for a in data["attributes"] if a in words("code_weak")]
     reasons += [f"uses {name}, which the pickle does not define" for name in data["missing"]]
     reasons += data["unclear"]
