@@ -6,6 +6,8 @@
     with stannary.guard():                   # loads in the block are refused if the scanner would object
         model = torch.load("model.pt", weights_only=False)
     model = stannary.safe_load("model.pkl")  # scan the bytes, then load those very bytes
+    with stannary.training_run(data=["claims.parquet"], code=".") as run:   # signed when the block ends
+        run.output("models/bert")
     stannary.sign("models/bert", key="signing.pem")   # writes models/bert.sig
     stannary.verify("models/bert", signature="models/bert.sig", key="signing.pub")
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from stannary.checks.static.result import ScanFinding, ScanResult
     from stannary.checks.static.scan import ScanOptions, Target, scan, scan_paths
     from stannary.evidence.oms.api import sign, verify
+    from stannary.evidence.training import training_run
 
 __all__ = [
     "LoadRefused",
@@ -35,6 +38,7 @@ __all__ = [
     "scan",
     "scan_paths",
     "sign",
+    "training_run",
     "verify",
 ]
 
@@ -51,6 +55,7 @@ _HOMES = {
     "scan": "stannary.checks.static.scan",
     "scan_paths": "stannary.checks.static.scan",
     "sign": "stannary.evidence.oms.api",
+    "training_run": "stannary.evidence.training",
     "verify": "stannary.evidence.oms.api",
 }
 

@@ -27,6 +27,8 @@ SCHEMAS: dict[str, tuple[str, str]] = {
     "kinds": ("stannary.report.documents:KindsDocument", "What `stannary evidence kinds --format json` writes."),
     "decision": ("stannary.report.documents:DecisionDocument", "What `stannary gate --format json` writes."),
     "why": ("stannary.evidence.story:Story", "What `stannary why --format json` writes."),
+    "lineage": ("stannary.report.documents:LineageDocument", "What `stannary lineage NAME --format json` writes."),
+    "tainted": ("stannary.report.documents:TaintedDocument", "What `stannary lineage --tainted --format json` writes."),
     "trust": ("stannary.evidence.trust:TrustFile", "What `stannary trust list --format json` writes."),
     "ledger-head": ("stannary.cli.ledger:Head", "What `stannary ledger head` and `verify` write with `--format json`."),
     "ledger-proof": ("stannary.cli.ledger:Proof", "What `stannary ledger prove --format json` writes."),

@@ -8,6 +8,8 @@ from typing import Any
 import msgspec
 
 from stannary.core.evidence import Check, Decision, Evidence, Measurement, Outcome, Reason, Verified
+from stannary.evidence.lineage_index import Tainted
+from stannary.store.lineage_db import Walked
 
 __all__ = [
     "DecisionDocument",
@@ -144,3 +146,21 @@ class DecisionDocument(msgspec.Struct, frozen=True, kw_only=True):
             expires=decision.expires,
             recorded=recorded,
         )
+
+
+class LineageDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """What an artifact was made from and what was made from it: (digest, name, depth, via, relation, evidence) each."""
+
+    schema: str = "stannary.lineage/1"
+    digest: str
+    name: str
+    above: tuple[Walked, ...]
+    below: tuple[Walked, ...]
+    blast_radius: int
+
+
+class TaintedDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """Every revocation that stands, with its reach."""
+
+    schema: str = "stannary.tainted/1"
+    tainted: tuple[Tainted, ...]

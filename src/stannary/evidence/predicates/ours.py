@@ -23,6 +23,7 @@ __all__ = [
     "Lineage",
     "LineageEdge",
     "ModelScan",
+    "Relation",
     "ResponseAction",
     "Result",
     "Revocation",

@@ -1,0 +1,202 @@
+"""`with stannary.training_run(...)`: what went into a model is recorded while it is trained, and signed when it is saved.
+
+    with stannary.training_run(data=["claims.parquet"], code=".", parameters={"lr": 1e-3}, seeds={"torch": 7}) as run:
+        model = train(...)
+        torch.save(model.state_dict(), "model/weights.pt")
+        run.metric("validation_accuracy", 0.93)
+        run.output("model/")
+
+On leaving the block a `training-run` statement about each output is signed with the workspace's key and logged. A
+block that fails states that it failed about the outputs there are, and passes the exception on. Inputs are hashed
+when the block is entered *and* when it is left: data that changed in between is an error.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Iterable, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from stannary.core.errors import IntegrityError, UsageError
+from stannary.core.evidence import Outcome, Resource
+from stannary.core.model import Json
+from stannary.evidence.chain import Chain, Recorded
+from stannary.evidence.predicates.ours import LineageEdge, Relation, TrainingRun
+from stannary.evidence.subject import identify, resource_of
+from stannary.evidence.workspace import Workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Run", "training_run"]
+
+_Path = str | os.PathLike[str]
+
+
+class Run:
+    """A training run that is under way."""
+
+    def __init__(self, workspace: Workspace, started: datetime) -> None:
+        self.recorded: list[Recorded] = []
+        self._workspace = workspace
+        self._started = started
+        self._inputs: list[tuple[Relation, Path, Resource]] = []
+        self._code: list[Resource] = []
+        self._outputs: list[Path] = []
+        self._metrics: dict[str, float] = {}
+        self._parameters: dict[str, Json] = {}
+        self._seeds: dict[str, int] = {}
+
+    def input(self, path: _Path, relation: Relation = "trained-from") -> None:
+        """Note what the outputs are made from: data (`trained-from`) or a model (`fine-tuned-from`, ...). It is hashed now."""
+        self._inputs.append((relation, Path(path), resource_of(identify(os.fspath(path), "dataset"))))
+
+    def output(self, path: _Path) -> None:
+        """Note a model that the run makes: a file or a folder, hashed when the block is left."""
+        self._outputs.append(Path(path))
+
+    def metric(self, name: str, value: float) -> None:
+        """Note a number about the outputs. It is stated, not measured: a gate asks for an evaluation."""
+        self._metrics[name] = float(value)
+
+    def parameter(self, name: str, value: Json) -> None:
+        """Note a parameter: anything that is JSON."""
+        self._parameters[name] = value
+
+    def seed(self, name: str, value: int) -> None:
+        """Note the seed of a source of randomness."""
+        self._seeds[name] = value
+
+    def code(self, path: _Path) -> None:
+        """Note code: the commit of a git working tree (and whether it has changes), or the digest of a file or folder."""
+        self._code.append(_code_at(Path(path)))
+
+    def finish(self, outcome: Outcome) -> None:
+        """State and log. Raises UsageError when there is no output, IntegrityError when an input changed."""
+        outputs = [path for path in self._outputs if outcome == "passed" or path.exists()]
+        if outcome == "passed" and not outputs:
+            msg = "made nothing that was named"
+            raise UsageError(msg, where="training_run", code="TRN001", help="call run.output(PATH) in the block")
+        changed = [path for _, path, before in self._inputs if resource_of(identify(path, "dataset")).digest != before.digest]
+        if changed:
+            msg = f"changed while it was used: {', '.join(map(str, changed))}"
+            raise IntegrityError(msg, where="training_run", code="TRN002", help="train again on data that stays as it is")
+        predicate = TrainingRun(
+            outcome=outcome,
+            edges=tuple(LineageEdge(relation=relation, resource=resource) for relation, _, resource in self._inputs),
+            code=tuple(self._code),
+            parameters=self._parameters,
+            packages=_packages(),
+            seeds=self._seeds,
+            hardware=_hardware(),
+            environment={
+                "python": platform.python_version(),
+                "implementation": sys.implementation.name,
+                "platform": platform.platform(),
+            },
+            metrics=self._metrics,
+            started_on=self._started,
+            finished_on=self._workspace.clock(),
+        )
+        subjects = [resource_of(identify(path)) for path in outputs]
+        if subjects:
+            chain = Chain(self._workspace, write=True)
+            self.recorded = [chain.state(subject, "training-run", predicate) for subject in subjects]
+            chain.ledger.close()
+
+
+@contextmanager
+def training_run(
+    *,
+    data: Iterable[_Path] = (),
+    base: _Path | None = None,
+    code: _Path | None = None,
+    parameters: Mapping[str, Json] | None = None,
+    seeds: Mapping[str, int] | None = None,
+    workspace: _Path | None = None,
+) -> Iterator[Run]:
+    """Record a training run. See the module's docstring.
+
+    Args:
+        data: files and folders that the model is trained from.
+        base: the model that it is fine-tuned from.
+        code: a git working tree, a file or a folder.
+        parameters: anything that is JSON.
+        seeds: by the name of what they seed.
+        workspace: where to record; the nearest one upward by default.
+    """
+    opened = Workspace.find(os.fspath(workspace) if workspace is not None else None)
+    _ = opened.signer  # a key that cannot be used is an error now, not after hours of training
+    run = Run(opened, opened.clock())
+    for path in data:
+        run.input(path)
+    if base is not None:
+        run.input(base, "fine-tuned-from")
+    if code is not None:
+        run.code(code)
+    for name, value in (parameters or {}).items():
+        run.parameter(name, msgspec.to_builtins(value))
+    for name, seed in (seeds or {}).items():
+        run.seed(name, seed)
+    try:
+        yield run
+    except BaseException:
+        run.finish("error")
+        raise
+    run.finish("passed")
+
+
+def _code_at(path: Path) -> Resource:
+    """Return the commit of a working tree, or the digest of what lies there."""
+    if (path / ".git").exists():
+        commit = _git(path, "rev-parse", "HEAD")
+        if commit:
+            remote = _git(path, "remote", "get-url", "origin")
+            # Without what a working tree changed the commit does not name what ran.
+            dirty = "+changes" if _git(path, "status", "--porcelain") else ""
+            return Resource(name=f"{path.resolve().name}{dirty}", uri=_without_secret(remote), digest={"gitCommit": commit})
+    return resource_of(identify(path, "code"))
+
+
+def _git(path: Path, *arguments: str) -> str:
+    import subprocess
+
+    try:
+        done = subprocess.run(  # noqa: S603 - arguments of ours
+            ["git", "-C", str(path), *arguments],  # noqa: S607 - the user's own git
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=30,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()
+
+
+def _without_secret(address: str) -> str:
+    """Return a remote's address without user and password."""
+    scheme, separator, rest = address.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}" if separator else address
+
+
+def _packages() -> dict[str, str]:
+    """Return every distribution that is installed with its version: the environment's lock."""
+    found = {(dist.metadata["Name"] or "").lower(): dist.version for dist in metadata.distributions()}
+    return {name: version for name, version in sorted(found.items()) if name}
+
+
+def _hardware() -> dict[str, Any]:
+    found: dict[str, Any] = {"machine": platform.machine(), "processors": os.cpu_count() or 0}
+    torch = sys.modules.get("torch")  # only when the training uses it anyway
+    if torch is not None and torch.cuda.is_available():
+        found["accelerators"] = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return found

@@ -1,0 +1,187 @@
+"""Edges between artifacts in a SQLite file: a projection of the ledger that can be thrown away and made again.
+
+Artifacts have small numbers in it, so that following edges costs integer look-ups; a level of a walk is one query.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+__all__ = ["LineageStore", "StoredEdge", "Walked"]
+
+_VERSION = 1
+_BATCH = 5000
+_SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE node (id INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE, name TEXT NOT NULL DEFAULT '');
+CREATE INDEX node_name ON node (name);
+CREATE TABLE edge (
+    target INTEGER NOT NULL, source INTEGER NOT NULL, relation TEXT NOT NULL, taints INTEGER NOT NULL, evidence TEXT NOT NULL,
+    PRIMARY KEY (target, source, relation, evidence)
+) WITHOUT ROWID;
+CREATE INDEX edge_source ON edge (source, target);
+CREATE TABLE revocation (node INTEGER PRIMARY KEY, stands INTEGER NOT NULL, reason TEXT NOT NULL, evidence TEXT NOT NULL);
+"""
+
+
+class StoredEdge(NamedTuple):
+    """`source` stands in a relation to `target`; digests in hex. `taints`: a revoked target takes the source with it."""
+
+    source: str
+    target: str
+    relation: str
+    taints: bool
+    evidence: str
+    source_name: str = ""
+    target_name: str = ""
+
+
+class Walked(msgspec.Struct, frozen=True):
+    """An artifact that a walk came to, `depth` edges from where it began, and by which edge. Digests in hex."""
+
+    digest: str
+    name: str
+    depth: int
+    via: str  # the digest of the artifact one step nearer
+    relation: str
+    evidence: str
+
+
+class LineageStore:
+    """The file. Made anew when it is not there or is of another version."""
+
+    def __init__(self, path: str | Path) -> None:
+        self._db = sqlite3.connect(path, isolation_level=None, timeout=30)
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=NORMAL")  # what is lost is made again
+        if self._db.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
+            self.clear()
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._db.execute("BEGIN IMMEDIATE")
+        for name, kind in self._db.execute("SELECT name, type FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%'").fetchall():
+            if kind == "table":
+                self._db.execute(f'DROP TABLE "{name}"')
+        for statement in _SCHEMA.split(";")[:-1]:
+            self._db.execute(statement)
+        self._db.execute(f"PRAGMA user_version={_VERSION}")
+        self._db.execute("COMMIT")
+
+    def meta(self, key: str) -> str:
+        """Return a note, empty when there is none."""
+        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return str(row[0]) if row else ""
+
+    def add(
+        self,
+        edges: Iterable[StoredEdge],
+        revocations: Iterable[tuple[str, bool, str, str]],
+        names: Iterable[tuple[str, str]],
+        meta: dict[str, str],
+    ) -> None:
+        """Add all or nothing: edges, revocations (digest, stands, reason, evidence), names (digest, name), notes."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            for digest, name in names:
+                self._node(digest, name)
+            for edge in edges:
+                row = (self._node(edge.target, edge.target_name), self._node(edge.source, edge.source_name))
+                self._db.execute(
+                    "INSERT OR IGNORE INTO edge VALUES (?, ?, ?, ?, ?)", (*row, edge.relation, edge.taints, edge.evidence)
+                )
+            for digest, stands, reason, evidence in revocations:
+                self._db.execute(
+                    "INSERT OR REPLACE INTO revocation VALUES (?, ?, ?, ?)", (self._node(digest), stands, reason, evidence)
+                )
+            self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", meta.items())
+            self._db.execute("COMMIT")
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+
+    def _node(self, digest: str, name: str = "") -> int:
+        self._db.execute("INSERT OR IGNORE INTO node (digest) VALUES (?)", (digest,))
+        if name:
+            self._db.execute("UPDATE node SET name = ? WHERE digest = ?", (name, digest))
+        return int(self._db.execute("SELECT id FROM node WHERE digest = ?", (digest,)).fetchone()[0])
+
+    def named(self, name: str) -> list[str]:
+        """Return the digests of what is called so."""
+        return [row[0] for row in self._db.execute("SELECT digest FROM node WHERE name = ? ORDER BY digest", (name,))]
+
+    def name_of(self, digest: str) -> str:
+        """Return what an artifact is called, empty when nobody said."""
+        row = self._db.execute("SELECT name FROM node WHERE digest = ?", (digest,)).fetchone()
+        return str(row[0]) if row else ""
+
+    def revoked(self) -> list[tuple[str, str, str, str]]:
+        """Return (digest, name, reason, evidence) of every revocation that stands."""
+        return self._db.execute(
+            "SELECT digest, name, reason, evidence FROM revocation JOIN node ON id = node WHERE stands ORDER BY digest"
+        ).fetchall()
+
+    def reached(self, digests: Sequence[str], *, down: bool, tainting: bool) -> int:
+        """Return how many artifacts lie below (or above) some others, they themselves left out."""
+        start = self._ids(digests)
+        return len(self._reach(start, down=down, tainting=tainting)) - len(start)
+
+    def walk(self, digest: str, *, down: bool, tainting: bool = False) -> list[Walked]:
+        """Return everything below (made from it) or above an artifact, nearest first, each once."""
+        seen = self._ids([digest])
+        level = list(seen)
+        rows: list[tuple[int, int, int, str, str]] = []
+        depth = 0
+        here, there = ("target", "source") if down else ("source", "target")
+        also = " AND taints" if tainting else ""
+        while level:
+            depth += 1
+            following: list[int] = []
+            for start in range(0, len(level), _BATCH):
+                among = ",".join(map(str, level[start : start + _BATCH]))
+                query = f"SELECT {here}, {there}, relation, evidence FROM edge WHERE {here} IN ({among}){also} ORDER BY 1, 2"  # noqa: S608 - integers of ours
+                for near, far, relation, evidence in self._db.execute(query):
+                    if far not in seen:
+                        seen.add(far)
+                        following.append(far)
+                        rows.append((far, depth, near, relation, evidence))
+            level = following
+        nodes = self._nodes([row[0] for row in rows] + [row[2] for row in rows])
+        return [Walked(*nodes[far], depth, nodes[near][0], relation, evidence) for far, depth, near, relation, evidence in rows]
+
+    def _reach(self, start: set[int], *, down: bool, tainting: bool) -> set[int]:
+        """Return the numbers of everything that is reached, the start included."""
+        seen = set(start)
+        level = list(start)
+        here, there = ("target", "source") if down else ("source", "target")
+        also = " AND taints" if tainting else ""
+        while level:
+            found: set[int] = set()
+            for begin in range(0, len(level), _BATCH):
+                among = ",".join(map(str, level[begin : begin + _BATCH]))
+                found.update(row[0] for row in self._db.execute(f"SELECT {there} FROM edge WHERE {here} IN ({among}){also}"))  # noqa: S608
+            level = list(found - seen)
+            seen |= found
+        return seen
+
+    def _ids(self, digests: Sequence[str]) -> set[int]:
+        found = (self._db.execute("SELECT id FROM node WHERE digest = ?", (digest,)).fetchone() for digest in digests)
+        return {int(row[0]) for row in found if row}
+
+    def _nodes(self, ids: Sequence[int]) -> dict[int, tuple[str, str]]:
+        found: dict[int, tuple[str, str]] = {}
+        wanted = list(dict.fromkeys(ids))
+        for start in range(0, len(wanted), _BATCH):
+            among = ",".join(map(str, wanted[start : start + _BATCH]))
+            for number, digest, name in self._db.execute(f"SELECT id, digest, name FROM node WHERE id IN ({among})"):  # noqa: S608
+                found[number] = (digest, name)
+        return found
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._db.close()
