@@ -17,8 +17,10 @@ __all__ = [
     "EvidenceRow",
     "KindRow",
     "KindsDocument",
+    "LineageDocument",
     "RecordedDocument",
     "StatementDocument",
+    "TaintedDocument",
 ]
 
 
