@@ -12,6 +12,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -19,7 +20,7 @@ import msgspec
 from stannary.checks.static import cache, ruleset, wire
 from stannary.checks.static.result import FileReport, Missed, ScanFinding
 from stannary.checks.static.ruleset import Hit
-from stannary.checks.static.verdict import findings_of
+from stannary.checks.static.verdict import findings_of, sort_findings
 from stannary.checks.static.walk import Walker, read_file, read_view
 from stannary.core.errors import BudgetExceeded, FormatError
 from stannary.formats.hashing import FileIdentity, hash_file, identity_of
@@ -34,7 +35,7 @@ __all__ = ["Answer", "Settings", "Work", "factory"]
 
 
 _INLINE = 1 << 16  # bytes of a file that is read in one go
-_JUDGING = 0.3  # CPU seconds for judging the facts of one file
+_JUDGING = 0.25  # CPU seconds for judging the facts of one file
 _UNJUDGED = Missed("there was more in it than could be judged in time")
 
 
@@ -175,8 +176,13 @@ class _Reader:
         return match_advisories(report.facts, load_once(self.settings.advisories))
 
     def _answer(self, work: Work, report: FileReport, digest: str, before: FileIdentity, entry: bytes) -> Answer:
-        with alarm.hold(_JUDGING, _stop_judging, again=False) as judging:
-            findings = findings_of(report, self.rules, work.name, self._vulnerable(report))
+        findings: list[ScanFinding] = []
+        judging = alarm.hold(_JUDGING, _stop_judging, again=False)
+        # Wherever it strikes, what was found until then is in the list.
+        with suppress(BudgetExceeded), judging:
+            findings_of(report, self.rules, work.name, self._vulnerable(report), findings)
+        if judging.expired:
+            sort_findings(findings)
         return Answer(
             tuple(dict.fromkeys([name for name in report.formats if ":" not in name])),
             tuple(findings),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from itertools import chain
 from string import Formatter
 from typing import Any
@@ -12,11 +11,10 @@ from typing import Any
 from stannary.checks.static.judges import run_judges
 from stannary.checks.static.result import FileReport, ScanFinding, Verdict
 from stannary.checks.static.ruleset import Hit, RuleSet
-from stannary.core.errors import BudgetExceeded
 from stannary.core.model import severity_rank
 from stannary.formats.interface import clip
 
-__all__ = ["findings_of", "verdict_of"]
+__all__ = ["findings_of", "sort_findings", "verdict_of"]
 
 _SEVERITY_LIMIT_PER_RULE = 200  # findings of one rule in one file; the rest is counted in the last
 
@@ -34,22 +32,31 @@ class _Clipped(Formatter):
 _FORMAT = _Clipped()
 
 
-def findings_of(report: FileReport, rules: RuleSet, path: str, more: Iterable[Hit] = ()) -> list[ScanFinding]:
-    """Judge a report: data rules and judges (and `more` hits), one finding for each distinct hit, worst first."""
+def findings_of(
+    report: FileReport, rules: RuleSet, path: str, more: Iterable[Hit] = (), into: list[ScanFinding] | None = None
+) -> list[ScanFinding]:
+    """Judge a report: data rules and judges (and `more` hits), one finding for each distinct hit, worst first.
+
+    `into`: the list that gets them, for a caller who may be interrupted.
+    """
     seen: set[str] = set()
     counts: dict[str, int] = {}
-    found: list[ScanFinding] = []
-    with suppress(BudgetExceeded):  # an alarm of the caller's, who knows of it; what was found until then stands
-        for hit in chain(_hits(report, rules), more):
-            finding = _finding(hit, rules, path)
-            if finding.fingerprint in seen:
-                continue
-            seen.add(finding.fingerprint)
-            counts[hit.rule] = counts.get(hit.rule, 0) + 1
-            if counts[hit.rule] <= _SEVERITY_LIMIT_PER_RULE:
-                found.append(finding)
-    found.sort(key=lambda f: (severity_rank(f.severity), f.rule, f.part, f.offset or 0))
+    found: list[ScanFinding] = [] if into is None else into
+    for hit in chain(_hits(report, rules), more):
+        finding = _finding(hit, rules, path)
+        if finding.fingerprint in seen:
+            continue
+        seen.add(finding.fingerprint)
+        counts[hit.rule] = counts.get(hit.rule, 0) + 1
+        if counts[hit.rule] <= _SEVERITY_LIMIT_PER_RULE:
+            found.append(finding)
+    sort_findings(found)
     return found
+
+
+def sort_findings(found: list[ScanFinding]) -> None:
+    """Put the worst first."""
+    found.sort(key=lambda f: (severity_rank(f.severity), f.rule, f.part, f.offset or 0))
 
 
 def verdict_of(findings: Iterable[ScanFinding], *, missed: bool) -> Verdict:
@@ -65,8 +72,8 @@ def verdict_of(findings: Iterable[ScanFinding], *, missed: bool) -> Verdict:
 
 
 def _hits(report: FileReport, rules: RuleSet) -> Iterable[Hit]:
+    yield from run_judges(report.facts)  # first: they find the worst, and there may be more facts than time
     yield from rules.judge(report.facts)
-    yield from run_judges(report.facts)
     for judge in rules.judges:
         yield from judge(report.facts)
 

@@ -39,7 +39,7 @@ _SWEEPING = 0.25  # CPU seconds to sweep a file from which the reading was throw
 _FACTS_OF_SWEEP = 256
 _SOURCE = frozenset({"python", "notebook", "script", "jinja"})
 _UNPACKING = 0.6  # part of the time that decompressing may take: what comes out has to be read too
-_GRACE = 0.35  # CPU seconds to tell what was seen and to sweep the rest
+_GRACE = 0.3  # CPU seconds to tell what was seen and to sweep the rest
 _STREAM_ERRORS = (FormatError, EOFError, zlib.error, LZMAError, OSError, ValueError, RuntimeError)
 
 

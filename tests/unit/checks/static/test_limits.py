@@ -162,3 +162,14 @@ def test_what_was_swept_is_judged_before_what_there_is_too_much_of(tmp_path):
     target, findings = scan(tmp_path, b"\x80\x04" + many + CALL + b".", processor=0.2, facts=1000)
     assert "PKL035" in findings
     assert target.verdict == "unsafe"
+
+
+def test_judging_ends_in_time_and_keeps_what_was_found(tmp_path, monkeypatch):
+    from stannary.checks.static import scan_worker
+
+    monkeypatch.setattr(scan_worker, "_JUDGING", 0.12)  # the workers are forked from this process
+    many = b"".join(b"cm%d\nsystem\n)R0" % number for number in range(15_000))
+    target, findings = scan(tmp_path, b"\x80\x04" + CALL + b"0" + many + b"N.", processor=30.0)
+    assert "PKL001" in findings
+    assert target.verdict == "unsafe"
+    assert "there was more in it than could be judged in time" in reasons(target)

@@ -38,6 +38,9 @@ JUDGES: dict[str, str] = {
 _UNJUDGED = frozenset({"pickle.stream", "pickle.second", "pickle.torch_legacy"})
 
 
+_MANY = 2000  # facts that may take longer to judge than there is time for
+
+
 def run_judges(facts: Sequence[Fact]) -> Iterator[Hit]:
     """Group facts by the prefix of their kind and run the judge of each group."""
     groups: dict[str, list[Fact]] = {}
@@ -47,4 +50,8 @@ def run_judges(facts: Sequence[Fact]) -> Iterator[Hit]:
     for prefix, group in groups.items():
         module = JUDGES.get(prefix)
         if module is not None:
+            if prefix == "pickle" and len(group) > _MANY:
+                from stannary.checks.static.judges.unread import gadgets_first
+
+                group = gadgets_first(group)  # noqa: PLW2901 - the same facts
             yield from importlib.import_module(module).judge(group)

@@ -9,10 +9,21 @@ from stannary.checks.static.ruleset import Hit
 from stannary.core.model import Severity
 from stannary.formats.interface import Fact
 
-__all__ = ["judge"]
+__all__ = ["gadgets_first", "judge"]
 
 # Where the names that are swept for live, for an import whose module stands elsewhere in the stream.
 _HOMES = ("posix", "builtins", "subprocess", "importlib", "runpy")
+
+
+def gadgets_first(facts: Sequence[Fact]) -> list[Fact]:
+    """Put what concerns known gadgets in front: there are more facts than there may be time to judge."""
+    known = load()
+
+    def later(fact: Fact) -> bool:
+        module, name = fact.data.get("module"), fact.data.get("name")
+        return not (isinstance(module, str) and isinstance(name, str) and known.gadget(module, name))
+
+    return sorted(facts, key=later)
 
 
 def judge(facts: Sequence[Fact]) -> Iterator[Hit]:
