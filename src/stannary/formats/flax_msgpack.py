@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 
 from stannary.core.errors import FormatError, Truncated
+from stannary.formats.embedded import looks_embedded
 from stannary.formats.embedded_text import PAYLOAD_MAGIC, hand_on
 from stannary.formats.identify import is_text
 from stannary.formats.interface import Sink, View, clip
@@ -82,7 +83,9 @@ class _Checkpoint:
 
     def _extension(self, event: Event) -> None:
         self.codes.setdefault(event.code, event.at)
-        if event.code in {_ARRAY, _SCALAR}:
+        if event.code in {_ARRAY, _SCALAR} and looks_embedded(self._content(event, _LOOK)):
+            self._payload(event, "extension")
+        elif event.code in {_ARRAY, _SCALAR}:
             self._array(event)
         elif event.code != _TIMESTAMP:
             head = self._content(event, _LOOK)

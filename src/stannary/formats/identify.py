@@ -102,7 +102,7 @@ FORMATS: tuple[Format, ...] = (
     Format("python", _F + "python_source:read", names=("*.py", "*.pyw", "*.pyi"), text=True),
     Format("notebook", _F + "notebook:read", names=("*.ipynb",), text=True),
     Format("jinja", _F + "jinja_template:read", names=("*.jinja", "*.jinja2", "*.j2", "chat_template*"), text=True),
-    Format("keras-config", _F + "keras_config:read", probe="probe", first=b"{\xef \n\r\t", text=True),
+    Format("keras-config", _F + "keras_config:read", probe="probe", first=b"{\xef\xff\xfe\x00 \n\r\t"),
     Format("json", _F + "json_text:read", names=("*.json", "*.jsonl", "*.webmanifest"), probe="probe", first=b'{[\xef \n\r\t"', text=True),
     Format("yaml", _F + "yaml_text:read", names=("*.yaml", "*.yml", "mlmodel", "mlproject", "*.dvc"), text=True),
     Format("toml", _F + "config_text:read_toml", names=("*.toml",), text=True),

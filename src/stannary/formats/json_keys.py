@@ -40,7 +40,7 @@ _TYPE_TAGS = frozenset(
     ]
 )
 _TARGETS = frozenset(
-    {"_target_", "__target__", "class_path", "_partial_target_", "entry_point", "callable", "function_path", "import_path"}
+    {"_target_", "__target__", "class_path", "_partial_target_", "entry_point", "callable", "function_path", "import_path", "()"}
 )
 _TEMPLATES = frozenset(
     {"chat_template", "default_chat_template", "prompt_template", "template", "tool_use_template", "jinja_template"}

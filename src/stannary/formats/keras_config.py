@@ -85,6 +85,9 @@ _MARKER = "\0duplicates"
 def probe(view: View) -> bool:
     """Tell whether a JSON object has Keras objects in it, even when the key is written with escapes."""
     head = view.head(64).lstrip(b"\xef\xbb\xbf \t\r\n")
+    encoding = _encoding(view)
+    if encoding and len(view) <= 32 << 20:
+        return '"class_name"'.encode(encoding) in bytes(view.data)
     if head[:1] != b"{":
         return False
     if view.find(b'"class_name"') >= 0:
@@ -96,7 +99,22 @@ def probe(view: View) -> bool:
 
 def read(view: View, sink: Sink) -> None:
     """Read a configuration as JSON. Raises FormatError."""
-    read_config(view.text(sink.budget.limits.text), sink)
+    encoding = _encoding(view)
+    if encoding and len(view) <= sink.budget.limits.text:
+        read_config(bytes(view.data).decode(encoding, "replace").lstrip("\ufeff"), sink)
+    else:
+        read_config(view.text(sink.budget.limits.text), sink)
+
+
+def _encoding(view: View) -> str:
+    """Return UTF-16 or UTF-32 with its byte order when it is one: Keras hands `json.loads` bytes, which takes these too."""
+    found = json.detect_encoding(view.head(4))
+    little = (
+        {"utf-16": "utf-16-le", "utf-32": "utf-32-le"}
+        if view.head(1) == b"\xff"
+        else {"utf-16": "utf-16-be", "utf-32": "utf-32-be"}
+    )
+    return little.get(found, found) if found.startswith(("utf-16", "utf-32")) else ""
 
 
 def read_config(text: str, sink: Sink, *, offset: int | None = 0, path: str = "") -> None:

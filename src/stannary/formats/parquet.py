@@ -13,6 +13,7 @@ import re
 
 from stannary.core.errors import FormatError, Truncated
 from stannary.core.model import Json
+from stannary.formats.embedded import looks_embedded
 from stannary.formats.embedded_text import hand_on
 from stannary.formats.interface import Sink, View, clip
 from stannary.formats.thrift_compact import parse
@@ -119,6 +120,8 @@ class _Footer:
         text = raw.decode("utf-8", "replace")
         for name in sorted(set(_JAVA.findall(text)))[:50]:
             self.sink.fact("parquet.java_class", self.start, key=clip(key, 80), name=name)
+        if looks_embedded(raw):
+            self.sink.child(clip(key, 80), raw, offset=self.start)
         hand_on(self.sink, clip(key, 80), text, self.start)
 
 

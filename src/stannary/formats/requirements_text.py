@@ -140,7 +140,7 @@ def _requirements(text: str, report: _Report) -> None:
         line = re.sub(r"(?:^|\s)#.*$", "", raw).strip()
         start = start if pending else number
         if line.endswith("\\"):
-            pending += line[:-1] + " "
+            pending += line[:-1]  # as pip joins them: an option may be cut in two
             continue
         line, pending = (pending + line).strip(), ""
         if not line:

@@ -73,6 +73,8 @@ def _option(fact: Fact) -> Iterator[Hit]:
     option, value = fact.data["option"], fact.data["value"]
     if option == "--trusted-host":
         yield Hit("DEP006", fact)
+    elif option in {"--requirement", "--constraint"} and doubtful_address(value):
+        yield Hit("DEP003", fact, f"more requirements come from {value}")
     elif option in _INDEX_OPTIONS and not _LOCAL.match(value):
         if doubtful_address(value):
             yield Hit("DEP003", fact, f"packages come from {value}")
