@@ -40,7 +40,7 @@ class Limits(msgspec.Struct, frozen=True):
     facts: int = 50_000
     operations: int = 60_000_000  # pickle opcodes and the like
     seconds: float = 120.0
-    processor: float = 0.85  # CPU seconds for a file of up to `LARGE` bytes, in proportion more for a larger one
+    processor: float = 0.8  # CPU seconds for a file of up to `LARGE` bytes, in proportion more for a larger one
     memory: int = 176 << 20  # bytes a reader may take for a file of up to `LARGE` bytes, in proportion more for a larger one
 
 

@@ -50,8 +50,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Recorder"]
 
-_MOST = 20_000  # distinct calls worth keeping; real models have hundreds
-_GLOBALS = 20_000  # distinct names; real models have hundreds
+_MOST = 15_000  # distinct calls worth keeping; real models have hundreds
+_GLOBALS = 15_000  # distinct names; real models have hundreds
 _DETAILED = 500_000  # calls told apart by their arguments; after that by what is called
 _FOLDED = frozenset({"builtins", "dill._dill", "_codecs", "copyreg"})
 _WIDE = 16  # arguments that tell two calls apart
