@@ -22,10 +22,15 @@ from stannary.formats.python_source import analyse
 __all__ = ["read"]
 
 _SHELL_CELLS = frozenset({"bash", "sh", "script", "sx", "system", "cmd", "powershell", "!"})
+_BROWSER_CELLS = frozenset({"javascript", "js", "html", "HTML", "svg"})
 _SHELL_LINES = ("!", "%sx ", "%system ", "%%sx", "%bash ", "%pip ", "%conda ")
 _ACTIVE = re.compile(r"<script\b|<iframe\b|<object\b|<embed\b|\bon(?:load|error|click|mouseover)\s*=|javascript:", re.IGNORECASE)
 _REMOTE = re.compile(
     r"""<(?:script|iframe|object|embed)\b[^>]{0,300}?\b(?:src|data)\s*=\s*["']?(https?://[^\s"'>]+)""", re.IGNORECASE
+)
+# What a script of a page calls or sends to.
+_SENT = re.compile(
+    r"""(?:\b(?:fetch|open|import|sendBeacon|WebSocket)\s*\(|\.src\s*=|\blocation(?:\.href)?\s*=)\s*(?:["'][A-Z]{3,4}["']\s*,\s*)?["'`]((?:https?|wss?)://[^\s"'`]+)"""
 )
 _MIMES = frozenset(
     {
@@ -97,6 +102,8 @@ def _code_cell(text: str, number: int, source: list[str], sink: Sink) -> None:
         magic = first[2:].split(" ", 1)[0].strip()
         if magic in _SHELL_CELLS:
             sink.fact("notebook.command", None, command=clip(rest or first, 4000), cell=number, magic=magic)
+        elif magic in _BROWSER_CELLS:
+            _active(rest, f"text/{magic}", number, sink)
         if magic not in {"time", "timeit", "capture", "prun"}:
             return
         text = rest
@@ -125,17 +132,21 @@ def _outputs(cell: dict[str, Json], number: int, sink: Sink) -> None:
                 continue
             text = _text(content)
             script = "javascript" in mime or bool(_ACTIVE.search(text[:_MAX_OUTPUT]))
-            remote = _REMOTE.search(text[:_MAX_OUTPUT])
             if script:
-                sink.fact(
-                    "notebook.output",
-                    None,
-                    mime=clip(mime, 60),
-                    cell=number,
-                    script=script,
-                    remote=clip(remote[1]) if remote else None,
-                    text=clip(text.strip(), 120),
-                )
+                _active(text, mime, number, sink)
+
+
+def _active(text: str, mime: str, number: int, sink: Sink) -> None:
+    remote = _REMOTE.search(text[:_MAX_OUTPUT]) or _SENT.search(text[:_MAX_OUTPUT])
+    sink.fact(
+        "notebook.output",
+        None,
+        mime=clip(mime, 60),
+        cell=number,
+        script=True,
+        remote=clip(remote[1]) if remote else None,
+        text=clip(text.strip(), 120),
+    )
 
 
 def _python(source: list[str], sink: Sink) -> None:

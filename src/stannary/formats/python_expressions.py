@@ -57,7 +57,7 @@ class Expressions(Invocations):
         found = self.scope.find(node.id)
         if found is not None:
             return found
-        if node.id in BUILTIN_NAMES:
+        if node.id in BUILTIN_NAMES or node.id == "get_ipython":  # a name of the interactive shell
             return Value(node.id)
         if self.stars:
             return Value(f"{self.stars[-1]}.{node.id}")

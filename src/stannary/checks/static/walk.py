@@ -182,6 +182,7 @@ class Walker:
 
     def _enter(self, child: Child, offset: int | None) -> None:
         if self._depth >= self.budget.limits.depth:
+            self.fact("walk.nesting", offset, levels=self.budget.limits.depth)
             self.incomplete(f"{child.part}: nested deeper than {self.budget.limits.depth}", offset)
             return
         if not len(child.view) or (self._depth >= _DEEP and self._again(child)):

