@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from stannary.checks.static.guard import LoadRefused, guard, safe_load
     from stannary.checks.static.result import ScanFinding, ScanResult
     from stannary.checks.static.scan import ScanOptions, Target, scan, scan_paths
-    from stannary.evidence.oms.api import sign, verify
+    from stannary.evidence.oms.api import open_signed, sign, verify
     from stannary.evidence.training import training_run
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "Target",
     "__version__",
     "guard",
+    "open_signed",
     "safe_load",
     "scan",
     "scan_paths",
@@ -51,6 +52,7 @@ _HOMES = {
     "ScanResult": "stannary.checks.static.result",
     "Target": "stannary.checks.static.scan",
     "guard": "stannary.checks.static.guard",
+    "open_signed": "stannary.evidence.oms.api",
     "safe_load": "stannary.checks.static.guard",
     "scan": "stannary.checks.static.scan",
     "scan_paths": "stannary.checks.static.scan",

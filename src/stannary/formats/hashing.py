@@ -75,7 +75,11 @@ def hash_file(path: str, on_bytes: Callable[[int], bool] | None = None) -> Hashe
 
 def _digest(descriptor: int, size: int, on_bytes: Callable[[int], bool] | None) -> str:
     if size < _BUFFER:
-        return hashlib.sha256(os.read(descriptor, _BUFFER)).hexdigest()
+        # One byte more than there should be: a buffer of _BUFFER costs more to get than 8 KiB do to hash.
+        content = os.read(descriptor, size + 1)
+        while len(content) < size and (more := os.read(descriptor, size + 1 - len(content))):
+            content += more
+        return hashlib.sha256(content).hexdigest()
     if hasattr(os, "posix_fadvise"):
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
     digest = hashlib.sha256()

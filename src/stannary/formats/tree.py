@@ -37,13 +37,15 @@ ProblemKind = Literal["escape", "dangling", "loop", "special", "name", "encoding
 
 
 class Entry(NamedTuple):
-    """A regular file: its name within the artifact, the path to open, size in bytes."""
+    """A regular file: its name within the artifact, the path to open, size in bytes, times in ns."""
 
     path: str
     real: str
     size: int
     device: int
     inode: int
+    modified: int = 0
+    changed: int = 0
 
 
 class Problem(NamedTuple):
@@ -62,7 +64,7 @@ class Skip(NamedTuple):
 
 
 class Tree(NamedTuple):
-    """A file or folder as found. `granted` are the paths that hold its contents."""
+    """A file or folder as found. `granted` are the paths that hold its contents, `linked` the files behind links."""
 
     name: str
     root: str
@@ -71,6 +73,7 @@ class Tree(NamedTuple):
     problems: tuple[Problem, ...]
     skipped: tuple[Skip, ...]
     granted: tuple[str, ...]
+    linked: frozenset[str] = frozenset()
 
     @property
     def size(self) -> int:
@@ -78,10 +81,11 @@ class Tree(NamedTuple):
         return sum(entry.size for entry in self.entries)
 
 
-def list_tree(path: str, *, most_files: int = 200_000, leave_out: Container[str] | None = None) -> Tree:
+def list_tree(path: str, *, most_files: int = 200_000, leave_out: Container[str] | None = None, collisions: bool = True) -> Tree:
     """Find the files of the artifact at `path`. Raises UsageError when there is nothing at `path` to read.
 
-    `leave_out` names what is skipped, by paths within the folder, instead of version control data.
+    `leave_out` names what is skipped, by paths within the folder, instead of version control data. `collisions`
+    says whether names that differ only by case are looked for.
     """
     try:
         root = os.path.realpath(path, strict=True)
@@ -91,7 +95,7 @@ def list_tree(path: str, *, most_files: int = 200_000, leave_out: Container[str]
         raise UsageError(msg, where=_shown(path), code="SCAN001", help="name a file or a folder that you may read") from exc
     name = os.path.basename(os.path.abspath(path)) or root
     if stat.S_ISREG(status.st_mode):
-        entry = Entry(name, root, status.st_size, status.st_dev, status.st_ino)
+        entry = _entry(name, root, status)
         problems = tuple(_name_problems(name, name))
         return Tree(name, root, is_folder=False, entries=(entry,), problems=problems, skipped=(), granted=(root,))
     if not stat.S_ISDIR(status.st_mode):
@@ -101,10 +105,11 @@ def list_tree(path: str, *, most_files: int = 200_000, leave_out: Container[str]
     walk.run()
     walk.entries.sort()
     _drop_blobs(walk)
-    _collisions(walk)
+    if collisions:
+        _collisions(walk)
     granted = (root, walk.blobs) if walk.blobs else (root,)
     found = (tuple(walk.entries), tuple(walk.problems), tuple(walk.skipped))
-    return Tree(name, root, True, *found, granted)  # noqa: FBT003 - is_folder
+    return Tree(name, root, True, *found, granted, frozenset(walk.linked))  # noqa: FBT003 - is_folder
 
 
 def dir_hash(files: Iterable[tuple[str, str]]) -> Digest:
@@ -133,6 +138,7 @@ class _Walk:
         self.entries: list[Entry] = []
         self.problems: list[Problem] = []
         self.skipped: list[Skip] = []
+        self.linked: list[str] = []
         self._todo: list[tuple[str, str, tuple[str, ...], int]] = [(root, "", (), 0)]
 
     def run(self) -> None:
@@ -163,6 +169,8 @@ class _Walk:
         else:
             try:
                 self._file(item.path, path, item.stat(follow_symlinks=False))
+                if trail:
+                    self.linked.append(path)
             except OSError as exc:
                 self.problems.append(Problem("unreadable", path, f"cannot be examined: {exc.strerror}"))
 
@@ -176,7 +184,7 @@ class _Walk:
 
     def _file(self, real: str, path: str, status: os.stat_result) -> None:
         if stat.S_ISREG(status.st_mode):
-            self.entries.append(Entry(path, real, status.st_size, status.st_dev, status.st_ino))
+            self.entries.append(_entry(path, real, status))
         else:
             self.problems.append(Problem("special", path, f"is a {_kind_of(status.st_mode)}, not a file"))
 
@@ -200,6 +208,7 @@ class _Walk:
                 self.problems.append(Problem("loop", path, f"links to {target}, which leads back to it"))
             else:
                 self._file(real, path, status)
+                self.linked.append(path)
             return
         folder = os.path.realpath(os.path.dirname(item.path))
         if real in trail or folder == real or folder.startswith(real + "/"):
@@ -210,6 +219,10 @@ class _Walk:
     def _inside(self, real: str) -> bool:
         roots = (self.root, self.blobs) if self.blobs else (self.root,)
         return any(real == root or real.startswith(root.rstrip("/") + "/") for root in roots)
+
+
+def _entry(path: str, real: str, status: os.stat_result) -> Entry:
+    return Entry(path, real, status.st_size, status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def _drop_blobs(walk: _Walk) -> None:

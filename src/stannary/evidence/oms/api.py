@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -19,7 +20,10 @@ from stannary.evidence.oms.key import KeyMaterial, KeyTrust
 from stannary.evidence.oms.sign import Signed, SignOptions, sign_model, write_signature
 from stannary.evidence.oms.verify import Verification, VerifyOptions, verify_model
 
-__all__ = ["default_signature", "material_of", "sign", "trust_of", "verify"]
+if TYPE_CHECKING:
+    from stannary.evidence.oms.ranged import SignedModel
+
+__all__ = ["default_signature", "material_of", "open_signed", "sign", "trust_of", "verify"]
 
 PathLike = str | os.PathLike[str]
 
@@ -85,6 +89,27 @@ def verify(
     """
     found = trust_of(key, certificate_chain, trust)
     return verify_model(os.fspath(path), signature if isinstance(signature, Bundle) else os.fspath(signature), found, options)
+
+
+def open_signed(
+    path: PathLike,
+    *,
+    signature: PathLike | Bundle,
+    key: PathLike | PublicKey | None = None,
+    certificate_chain: Sequence[PathLike] = (),
+    trust: Trust | None = None,
+) -> SignedModel:
+    """Open a signed model, of which files are verified as they are read.
+
+        with stannary.open_signed("bert", signature="bert.sig", key="signing.pub").tensors("model.safetensors") as tensors:
+            weights = tensors["encoder.weight"]     # only the shards that hold it are read
+
+    Args and errors are those of `verify`.
+    """
+    from stannary.evidence.oms.ranged import SignedModel
+
+    found = trust_of(key, certificate_chain, trust)
+    return SignedModel(os.fspath(path), signature if isinstance(signature, Bundle) else os.fspath(signature), found)
 
 
 def default_signature(target: str) -> str:

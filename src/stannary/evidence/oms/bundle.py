@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 from typing import Any, Literal, NoReturn
 
 import msgspec
@@ -160,6 +159,8 @@ def read_bundle(content: bytes, where: str = "signature") -> Bundle:
 
 def strict_json(content: bytes) -> Any:  # noqa: ANN401 - whatever the text says
     """Return the value of JSON in which no key stands twice and no number is NaN or infinite. Raises ValueError."""
+    import json
+
     return json.loads(content.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_constant)
 
 

@@ -15,7 +15,6 @@ import hashlib
 import hmac
 import os
 import secrets
-import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,7 +22,7 @@ from pathlib import Path
 import msgspec
 
 from stannary.evidence.oms.digests import Outcome
-from stannary.formats.hashing import FileIdentity
+from stannary.formats.tree import Entry
 
 __all__ = ["DigestCache"]
 
@@ -32,7 +31,7 @@ _RACY = 2_000_000_000  # ns: the coarsest time stamps of file systems in use (FA
 _MAC = 32
 _MOST_BYTES = 256 << 20
 
-# name → (device, inode, size, modified, changed, SHA-256)
+# name → (size, device, inode, modified, changed, SHA-256): in the order of an Entry
 _Row = tuple[int, int, int, int, int, bytes]
 
 
@@ -48,10 +47,10 @@ class DigestCache:
     def __init__(self, folder: Path, key_file: Path) -> None:
         self._folder = folder
         self._key_file = key_file
-        self._rows: dict[str, _Row] = {}
+        self._kept: dict[str, _Row] = {}
+        self._stale = False
         self._root = ""
         self._started = 0
-        self._hits = 0
 
     @classmethod
     def of_user(cls) -> DigestCache:
@@ -61,39 +60,28 @@ class DigestCache:
         state = Path(os.environ.get("XDG_STATE_HOME") or home / ".local" / "state")
         return cls(cache / "stannary" / "digests", state / "stannary" / "digest-cache.key")
 
-    def load(self, root: str) -> None:
-        """Read what is known of the model at `root` (a real path)."""
-        self._root = hashlib.sha256(os.fsencode(root)).hexdigest()
+    def load(self, root: str, entries: Mapping[str, Entry]) -> dict[str, tuple[str, ...]]:
+        """Return the digests of those files of the model at `root` (a real path) that are as they were when hashed."""
         self._started = time.time_ns()
-        self._hits = 0
-        self._rows = self._read() or {}
-
-    def get(self, name: str, real: str) -> Outcome | None:
-        """Return the digest of a file that is the same as when it was hashed."""
-        row = self._rows.get(name)
-        if row is None:
-            return None
-        try:
-            status = os.lstat(real)
-        except OSError:
-            return None
-        if row[:5] != (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns):
-            return None
-        self._hits += 1
-        return Outcome((row[5].hex(),), row[2], FileIdentity(*row[:5]))
+        self._root = hashlib.sha256(os.fsencode(root)).hexdigest()
+        rows = self._read() or {}
+        self._kept = {name: row for name, row in rows.items() if (entry := entries.get(name)) and row[:5] == entry[2:]}
+        self._stale = len(self._kept) != len(rows)
+        return {name: (row[5].hex(),) for name, row in self._kept.items()}
 
     def save(self, found: Mapping[str, Outcome]) -> None:
-        """Keep what was found, but for files that changed just before they were hashed."""
-        if self._hits == len(found) == len(self._rows):
-            return  # nothing changed
+        """Keep what was hashed now, but for files that changed just before they were."""
         latest = self._started - _RACY
-        rows = {
-            name: (*outcome.identity, bytes.fromhex(outcome.digests[0]))
-            for name, outcome in found.items()
-            if outcome.identity is not None and outcome.identity.modified < latest and outcome.identity.changed < latest
-        }
+        fresh: dict[str, _Row] = {}
+        for name, outcome in found.items():
+            file = outcome.identity
+            if file is not None and file.modified < latest and file.changed < latest:
+                row = (file.size, file.device, file.inode, file.modified, file.changed, bytes.fromhex(outcome.digests[0]))
+                fresh[name] = row
+        if not fresh and not self._stale:
+            return  # nothing changed
         try:
-            self._write(msgspec.msgpack.encode(_Content(_VERSION, self._root, rows)))
+            self._write(msgspec.msgpack.encode(_Content(_VERSION, self._root, self._kept | fresh)))
         except OSError:
             return  # a full disk or a read-only home: the next run hashes again
 
@@ -120,14 +108,14 @@ class DigestCache:
     def _write(self, body: bytes) -> None:
         key = self._key()
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor, scratch = tempfile.mkstemp(dir=self._folder, prefix=".new.")
+        scratch = self._path.with_name(f".{secrets.token_hex(8)}")
         try:
-            with os.fdopen(descriptor, "wb") as file:
+            with scratch.open("xb") as file:
                 file.write(hmac.digest(key, body, "sha256"))
                 file.write(body)
-            Path(scratch).replace(self._path)
+            scratch.replace(self._path)
         except BaseException:
-            Path(scratch).unlink(missing_ok=True)
+            scratch.unlink(missing_ok=True)
             raise
 
     def _key(self) -> bytes:

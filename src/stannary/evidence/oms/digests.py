@@ -12,7 +12,6 @@ import os
 import stat
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 from stannary.core.errors import BackendError
@@ -72,6 +71,8 @@ def hash_files(
     large.sort(key=lambda job: -job.size)
     if not large:
         return {job.path: run.whole(job) for job in small}
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 16)) as pool:
         try:
             waiting = [(job, [pool.submit(run.part, job, first, last) for first, last in run.parts(job)]) for job in large]

@@ -21,6 +21,7 @@ from stannary.formats.tree import VERSION_CONTROL, Entry, Problem, dir_hash, lis
 __all__ = ["Listing", "identity", "ignored_paths", "list_model", "within"]
 
 _MOST_FILES = 1_000_000
+_GIT = ".git"  # every name in GIT_PATHS starts so
 
 
 class Listing(NamedTuple):
@@ -51,24 +52,23 @@ def list_model(path: str, ignore: Collection[str], *, git: bool = False, keep: C
     kept = _with_parents(keep)
     beside = frozenset() if git else frozenset(GIT_PATHS)
     out = frozenset(ignore) | (beside & {".git"})
-    tree = list_tree(path, most_files=_MOST_FILES, leave_out=out - kept)
-    # Names that differ only by case replace one another on other systems, and do no harm here.
-    problems = [problem for problem in tree.problems if problem.kind != "collision"]
+    tree = list_tree(path, most_files=_MOST_FILES, leave_out=out - kept, collisions=False)
+    problems = list(tree.problems)
     if not tree.is_folder:
         entries = {SINGLE: tree.entries[0]}
         return Listing(tree.entries[0].path, tree.root, False, entries, {}, frozenset(), tuple(problems))  # noqa: FBT003 - is_folder
     found = {entry.path: entry for entry in tree.entries}
     aside: dict[str, Entry] = {}
-    if out & kept or beside:
-        for name in [name for name in found if name not in kept]:
-            if _is_under(name, out):
-                del found[name]
-            elif name.partition("/")[0] in beside:
+    if out & kept:
+        for name in [name for name in found if name not in kept and _is_under(name, out)]:
+            del found[name]
+    if beside:
+        for name in [name for name in found if name.startswith(_GIT) and name.partition("/")[0] in beside]:
+            if name not in kept:
                 aside[name] = found.pop(name)
+    if problems:
         problems = [problem for problem in problems if problem.path in kept or not _is_under(problem.path, out | beside)]
-    prefix = tree.root.rstrip("/") + "/"
-    linked = frozenset(name for name, entry in found.items() if entry.real != prefix + name)
-    return Listing(tree.name, tree.root, True, found, aside, linked, tuple(problems))  # noqa: FBT003 - is_folder
+    return Listing(tree.name, tree.root, True, found, aside, tree.linked & found.keys(), tuple(problems))  # noqa: FBT003 - is_folder
 
 
 def identity(listing: Listing, digests: dict[str, str]) -> Digest | None:

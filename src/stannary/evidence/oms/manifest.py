@@ -72,6 +72,14 @@ class Resource(NamedTuple):
     end: int | None = None
 
 
+class _Row(msgspec.Struct, frozen=True, gc=False):
+    """A resource as it is written; out of sight of the garbage collector, which 10,000 dicts keep busy."""
+
+    name: str
+    digest: str
+    algorithm: str
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """The statement of a signature, checked for contradictions.
 
@@ -103,7 +111,7 @@ def encode_manifest(
     algorithm = how.hash_type if how.shard_size is None else f"{how.hash_type}-sharded-{how.shard_size}"
     predicate = {
         "serialization": how,
-        "resources": [{"name": row, "digest": digest, "algorithm": algorithm} for row, digest in rows],
+        "resources": [_Row(row, digest, algorithm) for row, digest in rows],
     }
     if names := sorted(empty):
         predicate[_EMPTY] = names

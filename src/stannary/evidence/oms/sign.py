@@ -10,8 +10,7 @@ The signature is over digests: what a wrong digest in a cache would give is a si
 from __future__ import annotations
 
 import contextlib
-import os
-import tempfile
+import secrets
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,10 +20,11 @@ from stannary.core.errors import InputError
 from stannary.core.model import Digest
 from stannary.evidence.oms.bundle import Bundle, write_bundle
 from stannary.evidence.oms.cache import DigestCache
-from stannary.evidence.oms.digests import Job, Outcome, hash_files
+from stannary.evidence.oms.digests import Job, hash_files
 from stannary.evidence.oms.interface import Material
 from stannary.evidence.oms.listing import Listing, identity, ignored_paths, list_model, within
 from stannary.evidence.oms.manifest import GIT_PATHS, Resource, Serialization, encode_manifest
+from stannary.formats.tree import Entry
 from stannary.run.progress import OnProgress
 
 __all__ = ["SignOptions", "Signed", "sign_model", "write_signature"]
@@ -73,11 +73,12 @@ def sign_model(path: str, material: Material, options: SignOptions | None = None
     listing = list_model(path, ignore, git=options.git)
     _check(listing, options)
     # 2.
-    outcomes, cached = _hash(listing, options)
+    hashed, cached = _hash(listing, options)
     # 3.
     artifact = None
     if not given:
-        whole = {name: outcome.digests[0] for name, outcome in outcomes.items() if _is_whole(outcome, options.shard_size)}
+        size = options.shard_size
+        whole = {name: found[0] for name, found in hashed.items() if size is None or len(found) == 1}
         artifact = identity(listing, whole)
     how = Serialization(
         method="files" if options.shard_size is None else "shards",
@@ -86,28 +87,30 @@ def sign_model(path: str, material: Material, options: SignOptions | None = None
         ignore_paths=(*(() if options.git else GIT_PATHS), *ignore),
         shard_size=options.shard_size,
     )
-    resources = [resource for name in listing.entries for resource in _resources(name, outcomes[name], options.shard_size)]
+    if options.shard_size is None:
+        resources = [Resource(name, hashed[name][0]) for name in listing.entries]
+    else:
+        resources = [row for name, entry in listing.entries.items() for row in _shards(entry, hashed[name], options.shard_size)]
     if not resources:
         raise _empty(listing.name)
-    empty = [name for name in listing.entries if not outcomes[name].digests]
+    empty = [] if options.shard_size is None else [name for name in listing.entries if not hashed[name]]
     payload, root = encode_manifest(listing.name, resources, how, artifact, empty)
     bundle = material.bundle(payload)
-    size = sum(outcomes[name].size for name in listing.entries)
+    size = sum(entry.size for entry in listing.entries.values())
     return Signed(bundle, listing.name, len(listing.entries), size, cached, root, artifact)
 
 
 def write_signature(path: str | Path, bundle: Bundle) -> None:
     """Write a signature file as a whole: a reader sees the old one or the new. Raises OSError."""
     target = Path(path)
-    descriptor, scratch = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    scratch = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with scratch.open("xb") as file:
             file.write(write_bundle(bundle))
-            os.fchmod(descriptor, 0o644)
-        Path(scratch).replace(target)
+        scratch.replace(target)
     except BaseException:
         with contextlib.suppress(OSError):
-            Path(scratch).unlink()
+            scratch.unlink()
         raise
 
 
@@ -135,39 +138,37 @@ def _empty(name: str) -> InputError:
     return InputError(msg, where=name, code="SIG012", help="a signature on nothing would vouch for nothing")
 
 
-def _hash(listing: Listing, options: SignOptions) -> tuple[dict[str, Outcome], int]:
-    """Return the outcome of each file, those beside the model as well, and how many came from the cache."""
-    every = {**listing.entries, **listing.beside}
-    found: dict[str, Outcome] = {}
+def _hash(listing: Listing, options: SignOptions) -> tuple[dict[str, tuple[str, ...]], int]:
+    """Return the digests of each file, those beside the model as well, and how many came from the cache."""
+    every = {**listing.entries, **listing.beside} if listing.beside else listing.entries
+    found: dict[str, tuple[str, ...]] = {}
     cache = options.cache if options.shard_size is None else None
     if cache is not None:
-        cache.load(listing.root)
-        found = {name: known for name, entry in every.items() if (known := cache.get(name, entry.real)) is not None}
-    cached = sum(name in listing.entries for name in found)
+        found = cache.load(listing.root, every)
+    cached = len(found)
     jobs = [Job(name, entry.real, entry.size) for name, entry in every.items() if name not in found]
-    found.update(hash_files(jobs, "sha256", options.shard_size, options.on_progress))
+    outcomes = hash_files(jobs, "sha256", options.shard_size, options.on_progress)
     problems = [
         InputError(outcome.problem, where=name, code="SIG015", help="nothing was signed; sign it when it is at rest")
-        for name, outcome in found.items()
+        for name, outcome in outcomes.items()
         if outcome.problem
+    ]
+    problems += [
+        InputError("changed while the model was listed", where=job.path, code="SIG015", help="sign it when it is at rest")
+        for job in jobs
+        if not outcomes[job.path].problem and outcomes[job.path].size != job.size
     ]
     if problems:
         msg = "files could not be read"
         raise ExceptionGroup(msg, problems)
     if cache is not None:
-        cache.save(found)
+        cache.save(outcomes)
+    found.update((name, outcome.digests) for name, outcome in outcomes.items())
     return found, cached
 
 
-def _is_whole(outcome: Outcome, shard_size: int | None) -> bool:
-    return shard_size is None or 0 < outcome.size <= shard_size
-
-
-def _resources(name: str, outcome: Outcome, shard_size: int | None) -> list[Resource]:
-    if shard_size is None:
-        return [Resource(name, outcome.digests[0])]
-    starts = range(0, outcome.size, shard_size)
+def _shards(entry: Entry, digests: tuple[str, ...], size: int) -> list[Resource]:
+    starts = range(0, entry.size, size)
     return [
-        Resource(name, digest, start, min(start + shard_size, outcome.size))
-        for start, digest in zip(starts, outcome.digests, strict=True)
+        Resource(entry.path, digest, start, min(start + size, entry.size)) for start, digest in zip(starts, digests, strict=True)
     ]
