@@ -26,6 +26,7 @@ _ALGORITHMS: dict[str, Algorithm] = {
     "p521": "ecdsa-p521-sha512",
     "ed25519": "ed25519",
 }
+_KEYRING = "keyring:"
 _FORMAT = click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="How to print.")
 
 # name → (module:attribute, what it does)
@@ -69,10 +70,13 @@ def group() -> None:
 def generate(ctx: click.Context, /, path: str, algorithm: str, no_passphrase: bool, form: str) -> int:
     """Make a key: FILE, which only you can read, and its public half beside it, as FILE with the ending .pub.
 
-    The passphrase is asked for at a terminal, or taken from STANNARY_PASSPHRASE.
+    keyring:NAME instead of FILE keeps it in the keyring of the operating system (`stannary keys public keyring:NAME`
+    prints the public half). The passphrase is asked for at a terminal, or taken from STANNARY_PASSPHRASE.
     """
     from stannary.crypto import keys
 
+    if path.startswith(_KEYRING):
+        return _generate_in_keyring(path, algorithm, form, passphrase=None if no_passphrase else choose(path))
     public_path = Path(path).with_suffix(".pub")
     for item in (Path(path), public_path):
         if os.path.lexists(item):
@@ -155,6 +159,17 @@ def list_keys(ctx: click.Context, /, folder: str | None, workspace: str | None, 
             except StannaryError as error:
                 talk_of(ctx).detail(f"left out: {error}")
     _print(tuple(found), form)
+    return 0
+
+
+def _generate_in_keyring(name: str, algorithm: str, form: str, *, passphrase: bytes | None) -> int:
+    from stannary.crypto import keys
+    from stannary.crypto.providers.keyring import store
+
+    key = keys.generate(_ALGORITHMS[algorithm])
+    store(name.removeprefix(_KEYRING), key, passphrase)
+    report = KeyReport(path=name, algorithm=key.public.algorithm, keyid=key.public.keyid, protected=passphrase is not None)
+    _print((report,), form)
     return 0
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from stannary.cli.group import common_options, talk_of
+from stannary.cli.group import common_options, flags_of, talk_of
 from stannary.cli.passphrase import ask
 from stannary.cli.progress import progress_bar
 from stannary.core.errors import UsageError
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 else:
     _Type = click.ParamType  # generic since click 8.2
 
+_ELSEWHERE = ("awskms:", "vault:")
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
@@ -70,6 +71,7 @@ class Size(_Type):
 @click.option("--shard-size", type=Size(), metavar="SIZE", help="Sign ranges of that size, so that parts can be verified alone.")
 @click.option("--cache/--no-cache", default=True, help="Hash only files that changed since they were last signed.  [default: yes]")
 @click.option("--workspace", metavar="DIR", help="The workspace whose key signs.  [default: found upward]")
+@click.option("--offline", is_flag=True, default=None, help="Open no socket: keys that are elsewhere cannot sign.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="How to print.")
 @common_options
 @click.pass_context
@@ -85,6 +87,9 @@ def command(ctx: click.Context, /, **given: Any) -> int:  # noqa: ANN401 - click
     talk = talk_of(ctx)
     target = local(given["target"])
     output = given["output"] or default_signature(target)
+    if (given["key"] or "").startswith(_ELSEWHERE) and _is_offline(ctx, given["offline"]):
+        msg = "is a key in a service, and no socket may be opened"
+        raise UsageError(msg, where=given["key"], code="KEY017", help="name a key that is here, or leave out --offline")
     signer = _signer(given["key"], given["workspace"])
     material = material_of(signer, given["certificate"], given["certificate_chain"])
     gc.disable()  # a million small tuples and no cycle among them; the process ends soon
@@ -125,6 +130,13 @@ def local(target: str) -> str:
         msg = "is an address; a signature is about files that lie here"
         raise UsageError(msg, where=target, code="SIG019", help="download it, and name the folder")
     return target
+
+
+def _is_offline(ctx: click.Context, flag: bool | None) -> bool:
+    from stannary.cli.config import load
+
+    config = load(ctx.find_root().meta.get("stannary.config")).with_flags({**flags_of(ctx), "offline": flag})
+    return bool(config["offline"])
 
 
 def _signer(key: str | None, workspace: str | None) -> Any:  # noqa: ANN401 - a Signer, imported late

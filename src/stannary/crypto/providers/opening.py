@@ -25,6 +25,10 @@ __all__ = ["SCHEMES", "environment_passphrase", "open_signer"]
 SCHEMES: dict[str, str] = {
     "file": "stannary.crypto.providers.file:open_signer",
     "env": "stannary.crypto.providers.env:open_signer",
+    "keyring": "stannary.crypto.providers.keyring:open_signer",
+    "pkcs11": "stannary.crypto.providers.pkcs11:open_signer",
+    "awskms": "stannary.crypto.providers.awskms:open_signer",
+    "vault": "stannary.crypto.providers.vault:open_signer",
 }
 _GROUP = "stannary.keys"
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:")  # two letters at least: C:\\ is a path elsewhere
