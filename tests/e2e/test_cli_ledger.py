@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 import pytest
 
 from stannary.cli.ledger import open_ledger
-from stannary.crypto.note import COSIGNATURE, VerifierKey
 from stannary.evidence.ledger import entry
 from stannary.evidence.workspace import Workspace
 
@@ -99,7 +98,7 @@ def test_an_audit_tells_what_was_changed(made, tmp_path):
 def test_two_workspaces_are_each_other_s_witness(made, tmp_path):
     a, b = tmp_path / "a", tmp_path / "b"
     log = key_of(a)
-    witness = str(VerifierKey.of("example.com/b", made["b"].log_key, COSIGNATURE))
+    witness = ok("witness", "key", cwd=b).strip()
     lonely = stannary("verify", "--witness", witness, cwd=a)
     assert (lonely.returncode, "error[LED014]" in lonely.stderr) == (1, True)
     ok("witness", "request", "-o", tmp_path / "request", cwd=a)

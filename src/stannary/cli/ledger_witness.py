@@ -12,6 +12,7 @@ from stannary.cli.ledger import open_ledger, workspace_option
 __all__ = ["command"]
 
 _TABLE = {
+    "key": ("stannary.cli.ledger_witness:key_", "Print the verifier key of this workspace as a witness."),
     "request": ("stannary.cli.ledger_witness:request_", "Write what to send to a witness."),
     "sign": ("stannary.cli.ledger_witness:sign_", "Cosign the head in a request, as a witness."),
     "add": ("stannary.cli.ledger_witness:add_", "Keep what a witness answered."),
@@ -22,6 +23,19 @@ _TABLE = {
 @common_options
 def command() -> None:
     """Have the log's heads cosigned by others, and cosign theirs: nobody can then be shown another history."""
+
+
+@click.command("key")
+@workspace_option
+@common_options
+def key_(workspace: str | None) -> int:
+    """Print the verifier key under which this workspace signs as a witness."""
+    from stannary.crypto.note import COSIGNATURE, VerifierKey
+    from stannary.evidence.workspace import Workspace
+
+    found = Workspace.find(workspace)
+    click.echo(str(VerifierKey.of(found.settings.origin, found.log_key, COSIGNATURE)))
+    return 0
 
 
 @click.command("request")

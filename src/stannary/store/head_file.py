@@ -1,8 +1,8 @@
 """The remembered head: the last checkpoint that a ledger signed, kept beside it (or elsewhere: better).
 
 Two slots are written in turn, so that one of them is whole whatever happens while the other is written. Each
-holds a signed note, which says by itself whether it is whole. No fsync is needed: a head that is a little old
-still shows that what came before it was not taken away.
+holds a signed note, which says by itself whether it is whole. Only the first is flushed to the disk: after a loss
+of power a head that is a little old still shows that what came before it was not taken away.
 """
 
 from __future__ import annotations
@@ -31,6 +31,17 @@ class HeadFile:
             return []
         slots = (content[:_SLOT], content[_SLOT:])
         return [slot.rstrip(b"\0").decode("utf-8", "replace") for slot in slots]
+
+    def begin(self, note: str) -> None:
+        """Put a note into both slots, durably. Raises BackendError when it cannot be written."""
+        self.write(note, 0)
+        self.write(note, 1)
+        for path, flags in ((self.path, os.O_RDWR), (self.path.parent, os.O_RDONLY)):
+            descriptor = os.open(path, flags | os.O_CLOEXEC)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
     def write(self, note: str, slot: int) -> None:
         """Put a note into slot 0 or 1. Raises BackendError when it cannot be written."""

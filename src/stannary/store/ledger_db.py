@@ -170,7 +170,7 @@ class SqliteStore:
     def _connect(self) -> sqlite3.Connection:
         writable = os.access(self.path.parent, os.W_OK) and (not self.path.exists() or os.access(self.path, os.W_OK))
         # On a file system that cannot be written there is no -wal to share, and the file does not change.
-        mode = "rwc" if writable else "ro&immutable=1"
+        mode = ("rwc" if self.write else "rw") if writable else "ro&immutable=1"
         uri = f"{self.path.absolute().as_uri()}?mode={mode}"
         connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         connection.execute("PRAGMA trusted_schema=OFF")

@@ -1,5 +1,7 @@
 """The ledger: what is appended is there, proven, in order, for ever."""
 
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime, timedelta
 
@@ -305,3 +307,37 @@ def test_a_cosignature_that_does_not_hold_is_not_kept(ledger):
     with pytest.raises(IntegrityError):
         ledger.add_cosignature(str(broken), [witness])
     assert ledger.cosigned() == ""
+
+
+def test_a_connection_is_not_used_after_a_fork(ledger):
+    """SQLite's locks belong to a process; a child that goes on with its parent's connection would corrupt the file."""
+    ledger.append([record(0)])
+    script = (
+        "import os, sys; from stannary.crypto.keys import generate; from stannary.evidence.ledger import Ledger\n"
+        "from stannary.core.errors import UsageError\n"
+        "key = generate('ed25519')\n"
+        "ledger = Ledger.open(sys.argv[1], key, origin='a', verifier=key.public)\n"
+        "child = os.fork()\n"
+        "if child:\n"
+        "    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]); ledger.close(); sys.exit(code)\n"
+        "try:\n"
+        "    ledger.head()\n"
+        "except UsageError as error:\n"
+        "    os._exit(9 if error.code == 'LED019' else 1)\n"
+        "os._exit(2)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script, str(ledger.path) + ".fork"], capture_output=True, check=False
+    )
+    assert done.returncode == 9, done.stderr
+
+
+def test_the_memory_of_a_head_survives_a_torn_write(ledger, tmp_path):
+    for n in range(3):
+        ledger.append([record(n)])
+    path = tmp_path / "ledger.db.head"
+    slots = path.read_bytes()
+    for torn in (slots[:100] + bytes(3996) + slots[4096:], slots[:4096] + slots[4096:4200] + bytes(3992)):
+        path.write_bytes(torn)
+        with opened(tmp_path) as again:
+            assert again.append([record(9)])[0].size > 3

@@ -285,9 +285,10 @@ def test_it_is_refused(name, made, tmp_path):
     copy = Copy(made, tmp_path)
     change(copy)
     if when == "create":
-        with pytest.raises(IntegrityError) as refused:
-            opened(tmp_path)
-        assert refused.value.code in codes
+        for write in (False, True, False):
+            with pytest.raises(IntegrityError) as refused:
+                opened(tmp_path, write=write)
+            assert refused.value.code in codes
         return
     if when == "later":  # consistent files of an earlier time: only a head kept elsewhere tells
         with opened(tmp_path, write=False) as ledger, opened(made, write=False) as kept, pytest.raises(IntegrityError) as refused:

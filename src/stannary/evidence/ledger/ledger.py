@@ -73,6 +73,8 @@ class Ledger:
             msg = "the signer has another key than the log"
             raise UsageError(msg, where=str(path), code="KEY010", help="open the ledger with its own key")
         head_file = HeadFile(head or f"{path}.head")
+        if signer is None:
+            _require_file(Path(path), head_file, key)
         meta = {"origin": origin, "format": "stannary.ledger/1"} if signer is not None else None
         sequencer = None
         opened: list[LedgerStore] = []
@@ -294,8 +296,7 @@ class Ledger:
             if seen is not None:
                 self._tree.remember(seen[0])
             elif accept:
-                for slot in (0, 1):
-                    self._head_file.write(self._tree.note, slot)
+                self._head_file.begin(self._tree.note)
             else:
                 raise forgotten(self._head_file)
             return self._tree.head
@@ -345,6 +346,22 @@ class _Reading:
         if isinstance(value, IntegrityError) and value.where is None:
             value.where = str(self._path)
         return self._snapshot.__exit__(kind, value, trace)
+
+
+def _require_file(path: Path, head: HeadFile, key: VerifierKey) -> None:
+    """Raise when there is no ledger to read: IntegrityError when one is remembered, else UsageError."""
+    if path.exists() and path.stat().st_size:
+        return
+    seen = remembered(head, key)
+    if seen is not None:
+        msg = f"the ledger is gone: it had {seen[0].size} entries"
+        raise IntegrityError(
+            msg, where=str(path), code="LED003", help="restore it from a backup, then verify it --since a checkpoint"
+        )
+    msg = "there is no ledger"
+    raise UsageError(
+        msg, where=str(path), code="LED018", help="`stannary init` makes a workspace; the first entry makes its ledger"
+    )
 
 
 def _gone(index: int) -> IntegrityError:

@@ -83,8 +83,7 @@ class Sequencer:
                 self._tree.remember(seen[0])
             note = str(sign_note(self._tree.head.text, self._key.name, self._signer))
             # The remembered head is there before the ledger is: a ledger without one has lost it.
-            self._head.write(note, 0)
-            self._head.write(note, 1)
+            self._head.begin(note)
             self._store.put_checkpoint(0, note)
 
     def append(self, records: Sequence[Prepared]) -> list[Receipt]:
@@ -229,4 +228,6 @@ def forgotten(file: HeadFile) -> IntegrityError:
 
 def _interrupted(error: BaseException) -> StannaryError:
     msg = f"the append did not happen: {type(error).__name__}: {error}"
-    return BackendError(msg, code="LED020", help="append again")
+    failure = BackendError(msg, code="LED020", help="append again")
+    failure.__cause__ = error
+    return failure
