@@ -99,7 +99,7 @@ def decode(content: bytes, where: str = "envelope") -> Envelope:
     """Read the JSON of an envelope. Raises InputError."""
     try:
         envelope = msgspec.json.decode(content, type=Envelope)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         msg = f"is not a DSSE envelope: {error}"
         raise InputError(msg, where=where, code="SIG003") from error
     if not 0 < len(envelope.signatures) <= _MOST_SIGNATURES:

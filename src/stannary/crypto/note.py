@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -39,6 +40,7 @@ __all__ = [
 ED25519, COSIGNATURE = 1, 4  # the signature types that are used here
 _DASH = "\N{EM DASH}"
 _LARGEST, _MOST_SIGNATURES = 1 << 20, 128
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")  # but not the newline
 _NOTE, _CHECKPOINT = "note", "checkpoint"
 # SubjectPublicKeyInfo of an Ed25519 key is this and the 32 bytes (RFC 8410).
 _SPKI = bytes.fromhex("302a300506032b6570032100")
@@ -163,7 +165,7 @@ def parse_note(content: str | bytes) -> Note:
         text = content.decode() if isinstance(content, bytes) else content
     except UnicodeDecodeError:
         raise _malformed(_NOTE, "it is not UTF-8") from None
-    if len(text) > _LARGEST or any(ord(char) < 0x20 and char != "\n" for char in text):  # noqa: PLR2004 - control characters
+    if len(text) > _LARGEST or _CONTROL.search(text):
         raise _malformed(_NOTE, "it is too long or holds control characters")
     body, blank, tail = text.rpartition("\n\n")
     if not blank or not tail.endswith("\n"):

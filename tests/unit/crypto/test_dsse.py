@@ -39,7 +39,10 @@ def test_a_change_is_refused(change):
         dsse.verify(change(dsse.sign(b'{"a":1}', KEY)), [KEY.public])
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b'{"payload":"","payloadType":"x","signatures":[]}', b"\xff"])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{}", b"[]", b'{"payload":"","payloadType":"x","signatures":[]}', b"\xff", b'{"payload":"\xff"}', b'{"x":' * 200_000],
+)
 def test_what_is_no_envelope_is_refused(content):
     with pytest.raises(InputError):
         dsse.decode(content)

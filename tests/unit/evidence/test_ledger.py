@@ -150,6 +150,10 @@ GOOD = {"schema": "stannary.entry/1", "type": "evidence", "time": "2026-03-04T05
         canonical_json({name: value for name, value in GOOD.items() if name != "body"}),
         canonical_json(GOOD | {"detached": {"sha256": "00" * 32, "size": 1}}),
         canonical_json(GOOD) + b"\n",
+        canonical_json(GOOD).replace(b"{}", b'{"a":"\xff"}'),
+        canonical_json(GOOD).replace(b"{}", b'{"a":' * 90_000 + b"1" + b"}" * 90_000),
+        canonical_json(GOOD).replace(b"{}", b'{"a":36893488147419103233}'),
+        canonical_json(GOOD).replace(b"{}", b'{"a":1.0}'),
         canonical_json(GOOD).replace(b'"body":{}', b'"body":{},"body":{}'),
         canonical_json(GOOD).replace(b'"body":{}', b'"body": {}'),
         canonical_json(GOOD).replace(b'"body":{}', b'"body":{"b":1,"a":1}'),
@@ -341,3 +345,16 @@ def test_the_memory_of_a_head_survives_a_torn_write(ledger, tmp_path):
         path.write_bytes(torn)
         with opened(tmp_path) as again:
             assert again.append([record(9)])[0].size > 3
+
+
+@pytest.mark.parametrize("column", ["subject", "kind", "type", "id"])
+def test_a_search_goes_by_an_index(ledger, column):
+    """A partial index is not used for a bound parameter unless its condition is said again: a million rows were read instead."""
+    ledger.append([record(0)])
+    statements = []
+    ledger._store._connection.set_trace_callback(statements.append)
+    ledger.find(**{column: getattr(ledger.read(0), column)})
+    ledger._store._connection.set_trace_callback(None)
+    (query,) = [text for text in statements if text.startswith("SELECT idx") and f"{column} = " in text]
+    plan = ledger._store._connection.execute(f"EXPLAIN QUERY PLAN {query}").fetchall()
+    assert f"USING INDEX entry_{column}" in plan[0][3]

@@ -170,18 +170,18 @@ class _Audit:
     def _tile(self, start: int, width: int) -> list[bytes]:
         """Return the hashes of the records of a tile (of a missing one, the stored leaf), compared with what is stored."""
         sha256 = hashlib.sha256
-        rows = list(self.store.rows(start, start + width))
+        rows = self.store.block(start, start + width)
         stored = self.store.tile(0, start >> TILE_HEIGHT)
         leaves = [sha256(b"\0" + row[6]).digest() for row in rows]
         self.entries += len(rows)
         for row in rows:
-            if not says(row[6], row[1:6]):
-                self._record(row)
+            if not says(row):
+                self._record(Row(*row))
         if len(rows) == width and b"".join(leaves) == stored:
             return leaves
         if len(stored) != width * HASH_SIZE:
             self.say("LED006", f"tile {start >> TILE_HEIGHT} of level 0 has {len(stored) / HASH_SIZE:g} hashes, not {width}")
-        present = {row.idx: leaf for row, leaf in zip(rows, leaves, strict=True)}
+        present = {row[0]: leaf for row, leaf in zip(rows, leaves, strict=True)}
         found: list[bytes] = []
         for place in range(width):
             index, expected = start + place, stored[place * HASH_SIZE : (place + 1) * HASH_SIZE]

@@ -10,7 +10,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping
 
 from stannary.core.errors import IntegrityError
-from stannary.crypto.merkle import TILE_HEIGHT, leaf_hash
+from stannary.crypto.merkle import TILE_HEIGHT, TILE_WIDTH, leaf_hash
 from stannary.evidence.ledger.entry import header_of, says
 from stannary.evidence.ledger.tree import Tree
 from stannary.store.ledger_db import LedgerStore, Row
@@ -35,21 +35,21 @@ class Census:
         size = self._tree.head.size
         if self._size == size:
             return
-        added: list[tuple[str, str, str, str, str]] = []
-        for row in self._store.rows(self._size, size):
-            index = self._size + len(added)
-            leaves = self._tree.hashes(0, index >> TILE_HEIGHT)
-            if row.idx != index or leaf_hash(row.record) != leaves[index & 255]:
-                raise _changed(index)
-            columns = row[1:6]
-            if not says(row.record, columns) and header_of(row.record).columns != columns:
-                msg = f"the columns of entry {index} say something else than its record"
-                raise IntegrityError(msg, code="LED008", help="`stannary ledger audit` says which; restore it from a backup")
-            added.append(columns)
+        added: list[tuple[str, ...]] = []
+        for start in range(self._size >> TILE_HEIGHT << TILE_HEIGHT, size, TILE_WIDTH):
+            leaves = self._tree.hashes(0, start >> TILE_HEIGHT)
+            for row in self._store.block(max(start, self._size), min(start + TILE_WIDTH, size)):
+                index = self._size + len(added)
+                if row[0] != index or leaf_hash(row[6]) != leaves[index & 255]:
+                    raise _changed(index)
+                if not says(row) and header_of(row[6]).columns != row[1:6]:
+                    msg = f"the columns of entry {index} say something else than its record"
+                    raise IntegrityError(msg, code="LED008", help="`stannary ledger audit` says which; restore it from a backup")
+                added.append(row[1:5])
         if self._size + len(added) != size:
             raise _changed(self._size + len(added))
         for index, columns in enumerate(added, self._size):
-            for name, value in zip(_COLUMNS, columns[:-1], strict=True):
+            for name, value in zip(_COLUMNS, columns, strict=True):
                 if value:
                     self._places[name].setdefault(value, array("q")).append(index)
         self._size = size

@@ -19,6 +19,7 @@ from stannary.core.model import Json
 from stannary.crypto.merkle import leaf_hash, verify_inclusion
 from stannary.crypto.note import Checkpoint, VerifierKey, open_checkpoint, parse_note
 from stannary.crypto.proof_file import decode_proof
+from stannary.store.ledger_db import Plain
 
 __all__ = [
     "LARGEST_LEAF",
@@ -140,18 +141,19 @@ def header_of(record: bytes) -> Header:
     return found
 
 
-def says(record: bytes, columns: tuple[str, str, str, str, str]) -> bool:
-    """Tell whether a record under a signed head has these columns, without parsing it; False also for what needs parsing.
+def says(row: Plain) -> bool:
+    """Tell whether the record of a row, which is under a signed head, has the columns of it; False also when it has to be parsed.
 
-    It is canonical, so it ends with its columns in the order of their names: 5 times quicker, for audits of millions.
+    The record is canonical, so it ends with its columns in the order of their names: no parsing, in audits of millions.
     A quote in a column could spell the start of the next one, so the quotes are counted.
     """
-    type_, kind, subject, id_, time = columns
+    _, type_, kind, subject, id_, time, record = row
     kind_ = f',"kind":"{kind}"' if kind else ""
     subject_ = f',"subject":"{subject}"' if subject else ""
     tail = f',"id":"{id_}"{kind_},"schema":"{SCHEMA}"{subject_},"time":"{time}","type":"{type_}"}}'
-    quotes = 16 + (4 if kind else 0) + (4 if subject else 0)
-    return record.startswith(b'{"body":') and tail.count('"') == quotes and record.endswith(tail.encode())
+    if not record.endswith(tail.encode("utf-8", "replace")) or not record.startswith(b'{"body":'):
+        return False
+    return tail.count('"') == 16 + (4 if kind else 0) + (4 if subject else 0)
 
 
 def checked(record: bytes) -> Header:
@@ -163,8 +165,12 @@ def checked(record: bytes) -> Header:
     if header.body is msgspec.UNSET:
         msg = "it has no body"
         raise _no_record(msg)
-    value = msgspec.json.decode(record)
-    if canonical_json(value) != record:
+    try:
+        value = msgspec.json.decode(record)
+        canonical = canonical_json(value)
+    except (ValueError, RecursionError) as error:
+        raise _no_record(str(error)) from error
+    if canonical != record:
         msg = "it is not canonical JSON"
         raise _no_record(msg)
     body = value["body"]

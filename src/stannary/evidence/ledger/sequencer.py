@@ -52,7 +52,7 @@ class _State(msgspec.Struct):
     changed: int
     frontier: Frontier
     edge: list[list[bytes]]  # the last, partial tile of each level
-    note: str
+    cosigned: bool  # whether a witness has signed the head: then it is kept when the next one comes
     slot: int  # of the head file: the one to write next
 
 
@@ -152,11 +152,11 @@ class Sequencer:
             rows = (Row(first + i, *record.columns, record.leaf) for i, record in enumerate(records))
             self._store.add(rows, [(record.body_digest, record.body) for record in records if record.body_digest])  # 3.
             self._write_tiles(first, frontier.size, nodes, edge)
-            if len(parse_note(state.note).signatures) == 1:  # no witness has signed it: this one takes its place
+            if not state.cosigned:
                 self._store.drop_checkpoint(first)
             self._store.put_checkpoint(frontier.size, note)
             after.append(lambda: self._head.write(note, state.slot))  # 4.
-        self._state = _State(state.changed, frontier, edge, note, 1 - state.slot)
+        self._state = _State(state.changed, frontier, edge, cosigned=False, slot=1 - state.slot)
         root = head.root.hex()
         proofs = inclusion_proofs(first, frontier.size, nodes)
         return [
@@ -193,7 +193,8 @@ class Sequencer:
             if not seen:
                 raise forgotten(self._head)
             self._tree.remember(seen[0])
-            self._state = _State(changed, self._tree.frontier(), self._tree.edge(), self._tree.note, 1 - seen[1])
+            cosigned = len(parse_note(self._tree.note).signatures) > 1
+            self._state = _State(changed, self._tree.frontier(), self._tree.edge(), cosigned, 1 - seen[1])
         return self._state
 
 
