@@ -81,7 +81,9 @@ def hand_on(sink: Sink, name: str, text: str, offset: int | None = None) -> None
     payload = _decoded(text)
     if payload is not None:
         encoding, content = payload
-        sink.fact("text.encoded", offset, key=clip(name), encoding=encoding, size=len(content), head=content[:8].hex())
+        # Stable-Baselines3 announces the pickles of an agent by this key; what they do is judged below.
+        told = "text.serialized" if name.endswith(":serialized:") else "text.encoded"
+        sink.fact(told, offset, key=clip(name), encoding=encoding, size=len(content), head=content[:8].hex())
         sink.child(f"{name}#{encoding}", content, offset=offset)
     if text[:1] in _PICKLE_FIRST and "\n" in text and glance(text.encode("utf-8", "surrogatepass")).runs:
         sink.fact("text.encoded", offset, key=clip(name), encoding="text", size=len(text), head=text[:8].encode().hex())

@@ -114,7 +114,7 @@ FORMATS: tuple[Format, ...] = (
     Format("learned-weights", _F + "weight_files:read", probe="probe", first=b"\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f\x10\x11\x12\x13\x14\x15\x16\x17\x18IMl\xba\xd6m0123456789"),
     # Last: opcodes have no magic, so anything may be one; and files that are numbers only when their model is beside them
     Format("pickle", _F + "pickle_reader:read", probe="probe"),
-    Format("raw-weights", _F + "raw_weights:read", names=("*.bin", "*-shard*", "*.onnx_data*", "*.onnx.data*", "*_data", "*.data", "*.weights", "*.weight")),
+    Format("raw-weights", _F + "raw_weights:read", names=("*.bin", "*-shard*", "?" * 32, "*.onnx_data*", "*.onnx.data*", "*_data", "*.data", "*.weights", "*.weight")),
 )  # fmt: skip
 
 _BY_NAME = {row.name: row for row in FORMATS}
@@ -124,7 +124,7 @@ _CONTROL = bytes(set(range(32)) - {7, 8, 9, 10, 12, 13, 27})
 _HEAD = 32
 # What the kinds of `weight_files` that are not told by a name begin with.
 _LEARNED = re.compile(
-    rb"lCRF|\xba\x16\x4f\x2f|mmap lm |\xd6\xfd\xb2\x7e|\0B|[\x02-\x18]\0\0\0[\d\x05-\x40]|MATLAB 5|I[A-Za-z]..|\0{8}|\d{1,9} \d{1,5}\n",
+    rb"lCRF|\x0c\xdb|\xba\x16\x4f\x2f|mmap lm |\xd6\xfd\xb2\x7e|\0B|[\x02-\x18]\0\0\0[\d\x05-\x40]|MATLAB 5|I[A-Za-z]..|\0{8}|\d{1,9} \d{1,5}\n",
     re.DOTALL,
 )
 

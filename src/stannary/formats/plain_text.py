@@ -2,7 +2,8 @@
 
 Runs beside the reader of a text's own format. Facts besides those of `secrets` and `licences`:
 `text.document`: size, lines, name; `text.encoded`: a run of base64, hex, escaped or uuencoded bytes that decodes
-    to something recognised (read as content of its own). Fields: encoding, size, head, line.
+    to something recognised (read as content of its own), `text.serialized` where the key announces it. Fields: encoding, size,
+    head, line.
 `text.command`: a line that fetches and runs, or opens a shell to the network. Fields: command, line, name, fenced, script
     (the text opens with an interpreter line).
 `text.hidden`: characters that are not seen (zero width, Bidi controls, tag characters). Fields: count, line.
@@ -247,7 +248,8 @@ def _known(content: bytes) -> bool:
 def _hand_on(encoding: str, content: bytes, raw: bytes, at: int, start: int, sink: Sink) -> None:
     offset = start + at
     sink.fact(
-        "text.encoded",
+        # Stable-Baselines3 writes the pickles of an agent like that; what they do is judged below.
+        "text.serialized" if raw[max(0, at - 20) : at].rstrip(b' "').endswith(b'":serialized:":') else "text.encoded",
         offset,
         key="",
         encoding=encoding,

@@ -20,6 +20,7 @@ _ROW = "raw-weights"
 _BLOB_SENTINEL = b"\xef\xbe\xad\xde"
 _BESIDE = (".onnx_data", ".onnx.data", ".data", "_data", ".weights", ".weight")
 _SHARD = re.compile(r"(?:-shard\d+(?:of\d+)?|^params_shard_\d+)(?:\.bin)?$")
+_HASH = re.compile(r"[0-9a-f]{32}")
 _SAME_STEM = (".xml", ".param", ".mnn", ".mil", ".onnx", ".mlmodel")
 
 
@@ -40,6 +41,8 @@ def _owned(view: View, sink: Sink) -> bool:
     names = {s.replace("\\", "/").rpartition("/")[2].lower() for s in sink.siblings}
     if _SHARD.search(name):  # TensorFlow.js and MLC: a manifest in JSON beside them
         return any(n.endswith((".json", "manifest")) for n in names)
+    if _HASH.fullmatch(name):  # Orbax: chunks of arrays, beside the manifest of their store
+        return "manifest.ocdbt" in names
     if name == "lexemes.bin":  # spaCy 2: the attributes of the words in strings.json
         return "strings.json" in names
     if name.endswith(".bin"):

@@ -3,7 +3,8 @@
 Each kind is told by its magic number and by what its header says of the file; what lies behind the end that a header
 gives is handed on. References: CRFsuite `crf1d_model.c`, fastText `fasttext.cc`, KenLM `binary_format.cc`, OpenFst `fst.cc`,
 Kaldi `io-funcs.cc`, Vowpal Wabbit `parse_regressor.cc`, word2vec `word2vec.c`, faiss `index_write.cpp`, hnswlib `hnswalg.h`,
-Annoy `annoylib.h`, Tesseract `tessdatamanager.cpp`, dlib `serialize.h`, CTranslate2 `model.cc`, MAT-file level 5.
+Annoy `annoylib.h`, Tesseract `tessdatamanager.cpp`, dlib `serialize.h`, CTranslate2 `model.cc`, MAT-file level 5,
+TensorStore's OCDBT (Orbax).
 """
 
 from __future__ import annotations
@@ -143,6 +144,7 @@ def _crfsuite_end(view: View) -> int:
 
 
 _TOLD: dict[str, Callable[[View, bytes], bool]] = {
+    "OCDBT": lambda _view, head: head[:4] in {b"\x0c\xdb\x3a\x2a", b"\x0c\xdb\x20\xde", b"\x0c\xdb\x1a\x2a"},
     "CRFsuite": lambda _view, head: head[:4] == b"lCRF" and head[8:12] == b"FOMC",
     "fastText": lambda _view, head: head[:4] == b"\xba\x16\x4f\x2f" and head[4:8] in {b"\x0b\0\0\0", b"\x0c\0\0\0"},
     "KenLM": lambda _view, head: head.startswith(b"mmap lm http://kheafield.com/code format version "),

@@ -97,6 +97,8 @@ for _name, _code, _imports in (
     ("body", "def forward(self, x):\n    return torch.load('other.pt')\n", "import torch\n"),
     ("walk", "def forward(self, x):\n    return torch.serialization.os.getcwd()\n", "import torch\n"),
     ("dunder", "def forward(self, x):\n    return x.__class__\n", "import torch\n"),
+    ("getattr", "def forward(self, x):\n    return getattr(x, '__class__')\n", "from builtins import getattr as getattr\n"),
+    ("builtins", _FORWARD, "from builtins import exec as linear\n"),
 ):
     _rule(f"fx_{_name}", _graph_module(_code, _imports))
 _rule("fx_second", _graph_module(_FORWARD) + b"0" + _graph_module(_FORWARD + "print('stannary')\n"))
@@ -104,3 +106,21 @@ _rule("fx_other_key", _graph_module(_FORWARD + "print('stannary')\n", key="code"
 _rule(
     "fx_computed", _call("torch.fx.graph_module", "reduce_graph_module", _call("builtins", "dict", b"]"), _text("import torch\n"))
 )
+_rule(
+    "fx_getattr_plain",
+    _graph_module("def forward(self, x):\n    return getattr(x, 'shape')\n", "from builtins import getattr as getattr\n"),
+    malicious=None,
+)
+
+# What picklers compute because it has no name: generic types, the type of None, an iterator.
+_NONE_TYPE = _call("builtins", "type", b"N")
+_rule(
+    "generic_type",
+    _call("_operator", "getitem", _global("typing", "Union"), b"(" + _global("builtins", "int") + _NONE_TYPE + b"t"),
+    malicious=False,
+)
+_rule("list_iterator", _call("builtins", "iter", b"](K\x01K\x02e"), malicious=False)
+_rule("generic_type_text", _call("_operator", "getitem", _global("typing", "Optional"), _text("print('stannary')")))
+_rule("generic_type_other", _call("_operator", "getitem", _global("os", "environ"), _text("HOME")))
+_rule("class_made", _call("builtins", "type", _text("Model"), b")", b"}"))
+_rule("iterator_called", _call("builtins", "iter", _global("builtins", "input"), _text("")))

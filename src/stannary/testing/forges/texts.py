@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import pickle  # dumps only
 
 from stannary.testing.forges.configs import PICKLE, URL, file
 
@@ -75,6 +76,10 @@ file("text.base64_pickle", "notes.txt", b"load me: " + base64.b64encode(PICKLE +
 file("text.hex_pickle", "notes.txt", PICKLE.hex().encode() + b"\n", "text")
 file("text.escaped_pickle", "notes.txt", "".join(f"\\x{b:02x}" for b in PICKLE), "text")
 file("text.wrapped_pickle", "notes.txt", b"-----\n" + base64.encodebytes(PICKLE + b"." * 60) + b"-----\n", "text")
+# Stable-Baselines3: the `data` of an agent's zip, with the pickles of its parts in base64.
+_PART = base64.b64encode(pickle.dumps({"seed": 0, "shape": (4,), "low": [-4.8, -3.4], "dtype": "float32"}, 4)).decode()
+file("text.agent_plain", "data", json.dumps({"policy": {":type:": "<class 'x'>", ":serialized:": _PART}}), "text", malicious=False)
+file("text.agent_hostile", "data", json.dumps({"policy": {":serialized:": base64.b64encode(PICKLE).decode()}}), "text")
 file("text.licence_rail", "README.md", "---\nlicense: creativeml-openrail-m\n---\n# Model\n", "text", malicious=False)
 file("text.licence_nc", "README.md", "---\nlicense: cc-by-nc-4.0\n---\n# Model\n", "text", malicious=False)
 file("text.hidden", "notes.txt", "run\u202e txet desrever\u202c\n", "text", malicious=False)

@@ -15,7 +15,28 @@ __all__ = ["EXECUTES_SOURCE", "source_problem"]
 
 EXECUTES_SOURCE = frozenset({("torch.fx.graph_module", "reduce_graph_module")})
 _IMPORTS = frozenset({"torch", "math", "operator", "_operator", "typing", "torchvision", "torch.fx._pytree", "torch.utils._pytree"})
-_FROM = {"math": {"inf", "nan"}, "torch": {"device"}}
+_PLAIN = frozenset(
+    {
+        "abs",
+        "bool",
+        "dict",
+        "float",
+        "getattr",
+        "int",
+        "len",
+        "list",
+        "max",
+        "min",
+        "range",
+        "round",
+        "slice",
+        "str",
+        "sum",
+        "tuple",
+        "zip",
+    }
+)
+_FROM = {"math": {"inf", "nan"}, "torch": {"device"}, "builtins": _PLAIN}
 _TORCH = frozenset({"nn", "_C", "ops", "functional", "special", "linalg", "fft", "sparse", "Tensor"})  # torch.X.y that graphs call
 _OPS = frozenset({"aten", "prims", "quantized", "torchvision"})
 _NEVER = frozenset({"load", "save", "from_file", "compile", "hub", "jit", "package", "classes", "import_ir_module"})  # torch.x
@@ -71,9 +92,17 @@ def _words(tree: ast.AST) -> set[str]:
         word = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
         if (word in DANGEROUS_NAMES and word not in _ALLOWED) or (word.startswith("__") and word.endswith("__")):
             found.add(word)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "getattr" and not _plain_attribute(node):
+            found.add(ast.unparse(node)[:80])
         if isinstance(node, ast.Attribute) and not _plain_torch(ast.unparse(node).split(".")):
             found.add(ast.unparse(node)[:80])
     return found
+
+
+def _plain_attribute(call: ast.Call) -> bool:
+    """Tell whether `getattr` takes an attribute that could stand after a dot as well."""
+    name = call.args[1].value if len(call.args) > 1 and isinstance(call.args[1], ast.Constant) else None
+    return isinstance(name, str) and name.isidentifier() and not name.startswith("__") and name not in DANGEROUS_NAMES
 
 
 def _plain_torch(parts: list[str]) -> bool:
