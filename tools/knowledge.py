@@ -2,6 +2,7 @@
 
     python tools/knowledge_sources.py CACHE      # fetch the sources (network, once)
     python tools/knowledge.py CACHE [NATIVE.json...] [--why NAME]
+    python tools/knowledge.py CACHE --add LIST   # judge the distributions named in a file, keep what is known of the others
 
 Roles: `c` a class whose instances may be made and filled, `k` one that may be called too,
 `r` a function that real pickles call, `f` one that they only refer to. A name gets its role when
@@ -162,8 +163,8 @@ def returned_by(world: World) -> set[str]:
     return {f"{f[1]}.{f[2]}" for f in found if f}
 
 
-def collect(cache: Path) -> tuple[Roles, dict[str, str]]:
-    """Judge every version of every distribution; return the roles and the versions read."""
+def collect(cache: Path, only: set[str]) -> tuple[Roles, dict[str, str]]:
+    """Judge every version of every distribution (or of those in `only`); return the roles and the versions read."""
     everything = summaries(cache)
     newest: dict[str, Any] = {}
     for versions in everything.values():
@@ -172,6 +173,8 @@ def collect(cache: Path) -> tuple[Roles, dict[str, str]]:
     roles = Roles()
     read: dict[str, str] = {}
     for name, versions in everything.items():
+        if only and name not in only:
+            continue
         tops: set[str] = set()
         for version in sorted(versions, key=version_key):
             own = versions[version]
@@ -212,6 +215,13 @@ def extra(role: dict[tuple[str, str], str], refused: set[tuple[str, str]]) -> li
             for name in names:
                 role[module, name] = entry["role"]
     return [entry["pattern"] for entry in data.get("prune", ())]
+
+
+def known_before() -> tuple[dict[tuple[str, str], str], dict[str, str]]:
+    """Return the roles and versions of the data file as it is."""
+    body = json.loads(TARGET.read_text(encoding="utf-8"))
+    role = {(m, name): kind for m, kinds in body["modules"].items() for kind, names in kinds.items() for name in names.split()}
+    return role, body["packages"]
 
 
 def stdlib_names() -> list[str]:
@@ -265,11 +275,16 @@ def main() -> None:
     start = time.monotonic()
     args = sys.argv[1:]
     why = args.pop(args.index("--why") + 1) if "--why" in args else None
+    listed = args.pop(args.index("--add") + 1) if "--add" in args else None
     cache = Path(args[0])
-    roles, read = collect(cache)
+    roles, read = collect(cache, set(Path(listed).read_text(encoding="utf-8").split()) if listed else set())
     role = roles.final()
+    if listed:
+        before, packages = known_before()
+        role = {key: kind for key, kind in before.items() if key not in roles.refused} | role
+        read = packages | read
     for (module, name), kind in native_names(cache).items():
-        if (module, name) not in roles.refused:
+        if (module, name) not in roles.refused and (not listed or module.partition(".")[0] in read):
             role[module, name] = kind if role.get((module, name)) not in {"k", "r"} else role[module, name]
     prune = re.compile("|".join(f"(?:{p})" for p in extra(role, set(roles.refused))) or r"(?!)")
     role = {key: kind for key, kind in role.items() if not prune.search(".".join(key))}
