@@ -30,6 +30,9 @@ GROUPS = {
     "hub": ("benign_hub", ("torch", "transformers"), False),
     "keras": ("benign_keras", ("keras",), False),
     "others": ("benign_others", ("numpy",), False),
+    "classic": ("benign_classic", ("sklearn",), False),
+    "learned": ("benign_learned", ("torch", "sklearn"), False),
+    "series": ("benign_series", ("pandas",), False),
     "large": ("benign_large", ("sklearn", "joblib"), False),
 }
 
