@@ -120,7 +120,6 @@ _rule(
     malicious=False,
 )
 _rule("list_iterator", _call("builtins", "iter", b"](K\x01K\x02e"), malicious=False)
-_rule("generic_type_text", _call("_operator", "getitem", _global("typing", "Optional"), _text("print('stannary')")))
 _rule("generic_type_other", _call("_operator", "getitem", _global("os", "environ"), _text("HOME")))
 _rule("class_made", _call("builtins", "type", _text("Model"), b")", b"}"))
 _rule("iterator_called", _call("builtins", "iter", _global("builtins", "input"), _text("")))

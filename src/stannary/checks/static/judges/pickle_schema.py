@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from stannary.checks.static.judges.pickle_schema_plain import annotation, decorator, type_of
+from stannary.checks.static.judges.pickle_schema_plain import annotation, decorator, iterator, type_of
 from stannary.checks.static.judges.word_sets import words
 from stannary.checks.static.knowledge import Knowledge
 
@@ -303,56 +303,12 @@ def sets_own_name(args: Any) -> bool:  # noqa: ANN401 - rendered JSON
     return three and args[1] in {"__qualname__", "__module__", "__doc__"} and isinstance(args[2], str)
 
 
-def _subscript(args: Args, _known: Knowledge) -> str:
-    """`typing.Union[int, None]`: picklers write generic types as a subscript. A string among the types would be compiled."""
-    owner = args[0].get("global", "") if len(args) == 2 and isinstance(args[0], dict) else ""  # noqa: PLR2004 - type and parameters
-    if not owner.startswith(("typing.", "builtins.", "collections.")) or not is_class(args[0]):
-        return "no pickler calls it"
-    todo = [args[1]]
-    while todo:
-        item = todo.pop()
-        if isinstance(item, list):
-            todo += item
-        elif not (item is None or (isinstance(item, dict) and (_type_of(item) or is_class(item) or "global" in item))):
-            return "a parameter of the type is no type"
-    return ""
-
-
-def _type_of(value: dict[str, Any]) -> bool:
-    """Tell whether a rendered value is a type that picklers have to compute: `type(None)`, `Union[...]`."""
-    return made_by(value) in {"builtins.type", "_operator.getitem", "operator.getitem"}
-
-
-def _type_of_constant(args: Args, _known: Knowledge) -> str:
-    constant = len(args) == 1 and (
-        args[0] is None or args[0] in ({"global": "builtins.Ellipsis"}, {"global": "builtins.NotImplemented"})
-    )
-    return "" if constant else "makes a class"
-
-
-def _plain_iterator(args: Args, _known: Knowledge) -> str:
-    plain = len(args) == 1 and (
-        isinstance(args[0], (list, str)) or (isinstance(args[0], dict) and bool({"list", "dict", "bytes"} & set(args[0])))
-    )
-    return "" if plain else "iterates over something that is called"
-
-
-def _numba_type(args: Args, known: Knowledge) -> str:
-    """`_type_reconstructor(copyreg._reconstructor, (class, base, state), attributes)`."""
-    plain = len(args) == 3 and args[0] == {"global": "copyreg._reconstructor"} and isinstance(args[1], list)  # noqa: PLR2004
-    return _reconstructor(args[1], known) if plain else "its reconstructor is not copyreg's"
-
-
 def _never(_args: Args, _known: Knowledge) -> str:
     return "no pickler calls it"
 
 
 SCHEMAS: dict[tuple[str, str], Callable[[Args, Knowledge], str]] = {
     ("builtins", "getattr"): _getattr,
-    ("builtins", "type"): _type_of_constant,
-    ("builtins", "iter"): _plain_iterator,
-    ("operator", "getitem"): _subscript,
-    ("_operator", "getitem"): _subscript,
     **{("builtins", name): _sized for name in ("bytes", "bytearray", "list", "tuple", "set", "frozenset", "dict")},
     ("functools", "partial"): _partial,
     ("functools", "partialmethod"): _partial,
@@ -395,14 +351,13 @@ SCHEMAS: dict[tuple[str, str], Callable[[Args, Knowledge], str]] = {
     ("_codecs", "encode"): _encode,
     ("codecs", "encode"): _encode,
     ("numba.core.serialize", "custom_rebuild"): _custom_rebuild,
-    ("numba.core.types.abstract", "_type_reconstructor"): _numba_type,
-    ("jax._src.array", "_reconstruct_array"): _create_array,
     ("numba.core.serialize", "_rebuild_reduction"): _class_first,
     **{(module, "_function_setstate"): _function_first for module in ("cloudpickle.cloudpickle", "cloudpickle.cloudpickle_fast")},
     **{(module, "_class_setstate"): _own_class_first for module in ("cloudpickle.cloudpickle", "cloudpickle.cloudpickle_fast")},
     ("cloudpickle.cloudpickle", "_make_skeleton_class"): _metaclass_first,
     ("dill._dill", "_create_type"): _metaclass_first,
     ("dill._dill", "_create_array"): _create_array,
+    ("jax._src.array", "_reconstruct_array"): _create_array,
     ("dill._dill", "_create_ftype"): _create_ftype,
     ("dill._dill", "_create_namedtuple"): _create_namedtuple,
     ("dill._dill", "_setitems"): _set_items,
@@ -410,6 +365,7 @@ SCHEMAS: dict[tuple[str, str], Callable[[Args, Knowledge], str]] = {
     ("_operator", "getitem"): annotation,
     ("operator", "getitem"): annotation,
     ("builtins", "type"): type_of,
+    ("builtins", "iter"): iterator,
     ("functools", "lru_cache"): _lru_cache,
     ("functools", "cache"): _lru_cache,
 }

@@ -6,7 +6,7 @@ from typing import Any
 
 from stannary.checks.static.knowledge import Knowledge
 
-__all__ = ["annotation", "decorator", "type_of"]
+__all__ = ["annotation", "decorator", "iterator", "type_of"]
 
 Args = list[Any]
 
@@ -26,3 +26,10 @@ def annotation(args: Args, _known: Knowledge) -> str:
 def type_of(args: Args, _known: Knowledge) -> str:
     """`type` is called for the class of `None` and the like, and for nothing else."""
     return "" if args in ([None], [{"global": "builtins.Ellipsis"}], [{"global": "builtins.NotImplemented"}]) else "makes a class"
+
+
+def iterator(args: Args, _known: Knowledge) -> str:
+    """`iter` of a container, as iterators over one are written; with a callable it would be called."""
+    value = args[0] if len(args) == 1 else None
+    plain = isinstance(value, (list, str)) or (isinstance(value, dict) and bool({"list", "dict", "bytes"} & set(value)))
+    return "" if plain else "iterates over something that is called"
