@@ -73,7 +73,7 @@ FORBIDDEN = [
     ("torch.fx.graph_module", "GraphModule"),
     ("torch._dynamo.guards", "GuardBuilder.get"),
     ("joblib.numpy_pickle", "load"),
-    ("joblib.memory", "Memory"),
+    ("joblib.memory", "MemorizedFunc"),
     ("joblib._memmapping_reducer", "_strided_from_memmap"),
     ("scipy.io._netcdf", "netcdf_file"),
     ("sympy.core.add", "Add"),
@@ -98,9 +98,13 @@ def test_dangerous_names_have_no_role(module: str, name: str) -> None:
     assert load().role(module, name) == ""
 
 
+def test_a_cache_that_estimators_keep_may_be_filled_and_never_called() -> None:
+    assert load().role("joblib.memory", "Memory") == "c"
+
+
 def test_shape_and_size() -> None:
     assert DATA["version"] == 1
-    assert len(RAW) <= 1_500_000, "it is read when a pickle is judged"
+    assert len(RAW) <= 2_700_000, "it is read when a pickle is judged"
     assert set(DATA["modules"]) <= {m for m in DATA["modules"] if NAME.match(m)}
     assert {role for roles in DATA["modules"].values() for role in roles} <= ROLES
 

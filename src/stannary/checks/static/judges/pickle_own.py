@@ -56,7 +56,9 @@ def lru_problem(args: Any) -> bool:  # noqa: ANN401 - rendered JSON
 
 
 def harmless_partial(made: Any, known: Knowledge) -> bool:  # noqa: ANN401 - rendered JSON
-    """Tell whether a called result is a partial of something that picklers call anyway (old pandas)."""
+    """Tell whether a called result is a partial of something that picklers call anyway (old pandas), or numba's constructor."""
+    if isinstance(made, dict) and _numba_constructor(made):
+        return True
     if not isinstance(made, dict) or made.get("call") != "functools.partial" or not made.get("args"):
         return False
     target = made["args"][0]
@@ -64,6 +66,14 @@ def harmless_partial(made: Any, known: Knowledge) -> bool:  # noqa: ANN401 - ren
         return False
     name = target.get("global", "")
     return role_of(name, known) in {"k", "r"} and tuple(name.rsplit(".", 1)) not in SCHEMAS
+
+
+def _numba_constructor(made: dict[str, Any]) -> bool:
+    """Tell whether it is `_CustomPickled._rebuild`, which cloudpickle writes by value: the function's code is judged itself."""
+    bound = made.get("args") if made_by(made) == "cloudpickle.cloudpickle._builtin_type" and "chain" not in made else None
+    if not isinstance(bound, list) or len(bound) != 2:  # noqa: PLR2004 - function and class
+        return False
+    return made_by(bound[0]) in FUNCTION_MAKERS and bound[1] == {"global": "numba.core.serialize._CustomPickled"}
 
 
 def flat(value: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - rendered JSON

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from stannary.checks.static.judges.pickle_schema_plain import annotation, decorator, iterator, type_of
+from stannary.checks.static.judges import pickle_schema_plain as plain
 from stannary.checks.static.judges.word_sets import words
 from stannary.checks.static.knowledge import Knowledge
 
@@ -278,17 +278,15 @@ def _create_namedtuple(args: Args, known: Knowledge) -> str:
     return _import_module([module], known) if not module or known.is_stdlib(module) or known.gadget(module, "") else ""
 
 
-def _set_items(args: Args, _known: Knowledge) -> str:
-    own = bool(args) and isinstance(args[0], dict) and bool({"dict", "object"} & set(args[0]))
-    return "" if own else "fills something that the pickle did not make"
-
-
 def _encode(args: Args, _known: Knowledge) -> str:
     return "" if len(args) == 2 and args[1] == "latin1" else "no pickler writes bytes that way"  # noqa: PLR2004 - text, encoding
 
 
 def _custom_rebuild(args: Args, _known: Knowledge) -> str:
-    own = len(args) == 1 and made_by(args[0]) == "numba.core.serialize._unpickle__CustomPickled"
+    maker = made_by(args[0]) if len(args) == 1 else ""
+    own = maker == "numba.core.serialize._unpickle__CustomPickled" or (
+        maker in FUNCTION_MAKERS and plain.rebuilt_dispatcher(args[0])
+    )
     return "" if own else "its argument is built by hand"
 
 
@@ -351,6 +349,7 @@ SCHEMAS: dict[tuple[str, str], Callable[[Args, Knowledge], str]] = {
     ("_codecs", "encode"): _encode,
     ("codecs", "encode"): _encode,
     ("numba.core.serialize", "custom_rebuild"): _custom_rebuild,
+    ("numba.core.types.abstract", "_type_reconstructor"): plain.numba_type,
     ("numba.core.serialize", "_rebuild_reduction"): _class_first,
     **{(module, "_function_setstate"): _function_first for module in ("cloudpickle.cloudpickle", "cloudpickle.cloudpickle_fast")},
     **{(module, "_class_setstate"): _own_class_first for module in ("cloudpickle.cloudpickle", "cloudpickle.cloudpickle_fast")},
@@ -360,12 +359,12 @@ SCHEMAS: dict[tuple[str, str], Callable[[Args, Knowledge], str]] = {
     ("jax._src.array", "_reconstruct_array"): _create_array,
     ("dill._dill", "_create_ftype"): _create_ftype,
     ("dill._dill", "_create_namedtuple"): _create_namedtuple,
-    ("dill._dill", "_setitems"): _set_items,
-    **{("builtins", name): decorator for name in ("property", "staticmethod", "classmethod")},
-    ("_operator", "getitem"): annotation,
-    ("operator", "getitem"): annotation,
-    ("builtins", "type"): type_of,
-    ("builtins", "iter"): iterator,
+    ("dill._dill", "_setitems"): plain.set_items,
+    **{("builtins", name): plain.decorator for name in ("property", "staticmethod", "classmethod")},
+    ("_operator", "getitem"): plain.annotation,
+    ("operator", "getitem"): plain.annotation,
+    ("builtins", "type"): plain.type_of,
+    ("builtins", "iter"): plain.iterator,
     ("functools", "lru_cache"): _lru_cache,
     ("functools", "cache"): _lru_cache,
 }
