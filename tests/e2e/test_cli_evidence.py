@@ -190,3 +190,14 @@ def test_what_cannot_be_done_is_said_with_its_code(ready, arguments, code, words
 def test_without_a_workspace_the_way_to_one_is_named(run):
     assert "help: `stannary init` makes one" in run("scan", "model", "--record", code=2).stderr
     assert "error[WSP001]" in run("gate", "model", code=2).stderr
+
+
+def test_the_policy_goes_out_as_rego_and_comes_back_as_a_policy(ready, place):
+    run = ready
+    run("scan", "model", "--record")
+    run("gate", "model", "--policy", "production", "--export-input", "in.json", "--export-rego", "p.rego", code=1)
+    assert json.loads((place / "in.json").read_text())["schema"] == "stannary.gate-input/1"
+    denied = json.loads(run("gate", "model", "--policy", "p.rego", "--engine", "regopy", "--format", "json", code=1).stdout)
+    assert {row["message"] for row in denied["reasons"]} == {"model-signature", "cyclonedx", "statement:approval"}
+    assert denied["policy"]["name"] == "p.rego"
+    assert "error[POL008]" in run("gate", "model", "--policy", "opa+http://127.0.0.1:9", code=2).stderr

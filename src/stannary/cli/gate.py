@@ -3,37 +3,45 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from stannary import __version__
 from stannary.cli import exits
 from stannary.cli.group import common_options, talk_of
+from stannary.cli.output import write_file
+from stannary.cli.policies import read_policy
 from stannary.cli.talk import wants_color
 from stannary.cli.workspace import format_option, open_workspace, subject_at, workspace_option
-from stannary.core.errors import StannaryError, UsageError
+from stannary.evidence.engines.interface import ENGINES
+from stannary.evidence.rego_gate import RegoPolicy
 from stannary.policy.model import Policy
 from stannary.report.decision import FORMATS, DecisionContext, renderer
+from stannary.report.escape import inline
 
-__all__ = ["command", "read_policy"]
+if TYPE_CHECKING:
+    from stannary.evidence.gate import Judged
 
-_LARGEST = 1 << 20
+__all__ = ["command"]
 
 
 @click.command("gate")
 @click.argument("target")
 @click.option(
     "--policy", "name", metavar="NAME|FILE[#STAGE]", default="baseline", show_default=True,
-    help="baseline, production, high-risk, or a file; #STAGE for a stage of it.",
+    help="baseline, production, high-risk, a YAML file (#STAGE for a stage of it), a .rego file, or opa+http://HOST:PORT.",
 )  # fmt: skip
+@click.option("--engine", type=click.Choice(ENGINES), default="auto", help="What evaluates a .rego file.  [default: auto]")
+@click.option("--export-input", metavar="FILE", help="Write what the decision goes by as JSON, for another engine.")
+@click.option("--export-rego", metavar="FILE", help="Write the policy as a Rego module that decides the same.")
 @click.option("--record/--no-record", default=True, help="Sign the decision and log it.  [default: yes]")
 @click.option("-o", "--output", metavar="FILE", help="Write the report to FILE instead of stdout.")
 @workspace_option
 @format_option(*FORMATS)
 @common_options
 @click.pass_context
-def command(ctx: click.Context, target: str, name: str, record: bool, output: str | None, workspace: str | None, form: str) -> int:
+def command(ctx: click.Context, target: str, /, **given: Any) -> int:  # noqa: ANN401 - click passes each option
     """Decide whether TARGET (a path, or sha256:…) may pass, from signed evidence alone.
 
     Exits 0 when it may, 1 when it may not. Every reason names its rule, the evidence and the next command.
@@ -41,12 +49,13 @@ def command(ctx: click.Context, target: str, name: str, record: bool, output: st
     from stannary.evidence.chain import Chain
     from stannary.evidence.gate import judge, record_decision
 
-    policy = read_policy(name)
+    policy = read_policy(given["name"], given["engine"])
     subject = subject_at(target)
-    chain = Chain(open_workspace(workspace), write=record)
+    chain = Chain(open_workspace(given["workspace"]), write=given["record"])
     judged = judge(chain, subject, policy)
-    recorded = record_decision(chain, subject, judged, __version__) if record else None
-    talk = talk_of(ctx)
+    recorded = record_decision(chain, subject, judged, __version__) if given["record"] else None
+    _export(given, policy, judged)
+    talk, form, output = talk_of(ctx), given["form"], given["output"]
     context = DecisionContext(
         target=target,
         recorded=str(recorded.id) if recorded else "",
@@ -55,46 +64,24 @@ def command(ctx: click.Context, target: str, name: str, record: bool, output: st
     )
     text = renderer(form)(judged.decision, context)
     if output:
-        from stannary.cli.output import write_file
-
         write_file(output, text)
     else:
         click.echo(text, nl=False, color=context.color)
     for problem in judged.refused:
         talk.warning(f"{problem} (this counts for nothing)", problem.help or "stannary evidence list")
     if form != "table" or output:
-        talk.verdict(f"{judged.decision.verdict}: {target} by policy {policy.name}")
+        talk.verdict(f"{judged.decision.verdict}: {inline(target)} by policy {inline(policy.name)}")
     return exits.CLEAN if judged.decision.verdict == "allow" else exits.DENIED
 
 
-def read_policy(name: str) -> Policy:
-    """Return a shipped policy, or the one in a file. Raises UsageError, or a group of InputErrors."""
-    from stannary.evidence.predicates.table import KINDS
-    from stannary.policy.library import load
+def _export(given: dict[str, Any], policy: Policy | RegoPolicy, judged: Judged) -> None:
+    """Write what another engine needs to decide the same."""
+    from stannary.policy.rego import input_document, module_of
+    from stannary.report.json_ import dump
 
-    try:
-        return load(name, _read, frozenset(KINDS))
-    except ExceptionGroup as group:
-        # A policy that cannot be read is the caller's, not an artifact that could not be analysed.
-        found = (error for error in group.exceptions if isinstance(error, StannaryError))
-        msg = "policy"
-        raise ExceptionGroup(msg, [UsageError(e.message, where=e.where, code=e.code, help=e.help) for e in found]) from group
-
-
-def _read(name: str, parent: str) -> tuple[str, str]:
-    path = Path(parent).parent / name if parent else Path(name)
-    try:
-        with path.open("rb") as file:
-            content = file.read(_LARGEST + 1)
-    except FileNotFoundError:
-        from stannary.policy.library import SHIPPED
-
-        msg = "there is no such policy"
-        raise UsageError(
-            msg, where=str(path), code="POL003", help=f"shipped are {', '.join(SHIPPED)}; anything else is a file"
-        ) from None
-    try:
-        return content.decode("utf-8"), str(path)
-    except UnicodeDecodeError as error:
-        msg = f"is not UTF-8: {error.reason} at byte {error.start}"
-        raise UsageError(msg, where=str(path), code="POL001") from error
+    if given["export_input"]:
+        decision = judged.decision
+        document = input_document(decision.subject, judged.evidence, judged.waivers, decision.decided, name=decision.subject_name)
+        write_file(given["export_input"], dump(document))
+    if given["export_rego"]:
+        write_file(given["export_rego"], policy.module if isinstance(policy, RegoPolicy) else module_of(policy))

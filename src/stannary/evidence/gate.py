@@ -14,6 +14,7 @@ from stannary.core.errors import StannaryError
 from stannary.core.evidence import Decision, Evidence, Resource, Verified
 from stannary.core.model import Json
 from stannary.evidence.chain import Chain, Recorded
+from stannary.evidence.rego_gate import RegoPolicy, decide_by_rego
 from stannary.evidence.statement import subject_of_resource
 from stannary.policy.decide import decide
 from stannary.policy.model import Policy
@@ -32,8 +33,8 @@ class Judged(NamedTuple):
     refused: tuple[StannaryError, ...]
 
 
-def judge(chain: Chain, subject: Resource, policy: Policy) -> Judged:
-    """Decide about a subject from the evidence in the ledger."""
+def judge(chain: Chain, subject: Resource, policy: Policy | RegoPolicy) -> Judged:
+    """Decide about a subject from the evidence in the ledger. Raises UsageError or BackendError when an engine cannot."""
     from stannary.evidence.lineage import revocations_above
 
     digest = subject_of_resource(subject)
@@ -41,7 +42,11 @@ def judge(chain: Chain, subject: Resource, policy: Policy) -> Judged:
     waivers = tuple(item for item in known.evidence if item.value.kind == "waiver")
     evidence = (*(item for item in known.evidence if item.value.kind != "waiver"), *revocations_above(chain, digest))
     name = subject.name or next((item.value.subject_name for item in evidence if item.value.subject_name), "")
-    decision = decide(policy, digest, evidence, waivers, chain.workspace.clock(), name=name)
+    now = chain.workspace.clock()
+    if isinstance(policy, RegoPolicy):
+        decision = decide_by_rego(policy, digest, evidence, waivers, now, name=name)
+    else:
+        decision = decide(policy, digest, evidence, waivers, now, name=name)
     return Judged(decision, evidence, waivers, known.refused)
 
 

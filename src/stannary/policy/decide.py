@@ -23,7 +23,7 @@ from stannary.policy.measures import measure_reasons
 from stannary.policy.model import Policy, Requirement, duration, shown
 from stannary.policy.waivers import Waivers
 
-__all__ = ["SKEW", "decide"]
+__all__ = ["SKEW", "decide", "revocation_reasons"]
 
 SKEW = timedelta(minutes=5)  # by so much the clocks of who signs and of who decides may differ
 _VE = Verified[Evidence]
@@ -53,7 +53,7 @@ def decide(
         if item.value.subject == subject or item.value.kind == "revocation":
             known.setdefault(item.value.kind, []).append(item)
     covering = Waivers(policy.waivers, subject, waivers, now)
-    reasons = [*_revoked(known.get("revocation", ()), subject, now)]
+    reasons = [*revocation_reasons(known.get("revocation", ()), subject, now)]
     for requirement in policy.require:
         reasons.extend(_required(requirement, known, covering, now))
     if not policy.require:
@@ -73,8 +73,8 @@ def decide(
     )
 
 
-def _revoked(items: Iterable[_VE], subject: Digest, now: datetime) -> Iterable[Reason]:
-    """Deny for each subject whose newest revocation stands."""
+def revocation_reasons(items: Iterable[_VE], subject: Digest, now: datetime) -> Iterable[Reason]:
+    """Yield a reason to deny for each subject whose newest revocation stands."""
     newest: dict[Digest, _VE] = {}
     for item in sorted(items, key=_order):
         if item.value.issued <= now + SKEW:
