@@ -41,7 +41,7 @@ __all__ = ["command"]
 @format_option(*FORMATS)
 @common_options
 @click.pass_context
-def command(ctx: click.Context, target: str, /, **given: Any) -> int:  # noqa: ANN401 - click passes each option
+def command(ctx: click.Context, /, target: str, **given: Any) -> int:  # noqa: ANN401 - click passes each option
     """Decide whether TARGET (a path, or sha256:…) may pass, from signed evidence alone.
 
     Exits 0 when it may, 1 when it may not. Every reason names its rule, the evidence and the next command.
