@@ -55,7 +55,7 @@ def verify(envelope: Envelope, keys: Sequence[Verifier], payload_type: str = IN_
     """Return the payload and the key that signed it. Raises IntegrityError when no key of `keys` did.
 
     1. the type of the payload is the one that was asked for;
-    2. a signature that names one of the keys holds for that key, or, where none is named, for any of them.
+    2. a signature holds for one of the keys; the key that it names is tried first, and a name alone rules no key out.
     """
     # 1.
     if envelope.payload_type != payload_type:
@@ -66,9 +66,8 @@ def verify(envelope: Envelope, keys: Sequence[Verifier], payload_type: str = IN_
     # 2.
     for signature in envelope.signatures:
         found = _decoded(signature.sig, "signature")
-        for key in keys:
-            if signature.keyid not in ("", key.keyid):
-                continue
+        # Others name the same key by other digests of it.
+        for key in sorted(keys, key=lambda key: key.keyid != signature.keyid):
             try:
                 key.verify(found, message)
             except IntegrityError:
