@@ -145,6 +145,8 @@ GOOD = {"schema": "stannary.entry/1", "type": "evidence", "time": "2026-03-04T05
         canonical_json(GOOD | {"id": "sha256:12"}),
         canonical_json(GOOD | {"subject": "md5:12"}),
         canonical_json(GOOD | {"time": "2026-03-04T05:06:07Z"}),
+        canonical_json(GOOD | {"time": "2026-13-04T05:06:07.000089Z"}),
+        canonical_json(GOOD | {"time": "2026-03-04T05:06:07.00008\u0969Z"}),
         canonical_json(GOOD | {"body": []}),
         canonical_json(GOOD | {"more": 1}),
         canonical_json({name: value for name, value in GOOD.items() if name != "body"}),

@@ -42,7 +42,8 @@ LARGEST_LEAF = 65_535  # the length of an entry in a C2SP bundle is a uint16
 LARGEST_RECORD = 1 << 26
 _TYPE = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
+_COLUMNS = re.compile(rf"{_TYPE.pattern}\n(?:{_TYPE.pattern})?\n(?:{_DIGEST.pattern})?\n{_DIGEST.pattern}\n{_TIME.pattern}")
 
 
 class Detached(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -168,6 +169,7 @@ def checked(record: bytes) -> Header:
     try:
         value = msgspec.json.decode(record)
         canonical = canonical_json(value)
+        datetime.fromisoformat(header.time)
     except (ValueError, RecursionError) as error:
         raise _no_record(str(error)) from error
     if canonical != record:
@@ -245,6 +247,9 @@ def verify(record: bytes, receipt: Receipt, key: VerifierKey, origin: str | None
 
 def _problem(header: Header) -> str:
     """Return why a header is not one, or nothing."""
+    apart = header.body is msgspec.UNSET
+    if header.schema == SCHEMA and apart != (header.detached is msgspec.UNSET) and _COLUMNS.fullmatch("\n".join(header.columns)):
+        return ""
     if header.schema != SCHEMA:
         return f"its schema is {header.schema[:40]!r}, not {SCHEMA!r}"
     if not _TYPE.fullmatch(header.type) or (header.kind and not _TYPE.fullmatch(header.kind)):
@@ -253,9 +258,7 @@ def _problem(header: Header) -> str:
         return "its id and subject are digests, sha256:HEX"
     if not _TIME.fullmatch(header.time):
         return "its time is not YYYY-MM-DDTHH:MM:SS.ffffffZ"
-    if (header.body is msgspec.UNSET) == (header.detached is msgspec.UNSET):
-        return "it has neither a body nor its digest, or both"
-    return ""
+    return "it has neither a body nor its digest, or both"
 
 
 def _no_record(why: str) -> InputError:
