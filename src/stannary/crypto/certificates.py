@@ -28,8 +28,8 @@ def parse_pem(content: bytes, where: str) -> list[x509.Certificate]:
     from cryptography import x509
 
     try:
-        return x509.load_pem_x509_certificates(content)
-    except ValueError as error:
+        return [_parsed(item) for item in x509.load_pem_x509_certificates(content)]
+    except Exception as error:  # the parser raises ValueError, UnsupportedAlgorithm, DuplicateExtension and others
         msg = f"holds no certificate in PEM: {str(error)[:120]}"
         raise InputError(msg, where=where, code="SIG026") from error
 
@@ -39,13 +39,18 @@ def parse_der(content: bytes, where: str) -> x509.Certificate:
     from cryptography import x509
 
     try:
-        found = x509.load_der_x509_certificate(content)
-        found.extensions  # noqa: B018 - parsed lazily, and refused here when malformed or twice
-        found.public_key()
+        return _parsed(x509.load_der_x509_certificate(content))
     except Exception as error:  # the parser raises ValueError, UnsupportedAlgorithm, DuplicateExtension and others
         msg = f"is not a certificate: {str(error)[:120]}"
         raise IntegrityError(msg, where=where, code="SIG026") from error
-    return found
+
+
+def _parsed(certificate: x509.Certificate) -> x509.Certificate:
+    """Return a certificate of which every part was read: `cryptography` reads them when they are asked for."""
+    parts = (certificate.subject, certificate.issuer, certificate.extensions, certificate.serial_number, certificate.version)
+    times = (certificate.not_valid_before_utc, certificate.not_valid_after_utc)
+    _ = (parts, times, certificate.public_key(), certificate.signature_algorithm_oid)
+    return certificate
 
 
 def der_of(certificate: x509.Certificate) -> bytes:
@@ -160,7 +165,7 @@ def _check_chain(
     verifier = builder.extension_policies(ca_policy=ca, ee_policy=end).build_client_verifier()
     try:
         verifier.verify(leaf, list(helpers))
-    except VerificationError as error:
+    except (VerificationError, ValueError) as error:
         msg = f"no chain of certificates leads from {subject_of(leaf)} to one that is trusted: {str(error)[:300]}"
         text = "name the authority you trust with --certificate-chain, intermediate ones as well"
         raise IntegrityError(msg, code="SIG023", help=text) from error

@@ -27,6 +27,20 @@ _CURVES: dict[str, Algorithm] = {
     "secp384r1": "ecdsa-p384-sha384",
     "secp521r1": "ecdsa-p521-sha512",
 }
+# y of the Ed25519 points of small order (RFC 8032 section 8.9 and the two that are not canonical), sign bit aside:
+# for such a key anybody can make signatures, on any message.
+_SMALL_ORDER = frozenset(
+    bytes.fromhex(text)
+    for text in (
+        "00" * 32,
+        "01" + "00" * 31,
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+        "ec" + "ff" * 30 + "7f",
+        "ed" + "ff" * 30 + "7f",
+        "ee" + "ff" * 30 + "7f",
+    )
+)
 _LARGEST = 1 << 16  # a PEM file of a key is a few hundred bytes
 
 
@@ -237,7 +251,14 @@ def _algorithm_of(key: EllipticCurvePublicKey | Ed25519PublicKey) -> Algorithm:
 def _supported_public(key: object, where: str) -> EllipticCurvePublicKey | Ed25519PublicKey:
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
-    if isinstance(key, ed25519.Ed25519PublicKey) or (isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name in _CURVES):
+    if isinstance(key, ed25519.Ed25519PublicKey):
+        raw = bytearray(key.public_bytes_raw())
+        raw[-1] &= 0x7F
+        if bytes(raw) in _SMALL_ORDER:
+            msg = "is a point of small order: anybody can sign for it"
+            raise InputError(msg, where=where, code="KEY009", help="whoever gave you this key wants to be able to deny or to forge")
+        return key
+    if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name in _CURVES:
         return key
     raise _unsupported(key, where)
 

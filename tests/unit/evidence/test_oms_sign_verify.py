@@ -270,6 +270,23 @@ def test_the_python_functions_read_key_files(model, tmp_path, monkeypatch):
     assert read_public(tmp_path / "k.pub").keyid == KEY.public.keyid
 
 
+def test_a_signature_can_go_into_a_pipe(model, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE) as reader:
+        stannary.sign(model, key=KEY, output=pipe)
+        assert read_bundle(reader.stdout.read()).payload
+    assert pipe.is_fifo()
+
+
+def test_a_signature_is_replaced_as_a_whole(model, tmp_path):
+    target = tmp_path / "s.sig"
+    target.write_text("old")
+    stannary.sign(model, key=KEY, output=target)
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["s.sig"]
+    assert read_bundle(target.read_bytes()).payload
+
+
 def test_a_name_that_cannot_be_kept_is_refused(model):
     (model / "a\nb").write_text("")
     with pytest.raises(ExceptionGroup) as raised:

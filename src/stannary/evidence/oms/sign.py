@@ -103,6 +103,10 @@ def sign_model(path: str, material: Material, options: SignOptions | None = None
 def write_signature(path: str | Path, bundle: Bundle) -> None:
     """Write a signature file as a whole: a reader sees the old one or the new. Raises OSError."""
     target = Path(path)
+    if target.exists() and not target.is_file():  # a device or a pipe: it cannot be replaced
+        with target.open("wb") as file:
+            file.write(write_bundle(bundle))
+        return
     scratch = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
     try:
         with scratch.open("xb") as file:
