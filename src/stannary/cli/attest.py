@@ -177,7 +177,7 @@ def _time(text: str, now: datetime) -> datetime:
 def _json(file: str) -> dict[str, Json]:
     try:
         found = msgspec.json.decode(_read(file))
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         msg = f"is not JSON: {error}"
         raise InputError(msg, where=file, code="EVD002") from error
     if not isinstance(found, dict):

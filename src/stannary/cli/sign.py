@@ -17,6 +17,9 @@ from stannary.core.errors import UsageError
 __all__ = ["SignReport", "command", "local"]
 
 if TYPE_CHECKING:
+    from stannary.cli.talk import Talk
+    from stannary.evidence.oms.sign import Signed
+
     _Type = click.ParamType[int]
 else:
     _Type = click.ParamType  # generic since click 8.2
@@ -70,6 +73,7 @@ class Size(_Type):
 @click.option("--links/--no-links", default=True, help="Sign files behind links within the model.  [default: yes]")
 @click.option("--shard-size", type=Size(), metavar="SIZE", help="Sign ranges of that size, so that parts can be verified alone.")
 @click.option("--cache/--no-cache", default=True, help="Hash only files that changed since they were last signed.  [default: yes]")
+@click.option("--record", is_flag=True, help="Log in the workspace that the model was signed: evidence of kind model-signature.")
 @click.option("--workspace", metavar="DIR", help="The workspace whose key signs.  [default: found upward]")
 @click.option("--offline", is_flag=True, default=None, help="Open no socket: keys that are elsewhere cannot sign.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="How to print.")
@@ -105,6 +109,8 @@ def command(ctx: click.Context, /, **given: Any) -> int:  # noqa: ANN401 - click
         )
         signed = sign_model(target, material, options)
     write_signature(output, signed.bundle)
+    if given["record"]:
+        _record(signed, given["workspace"], talk)
     report = SignReport(
         target=target,
         signature=output,
@@ -154,6 +160,15 @@ def _signer(key: str | None, workspace: str | None) -> Any:  # noqa: ANN401 - a 
         msg = "no key was named, and there is no workspace whose key could sign"
         raise UsageError(msg, code="SIG019", help="--key KEY.pem names one, `stannary keys generate KEY.pem` makes one") from error
     return found.signer
+
+
+def _record(signed: Signed, workspace: str | None, talk: Talk) -> None:
+    """Log that the model was signed. Raises InputError when only a part of it was: a part is not the artifact."""
+    from stannary.evidence.oms.recording import record_signature
+    from stannary.evidence.workspace import Workspace
+
+    recorded = record_signature(Workspace.find(workspace, passphrase=ask), signed)
+    talk.note(f"recorded {recorded.id.hex[:12]} about {recorded.subject} as entry {recorded.receipt.index}")
 
 
 def _print(report: SignReport, form: str) -> None:

@@ -115,7 +115,7 @@ class LineageIndex:
 
     def blast_radius(self, digest: Digest) -> int:
         """Return how many artifacts a revocation of this one takes with it."""
-        return self._store.reached([digest.hex], down=True, tainting=True)
+        return self._store.reached(digest.hex)
 
     def tainted(self) -> list[Tainted]:
         """Return every revocation that stands, with its reach."""

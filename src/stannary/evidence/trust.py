@@ -71,7 +71,7 @@ def read_trust(path: Path) -> TrustFile:
         return msgspec.json.decode(path.read_bytes(), type=TrustFile)
     except FileNotFoundError:
         return TrustFile()
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         msg = f"is no trust file: {error}"
         raise InputError(msg, where=str(path), code="TRU001") from error
 

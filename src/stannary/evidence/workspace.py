@@ -55,7 +55,7 @@ class Workspace:
         except FileNotFoundError:
             msg = "is no workspace: there is no workspace.json in it"
             raise UsageError(msg, where=str(root), code="WSP001", help="`stannary init` makes one") from None
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             msg = f"cannot be read: {error}"
             raise InputError(msg, where=str(root / "workspace.json"), code="WSP002") from error
         if self.settings.schema != _SCHEMA:

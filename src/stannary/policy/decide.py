@@ -99,7 +99,7 @@ def _required(requirement: Requirement, known: dict[str, list[_VE]], waivers: Wa
     elif not newest:
         about = f" of {requirement.check}" if requirement.check else ""
         text = f"there is no evidence of kind {requirement.kind}{about}{ignored}"
-        reasons = [Reason(rule=rule, ok=False, message=text, help=_command(requirement.kind))]
+        reasons = [Reason(rule=rule, ok=False, message=text, help=_command(requirement))]
     else:
         reasons = [reason for item in newest for reason in _holds(requirement, item, waivers, now)]
     failed = [reason for reason in reasons if not reason.ok]
@@ -169,7 +169,7 @@ def _holds(requirement: Requirement, item: _VE, waivers: Waivers, now: datetime)
     rule, about = requirement.name, str(found.id)
     stale = _stale(requirement, found, now)
     if stale:
-        yield Reason(rule=rule, ok=False, message=f"the evidence {stale}", evidence=about, help=_command(requirement.kind))
+        yield Reason(rule=rule, ok=False, message=f"the evidence {stale}", evidence=about, help=_command(requirement))
         return
     if found.partial:
         yield Reason(rule=rule, ok=False, message="the evidence covers a part of the artifact only", evidence=about)
@@ -194,19 +194,23 @@ def _approved(requirement: Requirement, usable: list[_VE], now: datetime) -> Rea
         return Reason(rule=rule, ok=False, message=f"{', '.join(rejecting)} rejected it", evidence=str(item.value.id))
     if len(approving) < wanted:
         text = f"{len(approving)} of {wanted} approvals ({', '.join(approving) or 'nobody yet'})"
-        return Reason(rule=rule, ok=False, message=text, evidence=last, help=_command(requirement.kind))
+        return Reason(rule=rule, ok=False, message=text, evidence=last, help=_command(requirement))
     return Reason(rule=rule, ok=True, message=f"approved by {', '.join(approving)}", evidence=str(newest[approving[0]].value.id))
 
 
-def _command(kind: str) -> str:
-    """Return what makes evidence of a kind."""
+def _command(requirement: Requirement) -> str:
+    """Return what makes the evidence that a requirement asks for."""
+    kind = requirement.kind
     commands = {
         "model-scan": "stannary scan TARGET --record",
         "model-signature": "stannary sign TARGET --record",
         "cyclonedx": "stannary bom TARGET --record",
         "eval-result": "stannary attest TARGET --kind eval-result --predicate FILE",
     }
-    return commands.get(kind, f"stannary attest TARGET --kind {kind}")
+    if kind == "statement":
+        decision = " --decision approve" if requirement.approvals is not None or requirement.check == "approval" else ""
+        return f"stannary attest TARGET --topic {requirement.check or 'TOPIC'}{decision} --statement TEXT"
+    return commands.get(kind, f"stannary attest TARGET --kind {kind} --predicate FILE")
 
 
 def _stands_until(policy: Policy, used: Sequence[str], evidence: Sequence[_VE], now: datetime) -> datetime | None:

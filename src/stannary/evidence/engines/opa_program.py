@@ -55,7 +55,7 @@ class OpaProgram:
             raise UsageError(msg, where="--policy", code="POL006", help="opa check FILE.rego")
         try:
             rows = msgspec.json.decode(done.stdout, type=_Answer).result
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             msg = f"opa answered what is not understood: {error}"
             raise BackendError(msg, where=self._program, code="POL006") from error
         if not rows or not rows[0].expressions or not isinstance(rows[0].expressions[0].value, list):

@@ -71,6 +71,6 @@ class OpaServer:
             raise BackendError(msg, where=self.name, code="POL008")
         try:
             return msgspec.json.decode(text, type=_Answer).result
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             msg = f"answered what is not understood: {error}"
             raise BackendError(msg, where=self.name, code="POL008") from error

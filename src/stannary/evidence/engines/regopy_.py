@@ -58,7 +58,7 @@ class Regopy:
             raise BackendError(msg, where="regopy", code="POL006") from error
         try:
             answer = msgspec.json.decode(done.stdout, type=_Answer)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             msg = f"ended with {done.returncode} and no answer: {done.stderr[-300:].decode('utf-8', 'replace').strip()}"
             raise BackendError(msg, where="regopy", code="POL006", help="try it with opa: --engine opa") from error
         if answer.error:

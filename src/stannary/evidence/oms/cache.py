@@ -101,7 +101,7 @@ class DigestCache:
             return None
         try:
             found = msgspec.msgpack.decode(body, type=_Content)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return None
         return found.rows if (found.version, found.root) == (_VERSION, self._root) else None
 
