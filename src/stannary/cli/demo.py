@@ -1,4 +1,4 @@
-"""`stannary demo`: real models and hostile ones, made here, scanned, and the worst explained."""
+"""`stannary demo`: real models and hostile ones, scanned and explained; then the clean one signed, gated, tampered with."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ import click
 from stannary.checks.static import ruleset
 from stannary.checks.static.result import ScanFinding, ScanResult
 from stannary.checks.static.scan import ScanOptions, Target, scan_paths
+from stannary.cli.demo_chain import second_act
 from stannary.cli.group import common_options, talk_of
 from stannary.cli.output import Outputs, emit
 from stannary.cli.progress import progress_bar
@@ -53,7 +54,10 @@ HOSTILE = {
 @common_options
 @click.pass_context
 def command(ctx: click.Context, keep: str | None) -> int:
-    """Make real models and a few hostile ones, scan them, explain the worst. Leaves nothing behind."""
+    """Make real models and a few hostile ones, scan them, explain the worst; then sign, gate and tamper with one that is clean.
+
+    Everything happens in a temporary folder (or DIR), with a workspace of its own.
+    """
     talk = talk_of(ctx)
     color = wants_color(sys.stdout, talk.color)
     with _folder(keep) as folder:
@@ -70,7 +74,8 @@ def command(ctx: click.Context, keep: str | None) -> int:
         worst = result.findings[0]
         click.echo(f"\nThe worst of it, in {inline(_file_of(result, worst))}: {inline(worst.message)}\n", color=color)
         click.echo(story(rules[worst.rule], color=color), color=color)
-    _next_steps(worst, keep)
+        second_act(folder)
+    _next_steps(keep)
     return 0
 
 
@@ -146,12 +151,12 @@ def _file_of(result: ScanResult, finding: ScanFinding) -> str:
     return f"{target.path}/{finding.file}"
 
 
-def _next_steps(worst: ScanFinding, keep: str | None) -> None:
+def _next_steps(keep: str | None) -> None:
     where = shlex.quote(keep) if keep else "PATH"
     click.echo("Try next:")
     for step, text in (
         (f"stannary scan {where}", "your own models, a folder of downloads, hf://org/model"),
         (f"stannary scan {where} --format html=report.html", "one page to send around; sarif=, junit=, gitlab= for CI"),
-        (f"stannary rule {worst.rule[:3]}", "the other rules of this kind, and what to do about each"),
+        ("stannary init && stannary scan PATH --record", "start a chain of evidence of your own, then stannary gate PATH"),
     ):
         click.echo(f"  {step:<52} {text}")

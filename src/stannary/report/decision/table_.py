@@ -28,7 +28,7 @@ def render(decision: Decision, context: DecisionContext) -> str:
         waived = on(_DIM, f"  waiver [{reason.waiver[7:19]}]") if reason.waiver else ""
         lines.append(f"  {mark}  {reason.rule:<{width}}  {inline(reason.message, 400)}{about}{waived}")
         if reason.help and not reason.ok:
-            lines.append(f"        {'':<{width}}{on(_CYAN, 'next')}: {inline(reason.help)}")
+            lines.append(f"{' ' * (width + 10)}{on(_CYAN, 'next')}: {inline(reason.help)}")
     lines.append("")
     if decision.expires:
         lines.append(f"stands until {decision.expires:%Y-%m-%d %H:%M} UTC")

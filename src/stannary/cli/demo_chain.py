@@ -1,0 +1,90 @@
+"""The second act of the demo: what was found becomes evidence, and evidence decides. Real commands, in a workspace of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from stannary.cli.main import run
+from stannary.core.errors import Bug
+
+__all__ = ["second_act"]
+
+_MODEL = "ours/chat"
+_FILE = "model.safetensors"
+_POLICY = """\
+name: release
+description: What this team asks for before a model goes out.
+extends: baseline
+require:
+  - kind: model-signature
+  - kind: statement
+    check: approval
+    approvals: 1
+"""
+
+
+def second_act(folder: Path) -> None:
+    """Sign, list, approve and gate the clean model; then change one byte of it. Raises Bug when a step does not do what it says."""
+    _say(
+        "Now the chain of evidence: a workspace with a key and a ledger, and a policy of four lines more than the shipped baseline."
+    )
+    (folder / "release.yaml").write_text(_POLICY, encoding="utf-8")
+    with _inside(folder):
+        _step("init", "--no-passphrase")
+        _step("scan", _MODEL, "--record")
+        _step("gate", _MODEL, "--policy", "release.yaml", code=1)
+        _say("Denied, and each line says what is missing and which command makes it. So:")
+        _step("sign", _MODEL, "--record")
+        _step("attest", _MODEL, "--topic", "approval", "--decision", "approve", "--statement", "tested on our prompts", quiet=True)
+        _step("gate", _MODEL, "--policy", "release.yaml")
+        _say("Allowed, by what is signed and logged alone. Now somebody changes one byte of the weights:")
+        weights = folder / _MODEL / _FILE
+        content = bytearray(weights.read_bytes())
+        content[-1] ^= 1
+        weights.write_bytes(content)
+        _step("verify", _MODEL, code=1)
+        _step("gate", _MODEL, "--policy", "release.yaml", code=1)
+        _say(
+            "It is another artifact by its digest: nothing is known about it, so it may not pass. What was decided is in the ledger:"
+        )
+        _step("ledger", "head")
+        _step("evidence", "verify")
+
+
+def _say(text: str) -> None:
+    click.echo(f"\n{text}\n")
+
+
+def _step(*arguments: str, code: int = 0, quiet: bool = False) -> None:
+    """Run a command as a user would, show it and what it prints, and hold it to its exit code."""
+    click.echo(click.style(f"$ stannary {shlex.join(arguments)}", bold=True))
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        got = run(list(arguments))
+    text = out.getvalue() + err.getvalue()
+    if got != code:
+        msg = f"`stannary {' '.join(arguments)}` ended with {got}, and {code} was to be: {text[-800:]}"
+        raise Bug(msg, code="DEMO002", help="please report it, with the output of `stannary doctor`")
+    if not quiet:
+        click.echo("".join(f"  {line}\n" if line else "\n" for line in text.strip("\n").split("\n")))
+
+
+@contextlib.contextmanager
+def _inside(folder: Path) -> Iterator[None]:
+    """Work in the folder, without what the environment says about workspaces and passphrases."""
+    names = ("STANNARY_WORKSPACE", "STANNARY_PASSPHRASE", "STANNARY_SERVER")
+    kept = {name: os.environ.pop(name) for name in names if name in os.environ}
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+        os.environ.update(kept)
