@@ -51,9 +51,7 @@ def second_act(folder: Path) -> None:
         weights.write_bytes(content)
         _step("verify", _MODEL, code=1)
         _step("gate", _MODEL, "--policy", "release.yaml", code=1)
-        _say(
-            "It is another artifact by its digest: nothing is known about it, so it may not pass. What was decided is in the ledger:"
-        )
+        _say("By its digest it is another artifact, and nothing is known of it. What was decided is in the ledger:")
         _step("ledger", "head")
         _step("evidence", "verify")
 
