@@ -34,7 +34,7 @@ _LONGEST = 1 << 20
 # Operators whose text inputs and attributes are worth knowing; what they mean is for the rules.
 _FOLLOWED = re.compile(
     r"File|Read|Write|Save|Restore|Load|Dump|Print|Debug|Dataset|Record|Rpc|Summary|Matching|Sql|LMDB|Checkpoint|ImmutableConst|Custom|Exec"
-    r"|Shell|System|Server|Service|Library|Py|Python|Script|Host|Grpc|Url|Http|Bigtable|Arrow|Kafka|Audio.*Log|Asset"
+    r"|Shell|System|Server|Service|Library|Py|Python|Script|Host|Grpc|Url|Http|Bigtable|Arrow|Kafka|Audio.*Log|Asset|Proto|InitializeTable"
 )
 _PASSED = frozenset(
     [

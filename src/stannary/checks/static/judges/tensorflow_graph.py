@@ -28,6 +28,10 @@ _WRITES = frozenset(
         "WriteRawProtoSummary",
         "CreateSummaryDbWriter",
         "DumpToFile",
+        "SnapshotDataset",
+        "SnapshotDatasetV2",
+        "SnapshotDatasetReader",
+        "DistributedSave",
     }
 )
 _READS = frozenset(
@@ -48,6 +52,8 @@ _READS = frozenset(
 )
 _NETWORK = frozenset(
     [
+        "Rpc",
+        "TryRpc",
         "RpcCall",
         "RpcClient",
         "RpcCheckStatus",
@@ -81,6 +87,15 @@ _DEBUG = frozenset(
         "CopyHost",
     }
 )
+# They end the process that serves the model.
+_ABORTS = frozenset({"Abort"})
+# Training graphs open the data they were trained with: only in a model to be served is an absolute path strange.
+_INPUT = re.compile(r"Reader|Dataset|Record")
+_TABLES = "InitializeTable"
+_SECRET = re.compile(
+    r"^(?:file://)?/(?:etc|proc|root|sys|dev|boot|run/secrets|var/run/secrets|var/spool)/|/\.(?:ssh|aws|kube|docker|netrc|git-credentials|gnupg|config)(?:/|$)"
+    r"|(?:^|[\\/])\.\.[\\/]\.\.[\\/]|^(?:https?|ftp|s3|gs|hdfs|smb)://\d"
+)
 _OWN = frozenset(
     {
         "SaveV2",
@@ -110,11 +125,13 @@ def _operators() -> frozenset[str]:
 
 def judge(facts: Iterable[Fact]) -> Iterator[Hit]:
     """Judge the `tf.*` facts of one file."""
-    for fact in facts:
+    found = list(facts)
+    served = any(fact.kind == "tf.model" and fact.data["kind"] == "saved_model" for fact in found)
+    for fact in found:
         if fact.kind == "tf.operator":
             yield from _operator(fact)
         elif fact.kind == "tf.path":
-            yield from _path(fact)
+            yield from _path(fact, served=served)
 
 
 def _operator(fact: Fact) -> Iterator[Hit]:
@@ -127,6 +144,17 @@ def _operator(fact: Fact) -> Iterator[Hit]:
         yield Hit("TFM003", fact)
     elif op in _NETWORK:
         yield Hit("TFM004", fact)
+    elif op == "CreateSummaryFileWriter":
+        yield Hit("TFM002", fact, severity="medium")
+    elif op in _DEBUG and op.startswith("Debug"):
+        yield Hit(
+            "TFM005",
+            fact,
+            f"{op} {fact.data['node']} is an operator of the debugger, which no model is saved with",
+            severity="medium",
+        )
+    elif op in _ABORTS:
+        yield Hit("TFM009", fact)
     elif op not in _operators() and not op.startswith("_"):
         if _SUSPICIOUS_NAME.search(op):
             yield Hit("TFM007", fact, severity="high")
@@ -134,7 +162,7 @@ def _operator(fact: Fact) -> Iterator[Hit]:
             yield Hit("TFM007", fact)
 
 
-def _path(fact: Fact) -> Iterator[Hit]:
+def _path(fact: Fact, *, served: bool) -> Iterator[Hit]:
     op, key, value = fact.data["op"], fact.data["key"], fact.data["value"]
     if op in _DEBUG:
         if key == "debug_urls" or "://" in value:
@@ -149,11 +177,18 @@ def _path(fact: Fact) -> Iterator[Hit]:
             yield Hit("TFM006", fact)
         elif op in _WRITES or op in _READS or "Writer" in op:
             yield Hit("TFM006", fact, f"{op} {fact.data['node']} opens {value}", severity="high")
-        elif (
-            key == "input"
-            and op in _operators()
-            and "Dataset" not in op
-            and "Reader" not in op
-            and not op.startswith("InitializeTable")
-        ):
+        elif _INPUT.search(op) or op.startswith(_TABLES):
+            yield from _data(fact, served=served)
+        elif key == "descriptor_source" or (key == "input" and op in _operators()):
             yield Hit("TFM006", fact, f"{op} {fact.data['node']} is given {value}")
+
+
+def _data(fact: Fact, *, served: bool) -> Iterator[Hit]:
+    """Judge a path that data is read from. Tables of assets keep the path that the trainer had."""
+    op, node, value = fact.data["op"], fact.data["node"], fact.data["value"]
+    if fact.data["key"] != "input":
+        return
+    if _SECRET.search(value):
+        yield Hit("TFM003", fact, f"{op} {node} reads {value}")
+    elif served and not op.startswith(_TABLES):
+        yield Hit("TFM006", fact, f"{op} {node} reads {value}")
