@@ -181,7 +181,7 @@ class View:
         return -1
 
     def text(self, limit: int) -> str:
-        """Decode all of it as UTF-8 (a BOM is honoured; UTF-16 with BOM too).
+        """Decode all of it as UTF-8 (a BOM is honoured; UTF-16 and UTF-32 with BOM too).
 
         Raises BudgetExceeded above `limit` bytes and FormatError for other encodings.
         """
@@ -190,6 +190,8 @@ class View:
             raise BudgetExceeded(msg)
         raw = bytes(self.data)
         encoding = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+        if raw[:4] in (b"\xff\xfe\0\0", b"\0\0\xfe\xff"):
+            encoding = "utf-32"
         try:
             return raw.decode(encoding)
         except UnicodeDecodeError as exc:

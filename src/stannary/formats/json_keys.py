@@ -17,6 +17,7 @@ _TYPE_TAGS = frozenset(
         "py/type",
         "py/function",
         "py/module",
+        "py/mod",
         "py/repr",
         "py/newobj",
         "py/newargs",
@@ -77,18 +78,26 @@ _REMOTE = frozenset(
         "code_revision",
     }
 )
-KEYS = _TYPE_TAGS | _TARGETS | _TEMPLATES | _REMOTE | {"lc", "weight_map"}
+# What LangChain's loaders of chains, prompts and tools open besides the document itself.
+_OPENED = frozenset(
+    {"template_path", "prefix_path", "suffix_path", "prompt_path", "llm_path", "llm_chain_path", "examples", "example_prompt_path"}
+)
+KEYS = _TYPE_TAGS | _TARGETS | _TEMPLATES | _REMOTE | {"lc", "weight_map", "_type"}
 _DOTTED = re.compile(r"[A-Za-z_][\w]*(?:[.:/][A-Za-z_]\w*)+")
+_ENCODED_PATH = re.compile(r"%2e%2e|\.\.%(?:2f|5c)|%00|\0", re.IGNORECASE)
 _JINJA = re.compile(r"\{%|\{\{")
 
 
 def outside(path: str) -> str:
-    """Say how a file reference leaves its folder: `url`, `absolute`, `traversal`, or an empty string."""
+    """Say how a file reference leaves its folder: `url`, `absolute`, `traversal`, `encoded`, or an empty string."""
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]{1,20}://", path):
         return "url"
     if path.startswith(("/", "\\", "~")) or re.match(r"[A-Za-z]:[\\/]", path):
         return "absolute"
-    return "traversal" if ".." in path.replace("\\", "/").split("/") else ""
+    if ".." in path.replace("\\", "/").split("/"):
+        return "traversal"
+    # A download decodes what a path on disk keeps; a name ends at NUL for everything written in C.
+    return "encoded" if _ENCODED_PATH.search(path) else ""
 
 
 class Tags:
@@ -116,6 +125,10 @@ class Tags:
                 self._command(key, value, members, path)
             elif key == "weight_map":
                 self._shards(value, path)
+            elif key in _OPENED and "_type" in members and isinstance(value, str) and outside(value):
+                self.sink.fact("json.opened", None, key=key, value=clip(value), how=outside(value), path=clip(path))
+            elif key == "_type" and isinstance(value, str):
+                self.sink.fact("json.type", None, name=clip(value), path=clip(path))
         if "lc" in members and isinstance(ids := members.get("id"), (list, str)):  # numbers: words of a vocabulary
             name = ".".join(map(str, ids)) if isinstance(ids, list) else str(ids)
             self.sink.fact("json.constructor", None, name=clip(name), type=clip(str(members.get("type"))), path=clip(path))

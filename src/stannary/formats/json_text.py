@@ -8,9 +8,11 @@ Facts (`path` is the place in the document, `a.b[3]`):
 `json.object`: a type tag. Fields: tag (`py/object`, `py/reduce`, `$type`, `@class`, ...), name, path.
 `json.target`: a dotted name that a configuration framework imports and calls (`_target_`). Fields: key, name, args, path.
 `json.constructor`: LangChain `lc` object. Fields: name (ids joined by dots), type, path.
+`json.type`: `_type` of a serialised LangChain chain, prompt or tool. Fields: name, path.
+`json.opened`: a file outside the folder that loading such an object opens. Fields: key, value, how, path.
 `json.remote_code`: auto_map, custom_pipelines, trust_remote_code, ... Fields: key, entry, value, path.
 `json.module_type`: sentence-transformers `modules.json`: a class to import. Fields: name, path.
-`json.shard`: a weight file named by an index outside its folder. Fields: value, how (absolute, traversal, url), path.
+`json.shard`: a weight file named by an index outside its folder. Fields: value, how (absolute, traversal, url, encoded), path.
 `json.command`: a command line that a tool runs. Fields: key, command, path.
 `json.duplicate_key`: the same key twice in one object; parsers differ in which one they take. Fields: key, path.
 `json.escaped_key`: a large document holds keys written with escapes of plain letters. Fields: text.
@@ -51,6 +53,14 @@ _ENCODED = (
     "IyEv",
     "aW1wb3J0",
     "eJ",
+    "Z0FT",
+    "Z0FO",
+    "Z0FK",
+    "Z0FV",
+    "SDRzS",
+    "VUVzR",
+    "WTI5",
+    "Wkp",
     "8005",
     "8004",
     "8003",

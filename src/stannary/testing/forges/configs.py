@@ -79,6 +79,28 @@ _json(
     "chain.json",
     malicious=False,
 )
+_json("langchain_bash_chain", {"_type": "llm_bash_chain", "llm": {"_type": "openai"}}, "chain.json")
+_json("langchain_tool_type", {"tools": [{"_type": "python_repl", "name": "python"}]}, "agent.json")
+_json("langchain_template_path", {"_type": "prompt", "input_variables": [], "template_path": "../../etc/passwd"}, "prompt.json")
+_json(
+    "langchain_prompt_plain",
+    {"_type": "prompt", "input_variables": ["x"], "template_path": "prompts/greeting.txt"},
+    "prompt.json",
+    malicious=False,
+)
+_json("jsonpickle_module", {"state": {"py/mod": "os"}}, "state.json")
+file(
+    "json.jsonpickle_utf32",
+    "state.json",
+    lambda: json.dumps({"py/reduce": [{"py/type": "os.system"}, {"py/tuple": ["echo stannary"]}]}).encode("utf-32"),
+    "JSON with code tags",
+)
+_json(
+    "encoded_twice",
+    {"state": base64.b64encode(base64.b64encode(PICKLE + b"." * 40)).decode()},
+    "state.json",
+)
+_json("shard_percent", {"weight_map": {"w": "..%2f..%2fetc%2fpasswd"}}, "model.safetensors.index.json")
 _json("shard_traversal", {"metadata": {}, "weight_map": {"w": "../../../etc/passwd"}}, "model.safetensors.index.json")
 _json("shard_absolute", {"weight_map": {"w": "/etc/passwd"}}, "pytorch_model.bin.index.json")
 _json(

@@ -46,6 +46,9 @@ def judge(facts: Sequence[Fact]) -> Iterator[Hit]:
                 yield from target_hit(fact, "JSN003")
             case "json.constructor":
                 yield from _constructor(fact)
+            case "json.type":
+                if str(fact.data["name"]) in words("langchain_types"):
+                    yield Hit("JSN005", fact)
             case "json.remote_code":
                 yield from _remote(fact)
             case "json.module_type":
@@ -85,6 +88,10 @@ def _object(fact: Fact, tags: set[str]) -> Iterator[Hit]:
         return
     if tag == "py/repr":
         yield Hit("JSN001", fact, f"py/repr evaluates {name[:80]!r}", None, "high")
+        return
+    if tag in {"py/mod", "py/module"}:
+        if name and danger_of(f"{name}.x") in {"dangerous", "unknown"}:
+            yield Hit("JSN001", fact, f"imports {name[:80]}", None, "medium")
         return
     level = danger_of(name) if name else "known"
     if tag in _CALLS | _NAMES and level == "dangerous":
