@@ -98,6 +98,7 @@ FORMATS: tuple[Format, ...] = (
     Format("wasm", _F + "executable:read", ((0, b"\x00asm"),)),
     Format("script", _F + "executable:read_script", ((0, b"#!"),)),
     Format("pyc", _F + "python_bytecode:read", names=("*.pyc", "*.pyo"), probe="probe"),
+    Format("marshal", _F + "python_bytecode:read_marshalled", probe="probe_marshalled", first=b"\xe3c"),
     # Text
     Format("python", _F + "python_source:read", names=("*.py", "*.pyw", "*.pyi"), text=True),
     Format("notebook", _F + "notebook:read", names=("*.ipynb",), text=True),

@@ -5,29 +5,32 @@ from __future__ import annotations
 import re
 import zlib
 
+from stannary.formats.pickle_encodings import rare_head
+
 __all__ = ["OPENERS", "embedded_kind", "encoded_head", "latin_head"]
 
 # First characters of base64 and hex of pickles (protocols 2 to 5, a global, a mark), gzip, zlib, zip, ELF, xz, bzip2, 7z,
 # Zstandard and marshalled code, and of these encoded twice. The longest string of a vocabulary is shorter than what is asked for.
 _ENCODED_HEAD = re.compile(
-    rb"(?:gA[I-X]|Y[0-3]|K[FGH]|H4sI|eJ|eNo|eF4|eAE|UEsD|f0VMR|/Td6|Qlpo|N3q8|KLUv|4w[AE]A|Z0[EF]|WT[EIM]|S0[Zdg]|ZUp|SDRz|VUVz|ODAw)[A-Za-z0-9+/_\r\n-]{18}"
+    rb"(?:gA[I-X]|Y[0-3]|K[FGH]|H4sI|eJ|eNo|eF4|eAE|UEsD|f0VMR|/Td6|Qlpo|N3q8|KLUv|4w[AE]A|YwAA|Z0[EF]|WT[EIM]|S0[Zdg]|ZUp|SDRz|VUVz|ODAw)[A-Za-z0-9+/_\r\n-]{18}"
     rb"|(?i:80 ?0[2-5]|63|28|78(?:01|5e|9c|da)|1f8b|504b0304)[0-9a-fA-F]{20}"
 )
 _MAGICS: tuple[tuple[bytes, str], ...] = (
     (b"PK\x03\x04", "zip"), (b"\x1f\x8b\x08", "gzip"), (b"7z\xbc\xaf\x27\x1c", "7z"), (b"\xfd7zXZ\x00", "xz"),
     (b"\x93NUMPY", "numpy"), (b"\x89HDF\r\n\x1a\n", "hdf5"), (b"\x7fELF", "elf"), (b"MZ\x90\x00", "pe"),
     (b"\x28\xb5\x2f\xfd", "zstd"), (b"BZh91AY&SY", "bzip2"), (b"BZh61AY&SY", "bzip2"), (b"BZh11AY&SY", "bzip2"),
+    (b"\xe3\0\0\0\0\0\0\0\0", "marshal"), (b"c\0\0\0\0\0\0\0\0", "marshal"),
 )  # fmt: skip
 _LATIN = tuple(
     magic.decode("latin-1").encode() for magic in (b"\x80", b"x\x9c", b"x\xda", b"x\x01", b"x^", *(m for m, _ in _MAGICS))
 )
 # Protocol 0 and 1 open with no magic: the global that they import stands in the first lines.
 _TEXT_PICKLE = re.compile(rb"[(\[\]}ld]{0,4}c[A-Za-z_][\w.]{0,60}\r?\n[A-Za-z_][\w.]{0,60}\r?\n")
-_ENCODED_FIRST = frozenset(bytes((c,)) for c in b"gYKHeUf/QN4867215ZWSVOc(]}ld")
+_ENCODED_FIRST = frozenset(bytes((c,)) for c in b"gYKHeUf/QN4867215ZWSVOc(]}ldCAJ@-G+<MFPD=")
 _PICKLE_NEXT = frozenset(b"\x95}](cC)XU\x8c\x8aKNMJGV\x88\x89\x8f\x8d\x8e\x96")
 
 #: First bytes of everything that `embedded_kind` and `encoded_head` know.
-OPENERS = frozenset(b"\x80\xc2x") | {magic[0] for magic, _ in _MAGICS} | {first[0] for first in _ENCODED_FIRST}
+OPENERS = frozenset(b"\x80\xc2x.") | {magic[0] for magic, _ in _MAGICS} | {first[0] for first in _ENCODED_FIRST}
 
 
 def embedded_kind(head: bytes) -> str:
@@ -51,7 +54,7 @@ def encoded_head(head: bytes) -> bool:
     """Tell whether text opens like base64 or hex of something a loader might be given, or like a pickle of protocol 0."""
     if head[:2] == b"\xc2\x80":  # a pickle kept as text, one character a byte
         return head[2:3] in (b"\x02", b"\x03", b"\x04", b"\x05")
-    return head[:1] in _ENCODED_FIRST and (_ENCODED_HEAD.match(head) is not None or _text_pickle(head))
+    return head[:1] in _ENCODED_FIRST and (_ENCODED_HEAD.match(head) is not None or _text_pickle(head) or rare_head(head))
 
 
 def latin_head(head: bytes) -> bool:

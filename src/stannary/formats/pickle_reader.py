@@ -19,6 +19,7 @@ from stannary.core.errors import BudgetExceeded, FormatError, Truncated
 from stannary.formats.identify import is_text
 from stannary.formats.interface import Sink, View
 from stannary.formats.pickle_embedded import embedded_kind
+from stannary.formats.pickle_encodings import decode_rare, reversed_head
 from stannary.formats.pickle_glance import glance
 from stannary.formats.pickle_machine import Machine
 from stannary.formats.pickle_opcodes import OPCODE_NAMES
@@ -40,10 +41,10 @@ _LOOKED_AT = 24  # the machine looks into byte strings from this length on
 _PROTO = re.compile(rb"\x80[\x02-\x05][\x95}\](cC)XU\x8c\x8a]")
 # Protocols 2 to 5, a global, a mark; gzip, zlib, zip, ELF, xz, bzip2, 7z, Zstandard, marshalled code.
 _BASE64 = re.compile(
-    rb"(?:gA[I-X]|Y[0-3]|K[FGH]|H4sI|eJ|eNo|eF4|eAE|UEsD|f0VMR|/Td6|Qlpo|N3q8|KLUv|4w[AE]A|Z0[EF]|WT[EIM]|S0[Zdg]|ZUp|SDRz|VUVz|ODAw)[A-Za-z0-9+/_\r\n-]{20,}={0,2}\s*\Z"
+    rb"(?:gA[I-X]|Y[0-3]|K[FGH]|H4sI|eJ|eNo|eF4|eAE|UEsD|f0VMR|/Td6|Qlpo|N3q8|KLUv|4w[AE]A|YwAA|Z0[EF]|WT[EIM]|S0[Zdg]|ZUp|SDRz|VUVz|ODAw)[A-Za-z0-9+/_\r\n-]{20,}={0,2}\s*\Z"
 )
 _LAYERS = 3
-_MARSHALLED = (b"\xe3\x00", b"\xe3\x01")
+_MARSHALLED = (b"\xe3\x00", b"\xe3\x01", b"c\x00")
 _HEXED = re.compile(rb"(?:80 ?0[2-5]|63|28|78(?:01|5e|9c|da)|1f8b|504b0304)[0-9a-fA-F]{30,}\Z", re.IGNORECASE)
 
 
@@ -245,6 +246,9 @@ def _trailing(view: View, sink: Sink, pos: int) -> None:
 def _follow(view: View, sink: Sink, recorder: Recorder) -> None:
     """Read what is nested in byte strings and, encoded, in strings."""
     for kind, offset, length in recorder.inside:
+        if kind == "reversed":
+            _backwards(view, sink, offset, length)
+            continue
         sink.fact("pickle.embedded", offset, what=kind, length=length)
         sink.child(f"bytes@{offset}", view.data[offset : offset + length], offset=offset, hint="pickle" if kind == "pickle" else "")
     for offset, latin in recorder.latin.values():
@@ -253,7 +257,9 @@ def _follow(view: View, sink: Sink, recorder: Recorder) -> None:
         except UnicodeEncodeError:
             sink.incomplete("bytes written as text that is not Latin-1", offset)
             continue
-        if embedded_kind(raw[:64]):
+        if reversed_head(raw):
+            _backwards(View(memoryview(raw), view.name), sink, 0, len(raw))
+        elif embedded_kind(raw[:64]):
             sink.child(f"latin1@{offset}", raw, offset=offset)
     _given(view, sink, recorder)
     for offset, text in recorder.encoded:
@@ -263,10 +269,20 @@ def _follow(view: View, sink: Sink, recorder: Recorder) -> None:
             sink.fact("pickle.embedded", offset, what="pickle", length=len(plain))
             sink.child(f"text@{offset}", plain, offset=offset, hint="pickle")
             continue
-        decoded = _decode(raw)
+        decoded = _decode(raw) or _decode_rare(raw)
         if decoded:
             sink.fact("pickle.embedded", offset, what="encoded", length=len(decoded))
             sink.child(f"decoded@{offset}", decoded, offset=offset)
+
+
+def _backwards(view: View, sink: Sink, offset: int, length: int) -> None:
+    """Hand on bytes whose end, read backwards, opens a pickle that imports something."""
+    if not embedded_kind(bytes(view.data[offset + max(0, length - 64) : offset + length])[::-1]):
+        return
+    plain = bytes(view.data[offset : offset + length])[::-1]
+    if glance(plain, most=_GLANCE).runs:
+        sink.fact("pickle.embedded", offset, what="reversed", length=length)
+        sink.child(f"reversed@{offset}", plain, offset=offset, hint="pickle")
 
 
 def _given(view: View, sink: Sink, recorder: Recorder) -> None:
@@ -313,6 +329,13 @@ def _decode(raw: bytes) -> bytes:
             break
         content = inner
     return content if embedded_kind(content[:64]) or content[:2] in _MARSHALLED else b""
+
+
+def _decode_rare(raw: bytes) -> bytes:
+    """Return a pickle or an archive that text holds in a rarer encoding; empty when there is none."""
+    content = decode_rare(raw)
+    kind = embedded_kind(content[:64])
+    return content if kind and (kind != "pickle" or glance(content, most=_GLANCE).runs) else b""
 
 
 def _decode_once(raw: bytes) -> bytes:

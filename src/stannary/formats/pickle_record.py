@@ -27,6 +27,7 @@ from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from typing import TYPE_CHECKING, Any
 
 from stannary.formats.pickle_embedded import embedded_kind, encoded_head, latin_head
+from stannary.formats.pickle_encodings import reversed_head
 from stannary.formats.pickle_traits import (
     GETATTR,
     TAKE_BYTES,
@@ -246,7 +247,7 @@ class Recorder:
         if where == ("_codecs", "encode") and len(args) == 2 and args[1] == "latin1":
             text = args[0]
             head = text[:64].encode("utf-8", "replace") if type(text) is str else text.head if type(text) is Blob else b""
-            if latin_head(head):
+            if latin_head(head) or reversed_head(head):
                 self.latin.setdefault(id(args[0]), (machine.offset(), args[0]))
                 self.overflow = self.overflow or len(self.latin) > _MOST
         if where == ("copyreg", "add_extension") and len(args) == 3:
@@ -347,7 +348,7 @@ class Recorder:
         """Remember bytes that open like a format a loader might be given."""
         if length > _KEPT:
             self.skipped += length
-        if length >= 8 and (kind := embedded_kind(head)):
+        if length >= 8 and (kind := embedded_kind(head) or ("reversed" if reversed_head(head) else "")):
             if len(self.inside) < _GIVEN:
                 self.inside.append((kind, offset, length))
             else:

@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from stannary.formats.pickle_embedded import OPENERS, embedded_kind, encoded_head
+from stannary.formats.pickle_encodings import reversed_head
 from stannary.formats.pickle_real import read_for_real
 from stannary.formats.pickle_record import Recorder
 from stannary.formats.pickle_values import Blob, Global, Made, Map, Opaque, root_name
@@ -55,7 +56,7 @@ class Shape(NamedTuple):
             return False
         for start, stop in self.heads:
             head = content[start:stop]
-            if head[0] in OPENERS and (encoded_head(head) or embedded_kind(head)):
+            if head[0] in OPENERS and (encoded_head(head) or embedded_kind(head) or reversed_head(head)):
                 return False
         reading = read_for_real(memoryview(content), 0, self.length, [])
         return not reading.error and tuple(reading.names) == self.names

@@ -11,7 +11,7 @@ from stannary.formats.embedded_text import note_code
 from stannary.formats.interface import Sink, View, clip
 from stannary.formats.marshal_code import CodeNames, read_marshal
 
-__all__ = ["CodeNames", "probe", "read", "read_marshal"]
+__all__ = ["CodeNames", "probe", "probe_marshalled", "read", "read_marshal", "read_marshalled"]
 
 # (first magic number, last, layout, bytes of header): importlib's history of MAGIC_NUMBER.
 _VERSIONS = (
@@ -31,6 +31,20 @@ def probe(view: View) -> bool:
     if version is None or len(head) < version[1] + 1:
         return False
     return head[version[1]] in b"\xe3\x63"
+
+
+def probe_marshalled(view: View) -> bool:
+    """Tell whether a marshalled code object begins here: its type, and three small counts of arguments."""
+    head = view.head(13)
+    return len(head) == 13 and head[:1] in (b"\xe3", b"c") and head[2:5] == head[6:9] == head[10:13] == bytes(3)
+
+
+def read_marshalled(view: View, sink: Sink) -> None:
+    """Report code that `marshal.dumps` wrote, without the header of a compiled file. Raises FormatError."""
+    if len(view) > _MAX_SIZE:
+        msg = f"marshalled code of {len(view)} bytes"
+        raise FormatError(msg, 0)
+    report(read_marshal(view.bytes(0, len(view)))[0], sink)
 
 
 def read(view: View, sink: Sink) -> None:

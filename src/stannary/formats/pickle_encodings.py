@@ -1,0 +1,60 @@
+"""Text that is a pickle or an archive in base85, Ascii85, base32 or backwards: told by its first characters.
+
+The openings are those of pickles (protocols 0 and 2 to 5), zlib and gzip in these encodings. What decodes is looked at
+again, more strictly, before it is handed on.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Callable
+
+__all__ = ["decode_rare", "rare_head", "reversed_head"]
+
+_RARE = re.compile(
+    rb"(?:fC[!-~]|V[_`{}|][!-~]|C}V|c[$-][!-~]|ABz)[!-~]{18}"  # base85
+    rb"|(?:<~)?(?:J-|@[rpq]|-t@|Ga|Gh|\+,)[!-u]{18}"  # Ascii85
+    rb"|(?:QA[BC]|MN|FBRW|PCO|PDN|D6F)[A-Z2-7]{18}"  # base32
+    rb"|={1,2}[A-Za-z0-9+/]{22}"  # base64 backwards, padded
+)
+_FIRST = frozenset(bytes((c,)) for c in b"fVCcAJ@-G+<QMFPD=")
+_BACKWARDS_END = (b"gA"[::-1], b"UEsD"[::-1], b"H4sI"[::-1], b"eJ"[::-1], b"Y29z"[::-1], b"Y3Bv"[::-1])
+_LAST = frozenset(b"Rbuset0\x85\x86\x87")  # what stands before the STOP of a pickle
+_MOST = 1 << 22
+
+
+def rare_head(head: bytes) -> bool:
+    """Tell whether text opens like base85, Ascii85, base32, or like base64 backwards with its padding."""
+    return head[:1] in _FIRST and _RARE.match(head) is not None
+
+
+def reversed_head(head: bytes) -> bool:
+    """Tell whether bytes open like a pickle that is written backwards."""
+    return len(head) > 1 and head[0] == 0x2E and head[1] in _LAST
+
+
+def decode_rare(raw: bytes) -> bytes:
+    """Return what such text stands for, empty when it is none of them."""
+    text = bytes(raw.strip())
+    if len(text) > _MOST:
+        return b""
+    if text[:1] == b"=":
+        forward = text[::-1]
+        return _try(base64.b64decode, forward) if text.endswith(_BACKWARDS_END) else b""
+    for decoder in (base64.b32decode, base64.b85decode, base64.a85decode):
+        if decoder is base64.b32decode and not text[:20].isalnum():
+            continue
+        plain = text.removeprefix(b"<~").removesuffix(b"~>") if decoder is base64.a85decode else text
+        found = _try(decoder, plain)
+        if found[:1] in (b"\x80", b"c", b"(", b"x", b"\x1f"):
+            return found
+    return b""
+
+
+def _try(decoder: Callable[[bytes], bytes], text: bytes) -> bytes:
+    try:
+        return decoder(text)
+    except (binascii.Error, ValueError):
+        return b""
