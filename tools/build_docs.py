@@ -19,6 +19,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from build_docs_evidence import evidence_page, policies_page
 from stannary.checks.static.ruleset import Rule, compile_sources
 from stannary.cli.group import root
 from stannary.cli.settings import KEYS, Key
@@ -51,7 +52,14 @@ RECOGNITION = (
 
 def main(arguments: list[str]) -> int:
     """Write or check every page and return the exit code."""
-    pages = {"rules.md": rules_page, "cli.md": cli_page, "configuration.md": configuration_page, "formats.md": formats_page}
+    pages = {
+        "rules.md": rules_page,
+        "cli.md": cli_page,
+        "configuration.md": configuration_page,
+        "formats.md": formats_page,
+        "evidence.md": evidence_page,
+        "policies.md": policies_page,
+    }
     stale: list[str] = []
     for name, build in pages.items():
         text = MADE + build()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -96,6 +97,38 @@ def test_revoking_data_denies_what_was_made_from_it(ready, place):
     assert "trained-from data.csv" in run("why", "model").stdout
     run("attest", "data.csv", "--kind", "revocation", "--reason", "settled", "--owner", "dpo", "--lifted")
     run("gate", "model")
+
+
+def test_an_approval_with_a_key_of_one_s_own_counts_as_its_owner(ready, place):
+    run = ready
+    policy = "name: two\nrequire:\n  - {kind: statement, check: approval, approvals: 2}\n"
+    (place / "two.yaml").write_text(policy)
+    run("keys", "generate", "ann.pem", "--no-passphrase")
+    approval = ("attest", "model", "--topic", "approval", "--decision", "approve", "--statement", "tested", "--expires", "9d")
+    assert "stannary trust add" in run(*approval, "--key", "ann.pem", code=1).stderr
+    run("trust", "add", "ann", "ann.pub")
+    run(*approval, "--key", "ann.pem")
+    assert "1 of 2 approvals (ann)" in run("gate", "model", "--policy", "two.yaml", code=1).stdout
+    run(*approval, "--key", "ann.pem")
+    run("gate", "model", "--policy", "two.yaml", code=1)
+    run(*approval)
+    run("gate", "model", "--policy", "two.yaml")
+
+
+def test_a_statement_is_signed_on_a_machine_without_a_workspace_and_logged_on_another(ready, place, tmp_path_factory):
+    run = ready
+    away = tmp_path_factory.mktemp("away")
+    run("keys", "generate", str(away / "ann.pem"), "--no-passphrase")
+    run("trust", "add", "ann", str(away / "ann.pub"))
+    shutil.copytree(place / "model", away / "model")
+    signing = ("attest", "model", "--topic", "approval", "--decision", "approve", "--statement", "tested")
+    subprocess.run([STANNARY, *signing, "--key", "ann.pem", "-o", "a.json"], cwd=away, env=CLEAN_ENV, check=True, timeout=60)
+    run("attest", "model", "--bundle", str(away / "a.json"))
+    assert "statement" in run("evidence", "list").stdout
+    (away / "model" / "labels.npz").write_bytes(b"other")
+    subprocess.run([STANNARY, *signing, "--key", "ann.pem", "-o", "b.json"], cwd=away, env=CLEAN_ENV, check=True, timeout=60)
+    assert "is about" in run("attest", "model", "--bundle", str(away / "b.json"), code=1).stderr
+    assert "signed already" in run("attest", "model", "--bundle", "x", "-o", "y", code=2).stderr
 
 
 def test_somebody_else_s_envelope_is_taken_when_the_key_is_trusted(ready, place):

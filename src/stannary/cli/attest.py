@@ -11,11 +11,17 @@ import click
 import msgspec
 
 from stannary.cli.group import common_options, talk_of
+from stannary.cli.passphrase import ask
 from stannary.cli.workspace import format_option, open_workspace, subject_at, workspace_option, write_json
+from stannary.core.clock import system_clock
 from stannary.core.errors import InputError, UsageError
+from stannary.core.evidence import Resource
 from stannary.core.model import SEVERITIES, Json
+from stannary.crypto import dsse
+from stannary.crypto.interface import Signer
 from stannary.evidence.predicates.ours import EDGES
 from stannary.evidence.predicates.table import KINDS
+from stannary.evidence.workspace import Workspace
 from stannary.policy.model import duration
 from stannary.report.documents import RecordedDocument
 from stannary.report.escape import inline
@@ -38,6 +44,8 @@ _FIELDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 @click.argument("target")
 @click.option("--kind", metavar="KIND", default="statement", show_default=True, help="`stannary evidence kinds` lists them.")
 @click.option("--predicate", metavar="FILE", help="The predicate as JSON (- for stdin), instead of the options below.")
+@click.option("--key", metavar="KEY", help="Sign with this key (as `stannary sign` takes it), not with the workspace's.")
+@click.option("-o", "--output", metavar="FILE", help="Write the signed envelope to FILE, for another's --bundle; log nothing.")
 @click.option("--bundle", metavar="FILE", help="A DSSE envelope that somebody else signed: verify it and log it as it is.")
 @click.option("--expires", metavar="TIME", help="When it ends: 30d, 12h, or a date.")
 @click.option("--topic", help="statement: what about (approval, review, impact-assessment, ...).")
@@ -64,13 +72,14 @@ _FIELDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 @common_options
 @click.pass_context
 def command(ctx: click.Context, /, **given: Any) -> int:  # noqa: ANN401 - click passes each option
-    """State something about TARGET (a path, or sha256:…), signed with the workspace's key and logged.
+    """State something about TARGET (a path, or sha256:…): signed, and logged in the workspace.
 
     \b
     stannary attest model/ --topic approval --decision approve --statement "tested on the Q3 set" --expires 90d
     stannary attest model/ --kind waiver --rule PKL050 --reason "our own class" --owner ml@example.com --expires 60d
     stannary attest model/ --kind lineage --edge fine-tuned-from=base/ --edge trained-from=data.parquet
-    stannary attest model/ --bundle provenance.dsse.json
+    stannary attest model/ --topic approval --decision approve --statement "seen" --key ann.pem -o approval.dsse.json
+    stannary attest model/ --bundle approval.dsse.json
     """  # noqa: D301 - \b is click's
     from stannary.evidence.chain import Chain
 
@@ -82,13 +91,18 @@ def command(ctx: click.Context, /, **given: Any) -> int:  # noqa: ANN401 - click
         hint = f"did you mean {near[0]}?" if near else "`stannary evidence kinds` lists them"
         msg = f"there is no kind of evidence {kind!r}"
         raise UsageError(msg, where="--kind", code="EVD009", help=hint)
-    workspace = open_workspace(given["workspace"])
     subject = subject_at(given["target"])
+    if given["output"]:
+        _write(subject, kind, given)
+        talk_of(ctx).note(f"wrote {inline(given['output'])}; whoever keeps the ledger logs it: attest TARGET --bundle")
+        return 0
+    workspace = open_workspace(given["workspace"])
+    chain = Chain(workspace, write=True)
     if given["bundle"]:
-        recorded = _logged_bundle(Chain(workspace, write=True), given["bundle"], subject)
+        recorded = _logged_bundle(chain, given["bundle"], subject)
     else:
-        chain = Chain(workspace, write=True)
-        recorded = chain.state(subject, kind, _predicate(kind, given, workspace))
+        signer = _signer(given)
+        recorded = chain.state(subject, kind, _predicate(kind, given, workspace.clock(), _name(signer, workspace)), signer)
     if given["form"] == "json":
         write_json(RecordedDocument(id=str(recorded.id), subject=str(recorded.subject), index=recorded.receipt.index))
     else:
@@ -97,9 +111,37 @@ def command(ctx: click.Context, /, **given: Any) -> int:  # noqa: ANN401 - click
     return 0
 
 
+def _signer(given: dict[str, Any]) -> Signer:
+    """Return the key that is named, or the workspace's."""
+    if given["key"]:
+        from stannary.crypto.providers.opening import open_signer
+
+        return open_signer(given["key"], ask)
+    return open_workspace(given["workspace"]).signer
+
+
+def _name(signer: Signer, workspace: Workspace | None) -> str:
+    """Return who the signer is to the workspace, or the beginning of the key's id."""
+    key = signer.public.keyid
+    known = workspace.trust.keys if workspace else ()
+    return next((row.identity for row in known if row.keyid == key), key[:16])
+
+
+def _write(subject: Resource, kind: str, given: dict[str, Any]) -> None:
+    """Sign the statement into a file; with a key of one's own it needs no workspace."""
+    from stannary.evidence.chain import signed_statement
+
+    if given["bundle"]:
+        msg = "is signed already"
+        raise UsageError(msg, where="--bundle", code="EVD010", help="leave --output out to log it")
+    signer = _signer(given)
+    workspace = None if given["key"] else open_workspace(given["workspace"])
+    envelope = signed_statement(subject, kind, _predicate(kind, given, system_clock(), _name(signer, workspace)), signer)
+    Path(given["output"]).write_bytes(dsse.encode(envelope) + b"\n")
+
+
 def _logged_bundle(chain: Any, file: str, subject: Any) -> Any:  # noqa: ANN401 - Chain, Resource, Recorded; imported on use
     from stannary.core.errors import IntegrityError
-    from stannary.crypto import dsse
     from stannary.evidence.statement import decode, subject_of, subject_of_resource
 
     envelope = dsse.decode(_read(file), file)
@@ -110,13 +152,12 @@ def _logged_bundle(chain: Any, file: str, subject: Any) -> Any:  # noqa: ANN401 
     return chain.log([envelope])[0]
 
 
-def _predicate(kind: str, given: dict[str, Any], workspace: Any) -> dict[str, Json]:  # noqa: ANN401 - Workspace
-    now = workspace.clock()
+def _predicate(kind: str, given: dict[str, Any], now: datetime, author: str) -> dict[str, Json]:
     expires = _time(given["expires"], now) if given["expires"] else None
     if given["predicate"]:
         built = _json(given["predicate"])
     elif kind in _FIELDS:
-        built = _from_options(kind, given, workspace)
+        built = _from_options(kind, given, author)
     else:
         msg = f"a predicate of kind {kind} is given as JSON"
         raise UsageError(msg, where="--predicate", code="EVD010", help=f"stannary schema {kind}")
@@ -130,7 +171,7 @@ def _predicate(kind: str, given: dict[str, Any], workspace: Any) -> dict[str, Js
     return built
 
 
-def _from_options(kind: str, given: dict[str, Any], workspace: Any) -> dict[str, Json]:  # noqa: ANN401 - Workspace
+def _from_options(kind: str, given: dict[str, Any], author: str) -> dict[str, Json]:
     needed, optional = _FIELDS[kind]
     missing = [f"--{name}" for name in needed if not given[name]]
     others = {name for fields in _FIELDS.values() for name in (*fields[0], *fields[1])} - {*needed, *optional, "expires"}
@@ -144,8 +185,7 @@ def _from_options(kind: str, given: dict[str, Any], workspace: Any) -> dict[str,
         raise ExceptionGroup(msg, problems)
     built: dict[str, Json] = {name: given[name] for name in (*needed, *optional) if given[name] and name not in ("expires", "edge")}
     if kind == "statement" and "author" not in built:
-        key = workspace.signer.public.keyid
-        built["author"] = next((row.identity for row in workspace.trust.keys if row.keyid == key), key[:16])
+        built["author"] = author
     if kind == "lineage":
         built["edges"] = [_edge(text) for text in given["edge"]]
     return built

@@ -76,7 +76,7 @@ def verify(envelope: Envelope, keys: Sequence[Verifier], payload_type: str = IN_
     claimed = ", ".join(sorted({s.keyid[:16] for s in envelope.signatures if s.keyid})) or "no key"
     known = ", ".join(sorted(key.keyid[:16] for key in keys)) or "none"
     msg = f"no signature of a trusted key holds (signed by {claimed}; trusted: {known})"
-    raise IntegrityError(msg, code="SIG001", help="name the key you trust with --key, or check who signed it")
+    raise IntegrityError(msg, code="SIG001", help="check who signed it; `stannary trust add NAME PUBLIC.pem` makes a key count")
 
 
 def payload_of(envelope: Envelope) -> bytes:

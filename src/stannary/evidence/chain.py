@@ -15,13 +15,14 @@ from stannary.core.errors import InputError, IntegrityError, StannaryError
 from stannary.core.evidence import Evidence, Resource, Verified
 from stannary.core.model import Digest, Json
 from stannary.crypto import dsse
+from stannary.crypto.interface import Signer
 from stannary.evidence.ledger import Entry, Ledger, Receipt, entry
 from stannary.evidence.predicates.table import KINDS, decoded
 from stannary.evidence.statement import encode
 from stannary.evidence.verify import verify_envelope
 from stannary.evidence.workspace import Workspace
 
-__all__ = ["Chain", "Known", "Recorded"]
+__all__ = ["Chain", "Known", "Recorded", "signed_statement"]
 
 
 class Recorded(NamedTuple):
@@ -47,16 +48,14 @@ class Chain:
         self.workspace = workspace
         self.ledger: Ledger = workspace.ledger(write=write)
 
-    def state(self, subject: Resource, kind: str, predicate: msgspec.Struct | dict[str, Json]) -> Recorded:
-        """Sign a statement of our own about a subject and log it. Raises InputError when the predicate is none of its kind."""
-        row = KINDS[kind]
-        if not isinstance(predicate, msgspec.Struct):
-            decoded(row, predicate, f"{kind} predicate")
-        try:
-            payload = encode([subject], row.predicate_type, predicate)
-        except ValueError as error:
-            raise InputError(str(error), where=f"{kind} predicate", code="EVD002") from error
-        return self.log([dsse.sign(payload, self.workspace.signer)])[0]
+    def state(
+        self, subject: Resource, kind: str, predicate: msgspec.Struct | dict[str, Json], signer: Signer | None = None
+    ) -> Recorded:
+        """Sign a statement about a subject, with the workspace's key unless another signer is given, and log it.
+
+        Raises InputError when the predicate is none of its kind, IntegrityError when nobody here trusts the signer.
+        """
+        return self.log([signed_statement(subject, kind, predicate, signer or self.workspace.signer)])[0]
 
     def log(self, envelopes: Sequence[dsse.Envelope]) -> list[Recorded]:
         """Log envelopes that somebody signed. Raises IntegrityError or InputError, and then logs none of them.
@@ -122,6 +121,18 @@ class Chain:
             if wanted(item.value):
                 found.append(item)
         return Known(tuple(found), tuple(refused))
+
+
+def signed_statement(subject: Resource, kind: str, predicate: msgspec.Struct | dict[str, Json], signer: Signer) -> dsse.Envelope:
+    """Return a statement about a subject in a signed envelope. Raises InputError when the predicate is none of its kind."""
+    row = KINDS[kind]
+    if not isinstance(predicate, msgspec.Struct):
+        decoded(row, predicate, f"{kind} predicate")
+    try:
+        payload = encode([subject], row.predicate_type, predicate)
+    except ValueError as error:
+        raise InputError(str(error), where=f"{kind} predicate", code="EVD002") from error
+    return dsse.sign(payload, signer)
 
 
 def _envelope(row: Entry) -> dsse.Envelope:

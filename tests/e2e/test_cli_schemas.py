@@ -1,0 +1,91 @@
+"""Every JSON document that a command prints or writes holds to the schema of its name."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from stannary.cli.schema import SCHEMAS
+from stannary.testing.forges import make
+
+STANNARY = str(Path(sys.executable).with_name("stannary"))
+
+# schema → the command that prints it, in a workspace where the steps of `place` were taken
+PRINTS = {
+    "config": "config show --format json",
+    "decision": "gate model --format json",
+    "doctor": "doctor --format json",
+    "evidence": "evidence list --format json",
+    "keys": "keys list --format json",
+    "kinds": "evidence kinds --format json",
+    "ledger-audit": "ledger audit --format json",
+    "ledger-head": "ledger head --format json",
+    "ledger-proof": "ledger prove 1 --format json",
+    "lineage": "lineage model --format json",
+    "recorded": "attest model --topic review --statement read --format json",
+    "rule": "rule --format json",
+    "scan": "scan model --format json",
+    "sign": "sign signed --key own.pem --format json",
+    "tainted": "lineage --tainted --format json",
+    "trust": "trust list --format json",
+    "verify": "verify model --key own.pub --format json",
+    "why": "why model --format json",
+}
+
+
+def run(folder, line, codes=(0,)):
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("STANNARY_")}
+    done = subprocess.run(
+        [STANNARY, *line.split()], cwd=folder, env=clean, capture_output=True, text=True, timeout=120, check=False,
+        stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert done.returncode in codes, (line, done.stdout, done.stderr)
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Return a workspace with a signed model that was made from revoked data, recorded, stated about and decided on."""
+    folder = tmp_path_factory.mktemp("schemas")
+    for name in ("model", "signed"):
+        (folder / name).mkdir()
+        (folder / name / "model.safetensors").write_bytes(make("safetensors.plain"))
+    (folder / "data.csv").write_text("a,b\n1,2\n")
+    for line in (
+        "init --no-passphrase",
+        "keys generate own.pem --no-passphrase",
+        "sign model --key own.pem",
+        "scan model --record --write-baseline baseline.json",
+        "attest model --kind lineage --edge trained-from=data.csv",
+        "gate model",
+        "attest data.csv --kind revocation --reason withdrawn --owner dpo",
+    ):
+        run(folder, line)
+    return folder
+
+
+def printed_by(name, folder):
+    """Return the document that schema NAME describes, as a command printed or wrote it."""
+    if name == "baseline":
+        return json.loads((folder / "baseline.json").read_text())
+    if name == "statement":
+        first = json.loads(run(folder, PRINTS["evidence"]))["evidence"][0]["id"]
+        return json.loads(run(folder, f"evidence show {first}"))
+    return json.loads(run(folder, PRINTS[name], codes=(0, 1)))
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_every_schema_holds_for_what_is_printed(name, place):
+    schema = json.loads(run(place, f"schema {name}"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    printed = printed_by(name, place)
+    jsonschema.validate(printed, schema)
+    assert printed["schema"] == schema["title"] == f"stannary.{name}/1"
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**printed, "schema": "stannary.other/1"}, schema)
