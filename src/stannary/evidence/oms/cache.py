@@ -4,7 +4,8 @@ One file a model, in the user's cache folder. It is authenticated with a key of 
 elsewhere: a cache that came along with something else (a restored build cache, a shared folder) counts for
 nothing. An entry holds for the device, inode, size, modification and change time of a file. As in git, an entry
 is not trusted when the file changed within two seconds before it was hashed: it may have been written again
-since with the same times. So a file just written is hashed again once.
+since with the same times. So a file just written is hashed again once. When nothing changed, the statement that
+was made of the digests is the same as well, and is kept with them.
 
 Only `sign` uses it. Verifying, gating and loading read every byte.
 """
@@ -14,7 +15,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
-import secrets
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,21 +24,33 @@ import msgspec
 from stannary.evidence.oms.digests import Outcome
 from stannary.formats.tree import Entry
 
-__all__ = ["DigestCache"]
+__all__ = ["DigestCache", "Statement"]
 
-_VERSION = 1
+_VERSION = 2
 _RACY = 2_000_000_000  # ns: the coarsest time stamps of file systems in use (FAT)
 _MAC = 32
 _MOST_BYTES = 256 << 20
 
-# name → (size, device, inode, modified, changed, SHA-256): in the order of an Entry
-_Row = tuple[int, int, int, int, int, bytes]
+# size, device, inode, modified, changed: in the order of an Entry
+_Times = tuple[int, int, int, int, int]
+
+
+class Statement(msgspec.Struct, frozen=True, array_like=True):
+    """What was signed: the payload, its root digest, the identity (hex, or empty)."""
+
+    payload: bytes
+    root: str
+    artifact: str
 
 
 class _Content(msgspec.Struct, frozen=True, array_like=True):
     version: int
     root: str
-    rows: dict[str, _Row]
+    listed: bytes = b""  # a digest of the whole listing: when it is the same, nothing else has to be looked at
+    asked: bytes = b""
+    statement: Statement | None = None
+    times: msgspec.Raw = msgspec.Raw()
+    digests: msgspec.Raw = msgspec.Raw()
 
 
 class DigestCache:
@@ -47,41 +59,60 @@ class DigestCache:
     def __init__(self, folder: Path, key_file: Path) -> None:
         self._folder = folder
         self._key_file = key_file
-        self._kept: dict[str, _Row] = {}
-        self._stale = False
+        self._found: _Content | None = None
+        self._entries: Mapping[str, Entry] = {}
+        self._listed = b""
+        self._times: dict[str, _Times] = {}
+        self._digests: dict[str, str] = {}
         self._root = ""
         self._started = 0
 
     @classmethod
     def of_user(cls) -> DigestCache:
         """Return the cache in the user's folders (XDG base directories)."""
-        home = Path.home()
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
-        state = Path(os.environ.get("XDG_STATE_HOME") or home / ".local" / "state")
-        return cls(cache / "stannary" / "digests", state / "stannary" / "digest-cache.key")
+        home = os.path.expanduser("~")
+        cache = os.environ.get("XDG_CACHE_HOME") or f"{home}/.cache"
+        state = os.environ.get("XDG_STATE_HOME") or f"{home}/.local/state"
+        return cls(Path(cache, "stannary", "digests"), Path(state, "stannary", "digest-cache.key"))
 
-    def load(self, root: str, entries: Mapping[str, Entry]) -> dict[str, tuple[str, ...]]:
-        """Return the digests of those files of the model at `root` (a real path) that are as they were when hashed."""
+    def load(self, root: str, entries: Mapping[str, Entry], asked: bytes) -> Statement | None:
+        """Read what is known of the model at `root` (a real path). Returns the statement when no file changed since it was made.
+
+        `asked` are the options that a statement depends on.
+        """
         self._started = time.time_ns()
         self._root = hashlib.sha256(os.fsencode(root)).hexdigest()
-        rows = self._read() or {}
-        self._kept = {name: row for name, row in rows.items() if (entry := entries.get(name)) and row[:5] == entry[2:]}
-        self._stale = len(self._kept) != len(rows)
-        return {name: (row[5].hex(),) for name, row in self._kept.items()}
+        self._entries, self._times, self._digests = entries, {}, {}
+        self._listed = hashlib.sha256(msgspec.msgpack.encode(list(entries.values()))).digest()
+        self._found = self._read()
+        if self._found is None or (self._found.listed, self._found.asked) != (self._listed, asked):
+            return None
+        return self._found.statement
 
-    def save(self, found: Mapping[str, Outcome]) -> None:
-        """Keep what was hashed now, but for files that changed just before they were."""
+    def digests(self) -> dict[str, str]:
+        """Return the digests of those files that are as they were when they were hashed."""
+        found = self._found
+        if found is not None:
+            times = msgspec.msgpack.decode(found.times, type=dict[str, _Times])
+            digests = msgspec.msgpack.decode(found.digests, type=dict[str, str])
+            kept = (name for name in self._entries if name in digests and times.get(name) == self._entries[name][2:])
+            self._digests = {name: digests[name] for name in kept}
+            self._times = {name: times[name] for name in self._digests}
+        return dict(self._digests)
+
+    def save(self, found: Mapping[str, Outcome], asked: bytes, statement: Statement) -> None:
+        """Keep what was hashed now, but for files that changed just before they were, and what was made of it."""
         latest = self._started - _RACY
-        fresh: dict[str, _Row] = {}
         for name, outcome in found.items():
             file = outcome.identity
             if file is not None and file.modified < latest and file.changed < latest:
-                row = (file.size, file.device, file.inode, file.modified, file.changed, bytes.fromhex(outcome.digests[0]))
-                fresh[name] = row
-        if not fresh and not self._stale:
-            return  # nothing changed
+                self._times[name] = (file.size, file.device, file.inode, file.modified, file.changed)
+                self._digests[name] = outcome.digests[0]
+        whole = all(self._times.get(name) == entry[2:] for name, entry in self._entries.items())
+        raws = [msgspec.Raw(msgspec.msgpack.encode(rows)) for rows in (self._times, self._digests)]
+        content = _Content(_VERSION, self._root, self._listed if whole else b"", asked, statement, *raws)
         try:
-            self._write(msgspec.msgpack.encode(_Content(_VERSION, self._root, self._kept | fresh)))
+            self._write(msgspec.msgpack.encode(content))
         except OSError:
             return  # a full disk or a read-only home: the next run hashes again
 
@@ -89,7 +120,7 @@ class DigestCache:
     def _path(self) -> Path:
         return self._folder / self._root[:40]
 
-    def _read(self) -> dict[str, _Row] | None:
+    def _read(self) -> _Content | None:
         try:
             key = self._key_file.read_bytes()
             with self._path.open("rb") as file:
@@ -103,12 +134,12 @@ class DigestCache:
             found = msgspec.msgpack.decode(body, type=_Content)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return None
-        return found.rows if (found.version, found.root) == (_VERSION, self._root) else None
+        return found if (found.version, found.root) == (_VERSION, self._root) else None
 
     def _write(self, body: bytes) -> None:
         key = self._key()
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        scratch = self._path.with_name(f".{secrets.token_hex(8)}")
+        scratch = self._path.with_name(f".{os.urandom(8).hex()}")
         try:
             with scratch.open("xb") as file:
                 file.write(hmac.digest(key, body, "sha256"))
@@ -128,7 +159,7 @@ class DigestCache:
         except FileNotFoundError:
             pass
         self._key_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        key = secrets.token_bytes(_MAC)
+        key = os.urandom(_MAC)
         try:
             descriptor = os.open(self._key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         except FileExistsError:

@@ -10,7 +10,7 @@ The signature is over digests: what a wrong digest in a cache would give is a si
 from __future__ import annotations
 
 import contextlib
-import secrets
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,12 +19,11 @@ import msgspec
 from stannary.core.errors import InputError
 from stannary.core.model import Digest
 from stannary.evidence.oms.bundle import Bundle, write_bundle
-from stannary.evidence.oms.cache import DigestCache
-from stannary.evidence.oms.digests import Job, hash_files
+from stannary.evidence.oms.cache import DigestCache, Statement
+from stannary.evidence.oms.digests import Job, Outcome, hash_files
 from stannary.evidence.oms.interface import Material
 from stannary.evidence.oms.listing import Listing, identity, ignored_paths, list_model, within
 from stannary.evidence.oms.manifest import GIT_PATHS, Resource, Serialization, encode_manifest
-from stannary.formats.tree import Entry
 from stannary.run.progress import OnProgress
 
 __all__ = ["SignOptions", "Signed", "sign_model", "write_signature"]
@@ -72,14 +71,7 @@ def sign_model(path: str, material: Material, options: SignOptions | None = None
     # 1.
     listing = list_model(path, ignore, git=options.git)
     _check(listing, options)
-    # 2.
-    hashed, cached = _hash(listing, options)
-    # 3.
-    artifact = None
-    if not given:
-        size = options.shard_size
-        whole = {name: found[0] for name, found in hashed.items() if size is None or len(found) == 1}
-        artifact = identity(listing, whole)
+    # 2. and 3.
     how = Serialization(
         method="files" if options.shard_size is None else "shards",
         hash_type="sha256",
@@ -87,17 +79,12 @@ def sign_model(path: str, material: Material, options: SignOptions | None = None
         ignore_paths=(*(() if options.git else GIT_PATHS), *ignore),
         shard_size=options.shard_size,
     )
-    if options.shard_size is None:
-        resources = [Resource(name, hashed[name][0]) for name in listing.entries]
-    else:
-        resources = [row for name, entry in listing.entries.items() for row in _shards(entry, hashed[name], options.shard_size)]
-    if not resources:
-        raise _empty(listing.name)
-    empty = [] if options.shard_size is None else [name for name in listing.entries if not hashed[name]]
-    payload, root = encode_manifest(listing.name, resources, how, artifact, empty)
-    bundle = material.bundle(payload)
-    size = sum(entry.size for entry in listing.entries.values())
-    return Signed(bundle, listing.name, len(listing.entries), size, cached, root, artifact)
+    state = _by_files if options.shard_size is None else _by_shards
+    made, cached = state(listing, how, options, whole=not given)
+    bundle = material.bundle(made.payload)
+    size = sum([entry.size for entry in listing.entries.values()])
+    artifact = Digest(made.artifact) if made.artifact else None
+    return Signed(bundle, listing.name, len(listing.entries), size, cached, made.root, artifact)
 
 
 def write_signature(path: str | Path, bundle: Bundle) -> None:
@@ -107,7 +94,7 @@ def write_signature(path: str | Path, bundle: Bundle) -> None:
         with target.open("wb") as file:
             file.write(write_bundle(bundle))
         return
-    scratch = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
+    scratch = target.with_name(f".{target.name}.{os.urandom(8).hex()}")
     try:
         with scratch.open("xb") as file:
             file.write(write_bundle(bundle))
@@ -142,15 +129,45 @@ def _empty(name: str) -> InputError:
     return InputError(msg, where=name, code="SIG012", help="a signature on nothing would vouch for nothing")
 
 
-def _hash(listing: Listing, options: SignOptions) -> tuple[dict[str, tuple[str, ...]], int]:
-    """Return the digests of each file, those beside the model as well, and how many came from the cache."""
+def _by_files(listing: Listing, how: Serialization, options: SignOptions, *, whole: bool) -> tuple[Statement, int]:
+    """Return the statement on whole files, and how many digests came from the cache. `whole`: nothing is left out."""
     every = {**listing.entries, **listing.beside} if listing.beside else listing.entries
-    found: dict[str, tuple[str, ...]] = {}
-    cache = options.cache if options.shard_size is None else None
+    cache, asked = options.cache, b""
+    known: dict[str, str] = {}
     if cache is not None:
-        found = cache.load(listing.root, every)
-    cached = len(found)
-    jobs = [Job(name, entry.real, entry.size) for name, entry in every.items() if name not in found]
+        asked = msgspec.json.encode((listing.name, how, whole))
+        if (kept := cache.load(listing.root, every, asked)) is not None:
+            return kept, len(listing.entries)
+        known = cache.digests()
+    cached = len(known.keys() & listing.entries.keys())
+    outcomes = _hashed([Job(name, entry.real, entry.size) for name, entry in every.items() if name not in known], options)
+    known.update((name, outcome.digests[0]) for name, outcome in outcomes.items())
+    artifact = identity(listing, known) if whole else None
+    resources = [Resource(name, known[name]) for name in listing.entries]
+    payload, root = encode_manifest(listing.name, resources, how, artifact)
+    made = Statement(payload, root, artifact.hex if artifact else "")
+    if cache is not None:
+        cache.save(outcomes, asked, made)
+    return made, cached
+
+
+def _by_shards(listing: Listing, how: Serialization, options: SignOptions, *, whole: bool) -> tuple[Statement, int]:
+    """Return the statement on ranges of files."""
+    every = {**listing.entries, **listing.beside}
+    outcomes = _hashed([Job(name, entry.real, entry.size) for name, entry in every.items()], options)
+    resources = [row for name in listing.entries for row in _shards(name, outcomes[name], options.shard_size or 1)]
+    if not resources:
+        raise _empty(listing.name)
+    # A file of one shard has its own digest; an empty one has none, and is no resource.
+    digests = {name: outcome.digests[0] for name, outcome in outcomes.items() if len(outcome.digests) == 1}
+    artifact = identity(listing, digests) if whole else None
+    empty = [name for name in listing.entries if not outcomes[name].digests]
+    payload, root = encode_manifest(listing.name, resources, how, artifact, empty)
+    return Statement(payload, root, artifact.hex if artifact else ""), 0
+
+
+def _hashed(jobs: list[Job], options: SignOptions) -> dict[str, Outcome]:
+    """Return the digests of files by name. Raises an ExceptionGroup of InputError for all that could not be read."""
     outcomes = hash_files(jobs, "sha256", options.shard_size, options.on_progress)
     problems = [
         InputError(outcome.problem, where=name, code="SIG015", help="nothing was signed; sign it when it is at rest")
@@ -165,14 +182,12 @@ def _hash(listing: Listing, options: SignOptions) -> tuple[dict[str, tuple[str, 
     if problems:
         msg = "files could not be read"
         raise ExceptionGroup(msg, problems)
-    if cache is not None:
-        cache.save(outcomes)
-    found.update((name, outcome.digests) for name, outcome in outcomes.items())
-    return found, cached
+    return outcomes
 
 
-def _shards(entry: Entry, digests: tuple[str, ...], size: int) -> list[Resource]:
-    starts = range(0, entry.size, size)
+def _shards(name: str, outcome: Outcome, size: int) -> list[Resource]:
+    starts = range(0, outcome.size, size)
     return [
-        Resource(entry.path, digest, start, min(start + size, entry.size)) for start, digest in zip(starts, digests, strict=True)
+        Resource(name, digest, start, min(start + size, outcome.size))
+        for start, digest in zip(starts, outcome.digests, strict=True)
     ]
