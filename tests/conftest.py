@@ -1,13 +1,16 @@
-"""What every test gets: a hypothesis profile, no way out to the network, the root of the tree."""
+"""What every test gets: a hypothesis profile, no way out to the network, the root of the tree, and a PostgreSQL when it asks."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from stannary.testing.postgres import PostgresServer
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -38,3 +41,19 @@ sys.addaudithook(_loopback_only)
 def root() -> Path:
     """Return the root of the source tree (tests that need more of it than tests/ are marked `tree`)."""
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """Return a running PostgreSQL: one for each process of the tests. A test may stop it; the next one finds it running."""
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres(postgres_server: PostgresServer) -> Iterator[str]:
+    """Return the address of an empty database, of this test alone."""
+    if not postgres_server.pid:
+        postgres_server.start()
+    with postgres_server.database() as url:
+        yield url
