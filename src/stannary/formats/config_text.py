@@ -17,6 +17,7 @@ import re
 from typing import Any
 
 from stannary.core.errors import FormatError
+from stannary.formats.inline_code import hand_on_inline
 from stannary.formats.interface import Sink, View, clip
 
 __all__ = ["read_ini", "read_toml"]
@@ -114,6 +115,7 @@ def _setting(section: str, key: str, value: str, sink: Sink) -> None:
         sink.fact("config.build", None, key=key, value=clip(value), section=clip(section))
     elif key in _COMMANDS and value:
         sink.fact("config.command", None, key=key, command=clip(value, 2000), section=clip(section))
+        hand_on_inline(sink, f"{section}.{key}", value)
     elif key in _TARGETS and _DOTTED.fullmatch(value):
         sink.fact("config.target", None, key=key, name=clip(value), section=clip(section))
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
+from stannary.formats.inline_code import hand_on_inline
 from stannary.formats.interface import Sink, clip
+from stannary.formats.requirements_text import parse_requirement
 
 __all__ = ["KEYS", "Tags", "outside"]
 
@@ -42,6 +45,8 @@ _TYPE_TAGS = frozenset(
 )
 _TARGETS = frozenset(
     {"_target_", "__target__", "class_path", "_partial_target_", "entry_point", "callable", "function_path", "import_path", "()"}
+    # A name with a dot is none of a tokenizer, a processor or a measure that these keys are for.
+    | {"tokenizer_class", "processor_class", "image_processor_type", "feature_extractor_type", "similarity_fn_name", "_class_name"}
 )
 _TEMPLATES = frozenset(
     {"chat_template", "default_chat_template", "prompt_template", "template", "tool_use_template", "jinja_template"}
@@ -82,6 +87,9 @@ _REMOTE = frozenset(
 _OPENED = frozenset(
     {"template_path", "prefix_path", "suffix_path", "prompt_path", "llm_path", "llm_chain_path", "examples", "example_prompt_path"}
 )
+# The manifest of a TorchServe archive: what the server imports and opens.
+_PACKAGED = frozenset({"handler", "serializedFile", "modelFile", "extraFiles", "requirementsFile"})
+_PACKAGE = frozenset({"serializedFile", "modelFile", "modelName"})
 KEYS = _TYPE_TAGS | _TARGETS | _TEMPLATES | _REMOTE | {"lc", "weight_map", "_type"}
 _DOTTED = re.compile(r"[A-Za-z_][\w]*(?:[.:/][A-Za-z_]\w*)+")
 _ENCODED_PATH = re.compile(r"%2e%2e|\.\.%(?:2f|5c)|%00|\0", re.IGNORECASE)
@@ -123,15 +131,24 @@ class Tags:
                 self._template(key, value, path)
             elif key in _COMMANDS:
                 self._command(key, value, members, path)
+            elif key == "requirements":
+                self._requirements(value)
             elif key == "weight_map":
                 self._shards(value, path)
-            elif key in _OPENED and "_type" in members and isinstance(value, str) and outside(value):
-                self.sink.fact("json.opened", None, key=key, value=clip(value), how=outside(value), path=clip(path))
             elif key == "_type" and isinstance(value, str):
                 self.sink.fact("json.type", None, name=clip(value), path=clip(path))
+        self._opened(path, members, pairs)
         if "lc" in members and isinstance(ids := members.get("id"), (list, str)):  # numbers: words of a vocabulary
             name = ".".join(map(str, ids)) if isinstance(ids, list) else str(ids)
             self.sink.fact("json.constructor", None, name=clip(name), type=clip(str(members.get("type"))), path=clip(path))
+
+    def _opened(self, path: str, members: dict[str, Any], pairs: Sequence[tuple[str, Any]]) -> None:
+        """Report the files outside of its folder that loading the object opens."""
+        chain, packaged = "_type" in members, bool(_PACKAGE & members.keys())
+        for key, value in pairs if chain or packaged else ():
+            named = (chain and key in _OPENED) or (packaged and key in _PACKAGED)
+            if named and isinstance(value, str) and outside(value):
+                self.sink.fact("json.opened", None, key=key, value=clip(value), how=outside(value), path=clip(path))
 
     def array(self, path: str, items: list[Any]) -> None:
         """Report the classes of a sentence-transformers module list."""
@@ -187,6 +204,17 @@ class Tags:
             words += [str(a) for a in args if isinstance(a, (str, int))]
         if words:
             self.sink.fact("json.command", None, key=key, command=clip(" ".join(words), 2000), path=clip(path))
+            hand_on_inline(self.sink, key, " ".join(words) if isinstance(value, str) else shlex.join(words))
+
+    def _requirements(self, items: Any) -> None:  # noqa: ANN401 - any JSON value
+        """Report the packages of a spaCy pipeline's `meta.json` that come from an address."""
+        for item in items[:200] if isinstance(items, list) else ():
+            found = parse_requirement(item) if isinstance(item, str) else None
+            if found and found.source in {"url", "vcs"}:
+                self.sink.fact(
+                    "requirements.entry", None, name=clip(found.name), raw=clip(item), specifier="", version=None,
+                    source=found.source, url=clip(found.url), editable=False, hashes=0, line=None,
+                )  # fmt: skip
 
     def _shards(self, value: Any, path: str) -> None:  # noqa: ANN401 - any JSON value
         pairs = value if isinstance(value, list) and value and isinstance(value[0], tuple) else []

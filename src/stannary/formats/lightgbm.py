@@ -56,6 +56,11 @@ def read(view: View, sink: Sink) -> None:
             section = "tail"
         elif section == "header":
             _header(line, at, header, sink)
+        elif section == "end" and raw and not line.startswith("pandas_categorical:"):
+            # Bindings of other languages write nothing more: what comes is read for itself, and its first line as text.
+            hand_on(sink, "tail", line, at)
+            sink.child("(behind the model)", view.data[at:], offset=at)
+            break
         else:
             section = _after(line, at, section, sink)
     _finish(header, trees, section, sink)
@@ -73,10 +78,11 @@ def _after(line: str, at: int, section: str, sink: Sink) -> str:
     if line.startswith("parameters:"):
         return "parameters"
     if line == "end of parameters":
-        return "tail"
+        return "end"
     if line.startswith("pandas_categorical:"):
         _categories(line.partition(":")[2], at, sink)
-    elif section == "parameters":
+        return "end"
+    if section == "parameters":
         _parameter(line, at, sink)
     elif len(line) >= _SHORT:
         hand_on(sink, "tail", line, at)

@@ -15,6 +15,7 @@ import re
 
 from stannary.core.errors import FormatError
 from stannary.core.model import Json
+from stannary.formats import pages
 from stannary.formats.interface import Sink, View, clip
 from stannary.formats.python_names import parse
 from stannary.formats.python_source import analyse
@@ -24,14 +25,7 @@ __all__ = ["read"]
 _SHELL_CELLS = frozenset({"bash", "sh", "script", "sx", "system", "cmd", "powershell", "!"})
 _BROWSER_CELLS = frozenset({"javascript", "js", "html", "HTML", "svg"})
 _SHELL_LINES = ("!", "%sx ", "%system ", "%%sx", "%bash ", "%pip ", "%conda ")
-_ACTIVE = re.compile(r"<script\b|<iframe\b|<object\b|<embed\b|\bon(?:load|error|click|mouseover)\s*=|javascript:", re.IGNORECASE)
-_REMOTE = re.compile(
-    r"""<(?:script|iframe|object|embed)\b[^>]{0,300}?\b(?:src|data)\s*=\s*["']?(https?://[^\s"'>]+)""", re.IGNORECASE
-)
-# What a script of a page calls or sends to.
-_SENT = re.compile(
-    r"""(?:\b(?:fetch|open|import|sendBeacon|WebSocket)\s*\(|\.src\s*=|\blocation(?:\.href)?\s*=)\s*(?:["'][A-Z]{3,4}["']\s*,\s*)?["'`]((?:https?|wss?)://[^\s"'`]+)"""
-)
+_FETCHED = re.compile(r"%(?:load|loadpy|load_ext|run)\s[^\n]*\b(?:https?|ftp)://")
 _MIMES = frozenset(
     {
         "text/html",
@@ -43,7 +37,6 @@ _MIMES = frozenset(
     }
 )
 _MAX_CELLS = 5000
-_MAX_OUTPUT = 4 << 20
 
 
 def read(view: View, sink: Sink) -> None:
@@ -116,6 +109,9 @@ def _code_cell(text: str, number: int, source: list[str], sink: Sink) -> None:
             command = assigned[1] if assigned else bare.lstrip("!%")
             sink.fact("notebook.command", None, command=clip(command, 4000), cell=number, magic="!")
             lines.append(f"{indent}pass")
+        elif _FETCHED.match(bare):
+            sink.fact("notebook.command", None, command=clip(bare, 4000), cell=number, magic="load")
+            lines.append(f"{indent}pass")
         elif bare.startswith(("%", "?")) or bare.endswith("?"):
             lines.append(f"{indent}pass")
         else:
@@ -131,20 +127,20 @@ def _outputs(cell: dict[str, Json], number: int, sink: Sink) -> None:
             if mime not in _MIMES:
                 continue
             text = _text(content)
-            script = "javascript" in mime or bool(_ACTIVE.search(text[:_MAX_OUTPUT]))
+            script = "javascript" in mime or pages.is_active(text)
             if script:
                 _active(text, mime, number, sink)
 
 
 def _active(text: str, mime: str, number: int, sink: Sink) -> None:
-    remote = _REMOTE.search(text[:_MAX_OUTPUT]) or _SENT.search(text[:_MAX_OUTPUT])
+    remote = pages.sends_to(f"<script>{text}" if "javascript" in mime or mime.endswith("/js") else text)
     sink.fact(
         "notebook.output",
         None,
         mime=clip(mime, 60),
         cell=number,
         script=True,
-        remote=clip(remote[1]) if remote else None,
+        remote=clip(remote) or None,
         text=clip(text.strip(), 120),
     )
 

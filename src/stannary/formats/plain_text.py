@@ -17,7 +17,7 @@ import re
 from collections.abc import Iterator
 
 from stannary.core.errors import FormatError
-from stannary.formats import licences, secrets
+from stannary.formats import licences, pages, secrets
 from stannary.formats.embedded_text import PAYLOAD_MAGIC
 from stannary.formats.identify import is_text
 from stannary.formats.interface import Sink, View, clip
@@ -76,6 +76,11 @@ _ANCHORS = (
     b"crontab",
     b"authorized_keys",
     b"socat",
+    b"CreateObject",
+    b"createobject",
+    b"CREATEOBJECT",
+    b"ActiveXObject",
+    b"GetObject",
 )
 _RARE_ANCHORS = (b"/dev/tcp/", b"curl ", b"wget ", b"base64 -", b" nc -", b"powershell", b"authorized_keys")
 _LARGE = 1 << 20
@@ -83,10 +88,22 @@ _DENSE = 1 << 17
 _RUNS = re.compile(
     rb"/dev/(?:tcp|udp)/|\b(?:curl|wget|fetch|iwr|irm|Invoke-WebRequest)\b[^\n]{0,400}\|[^\n]{0,40}(?:sh|python[\d.]*|perl|node|iex)\b|base64\s+-{1,2}d\w*[^\n]{0,200}\|\s*(?:sudo\s+)?(?:ba|z|da)?sh\b"
     rb"|(?:ba|z|da)?sh\s+(?:-c\s+)?[\"']?(?:<\(|\$\()\s*(?:curl|wget)|\b(?:nc|ncat|netcat)\b[^\n]{0,80}\s-\w*e|powershell[^\n]{0,120}\s-e(?:nc|ncodedcommand)?\s|mkfifo\s|\bIEX\b|\bmshta\b|certutil[^\n]{0,60}-urlcache|\bcrontab\s+-|authorized_keys|\bsocat\b"
+    rb"|\b(?i:CreateObject|ActiveXObject|GetObject)\s*\("
 )
 _HIDDEN = re.compile("[\u200b\u2060\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f]")
 _CARDS = ("readme", "license", "licence", "copying", "notice", "use_policy", "modelcard")
 
+# What Windows runs when it is opened; no model has need of one, and what it does may be spelled in a hundred ways.
+_HOST_SCRIPTS = (".vbs", ".vbe", ".jse", ".wsf", ".wsh", ".hta", ".scf", ".sct")
+_PAGES = (".html", ".htm", ".xhtml", ".svg")
+_WEIGHTS = re.compile(
+    r"(?:^[^.]+|\.(?:bin|pt|pth|ckpt|model|weights?|h5|hdf5|onnx|gguf|ggml|safetensors|pkl|pickle|joblib|np[yz]|pb|tflite|mlmodel|msgpack|params|dat|data))$"
+)
+_PYTHON = re.compile(
+    rb"(?:\s|#[^\n]*\n|\"\"\".{0,4000}?\"\"\")*"
+    rb"(?:import \w|from \w[\w.]* import |exec\s*\(|eval\s*\(|__import__\s*\(|@\w+\n|class \w+|def \w+\()",
+    re.DOTALL,
+)
 _LFS = b"version https://git-lfs.github.com/spec/v1"
 _POINTER = 1024  # bytes; a pointer has some 130
 
@@ -118,7 +135,21 @@ def read(view: View, sink: Sink) -> None:
     sink.fact("text.document", None, size=size, name=clip(base))
     if base.lower().startswith(_CARDS):
         licences.report(base, view.head(1 << 18).decode("utf-8", "replace"), sink)
+    _by_name(view, base.lower(), sink)
     sink.inert("text")
+
+
+def _by_name(view: View, base: str, sink: Sink) -> None:
+    """Report what a text is that its name says something else of, or that something would run for its name."""
+    if base.endswith(_HOST_SCRIPTS):
+        sink.fact("text.host_script", 0, name=clip(base))
+    elif base.endswith(_PAGES):
+        page = view.head(_BLOCK).decode("utf-8", "replace")
+        remote = pages.sends_to(page)
+        if remote:
+            sink.fact("text.active", None, name=clip(base), remote=clip(remote))
+    elif _WEIGHTS.search(base) and _PYTHON.match(view.head(1 << 13)):
+        sink.child(f"{base}.py", view.data, hint="python")
 
 
 def _block(raw: bytes, start: int, base: str, sink: Sink) -> None:

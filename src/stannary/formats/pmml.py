@@ -119,7 +119,7 @@ _BUILT_IN = frozenset(
 _CODE = re.compile(
     r"Runtime\s*\.\s*getRuntime|ProcessBuilder|java\.lang\.(?:Runtime|Process|System|Class|reflect)|javax\.script|ScriptEngine|javax\.naming|ldap://|rmi://"
     r"|\bnew\s+(?:java\.|ProcessBuilder|URLClassLoader|File)|Class\.forName|\.exec\s*\(|\beval\s*\(|\bexec\s*\(|__import__|os\.system|subprocess|<script|javascript:"
-    r"|/bin/(?:ba|z|da)?sh\b|powershell|cmd(?:\.exe)?\s*/c|\bcurl\s+\S*http|\bwget\s+\S*http|#\{.*?T\(java|\$\{.*?(?:jndi|exec|getClass)|xp_cmdshell|System\.(?:Diagnostics|load)",
+    r"|/bin/(?:ba|z|da)?sh\b|powershell|cmd(?:\.exe)?\s*/c|\bcurl\s+\S*http|\bwget\s+\S*http|#\{.*?T\(java|\$\{.*?(?:jndi|exec|getClass)|xp_cmdshell|jdbc:[a-z]\w*:[^\s<>]{0,400}(?:\bINIT\s*=|RUNSCRIPT|socketFactory|autoDeserialize|allowLoadLocalInfile|allowUrlInLocalInfile|queryInterceptors|TRACE_LEVEL|jndi|rmi:|ldap:)|System\.(?:Diagnostics|load)",
     re.IGNORECASE,
 )
 _SCRIPTS = frozenset({"script", "x-script", "groovy", "javascript", "python", "java", "beanshell", "code", "command"})

