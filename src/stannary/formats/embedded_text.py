@@ -12,9 +12,10 @@ import re
 import zlib
 
 from stannary.formats.interface import Sink, clip
+from stannary.formats.pickle_encodings import decode_rare, rare_head
 from stannary.formats.pickle_glance import glance
 
-__all__ = ["PAYLOAD_MAGIC", "hand_on", "note_code"]
+__all__ = ["PAYLOAD_MAGIC", "hand_on", "is_marshalled", "note_code", "opens_encoded"]
 
 # First bytes of content that a string has no honest reason to carry in base64 or hex.
 PAYLOAD_MAGIC = (
@@ -23,6 +24,11 @@ PAYLOAD_MAGIC = (
     b"csubprocess\n", b"(cos\n", b"#!/", b"import ", b"from ", b"x\x9c", b"x\xda",
 )  # fmt: skip
 
+#: How text begins that may be base64 or hex of a pickle, an archive, a program, a script or code.
+_ENCODED = (
+    "gAN", "gAS", "gAJ", "gAU", "UEsD", "H4sI", "f0VM", "TVqQ", "TVp", "Y29z", "Y3Bvc", "KGNv", "IyEv", "aW1wb3J0", "eJ", "Z0F",
+    "SDRz", "VUVz", "WTI5", "4wAAAA", "4wEAAA", "4wIAAA", "YwAAAA", "YwEAAA", "YwIAAA", "8005", "8004", "8003", "8002",
+)  # fmt: skip
 _BASE64 = re.compile(r"[A-Za-z0-9+/_\-\s]{20,}={0,2}\s*")
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2}){16,}")
 _TEMPLATE = re.compile(r"\{%-?\s*\w|\{\{")
@@ -85,10 +91,22 @@ def hand_on(sink: Sink, name: str, text: str, offset: int | None = None) -> None
         told = "text.serialized" if name.endswith(":serialized:") else "text.encoded"
         sink.fact(told, offset, key=clip(name), encoding=encoding, size=len(content), head=content[:8].hex())
         sink.child(f"{name}#{encoding}", content, offset=offset)
+    elif text[:1] == "\x80":
+        _one_a_byte(sink, name, text, offset)
     if text[:1] in _PICKLE_FIRST and "\n" in text and glance(text.encode("utf-8", "surrogatepass")).runs:
         sink.fact("text.encoded", offset, key=clip(name), encoding="text", size=len(text), head=text[:8].encode().hex())
         sink.child(f"{name}#text", text.encode("utf-8", "surrogatepass"), offset=offset, hint="pickle")
     note_code(sink, name, text, offset)
+
+
+def opens_encoded(text: str) -> bool:
+    """Tell whether a text is worth `hand_on` for how it begins: encoded content, or a pickle of one character a byte."""
+    start = text[:64].lstrip()
+    if start.startswith(_ENCODED):
+        return True
+    if start[:1] == "\x80":
+        return start[1:2] in ("\x02", "\x03", "\x04", "\x05")
+    return rare_head(start.encode("utf-8", "replace"))
 
 
 def note_code(sink: Sink, name: str, text: str, offset: int | None = None) -> None:
@@ -124,11 +142,35 @@ def _decoded(text: str, layers: int = 3) -> tuple[str, bytes] | None:
             return "base64", content
         if layers and content.isascii():  # encoded twice
             return _decoded(content.decode("ascii"), layers - 1)
+        return None
+    if len(stripped) >= 24 and rare_head(stripped[:64].encode("utf-8", "replace")) and stripped.isascii():
+        content = decode_rare(stripped.encode("ascii"))
+        if content and (_is_payload(content) or glance(content).runs):
+            return "rare", content
     return None
+
+
+def _one_a_byte(sink: Sink, name: str, text: str, offset: int | None) -> None:
+    """Read a pickle that was written as text, one character a byte."""
+    try:
+        content = text.encode("latin-1")
+    except UnicodeEncodeError:
+        return
+    if glance(content).runs:
+        sink.fact("text.encoded", offset, key=clip(name), encoding="latin-1", size=len(content), head=content[:8].hex())
+        sink.child(f"{name}#latin-1", content, offset=offset, hint="pickle")
+
+
+def is_marshalled(content: bytes) -> bool:
+    """Tell whether bytes begin as `marshal.dumps` writes code: its type, and three small counts of arguments."""
+    counts = content[2:5] + content[6:9] + content[10:13]
+    return len(content) > 40 and content[:1] in (b"\xe3", b"c") and counts == bytes(9) and content[1] < 64
 
 
 def _is_payload(content: bytes) -> bool:
     """Tell content from a digest or an identifier that begins like it by chance."""
+    if is_marshalled(content):
+        return True
     if not content.startswith(PAYLOAD_MAGIC):
         return False
     if content[:1] == b"\x80":

@@ -25,7 +25,7 @@ import re
 from typing import Any
 
 from stannary.core.errors import FormatError
-from stannary.formats.embedded_text import hand_on
+from stannary.formats.embedded_text import hand_on, opens_encoded
 from stannary.formats.interface import Sink, View, clip
 from stannary.formats.json_keys import KEYS, Tags, outside
 
@@ -37,31 +37,6 @@ _START = re.compile(rb'\s*(?:\{\s*["}]|\[\s*(?:["{\[\]]|-?\d|true|false|null))')
 _KEY = re.compile(rb'"(' + b"|".join(re.escape(k.encode()) for k in sorted(KEYS)) + rb')"\s*:\s*')
 _ESCAPED_KEY = re.compile(rb'"[\w/$@\\-]{0,40}\\u00[2-7][0-9a-fA-F][\w/$@\\-]{0,80}"\s*:')
 _PLAIN_ESCAPE = re.compile(rb"\\u00[2-7][0-9a-fA-F]")
-_ENCODED = (
-    "gAN",
-    "gAS",
-    "gAJ",
-    "gAU",
-    "UEsD",
-    "H4sI",
-    "f0VM",
-    "TVqQ",
-    "TVp",
-    "Y29z",
-    "Y3Bvc",
-    "KGNv",
-    "IyEv",
-    "aW1wb3J0",
-    "eJ",
-    "Z0F",
-    "SDRz",
-    "VUVz",
-    "WTI5",
-    "8005",
-    "8004",
-    "8003",
-    "8002",
-)
 _MAX_HITS = 5000
 
 
@@ -145,7 +120,7 @@ def _walk(document: Any, tags: Tags, sink: Sink) -> None:  # noqa: ANN401 - any 
                 for index, item in enumerate(value)
                 if isinstance(item, list) or (isinstance(item, str) and len(item) >= 40)
             )
-        elif isinstance(value, str) and len(value) >= 40 and value.lstrip().startswith(_ENCODED):
+        elif isinstance(value, str) and len(value) >= 40 and opens_encoded(value):
             hand_on(sink, path or "value", value)
 
 

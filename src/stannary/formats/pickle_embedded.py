@@ -26,7 +26,7 @@ _LATIN = tuple(
 )
 # Protocol 0 and 1 open with no magic: the global that they import stands in the first lines.
 _TEXT_PICKLE = re.compile(rb"[(\[\]}ld]{0,4}c[A-Za-z_][\w.]{0,60}\r?\n[A-Za-z_][\w.]{0,60}\r?\n")
-_ENCODED_FIRST = frozenset(bytes((c,)) for c in b"gYKHeUf/QN4867215ZWSVOc(]}ldCAJ@-G+<MFPD=")
+_ENCODED_FIRST = frozenset(bytes((c,)) for c in b"gYKHeUf/QN4867215ZWSVOc(]}ldCALPUe{J@-G+Ir6:?<MFD7=")
 _PICKLE_NEXT = frozenset(b"\x95}](cC)XU\x8c\x8aKNMJGV\x88\x89\x8f\x8d\x8e\x96")
 
 #: First bytes of everything that `embedded_kind` and `encoded_head` know.

@@ -13,13 +13,14 @@ from collections.abc import Callable
 
 __all__ = ["decode_rare", "rare_head", "reversed_head"]
 
+# Two characters of a pickle of each protocol, of zlib, gzip, ZIP, bzip2 and xz; then enough of the alphabet to be no word.
 _RARE = re.compile(
-    rb"(?:fC[!-~]|V[_`{}|][!-~]|C}V|c[$-][!-~]|ABz)[!-~]{18}"  # base85
-    rb"|(?:<~)?(?:J-|@[rpq]|-t@|Ga|Gh|\+,)[!-u]{18}"  # Ascii85
-    rb"|(?:QA[BC]|MN|FBRW|PCO|PDN|D6F)[A-Z2-7]{18}"  # base32
+    rb"(?:fC|C[{-~]|V[?@^-`{|]|c[$%mw-]|AB|LR|P\)|U2|e[QR]|\{W)[!-~]{19}"  # base85
+    rb"|(?:<~)?(?:J-|@[m-s]|-[r-u]|G[Q[abh]|\+,|I[;<]|rA|6<|:e|\?#)[!-uz]{18}"  # Ascii85
+    rb"|(?:QA[BC]|M[N][2-5A-Z]|FB[JLRSUW]|P(?:AA|BP|CO|DN|VY)|D6F|7U3|IJN|KBF|LVY)[A-Z2-7]{18}"  # base32
     rb"|={1,2}[A-Za-z0-9+/]{22}"  # base64 backwards, padded
 )
-_FIRST = frozenset(bytes((c,)) for c in b"fVCcAJ@-G+<QMFPD=")
+_FIRST = frozenset(bytes((c,)) for c in b"fVCcALPUe{J@-G+Ir6:?<QMFD7K=")
 _BACKWARDS_END = (b"gA"[::-1], b"UEsD"[::-1], b"H4sI"[::-1], b"eJ"[::-1], b"Y29z"[::-1], b"Y3Bv"[::-1])
 _LAST = frozenset(b"Rbuset0\x85\x86\x87")  # what stands before the STOP of a pickle
 _MOST = 1 << 22

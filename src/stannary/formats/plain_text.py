@@ -18,7 +18,7 @@ from collections.abc import Iterator
 
 from stannary.core.errors import FormatError
 from stannary.formats import licences, pages, secrets
-from stannary.formats.embedded_text import PAYLOAD_MAGIC
+from stannary.formats.embedded_text import PAYLOAD_MAGIC, is_marshalled
 from stannary.formats.identify import is_text
 from stannary.formats.interface import Sink, View, clip
 from stannary.formats.pickle_glance import glance
@@ -46,9 +46,10 @@ _OPCODES = re.compile(
 _PLAUSIBLE = 8  # opcodes in a row; noise gets as far once in 50,000 times
 _LONG_WORD = b"A" * 28
 _MARK = bytes(65 if chr(b) in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_" else 32 for b in range(256))
+_MAGIC = (*PAYLOAD_MAGIC, *(bytes((kind, count)) + bytes(7) for kind in b"\xe3c" for count in range(8)))  # and marshalled code
 _WORD_PREFIXES = {
-    "base64": tuple(base64.b64encode(magic + bytes(3))[: len(magic) * 8 // 6] for magic in PAYLOAD_MAGIC),
-    "hex": tuple(text for magic in PAYLOAD_MAGIC for text in (magic.hex().encode(), magic.hex().upper().encode())),
+    "base64": tuple(base64.b64encode(magic + bytes(3))[: len(magic) * 8 // 6] for magic in _MAGIC),
+    "hex": tuple(text for magic in _MAGIC for text in (magic.hex().encode(), magic.hex().upper().encode())),
 }
 _ESCAPE_PREFIXES = tuple(
     form.join(("", *(f"{b:02x}" for b in magic[:3]))).lstrip(", ").encode()
@@ -263,6 +264,8 @@ def _uudecode(body: bytes) -> bytes:
 
 def _known(content: bytes) -> bool:
     """Tell whether decoded bytes are recognised by more than the two letters that they start with."""
+    if is_marshalled(content):
+        return True
     if not content.startswith(PAYLOAD_MAGIC):
         return False
     if content.startswith((b"x\x9c", b"x\xda")):

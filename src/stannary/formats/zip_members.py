@@ -185,6 +185,8 @@ class MemberReader:
         else:
             hint = "pickle" if self.kind.is_pickle(member.name) else ""
             self.sink.inflate(self._part(member), chunks, hint=hint, size=0 if member.spread and not member.size else member.size)
+            if not stream.produced:
+                self._as_if_plain(member)  # a method that is not so: a loader may not look at it
         if stream.finished:
             self._done.add((member.data, -1, member.method))
         if stream.finished and stream.position < member.data + member.packed:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import json
+from functools import partial
 
+from stannary.testing.forges import forge
 from stannary.testing.forges._small_zip import small_zip
 from stannary.testing.forges.boosters import LIGHTGBM
 from stannary.testing.forges.configs import PICKLE, file
+from stannary.testing.forges.nested import CODE
 
 __all__: list[str] = []
 
@@ -74,3 +78,36 @@ file("lightgbm.tail_text_pickle", "model.txt", LIGHTGBM.encode() + b"cposix\nsys
 file(
     "lightgbm.no_categories_pickle", "model.txt", LIGHTGBM.encode().replace(b"pandas_categorical:null\n", b"") + PICKLE, "LightGBM"
 )
+
+
+def _remote_code(line: str) -> dict[str, bytes]:
+    source = f"{line}\nfrom transformers import PreTrainedModel\n\n\nclass M(PreTrainedModel):\n    def forward(self, x):\n        return x\n"
+    config = {"architectures": ["M"], "model_type": "x", "auto_map": {"AutoModel": "modeling_x.M"}}
+    return {"config.json": json.dumps(config).encode(), "modeling_x.py": source.encode()}
+
+
+for _name, _line, _bad in (
+    ("hub_of_nobody", "import torch\nB = torch.hub.load('nobody-known/backbone', 'small', trust_repo=True)", True),
+    ("hub_of_framework", "import torch\nB = torch.hub.load('facebookresearch/dinov2', 'dinov2_vits14')", None),
+    (
+        "trusts_nobody",
+        "from transformers import AutoModel\nB = AutoModel.from_pretrained('nobody-known/base', trust_remote_code=True)",
+        True,
+    ),
+):
+    forge(f"repository.{_name}", filename="model", family="repository code", malicious=_bad)(partial(_remote_code, _line))
+
+file(
+    "yaml.keras_lambda",
+    "model.yaml",
+    f"class_name: Lambda\nconfig:\n  function: !!python/tuple [{base64.b64encode(CODE).decode()}, null]\n",
+    "Keras",
+)
+file("text.base64_code", "notes.txt", b"load me: " + base64.b64encode(CODE) + b"\n", "text")
+file("text.hex_code", "notes.txt", CODE.hex(), "text")
+for _name, _text in {
+    "base85": base64.b85encode(PICKLE * 2), "ascii85": base64.a85encode(PICKLE * 2), "base32": base64.b32encode(PICKLE * 2),
+    "backwards": base64.b64encode(PICKLE + b"\n")[::-1],
+}.items():  # fmt: skip
+    file(f"json.pickle_{_name}", "state.json", json.dumps({"state": _text.decode()}), "JSON with code tags")
+file("json.pickle_latin", "state.json", json.dumps({"state": (PICKLE + b"." * 30).decode("latin-1")}), "JSON with code tags")

@@ -9,10 +9,11 @@ import lzma
 import pickle
 import zlib
 from collections.abc import Callable
+from functools import partial
 
 from stannary.testing.forges import forge
 
-__all__: list[str] = []
+__all__ = ["CODE"]
 
 _CALL = b"cos\nsystem\n(X\x0d\x00\x00\x00echo stannarytR."
 _INNER = {
@@ -36,6 +37,25 @@ _ENCODED: dict[str, Callable[[bytes], bytes | str]] = {
     "xz": lzma.compress,
     "zlib_base64": lambda b: base64.b64encode(zlib.compress(b)).decode(),
 }
+_RARE: dict[str, Callable[[bytes], bytes | str]] = {
+    "base85": lambda b: base64.b85encode(b).decode(),
+    "ascii85": lambda b: base64.a85encode(b).decode(),
+    "ascii85_marked": lambda b: base64.a85encode(b, adobe=True),
+    "base32": lambda b: base64.b32encode(b).decode(),
+    "backwards": lambda b: b[::-1],
+    "base64_backwards": lambda b: base64.b64encode(b + b"\n" * (4 - len(b) % 3))[::-1].decode(),
+}
+# What `marshal.dumps` of CPython 3.11 writes of a function that calls `os.system`, and of one that adds.
+CODE = bytes.fromhex(
+    "e30000000000000000000000000300000003000000f34600000097007401000000000000000000006401a6010000ab010000000000000000a0010000"
+    "0000000000000000000000000000000000006402a6010000ab010000000000000000530029034eda026f73fa0d6563686f207374616e6e6172792902"
+    "da0a5f5f696d706f72745f5fda0673797374656da900f300000000fa083c737472696e673efa083c6c616d6264613e720900000001000000731c0000"
+    "008000ad4ab074d12c3cd42c3cd72c43d22c43c04fd12c54d42c5480007207000000"
+)
+_SUM = bytes.fromhex(
+    "e30200000000000000000000000200000003000000f30c00000097007c007c017a000000530029014ea9002902da0178da017973020000002020fa08"
+    "3c737472696e673efa083c6c616d6264613e720600000001000000730a0000008000b011b051b1158000f300000000"
+)
 
 
 def _register(inner: str, encoding: str, protocol: int) -> None:
@@ -54,6 +74,20 @@ for _number, _inner in enumerate(_INNER):
     for _shift, _encoding in enumerate(_ENCODED):
         if (_number + _shift) % 2 == 0:
             _register(_inner, _encoding, (0, 2, 4)[(_number + _shift // 2) % 3])
+
+
+for _number, (_inner, _encoding) in enumerate((i, e) for i in ("protocol2", "framed5", "text") for e in _RARE):
+    _ENCODED[_encoding] = _RARE[_encoding]
+    _register(_inner, _encoding, (2, 4, 0)[_number % 3])
+
+for _name, _value, _bad in (
+    ("code_raw", CODE, True),
+    ("code_base64", base64.b64encode(CODE).decode(), True),
+    ("code_plain", _SUM, False),
+):
+    forge(f"nested.{_name}", filename="state.pkl", family="nested pickle", malicious=_bad)(
+        partial(pickle.dumps, {"weight": [0.5], "code": _value}, 4)
+    )
 
 
 @forge("nested.words_like_base64", filename="vocabulary.pkl", family="benign pickles", malicious=False)

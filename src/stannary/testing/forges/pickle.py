@@ -185,6 +185,8 @@ register("pickle.chain.getattr_call", _CHAIN, _a().call("builtins", "getattr", _
 register("pickle.chain.partial_call", _CHAIN, _a().call("functools", "partial", _g("os", "system", 4), ECHO).reduce().stop())
 register("pickle.chain.partial_partial", _CHAIN, _a().call("functools", "partial", _a().call("functools", "partial", _g("os", "system", 4)), ECHO).reduce().stop())
 register("pickle.chain.methodcaller", _CHAIN, _a().call("operator", "methodcaller", "system", ECHO).reduce(_a().call("importlib", "import_module", "os")).stop())
+register("pickle.chain.method_writes", _CHAIN, _a().call("operator", "methodcaller", "to_pickle", "/tmp/stannary-echo").stop())
+register("pickle.chain.method_evaluates", _CHAIN, _a().call("operator", "methodcaller", "query", "@pd.io.common.os.system('echo')").stop())
 register("pickle.chain.attrgetter", _CHAIN, _a().call("operator", "attrgetter", "system").reduce(_a().call("builtins", "__import__", "os")).reduce(ECHO).stop())
 register("pickle.chain.attrgetter_dotted", _CHAIN, _a().call("operator", "attrgetter", "serialization.os.system").reduce(_a().call("builtins", "__import__", "torch")).reduce(ECHO).stop())
 register("pickle.chain.itemgetter", _CHAIN, _a().call("operator", "itemgetter", "system").reduce(_g("os", "__dict__", 4)).reduce(ECHO).stop())

@@ -151,18 +151,18 @@ def test_a_plain_list_is_quiet():
 @pytest.mark.parametrize(
     "option,severity",
     [
-        ("--extra-index-url https://packages.example.org/simple", "low"),
+        ("--extra-index-url https://packages.example.org/simple", "medium"),
         ("--extra-index-url https://wheels.pytorch.org/cu121", "info"),
-        ("--extra-index-url https://pytorch.org.example.net/whl", "low"),
-        ("--extra-index-url https://example.net/pytorch.org", "low"),
-        ("--extra-index-url https://notpytorch.org/whl", "low"),
-        ("--index-url https://packages.example.org/simple", "info"),
-        ("--extra-index-url https://localhost.example.net/simple", "low"),
+        ("--extra-index-url https://pytorch.org.example.net/whl", "medium"),
+        ("--extra-index-url https://example.net/pytorch.org", "medium"),
+        ("--extra-index-url https://notpytorch.org/whl", "medium"),
+        ("--index-url https://packages.example.org/simple", "medium"),
+        ("--extra-index-url https://localhost.example.net/simple", "medium"),
         ("--extra-index-url https://localhost:8080/simple", ""),
         ("--find-links ./wheels", ""),
     ],
 )
-def test_an_index_besides_the_main_one_is_quiet_only_for_frameworks(option, severity):
+def test_an_index_is_quiet_only_for_frameworks(option, severity):
     report = read_view(View(f"{option}\nnumpy==1.26.4\n".encode(), "requirements.txt"))
     found = [hit.severity for hit in judge(report.facts) if hit.rule in {"DEP003", "DEP005"}]
     assert found == ([severity] if severity else [])

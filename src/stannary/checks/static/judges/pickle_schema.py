@@ -135,7 +135,7 @@ def _names(args: Args, _known: Knowledge) -> str:
 def _method(args: Args, _known: Knowledge) -> str:
     if not args or not isinstance(args[0], str) or not _PLAIN.match(args[0]):
         return "the method's name is computed or special"
-    return f"method {args[0]}" if args[0] in DANGEROUS_NAMES else ""
+    return f"method {args[0]}" if args[0] in DANGEROUS_NAMES or args[0] in words("method_effects") else ""
 
 
 def _sized(args: Args, _known: Knowledge) -> str:

@@ -8,6 +8,7 @@ calls on what it loaded (`serve`), code that runs when the file is imported or e
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
@@ -43,6 +44,7 @@ RULES = {
     "unsafe-load": "SRC016",
     "remote-load": "SRC017",
     "remote-code": "SRC018",
+    "foreign-code": "SRC018",
     "shellcode": "SRC019",
     "patch": "SRC025",
 }
@@ -76,10 +78,12 @@ _TABLE: dict[str, tuple[Severity, Severity, Severity, Severity]] = {
     "unsafe-load":     (_L, _I, _I, _I),
     "remote-load":     (_H, _M, _M, _I),
     "remote-code":     (_L, _I, _I, _I),
+    "foreign-code":    (_M, _L, _L, _I),
     "shellcode":       (_C, _H, _H, _H),
 }  # fmt: skip
 SEVERITIES: dict[str, dict[str, Severity]] = {kind: dict(zip(_ORDER, row, strict=True)) for kind, row in _TABLE.items()}
 
+_REPOSITORY = re.compile(r"([A-Za-z0-9][\w.-]*)/[A-Za-z0-9][\w.-]*(?::[\w./-]+)?")
 _SHELLS = ("/bin/sh", "/bin/bash", "sh -i", "bash -i", "cmd.exe", "powershell", "/bin/zsh")
 _SENDERS = (
     "requests.",
@@ -146,7 +150,7 @@ def behaviour(call: Mapping[str, Any]) -> Behaviour | None:
     text = " ".join([*args, *call["keywords"].values()])
     base = name.removesuffix(".__call__")
     call_of = _Call(base, args, text, origins, call)
-    for test in (_process, _code, _files, _transfer, _loading, _patch):
+    for test in (_process, _code, _files, _transfer, _remote_code, _loading, _patch):
         found = test(call_of)
         if found is not None:
             return found
@@ -287,9 +291,25 @@ def _loading(c: _Call) -> Behaviour | None:
         if _from_network(origins) and name not in {"torch.hub.load_state_dict_from_url", "yaml.load"}:
             return Behaviour("remote-load", f"{name} reads what was downloaded")
         return Behaviour("unsafe-load", f"{name}({text[:60]})")
-    if call["keywords"].get("trust_remote_code") == "True":
-        return Behaviour("remote-code", f"{name}(trust_remote_code=True)")
     return None
+
+
+def _remote_code(c: _Call) -> Behaviour | None:
+    """What runs the code of a repository."""
+    trusted = c.data["keywords"].get("trust_remote_code") == "True"
+    if (trusted or c.name == "torch.hub.load") and (foreign := _foreign(c)):
+        return Behaviour("foreign-code", f"{c.name} runs the code of {foreign}")
+    return Behaviour("remote-code", f"{c.name}(trust_remote_code=True)") if trusted else None
+
+
+def _foreign(c: _Call) -> str:
+    """Return the repository that a call names and takes code from, unless a publisher of frameworks owns it or a commit pins it."""
+    keywords = c.data["keywords"]
+    named = [*c.args[:1], *(keywords[k] for k in ("repo_or_dir", "pretrained_model_name_or_path") if k in keywords)]
+    if keywords.get("source") == "local" or re.fullmatch(r"[0-9a-f]{40}", keywords.get("revision", "")):
+        return ""
+    found = _REPOSITORY.fullmatch(named[0]) if named else None
+    return named[0] if found and found[1].lower() not in words("known_publishers") else ""
 
 
 def _patch(c: _Call) -> Behaviour | None:
