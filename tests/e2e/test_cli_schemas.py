@@ -18,6 +18,7 @@ STANNARY = str(Path(sys.executable).with_name("stannary"))
 
 # schema → the command that prints it, in a workspace where the steps of `place` were taken
 PRINTS = {
+    "authority": "trust show --format json",
     "config": "config show --format json",
     "decision": "gate model --format json",
     "doctor": "doctor --format json",
@@ -60,6 +61,7 @@ def place(tmp_path_factory):
     for line in (
         "init --no-passphrase",
         "keys generate own.pem --no-passphrase",
+        "trust init --no-passphrase",
         "sign model --key own.pem",
         "scan model --record --write-baseline baseline.json",
         "attest model --kind lineage --edge trained-from=data.csv",

@@ -18,6 +18,7 @@ __all__ = ["SignReport", "command", "local"]
 
 if TYPE_CHECKING:
     from stannary.cli.talk import Talk
+    from stannary.evidence.oms.interface import Material
     from stannary.evidence.oms.sign import Signed
 
     _Type = click.ParamType[int]
@@ -43,6 +44,8 @@ class SignReport(msgspec.Struct, frozen=True, kw_only=True):
     cached: int
     root: str
     artifact: str | None
+    identity: str = ""
+    issuer: str = ""
 
 
 class Size(_Type):
@@ -68,6 +71,15 @@ class Size(_Type):
 @click.option("-o", "--output", metavar="FILE", help="Where to write the signature.  [default: TARGET.sig]")
 @click.option("--certificate", metavar="FILE", help="The X.509 certificate of the key (PEM): its chain is verified, not the key.")
 @click.option("--certificate-chain", metavar="FILE", multiple=True, help="Certificates between it and the root; repeatable.")
+@click.option(
+    "--keyless", is_flag=True, help="Sign as the identity of a token, with the workspace's authority (`stannary trust init`)."
+)
+@click.option(
+    "--identity-token",
+    metavar="FILE",
+    help="An OIDC identity token (- for stdin), for --keyless.  [default: $STANNARY_ID_TOKEN, or the pipeline's]",
+)
+@click.option("--nonce", metavar="TEXT", help="The nonce that the token has to carry, for --keyless.")
 @click.option("--ignore", metavar="PATH", multiple=True, help="Do not sign this path of the model, or what is below; repeatable.")
 @click.option("--git", is_flag=True, help="Sign .git, .github, .gitattributes and .gitignore at the top as well.")
 @click.option("--links/--no-links", default=True, help="Sign files behind links within the model.  [default: yes]")
@@ -84,18 +96,14 @@ def command(ctx: click.Context, /, **given: Any) -> int:  # noqa: ANN401 - click
 
     The signature is an OpenSSF Model Signing bundle: `stannary verify` and `model_signing verify` read it.
     """
-    from stannary.evidence.oms.api import default_signature, material_of
+    from stannary.evidence.oms.api import default_signature
     from stannary.evidence.oms.cache import DigestCache
     from stannary.evidence.oms.sign import SignOptions, sign_model, write_signature
 
     talk = talk_of(ctx)
     target = local(given["target"])
     output = given["output"] or default_signature(target)
-    if (given["key"] or "").startswith(_ELSEWHERE) and _is_offline(ctx, given["offline"]):
-        msg = "is a key in a service, and no socket may be opened"
-        raise UsageError(msg, where=given["key"], code="KEY017", help="name a key that is here, or leave out --offline")
-    signer = _signer(given["key"], given["workspace"])
-    material = material_of(signer, given["certificate"], given["certificate_chain"])
+    material = _material(given, offline=_is_offline(ctx, given["offline"]))
     gc.disable()  # a million small tuples and no cycle among them; the process ends soon
     with progress_bar(talk, "signing") as on_progress:
         options = SignOptions(
@@ -116,13 +124,15 @@ def command(ctx: click.Context, /, **given: Any) -> int:  # noqa: ANN401 - click
         signature=output,
         model=signed.name,
         method=signed.bundle.verification_material.method,
-        keyid=signer.public.keyid,
-        algorithm=signer.public.algorithm,
+        keyid=material.public.keyid,
+        algorithm=material.public.algorithm,
         files=signed.files,
         bytes=signed.size,
         cached=signed.cached,
         root=f"sha256:{signed.root}",
         artifact=str(signed.artifact) if signed.artifact else None,
+        identity=material.identity,
+        issuer=material.issuer,
     )
     _print(report, given["form"])
     return 0
@@ -136,6 +146,19 @@ def local(target: str) -> str:
         msg = "is an address; a signature is about files that lie here"
         raise UsageError(msg, where=target, code="SIG019", help="download it, and name the folder")
     return target
+
+
+def _material(given: dict[str, Any], *, offline: bool) -> Material:
+    if given["keyless"] or given["identity_token"]:
+        from stannary.cli.keyless import keyless_material
+
+        return keyless_material(given, offline=offline)
+    if (given["key"] or "").startswith(_ELSEWHERE) and offline:
+        msg = "is a key in a service, and no socket may be opened"
+        raise UsageError(msg, where=given["key"], code="KEY017", help="name a key that is here, or leave out --offline")
+    from stannary.evidence.oms.api import material_of
+
+    return material_of(_signer(given["key"], given["workspace"]), given["certificate"], given["certificate_chain"])
 
 
 def _is_offline(ctx: click.Context, flag: bool | None) -> bool:
@@ -184,6 +207,7 @@ def _print(report: SignReport, form: str) -> None:
     rows = [
         ("signed", f"{report.model}: {counted(report.files, 'file')}, {human_size(report.bytes)}{cached}"),
         ("key", f"{report.keyid[:16]} ({report.algorithm})"),
+        *([("as", f"{report.identity}, by the word of {report.issuer}")] if report.identity else []),
         ("artifact", report.artifact or "no identity: parts are left out, or files are in shards"),
         ("signature", report.signature),
     ]

@@ -14,6 +14,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "add": ("stannary.cli.trust_command:add", "Trust a public key under a name."),
     "list": ("stannary.cli.trust_command:list_", "Show whose signatures count."),
     "remove": ("stannary.cli.trust_command:remove", "Trust a name, or one key, no longer."),
+    "init": ("stannary.cli.authority:init", "Make an authority for keyless signatures."),
+    "issuer": ("stannary.cli.authority:issuer", "Take identity tokens of an OpenID Connect issuer."),
+    "show": ("stannary.cli.authority:show", "Show the authority, its keys and what was revoked."),
+    "rotate": ("stannary.cli.authority:rotate", "Replace a key of the authority."),
+    "revoke": ("stannary.cli.authority:revoke", "Revoke an identity, a certificate or a key."),
+    "revocations": ("stannary.cli.authority:revocations", "Write what is revoked as a signed list."),
 }
 
 

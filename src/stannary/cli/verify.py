@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from stannary.evidence.oms.interface import Trust
     from stannary.evidence.oms.verify import Verification
 
+_KEYLESS = ("identity", "issuer", "trust_config", "trusted_root", "root_key", "revocations")
+
 __all__ = ["Signer", "VerifyReport", "Wrong", "command"]
 
 
@@ -40,6 +42,7 @@ class Signer(msgspec.Struct, frozen=True, kw_only=True):
     subject: str = ""
     issuer: str = ""
     valid_until: str = ""
+    signed_at: str = ""
 
 
 class VerifyReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +68,16 @@ class VerifyReport(msgspec.Struct, frozen=True, kw_only=True):
 @click.option("--signature", metavar="FILE", help="The signature.  [default: TARGET.sig]")
 @click.option("--key", metavar="FILE", help="The public key that is trusted (PEM).  [default: the keys the workspace trusts]")
 @click.option("--certificate-chain", metavar="FILE", multiple=True, help="Certificates of the authorities trusted; repeatable.")
+@click.option("--identity", metavar="NAME", help="Who has to have signed, for a keyless signature: an address, a URI or a user.")
+@click.option("--issuer", metavar="URL", help="The identity provider that vouched for --identity.")
+@click.option(
+    "--trust-config", metavar="FILE", help="Whose authorities and logs count (ClientTrustConfig).  [default: the workspace's]"
+)
+@click.option("--trusted-root", metavar="FILE", help="The same as TrustedRoot; `sigstore.dev` for the public instance.")
+@click.option(
+    "--root-key", metavar="FILE", help="The root key (public) that has to have signed --trusted-root (trusted_root.dsse.json)."
+)
+@click.option("--revocations", metavar="FILE", multiple=True, help="A signed list of what was revoked; repeatable.")
 @click.option(
     "--at",
     type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"]),
@@ -81,7 +94,8 @@ def command(ctx: click.Context, /, **given: Any) -> int:  # noqa: ANN401 - click
     """Verify a model: that it is, file by file, what somebody you trust signed.
 
     Exits 0 when all of it is, 1 when the signature does not hold or a file differs, 3 when only a part was asked for.
-    Signatures of model_signing, old ones too, are read.
+    Signatures of model_signing, old ones too, are read. With --identity and --issuer it is a keyless signature (a Sigstore
+    bundle, of a model or of any one file) that is verified, offline.
     """
     from stannary.evidence.oms.api import default_signature
     from stannary.evidence.oms.verify import VerifyOptions, examine_model
@@ -90,6 +104,13 @@ def command(ctx: click.Context, /, **given: Any) -> int:  # noqa: ANN401 - click
     target = local(given["target"])
     signature = given["signature"] or default_signature(target)
     trust = _trust(given)
+    if given["identity"]:
+        from stannary.cli.keyless import file_report
+
+        report = file_report(target, signature, trust)
+        if report is not None:  # a file, and not a model
+            _print(report, given["form"])
+            return exits.CLEAN
     gc.disable()  # a million small tuples and no cycle among them; the process ends soon
     with progress_bar(talk, "verifying") as on_progress:
         options = VerifyOptions(
@@ -106,6 +127,14 @@ def _trust(given: dict[str, Any]) -> Trust:
     from stannary.evidence.oms.api import trust_of
     from stannary.evidence.oms.key import KeyTrust
 
+    keyless = [name for name in _KEYLESS if given[name]]
+    if keyless and not given["key"] and not given["certificate_chain"]:
+        from stannary.cli.keyless import sigstore_trust
+
+        return sigstore_trust(given)
+    if keyless:
+        msg = f"--{keyless[0].replace('_', '-')} is for keyless signatures, --key and --certificate-chain for others"
+        raise UsageError(msg, code="SIG018", help="say one of them")
     if given["key"] or given["certificate_chain"]:
         at = given["at"].replace(tzinfo=UTC) if given["at"] else None
         return trust_of(given["key"], given["certificate_chain"], at=at)
@@ -152,7 +181,8 @@ def _print(report: VerifyReport, form: str) -> None:
     who = f"{report.signer.subject or report.signer.keyid[:16]} ({report.signer.algorithm})"
     rows = [(report.outcome, f"{report.model or report.target}: {counts}"), ("signed by", who)]
     if report.signer.issuer:
-        rows.append(("issued by", f"{report.signer.issuer}, valid until {report.signer.valid_until}"))
+        when = f"signed {report.signer.signed_at}" if report.signer.signed_at else f"valid until {report.signer.valid_until}"
+        rows.append(("issued by", f"{report.signer.issuer}, {when}"))
     if report.artifact:
         rows.append(("artifact", report.artifact))
     if report.unsigned and report.outcome != "refused":

@@ -129,6 +129,22 @@ class PublicKey:
         msg = f"the signature does not hold for key {self.keyid[:16]} ({self.algorithm})"
         raise IntegrityError(msg, code="SIG001")
 
+    def verify_digest(self, signature: bytes, digest: bytes, name: str) -> None:
+        """Return when the signature is this (elliptic) key's on what has that digest. Raises IntegrityError."""
+        from cryptography.exceptions import InvalidSignature
+        from cryptography.hazmat.primitives import hashes
+        from cryptography.hazmat.primitives.asymmetric import ec, utils
+
+        kinds = {"sha256": hashes.SHA256(), "sha384": hashes.SHA384(), "sha512": hashes.SHA512()}
+        try:
+            if isinstance(self.key, ec.EllipticCurvePublicKey):
+                self.key.verify(signature, digest, ec.ECDSA(utils.Prehashed(kinds[name])))
+                return
+        except (InvalidSignature, ValueError):
+            pass
+        msg = f"the signature does not hold for key {self.keyid[:16]} ({self.algorithm})"
+        raise IntegrityError(msg, code="SIG001")
+
     def verify(self, signature: bytes, message: bytes) -> None:
         """Return when the signature is this key's on the message. Raises IntegrityError."""
         from cryptography.exceptions import InvalidSignature

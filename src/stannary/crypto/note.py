@@ -1,9 +1,9 @@
 """Signed notes, checkpoints of a log, and the cosignatures of its witnesses.
 
 https://c2sp.org/signed-note, https://c2sp.org/tlog-checkpoint, https://c2sp.org/tlog-cosignature (v1).
-Ed25519 only, as the keys of a log and of a witness. A verifier key is written `name+hash+base64`. Parsing
-is strict: a note has one spelling. Signatures of unknown keys are ignored; one that claims a known key and
-does not hold spoils the note.
+Ed25519 as the keys of a log and of a witness; ECDSA (type 2) as the logs of Sigstore have it: such a key is named by
+the hash of its SubjectPublicKeyInfo. A verifier key is written `name+hash+base64`. Parsing is strict: a note has one
+spelling. Signatures of unknown keys are ignored; one that claims a known key and does not hold spoils the note.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from stannary.crypto.keys import PublicKey
 
 __all__ = [
     "COSIGNATURE",
+    "ECDSA",
     "ED25519",
     "Checkpoint",
     "Note",
@@ -37,7 +38,7 @@ __all__ = [
     "verify_note",
 ]
 
-ED25519, COSIGNATURE = 1, 4  # the signature types that are used here
+ED25519, ECDSA, COSIGNATURE = 1, 2, 4  # the signature types that are used here
 _DASH = "\N{EM DASH}"
 _LARGEST, _MOST_SIGNATURES = 1 << 20, 128
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")  # but not the newline
@@ -52,11 +53,11 @@ _COSIGNATURE_SIZE, _SIGNATURE_SIZE, _KEY_SIZE, _HASH_SIZE = 72, 64, 32, 32
 
 
 class VerifierKey(msgspec.Struct, frozen=True):
-    """The public key of a log (type 1) or of a witness (type 4), and the name it signs under."""
+    """The public key of a log (type 1 or 2) or of a witness (type 4), and the name it signs under."""
 
     name: str
     kind: int
-    public: bytes  # the 32 bytes of the Ed25519 key
+    public: bytes  # the 32 bytes of an Ed25519 key, the SubjectPublicKeyInfo of another
 
     @classmethod
     def of(cls, name: str, key: Verifier, kind: int = ED25519) -> VerifierKey:
@@ -67,8 +68,13 @@ class VerifierKey(msgspec.Struct, frozen=True):
         return cls(check_name(name), kind, _sound(key.spki[len(_SPKI) :]))
 
     @classmethod
+    def of_log(cls, name: str, key: Verifier) -> VerifierKey:
+        """Name the key of a log that may be one of Sigstore's: Ed25519 or ECDSA."""
+        return cls.of(name, key) if key.algorithm == "ed25519" else cls(check_name(name), ECDSA, key.spki)
+
+    @classmethod
     def parse(cls, text: str) -> VerifierKey:
-        """Read `name+hash+base64`. Raises InputError."""
+        """Read `name+hash+base64` of an Ed25519 key. Raises InputError."""
         name, _, rest = text.strip().partition("+")
         claimed, _, encoded = rest.partition("+")
         content = _base64(encoded) or b"\0"
@@ -83,6 +89,8 @@ class VerifierKey(msgspec.Struct, frozen=True):
     @property
     def id(self) -> bytes:
         """Return the four bytes that signatures name the key by."""
+        if self.kind == ECDSA:
+            return hashlib.sha256(self.public).digest()[:4]
         return hashlib.sha256(self.name.encode() + b"\n" + bytes([self.kind]) + self.public).digest()[:4]
 
     def __str__(self) -> str:
@@ -97,7 +105,7 @@ class VerifierKey(msgspec.Struct, frozen=True):
             message = _cosigned(int.from_bytes(signature[:8], "big"), text)
             signature = signature[8:]
         try:
-            PublicKey.of_der(_SPKI + self.public).verify(signature, message)
+            PublicKey.of_der(self.public if self.kind == ECDSA else _SPKI + self.public).verify(signature, message)
         except IntegrityError as error:
             raise _spoiled(self.name) from error
 
@@ -189,9 +197,9 @@ def signature_lines(text: str) -> tuple[NoteSignature, ...]:
     return tuple(found)
 
 
-def sign_note(text: str, name: str, signer: Signer) -> Note:
-    """Return a note with one signature."""
-    key = VerifierKey.of(name, signer.public)
+def sign_note(text: str, name: str, signer: Signer, kind: int = ED25519) -> Note:
+    """Return a note with one signature, of the type of a log's key."""
+    key = VerifierKey.of_log(name, signer.public) if kind == ECDSA else VerifierKey.of(name, signer.public)
     return Note(text, (NoteSignature(name, key.id, signer.sign(text.encode())),))
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from stannary.core.model import Json
 from stannary.crypto.keys import PublicKey
 from stannary.evidence.ledger import entry
 from stannary.evidence.trust import TrustedKey, write_trust
 from stannary.evidence.workspace import Workspace
 
-__all__ = ["grant", "withdraw"]
+__all__ = ["grant", "log_event", "withdraw"]
 
 
 def grant(workspace: Workspace, identity: str, key: PublicKey) -> None:
@@ -27,8 +28,13 @@ def withdraw(workspace: Workspace, name: str) -> Sequence[TrustedKey]:
     return out
 
 
-def _logged(workspace: Workspace, action: str, rows: Sequence[TrustedKey]) -> None:
-    now = workspace.clock()
-    events = [{"action": action, "identity": row.identity, "keyid": row.keyid, "by": workspace.signer.public.keyid} for row in rows]
+def log_event(workspace: Workspace, action: str, *events: dict[str, Json]) -> None:
+    """Log changes of trust: entries of type `trust` and kind `trust-ACTION`, with the key that made them."""
+    now, by = workspace.clock(), workspace.signer.public.keyid
+    records = [entry("trust", {"action": action, **event, "by": by}, time=now, kind=f"trust-{action}") for event in events]
     with workspace.ledger(write=True) as ledger:
-        ledger.append([entry("trust", event, time=now, kind=f"trust-{action}") for event in events])
+        ledger.append(records)
+
+
+def _logged(workspace: Workspace, action: str, rows: Sequence[TrustedKey]) -> None:
+    log_event(workspace, action, *({"identity": row.identity, "keyid": row.keyid} for row in rows))

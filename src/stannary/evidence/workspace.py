@@ -103,12 +103,12 @@ class Workspace:
     @cached_property
     def signer(self) -> Signer:
         """Return the key that signs evidence. Raises UsageError, InputError or BackendError."""
-        return self._read(self.root / self.settings.signing_key)
+        return self.read_key(self.root / self.settings.signing_key)
 
     @cached_property
     def log_signer(self) -> PrivateKey:
         """Return the key that signs checkpoints."""
-        return self._read(self.root / "keys" / "ledger.pem")
+        return self.read_key(self.root / "keys" / "ledger.pem")
 
     @cached_property
     def log_key(self) -> PublicKey:
@@ -137,7 +137,8 @@ class Workspace:
         """Return whose signatures count."""
         return read_trust(self.trust_path)
 
-    def _read(self, path: Path) -> PrivateKey:
+    def read_key(self, path: Path) -> PrivateKey:
+        """Read one of the workspace's key files; the passphrase is asked for when it needs one. Raises UsageError or InputError."""
         try:
             return read_private(path)
         except UsageError as error:

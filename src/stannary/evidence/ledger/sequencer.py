@@ -81,7 +81,7 @@ class Sequencer:
             seen = remembered(self._head, self._key)
             if seen:
                 self._tree.remember(seen[0])
-            note = str(sign_note(self._tree.head.text, self._key.name, self._signer))
+            note = str(sign_note(self._tree.head.text, self._key.name, self._signer, self._key.kind))
             # The remembered head is there before the ledger is: a ledger without one has lost it.
             self._head.begin(note)
             self._store.put_checkpoint(0, note)
@@ -148,7 +148,7 @@ class Sequencer:
                 for level, index, value in frontier.append(record.hash):
                     nodes[level, index] = value
             head = Checkpoint(self._key.name, frontier.size, frontier.root())
-            note = str(sign_note(head.text, self._key.name, self._signer))
+            note = str(sign_note(head.text, self._key.name, self._signer, self._key.kind))
             rows = (Row(first + i, *record.columns, record.leaf) for i, record in enumerate(records))
             self._store.add(rows, [(record.body_digest, record.body) for record in records if record.body_digest])  # 3.
             self._write_tiles(first, frontier.size, nodes, edge)

@@ -37,6 +37,8 @@ __all__ = [
 ]
 
 MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
+# Of older Sigstore clients, for keyless signatures.
+_OLDER = frozenset(f"application/vnd.dev.sigstore.bundle+json;version={number}" for number in ("0.1", "0.2", "0.3"))
 MOST_BYTES = 256 << 20  # 10,000 files take 2 MB
 Unset = msgspec.UnsetType | None
 UNSET = msgspec.UNSET
@@ -139,7 +141,7 @@ def read_bundle(content: bytes, where: str = "signature") -> Bundle:
     except (ValueError, RecursionError) as error:
         _refuse(f"is not a Sigstore bundle: {str(error)[:200]}", where)
     # 2.
-    if bundle.media_type != MEDIA_TYPE:
+    if bundle.media_type != MEDIA_TYPE and not (bundle.media_type in _OLDER and bundle.verification_material.tlog_entries):
         _refuse(f"is a bundle of type {bundle.media_type[:80]!r}; {MEDIA_TYPE} is read", where)
     if bundle.dsse_envelope.payload_type != dsse.IN_TOTO:
         msg = f"signs {bundle.dsse_envelope.payload_type[:80]!r}, not {dsse.IN_TOTO}"

@@ -43,6 +43,8 @@ class CertificateMaterial:
         # By itself, as if it were trusted: validity now, and what it is for.
         verify_chain(certificate, (), [certificate], system_clock())
         self.signer = signer
+        self.public = signer.public
+        self.identity, self.issuer = subject_of(certificate), certificate.issuer.rfc4514_string()
         self.certificates = (certificate, *chain)
 
     def bundle(self, payload: bytes) -> Bundle:

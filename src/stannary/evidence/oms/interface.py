@@ -6,6 +6,7 @@ from typing import Protocol
 
 import msgspec
 
+from stannary.crypto.interface import Verifier
 from stannary.evidence.oms.bundle import Bundle, Method
 
 __all__ = ["Material", "SignedBy", "Trust"]
@@ -20,10 +21,26 @@ class SignedBy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     subject: str = ""
     issuer: str = ""
     valid_until: str = ""
+    signed_at: str = ""  # as a log or a time stamp authority says; empty where nobody does
 
 
 class Material(Protocol):
     """Something that signs payloads and writes into the bundle what verifiers need."""
+
+    @property
+    def public(self) -> Verifier:
+        """Return the key that signs; where each signature has one of its own, the last one's."""
+        ...
+
+    @property
+    def identity(self) -> str:
+        """Return whom the signature is of, where a certificate names somebody; else nothing."""
+        ...
+
+    @property
+    def issuer(self) -> str:
+        """Return who vouches for the identity; nothing where nobody does."""
+        ...
 
     def bundle(self, payload: bytes) -> Bundle:
         """Return the signed bundle of an in-toto statement. Raises BackendError when the key's provider fails."""

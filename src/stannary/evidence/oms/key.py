@@ -19,8 +19,11 @@ __all__ = ["KeyMaterial", "KeyTrust"]
 class KeyMaterial:
     """Signs with a key."""
 
+    identity = issuer = ""
+
     def __init__(self, signer: Signer) -> None:
         self.signer = signer
+        self.public = signer.public
 
     def bundle(self, payload: bytes) -> Bundle:
         """Return the signed bundle. Raises BackendError."""

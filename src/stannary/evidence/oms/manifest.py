@@ -37,6 +37,7 @@ __all__ = [
     "Serialization",
     "encode_manifest",
     "is_legacy",
+    "is_model_statement",
     "parse_manifest",
 ]
 
@@ -122,11 +123,21 @@ def encode_manifest(
 
 def is_legacy(payload: bytes) -> bool:
     """Tell whether a payload, not verified yet, claims to be a statement of model_signing 0.2."""
+    return _predicate_type(payload) == PREDICATE_0_2
+
+
+def is_model_statement(payload: bytes) -> bool:
+    """Tell whether a payload, not verified yet, claims to be a statement on a model."""
+    return _predicate_type(payload) in (PREDICATE, PREDICATE_0_2)
+
+
+def _predicate_type(payload: bytes) -> str | None:
     try:
         found = strict_json(payload)
     except (ValueError, RecursionError):
-        return False
-    return isinstance(found, dict) and found.get("predicateType") == PREDICATE_0_2
+        return None
+    kind = found.get("predicateType") if isinstance(found, dict) else None
+    return kind if isinstance(kind, str) else None
 
 
 def parse_manifest(payload: bytes, where: str = "signature") -> Manifest:

@@ -26,7 +26,7 @@ from stannary.evidence.oms.listing import Listing, identity, ignored_paths, list
 from stannary.evidence.oms.manifest import GIT_PATHS, SINGLE, Manifest, parse_manifest
 from stannary.run.progress import OnProgress
 
-__all__ = ["Difference", "Verification", "VerifyOptions", "examine_model", "read_signature", "verify_model"]
+__all__ = ["Difference", "Verification", "VerifyOptions", "examine_model", "read_content", "read_signature", "verify_model"]
 
 DifferenceKind = Literal["extra", "changed", "missing", "renamed", "link", "odd", "unread"]
 _CODES: Mapping[str, str] = {
@@ -150,13 +150,17 @@ def examine_model(path: str, signature: str | Path | Bundle, trust: Trust, optio
 
 def read_signature(path: str | Path) -> Bundle:
     """Read a signature file. Raises UsageError when it is not there, IntegrityError when it is none."""
+    return read_bundle(read_content(path), str(path))
+
+
+def read_content(path: str | Path) -> bytes:
+    """Read the bytes of a signature file, and one more than any has when it is larger. Raises UsageError."""
     try:
         with Path(path).open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
+            return file.read(MOST_BYTES + 1)
     except OSError as error:
         msg = f"cannot be read: {error.strerror}"
         raise UsageError(msg, where=str(path), code="SIG017", help="name the signature with --signature FILE") from error
-    return read_bundle(content, str(path))
 
 
 def _signed(manifest: Manifest, listing: Listing) -> dict[str, tuple[str, ...]]:

@@ -1,0 +1,83 @@
+"""The keys of identity providers: from a file, or by discovery where there is a network.
+
+Discovery (OpenID Connect Discovery 1.0) asks the issuer itself for the address of its keys, over HTTPS; plain HTTP
+is for providers on this machine alone.
+"""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from stannary.core.errors import BackendError, IntegrityError, UsageError
+
+__all__ = ["check_address", "discover_keys", "fetch"]
+
+_SECONDS = 20
+_MOST_BYTES = 1 << 20
+_HERE = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+def check_address(url: str, what: str = "issuer") -> str:
+    """Return an address that may be an issuer's. Raises UsageError."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+    except ValueError:
+        parts, host = urlsplit(""), None
+    plain = parts.scheme == "http" and host in _HERE
+    if not host or not (parts.scheme == "https" or plain) or parts.query or parts.fragment or parts.username:
+        msg = f"the {what} {url[:120]!r} is no https:// address"
+        raise UsageError(msg, code="OID010", help="plain http:// is for a provider on this machine alone")
+    return url
+
+
+def discover_keys(issuer: str) -> bytes:
+    """Return the published keys (JWKS) of an issuer, unread. Raises BackendError, IntegrityError or UsageError."""
+    check_address(issuer)
+    help_ = "give them in a file: `stannary trust issuer URL --jwks FILE`"
+    where = f"{issuer.rstrip('/')}/.well-known/openid-configuration"
+    try:
+        found = msgspec.json.decode(fetch(where, "the provider", help_=help_), type=dict[str, Any])
+    except msgspec.MsgspecError as error:
+        msg = f"is no description of a provider: {error}"
+        raise BackendError(msg, where=where, code="OID010") from error
+    if found.get("issuer") != issuer:
+        msg = f"describes the provider {str(found.get('issuer'))[:120]!r}, not {issuer!r}"
+        raise IntegrityError(msg, where=where, code="OID004", help="name the issuer as it names itself, to the last slash")
+    return fetch(check_address(str(found.get("jwks_uri")), "address of the keys"), "the provider", help_=help_)
+
+
+class _Checked(urllib.request.HTTPRedirectHandler):
+    """Follows redirections to addresses that were allowed in the first place."""
+
+    def redirect_request(self, *given: Any) -> urllib.request.Request | None:  # noqa: ANN401 - urllib's
+        """Check where it goes. Raises UsageError."""
+        check_address(str(given[-1]), "redirection")
+        return super().redirect_request(*given)
+
+
+def fetch(url: str, whom: str, headers: Mapping[str, str] | None = None, help_: str | None = None) -> bytes:
+    """Return what an address that was checked answers with. Raises BackendError, or UsageError for where it leads."""
+    opener = urllib.request.build_opener(_Checked())
+    # check_address has let no other scheme through
+    request = urllib.request.Request(url, headers={"Accept": "application/json"})  # noqa: S310
+    for name, value in (headers or {}).items():
+        request.add_unredirected_header(name, value)
+    try:
+        with opener.open(request, timeout=_SECONDS) as response:
+            content: bytes = response.read(_MOST_BYTES + 1)
+    except (urllib.error.URLError, OSError, ValueError) as error:
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()  # it is the answer as well
+        msg = f"{whom} cannot be asked: {error}"
+        raise BackendError(msg, where=url.partition("?")[0], code="OID010", help=help_) from error
+    if len(content) > _MOST_BYTES:
+        msg = f"answers with more than {_MOST_BYTES:,} bytes"
+        raise BackendError(msg, where=url.partition("?")[0], code="OID010")
+    return content
