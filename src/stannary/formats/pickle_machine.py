@@ -58,10 +58,12 @@ class Machine:
         self.ext: dict[int, tuple[str, str]] = {}
         self.base = start  # offset of buf[0] in data
         self.buf = b""
-        self.limit = 0
+        self.turn = 0  # from where on in `buf` the next window is wanted
+        self.limit = 0  # the same, or the last byte of the frame
         self.pos = 0
         self.stopped = False
         self.framed = (0, 0, 0)  # the last frame: offset of its opcode, start, length
+        self.edge = _UNBOUNDED  # where it ends, until that is reached
         self.result: Any = None
         self.arrays: list[tuple[int, int]] = []  # stretches between the opcodes of this stream
         self.raw: list[tuple[int, int]] = []  # those that are plain numbers
@@ -87,7 +89,8 @@ class Machine:
             forget(self.data)
         self.base = at
         self.buf = bytes(self.data[at:] if last else self.data[at : at + _WINDOW])
-        self.limit = _UNBOUNDED if last else _WINDOW - _MARGIN
+        self.turn = _UNBOUNDED if last else _WINDOW - _MARGIN
+        self.limit = min(self.turn, self.edge - at - 1)
         self.pos = 0
         self.budget.check_time()
 
@@ -131,13 +134,21 @@ class Machine:
             self.recorder.frame(*self.framed, end)
         return end
 
+    def _turn(self) -> None:
+        """Go on behind the end of a frame, or with the next window."""
+        if self.base + self.pos >= self.edge:
+            self.leave_frame()
+        if self.pos > self.turn:
+            self._window(self.base + self.pos)
+
     def _loop(self) -> None:  # noqa: C901, PLR0912 - a call an opcode would double its cost
         stack, push, memo, marks, handlers = self.stack, self.stack.append, self.memo, self.marks, HANDLERS
         buf, pos, limit, dense = self.buf, self.pos, self.limit, self.dense
         while True:
             if pos > limit:
-                self._window(self.base + pos)
-                buf, pos, limit, dense = self.buf, 0, self.limit, self.dense
+                self.pos = pos
+                self._turn()
+                buf, pos, limit = self.buf, self.pos, self.limit
             self.pos = pos  # where it is when an index fails
             op = buf[pos]
             pos += 1
@@ -320,9 +331,22 @@ class Machine:
 
     def frame(self, offset: int, length: int) -> None:
         """Take note of a frame, and of one that reaches behind STOP: what a program loads next begins at its end."""
+        if self.edge != _UNBOUNDED:
+            self.leave_frame()  # before its time
         start = self.base + self.pos
         self.recorder.frame(offset, start, length, self.size)
         self.framed = (offset, start, length)
+        self.edge = start + length
+        self.limit = min(self.turn, self.edge - self.base - 1)
+
+    def leave_frame(self) -> None:
+        """Note a frame that ends inside an opcode: a C unpickler that reads a file goes on somewhere else than in memory."""
+        here = self.base + self.pos
+        if here != self.edge:
+            offset, start, _ = self.framed
+            self.recorder.frame(offset, start, self.edge - start, here, torn=True)
+        self.edge = _UNBOUNDED
+        self.limit = self.turn
 
     def call(self, func: Any, args: Any, how: str) -> None:  # noqa: ANN401 - symbolic
         """Push the result of a call or an instantiation."""
@@ -334,6 +358,8 @@ class Machine:
         """Step over the array that joblib's unpickler reads from the file at this point."""
         layout = layout_of(state)
         at = self.base + self.pos
+        if at >= self.edge:
+            self.leave_frame()
         if layout is None:
             # Only joblib reads an array here; what other loaders take for opcodes is read as that.
             self.recorder.unclear_array = True

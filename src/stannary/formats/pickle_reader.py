@@ -19,6 +19,7 @@ from stannary.core.errors import BudgetExceeded, FormatError, Truncated
 from stannary.formats.identify import is_text
 from stannary.formats.interface import Sink, View
 from stannary.formats.pickle_embedded import embedded_kind
+from stannary.formats.pickle_emit import emit
 from stannary.formats.pickle_encodings import decode_rare, reversed_head
 from stannary.formats.pickle_glance import glance
 from stannary.formats.pickle_machine import Machine
@@ -71,7 +72,7 @@ def read(view: View, sink: Sink) -> None:
         _read_streams(view, sink, recorder)
     finally:
         sink.budget.closing = True
-        recorder.emit(sink, _carried(sink, recorder))
+        emit(recorder, sink, _carried(sink, recorder))
         sink.budget.closing = False
     _follow(view, sink, recorder)
 
@@ -191,6 +192,12 @@ def _second(view: View, sink: Sink, recorder: Recorder, start: int, end: int, ar
     length = end - start - sum(b - a for a, b in arrays) - recorder.skipped
     if length > LIMIT or recorder.dropped_values or recorder.bombs:
         sink.fact("pickle.second", start, agrees=True, reason=f"{length} bytes of opcodes, read once")
+        return
+    if recorder.torn:
+        # CPython's C unpickler drops the rest of the frame when it reads a file. What it takes for opcodes then is not
+        # read here: it might store under any index of its memo, an array as long as the largest.
+        sink.fact("pickle.second", start, agrees=False, reason="a frame that ends inside an opcode",
+                  first=[".".join(n) for n in recorder.sequence[:3]], second=["what lies behind the frame's end"])  # fmt: skip
         return
     reading = read_for_real(view.data, start, end, arrays)
     first = recorder.sequence

@@ -14,7 +14,7 @@ Facts (kind: fields)
 - pickle.array_file: path: an old joblib array that numpy loads, with pickles, from a file of this name
 - pickle.extension: code: an extension code nobody registered in the stream
 - pickle.persistent: value: persistent ids that are not plain storage references
-- pickle.frame: length, left: a frame that goes beyond the content, or is smaller than any pickler writes
+- pickle.frame: length, left: a frame that goes beyond the content, is smaller than any pickler writes, or ends inside an opcode
 - pickle.note: what, count: oddities a pickler never writes (memo_overwritten)
 - pickle.bomb: what: `key` of nested, shared tuples (hashing it, a loader does not come back), or `memo` index that
   makes a loader allocate gigabytes
@@ -44,14 +44,11 @@ from stannary.formats.pickle_traits import (
 from stannary.formats.pickle_values import DROPPED, Blob, Global, Made, Map, Opaque, leaves, render, root_name
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    from stannary.formats.interface import Sink
     from stannary.formats.pickle_machine import Machine
 
-__all__ = ["Recorder"]
+__all__ = ["MOST_BYTES", "MOST_CALLS", "Recorder"]
 
-_MOST = 15_000  # distinct calls worth keeping; real models have hundreds
+MOST_CALLS = 15_000  # distinct calls worth keeping; real models have hundreds
 _GLOBALS = 15_000  # distinct names; real models have hundreds
 _DETAILED = 500_000  # calls told apart by their arguments; after that by what is called
 _FOLDED = frozenset({"builtins", "dill._dill", "_codecs", "copyreg"})
@@ -67,7 +64,7 @@ _NAMESPACES = frozenset({
     ("collections", "UserList"),
 })  # fmt: skip
 _SPECIAL = 256
-_GIVEN = 8192  # byte strings that are looked into
+MOST_BYTES = 8192  # byte strings that are looked into
 _HUGE = 1 << 27  # a number that could be a size to allocate
 _KEPT = 4096  # the machine copies strings up to this length
 _FRAME_MIN = 4  # no pickler frames less
@@ -101,6 +98,7 @@ class Recorder:
         self.nested_streams = False
         self.unclear_array = False  # a joblib array of a shape or type that cannot be told
         self.bombs: set[str] = set()  # what would exhaust a loader: "key" that takes for ever to hash, "memo" index
+        self.torn = False  # a frame ends inside an opcode
         self.memo: list[Any] = []  # of the last stream
         self.last: int | None = None  # what the last stream built, when a number
 
@@ -166,6 +164,8 @@ class Recorder:
         else:
             key[1] = type(func)
             leaves(func, key)
+        if type(args) is not tuple:  # that only the unpickler in Python unpacks, and anything else would not call
+            args = tuple(args) if type(args) is list else (args,)
         self.called += 1
         if args and (self.called < _DETAILED or not bulk(func)) and self._tell_apart(func, args, key):
             self._take_bytes(func, args, machine.offset())
@@ -173,7 +173,7 @@ class Recorder:
         known = self.calls.get(identity)
         if known is not None:
             known[0] += 1
-        elif len(self.calls) < _MOST:
+        elif len(self.calls) < MOST_CALLS:
             known = self.calls[identity] = [1, func, args, how, machine.offset()]
         else:
             self.dropped += 1
@@ -221,11 +221,13 @@ class Recorder:
         for place, item in enumerate(args[:_WIDE]):
             if type(item) is Made and item.func is self.encoder and item.args:
                 item = item.args[0]  # noqa: PLW2901 - what protocols 0-2 write for bytes
+                if type(item) not in (str, bytes, Blob):
+                    continue
             elif type(item) not in (bytes, Blob):
                 continue
             if id(item) in self.given and place != unpickled:
                 continue
-            if len(self.given) < _GIVEN:
+            if len(self.given) < MOST_BYTES:
                 self.given[id(item)] = (offset, item, place == unpickled)
             else:
                 self.overflow = True
@@ -249,7 +251,7 @@ class Recorder:
             head = text[:64].encode("utf-8", "replace") if type(text) is str else text.head if type(text) is Blob else b""
             if latin_head(head) or reversed_head(head):
                 self.latin.setdefault(id(args[0]), (machine.offset(), args[0]))
-                self.overflow = self.overflow or len(self.latin) > _MOST
+                self.overflow = self.overflow or len(self.latin) > MOST_CALLS
         if where == ("copyreg", "add_extension") and len(args) == 3:
             module, name, code = args
             if type(module) is str and type(name) is str and type(code) is int:
@@ -339,9 +341,10 @@ class Recorder:
         """Count an oddity."""
         self.notes[what] = self.notes.get(what, 0) + 1
 
-    def frame(self, offset: int, start: int, length: int, size: int) -> None:
-        """Note a frame that claims more than there is (`size` is where the content, or the stream, ends)."""
-        if start + length > size or length < _FRAME_MIN:
+    def frame(self, offset: int, start: int, length: int, size: int, *, torn: bool = False) -> None:
+        """Note a frame that claims more than there is (`size` is where the content, or the stream, ends), or is torn."""
+        self.torn = self.torn or torn
+        if start + length > size or length < _FRAME_MIN or torn:
             self._other(("frame",), "pickle.frame", offset, length=length, left=size - start)
 
     def embedded(self, head: bytes, offset: int, length: int) -> None:
@@ -349,7 +352,7 @@ class Recorder:
         if length > _KEPT:
             self.skipped += length
         if length >= 8 and (kind := embedded_kind(head) or ("reversed" if reversed_head(head) else "")):
-            if len(self.inside) < _GIVEN:
+            if len(self.inside) < MOST_BYTES:
                 self.inside.append((kind, offset, length))
             else:
                 self.overflow = True
@@ -357,43 +360,14 @@ class Recorder:
     def text(self, head: bytes, offset: int, value: bytes | Blob) -> None:
         """Remember text that could be an encoded pickle or archive."""
         if encoded_head(head):
-            if len(self.encoded) < _GIVEN:
+            if len(self.encoded) < MOST_BYTES:
                 self.encoded.append((offset, value))
             else:
                 self.overflow = True
 
     def _other(self, key: Any, kind: str, offset: int, /, **data: Any) -> None:  # noqa: ANN401 - symbolic
         if key not in self.others:
-            if len(self.others) < _GIVEN:
+            if len(self.others) < MOST_BYTES:
                 self.others[key] = (kind, offset, data)
             else:
                 self.overflow = True
-
-    def emit(self, sink: Sink, read: Collection[int] = ()) -> None:
-        """Report everything as facts. `read`: ids of the arguments of calls whose code was read."""
-        for found in self.globals.values():
-            sink.fact("pickle.global", found.offset, module=found.module, name=found.name, op=found.op,
-                      uses=sorted(found.uses) or ["data"], count=found.count,
-                      **({"raw": list(found.raw)} if found.raw else {}))  # fmt: skip
-        for count, func, args, how, offset in self.calls.values():
-            module, name = root_name(func) or ("", "")
-            sink.fact("pickle.call", offset, module=module, name=name, how=how, count=count,
-                      computed=type(func) is not Global, args=render(args),
-                      **({"raw": list(func.raw)} if type(func) is Global and func.raw else {}),
-                      **({"strings": strings(args)} if makes_code(func) else {}), **({"read": True} if id(args) in read else {}),
-                      **({"source": source} if (source := source_of(func, args, self.content)) else {}),
-                      **({} if type(func) is Global else {"callable": render(func)}))  # fmt: skip
-        for kind, offset, data in self.others.values():
-            sink.fact(kind, offset, **data)
-        for what, count in self.notes.items():
-            sink.fact("pickle.note", None, what=what, count=count)
-        for what in sorted(self.bombs):
-            sink.fact("pickle.bomb", None, what=what)
-        if self.unclear_array:
-            sink.incomplete("joblib array of a shape or type that cannot be told")
-        if self.dropped_values:
-            sink.incomplete("too many objects to follow; names taken from the memo afterwards are not known")
-        if self.overflow:
-            sink.incomplete(f"more than {_GIVEN} oddities, or byte strings, than are looked at; the rest was not judged")
-        if self.dropped:
-            sink.incomplete(f"more than {_MOST} distinct calls; {self.dropped} were not judged")

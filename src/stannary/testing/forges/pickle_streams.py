@@ -82,6 +82,9 @@ register("pickle.frames.nested_short", _FRAMES, _framed(b"\x95" + struct.pack("<
 register("pickle.frames.string_spans", _FRAMES, _framed(b"\x8c\x02o", 3) + b"s\x8c\x06system\x93\x8c\x0decho stannary\x85R.")
 register("pickle.frames.global_spans", _FRAMES, _framed(b"cos\nsy", 6) + b"stem\n\x8c\x0decho stannary\x85R.")
 register("pickle.frames.line_spans", _FRAMES, _framed(b"(Vos\nVsys", 9) + b"tem\n\x93Vecho stannary\n\x85R.")
+# In memory a string, in a file what is in it: the C unpickler drops the first byte of the length with the end of the frame.
+_HIDDEN = b"\x00cos\nsystem\n(Vecho stannary\ntR."
+register("pickle.frames.torn", _FRAMES, _framed(b"NNX" + struct.pack("<I", len(_HIDDEN)) + _HIDDEN + b".", 4))
 register("pickle.frames.in_protocol2", _FRAMES, _framed(_a(2).call("os", "system", ECHO).op("STOP").body(), 9, proto=2))
 register("pickle.frames.many", _FRAMES, b"\x80\x04" + b"".join(b"\x95" + struct.pack("<Q", 1) + b"N\x95" + struct.pack("<Q", 1) + b"0" for _ in range(50)) + _CALL)
 register("pickle.frames.hides_in_bytes", _FRAMES, _framed(b"C\x40", 2) + _CALL + bytes(80), malicious=None)

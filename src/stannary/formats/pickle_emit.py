@@ -1,0 +1,47 @@
+"""What a pickle's Recorder collected, as facts: their kinds and fields are listed in pickle_record."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stannary.formats.pickle_record import MOST_BYTES, MOST_CALLS
+from stannary.formats.pickle_traits import makes_code, source_of, strings
+from stannary.formats.pickle_values import Global, render, root_name
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from stannary.formats.interface import Sink
+    from stannary.formats.pickle_record import Recorder
+
+__all__ = ["emit"]
+
+
+def emit(recorder: Recorder, sink: Sink, read: Collection[int] = ()) -> None:
+    """Report everything as facts. `read`: ids of the arguments of calls whose code was read."""
+    for found in recorder.globals.values():
+        sink.fact("pickle.global", found.offset, module=found.module, name=found.name, op=found.op,
+                  uses=sorted(found.uses) or ["data"], count=found.count,
+                  **({"raw": list(found.raw)} if found.raw else {}))  # fmt: skip
+    for count, func, args, how, offset in recorder.calls.values():
+        module, name = root_name(func) or ("", "")
+        sink.fact("pickle.call", offset, module=module, name=name, how=how, count=count,
+                  computed=type(func) is not Global, args=render(args),
+                  **({"raw": list(func.raw)} if type(func) is Global and func.raw else {}),
+                  **({"strings": strings(args)} if makes_code(func) else {}), **({"read": True} if id(args) in read else {}),
+                  **({"source": source} if (source := source_of(func, args, recorder.content)) else {}),
+                  **({} if type(func) is Global else {"callable": render(func)}))  # fmt: skip
+    for kind, offset, data in recorder.others.values():
+        sink.fact(kind, offset, **data)
+    for what, count in recorder.notes.items():
+        sink.fact("pickle.note", None, what=what, count=count)
+    for what in sorted(recorder.bombs):
+        sink.fact("pickle.bomb", None, what=what)
+    if recorder.unclear_array:
+        sink.incomplete("joblib array of a shape or type that cannot be told")
+    if recorder.dropped_values:
+        sink.incomplete("too many objects to follow; names taken from the memo afterwards are not known")
+    if recorder.overflow:
+        sink.incomplete(f"more than {MOST_BYTES} oddities, or byte strings, than are looked at; the rest was not judged")
+    if recorder.dropped:
+        sink.incomplete(f"more than {MOST_CALLS} distinct calls; {recorder.dropped} were not judged")
