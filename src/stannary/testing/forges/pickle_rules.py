@@ -111,6 +111,11 @@ _rule(
     _graph_module("def forward(self, x):\n    return getattr(x, 'shape')\n", "from builtins import getattr as getattr\n"),
     malicious=None,
 )
+_rule(
+    "fx_sequential",
+    _graph_module('def forward(self, x):\n    _0 = getattr(self, "0")(x);  x = None\n    return getattr(self, "1")(_0)\n'),
+    malicious=None,
+)
 
 # What picklers compute because it has no name: generic types, the type of None, an iterator.
 _NONE_TYPE = _call("builtins", "type", b"N")

@@ -102,7 +102,8 @@ def _words(tree: ast.AST) -> set[str]:
 def _plain_attribute(call: ast.Call) -> bool:
     """Tell whether `getattr` takes an attribute that could stand after a dot as well."""
     name = call.args[1].value if len(call.args) > 1 and isinstance(call.args[1], ast.Constant) else None
-    return isinstance(name, str) and name.isidentifier() and not name.startswith("__") and name not in DANGEROUS_NAMES
+    # Modules in a Sequential are named 0, 1, 2: that is what torch writes this call for.
+    return isinstance(name, str) and f"_{name}".isidentifier() and not name.startswith("__") and name not in DANGEROUS_NAMES
 
 
 def _plain_torch(parts: list[str]) -> bool:
