@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +11,7 @@ import stannary
 from stannary.core.errors import IntegrityError
 from stannary.crypto.keys import generate
 from stannary.evidence.oms.bundle import read_bundle
-from stannary.evidence.oms.manifest import parse_manifest
+from stannary.evidence.oms.manifest import PREDICATE, parse_manifest
 from stannary.evidence.oms.sign import SignOptions
 from stannary.testing.certificates import issue, pem_of
 
@@ -248,3 +249,40 @@ def test_openssl_verifies_our_envelope(model, keys, tmp_path):
     (tmp_path / "raw").write_bytes(made.bundle.signature)
     command = ["openssl", "dgst", "-sha384", "-verify", public, "-signature", tmp_path / "raw", tmp_path / "pae"]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "Verified OK"
+
+
+def test_sha256sum_says_the_same_digests_and_root(model, keys, tmp_path):
+    """GNU coreutils alone make the list and the root that are signed."""
+    private, _ = keys(CURVES[0])
+    made = stannary.sign(model, key=private, output=tmp_path / "ours.sig")
+    statement = json.loads(made.bundle.payload)
+    lines = ["find . -type f -not -path ./.gitattributes -print0", "cut -z -c3-", "LC_ALL=C sort -z", "xargs -0 sha256sum"]
+
+    def printed(*more):
+        command = ["bash", "-o", "pipefail", "-c", " | ".join([*lines, *more])]
+        return subprocess.run(command, cwd=model, capture_output=True, text=True, check=True).stdout
+
+    pairs = [line.split("  ", 1) for line in printed().splitlines()]
+    assert len(pairs) == 5
+    assert [(row["digest"], row["name"]) for row in statement["predicate"]["resources"]] == [tuple(pair) for pair in pairs]
+    (root,) = printed("cut -c-64", "tr -d '\\n'", "tr a-f A-F", "basenc --base16 -d", "sha256sum").split("  -")[:-1]
+    assert statement["subject"][0]["digest"]["sha256"] == root == made.root
+
+
+@pytest.mark.parametrize("algorithm", [*CURVES, "ed25519"])
+def test_securesystemslib_verifies_our_envelope(model, keys, tmp_path, oracles, algorithm):
+    private, public = keys(algorithm)
+    made = stannary.sign(model, key=private, output=tmp_path / "ours.sig")
+    envelope = json.loads((tmp_path / "ours.sig").read_text())["dsseEnvelope"]
+    program = Path(__file__).parent / "programs" / "in_toto.py"
+
+    def answer():
+        (tmp_path / "envelope.json").write_text(json.dumps(envelope))
+        command = [oracles / "python", program, "read", tmp_path / "envelope.json", public]
+        return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+    found = answer()
+    assert (found["verified"], found["keys"], found["name"]) == (True, 1, "model")
+    assert (found["predicateType"], found["subject"]["sha256"]) == (PREDICATE, made.root)
+    envelope["payload"] = envelope["payload"].replace("A", "B", 1)
+    assert not answer()["verified"]

@@ -40,7 +40,9 @@ class Hashed(NamedTuple):
 
 def identity_of(status: os.stat_result) -> FileIdentity:
     """Return the identity in a stat result."""
-    return FileIdentity(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    # Not by FileIdentity(...): with 10,000 small files its constructor is a twentieth of hashing them.
+    found = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    return tuple.__new__(FileIdentity, found)
 
 
 def hash_bytes(content: bytes | memoryview) -> str:
@@ -61,9 +63,8 @@ def hash_file(path: str, on_bytes: Callable[[int], bool] | None = None) -> Hashe
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             return Hashed("", None, "is not a regular file")
-        before = identity_of(status)
-        digest = _digest(descriptor, before.size, on_bytes)
-        after = identity_of(os.fstat(descriptor))
+        digest = _digest(descriptor, status.st_size, on_bytes)
+        before, after = identity_of(status), identity_of(os.fstat(descriptor))
     except OSError as exc:
         return Hashed("", None, f"cannot be read: {exc.strerror}")
     finally:

@@ -143,45 +143,54 @@ class _Walk:
 
     def run(self) -> None:
         """Visit everything."""
-        entries, left_out = self.entries, self.leave_out or ()
         while self._todo:
             folder, prefix, trail, depth = self._todo.pop()
             try:
-                with os.scandir(folder) as found:
-                    for item in found:
-                        name, path = item.name, prefix + item.name
-                        if trail or not item.is_file(follow_symlinks=False) or not _is_plain(name) or path in left_out:
-                            self._visit(item, path, trail, depth)
-                            continue
-                        try:  # nearly all of them: the shortest way
-                            status = item.stat(follow_symlinks=False)
-                        except OSError as exc:
-                            self.problems.append(Problem("unreadable", path, f"cannot be examined: {exc.strerror}"))
-                            continue
-                        if stat.S_ISREG(status.st_mode):
-                            entries.append(_entry(path, item.path, status))
-                        else:  # it was replaced just now
-                            self._file(item.path, path, status)
+                # By descriptor: the kernel then looks up names and not paths, which is a tenth of a walk.
+                descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+                try:
+                    self._list(descriptor, folder, (prefix, trail, depth))
+                finally:
+                    os.close(descriptor)
             except OSError as exc:
                 self.problems.append(Problem("unreadable", prefix.rstrip("/") or ".", f"cannot be listed: {exc.strerror}"))
             if len(self.entries) > self.most_files:
                 self.problems.append(Problem("limit", prefix.rstrip("/") or ".", f"more than {self.most_files} files"))
                 return
 
-    def _visit(self, item: os.DirEntry[str], path: str, trail: tuple[str, ...], depth: int) -> None:
-        name = item.name
+    def _list(self, descriptor: int, folder: str, state: tuple[str, tuple[str, ...], int]) -> None:
+        prefix, trail, _ = state
+        entries, left_out, base, new = self.entries, self.leave_out or (), folder.rstrip("/") + "/", tuple.__new__
+        with os.scandir(descriptor) as items:
+            for item in items:
+                name, path = item.name, prefix + item.name
+                # Nearly all of them go the shortest way, without a call that can be avoided.
+                if not trail and name.isascii() and name.isprintable() and "\\" not in name and path not in left_out:
+                    try:
+                        s = item.stat(follow_symlinks=False)
+                    except OSError as exc:
+                        self.problems.append(Problem("unreadable", path, f"cannot be examined: {exc.strerror}"))
+                        continue
+                    if stat.S_ISREG(s.st_mode):
+                        found = (path, base + name, s.st_size, s.st_dev, s.st_ino, s.st_mtime_ns, s.st_ctime_ns)
+                        entries.append(new(Entry, found))
+                        continue
+                self._visit(item, base + name, path, state)
+
+    def _visit(self, item: os.DirEntry[str], real: str, path: str, state: tuple[str, tuple[str, ...], int]) -> None:
+        _, trail, depth = state
         if self.leave_out is not None and path in self.leave_out:
             self.skipped.append(Skip(path, "left out as asked"))
             return
-        if not _is_plain(name):
-            self.problems.extend(_name_problems(name, path))
+        if not _is_plain(item.name):
+            self.problems.extend(_name_problems(item.name, path))
         if item.is_symlink():
-            self._follow(item, path, trail, depth)
+            self._follow(real, path, trail, depth)
         elif item.is_dir(follow_symlinks=False):
-            self._descend(item.path, path, trail, depth)
+            self._descend(real, path, trail, depth)
         else:
             try:
-                self._file(item.path, path, item.stat(follow_symlinks=False))
+                self._file(real, path, item.stat(follow_symlinks=False))
                 if trail:
                     self.linked.append(path)
             except OSError as exc:
@@ -201,10 +210,10 @@ class _Walk:
         else:
             self.problems.append(Problem("special", path, f"is a {_kind_of(status.st_mode)}, not a file"))
 
-    def _follow(self, item: os.DirEntry[str], path: str, trail: tuple[str, ...], depth: int) -> None:
+    def _follow(self, link: str, path: str, trail: tuple[str, ...], depth: int) -> None:
         try:
-            real = os.path.realpath(item.path)
-            target = os.readlink(item.path)
+            real = os.path.realpath(link)
+            target = os.readlink(link)
         except OSError as exc:
             self.problems.append(Problem("dangling", path, f"cannot be followed: {exc.strerror}"))
             return
@@ -223,7 +232,7 @@ class _Walk:
                 self._file(real, path, status)
                 self.linked.append(path)
             return
-        folder = os.path.realpath(os.path.dirname(item.path))
+        folder = os.path.realpath(os.path.dirname(link))
         if real in trail or folder == real or folder.startswith(real + "/"):
             self.problems.append(Problem("loop", path, f"links to {target}, which contains it"))
         else:
@@ -235,13 +244,13 @@ class _Walk:
 
 
 def _entry(path: str, real: str, status: os.stat_result) -> Entry:
-    # Not by Entry(...): a quarter of the time of a walk was spent in the constructor's Python.
-    found = (path, real, status.st_size, status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
-    return tuple.__new__(Entry, found)
+    return Entry(path, real, status.st_size, status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def _drop_blobs(walk: _Walk) -> None:
     """Leave out the blobs of a hub cache that a snapshot names: they are read under that name."""
+    if not walk.linked:
+        return
     named = {e.real: e.path for e in walk.entries if "/blobs/" in e.real and "/snapshots/" in f"/{e.path}"}
     if not named:
         return

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import TYPE_CHECKING
 
-from stannary.checks.static.result import ScanFinding, ScanResult, TargetResult, Verdict
+if TYPE_CHECKING:  # what counts files and sizes pays for no scan's types
+    from stannary.checks.static.result import ScanFinding, ScanResult, TargetResult, Verdict
 
 __all__ = [
     "VERDICTS",

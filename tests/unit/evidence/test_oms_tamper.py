@@ -367,6 +367,9 @@ SHARDS = {"method": "shards", "shard_size": 10}
 ODD_NAMES = ("", "/a", "../a", "a/../b", "a//b", "./a", "a/", "a/.", "..", "a\0b")
 STATEMENTS = [
     *((statement(resources=[row(name)]), "SIG009") for name in ODD_NAMES),
+    *((statement(resources=[row("..."), row(name), row(".x/y.")]), "SIG009") for name in (*ODD_NAMES, ".")),
+    (statement(resources=[row(), row("b", DIGEST.upper())]), "SIG009"),
+    (statement(resources=[row(), row("b", DIGEST[:-1]), row("c", DIGEST + "0")]), "SIG009"),
     (statement(resources=[row("."), row("a")]), "SIG009"),
     (statement(resources=[row(), row()]), "SIG009"),
     (statement(resources=[row(digest=DIGEST.upper())]), "SIG009"),
@@ -418,6 +421,11 @@ def test_a_signed_statement_that_cannot_be(signed, value, code):
     with pytest.raises((IntegrityError, InputError)) as raised:
         examine_model(str(signed[0]), bundle, TRUST)
     assert raised.value.code == code
+
+
+def test_names_that_look_odd_and_are_not():
+    rows = [row(name) for name in ("...", ".x/y.", "a b\n", "a/...", "a:0:1", "..a")]
+    assert parse_manifest(json.dumps(statement(resources=rows)).encode()).paths == {item["name"] for item in rows}
 
 
 @pytest.mark.parametrize("payload", [b"", b"{", b"\xff", b'{"_type": 1, "_type": 1}', b'{"a": NaN}', b"[" * 200_000, b"{}"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from functools import cached_property
 from typing import Any, Literal, NoReturn
 
 import msgspec
@@ -97,14 +98,14 @@ class Envelope(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     signatures: tuple[Signature, ...]
 
 
-class Bundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+class Bundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel", dict=True):
     """The whole."""
 
     media_type: str
     verification_material: Material
     dsse_envelope: Envelope
 
-    @property
+    @cached_property
     def payload(self) -> bytes:
         """Return what was signed, or is said to have been. Raises IntegrityError."""
         return decoded(self.dsse_envelope.payload, "payload")
@@ -161,6 +162,13 @@ def read_bundle(content: bytes, where: str = "signature") -> Bundle:
 
 def strict_json(content: bytes) -> Any:  # noqa: ANN401 - whatever the text says
     """Return the value of JSON in which no key stands twice and no number is NaN or infinite. Raises ValueError."""
+    # What is written again as it was read has no key twice: one of the two would be gone.
+    try:
+        found = msgspec.json.decode(content)
+        if msgspec.json.encode(found) == content.rstrip(b"\n"):
+            return found
+    except (ValueError, RecursionError):
+        pass  # it is read again below, where what is wrong with it is said
     import json
 
     return json.loads(content.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_constant)

@@ -104,23 +104,26 @@ class _Run:
         return [(start, start + step) for start in edges[:-1]] + [(edges[-1], None)]
 
     def whole(self, job: Job) -> Outcome:
-        """Hash a file."""
-        found = self.part(job, 0, None)
-        if self._tracker is not None and job.size < _SMALL:
+        """Hash a small file."""
+        found = self._plain(job.real) if self.plain else self.part(job, 0, None)
+        if self._tracker is not None:
             self._tracker.advance(1, job.size)
         return found
 
     def part(self, job: Job, first: int, last: int | None) -> Outcome:
         """Hash the bytes of a file from `first` to `last`; to its end when that is None."""
         if self.plain:
-            hashed = hash_file(job.real, self._read)
-            if hashed.identity is None:
-                return Outcome((), problem=hashed.problem)
-            return Outcome((hashed.sha256,), hashed.identity.size, hashed.identity)
+            return self._plain(job.real)
         try:
             return self._shards(job.real, first, last)
         except OSError as error:
             return Outcome((), problem=f"cannot be read: {error.strerror}")
+
+    def _plain(self, real: str) -> Outcome:
+        sha256, identity, problem = hash_file(real, self._read)
+        if identity is None:
+            return Outcome((), problem=problem)
+        return Outcome((sha256,), identity.size, identity)
 
     def _shards(self, real: str, first: int, last: int | None) -> Outcome:
         descriptor = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)

@@ -9,7 +9,9 @@ a problem when they lead out.
 from __future__ import annotations
 
 import os
+from bisect import bisect_left
 from collections.abc import Collection, Iterable
+from itertools import islice, takewhile
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
@@ -49,22 +51,23 @@ def list_model(path: str, ignore: Collection[str], *, git: bool = False, keep: C
         git: whether git's files at the top are signed like others.
         keep: names that are listed although they would be ignored: those that are signed.
     """
-    kept = _with_parents(keep)
+    kept = _Kept(keep)
     beside = frozenset() if git else frozenset(GIT_PATHS)
     out = frozenset(ignore) | (beside & {".git"})
-    tree = list_tree(path, most_files=_MOST_FILES, leave_out=out - kept, collisions=False)
+    tree = list_tree(path, most_files=_MOST_FILES, leave_out=out - kept.of(out), collisions=False)
     problems = list(tree.problems)
     if not tree.is_folder:
         entries = {SINGLE: tree.entries[0]}
         return Listing(tree.entries[0].path, tree.root, False, entries, {}, frozenset(), tuple(problems))  # noqa: FBT003 - is_folder
     found = {entry.path: entry for entry in tree.entries}
     aside: dict[str, Entry] = {}
-    if out & kept:
+    if kept.of(out):
         for name in [name for name in found if name not in kept and _is_under(name, out)]:
             del found[name]
     if beside:
-        for name in [name for name in found if name.startswith(_GIT) and name.partition("/")[0] in beside]:
-            if name not in kept:
+        names = list(found)  # in order: those that start alike stand together
+        for name in takewhile(lambda name: name.startswith(_GIT), islice(names, bisect_left(names, _GIT), None)):
+            if name.partition("/")[0] in beside and name not in kept:
                 aside[name] = found.pop(name)
     if problems:
         problems = [problem for problem in problems if problem.path in kept or not _is_under(problem.path, out | beside)]
@@ -75,7 +78,10 @@ def identity(listing: Listing, digests: dict[str, str]) -> Digest | None:
     """Return the dirHash1 of a model from the SHA-256 of its files; None when one of them is missing."""
     if not listing.is_folder:
         return dir_hash([(listing.name, digests[SINGLE])]) if SINGLE in digests else None
-    names = [name for name in (*listing.entries, *listing.beside) if VERSION_CONTROL.isdisjoint(name.split("/")[:-1])]
+    names = [*listing.entries, *listing.beside]
+    text = "/" + "\0/".join(names)
+    if any(f"/{folder}/" in text for folder in VERSION_CONTROL):  # hardly ever
+        names = [name for name in names if VERSION_CONTROL.isdisjoint(name.split("/")[:-1])]
     if not names or any(name not in digests for name in names):
         return None
     return dir_hash((name, digests[name]) for name in names)
@@ -112,6 +118,24 @@ def _name_of(model: str, item: str) -> str:
         msg = "is not inside of the model"
         raise UsageError(msg, where=f"--ignore {item}", code="SIG016", help="paths are relative to the model")
     return inside
+
+
+class _Kept:
+    """Names that are not ignored, and the folders that they are in: gathered when they are asked for one by one."""
+
+    def __init__(self, names: Collection[str]) -> None:
+        self._names = names
+        self._text = "\0".join(["", *names, ""])  # no name has a NUL in it
+        self._all: frozenset[str] | None = None
+
+    def of(self, names: Iterable[str]) -> frozenset[str]:
+        """Return those of a few names that are kept."""
+        return frozenset(name for name in names if f"\0{name}\0" in self._text or f"\0{name}/" in self._text)
+
+    def __contains__(self, name: str) -> bool:
+        if self._all is None:
+            self._all = _with_parents(self._names)
+        return name in self._all
 
 
 def _with_parents(names: Collection[str]) -> frozenset[str]:

@@ -118,7 +118,7 @@ def examine_model(path: str, signature: str | Path | Bundle, trust: Trust, optio
     inside = None if isinstance(signature, Bundle) else within(path, str(signature))
     listing = list_model(path, left_out | {inside or ""}, keep=manifest.paths - {SINGLE})
     signed = _signed(manifest, listing)
-    wanted = frozenset(name for name in signed if _matches(name, options.only))
+    wanted = frozenset(signed if not options.only else [name for name in signed if _matches(name, options.only)])
     if not wanted and options.only:
         msg = "matches no file that is signed"
         raise UsageError(msg, where=f"--only {' '.join(options.only)}", code="SIG014", help="patterns are as in adapter/*.json")
@@ -165,10 +165,14 @@ def read_content(path: str | Path) -> bytes:
 
 def _signed(manifest: Manifest, listing: Listing) -> dict[str, tuple[str, ...]]:
     """Return the digests of each signed file by its name here. Raises IntegrityError when a file is not a folder."""
-    rows: dict[str, list[tuple[int, str]]] = {name: [] for name in manifest.empty}
-    for resource in manifest.resources:
-        rows.setdefault(resource.path, []).append((resource.start, resource.digest))
-    found = {name: tuple(digest for _, digest in sorted(parts)) for name, parts in rows.items()}
+    found: dict[str, tuple[str, ...]]
+    if manifest.serialization.method == "files" and not manifest.empty:
+        found = {path: (digest,) for path, digest, _, _ in manifest.resources}
+    else:
+        rows: dict[str, list[tuple[int, str]]] = {name: [] for name in manifest.empty}
+        for resource in manifest.resources:
+            rows.setdefault(resource.path, []).append((resource.start, resource.digest))
+        found = {name: tuple(digest for _, digest in sorted(parts)) for name, parts in rows.items()}
     if not listing.is_folder and SINGLE not in found and len(found) == 1:  # the name by the specification
         found = {SINGLE if name == listing.name else name: parts for name, parts in found.items()}
     if listing.is_folder == (SINGLE in found):
