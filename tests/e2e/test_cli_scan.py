@@ -247,10 +247,22 @@ def test_a_reader_that_goes_away_is_no_error(models):
     assert run.stderr == ""
 
 
-def test_interrupting_ends_with_130_and_no_traceback():
-    process = subprocess.Popen(
-        [STANNARY, "scan", "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=CLEAN_ENV, text=True
+def start(*arguments: object, interrupt: signal.Handlers = signal.SIG_DFL, **env: str) -> subprocess.Popen[str]:
+    """Start a scan to interrupt. A test run in the background (`./dev test &`) ignores SIGINT, and what it starts inherits that."""
+    return subprocess.Popen(
+        [STANNARY, "scan", *map(str, arguments)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**CLEAN_ENV, **env},
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, interrupt),  # noqa: PLW1509 - no threads here
     )
+
+
+def test_interrupting_ends_with_130_and_no_traceback():
+    process = start("-")
     time.sleep(1.5)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
@@ -302,20 +314,21 @@ def test_every_waiver_that_is_wrong_is_told(models, tmp_path):
     assert run.stderr.count("error[WVR001]: stannary.toml: waiver") == 2
 
 
-def test_an_interrupted_scan_reports_what_was_done(tmp_path):
-    models, scratch = tmp_path / "models", tmp_path / "scratch"
+@pytest.fixture
+def slow_models(tmp_path) -> Path:
+    """4,000 files that take more than a minute."""
+    models = tmp_path / "models"
     models.mkdir()
-    scratch.mkdir()
     (models / "0000.pkl").write_bytes(pickle.dumps({"a": list(range(60_000))}, protocol=2))
     for number in range(1, 4000):
         os.link(models / "0000.pkl", models / f"{number:04d}.pkl")
-    process = subprocess.Popen(
-        [STANNARY, "scan", str(models), "--jobs", "1"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={**CLEAN_ENV, "TMPDIR": str(scratch)},
-        text=True,
-    )
+    return models
+
+
+def test_an_interrupted_scan_reports_what_was_done(slow_models, tmp_path):
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    process = start(slow_models, "--jobs", "1", TMPDIR=str(scratch))
     while not any(scratch.iterdir()) and process.poll() is None:  # the workers start when their scratch folder is there
         time.sleep(0.05)
     time.sleep(1)
@@ -327,6 +340,43 @@ def test_an_interrupted_scan_reports_what_was_done(tmp_path):
     assert told.startswith(" INCOMPLETE ")
     assert re.search(r"4,000 files · [\d,]+ incomplete( · [\d,]+ clean)? · 1 target with errors$", told.splitlines()[-1])
     assert list(scratch.iterdir()) == []
+
+
+def test_ctrl_c_at_any_moment_ends_the_scan_and_all_its_processes(slow_models, tmp_path):
+    # The terminal sends it to the workers too; from the end of Python's own start-up through the forks to the reading.
+    for number in range(12):
+        scratch = tmp_path / f"scratch{number}"
+        scratch.mkdir()
+        process = start(slow_models, "--jobs", "4", "--no-cache", TMPDIR=str(scratch))
+        maps = Path(f"/proc/{process.pid}/maps")
+        if maps.exists():  # msgspec is the first that our own code imports
+            while process.poll() is None and "msgspec" not in maps.read_text():
+                time.sleep(0.001)
+        else:
+            time.sleep(0.3)
+        time.sleep(0.04 * number)
+        os.killpg(process.pid, signal.SIGINT)
+        told, said = process.communicate(timeout=60)
+        assert process.returncode == 130, (number, said)
+        assert "Traceback" not in said
+        assert said.startswith("interrupted")
+        assert told == "" or "4,000 files" in told.splitlines()[-1]
+        assert list(scratch.iterdir()) == []
+        with pytest.raises(ProcessLookupError):  # nobody is left
+            os.killpg(process.pid, 0)
+
+
+def test_a_scan_in_the_background_is_not_interrupted(models):
+    # What a shell starts with `&` ignores Ctrl-C, which is for the program in the foreground.
+    process = start("-", interrupt=signal.SIG_IGN)
+    time.sleep(1)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.stdin is not None
+    process.stdin.buffer.write((models / "hostile.pkl").read_bytes())
+    told, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "interrupted" not in said
+    assert told.startswith(" UNSAFE ")
 
 
 @pytest.fixture

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
+_INTERRUPTED = 130  # exits.INTERRUPTED, said before anything can be imported
+
 
 def run(arguments: list[str] | None = None) -> int:
     """Run a command line and return its exit code. Never raises, never prints a traceback without -v."""
@@ -26,7 +28,24 @@ def run(arguments: list[str] | None = None) -> int:
 
         sys.stdout.write(f"stannary {__version__}\n")
         return 0
-    _import_msgspec()
+    try:
+        from stannary.run import interrupt
+
+        with interrupt.watch():
+            code = _run(arguments)
+            if code != _INTERRUPTED:
+                interrupt.check()
+    except KeyboardInterrupt:  # also while modules are imported, before there is a Talk
+        sys.stderr.write("interrupted\n")
+        return _INTERRUPTED
+    return code
+
+
+def _run(arguments: list[str]) -> int:
+    from stannary.run import interrupt
+
+    with interrupt.hold():  # msgspec's C code does not look for errors while it imports: a Ctrl-C there is a SIGSEGV (0.22)
+        _import_msgspec()
     from stannary.cli.talk import Talk
 
     for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show must not end the run
@@ -39,9 +58,6 @@ def run(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         _silence_stdout()
         return 2
-    except KeyboardInterrupt:
-        talk.verdict("interrupted")
-        return 130
     except Exception as error:  # noqa: BLE001 - the last line of defence: whatever it is becomes an exit code
         return _explain(error, talk)
     return code

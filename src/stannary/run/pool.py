@@ -20,9 +20,10 @@ from typing import Self
 import msgspec
 
 from stannary.core.errors import BackendError, JailUnavailable
+from stannary.run import interrupt
 from stannary.run.interface import Done, Failed, Job, Lost, Outcome, Setup, Ticket
 from stannary.run.jail import Held, Jail, prepare
-from stannary.run.process import Child
+from stannary.run.process import Child, interrupts_held
 from stannary.run.worker import DONE, FAILED, READY, REFUSED
 
 __all__ = ["Pool"]
@@ -53,8 +54,12 @@ class Pool:
         self._last: Ticket = 0
         self._barren = 0  # deaths in a row that no job can be blamed for
         self.held: Held | None = None
-        for _ in range(self._workers):
-            self._spawn()
+        try:
+            for _ in range(self._workers):
+                self._spawn()
+        except BaseException:  # Ctrl-C, or no process left: nobody else knows of those that began
+            self.close()
+            raise
 
     def submit(self, job: Job) -> Ticket:
         """Queue a job and return its ticket."""
@@ -114,6 +119,7 @@ class Pool:
     # One turn of the loop
 
     def _step(self, timeout: float | None) -> None:
+        interrupt.check()
         now = time.monotonic()
         wait = self._seconds if timeout is None else timeout
         for child in self._children.values():
@@ -196,8 +202,9 @@ class Pool:
             self._poll.register(child.inbox, select.POLLOUT)
 
     def _spawn(self) -> None:
-        child = Child(self._setup, self._jail)
-        self._children[child.outbox] = child
+        with interrupts_held():  # a Ctrl-C of the terminal goes to the child as well, which must not act on it as if it were us
+            child = Child(self._setup, self._jail)
+            self._children[child.outbox] = child
         self._poll.register(child.outbox, select.POLLIN)
         if child.wants_to_write:
             self._poll.register(child.inbox, select.POLLOUT)

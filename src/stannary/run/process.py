@@ -20,7 +20,7 @@ from stannary.run.jail import Jail
 from stannary.run.libc import libc
 from stannary.run.worker import HEADER, serve
 
-__all__ = ["Child", "describe_status"]
+__all__ = ["Child", "describe_status", "interrupts_held"]
 
 _CURRENT = struct.Struct("<Q")
 _LARGEST_FRAME = 256 << 20
@@ -213,6 +213,17 @@ class Child:
             return os.waitpid(self.pid, 0)[1]
         except ChildProcessError:  # SIGCHLD is ignored in this program
             return 0
+
+
+@contextlib.contextmanager
+def interrupts_held() -> Iterator[None]:
+    """Let a Ctrl-C wait until the block is left. A process that is started inside begins with it held, and keeps it so."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    try:
+        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def describe_status(status: int) -> str:

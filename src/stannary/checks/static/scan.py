@@ -28,6 +28,7 @@ from stannary.checks.static.waivers import Acceptance, Baseline, Waiver, read_ba
 from stannary.core.errors import Bug, UsageError
 from stannary.formats.hashing import BackgroundHasher, Hashed
 from stannary.formats.interface import Limits
+from stannary.run import interrupt
 from stannary.run.interface import Done, Executor, Failed, Job, Lost, Outcome, Setup, Ticket
 from stannary.run.jail import Jail, Level
 from stannary.run.progress import Progress, Tracker
@@ -162,15 +163,16 @@ class _Run:
         jail = "none"
         scratch = _make_scratch()
         try:
-            executor = self._executor(scratch)
+            executor = None
             try:
+                executor = self._executor(scratch)
                 self._collect(executor)
-                jail = _level_of(executor)
             except KeyboardInterrupt:
                 interrupted = True
-                jail = _level_of(executor)
             finally:
-                executor.close()
+                if executor is not None:
+                    jail = _level_of(executor)
+                    executor.close()
                 if self.hasher is not None:
                     self.hasher.stop()
         finally:
@@ -219,6 +221,7 @@ class _Run:
         self._submit_all(executor)
         pause = None if self.hasher is None else 0.1
         while True:
+            interrupt.check()
             for outcome in executor.results(pause):
                 self._take(outcome)
             if self.hasher is None:
