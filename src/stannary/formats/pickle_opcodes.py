@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from stannary.core.errors import FormatError
+from stannary.formats.pickle_telling import notice, slow_keys
 from stannary.formats.pickle_values import Map, Opaque
 
 if TYPE_CHECKING:
@@ -206,28 +207,8 @@ def _list(m: Machine, _op: int) -> None:
 
 def _frozenset(m: Machine, _op: int) -> None:
     items = m.pop_mark()
-    _keys(m, items)
+    slow_keys(m, items)
     m.stack.append(items[:_WIDE])
-
-
-def _keys(m: Machine, keys: list[Any]) -> None:
-    """Notice keys whose hash takes for ever: tuples share members, and their hash is never cached."""
-    for key in keys:
-        if type(key) is tuple and not _small(key):
-            m.recorder.bombs.add("key")
-            return
-
-
-def _small(key: tuple[Any, ...]) -> bool:
-    todo, seen = [key], 0
-    while todo:
-        for item in todo.pop():
-            seen += 1
-            if type(item) is tuple:
-                todo.append(item)
-        if seen > _KEY_NODES:
-            return False
-    return True
 
 
 def _tuple(m: Machine, _op: int) -> None:
@@ -265,7 +246,7 @@ def _appends(m: Machine, _op: int) -> None:
 
 def _additems(m: Machine, _op: int) -> None:
     items = m.pop_mark()
-    _keys(m, items)
+    slow_keys(m, items)
     _extend(m, m.stack[-1], items, "ADDITEMS")
 
 
@@ -286,7 +267,7 @@ def _extend(m: Machine, target: Any, items: list[Any], how: str) -> None:  # noq
         if room > 0:
             target.extend(items[:room])
     elif type(target) is Map:
-        _keys(m, items[::2])
+        notice(m, items)
         room = 2 * _WIDE - len(target.items)
         target.items.extend(items[: max(0, room)])
         if len(items) > room:
@@ -295,6 +276,8 @@ def _extend(m: Machine, target: Any, items: list[Any], how: str) -> None:  # noq
                 if type(items[at]) is str and items[at].startswith("__") and len(target.items) < _KEY_NODES:
                     target.items += items[at : at + 2]
     else:
+        if how.startswith("SETITEM"):
+            notice(m, items)
         m.recorder.mutate(target, items, how, m.offset())
 
 

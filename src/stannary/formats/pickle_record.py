@@ -365,6 +365,10 @@ class Recorder:
             else:
                 self.overflow = True
 
+    def tell(self, kind: str, offset: int, **data: str) -> None:
+        """Remember what a dictionary tells a library to do."""
+        self._other((kind, *data.values()), kind, offset, **data)
+
     def _other(self, key: Any, kind: str, offset: int, /, **data: Any) -> None:  # noqa: ANN401 - symbolic
         if key not in self.others:
             if len(self.others) < MOST_BYTES:

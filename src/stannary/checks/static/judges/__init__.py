@@ -18,6 +18,7 @@ __all__ = ["JUDGES", "run_judges"]
 JUDGES: dict[str, str] = {
     "artifact": "stannary.checks.static.judges.artifact",
     "pickle": "stannary.checks.static.judges.pickle_calls",
+    "state": "stannary.checks.static.judges.stored_state",
     "zip": "stannary.checks.static.judges.archives",
     "python": "stannary.checks.static.judges.python_code",
     "tf": "stannary.checks.static.judges.tensorflow_graph",

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from stannary.checks.static.judges import pickle_schema_plain as plain
+from stannary.checks.static.judges import pickle_schema_sizes as sizes
 from stannary.checks.static.judges.word_sets import words
 from stannary.checks.static.knowledge import Knowledge
 
@@ -51,7 +52,6 @@ _UFUNC_MODULES = frozenset({
     "numpy", "numpy.core.umath", "numpy._core.umath", "numpy.core._multiarray_umath", "numpy._core._multiarray_umath",
     "scipy.special", "scipy.special._ufuncs",
 })  # fmt: skip
-_MOST_ITEMS = 1 << 27
 _WORDS = """
 system popen spawn exec eval compile __import__ import_module subprocess Popen check_output check_call call run socket urlopen
 urlretrieve requests urllib http ctypes pty fork execv execve execl startfile remove unlink rmtree rmdir os posix nt sys shutil
@@ -136,28 +136,6 @@ def _method(args: Args, _known: Knowledge) -> str:
     if not args or not isinstance(args[0], str) or not _PLAIN.match(args[0]):
         return "the method's name is computed or special"
     return f"method {args[0]}" if args[0] in DANGEROUS_NAMES or args[0] in words("method_effects") else ""
-
-
-def _sized(args: Args, _known: Knowledge) -> str:
-    """Containers and byte strings made from a number or a range: the number is memory."""
-    todo, biggest = list(args[:1]), 0
-    while todo:
-        item = todo.pop()
-        if isinstance(item, dict) and (item.get("call") or item.get("object")):
-            if made_by(item).startswith("itertools.") and made_by(item).rpartition(".")[2] in {
-                "count",
-                "repeat",
-                "cycle",
-                "product",
-            }:
-                return f"made from {made_by(item)}"
-            inner = item.get("args", ())
-            todo += inner if isinstance(inner, list) else [inner]
-        elif isinstance(item, int) and not isinstance(item, bool):
-            biggest = max(biggest, item)
-        elif isinstance(item, str) and item.startswith("0x"):
-            biggest = 1 << 60
-    return f"asks for {biggest} items" if biggest > _MOST_ITEMS else ""
 
 
 def _from_bytes(args: Args, _known: Knowledge) -> str:
@@ -307,7 +285,7 @@ def _never(_args: Args, _known: Knowledge) -> str:
 
 SCHEMAS: dict[tuple[str, str], Callable[[Args, Knowledge], str]] = {
     ("builtins", "getattr"): _getattr,
-    **{("builtins", name): _sized for name in ("bytes", "bytearray", "list", "tuple", "set", "frozenset", "dict")},
+    **{("builtins", name): sizes.sized for name in ("bytes", "bytearray", "list", "tuple", "set", "frozenset", "dict")},
     ("functools", "partial"): _partial,
     ("functools", "partialmethod"): _partial,
     ("operator", "attrgetter"): _names,
@@ -325,7 +303,10 @@ SCHEMAS: dict[tuple[str, str], Callable[[Args, Knowledge], str]] = {
     ("dill._dill", "_import_module"): _import_module,
     ("cloudpickle.cloudpickle", "subimport"): _import_module,
     ("dill._dill", "_get_attr"): _import_attr,
-    **{("collections", name): _sized for name in ("deque", "Counter", "OrderedDict")},
+    ("array", "array"): sizes.typed,
+    ("builtins", "int"): sizes.number,
+    ("fractions", "Fraction"): sizes.number,
+    **{("collections", name): sizes.sized for name in ("deque", "Counter", "OrderedDict")},
     ("copyreg", "_reconstructor"): _reconstructor,
     ("copyreg", "__newobj__"): _class_first,
     ("copyreg", "__newobj_ex__"): _class_first,

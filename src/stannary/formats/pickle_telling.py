@@ -1,0 +1,92 @@
+"""What a pickled dictionary tells a library to import, to evaluate or to run, and keys that take for ever to hash.
+
+A state of plain text is harmless to the unpickler and not to what is unpickled: statsmodels evaluates `formula` as Python
+when its data are restored, Lightning imports and calls the `_instantiator` of a checkpoint's hyperparameters, YOLO evaluates
+the rows of `backbone`, Bio's command lines are handed to a shell when they are called.
+
+Facts (through the recorder):
+- state.target: key, name: a dotted name that a framework would import and call
+- state.evaluated: key, text: text under a key that some library evaluates or runs
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from stannary.formats.pickle_values import Blob
+
+if TYPE_CHECKING:
+    from stannary.formats.pickle_machine import Machine
+
+__all__ = ["notice", "slow_keys"]
+
+_NAMES = frozenset({
+    "_target_", "__target__", "_partial_target_", "_instantiator", "class_path", "_class_path", "entry_point", "import_path",
+    "function_path", "loader_module", "callable", "()", "py/type", "py/object", "py/function", "py/repr", "py/mod",
+})  # fmt: skip
+_TEXTS = frozenset({
+    "formula", "_formula", "code", "expr", "_expr", "expression", "equation", "equations", "func_codes", "func_code_body",
+    "program_name", "command", "cmd", "script", "backbone", "head", "neck", "eval_str", "condition", "rule", "_ezpickle_args",
+    "_ezpickle_kwargs", "py/repr", "support_code", "init_code", "c_code",
+})  # fmt: skip
+_WATCHED = _NAMES | _TEXTS
+_DOTTED = re.compile(r"[A-Za-z_]\w*(?:[.:/][A-Za-z_]\w*)+")
+_TEXT = 4096
+_PARTS = 400  # strings that are looked at under one key
+_KEY_NODES = 1 << 12
+
+
+def notice(machine: Machine, items: list[Any]) -> None:
+    """Look at the keys and values that go into a dictionary or an object."""
+    at = 0
+    for key in items[::2]:
+        if type(key) is str:
+            if key in _WATCHED and at + 1 < len(items):
+                _watched(machine, key, items[at + 1])
+        elif type(key) is tuple and not _small(key):
+            machine.recorder.bombs.add("key")
+            return
+        at += 2
+
+
+def slow_keys(machine: Machine, keys: list[Any]) -> None:
+    """Notice keys whose hash takes for ever: tuples share members, and their hash is never cached."""
+    if any(type(key) is tuple and not _small(key) for key in keys):
+        machine.recorder.bombs.add("key")
+
+
+def _watched(machine: Machine, key: str, value: Any) -> None:  # noqa: ANN401 - symbolic
+    if key in _NAMES and type(value) is str and _DOTTED.fullmatch(value):
+        machine.recorder.tell("state.target", machine.offset(), key=key, name=value[:400])
+    if key in _TEXTS:
+        for text in _strings(value, machine):
+            machine.recorder.tell("state.evaluated", machine.offset(), key=key, text=text[:_TEXT])
+
+
+def _strings(value: Any, machine: Machine) -> list[str]:  # noqa: ANN401 - symbolic
+    """Return the texts of a value that could hold a call or a command: short names do not."""
+    found: list[str] = []
+    todo, seen = [value], 0
+    while todo and seen < _PARTS:
+        seen += 1
+        item = todo.pop()
+        if type(item) is str:
+            found += [item] if not item.replace("_", "").isalnum() else []
+        elif type(item) is Blob and item.kind == "text" and machine.recorder.content is not None:
+            found.append(bytes(machine.recorder.content[item.offset : item.offset + _TEXT]).decode("utf-8", "replace"))
+        elif type(item) in (tuple, list):
+            todo += item[:_PARTS]
+    return found
+
+
+def _small(key: tuple[Any, ...]) -> bool:
+    todo, seen = [key], 0
+    while todo:
+        for item in todo.pop():
+            seen += 1
+            if type(item) is tuple:
+                todo.append(item)
+        if seen > _KEY_NODES:
+            return False
+    return True
