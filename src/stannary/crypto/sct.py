@@ -56,10 +56,11 @@ def promises_of(certificate: x509.Certificate) -> list[SignedCertificateTimestam
 def verify_promise(promise: SignedCertificateTimestamp, certificate: x509.Certificate, issuer: Verifier, log: Verifier) -> None:
     """Return when the promise is the log's, on this certificate of this issuer. Raises IntegrityError."""
     from cryptography.hazmat.primitives.hashes import SHA256
-    from cryptography.x509.certificate_transparency import LogEntryType
+    from cryptography.x509.certificate_transparency import LogEntryType, SignatureAlgorithm
 
-    if promise.entry_type != LogEntryType.PRE_CERTIFICATE or not isinstance(promise.signature_hash_algorithm, SHA256):
-        msg = "the certificate's promise of a log is of another kind than RFC 6962 has with SHA-256"
+    algorithms = (type(promise.signature_hash_algorithm), promise.signature_algorithm)
+    if promise.entry_type != LogEntryType.PRE_CERTIFICATE or algorithms != (SHA256, SignatureAlgorithm.ECDSA):
+        msg = "the certificate's promise of a log is of another kind than RFC 6962 has with SHA-256 and ECDSA"
         raise IntegrityError(msg, code="SIG032")
     milliseconds = round(promise.timestamp.replace(tzinfo=UTC).timestamp() * 1000)
     message = _signed(milliseconds, certificate.tbs_precertificate_bytes, issuer, promise.extension_bytes)

@@ -41,8 +41,8 @@ def issue(name: str, issuer: Identity | None = None, *, key: PrivateKey | None =
         key: its key; a new one of P-256 when it is None.
         ca: whether it is an authority.
         more: `days` (first and last day of validity, from today), `path_length`, `usage` (names of key usages; None
-            for no extension), `extended` (object ids), `critical` (an unknown critical extension), `subject_issuer`
-            (the name to write as issuer), `constraints` (False: no basic constraints).
+            for no extension), `extended` (object ids; `strict`: critically), `critical` (an unknown critical
+            extension), `subject_issuer` (the name to write as issuer), `constraints` (False: no basic constraints).
     """
     key = key or generate()
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
@@ -65,7 +65,7 @@ def issue(name: str, issuer: Identity | None = None, *, key: PrivateKey | None =
     if usage is not None:
         builder = builder.add_extension(_usage(usage), critical=True)
     if more.get("extended"):
-        builder = builder.add_extension(x509.ExtendedKeyUsage(more["extended"]), critical=False)
+        builder = builder.add_extension(x509.ExtendedKeyUsage(more["extended"]), critical=more.get("strict", False))
     if more.get("critical"):
         unknown = x509.UnrecognizedExtension(ObjectIdentifier("1.3.6.1.4.1.99999.1"), b"\x05\x00")
         builder = builder.add_extension(unknown, critical=True)

@@ -6,9 +6,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from cryptography import x509
+
+from stannary.core.canonical import canonical_json
+from stannary.crypto.keys import PrivateKey
 from stannary.evidence.keyless.authority import Authority
-from stannary.evidence.keyless.material import KeylessMaterial
-from stannary.evidence.keyless.token import IdentityKind, Provider
+from stannary.evidence.keyless.certificates import issue
+from stannary.evidence.keyless.material import KeylessMaterial, tlog_entry
+from stannary.evidence.keyless.token import Identity, IdentityKind, Provider
 from stannary.evidence.oms.bundle import Bundle
 from stannary.evidence.oms.sign import sign_model
 from stannary.evidence.sigstore.identity import Wanted
@@ -48,6 +53,17 @@ class KeylessPlace:
     def sign(self, model: Path, **claims: Any) -> Bundle:  # noqa: ANN401 - JSON
         """Sign a model as whom a token names."""
         return sign_model(str(model), KeylessMaterial(self.authority, self.token(**claims))).bundle
+
+    def certify(self, key: PrivateKey, name: str = "alice@example.com") -> x509.Certificate:
+        """Return a certificate for a key, without a token."""
+        identity = Identity("email", name, self.provider.url, "alice", {}, self.now + timedelta(hours=1))
+        return issue(identity, key.public, self.authority.issuer, self.now)
+
+    def log(self, body: dict[str, Any], when: datetime | None = None) -> dict[str, object]:
+        """Put an entry of any kind into the signature log, and return it as bundles have it."""
+        with self.authority.signature_log(write=True) as log:
+            logged = log.append(canonical_json(body), (body["kind"], body["apiVersion"]), when or self.now)
+        return tlog_entry(logged)
 
     def trust(
         self, identity: str = "alice@example.com", issuer: str | None = None, revoked: Revocations | None = None

@@ -136,7 +136,11 @@ def _check_promises(leaf: x509.Certificate, issuer: x509.Certificate, root: Trus
         raise IntegrityError(msg, code="SIG032", help="a certificate that nobody could see proves nothing")
     by = _key_of(issuer)
     for promise in found:
-        at = promise.timestamp.replace(tzinfo=UTC)
+        try:
+            at = promise.timestamp.replace(tzinfo=UTC)
+        except (ValueError, OverflowError) as error:
+            msg = "the certificate log's promise in the certificate has no time that there is"
+            raise IntegrityError(msg, code="SIG032") from error
         logs = [log.key for log in known(root.certificate_logs, promise.log_id, at) if log.key is not None]
         if not logs:
             msg = f"the certificate is in the log {promise.log_id.hex()[:16]}, which is no certificate log of the trusted root then"
