@@ -74,7 +74,8 @@ def test_a_file_and_the_statement_that_has_it(tmp_path):
     trust = SigstoreTrust(ROOT, GOOGLE)
     assert not is_on_a_model(content_of("google"), "google")
     found = verify_file(str(GOLDEN / "google.tar.gz"), content_of("google"), trust, "google")
-    assert (found.size, found.predicate) == (813, "https://docs.pypi.org/attestations/publish/v1")
+    assert found.size == 813
+    assert found.predicate.endswith("/attestations/publish/v1")
     assert found.sha256 == "461317362419124b6012e855423a9078d6de8aed3e74fa78cc74d669b23dc6cf"
     other = bytearray((GOLDEN / "google.tar.gz").read_bytes())
     other[400] ^= 1
