@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 
     from stannary.evidence.chain import Recorded
     from stannary.evidence.workspace import Workspace
+    from stannary.registry.registry import Allowed, Registry
+    from stannary.store.blobs.interface import Blobs
 
-__all__ = ["check_names", "is_address", "located", "record_scan", "scan"]
+__all__ = ["check_names", "is_address", "located", "open_blobs", "open_registry", "record_scan", "scan"]
 
 _ADDRESS = re.compile(r"(hf|https?|s3|mlflow|oci|registry):", re.IGNORECASE)
 
@@ -112,6 +114,8 @@ def _locate(name: str, stack: ExitStack, offline: bool, stdin: BinaryIO | None) 
     if name == "-":
         return _spool(stack, stdin)
     if is_address(name):
+        if name.lower().startswith("registry:"):
+            return _from_registry(name, stack)
         from stannary.store.sources import resolve
 
         resolved = resolve(name, offline=offline, dest=_scratch(stack))
@@ -120,6 +124,14 @@ def _locate(name: str, stack: ExitStack, offline: bool, stdin: BinaryIO | None) 
     if problem is not None:
         raise problem
     return Target(path=name)
+
+
+def _from_registry(name: str, stack: ExitStack) -> Target:
+    from stannary.evidence.workspace import Workspace
+    from stannary.registry.names import parse
+
+    version, path = open_registry(Workspace.find(), write=False).pull(parse(name), _scratch(stack) / "artifact")
+    return Target(path=str(path), display=name, source={"registry": str(version), "digest": version.digest})
 
 
 def _spool(stack: ExitStack, stdin: BinaryIO | None) -> Target:
@@ -139,3 +151,38 @@ def _scratch(stack: ExitStack) -> Path:
     from pathlib import Path  # with tempfile, 9 ms that a scan of what is on this disk does not pay
 
     return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stannary-")))
+
+
+def open_registry(workspace: Workspace, *, write: bool = True, actor: str = "", allowed: Allowed | None = None) -> Registry:
+    """Open the registry of a workspace. To read it, no key of the workspace is needed.
+
+    Args:
+        workspace: where its ledger and its contents are.
+        write: whether something is to be changed.
+        actor: who acts; the owner of the workspace's key by default.
+        allowed: says what the actor may; everything by default.
+
+    Raises UsageError or BackendError.
+    """
+    from stannary import __version__
+    from stannary.evidence.chain import Chain
+    from stannary.registry.registry import Registry
+    from stannary.store.database import Database
+
+    name = actor or (_owner(workspace) if write else "reader")
+    chain = Chain(workspace, write=write)
+    database = Database(workspace.root / "registry.db")
+    more = {"allowed": allowed} if allowed else {}
+    return Registry(chain, database, open_blobs(workspace), actor=name, tool=__version__, **more)
+
+
+def open_blobs(workspace: Workspace) -> Blobs:
+    """Return where the contents of a workspace's registry are."""
+    from stannary.store.blobs.folder import FolderBlobs
+
+    return FolderBlobs(workspace.root / "blobs")
+
+
+def _owner(workspace: Workspace) -> str:
+    key = workspace.signer.public.keyid
+    return next((row.identity for row in workspace.trust.keys if row.keyid == key), key[:16])

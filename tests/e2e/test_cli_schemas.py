@@ -20,6 +20,8 @@ STANNARY = str(Path(sys.executable).with_name("stannary"))
 PRINTS = {
     "authority": "trust show --format json",
     "config": "config show --format json",
+    "deleted": "registry retain claims --keep 1 --older-than 1s --dry-run --format json",
+    "difference": "registry diff claims:1 claims:2 --format json",
     "decision": "gate model --format json",
     "doctor": "doctor --format json",
     "evidence": "evidence list --format json",
@@ -29,13 +31,18 @@ PRINTS = {
     "ledger-head": "ledger head --format json",
     "ledger-proof": "ledger prove 1 --format json",
     "lineage": "lineage model --format json",
+    "models": "registry list --format json",
+    "promotion": "registry promote claims:1 production --format json",
     "recorded": "attest model --topic review --statement read --format json",
     "rule": "rule --format json",
     "scan": "scan model --format json",
     "sign": "sign signed --key own.pem --format json",
+    "swept": "registry retain --sweep --dry-run --format json",
     "tainted": "lineage --tainted --format json",
     "trust": "trust list --format json",
     "verify": "verify model --key own.pub --format json",
+    "version": "registry show claims:1 --format json",
+    "versions": "registry list claims --format json",
     "why": "why model --format json",
 }
 
@@ -66,6 +73,8 @@ def place(tmp_path_factory):
         "scan model --record --write-baseline baseline.json",
         "attest model --kind lineage --edge trained-from=data.csv",
         "gate model",
+        "registry push model claims",
+        "registry push data.csv claims",
         "attest data.csv --kind revocation --reason withdrawn --owner dpo",
     ):
         run(folder, line)

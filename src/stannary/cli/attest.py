@@ -72,7 +72,7 @@ _FIELDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 @common_options
 @click.pass_context
 def command(ctx: click.Context, /, **given: Any) -> int:  # noqa: ANN401 - click passes each option
-    """State something about TARGET (a path, or sha256:…): signed, and logged in the workspace.
+    """State something about TARGET (a path, sha256:…, or registry:NAME@ALIAS): signed, and logged in the workspace.
 
     \b
     stannary attest model/ --topic approval --decision approve --statement "tested on the Q3 set" --expires 90d
@@ -91,7 +91,7 @@ def command(ctx: click.Context, /, **given: Any) -> int:  # noqa: ANN401 - click
         hint = f"did you mean {near[0]}?" if near else "`stannary evidence kinds` lists them"
         msg = f"there is no kind of evidence {kind!r}"
         raise UsageError(msg, where="--kind", code="EVD009", help=hint)
-    subject = subject_at(given["target"])
+    subject = subject_at(given["target"], given["workspace"])
     if given["output"]:
         _write(subject, kind, given)
         talk_of(ctx).note(f"wrote {inline(given['output'])}; whoever keeps the ledger logs it: attest TARGET --bundle")

@@ -44,7 +44,7 @@ def list_(ctx: click.Context, target: str | None, kind: str, workspace: str | No
     from stannary.evidence.statement import subject_of_resource
 
     chain = Chain(open_workspace(workspace))
-    known = chain.about(subject_of_resource(subject_at(target))) if target else chain.everything(kind)
+    known = chain.about(subject_of_resource(subject_at(target, workspace))) if target else chain.everything(kind)
     rows = [item for item in known.evidence if kind in ("", item.value.kind)]
     if form == "json":
         write_json(EvidenceDocument(evidence=tuple(map(EvidenceRow.of, rows)), refused=tuple(map(str, known.refused))))
@@ -92,7 +92,7 @@ def verify(ctx: click.Context, target: str | None, workspace: str | None) -> int
     from stannary.evidence.statement import subject_of_resource
 
     chain = Chain(open_workspace(workspace))
-    known = chain.about(subject_of_resource(subject_at(target))) if target else chain.everything()
+    known = chain.about(subject_of_resource(subject_at(target, workspace))) if target else chain.everything()
     talk = talk_of(ctx)
     talk.errors(known.refused)
     talk.verdict(f"{len(known.evidence)} verified, {len(known.refused)} refused")
@@ -115,7 +115,7 @@ def export(ctx: click.Context, folder: str, target: str | None, workspace: str |
     from stannary.evidence.statement import subject_of_resource
 
     chain = Chain(open_workspace(workspace))
-    subject = subject_of_resource(subject_at(target)) if target else None
+    subject = subject_of_resource(subject_at(target, workspace)) if target else None
     count = export_evidence(chain, Path(folder), subject)
     talk_of(ctx).note(f"wrote {count} statements to {inline(folder)}")
     return 0

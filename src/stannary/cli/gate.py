@@ -42,7 +42,7 @@ __all__ = ["command"]
 @common_options
 @click.pass_context
 def command(ctx: click.Context, /, target: str, **given: Any) -> int:  # noqa: ANN401 - click passes each option
-    """Decide whether TARGET (a path, or sha256:…) may pass, from signed evidence alone.
+    """Decide whether TARGET (a path, sha256:…, or registry:NAME@ALIAS) may pass, from signed evidence alone.
 
     Exits 0 when it may, 1 when it may not. Every reason names its rule, the evidence and the next command.
     """
@@ -50,7 +50,7 @@ def command(ctx: click.Context, /, target: str, **given: Any) -> int:  # noqa: A
     from stannary.evidence.gate import judge, record_decision
 
     policy = read_policy(given["name"], given["engine"])
-    subject = subject_at(target)
+    subject = subject_at(target, given["workspace"])
     chain = Chain(open_workspace(given["workspace"]), write=given["record"])
     judged = judge(chain, subject, policy)
     recorded = record_decision(chain, subject, judged, __version__) if given["record"] else None

@@ -34,6 +34,13 @@ SCHEMAS: dict[str, tuple[str, str]] = {
     "ledger-head": ("stannary.cli.ledger:Head", "What `stannary ledger head` and `verify` write with `--format json`."),
     "ledger-proof": ("stannary.cli.ledger:Proof", "What `stannary ledger prove --format json` writes."),
     "ledger-audit": ("stannary.cli.ledger:Audit", "What `stannary ledger audit --format json` writes."),
+    "models": ("stannary.report.registry:ModelsDocument", "What `stannary registry list --format json` writes."),
+    "versions": ("stannary.report.registry:VersionsDocument", "What `stannary registry list NAME --format json` writes."),
+    "version": ("stannary.report.registry:VersionDocument", "What `stannary registry push|pull|show --format json` write."),
+    "promotion": ("stannary.report.registry:PromotionDocument", "What `stannary registry promote|rollback --format json` write."),
+    "difference": ("stannary.registry.compare:Difference", "What `stannary registry diff --format json` writes."),
+    "deleted": ("stannary.report.registry:DeletedDocument", "What `stannary registry retain NAME --format json` writes."),
+    "swept": ("stannary.report.registry:SweptDocument", "What `stannary registry retain --sweep --format json` writes."),
     "doctor": ("stannary.cli.doctor:Answers", "What `stannary doctor --format json` writes."),
 }
 

@@ -17,13 +17,16 @@ __all__ = ["command"]
 @format_option("table", "json")
 @common_options
 def command(target: str, workspace: str | None, form: str) -> int:
-    """Show what is known about TARGET (a path, or sha256:…): decisions, evidence, origin, and how to verify each link."""
+    """Show what is known about TARGET (a path, sha256:…, or registry:NAME@ALIAS).
+
+    That is decisions, evidence and origin, and how to verify each link.
+    """
     from stannary.evidence.chain import Chain
     from stannary.evidence.story import story_of
     from stannary.report.story import render
 
     chain = Chain(open_workspace(workspace))
-    story = story_of(chain, subject_at(target))
+    story = story_of(chain, subject_at(target, workspace))
     if form == "json":
         write_json(story)
     else:

@@ -52,14 +52,25 @@ def ask_passphrase() -> bytes | None:
     return None
 
 
-def subject_at(target: str) -> Resource:
-    """Return the subject that a target names: what lies at a path, hashed now, or `sha256:HEX`. Raises what the error tree has."""
+def subject_at(target: str, workspace: str | None = None) -> Resource:
+    """Return the subject that a target names. Raises what the error tree has.
+
+    It is what lies at a path, hashed now; or `sha256:HEX`; or `registry:NAME@ALIAS` in the workspace that is named.
+    """
+    if target.startswith("registry:") and not Path(target).exists():
+        from stannary.app import open_registry
+        from stannary.registry.names import parse
+
+        registry = open_registry(open_workspace(workspace), write=False)
+        return registry.subject(registry.resolve(parse(target)))
     digest: Digest | None = named_digest(target)
     if digest is not None and not Path(target).exists():
         return subject_resource(digest, "")
     if not Path(target).exists():
         msg = "there is no such file or folder"
-        raise UsageError(msg, where=target, code="USE010", help="a TARGET is a path, or a digest such as sha256:…")
+        raise UsageError(
+            msg, where=target, code="USE010", help="a TARGET is a path, a digest such as sha256:…, or registry:NAME@ALIAS"
+        )
     return resource_of(identify(target))
 
 

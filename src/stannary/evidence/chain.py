@@ -57,8 +57,8 @@ class Chain:
         """
         return self.log([signed_statement(subject, kind, predicate, signer or self.workspace.signer)])[0]
 
-    def log(self, envelopes: Sequence[dsse.Envelope]) -> list[Recorded]:
-        """Log envelopes that somebody signed. Raises IntegrityError or InputError, and then logs none of them.
+    def log(self, envelopes: Sequence[dsse.Envelope], also: Sequence[bytes] = ()) -> list[Recorded]:
+        """Log envelopes that somebody signed, and behind them other records, all or nothing. Raises IntegrityError or InputError.
 
         What nobody here trusts, or nobody understands, is not taken: it would be refused whenever it is read.
         """
@@ -76,10 +76,10 @@ class Chain:
             )
             for envelope, evidence in zip(envelopes, found, strict=True)
         ]
-        receipts = self.ledger.append(records)
+        receipts = self.ledger.append([*records, *also])
         return [
             Recorded(evidence.id, evidence.subject, envelope, receipt)
-            for envelope, evidence, receipt in zip(envelopes, found, receipts, strict=True)
+            for envelope, evidence, receipt in zip(envelopes, found, receipts[: len(records)], strict=True)
         ]
 
     def about(self, subject: Digest) -> Known:

@@ -13,13 +13,14 @@ import msgspec
 from stannary.core.errors import StannaryError
 from stannary.core.evidence import Decision, Evidence, Resource, Verified
 from stannary.core.model import Json
-from stannary.evidence.chain import Chain, Recorded
+from stannary.crypto.dsse import Envelope
+from stannary.evidence.chain import Chain, Recorded, signed_statement
 from stannary.evidence.rego_gate import RegoPolicy, decide_by_rego
 from stannary.evidence.statement import subject_of_resource
 from stannary.policy.decide import decide
 from stannary.policy.model import Policy
 
-__all__ = ["DECISION", "Judged", "judge", "record_decision"]
+__all__ = ["DECISION", "Judged", "judge", "record_decision", "signed_decision"]
 
 DECISION = "urn:stannary:decision:v1"
 
@@ -52,6 +53,11 @@ def judge(chain: Chain, subject: Resource, policy: Policy | RegoPolicy) -> Judge
 
 def record_decision(chain: Chain, subject: Resource, judged: Judged, version: str = "") -> Recorded:
     """Sign the decision and log it; `version` is that of the tool that decided."""
+    return chain.log([signed_decision(chain, subject, judged, version)])[0]
+
+
+def signed_decision(chain: Chain, subject: Resource, judged: Judged, version: str = "") -> Envelope:
+    """Sign the decision; `version` is that of the tool that decided."""
     decision = judged.decision
     predicate: dict[str, Json] = {
         "verifier": {"id": "urn:stannary:gate", "version": {"stannary": version}},
@@ -68,4 +74,4 @@ def record_decision(chain: Chain, subject: Resource, judged: Judged, version: st
         },
     }
     named = subject if subject.name else msgspec.structs.replace(subject, name=decision.subject_name)
-    return chain.state(named, "vsa", msgspec.to_builtins(predicate))
+    return signed_statement(named, "vsa", msgspec.to_builtins(predicate), chain.workspace.signer)

@@ -16,7 +16,7 @@ import msgspec
 
 from stannary.core.errors import InputError, IntegrityError, UsageError
 from stannary.crypto.interface import Signer, Verifier
-from stannary.crypto.merkle import consistency_proof, inclusion_proof, leaf_hash, verify_inclusion
+from stannary.crypto.merkle import consistency_proof, inclusion_proof, leaf_hash, root_of, verify_inclusion
 from stannary.crypto.note import Checkpoint, Note, VerifierKey, open_checkpoint, parse_note, verify_note
 from stannary.evidence.ledger.entry import Entry, Receipt, checked, header_of, leaf_of, rejoin
 from stannary.evidence.ledger.sequencer import Prepared, Sequencer, forgotten, remembered
@@ -250,6 +250,14 @@ class Ledger:
             verify_inclusion(leaf, index, head.size, proof, head.root)
             return Receipt(index, leaf.hex(), head.size, head.root.hex(), tuple(item.hex() for item in proof), note)
 
+    def root_at(self, size: int) -> bytes:
+        """Return the root that the log had when it had `size` entries. Raises UsageError for more than there are."""
+        with self._reading():
+            if not 0 <= size <= self._tree.head.size:
+                msg = f"the log has {self._tree.head.size} entries, not {size}"
+                raise UsageError(msg, code="LED018", help="give a size that the log had")
+            return root_of(size, self._tree.node)
+
     def consistency(self, old: int, new: int | None = None) -> list[bytes]:
         """Return the proof that the log of `old` entries is the beginning of that of `new` (all of them by default)."""
         with self._reading():
@@ -285,6 +293,26 @@ class Ledger:
 
         with self._reading():
             return export(self._store, self._tree, Path(folder))
+
+    def follow(self, folder: str | Path) -> Checkpoint:
+        """Bring in the entries that an exported copy of this log has and this one has not. Returns the head.
+
+        Raises UsageError when the ledger is read-only, InputError or IntegrityError for what is no continuation of this log;
+        then nothing is taken.
+        """
+        from stannary.evidence.ledger.replay import exported_head, exported_records
+
+        if self._sequencer is None:
+            msg = "the ledger is open for reading only"
+            raise UsageError(msg, code="LED016", help="open it with its signing key")
+        head, note = exported_head(Path(folder), self.key)
+        size = self.head().size
+        if head.size < size:
+            msg = f"the exported log has {head.size:,} entries, and this one has {size:,} already"
+            raise UsageError(msg, where=str(folder), code="LED018", help="there is nothing to take from it")
+        if head.size > size:
+            self._sequencer.follow(exported_records(Path(folder), size, head.size), head, note)
+        return self.verify_since(note)
 
     # The remembered head
 

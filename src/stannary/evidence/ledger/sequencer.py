@@ -7,8 +7,9 @@ answered after the checkpoint that covers its records is durable, and never befo
 
 from __future__ import annotations
 
+import itertools
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -105,6 +106,31 @@ class Sequencer:
             self._tree.refresh()
             self._tree.remember(checkpoint)
             self._store.put_checkpoint(checkpoint.size, note)
+
+    def follow(self, records: Iterator[Prepared], checkpoint: Checkpoint, note: str) -> None:
+        """Bring in what another copy of this log has: `records` from this one's end to that checkpoint, all or nothing.
+
+        Raises IntegrityError when they do not lead to the checkpoint's root: it is not a continuation of this log, then.
+        """
+        with self._turn, self._store.sequencer() as after:
+            state = self._current()
+            self._state = None
+            frontier, edge, first = state.frontier.copy(), [list(row) for row in state.edge], state.frontier.size
+            while chunk := list(itertools.islice(records, _LARGEST_BATCH)):
+                nodes, start = frontier.nodes(), frontier.size
+                for record in chunk:
+                    for level, index, value in frontier.append(record.hash):
+                        nodes[level, index] = value
+                rows = (Row(start + i, *record.columns, record.leaf) for i, record in enumerate(chunk))
+                self._store.add(rows, [(record.body_digest, record.body) for record in chunk if record.body_digest])
+                self._write_tiles(start, frontier.size, nodes, edge)
+            if (frontier.size, frontier.root()) != (checkpoint.size, checkpoint.root):
+                msg = f"the {frontier.size - first:,} entries do not lead to the signed head of {checkpoint.size:,} entries"
+                raise IntegrityError(msg, code="LED002", help="keep both logs: they show that one of them was rewritten")
+            if not state.cosigned:
+                self._store.drop_checkpoint(first)
+            self._store.put_checkpoint(frontier.size, note)
+            after.append(lambda: self._head.write(note, state.slot))
 
     def _take(self) -> list[_Request]:
         with self._queue_lock:

@@ -1,0 +1,180 @@
+"""`stannary registry`: versions of models and datasets, and the aliases by which they are in service."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from stannary.cli.group import LazyGroup, common_options, talk_of
+from stannary.cli.workspace import format_option, open_workspace, workspace_option, write_json
+from stannary.report.escape import inline
+
+if TYPE_CHECKING:
+    from stannary.core.model import ArtifactKind
+    from stannary.registry.registry import Registry
+
+__all__ = ["COMMANDS", "command", "diff", "list_", "open_registry", "pull", "push", "show"]
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "push": ("stannary.cli.registry:push", "Store a model or dataset as the next version of a name."),
+    "pull": ("stannary.cli.registry:pull", "Write a version to disk, every file verified."),
+    "list": ("stannary.cli.registry:list_", "List names, or the versions of one."),
+    "show": ("stannary.cli.registry:show", "Show a version: digest, files, state."),
+    "diff": ("stannary.cli.registry:diff", "Compare two versions, file by file and finding by finding."),
+    "promote": ("stannary.cli.registry_alias:promote", "Move an alias to a version, if its policy allows it."),
+    "rollback": ("stannary.cli.registry_alias:rollback", "Move an alias back to the last version that satisfies the policy now."),
+    "approve": ("stannary.cli.registry_alias:approve", "State that a version may be promoted, or may not."),
+    "protect": ("stannary.cli.registry_alias:protect", "Say which policy an alias moves by."),
+    "freeze": ("stannary.cli.registry_alias:freeze", "Keep an alias where it is."),
+    "quarantine": ("stannary.cli.registry_keep:quarantine", "Make an artifact unresolvable everywhere."),
+    "hold": ("stannary.cli.registry_keep:hold", "Keep a version from being deleted."),
+    "retain": ("stannary.cli.registry_keep:retain", "Delete old versions, and the contents nothing names."),
+    "backup": ("stannary.cli.registry_keep:backup", "Write a backup that proves itself."),
+    "restore": ("stannary.cli.registry_keep:restore", "Make a workspace from a backup, verified to the last byte."),
+    "rebuild": ("stannary.cli.registry_keep:rebuild", "Make the registry's tables again from the ledger."),
+}
+
+
+@click.group("registry", cls=LazyGroup, table=COMMANDS)
+@common_options
+def command() -> None:
+    """Keep versions of models and datasets; put one in service by moving an alias, which takes a decision.
+
+    A name is [NAMESPACE/]NAME, a version NAME:3, an alias NAME@production.
+    """
+
+
+def open_registry(workspace: str | None, *, write: bool = True) -> Registry:
+    """Open the registry of the workspace that is named, or the nearest one. Raises UsageError."""
+    from stannary.app import open_registry as opened
+
+    return opened(open_workspace(workspace), write=write)
+
+
+@click.command("push")
+@click.argument("path", type=click.Path())
+@click.argument("name")
+@click.option("--kind", type=click.Choice(["model", "dataset"]), default="model", show_default=True, help="What it is.")
+@click.option("--note", default="", help="What is new in this version.")
+@workspace_option
+@format_option("table", "json")
+@common_options
+@click.pass_context
+def push(ctx: click.Context, path: str, name: str, kind: ArtifactKind, note: str, workspace: str | None, form: str) -> int:
+    """Store what lies at PATH as the next version of NAME. The same artifact again is the same version."""
+    from stannary.registry.names import parse_model
+    from stannary.report.registry import VersionDocument, version_text
+
+    found = parse_model(name)
+    registry = open_registry(workspace)
+    made = registry.push(path, found, kind=kind, note=note)
+    if form == "json":
+        write_json(VersionDocument(version=made))
+    else:
+        click.echo(version_text(made))
+    talk_of(ctx).note(f"stannary registry promote {inline(str(made))} ALIAS puts it in service")
+    return 0
+
+
+@click.command("pull")
+@click.argument("reference")
+@click.argument("destination", metavar="DIR", type=click.Path())
+@workspace_option
+@format_option("table", "json")
+@common_options
+@click.pass_context
+def pull(ctx: click.Context, reference: str, destination: str, workspace: str | None, form: str) -> int:
+    """Write the version that REFERENCE names to DIR, which must not be there yet. Nothing is left of what does not verify."""
+    from stannary.registry.names import parse
+    from stannary.report.registry import VersionDocument
+
+    version, path = open_registry(workspace, write=False).pull(parse(reference), destination)
+    if form == "json":
+        write_json(VersionDocument(version=version, path=str(path)))
+    else:
+        click.echo(str(path))
+    talk_of(ctx).note(f"{inline(str(version))}, {version.digest}, {version.files:,} files verified")
+    return 0
+
+
+@click.command("list")
+@click.argument("name", required=False)
+@click.option("--kind", type=click.Choice(["model", "dataset"]), help="Only these.")
+@workspace_option
+@format_option("table", "json")
+@common_options
+@click.pass_context
+def list_(ctx: click.Context, name: str | None, kind: str | None, workspace: str | None, form: str) -> int:
+    """List the names there are, or the versions of NAME, the newest first."""
+    from stannary.registry import queries
+    from stannary.registry.names import parse_model
+    from stannary.report.registry import ModelsDocument, VersionsDocument, model_lines, version_lines
+
+    registry = open_registry(workspace, write=False)
+    if name is None:
+        models = registry.models(kind=kind or "")
+        if form == "json":
+            write_json(ModelsDocument(models=tuple(models)))
+        else:
+            click.echo("\n".join(model_lines(models)), nl=bool(models))
+        if not models:
+            talk_of(ctx).note("nothing was pushed yet: stannary registry push PATH NAME")
+        return 0
+    found = parse_model(name)
+    versions = registry.versions(found)
+    if form == "json":
+        with registry.reading() as connection:
+            placed = tuple(queries.aliases(connection, found))
+        write_json(VersionsDocument(name=str(found), versions=tuple(versions), aliases=placed, moves=tuple(registry.moves(found))))
+    else:
+        click.echo("\n".join(version_lines(versions)))
+    return 0
+
+
+@click.command("show")
+@click.argument("reference")
+@click.option("--files", is_flag=True, help="List the files with their digests.")
+@workspace_option
+@format_option("table", "json")
+@common_options
+def show(reference: str, files: bool, workspace: str | None, form: str) -> int:
+    """Show the version that REFERENCE names, quarantined and deleted ones too."""
+    from stannary.registry.names import parse
+    from stannary.report.registry import FileRow, VersionDocument, version_text
+
+    registry = open_registry(workspace, write=False)
+    version = registry.show(parse(reference))
+    rows: tuple[FileRow, ...] = ()
+    if (files or form == "json") and not version.dropped:
+        rows = tuple(FileRow(file.path, file.size, file.sha256) for file in registry.manifest(version).files)
+    if form == "json":
+        write_json(VersionDocument(version=version, files=rows))
+        return 0
+    click.echo(version_text(version))
+    for row in rows:
+        click.echo(f"{row.sha256}  {inline(row.path)}")
+    return 0
+
+
+@click.command("diff")
+@click.argument("first")
+@click.argument("second")
+@workspace_option
+@format_option("table", "json")
+@common_options
+def diff(first: str, second: str, workspace: str | None, form: str) -> int:
+    """Compare two versions: files that came, went or changed, and what evidence says of one and not of the other.
+
+    Exits 0 when they are the same artifact, and 1 when they differ.
+    """
+    from stannary.registry.compare import compare
+    from stannary.registry.names import parse
+    from stannary.report.registry import diff_text
+
+    found = compare(open_registry(workspace, write=False), parse(first), parse(second))
+    if form == "json":
+        write_json(found)
+    else:
+        click.echo(diff_text(found), nl=False)
+    return 0 if found.same else 1

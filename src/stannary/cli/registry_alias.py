@@ -1,0 +1,168 @@
+"""`stannary registry promote|rollback|approve|protect|freeze`: what moves an alias, and what keeps it."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from stannary.cli import exits
+from stannary.cli.group import common_options, talk_of
+from stannary.cli.registry import open_registry
+from stannary.cli.talk import Talk, wants_color
+from stannary.cli.workspace import format_option, workspace_option, write_json
+from stannary.core.errors import UsageError
+from stannary.report.escape import inline
+
+if TYPE_CHECKING:
+    from stannary.registry.model import Promotion
+    from stannary.registry.names import Name
+
+__all__ = ["approve", "freeze", "promote", "protect", "rollback"]
+
+
+@click.command("promote")
+@click.argument("version")
+@click.argument("alias")
+@workspace_option
+@format_option("table", "json")
+@common_options
+@click.pass_context
+def promote(ctx: click.Context, version: str, alias: str, workspace: str | None, form: str) -> int:
+    """Move ALIAS to VERSION (NAME:N, or NAME@ALIAS), if the policy of the alias allows it now.
+
+    Exits 1 when it does not; the decision is signed and logged in either case.
+    """
+    from stannary.registry import promotion
+    from stannary.registry.names import parse
+
+    reference, wanted = parse(version), _alias(alias)
+    registry = open_registry(workspace)
+    chosen = registry.show(reference)
+    return _tell(talk_of(ctx), promotion.promote(registry, chosen.name, chosen.number, wanted), form)
+
+
+@click.command("rollback")
+@click.argument("reference", metavar="NAME@ALIAS")
+@click.option("--remove", is_flag=True, help="Take the alias away instead: nothing is in service under it then.")
+@workspace_option
+@format_option("table", "json")
+@common_options
+@click.pass_context
+def rollback(ctx: click.Context, reference: str, remove: bool, workspace: str | None, form: str) -> int:
+    """Move the alias back to the newest version it was at whose evidence satisfies the policy now."""
+    from stannary.registry import promotion
+
+    name, alias = _at_alias(reference)
+    registry = open_registry(workspace)
+    if remove:
+        promotion.remove(registry, name, alias)
+        talk_of(ctx).note(f"{inline(f'{name}@{alias}')} is no more")
+        return 0
+    return _tell(talk_of(ctx), promotion.rollback(registry, name, alias), form)
+
+
+@click.command("approve")
+@click.argument("version")
+@click.option("--statement", required=True, help="What you looked at, and why it may pass.")
+@click.option("--reject", is_flag=True, help="State that it may not.")
+@click.option("--expires", metavar="TIME", default="90d", show_default=True, help="When the approval ends: 30d, or a date.")
+@click.option("--key", metavar="KEY", help="Sign with this key (as `stannary sign` takes it), not with the workspace's.")
+@workspace_option
+@format_option("table", "json")
+@common_options
+@click.pass_context
+def approve(ctx: click.Context, /, version: str, **given: Any) -> int:  # noqa: ANN401 - click passes each option
+    """State, signed and logged, that VERSION may be promoted. A policy says how many different people have to."""
+    from stannary.cli.attest import command as attest
+    from stannary.registry.names import parse
+
+    found = open_registry(given["workspace"], write=False).resolve(parse(version))
+    decision = "reject" if given.pop("reject") else "approve"
+    return int(ctx.invoke(attest, target=found.digest, topic="approval", decision=decision, **given))
+
+
+@click.command("protect")
+@click.argument("reference", metavar="NAME@ALIAS")
+@click.option(
+    "--policy", metavar="NAME|FILE[#STAGE]", required=True, help="baseline, production, high-risk, a YAML file, or a .rego file."
+)
+@click.option("--separate", is_flag=True, help="Whoever pushed a version does not promote it.")
+@workspace_option
+@common_options
+@click.pass_context
+def protect(ctx: click.Context, reference: str, policy: str, separate: bool, workspace: str | None) -> int:
+    """Say by which policy an alias moves. It is kept as it is now: a later change of the file changes nothing.
+
+    [NAMESPACE/]*@ALIAS means every name of the namespace that has no policy of its own.
+    """
+    from stannary.cli.policies import read_policy
+    from stannary.registry import promotion
+
+    name, alias = _at_alias(reference, any_name=True)
+    found = read_policy(policy)
+    promotion.protect(open_registry(workspace), name, alias, found, separate=separate)
+    talk_of(ctx).note(f"{inline(f'{name}@{alias}')} moves by {inline(found.name)} from now on")
+    return 0
+
+
+@click.command("freeze")
+@click.argument("reference", metavar="NAME@ALIAS")
+@click.option("--reason", default="", help="Why.")
+@click.option("--lift", is_flag=True, help="Let it move again.")
+@workspace_option
+@common_options
+@click.pass_context
+def freeze(ctx: click.Context, reference: str, reason: str, lift: bool, workspace: str | None) -> int:
+    """Keep an alias where it is, whatever a policy says. NAME@* means every alias of a name, *@* every one."""
+    from stannary.registry import promotion
+
+    if not reason and not lift:
+        msg = "a freeze has a reason"
+        raise UsageError(msg, where="--reason", code="REG016", help='--reason "incident 12 is being looked into"')
+    name, alias = _at_alias(reference, any_name=True, any_alias=True)
+    promotion.freeze(open_registry(workspace), name, alias, reason or "lifted", lifted=lift)
+    talk_of(ctx).note(f"{inline(f'{name}@{alias}')} {'may move again' if lift else 'stays where it is'}")
+    return 0
+
+
+def _tell(talk: Talk, found: Promotion, form: str) -> int:
+    """Print the outcome of a promotion or rollback; return the exit code."""
+    from stannary.report.decision import DecisionContext, renderer
+    from stannary.report.registry import promotion_document
+
+    if form == "json":
+        write_json(promotion_document(found))
+    else:
+        context = DecisionContext(
+            target=str(found.name), recorded=found.evidence, version="", color=wants_color(sys.stdout, talk.color)
+        )
+        click.echo(renderer("table")(found.decision, context), nl=False, color=context.color)
+    where = inline(f"{found.name}@{found.alias}")
+    for number in found.tried:
+        talk.note(f"passed over :{number}, which may not be in service now")
+    if found.moved:
+        talk.verdict(f"{where} is at :{found.number}{f', before :{found.before}' if found.before else ''}")
+        return exits.CLEAN
+    talk.verdict(f"{where} stays {f'at :{found.before}' if found.before else 'unset'}: :{found.number} was denied")
+    return exits.DENIED
+
+
+def _alias(text: str) -> str:
+    from stannary.registry.names import parse
+
+    return parse(f"any@{text.removeprefix('@')}").alias
+
+
+def _at_alias(text: str, *, any_name: bool = False, any_alias: bool = False) -> tuple[Name, str]:
+    from stannary.registry.names import Name, parse
+
+    before, at, alias = text.rpartition("@")
+    namespace, slash, name = before.rpartition("/")
+    every_name, every_alias = name == "*" and any_name, alias == "*" and any_alias
+    if not at:
+        msg = f"needs an alias: {text[:120]!r}"
+        raise UsageError(msg, code="REG001", help=f"{text}@production")
+    known = parse(f"{namespace}{slash}{'any' if every_name else name}@{'any' if every_alias else alias}").name
+    return Name(known.namespace, "*") if every_name else known, alias

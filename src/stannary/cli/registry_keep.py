@@ -1,0 +1,167 @@
+"""`stannary registry quarantine|hold|retain|backup|restore|rebuild`: what is kept, and for how long."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import click
+
+from stannary.cli.group import common_options, talk_of
+from stannary.cli.registry import open_registry
+from stannary.cli.workspace import format_option, workspace_option, write_json
+from stannary.core.errors import UsageError
+from stannary.report.escape import inline
+
+__all__ = ["backup", "hold", "quarantine", "rebuild", "restore", "retain"]
+
+
+@click.command("quarantine")
+@click.argument("target", metavar="VERSION|DIGEST")
+@click.option("--reason", default="", help="Why.")
+@click.option("--lift", is_flag=True, help="Let it be used again.")
+@workspace_option
+@common_options
+@click.pass_context
+def quarantine(ctx: click.Context, target: str, reason: str, lift: bool, workspace: str | None) -> int:
+    """Make an artifact unresolvable under every name and alias, at once. It is kept, so that it can be looked into."""
+    from stannary.evidence.subject import named_digest
+    from stannary.registry.names import parse
+    from stannary.registry.retention import quarantine as quarantined
+
+    if not reason and not lift:
+        msg = "a quarantine has a reason"
+        raise UsageError(msg, where="--reason", code="REG016", help='--reason "flagged by the vendor"')
+    registry = open_registry(workspace)
+    digest = named_digest(target)
+    wanted = str(digest) if digest is not None else registry.show(parse(target)).digest
+    concerned = quarantined(registry, wanted, reason or "lifted", lifted=lift)
+    talk = talk_of(ctx)
+    talk.note(f"{wanted} {'may be used again' if lift else 'cannot be had any more'}")
+    for version in concerned:
+        where = "".join(f" @{alias}" for alias in version.aliases)
+        talk.note(f"it is {inline(str(version))}{inline(where)}")
+        for alias in version.aliases if not lift else ():
+            talk.note(f"stannary registry rollback {inline(f'{version.name}@{alias}')}")
+    return 0
+
+
+@click.command("hold")
+@click.argument("version")
+@click.option("--reason", default="", help="Why, such as the number of the case.")
+@click.option("--lift", is_flag=True, help="Let it be deleted again.")
+@workspace_option
+@common_options
+@click.pass_context
+def hold(ctx: click.Context, version: str, reason: str, lift: bool, workspace: str | None) -> int:
+    """Keep VERSION from being deleted, whatever retention says (legal hold)."""
+    from stannary.registry.names import parse
+    from stannary.registry.retention import hold as held
+
+    if not reason and not lift:
+        msg = "a hold has a reason"
+        raise UsageError(msg, where="--reason", code="REG016", help='--reason "case 4711"')
+    registry = open_registry(workspace)
+    found = registry.show(parse(version))
+    held(registry, found.name, found.number, reason or "lifted", lifted=lift)
+    talk_of(ctx).note(f"{inline(str(found))} {'may be deleted again' if lift else 'is held'}")
+    return 0
+
+
+@click.command("retain")
+@click.argument("name", required=False)
+@click.option("--keep", type=click.IntRange(1), default=10, show_default=True, help="Keep so many of the newest versions.")
+@click.option("--older-than", metavar="TIME", default="90d", show_default=True, help="Delete only what is older.")
+@click.option("--reason", default="retention", show_default=True, help="Why, as the ledger will say.")
+@click.option("--sweep", is_flag=True, help="Delete the contents that no version names any more.")
+@click.option("--dry-run", is_flag=True, help="Say what would be deleted.")
+@workspace_option
+@format_option("table", "json")
+@common_options
+@click.pass_context
+def retain(ctx: click.Context, /, name: str | None, **given: Any) -> int:  # noqa: ANN401 - click passes each option
+    """Delete old versions of NAME; with --sweep, then the contents that nothing names any more.
+
+    What an alias points to, what is held or quarantined, and the newest --keep stay.
+    """
+    from stannary.registry import retention
+    from stannary.registry.names import parse_model
+    from stannary.report.registry import DeletedDocument, SweptDocument, version_lines
+
+    if name is None and not given["sweep"]:
+        msg = "needs a NAME, or --sweep"
+        raise UsageError(msg, where="retain", code="USE013", help="stannary registry retain NAME --keep 10")
+    registry, talk, dry_run = open_registry(given["workspace"]), talk_of(ctx), given["dry_run"]
+    would = "would be deleted" if dry_run else "deleted"
+    if name is not None:
+        found, keep, age = parse_model(name), given["keep"], _age(given["older_than"])
+        if dry_run:
+            chosen = retention.plan(registry, found, keep=keep, older_than=age)
+        else:
+            chosen = retention.retain(registry, found, keep=keep, older_than=age, reason=given["reason"])
+        if given["form"] == "json":
+            write_json(DeletedDocument(versions=tuple(chosen), dry_run=dry_run))
+        else:
+            click.echo("\n".join(version_lines(chosen)), nl=bool(chosen))
+        talk.note(f"{len(chosen)} version{'s' if len(chosen) != 1 else ''} {would}")
+    if given["sweep"]:
+        swept = retention.sweep(registry, dry_run=dry_run)
+        if given["form"] == "json" and name is None:
+            write_json(SweptDocument.of(swept, dry_run=dry_run))
+        talk.note(f"{swept.deleted:,} contents ({swept.freed:,} bytes) {would}; {swept.kept:,} in use, {swept.young:,} too young")
+    return 0
+
+
+@click.command("backup")
+@click.argument("destination", metavar="DIR", type=click.Path())
+@workspace_option
+@common_options
+@click.pass_context
+def backup(ctx: click.Context, destination: str, workspace: str | None) -> int:
+    """Write the ledger and every content that a version names to DIR. Again into the same DIR, only what is new."""
+    from stannary.registry.backup import write_backup
+
+    made = write_backup(open_registry(workspace), destination)
+    talk_of(ctx).note(
+        f"{made.blobs:,} contents, {made.entries:,} entries of the ledger, root {made.root[:16]}; keep that root somewhere else"
+    )
+    return 0
+
+
+@click.command("restore")
+@click.argument("source", metavar="DIR", type=click.Path(exists=True, file_okay=False))
+@click.option("--root", metavar="HEX", help="The root that was noted when the backup was written.")
+@workspace_option
+@common_options
+@click.pass_context
+def restore(ctx: click.Context, source: str, root: str | None, workspace: str | None) -> int:
+    """Bring the ledger and the contents of a backup back into the workspace, whose keys are there and whose ledger is not.
+
+    Everything is verified first: the ledger from its first entry, every content by its digest.
+    """
+    from stannary.registry.backup import restore as restored
+
+    made = restored(open_registry(workspace), source, root=root or "")
+    talk_of(ctx).note(f"restored {made.blobs:,} contents and {made.entries:,} entries, root {made.root[:16]}")
+    return 0
+
+
+@click.command("rebuild")
+@workspace_option
+@common_options
+@click.pass_context
+def rebuild(ctx: click.Context, workspace: str | None) -> int:
+    """Make the registry's tables again from the ledger, whatever is in them."""
+    count = open_registry(workspace).rebuild()
+    talk_of(ctx).note(f"made again from {count:,} events")
+    return 0
+
+
+def _age(text: str) -> timedelta:
+    from stannary.policy.model import duration
+
+    try:
+        return duration(text)
+    except (KeyError, ValueError, IndexError):
+        msg = f"is a time such as 30d or 12h; got {text[:40]!r}"
+        raise UsageError(msg, where="--older-than", code="REG017") from None

@@ -1,0 +1,133 @@
+"""Backup and restore: the ledger as files that anybody can verify, and every content that a version names.
+
+    DIR/
+        backup.json     what it is of: the log, its size and root, how many contents
+        ledger/         the log as C2SP tiles with its entries and the signed checkpoint
+        blobs/          contents by their digest
+
+The root in `backup.json` is that of the signed checkpoint. A restore makes the log again from its entries, which has
+to end in that root; takes from it which versions there are; and lets no content in that is not what its name says.
+What cannot be had again is the keys: they are not in a backup.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from stannary.core.errors import InputError, IntegrityError, UsageError
+from stannary.core.model import Digest
+from stannary.registry import queries
+from stannary.registry.manifest import decode
+from stannary.registry.names import DEFAULT, Name
+from stannary.registry.registry import Registry
+from stannary.store.blobs.folder import FolderBlobs
+from stannary.store.blobs.interface import Blobs
+
+__all__ = ["Backup", "read_backup", "restore", "write_backup"]
+
+SCHEMA = "stannary.backup/1"
+_EVERYTHING = Name(DEFAULT, "*")
+
+
+class Backup(msgspec.Struct, frozen=True, kw_only=True):
+    """What a backup is of."""
+
+    schema: str = SCHEMA
+    origin: str
+    entries: int
+    root: str
+    blobs: int
+    size: int
+
+
+def write_backup(registry: Registry, destination: str | Path) -> Backup:
+    """Write a backup, or bring one up to date. Raises IntegrityError for a content that is not what its digest says.
+
+    `backup.json` is written last: a folder without it, or with one of fewer entries, is an older backup or none.
+    """
+    registry.allowed("backup", _EVERYTHING)
+    folder = Path(destination)
+    if folder.exists() and not (folder / "backup.json").exists() and any(folder.iterdir()):
+        msg = "is a folder with other things in it"
+        raise UsageError(msg, where=str(folder), code="REG008", help="name one that is not there yet, or an older backup")
+    folder.mkdir(parents=True, exist_ok=True)
+    ledger = registry.chain.ledger
+    head = ledger.export_tiles(folder / "ledger")
+    with registry.reading() as connection:
+        wanted = list(queries.live_digests(connection))
+    target = FolderBlobs(folder / "blobs")
+    count, total = _copy(registry.blobs, target, wanted)
+    made = Backup(origin=head.origin, entries=head.size, root=head.root.hex(), blobs=count, size=total)
+    scratch = folder / "backup.json.new"
+    scratch.write_bytes(msgspec.json.format(msgspec.json.encode(made), indent=2) + b"\n")
+    scratch.replace(folder / "backup.json")
+    return made
+
+
+def read_backup(source: str | Path) -> Backup:
+    """Return what a backup says it is of. Raises InputError."""
+    path = Path(source) / "backup.json"
+    try:
+        found = msgspec.json.decode(path.read_bytes(), type=Backup)
+    except FileNotFoundError as error:
+        msg = "is no backup: there is no backup.json in it"
+        raise InputError(msg, where=str(source), code="REG030") from error
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        msg = f"cannot be read: {error}"
+        raise InputError(msg, where=str(path), code="REG030") from error
+    if found.schema != SCHEMA:
+        msg = f"is of a version that is not known here: {found.schema[:60]!r}"
+        raise InputError(msg, where=str(path), code="REG030", help="use a newer stannary")
+    return found
+
+
+def restore(registry: Registry, source: str | Path, *, root: str = "") -> Backup:
+    """Bring a backup into a registry whose ledger has nothing that the backup has not.
+
+    Args:
+        registry: of a workspace with the keys of the log.
+        source: the folder.
+        root: the root that was noted when the backup was written: without it an older backup passes for the last one.
+
+    Raises:
+        IntegrityError: the log is not the one that was signed, or a content is not what a version names.
+    """
+    folder = Path(source)
+    told = read_backup(folder)
+    ledger = registry.chain.ledger
+    if told.origin != ledger.head().origin:
+        msg = f"is of the log {told.origin!r}, and this workspace has {ledger.head().origin!r}"
+        raise UsageError(msg, where=str(folder), code="REG031", help="restore it where its keys and workspace.json are")
+    if root and told.root != root.lower():
+        msg = f"ends in the root {told.root[:16]}, not in {root[:16]}"
+        raise IntegrityError(msg, where=str(folder), code="REG032", help="it is not the backup that you noted")
+    head = ledger.follow(folder / "ledger")
+    if (head.size, head.root.hex()) != (told.entries, told.root):
+        msg = f"says {told.entries} entries and root {told.root[:16]}; its log has {head.size} and {head.root.hex()[:16]}"
+        raise IntegrityError(msg, where=str(folder / "backup.json"), code="REG032", help="its log was written to after it")
+    with registry.reading() as connection:
+        wanted = list(queries.live_digests(connection))
+    count, total = _copy(FolderBlobs(folder / "blobs"), registry.blobs, wanted)
+    return msgspec.structs.replace(told, blobs=count, size=total)
+
+
+def _copy(source: Blobs, target: Blobs, wanted: list[tuple[str, str]]) -> tuple[int, int]:
+    """Copy the contents of versions that are not there yet, each manifest last; return how many there are, and their bytes."""
+    seen: set[Digest] = set()
+    total = 0
+    for digest, name in wanted:
+        manifest = Digest.parse(name)
+        content = b"".join(source.read(manifest))
+        for file in decode(content, digest, name).files:
+            found = Digest(file.sha256)
+            if found not in seen:
+                target.put(found, file.size, source.read(found))
+                seen.add(found)
+                total += file.size
+        if manifest not in seen:
+            target.put(manifest, len(content), iter((content,)))
+            seen.add(manifest)
+            total += len(content)
+    return len(seen), total

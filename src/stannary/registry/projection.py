@@ -1,0 +1,164 @@
+"""From events to rows: the tables of the registry are what the ledger's events make of them, and nothing else."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from stannary.core.errors import IntegrityError
+from stannary.evidence.ledger import Entry, Ledger
+from stannary.evidence.ledger.entry import timestamp
+from stannary.registry import events
+from stannary.registry.events import Dropped, Event, Frozen, Held, Moved, Protected, Quarantined, Registered
+from stannary.registry.names import Name
+from stannary.store import tables as t
+
+__all__ = ["apply", "catch_up", "clear", "is_behind", "mark", "model_id"]
+
+_BATCH = 20_000
+_PROJECTED = (t.hold, t.quarantine, t.frozen, t.protection, t.alias_move, t.alias, t.version, t.model, t.applied)
+
+
+def is_behind(connection: Connection, ledger: Ledger) -> bool:
+    """Tell whether the ledger has entries that are not in the tables yet."""
+    return _seen(connection, ledger)[0] != ledger.head().size
+
+
+def catch_up(connection: Connection, ledger: Ledger) -> int:
+    """Bring the tables up to the head of the ledger, and return how many events that took.
+
+    When the log that they were made from is none that leads to this head, they are made again from the start.
+    """
+    seen, root = _seen(connection, ledger)
+    head = ledger.head()
+    if seen == head.size and root == head.root.hex():
+        return 0
+    if not _leads_here(ledger, seen, root):
+        clear(connection)
+        seen = 0
+    count = 0
+    for start in range(seen, head.size, _BATCH):
+        for row in ledger.entries(start, min(start + _BATCH, head.size)):
+            if row.type == events.TYPE:
+                apply(connection, events.read(row), row)
+                count += 1
+    mark(connection, ledger)
+    return count
+
+
+def clear(connection: Connection) -> None:
+    """Forget everything that was made from the ledger."""
+    for table in _PROJECTED:
+        connection.execute(sa.delete(table))
+
+
+def mark(connection: Connection, ledger: Ledger) -> None:
+    """Note up to which entry the tables are."""
+    head = ledger.head()
+    connection.execute(sa.delete(t.applied))
+    connection.execute(sa.insert(t.applied).values(origin=head.origin, size=head.size, root=head.root.hex()))
+
+
+def apply(connection: Connection, event: Event, row: Entry | tuple[int, datetime]) -> None:
+    """Write what an event changes; `row` is its entry, or its index and time."""
+    index, time = (row.index, row.time) if isinstance(row, Entry) else row
+    when = timestamp(time)
+    match event:
+        case Registered():
+            _registered(connection, event, index, when)
+        case Moved():
+            _moved(connection, event, index, when)
+        case Protected():
+            rule = msgspec.to_builtins(event)
+            _replace(connection, t.protection, _place(event.name, event.alias), {"rule": rule, "entry": index})
+        case Frozen():
+            values = {"reason": event.reason, "actor": event.actor, "entry": index}
+            _set_or_lift(connection, t.frozen, _place(event.name, event.alias), values, lifted=event.lifted)
+        case Quarantined():
+            values = {"reason": event.reason, "actor": event.actor, "since": when, "entry": index}
+            _set_or_lift(connection, t.quarantine, {"digest": event.digest}, values, lifted=event.lifted)
+        case Held():
+            key = {"model": model_id(connection, event.name), "number": event.number}
+            values = {"reason": event.reason, "actor": event.actor, "entry": index}
+            _set_or_lift(connection, t.hold, key, values, lifted=event.lifted)
+        case Dropped():
+            chosen = (t.version.c.model == model_id(connection, event.name)) & (t.version.c.number == event.number)
+            connection.execute(sa.update(t.version).where(chosen).values(dropped=True))
+
+
+def model_id(connection: Connection, name: Name) -> int:
+    """Return the row of a model. Raises IntegrityError when there is none: an event about it cannot be, then."""
+    found = connection.execute(
+        sa.select(t.model.c.id).where(t.model.c.namespace == name.namespace, t.model.c.name == name.name)
+    ).scalar()
+    if found is None:
+        msg = "the ledger tells of a model before it was registered"
+        raise IntegrityError(msg, where=str(name), code="REG004", help="stannary ledger audit")
+    return int(found)
+
+
+def _registered(connection: Connection, event: Registered, index: int, when: str) -> None:
+    place = {"namespace": event.name.namespace, "name": event.name.name}
+    chosen = (t.model.c.namespace == place["namespace"]) & (t.model.c.name == place["name"])
+    row = connection.execute(sa.select(t.model.c.id, t.model.c.latest).where(chosen)).first()
+    if row is None:
+        made = connection.execute(sa.insert(t.model).values(**place, kind=event.kind, created=when, latest=event.number))
+        identifier = int(made.inserted_primary_key[0]) if made.inserted_primary_key else 0
+    else:
+        identifier = row.id
+        if event.number <= row.latest:
+            msg = f"the ledger registers version {event.number} twice"
+            raise IntegrityError(msg, where=str(event.name), code="REG004", help="stannary ledger audit")
+        connection.execute(sa.update(t.model).where(t.model.c.id == identifier).values(latest=event.number))
+    connection.execute(
+        sa.insert(t.version).values(
+            model=identifier, number=event.number, digest=event.digest, manifest=event.manifest, size=event.size,
+            files=event.files, creator=event.actor, created=when, note=event.note, info=event.info, dropped=False, entry=index,
+        )
+    )  # fmt: skip
+
+
+def _moved(connection: Connection, event: Moved, index: int, when: str) -> None:
+    model = model_id(connection, event.name)
+    shared = {"actor": event.actor, "moved": when, "decision": event.decision}
+    move = {"entry": index, "model": model, "alias": event.alias, "number": event.number, "reason": event.reason}
+    connection.execute(sa.insert(t.alias_move).values(**move, **shared))
+    key = {"model": model, "alias": event.alias}
+    values = {"number": event.number, "entry": index, **shared}
+    _set_or_lift(connection, t.alias, key, values, lifted=not event.number)
+
+
+def _set_or_lift(connection: Connection, table: sa.Table, key: dict[str, Any], values: dict[str, Any], *, lifted: bool) -> None:
+    if lifted:
+        connection.execute(sa.delete(table).where(_is(table, key)))
+    else:
+        _replace(connection, table, key, values)
+
+
+def _replace(connection: Connection, table: sa.Table, key: dict[str, Any], values: dict[str, Any]) -> None:
+    if not connection.execute(sa.update(table).where(_is(table, key)).values(**values)).rowcount:
+        connection.execute(sa.insert(table).values(**key, **values))
+
+
+def _is(table: sa.Table, key: dict[str, Any]) -> sa.ColumnElement[bool]:
+    return sa.and_(*(table.c[name] == value for name, value in key.items()))
+
+
+def _place(name: Name, alias: str) -> dict[str, str]:
+    return {"namespace": name.namespace, "name": name.name, "alias": alias}
+
+
+def _seen(connection: Connection, ledger: Ledger) -> tuple[int, str]:
+    row = connection.execute(sa.select(t.applied).where(t.applied.c.origin == ledger.head().origin)).first()
+    return (row.size, row.root) if row is not None else (0, "")
+
+
+def _leads_here(ledger: Ledger, seen: int, root: str) -> bool:
+    """Tell whether the tables were made from a log whose continuation this one is."""
+    if not seen:
+        return not root
+    return seen <= ledger.head().size and ledger.root_at(seen).hex() == root

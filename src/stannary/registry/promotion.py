@@ -1,0 +1,202 @@
+"""Aliases: an alias moves by a decision, and by nothing else.
+
+promote, under the writer's lock:
+1. the version is there, is what was registered, and is not quarantined;
+2. the alias is not frozen, and whoever promotes may (and did not push it, where duties are separate);
+3. the policy of the alias decides from the evidence in the ledger, now;
+4. the decision is signed and logged; when it allows, the move is logged with it, in one append.
+
+rollback does the same with the versions that the alias was at before, the newest first, until one is allowed.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import msgspec
+from sqlalchemy.engine import Connection
+
+from stannary.core.errors import PolicyDenied, UsageError
+from stannary.core.model import Json
+from stannary.crypto.dsse import id_of
+from stannary.evidence.gate import Judged, judge, signed_decision
+from stannary.evidence.rego_gate import RegoPolicy
+from stannary.policy.library import SHIPPED, load
+from stannary.policy.model import Policy
+from stannary.registry import queries
+from stannary.registry.events import Frozen, Moved, Protected
+from stannary.registry.model import Promotion, Protection, Version
+from stannary.registry.names import Name, Reference
+from stannary.registry.registry import Registry
+
+__all__ = ["freeze", "promote", "protect", "protection_of", "remove", "rollback"]
+
+
+def promote(registry: Registry, name: Name, number: int, alias: str) -> Promotion:
+    """Move an alias to a version, when the policy of the alias allows it; the decision is logged in either case.
+
+    Raises PolicyDenied when the alias is frozen, the version quarantined, or the actor not allowed to.
+    """
+    registry.allowed("promote", name, alias)
+    with registry.writing() as connection:
+        version, protection = _may_move(registry, connection, name, number, alias)
+        judged = judge(registry.chain, registry.subject(version), policy_of(protection))
+        return _conclude(registry, connection, version, alias, judged, "promote")
+
+
+def rollback(registry: Registry, name: Name, alias: str) -> Promotion:
+    """Move an alias back to the newest version it was at before whose evidence satisfies the policy now.
+
+    Raises UsageError when there is none to go back to, and what `promote` raises.
+    """
+    registry.allowed("rollback", name, alias)
+    with registry.writing() as connection:
+        _refuse_frozen(connection, name, alias)
+        current = queries.alias_of(connection, Reference(name, alias=alias)).number
+        tried: list[int] = []
+        last: Promotion | None = None
+        for number in _earlier(connection, name, alias, current):
+            try:
+                version, protection = _may_move(registry, connection, name, number, alias, is_rollback=True)
+            except (UsageError, PolicyDenied):  # deleted, or quarantined
+                tried.append(number)
+                continue
+            judged = judge(registry.chain, registry.subject(version), policy_of(protection))
+            last = _conclude(registry, connection, version, alias, judged, "rollback", tuple(tried))
+            if last.moved:
+                return last
+            tried.append(number)
+        if last is not None:
+            return last
+        msg = f"was at no other version that could be used{f' (not {_listed(tried)})' if tried else ''}"
+        raise UsageError(
+            msg, where=f"{name}@{alias}", code="REG014", help=f"stannary registry promote {name}:N {alias}, or --remove the alias"
+        )
+
+
+def remove(registry: Registry, name: Name, alias: str) -> None:
+    """Take an alias away: nothing is in service under it any more. Raises UsageError when there is no such alias."""
+    registry.allowed("rollback", name, alias)
+    with registry.writing() as connection:
+        queries.alias_of(connection, Reference(name, alias=alias))
+        _refuse_frozen(connection, name, alias)
+        registry.commit(connection, [Moved(actor=registry.actor, name=name, alias=alias, number=0, reason="remove")])
+
+
+def protect(registry: Registry, name: Name, alias: str, policy: Policy | RegoPolicy, *, separate: bool = False) -> None:
+    """Say what has to hold before an alias moves; `name.name` may be `*`, for every model of the namespace."""
+    registry.allowed("protect", name, alias)
+    event = Protected(actor=registry.actor, name=name, alias=alias, policy=_stored(policy), separate=separate)
+    with registry.writing() as connection:
+        registry.commit(connection, [event])
+
+
+def freeze(registry: Registry, name: Name, alias: str, reason: str, *, lifted: bool = False) -> None:
+    """Keep an alias (`*`: all of a model; the name `*`: of all models) where it is, until that is lifted."""
+    registry.allowed("freeze", name, alias)
+    with registry.writing() as connection:
+        registry.commit(connection, [Frozen(actor=registry.actor, name=name, alias=alias, reason=reason, lifted=lifted)])
+
+
+def protection_of(connection: Connection, name: Name, alias: str) -> Protection:
+    """Return what has to hold before an alias moves: what was said for the model, for its namespace, or what is shipped.
+
+    Where nothing was said, `production` asks for the policy of that name, and every other alias for `baseline`.
+    """
+    frozen = queries.freeze_of(connection, name, alias)
+    found = queries.rule_of(connection, name, alias)
+    if found is not None:
+        rule, entry = found
+        return Protection(
+            name=name, alias=alias, policy=rule["policy"], separate=rule.get("separate", False), frozen=frozen, entry=entry
+        )
+    shipped = alias if alias in SHIPPED else "baseline"
+    return Protection(name=name, alias=alias, policy=_shipped(shipped), frozen=frozen)
+
+
+def policy_of(protection: Protection) -> Policy | RegoPolicy:
+    """Return the policy that a protection holds, ready to decide. Raises UsageError when no engine for Rego is there."""
+    if "rego" in protection.policy:
+        from stannary.core.model import Digest
+        from stannary.evidence.engines.interface import choose
+
+        held = protection.policy
+        return RegoPolicy(held["name"], Digest.parse(held["digest"]), held["rego"], choose("auto"))
+    return msgspec.convert(protection.policy, Policy)
+
+
+def _may_move(
+    registry: Registry, connection: Connection, name: Name, number: int, alias: str, *, is_rollback: bool = False
+) -> tuple[Version, Protection]:
+    """Return the version and the protection, when the alias may move there as far as no evidence is concerned."""
+    protection = protection_of(connection, name, alias)
+    _refuse_frozen(connection, name, alias)
+    version = registry.trusted.resolve(connection, Reference(name, number))
+    if protection.separate and not is_rollback and version.creator == registry.actor:
+        msg = f"was pushed by {registry.actor}, who does not promote it as well"
+        raise PolicyDenied(msg, where=str(version), code="REG022", help="somebody else who may promote has to do it")
+    return version, protection
+
+
+def _conclude(
+    registry: Registry,
+    connection: Connection,
+    version: Version,
+    alias: str,
+    judged: Judged,
+    reason: str,
+    tried: tuple[int, ...] = (),
+) -> Promotion:
+    """Sign and log the decision, and with it the move when it allows one."""
+    found = {row.alias: row.number for row in queries.aliases(connection, version.name)}
+    before = found.get(alias, 0)
+    envelope = signed_decision(registry.chain, registry.subject(version), judged, registry.tool)
+    decision = judged.decision
+    moved = decision.verdict == "allow"
+    if moved:
+        event = Moved(
+            actor=registry.actor, name=version.name, alias=alias, number=version.number, digest=version.digest,
+            decision=str(id_of(envelope)), reason=reason,
+        )  # fmt: skip
+        registry.commit(connection, [event], [envelope])
+    else:
+        registry.chain.log([envelope])
+    return Promotion(
+        name=version.name, alias=alias, number=version.number, before=before, decision=decision, evidence=str(id_of(envelope)),
+        moved=moved, tried=tried,
+    )  # fmt: skip
+
+
+def _earlier(connection: Connection, name: Name, alias: str, current: int) -> list[int]:
+    """Return the versions that an alias was at before, the one it was at last first."""
+    history = [move.number for move in queries.moves(connection, name, alias) if move.number]
+    return [number for number in dict.fromkeys(history) if number != current]
+
+
+def _refuse_frozen(connection: Connection, name: Name, alias: str) -> None:
+    reason = queries.freeze_of(connection, name, alias)
+    if reason:
+        msg = f"is frozen: {reason}"
+        raise PolicyDenied(msg, where=f"{name}@{alias}", code="REG021", help=f"stannary registry freeze {name}@{alias} --lift")
+
+
+def _stored(policy: Policy | RegoPolicy) -> Json:
+    if isinstance(policy, RegoPolicy):
+        if not policy.module:
+            msg = "a policy that only a server knows cannot be kept in the registry"
+            raise UsageError(msg, where=policy.name, code="REG015", help="give the .rego file")
+        return {"rego": policy.module, "name": policy.name, "digest": str(policy.digest)}
+    return msgspec.to_builtins(policy)
+
+
+@cache
+def _shipped(name: str) -> Json:
+    return _stored(load(name, _no_file, frozenset()))
+
+
+def _no_file(name: str, parent: str) -> tuple[str, str]:
+    raise UsageError(f"there is no policy {name!r} in {parent!r}", code="POL003")  # noqa: EM102, TRY003 - a bug of ours
+
+
+def _listed(numbers: list[int]) -> str:
+    return ", ".join(str(number) for number in numbers)

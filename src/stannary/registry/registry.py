@@ -1,0 +1,230 @@
+"""The registry of a workspace: push, resolve, pull, and what the other modules do with it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from sqlalchemy.engine import Connection
+
+from stannary.core.errors import InputError, PolicyDenied, UsageError
+from stannary.core.evidence import Resource
+from stannary.core.model import Artifact, ArtifactKind, Digest, Json
+from stannary.evidence.chain import Chain
+from stannary.evidence.ledger import Receipt
+from stannary.evidence.statement import subject_resource
+from stannary.evidence.subject import identify
+from stannary.registry import manifest, queries
+from stannary.registry.events import Event, Registered, record
+from stannary.registry.model import Model, Move, Protection, Version
+from stannary.registry.names import Name, Reference
+from stannary.registry.projection import apply, catch_up, clear, is_behind, mark
+from stannary.registry.transfer import fetch, read_manifest, upload
+from stannary.registry.trusted import Trusted
+from stannary.store.blobs.interface import Blobs
+from stannary.store.database import Database
+
+__all__ = ["Allowed", "Registry"]
+
+
+class Allowed(Protocol):
+    """Says whether whoever acts may. `access/` has one for people and services; without one everybody may everything."""
+
+    def __call__(self, action: str, name: Name, alias: str = "") -> None:
+        """Return when the action is allowed. Raises PolicyDenied."""
+        ...
+
+
+def _everybody(action: str, name: Name, alias: str = "") -> None:
+    """Allow everything: the workspace is its owner's."""
+
+
+class Registry:
+    """A registry, as one actor sees it.
+
+    Args:
+        chain: the evidence and the ledger of the workspace.
+        database: where the tables are.
+        blobs: where the contents are.
+        actor: who acts; it stands in every event.
+        allowed: says what the actor may.
+        tool: the version of stannary, for decisions.
+    """
+
+    def __init__(
+        self, chain: Chain, database: Database, blobs: Blobs, *, actor: str, allowed: Allowed = _everybody, tool: str = ""
+    ) -> None:
+        self.chain = chain
+        self.database = database
+        self.blobs = blobs
+        self.actor = actor
+        self.allowed = allowed
+        self.tool = tool
+        self.trusted = Trusted(chain.ledger)
+
+    # Reading
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Return a connection to tables that are up to date with the ledger."""
+        with self.database.reading() as connection:
+            if not is_behind(connection, self.chain.ledger):
+                yield connection
+                return
+        with self.writing():
+            pass
+        with self.database.reading() as connection:
+            yield connection
+
+    def models(self, *, after: Name | None = None, limit: int = 10_000, kind: str = "", prefix: str = "") -> list[Model]:
+        """Return the models and datasets that the actor may see, by name."""
+        with self.reading() as connection:
+            found = queries.models(connection, after=after, limit=limit, kind=kind, prefix=prefix)
+        return [item for item in found if self._sees(item.name)]
+
+    def versions(self, name: Name, *, before: int | None = None, limit: int = 10_000) -> list[Version]:
+        """Return the versions of a model, the newest first. Raises UsageError."""
+        self.allowed("read", name)
+        with self.reading() as connection:
+            return queries.versions(connection, name, before=before, limit=limit)
+
+    def moves(self, name: Name, alias: str = "") -> list[Move]:
+        """Return the history of the aliases of a model, or of one, the newest first."""
+        self.allowed("read", name)
+        with self.reading() as connection:
+            return queries.moves(connection, name, alias)
+
+    def show(self, reference: Reference) -> Version:
+        """Return a version whatever its state, as the tables have it. Raises UsageError when there is none."""
+        self.allowed("read", reference.name)
+        with self.reading() as connection:
+            return queries.version(connection, reference)
+
+    def resolve(self, reference: Reference) -> Version:
+        """Return the version that a reference means, to be used. Each step is held against the ledger.
+
+        Raises PolicyDenied for what is quarantined, UsageError for what is not there or was deleted, and IntegrityError
+        when the tables say something else than the ledger.
+        """
+        self.allowed("read", reference.name)
+        with self.reading() as connection:
+            return self.trusted.resolve(connection, reference)
+
+    def protection(self, name: Name, alias: str) -> Protection:
+        """Return what has to hold before an alias moves."""
+        from stannary.registry.promotion import protection_of
+
+        self.allowed("read", name)
+        with self.reading() as connection:
+            return protection_of(connection, name, alias)
+
+    # Push and pull
+
+    def push(
+        self, path: str | Path, name: Name, *, kind: ArtifactKind = "model", note: str = "", info: dict[str, Json] | None = None
+    ) -> Version:
+        """Store what lies at a path and register it as the next version. The same artifact again is the same version.
+
+        Raises UsageError, a group of InputErrors for what has no digest, PolicyDenied for what is quarantined,
+        IntegrityError when a file changed meanwhile.
+        """
+        self.allowed("push", name)
+        artifact = identify(path, kind)
+        self._refuse_quarantined(artifact)
+        found = upload(self.blobs, artifact, Path(path))
+        with self.writing() as connection:
+            self._refuse_other_kind(connection, name, kind)
+            numbers = queries.numbers_of(connection, name, str(artifact.digest))
+            if numbers:
+                return queries.version(connection, Reference(name, numbers[-1]))
+            # What was there already may have been swept between the look and now.
+            for digest in found.reused:
+                if not self.blobs.has(digest):
+                    msg = "was deleted from the store while it was pushed"
+                    raise InputError(msg, where=str(digest), code="REG005", help="push again")
+            number = self._next(connection, name)
+            event = Registered(
+                actor=self.actor, name=name, kind=kind, number=number, digest=str(artifact.digest), manifest=str(found.manifest),
+                size=artifact.size, files=len(artifact.files), note=note, info=info or {},
+            )  # fmt: skip
+            self.commit(connection, [event])
+            return queries.version(connection, Reference(name, number))
+
+    def pull(self, reference: Reference, destination: str | Path) -> tuple[Version, Path]:
+        """Write the files of a version into a folder that is not there yet, each verified; return where the artifact lies.
+
+        Raises what `resolve` raises, IntegrityError when a content is not what was registered (then nothing is left),
+        and UsageError when the destination is there.
+        """
+        version = self.resolve(reference)
+        return version, fetch(self.blobs, self.manifest(version), Path(destination))
+
+    def manifest(self, version: Version) -> manifest.Manifest:
+        """Return the files of a version. Raises IntegrityError when it is not the manifest that was registered."""
+        return read_manifest(self.blobs, version)
+
+    # Writing
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """Return a connection to write with, alone, to tables that are up to date."""
+        with self.database.writing() as connection:
+            catch_up(connection, self.chain.ledger)
+            yield connection
+
+    def commit(self, connection: Connection, events: Sequence[Event], envelopes: Sequence[object] = ()) -> None:
+        """Append events to the ledger, behind envelopes they rest on, and write what they change. Both or neither.
+
+        Once they are in the ledger they have happened: should this process die now, the next one projects them.
+        """
+        now = self.chain.workspace.clock()
+        records = [record(event, now) for event in events]
+        if envelopes:
+            last = self.chain.log(envelopes, also=records)[-1].receipt.index  # type: ignore[arg-type]
+        else:
+            receipts: list[Receipt] = self.chain.ledger.append(records)
+            last = receipts[0].index - 1
+        for offset, event in enumerate(events, 1):
+            apply(connection, event, (last + offset, now))
+        mark(connection, self.chain.ledger)
+
+    def rebuild(self) -> int:
+        """Make the tables again from the ledger, and return how many events there were."""
+        with self.database.writing() as connection:
+            clear(connection)
+            return catch_up(connection, self.chain.ledger)
+
+    def close(self) -> None:
+        """Close the database and the blobs."""
+        self.database.close()
+        self.blobs.close()
+
+    def subject(self, version: Version) -> Resource:
+        """Return the version as the subject of statements."""
+        return subject_resource(Digest.parse(version.digest), str(version.name))
+
+    def _sees(self, name: Name) -> bool:
+        try:
+            self.allowed("read", name)
+        except PolicyDenied:
+            return False
+        return True
+
+    def _next(self, connection: Connection, name: Name) -> int:
+        try:
+            return int(queries.model_row(connection, name).latest) + 1
+        except UsageError:
+            return 1
+
+    def _refuse_quarantined(self, artifact: Artifact) -> None:
+        with self.reading() as connection:
+            self.trusted.refuse_quarantined(connection, str(artifact.digest), artifact.name)
+
+    def _refuse_other_kind(self, connection: Connection, name: Name, kind: str) -> None:
+        found = queries.models(connection, prefix=name.name)
+        other = next((item.kind for item in found if item.name == name and item.kind != kind), None)
+        if other is not None:
+            msg = f"is a {other}, and this is a {kind}"
+            raise UsageError(msg, where=str(name), code="REG012", help="push it under another name")

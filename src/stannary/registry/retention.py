@@ -1,0 +1,108 @@
+"""What is kept: quarantine, legal holds, the deletion of versions, and the sweep of contents that nothing names.
+
+Deleting a version takes its name away, by an event in the ledger. Its contents go with the next `sweep`, unless
+another version has the same files; a file is never younger than an hour when it is swept, so that a push that is
+under way does not lose what it has stored.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import msgspec
+
+from stannary.core.errors import UsageError
+from stannary.core.model import Digest
+from stannary.registry import queries
+from stannary.registry.events import Dropped, Held, Quarantined
+from stannary.registry.model import Version
+from stannary.registry.names import DEFAULT, Name, Reference
+from stannary.registry.registry import Registry
+
+__all__ = ["Swept", "hold", "plan", "quarantine", "retain", "sweep"]
+
+_GRACE = timedelta(hours=1)
+
+
+class Swept(msgspec.Struct, frozen=True, kw_only=True):
+    """What a sweep deleted, or would: contents and their bytes; `kept` are those in use."""
+
+    deleted: int
+    freed: int
+    kept: int
+    young: int
+
+
+def quarantine(registry: Registry, digest: str, reason: str, *, lifted: bool = False) -> list[Version]:
+    """Make a digest unresolvable under every name, or lift that; return the versions that are this artifact."""
+    registry.allowed("quarantine", Name(DEFAULT, "*"))
+    with registry.writing() as connection:
+        registry.commit(connection, [Quarantined(actor=registry.actor, digest=digest, reason=reason, lifted=lifted)])
+        return queries.versions_with(connection, digest)
+
+
+def hold(registry: Registry, name: Name, number: int, reason: str, *, lifted: bool = False) -> None:
+    """Keep a version from being deleted (legal hold), or lift that. Raises UsageError when there is no such version."""
+    registry.allowed("hold", name)
+    with registry.writing() as connection:
+        version = queries.version(connection, Reference(name, number))
+        if version.dropped:
+            msg = "was deleted"
+            raise UsageError(msg, where=str(version), code="REG013", help="there is nothing left to hold")
+        registry.commit(connection, [Held(actor=registry.actor, name=name, number=number, reason=reason, lifted=lifted)])
+
+
+def plan(registry: Registry, name: Name, *, keep: int, older_than: timedelta) -> list[Version]:
+    """Return the versions that retention would delete: older, not in service, held or quarantined."""
+    registry.allowed("read", name)
+    with registry.reading() as connection:
+        return _chosen(queries.versions(connection, name), keep, registry.chain.workspace.clock() - older_than)
+
+
+def retain(registry: Registry, name: Name, *, keep: int, older_than: timedelta, reason: str) -> list[Version]:
+    """Delete what `plan` names, as of now, and return it. Their numbers are never given again."""
+    registry.allowed("delete", name)
+    with registry.writing() as connection:
+        chosen = _chosen(queries.versions(connection, name), keep, registry.chain.workspace.clock() - older_than)
+        events = [
+            Dropped(actor=registry.actor, name=name, number=version.number, digest=version.digest, reason=reason)
+            for version in chosen
+        ]
+        if events:
+            registry.commit(connection, events)
+        return chosen
+
+
+def sweep(registry: Registry, *, dry_run: bool = False, grace: timedelta = _GRACE) -> Swept:
+    """Delete contents that no version names and that are older than `grace`.
+
+    Raises IntegrityError for a manifest that cannot be read: what a version consists of is not known then, and nothing is deleted.
+    """
+    registry.allowed("sweep", Name(DEFAULT, "*"))
+    with registry.writing() as connection:
+        used: set[Digest] = set()
+        for digest, manifest in queries.live_digests(connection):
+            reference = next(row for row in queries.versions_with(connection, digest) if row.manifest == manifest)
+            used.add(Digest.parse(manifest))
+            used.update(Digest(file.sha256) for file in registry.manifest(reference).files)
+        before = registry.chain.workspace.clock() - grace
+        deleted = freed = kept = young = 0
+        for content, size, modified in registry.blobs.digests():
+            if content in used:
+                kept += 1
+            elif modified > before:
+                young += 1
+            else:
+                deleted, freed = deleted + 1, freed + size
+                if not dry_run:
+                    registry.blobs.delete(content)
+        return Swept(deleted=deleted, freed=freed, kept=kept, young=young)
+
+
+def _chosen(versions: list[Version], keep: int, before: datetime) -> list[Version]:
+    live = [version for version in versions if not version.dropped]
+    return [
+        version
+        for version in live[keep:]
+        if not (version.aliases or version.held or version.quarantined) and datetime.fromisoformat(version.created) < before
+    ]

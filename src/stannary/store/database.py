@@ -1,0 +1,157 @@
+"""The tables' home: one SQLite file, or a PostgreSQL database; SQLAlchemy Core, no more.
+
+`reading()` sees one state for as long as the block lasts. `writing()` is alone: one writer at a time among all
+threads, processes and machines, and what it wrote is durable when the block ends, or nothing of it is there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from stannary.core.errors import BackendError, StannaryError, UsageError
+
+try:
+    import sqlalchemy as sa
+    from sqlalchemy import event
+    from sqlalchemy.engine import URL, Connection, Engine, make_url
+    from sqlalchemy.pool import QueuePool
+except ModuleNotFoundError as error:
+    _MSG = "the registry needs SQLAlchemy, which is not installed"
+    raise UsageError(_MSG, code="DEP001", help="pip install 'stannary[registry]'") from error
+
+from stannary.store.migrations import HEAD, upgrade
+from stannary.store.tables import metadata
+
+__all__ = ["Database"]
+
+_BUSY_SECONDS = 60
+_LOCK = 0x5354414E4E415259  # "STANNARY", as PostgreSQL's advisory locks are numbered
+
+
+class Database:
+    """A database of a workspace.
+
+    Args:
+        url: the path of an SQLite file, or `postgresql://user@host/name`.
+
+    Raises BackendError when it cannot be reached, and UsageError when it is of a newer stannary.
+    """
+
+    def __init__(self, url: str | Path) -> None:
+        self.url = _url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._engine = _sqlite(self.url) if self.is_sqlite else _postgres(self.url)
+        try:
+            self._prepare()
+        except BaseException:
+            self._engine.dispose()
+            raise
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Return a connection that sees one state."""
+        with self._translated(), self._engine.connect() as connection, connection.begin():
+            if self.is_sqlite:
+                connection.exec_driver_sql("BEGIN")
+            else:
+                connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            yield connection
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """Return a connection to write with, when no other writer is left; committed when the block ends well."""
+        with self._translated(), self._engine.connect() as connection, connection.begin():
+            if self.is_sqlite:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            else:
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+            yield connection
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._engine.dispose()
+
+    def _prepare(self) -> None:
+        """Make the tables, or bring them to the newest version."""
+        found = self._version()
+        if found == HEAD:
+            return
+        with self.writing() as connection:
+            found = self._version_on(connection)  # another process may have been faster
+            if found == HEAD:
+                return
+            if found is None:
+                metadata.create_all(connection)
+                connection.exec_driver_sql("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
+                connection.execute(sa.text("INSERT INTO alembic_version VALUES (:head)"), {"head": HEAD})
+                return
+            upgrade(connection, found, self.url.render_as_string())
+
+    def _version(self) -> str | None:
+        with self.reading() as connection:
+            return self._version_on(connection)
+
+    def _version_on(self, connection: Connection) -> str | None:
+        if not sa.inspect(connection).has_table("alembic_version"):
+            return None
+        found = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+        return str(found) if found is not None else None
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Say in our own terms what the database could not do."""
+        try:
+            yield
+        except sa.exc.DBAPIError as error:
+            raise self._error(error) from error
+
+    def _error(self, error: sa.exc.DBAPIError) -> StannaryError:
+        where = self.url.database if self.is_sqlite else self.url.render_as_string(hide_password=True)
+        text = " ".join(str(error.orig).split())
+        help_ = None
+        if "readonly" in text or "read-only" in text:
+            help_ = "it has to be writable for that"
+        elif "disk is full" in text or "No space left" in text:
+            help_ = "nothing was changed; make room and do it again"
+        elif "locked" in text:
+            help_ = f"another process has been writing for more than {_BUSY_SECONDS} seconds"
+        elif "not a database" in text or "malformed" in text:
+            help_ = "`stannary registry rebuild` makes the registry's tables again from the ledger"
+        elif error.connection_invalidated or not self.is_sqlite:
+            help_ = "is PostgreSQL running, and are name and password right?"
+        return BackendError(text[:300], where=where, code="DBS001", help=help_)
+
+
+def _url(url: str | Path) -> URL:
+    if isinstance(url, Path) or "://" not in url:
+        return URL.create("sqlite+pysqlite", database=str(url))
+    made = make_url(url)
+    if made.get_backend_name() != "postgresql":
+        msg = f"is no database that is known here: {made.get_backend_name()}"
+        raise UsageError(msg, code="DBS002", help="a path (SQLite), or postgresql://user@host/name")
+    return made.set(drivername="postgresql+psycopg")
+
+
+def _sqlite(url: URL) -> Engine:
+    engine = sa.create_engine(url, poolclass=QueuePool, connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _record: object) -> None:  # noqa: ANN401 - sqlite3's connection
+        # Without this the driver begins transactions of its own, too late for a reader to see one state.
+        connection.isolation_level = None
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA foreign_keys=ON")
+
+    return engine
+
+
+def _postgres(url: URL) -> Engine:
+    try:
+        return sa.create_engine(url, pool_pre_ping=True)
+    except ModuleNotFoundError as error:
+        msg = "PostgreSQL needs psycopg, which is not installed"
+        raise UsageError(msg, code="DEP001", help="pip install 'stannary[postgres]'") from error
