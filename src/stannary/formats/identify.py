@@ -108,7 +108,7 @@ FORMATS: tuple[Format, ...] = (
     Format("yaml", _F + "yaml_text:read", names=("*.yaml", "*.yml", "mlmodel", "mlproject", "*.dvc"), text=True),
     Format("toml", _F + "config_text:read_toml", names=("*.toml",), text=True),
     Format("ini", _F + "config_text:read_ini", names=("*.cfg", "*.ini", "*.conf"), text=True),
-    Format("requirements", _F + "requirements_text:read", names=("requirements*.txt", "*requirements*.in", "environment.y*ml", "conda.y*ml", "pyproject.toml", "setup.cfg", "pipfile", "pip.conf", "pip.ini", "uv.toml", ".condarc"), text=True),
+    Format("requirements", _F + "requirements_text:read", names=("requirements*.txt", "*requirements*.in", "*environment*.y*ml", "env*.y*ml", "conda*.y*ml", "pyproject.toml", "setup.cfg", "pipfile", "pip.conf", "pip.ini", "uv.toml", ".condarc"), text=True),
     Format("text", _F + "plain_text:read", probe="probe"),
     # Recognised, nothing in them a model loader runs
     Format("media", _F + "inert:read_media", (*((0, m) for m in _MEDIA), (4, b"ftyp"))),

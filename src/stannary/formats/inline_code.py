@@ -7,9 +7,18 @@ import shlex
 
 from stannary.formats.interface import Sink, clip
 
-__all__ = ["hand_on_inline"]
+__all__ = ["SOURCE_KEYS", "hand_on_inline", "note_evaluated", "note_source"]
 
 _INTERPRETER = re.compile(r"\bpython[\d.]*(?:\.exe)?[\"']?(?:\s+-[A-Za-bd-z]\w*)*\s+-\w*c\b\s*", re.IGNORECASE)
+#: Keys under which flows, agents and tools keep the source of a function.
+SOURCE_KEYS = frozenset(
+    {"code", "source_code", "python_code", "script", "function_code", "pythonFunction", "func", "function_body", "value"}
+)
+_SOURCE = re.compile(r"^(?:import |from \w[\w.]* import |def \w+\(|class \w+|exec\(|eval\(|__import__\()", re.MULTILINE)
+# What libraries evaluate in a configuration: an expression from the first character on, or a resolver that evaluates.
+_EVALUATED = re.compile(
+    r"\s*[\"']?(?:__import__|exec|eval|getattr|os\.(?:system|popen)|subprocess\.\w+)\(|\$\{(?:oc\.)?(?:eval|python|py|exec)\s*:"
+)
 _MOST = 20
 _LONGEST = 1 << 16
 
@@ -25,6 +34,20 @@ def hand_on_inline(sink: Sink, name: str, command: str) -> None:
         code = _first_word(command[match.end() : _LONGEST])
         if len(code) > len("import x"):
             sink.child(f"{clip(name, 80)}.py", code.encode("utf-8", "surrogatepass"), hint="python")
+
+
+def note_source(sink: Sink, name: str, text: str) -> None:
+    """Read a value that is the source of a function or a module."""
+    if _SOURCE.search(text) and len(text) <= _LONGEST:
+        sink.child(f"{clip(name, 80)}.py", text.encode("utf-8", "surrogatepass"), hint="python")
+
+
+def note_evaluated(sink: Sink, path: str, text: str) -> None:
+    """Report a value that is an expression of Python: `config.code`."""
+    if "(" in text[:40] or text.startswith("${"):
+        found = _EVALUATED.match(text)
+        if found is not None:
+            sink.fact("config.code", None, path=clip(path), text=clip(text, 200))
 
 
 def _first_word(rest: str) -> str:

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
-from stannary.formats.inline_code import hand_on_inline
+from stannary.formats.inline_code import SOURCE_KEYS, hand_on_inline, note_source
 from stannary.formats.interface import Sink, clip
 from stannary.formats.requirements_text import parse_requirement
 
@@ -46,7 +46,15 @@ _TYPE_TAGS = frozenset(
 _TARGETS = frozenset(
     {"_target_", "__target__", "class_path", "_partial_target_", "entry_point", "callable", "function_path", "import_path", "()"}
     # A name with a dot is none of a tokenizer, a processor or a measure that these keys are for.
-    | {"tokenizer_class", "processor_class", "image_processor_type", "feature_extractor_type", "similarity_fn_name", "_class_name"}
+    | {
+        "type",
+        "tokenizer_class",
+        "processor_class",
+        "image_processor_type",
+        "feature_extractor_type",
+        "similarity_fn_name",
+        "_class_name",
+    }
 )
 _TEMPLATES = frozenset(
     {"chat_template", "default_chat_template", "prompt_template", "template", "tool_use_template", "jinja_template"}
@@ -138,9 +146,16 @@ class Tags:
             elif key == "_type" and isinstance(value, str):
                 self.sink.fact("json.type", None, name=clip(value), path=clip(path))
         self._opened(path, members, pairs)
+        self._sources(path, members)
         if "lc" in members and isinstance(ids := members.get("id"), (list, str)):  # numbers: words of a vocabulary
             name = ".".join(map(str, ids)) if isinstance(ids, list) else str(ids)
             self.sink.fact("json.constructor", None, name=clip(name), type=clip(str(members.get("type"))), path=clip(path))
+
+    def _sources(self, path: str, members: dict[str, Any]) -> None:
+        """Read the functions that flows and agents keep as text; a list of records is data."""
+        for key in SOURCE_KEYS & members.keys() if not path.startswith("[") else ():
+            if isinstance(members[key], str):
+                note_source(self.sink, f"{path}.{key}".lstrip("."), members[key])
 
     def _opened(self, path: str, members: dict[str, Any], pairs: Sequence[tuple[str, Any]]) -> None:
         """Report the files outside of its folder that loading the object opens."""

@@ -26,6 +26,7 @@ from typing import Any
 
 from stannary.core.errors import FormatError
 from stannary.formats.embedded_text import hand_on, opens_encoded
+from stannary.formats.inline_code import note_evaluated
 from stannary.formats.interface import Sink, View, clip
 from stannary.formats.json_keys import KEYS, Tags, outside
 
@@ -33,6 +34,7 @@ __all__ = ["probe", "read"]
 
 _TREE = 2 << 20
 _DEPTH = 200
+_NESTED = 20  # depth down to which documents in strings are read
 _START = re.compile(rb'\s*(?:\{\s*["}]|\[\s*(?:["{\[\]]|-?\d|true|false|null))')
 _KEY = re.compile(rb'"(' + b"|".join(re.escape(k.encode()) for k in sorted(KEYS)) + rb')"\s*:\s*')
 _ESCAPED_KEY = re.compile(rb'"[\w/$@\\-]{0,40}\\u00[2-7][0-9a-fA-F][\w/$@\\-]{0,80}"\s*:')
@@ -100,6 +102,8 @@ def _walk(document: Any, tags: Tags, sink: Sink) -> None:  # noqa: ANN401 - any 
     stack: list[tuple[str, Any, int]] = [("", document, 0)]
     while stack:
         path, value, depth = stack.pop()
+        if isinstance(value, str):
+            note_evaluated(sink, path, value)
         if depth > _DEPTH:
             sink.incomplete(f"{clip(path)}: JSON nested deeper than {_DEPTH}")
             continue
@@ -118,8 +122,10 @@ def _walk(document: Any, tags: Tags, sink: Sink) -> None:  # noqa: ANN401 - any 
             stack.extend(
                 (f"{path}[{index}]", item, depth + 1)
                 for index, item in enumerate(value)
-                if isinstance(item, list) or (isinstance(item, str) and len(item) >= 40)
+                if isinstance(item, list) or (isinstance(item, str) and (len(item) >= 40 or "(" in item))
             )
+        elif isinstance(value, str) and depth < _NESTED and value[:1] in "{[" and _KEY.search(value.encode("utf-8", "replace")):
+            stack.extend((f"{path}(text)", inner, depth + 1) for inner in _documents(value)[0])
         elif isinstance(value, str) and len(value) >= 40 and opens_encoded(value):
             hand_on(sink, path or "value", value)
 

@@ -93,6 +93,8 @@ _REPORTED = frozenset(
         "webbrowser",
         "crypt",
         "winreg",
+        "_posixsubprocess",
+        "jinja2",
         "_winapi",
         "mmap",
         "fcntl",
@@ -218,6 +220,8 @@ def is_reported(name: str) -> bool:
     if name.startswith(_LOUD) or name.endswith(".__set__"):
         return True
     if name.startswith("pathlib.") and name.rpartition(".")[2] in _PATH_METHODS:
+        return True
+    if name in {"logging.config.dictConfig", "logging.config.fileConfig"}:
         return True
     root = name.replace("(", ".").replace("[", ".").partition(".")[0]
     return root in _REPORTED and not name.startswith(_QUIET)

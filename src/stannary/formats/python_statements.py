@@ -149,6 +149,15 @@ class Statements(Expressions):
         value = Value()
         value.node, value.scope = node, self.scope
         self.pending[id(node)] = value
+        self._decorate(value, node)
+        self._bind_name(node.name, value)
+        if node.name == "__getattr__" and self.scope.parent is None and self.scope.label == "<module>":
+            self._invoke(value, [UNKNOWN], {}, frozenset())  # PEP 562: run by `from module import anything`
+
+    _s_asyncfunctiondef = _s_functiondef
+
+    def _decorate(self, value: Value, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> None:
+        """Call the decorators, the last one first, with what they are given."""
         decorated = value
         for applied in reversed([self.eval(decorator) for decorator in node.decorator_list]):
             self.line = node.lineno
@@ -156,11 +165,6 @@ class Statements(Expressions):
             if applied.node is not None or last in RUNNERS or root in _DIRECT or last in _DIRECT:
                 outcome = self._invoke(applied, [decorated], {}, applied.origins)
                 decorated = outcome if outcome.known else value
-        self._bind_name(node.name, value)
-        if node.name == "__getattr__" and self.scope.parent is None and self.scope.label == "<module>":
-            self._invoke(value, [UNKNOWN], {}, frozenset())  # PEP 562: run by `from module import anything`
-
-    _s_asyncfunctiondef = _s_functiondef
 
     def _s_classdef(self, node: ast.ClassDef) -> None:
         bases = [self.eval(base) for base in node.bases]
@@ -184,6 +188,7 @@ class Statements(Expressions):
                 found = maker.scope.names.get(name_) if maker is not None and maker.scope is not None else None
                 if found is not None and found.node is not None:
                     self._invoke(found, [], {}, frozenset())
+        self._decorate(value, node)
         methods = [m.name for m in node.body if isinstance(m, (ast.FunctionDef, ast.AsyncFunctionDef))]
         self.report("python.class", name=node.name, bases=[b.name for b in bases if b.name], methods=methods[:80], line=node.lineno)
         self._bind_name(node.name, value)

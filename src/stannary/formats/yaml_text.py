@@ -17,7 +17,7 @@ import re
 
 from stannary.core.errors import FormatError
 from stannary.formats.embedded_text import hand_on
-from stannary.formats.inline_code import hand_on_inline
+from stannary.formats.inline_code import hand_on_inline, note_evaluated
 from stannary.formats.interface import Sink, View, clip
 from stannary.formats.yaml_scan import Node, Scanned, scan
 
@@ -69,6 +69,7 @@ _COMMANDS = frozenset(
         "build",
         "before_install",
         "setup_commands",
+        "entry",
         "setup",
     ]
 )
@@ -81,6 +82,9 @@ _INDEXES = {
 _REMOTE = frozenset({"trust_remote_code", "custom_pipeline", "auto_map", "remote_code"})
 _FLAVOR = re.compile(
     r"^flavors\.([\w.-]+?)\.(loader_module|code|model_code_path|python_model|data|env|cloudpickle_version|model_class)(?:\.path)?$"
+)
+_LISTED = re.compile(
+    r"(?:^|\.)(?:plugins|callbacks|hooks|pipeline|components|transforms|custom_imports\.imports)\[\d+\](?:\.name)?$"
 )
 _DOTTED = re.compile(r"[A-Za-z_]\w*(?:[.:][A-Za-z_]\w*)+")
 _TAG_WORD = re.compile(r"(?:!!|!<tag:yaml\.org,2002:|!)((?:python|ruby|java|perl|php|object)[/:][^\s\"',\]}>]{1,200})")
@@ -144,6 +148,8 @@ def _value(nodes: list[Node], index: int, sink: Sink) -> None:
     if node.key in _TARGETS and _DOTTED.fullmatch(value) and (node.key in _ALWAYS or value.count(".") + value.count(":") >= 1):
         args = _siblings(nodes, index)
         sink.fact("yaml.target", None, key=node.key, name=clip(value), args=args, path=clip(node.path), line=node.line)
+    elif _LISTED.search(node.path) and _DOTTED.fullmatch(value):
+        sink.fact("yaml.target", None, key="name", name=clip(value), args={}, path=clip(node.path), line=node.line)
     elif node.key in _REMOTE and value and value.lower() not in {"false", "null", "none", "no"}:
         sink.fact("yaml.remote_code", None, key=node.key, value=clip(value), path=clip(node.path), line=node.line)
     elif node.key in _COMMANDS and value:
@@ -151,6 +157,7 @@ def _value(nodes: list[Node], index: int, sink: Sink) -> None:
         hand_on_inline(sink, node.path, value)
     elif node.key in _INDEXES and value:
         sink.fact("requirements.option", None, option=_INDEXES[node.key], value=clip(value), line=node.line)
+    note_evaluated(sink, node.path, value)
     if node.key in {"chat_template", "prompt_template", "template"} and _JINJA.search(value):
         sink.child(f"{clip(node.path, 80)}.jinja", value.encode("utf-8", "surrogatepass"), hint="jinja")
     elif "\n" in value and node.key not in _COMMANDS and _PYTHON.search(value):

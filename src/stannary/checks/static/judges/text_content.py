@@ -34,14 +34,17 @@ _SCRIPT = (
     ".pl",
     ".rb",
 )
+_SETTINGS = (".json", ".yaml", ".yml", ".toml", ".cfg", ".ini", ".conf")
+_SMALL = 1 << 17
 _PLAIN = frozenset({"metadata", "license", "licence", "notice", "authors", "changelog", "readme", "copying"})
 
 
 def judge(facts: Sequence[Fact]) -> Iterator[Hit]:
     """Judge the facts of one text or notebook."""
+    small = all(int(fact.data["size"]) <= _SMALL for fact in facts if fact.kind == "text.document")
     for fact in facts:
         if fact.kind == "text.command":
-            yield from _command(fact)
+            yield from _command(fact, small=small)
         elif fact.kind == "text.active" and doubtful_address(str(fact.data["remote"])):
             yield Hit("TXT004", fact)
         elif fact.kind == "notebook.command":
@@ -51,7 +54,7 @@ def judge(facts: Sequence[Fact]) -> Iterator[Hit]:
             yield Hit("NBK002", fact, None, None, "medium" if doubtful else "info")
 
 
-def _command(fact: Fact) -> Iterator[Hit]:
+def _command(fact: Fact, *, small: bool) -> Iterator[Hit]:
     text, name = str(fact.data["command"]), str(fact.data["name"]).lower()
     found = classify(text)
     if found.kind not in HOSTILE:
@@ -67,6 +70,9 @@ def _command(fact: Fact) -> Iterator[Hit]:
         # A card that tells its reader to run something from an address no installer uses.
         long_code = re.search(r"[A-Za-z0-9+/=]{40}", text)
         severity = "medium" if doubtful_address(text) or (found.kind == "decode-run" and long_code) else "info"
+    elif name.endswith(_SETTINGS) and small and doubtful_address(text):
+        # Which key a tool runs is beyond counting; data sets of texts are larger than settings.
+        severity = "medium"
     elif not name.endswith((*_PROSE, ".py", ".ipynb", ".json", ".yaml", ".yml", ".toml", ".cfg", ".csv", ".jsonl")):
         severity = "low" if found.kind in {"reverse-shell", "decode-run"} else "info"
     yield Hit("TXT001", fact, f"line {fact.data['line']}: {found.kind}: {found.shown}", None, severity)

@@ -91,6 +91,10 @@ def _tag(fact: Fact) -> Iterator[Hit]:
             yield Hit("YML001", fact, None, None, "info" if level == "known" else "high")
         else:
             yield Hit("YML001", fact, None, None, "info" if level == "known" else "medium" if tag != "python/name" else "low")
+    elif tag in {"function", "!function"}:  # lm-eval's: imports the module, takes the function
+        given = fact.data["args"]
+        if isinstance(given, list) and given and danger_of(str(given[0])) == "dangerous":
+            yield Hit("YML001", fact, f"!function {given[0]}", None, "critical")
     elif tag.startswith(("ruby/", "perl/", "php/", "java/", "javax.", "com.sun.", "org.springframework", "!ruby")):
         yield Hit("YML002", fact)
 
