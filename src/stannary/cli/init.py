@@ -37,9 +37,17 @@ _WAIVER = """
 @click.option("--no-workspace", is_flag=True, help="Write stannary.toml only.")
 @click.option("--no-passphrase", is_flag=True, help="Leave the new keys unprotected.")
 @click.option("--origin", metavar="NAME", default="", help="Name of the ledger, unique in the world.  [default: made up]")
+@click.option(
+    "--database",
+    metavar="URL",
+    default="",
+    help="Keep the ledger in this PostgreSQL database: postgresql://..., or env:NAME for a variable that has the URL.",
+)
 @common_options
 @click.pass_context
-def command(ctx: click.Context, folder: str, force: bool, no_workspace: bool, no_passphrase: bool, origin: str) -> int:
+def command(
+    ctx: click.Context, folder: str, force: bool, no_workspace: bool, no_passphrase: bool, origin: str, database: str
+) -> int:
     """Write a commented stannary.toml to DIR (default: here) and make a workspace beside it.
 
     The workspace (.stannary/) holds a signing key, the ledger and whom to trust. The keys are protected by a passphrase:
@@ -58,23 +66,25 @@ def command(ctx: click.Context, folder: str, force: bool, no_workspace: bool, no
             file.write(template())
         talk.note(f"wrote {inline(str(path))}; `stannary config show` shows what is in force")
     if not no_workspace and not has_workspace:
-        _make_workspace(Path(folder), origin, protected=not no_passphrase, talk=talk)
+        _make_workspace(Path(folder), origin, database, protected=not no_passphrase, talk=talk)
     return 0
 
 
-def _make_workspace(folder: Path, origin: str, *, protected: bool, talk: Talk) -> None:
+def _make_workspace(folder: Path, origin: str, database: str, *, protected: bool, talk: Talk) -> None:
     from stannary.evidence.workspace import Workspace
 
     passphrase = _new_passphrase() if protected else None
-    made = Workspace.create(folder, passphrase=passphrase, origin=origin)
-    made.ledger(write=True).close()
+    made = Workspace.create(folder, passphrase=passphrase, origin=origin, database=database)
+    with made.ledger(write=True) as ledger:
+        where = f", in {ledger.where}" if database else ""
     if protected and passphrase is None:
         talk.warning(
             f"the keys in {inline(str(made.root / 'keys'))} have no passphrase: whoever reads them signs as you",
             "`stannary keys protect` adds one; set STANNARY_PASSPHRASE before `stannary init`, or say --no-passphrase",
         )
     talk.note(
-        f"made the workspace {inline(str(made.root))}: ledger {made.settings.origin}, signing key {made.signer.public.keyid[:16]}"
+        f"made the workspace {inline(str(made.root))}: ledger {made.settings.origin}{inline(where)}, "
+        f"signing key {made.signer.public.keyid[:16]}"
     )
 
 

@@ -136,7 +136,7 @@ def _root(given: dict[str, Any], workspace: Workspace | None) -> TrustedRoot:
 def _revoked_here(workspace: Workspace | None) -> tuple[Revocation, ...]:
     from stannary.evidence.keyless.change import revocations_of
 
-    if workspace is None or not workspace.ledger_path.exists():
+    if workspace is None or not workspace.has_ledger:
         return ()
     return revocations_of(workspace).rows
 

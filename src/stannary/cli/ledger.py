@@ -107,7 +107,8 @@ def open_ledger(workspace: Workspace, *, write: bool = False, accept: bool = Fal
 
     if not accept:
         return workspace.ledger(write=write)
-    return Ledger.open(workspace.ledger_path, None, origin=workspace.settings.origin, verifier=workspace.log_key, accept=True)
+    address, origin, head = workspace.ledger_address, workspace.settings.origin, workspace.head_path
+    return Ledger.open(address, None, origin=origin, verifier=workspace.log_key, head=head, accept=True)
 
 
 def show(value: msgspec.Struct, form: str, rows: dict[str, object]) -> None:
@@ -236,7 +237,7 @@ def audit_(ctx: click.Context, workspace: str | None, form: str) -> int:
     from stannary.evidence.workspace import Workspace
 
     place = Workspace.find(workspace)
-    report = audit_file(place.ledger_path, VerifierKey.of(place.settings.origin, place.log_key))
+    report = audit_file(place.ledger_address, VerifierKey.of(place.settings.origin, place.log_key), place.head_path)
     found = tuple(Deviation(item.code, item.message, item.index) for item in report.deviations)
     rows: dict[str, object] = {"origin": report.origin, "entries": f"{report.entries:,} of {report.size:,}", "root": report.root}
     shown = Audit("stannary.ledger-audit/1", report.origin, report.size, report.root, report.entries, report.nodes, found)

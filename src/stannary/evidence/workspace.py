@@ -1,9 +1,9 @@
 """A workspace: `.stannary/`, where keys, trust and the ledger of a project live.
 
     .stannary/
-        workspace.json      the schema, the origin (name) of the log, where the signing key is
+        workspace.json      the schema, the origin (name) of the log, where the signing key and the ledger are
         trust.json          whose signatures count
-        ledger.db           the ledger
+        ledger.db           the ledger, unless it is in a PostgreSQL database; beside it the memory of its head
         keys/               signing.pem (P-256), ledger.pem (Ed25519): PKCS #8, the owner's alone; *.pub
 
 It is found upward from the working directory, as git finds a repository.
@@ -36,11 +36,16 @@ _SCHEMA = "stannary.workspace/1"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """The content of `workspace.json`. `signing_key` is a path within the workspace."""
+    """The content of `workspace.json`. `signing_key` is a path within the workspace.
+
+    `database` is where the ledger is: nothing for a file in the workspace, the URL of a PostgreSQL database, or `env:NAME`
+    for a variable that has the URL.
+    """
 
     schema: str = _SCHEMA
     origin: str
     signing_key: str = "keys/signing.pem"
+    database: str = ""
 
 
 class Workspace:
@@ -63,14 +68,23 @@ class Workspace:
             raise InputError(msg, where=str(root / "workspace.json"), code="WSP002", help="use a newer stannary")
 
     @classmethod
-    def create(cls, folder: Path, *, passphrase: bytes | None, origin: str = "", clock: Clock = system_clock) -> Workspace:
-        """Make `folder/.stannary` with new keys, unprotected without a passphrase. Raises UsageError when there is one."""
+    def create(
+        cls, folder: Path, *, passphrase: bytes | None, origin: str = "", database: str = "", clock: Clock = system_clock
+    ) -> Workspace:
+        """Make `folder/.stannary` with new keys, unprotected without a passphrase.
+
+        Raises UsageError when there is one, or the `database` would put a password into it, BackendError when it cannot be opened.
+        """
         root = folder / FOLDER
         if (root / "workspace.json").exists():
             msg = "is a workspace already"
             raise UsageError(
                 msg, where=str(root), code="WSP003", help="nothing needs to be done; `stannary ledger head` shows its state"
             )
+        if database:
+            from stannary.evidence.database import reach
+
+            reach(database)
         keys = root / "keys"
         keys.mkdir(parents=True, exist_ok=True)
         keys.chmod(0o700)
@@ -80,11 +94,9 @@ class Workspace:
             (keys / f"{name}.pub").write_bytes(key.public.pem())
         write_trust(root / "trust.json", TrustFile().with_key("workspace", signing.public))
         (root / ".gitignore").write_text("*\n", encoding="utf-8")
-        settings = Settings(origin=origin or f"stannary.local/{folder.resolve().name or 'root'}-{secrets.token_hex(4)}")
+        name = origin or f"stannary.local/{folder.resolve().name or 'root'}-{secrets.token_hex(4)}"
         # Last: a folder without it is no workspace, so an interrupted `init` leaves nothing that looks like one.
-        scratch = root / "workspace.json.new"
-        scratch.write_bytes(msgspec.json.format(msgspec.json.encode(settings), indent=2) + b"\n")
-        scratch.replace(root / "workspace.json")
+        _write(root, Settings(origin=name, database=database))
         return cls(root, passphrase=lambda: passphrase, clock=clock)
 
     @classmethod
@@ -120,12 +132,38 @@ class Workspace:
         from stannary.evidence.ledger import Ledger
 
         signer = self.log_signer if write else None
-        return Ledger.open(self.ledger_path, signer, origin=self.settings.origin, verifier=self.log_key, clock=self.clock)
+        origin, verifier = self.settings.origin, self.log_key
+        return Ledger.open(self.ledger_address, signer, origin=origin, verifier=verifier, clock=self.clock, head=self.head_path)
+
+    @property
+    def has_ledger(self) -> bool:
+        """Tell whether there is one, or was, or is to be in a database: then it has to be opened."""
+        return bool(self.settings.database) or self.ledger_path.exists() or self.head_path.exists()
 
     @property
     def ledger_path(self) -> Path:
-        """Return where the ledger is."""
+        """Return the file of a ledger that is in the workspace."""
         return self.root / "ledger.db"
+
+    @property
+    def head_path(self) -> Path:
+        """Return the file that remembers the head of the ledger, wherever that is."""
+        return self.root / "ledger.db.head"
+
+    @property
+    def ledger_address(self) -> str | Path:
+        """Return where the ledger is: a file, or the URL of a database. Raises UsageError when the variable with it is not set."""
+        if not self.settings.database:
+            return self.ledger_path
+        from stannary.evidence.database import url_of
+
+        return url_of(self.settings.database)
+
+    def relocate(self, database: str) -> None:
+        """Write down that the ledger is elsewhere now: `evidence.ledger.copy` has put it there."""
+        settings = msgspec.structs.replace(self.settings, database=database)
+        _write(self.root, settings)
+        self.settings = settings
 
     @property
     def trust_path(self) -> Path:
@@ -146,6 +184,12 @@ class Workspace:
                 raise
         passphrase = self._passphrase()
         return read_private(path, passphrase)
+
+
+def _write(root: Path, settings: Settings) -> None:
+    scratch = root / "workspace.json.new"
+    scratch.write_bytes(msgspec.json.format(msgspec.json.encode(settings), indent=2) + b"\n")
+    scratch.replace(root / "workspace.json")
 
 
 def _from_environment() -> bytes | None:

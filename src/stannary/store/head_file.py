@@ -20,11 +20,21 @@ _SLOT = 4096
 class HeadFile:
     """Two slots for signed notes in one small file."""
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, slots: list[str] | None = None) -> None:
         self.path = Path(path)
+        self._slots = slots
+
+    def as_now(self) -> HeadFile:
+        """Return it as it is now, to be held against a state of the ledger that is taken up after this: never before.
+
+        A head is remembered after it was committed. Read the other way round, one that was just added looks like one that is gone.
+        """
+        return HeadFile(self.path, slots=self.read())
 
     def read(self) -> list[str]:
         """Return what the two slots hold, unverified; nothing when there is no file."""
+        if self._slots is not None:
+            return self._slots
         try:
             content = self.path.read_bytes()[: 2 * _SLOT]
         except FileNotFoundError:

@@ -1,9 +1,7 @@
-"""The tables of a ledger: records by index with columns to search by, tiles of hashes, signed checkpoints.
+"""A ledger in one SQLite file (`ledger_store.py` says what a store does).
 
-This module keeps bytes and knows nothing of what they mean: hashing, signing and checking are done above
-(`evidence/ledger/`). `LedgerStore` is what a back end does; `SqliteStore` is the one on a file. Writing
-happens inside `sequencer()` alone: one writer at a time, whatever the number of threads and processes, and
-what it wrote is on disk when the block ends (write-ahead log, synchronous=FULL).
+The writers of all processes take turns by a lock file; what one wrote is on disk when its block ends (write-ahead
+log, synchronous=FULL).
 """
 
 from __future__ import annotations
@@ -12,14 +10,14 @@ import contextlib
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
 
 from stannary.core.errors import BackendError, IntegrityError, UsageError
 from stannary.store.file_lock import held
+from stannary.store.ledger_store import Plain, Row
 
-__all__ = ["LedgerStore", "Plain", "Row", "SqliteStore"]
+__all__ = ["SqliteStore"]
 
 _VERSION = 1
 _APPLICATION = 0x53544C47  # "STLG", in the header of the file
@@ -44,119 +42,12 @@ _ROWS = "SELECT idx, type, kind, subject, id, time, ifnull(CAST(record AS BLOB),
 _BUSY_SECONDS = 60
 
 
-class Row(NamedTuple):
-    """One entry as it is stored: its index, its columns, its record."""
-
-    idx: int
-    type: str
-    kind: str
-    subject: str
-    id: str
-    time: str
-    record: bytes
-
-
-Plain = tuple[int, str, str, str, str, str, bytes]  # a Row as SQLite gives it
-
-
-class LedgerStore(Protocol):
-    """What keeps a ledger. Reading happens inside `snapshot()` or `sequencer()`."""
-
-    @property
-    def path(self) -> Path:
-        """Return where it is, or a file that stands for it: lock files lie beside it."""
-        ...
-
-    def snapshot(self) -> contextlib.AbstractContextManager[None]:
-        """Hold one state of all tables for reading."""
-        ...
-
-    def sequencer(self) -> contextlib.AbstractContextManager[list[Callable[[], None]]]:
-        """Be the only writer; commit durably at the end, or leave nothing behind when the block raises.
-
-        What the block puts into the list is called after the commit, while there is still no other writer.
-        """
-        ...
-
-    def changed(self) -> int:
-        """Return a number that differs after another connection wrote."""
-        ...
-
-    def meta(self) -> dict[str, str]:
-        """Return what the ledger says of itself."""
-        ...
-
-    def head(self) -> str:
-        """Return the signed note of the largest checkpoint, or an empty text."""
-        ...
-
-    def checkpoints(self) -> Iterator[tuple[int, str]]:
-        """Yield (size, note), the smallest first."""
-        ...
-
-    def span(self) -> tuple[int, int]:
-        """Return how many entries there are, and the index after the last of them."""
-        ...
-
-    def tile(self, level: int, n: int) -> bytes:
-        """Return the hashes of a tile, as many as there are; of the last tile of level 0, the tail."""
-        ...
-
-    def rows(self, start: int, end: int) -> Iterator[Row]:
-        """Yield the entries from `start` up to `end`."""
-        ...
-
-    def block(self, start: int, end: int) -> list[Plain]:
-        """Return the same as plain tuples in the order of a Row's fields: for going through millions of them."""
-        ...
-
-    def search(self, where: Sequence[tuple[str, str, str]], most: int) -> list[Row]:
-        """Return the first entries for which (column, `=` or `>=`, value) hold, by index."""
-        ...
-
-    def body(self, digest: str) -> bytes | None:
-        """Return a body that is too large for its record."""
-        ...
-
-    def add(self, rows: Iterable[Row], bodies: Iterable[tuple[str, bytes]]) -> None:
-        """Add entries, and bodies by digest."""
-        ...
-
-    def put_tile(self, level: int, n: int, hashes: bytes) -> None:
-        """Write a tile anew. One of level 0 is full, and takes the place of the tail."""
-        ...
-
-    def add_tail(self, leaves: Iterable[tuple[int, bytes]]) -> None:
-        """Add leaf hashes to the last tile of level 0."""
-        ...
-
-    def put_checkpoint(self, size: int, note: str) -> None:
-        """Write a checkpoint anew."""
-        ...
-
-    def drop_checkpoint(self, size: int) -> None:
-        """Forget a checkpoint."""
-        ...
-
-    def counts(self) -> dict[str, int]:
-        """Return how many rows there are of `entry`, `body`, `tile`, `tail` and `checkpoint`."""
-        ...
-
-    def problems(self) -> list[str]:
-        """Return what the back end finds broken in its own structures; to be called from any thread."""
-        ...
-
-    def close(self) -> None:
-        """Let go of everything."""
-        ...
-
-
 class SqliteStore:
     """A ledger in one SQLite file, with a lock file beside it."""
 
-    def __init__(self, path: str | Path, *, create: dict[str, str] | None = None, write: bool = False) -> None:
+    def __init__(self, path: str | Path, *, create: Mapping[str, str] | None = None, write: bool = False) -> None:
         """Open a file. Raises UsageError when it is not there and `create` (its meta) is None, IntegrityError for no ledger."""
-        self._path = Path(path)
+        self.path = Path(path)
         self.write = write
         self._lock = threading.RLock()
         self._pid = os.getpid()
@@ -170,9 +61,13 @@ class SqliteStore:
             self._recognise()
 
     @property
-    def path(self) -> Path:
-        """Return the file."""
-        return self._path
+    def where(self) -> str:
+        """Return the path of the file."""
+        return str(self.path)
+
+    def again(self) -> SqliteStore:
+        """Open the file a second time, for reading."""
+        return SqliteStore(self.path)
 
     def _connect(self) -> sqlite3.Connection:
         writable = os.access(self.path.parent, os.W_OK) and (not self.path.exists() or os.access(self.path, os.W_OK))
@@ -191,7 +86,7 @@ class SqliteStore:
             connection.execute("PRAGMA query_only=ON")
         return connection
 
-    def _create(self, meta: dict[str, str]) -> None:
+    def _create(self, meta: Mapping[str, str]) -> None:
         with self.sequencer():
             if self._connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
                 return  # another process was faster

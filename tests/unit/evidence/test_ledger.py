@@ -315,7 +315,7 @@ def test_a_cosignature_that_does_not_hold_is_not_kept(ledger):
     assert ledger.cosigned() == ""
 
 
-def test_a_connection_is_not_used_after_a_fork(ledger):
+def test_a_connection_is_not_used_after_a_fork(ledger, tmp_path):
     """SQLite's locks belong to a process; a child that goes on with its parent's connection would corrupt the file."""
     ledger.append([record(0)])
     script = (
@@ -333,7 +333,7 @@ def test_a_connection_is_not_used_after_a_fork(ledger):
         "os._exit(2)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", script, str(ledger.path) + ".fork"], capture_output=True, check=False
+        [sys.executable, "-W", "ignore", "-c", script, str(tmp_path / "fork.db")], capture_output=True, check=False
     )
     assert done.returncode == 9, done.stderr
 

@@ -21,7 +21,8 @@ from stannary.evidence.ledger.sequencer import Prepared, Sequencer, forgotten, r
 from stannary.evidence.ledger.tree import Tree
 from stannary.evidence.sigstore.entry import promised
 from stannary.store.head_file import HeadFile
-from stannary.store.ledger_db import LedgerStore, SqliteStore
+from stannary.store.ledger_db import SqliteStore
+from stannary.store.ledger_store import LedgerStore
 
 __all__ = ["Logged", "SignatureLog", "log_id"]
 
@@ -57,9 +58,10 @@ class SignatureLog:
             self._store: LedgerStore = SqliteStore(path)
             self._open.append(self._store)
             self._tree = Tree(self._store, self.key)
+            seen = head.as_now()
             with self._store.snapshot():
                 self._tree.refresh()
-                self._remember(head)
+                self._remember(seen)
         except BaseException:
             self.close()
             raise
@@ -82,7 +84,7 @@ class SignatureLog:
             changed = [i for i, row in enumerate(rows) if row.idx != i or leaf_hash(row.record) != self._tree.leaf(i)]
         if changed:
             msg = f"entry {changed[0]} of the signature log was changed: it is not the one under the signed head"
-            raise IntegrityError(msg, where=str(self._store.path), code="LED007", help="restore it from a backup")
+            raise IntegrityError(msg, where=self._store.where, code="LED007", help="restore it from a backup")
         return [row.record for row in rows]
 
     def _remember(self, head: HeadFile) -> None:

@@ -2,7 +2,7 @@
 
 What belongs here: records and receipts (`entry.py`), the proven view of the stored tree (`tree.py`), appending
 (`sequencer.py`), `Ledger` over them, the audit, export as tiles, witnessing. Hashing and notes are
-`stannary.crypto`'s, tables `stannary.store.ledger_db`'s.
+`stannary.crypto`'s, tables `stannary.store.ledger_store`'s.
 What does not: what a record means.
 """
 

@@ -6,19 +6,20 @@ deviation, where it is, and what it looks like (edited, missing, moved, columns 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
 
-from stannary.core.errors import InputError, IntegrityError, StannaryError
+from stannary.core.errors import InputError, IntegrityError, StannaryError, UsageError
 from stannary.crypto.merkle import HASH_SIZE, TILE_HEIGHT, TILE_WIDTH, Frontier, fold, node_hash, verify_consistency
 from stannary.crypto.note import Checkpoint, VerifierKey, open_checkpoint
 from stannary.evidence.ledger.entry import LARGEST_LEAF, header_of, rejoin, says
 from stannary.evidence.ledger.sequencer import remembered
 from stannary.store.head_file import HeadFile
-from stannary.store.ledger_db import LedgerStore, Row, SqliteStore
+from stannary.store.ledger_store import LedgerStore, Row, is_url, open_store
 
 __all__ = ["Deviation", "Report", "audit", "audit_file"]
 
@@ -50,19 +51,24 @@ class Report(msgspec.Struct, frozen=True):
 
 
 def audit(store: LedgerStore, key: VerifierKey, head_file: HeadFile) -> Report:
-    """Audit a ledger, inside a snapshot of its store."""
-    return _Audit(store, key).run(head_file)
+    """Audit one state of a ledger, while it may go on."""
+    seen = head_file.as_now()
+    with store.snapshot():
+        return _Audit(store, key).run(seen)
 
 
-def audit_file(path: str | Path, key: VerifierKey, head: str | Path | None = None) -> Report:
-    """Audit a ledger, also one that `Ledger.open` refuses. Raises UsageError when there is none."""
+def audit_file(address: str | Path, key: VerifierKey, head: str | Path | None = None) -> Report:
+    """Audit a ledger (a file, or the URL of a database), also one that `Ledger.open` refuses. Raises UsageError when there is none.
+
+    `head` is the file that remembers its head, PATH.head by default.
+    """
+    if head is None and is_url(address):
+        msg = "a ledger in a database is audited against the file here that remembers its head"
+        raise UsageError(msg, code="LED018", help="give `head`")
+    file = HeadFile(head or f"{address}.head")
     try:
-        store = SqliteStore(path)
-        try:
-            with store.snapshot():
-                return audit(store, key, HeadFile(head or f"{path}.head"))
-        finally:
-            store.close()
+        with contextlib.closing(open_store(address, key.name, lock=file.path)) as store:
+            return audit(store, key, file)
     except IntegrityError as error:  # it cannot even be read to its end
         return Report(key.name, 0, "", 0, 0, (Deviation(error.code or "LED010", error.message),))
 
@@ -88,7 +94,7 @@ class _Audit:
             problems = beside.submit(self.store.problems)
             head = self._compare(head_file)
             for problem in problems.result():
-                self.say("LED010", f"the file is damaged: {problem[:200]}")
+                self.say("LED010", f"the store is damaged: {problem[:200]}")
         return Report(self.key.name, head.size, head.root.hex(), self.entries, self.nodes, tuple(self.found))
 
     def _compare(self, head_file: HeadFile) -> Checkpoint:

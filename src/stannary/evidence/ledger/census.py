@@ -13,7 +13,7 @@ from stannary.core.errors import IntegrityError
 from stannary.crypto.merkle import TILE_HEIGHT, TILE_WIDTH, leaf_hash
 from stannary.evidence.ledger.entry import header_of, says
 from stannary.evidence.ledger.tree import Tree
-from stannary.store.ledger_db import LedgerStore, Row
+from stannary.store.ledger_store import LedgerStore, Row
 
 __all__ = ["Census"]
 

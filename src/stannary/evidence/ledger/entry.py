@@ -19,7 +19,7 @@ from stannary.core.model import Json
 from stannary.crypto.merkle import leaf_hash, verify_inclusion
 from stannary.crypto.note import Checkpoint, VerifierKey, open_checkpoint, parse_note
 from stannary.crypto.proof_file import decode_proof
-from stannary.store.ledger_db import Plain
+from stannary.store.ledger_store import Plain
 
 __all__ = [
     "LARGEST_LEAF",

@@ -6,6 +6,7 @@ IntegrityError with a code and what to do; only `audit` goes on, and reports all
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,10 +20,11 @@ from stannary.crypto.interface import Signer, Verifier
 from stannary.crypto.merkle import consistency_proof, inclusion_proof, leaf_hash, root_of, verify_inclusion
 from stannary.crypto.note import Checkpoint, Note, VerifierKey, open_checkpoint, parse_note, verify_note
 from stannary.evidence.ledger.entry import Entry, Receipt, checked, header_of, leaf_of, rejoin
+from stannary.evidence.ledger.remember import head_file_of, require_file, require_none
 from stannary.evidence.ledger.sequencer import Prepared, Sequencer, forgotten, remembered
-from stannary.evidence.ledger.tree import Tree
+from stannary.evidence.ledger.tree import Reading, Tree
 from stannary.store.head_file import HeadFile
-from stannary.store.ledger_db import LedgerStore, Row, SqliteStore
+from stannary.store.ledger_store import LedgerStore, Row, is_url, open_store, retried
 
 if TYPE_CHECKING:
     from stannary.evidence.ledger.audit import Report
@@ -35,24 +37,29 @@ _MOST = 1 << 62
 
 
 class Ledger:
-    """A log in a file. Made by `Ledger.open`; safe to use from several threads, and from several processes at once."""
+    """A log in a file or a database. Made by `Ledger.open`; to be used by any number of threads and processes at once."""
 
     def __init__(
-        self, store: LedgerStore, key: VerifierKey, head: HeadFile, sequencer: Sequencer | None, clock: Callable[[], datetime]
+        self,
+        stores: Sequence[LedgerStore],
+        key: VerifierKey,
+        head: HeadFile,
+        sequencer: Sequencer | None,
+        clock: Callable[[], datetime],
     ) -> None:
         self.key = key
-        self._store = store
+        self._store = stores[-1]
+        self._stores = stores
         self._head_file = head
         self._sequencer = sequencer
         self._clock = clock
-        self._tree = Tree(store, key)
+        self._tree = Tree(self._store, key)
         self._census: Census | None = None
-        self._open: list[LedgerStore] = [store]
 
     @classmethod
     def open(
         cls,
-        path: str | Path,
+        address: str | Path,
         signer: Signer | None,
         *,
         origin: str,
@@ -63,41 +70,47 @@ class Ledger:
     ) -> Ledger:
         """Open a ledger, or make it when there is none and `signer` is given. Without a signer it is read-only.
 
-        `origin` names the log, `verifier` is its public key (Ed25519). `head` is the file that remembers the last
-        signed head, PATH.head by default; on another disk it shows more.
+        `address` is a file, or the URL of a PostgreSQL database. `origin` names the log, `verifier` is its public key
+        (Ed25519). `head` is the file that remembers the last signed head, PATH.head by default; on another disk it shows more.
         When that file is lost, `accept` takes the head as it is: for somebody who has verified it since a kept checkpoint.
-        Raises UsageError, BackendError, or IntegrityError when the file was rolled back or is not that log.
+        Raises UsageError, BackendError, or IntegrityError when the store was rolled back or is not that log.
         """
         key = VerifierKey.of(origin, verifier)
+        head_file = head_file_of(address, head)
         if signer is not None and signer.public.spki != verifier.spki:
             msg = "the signer has another key than the log"
-            raise UsageError(msg, where=str(path), code="KEY010", help="open the ledger with its own key")
-        head_file = HeadFile(head or f"{path}.head")
-        if signer is None:
-            _require_file(Path(path), head_file, key)
+            raise UsageError(msg, where=str(head_file.path), code="KEY010", help="open the ledger with its own key")
+        if signer is None and not is_url(address):
+            require_file(Path(address), head_file, key)
+        lock = Path(f"{head_file.path}.lock")
         meta = {"origin": origin, "format": "stannary.ledger/1"} if signer is not None else None
         sequencer = None
         opened: list[LedgerStore] = []
         try:
             if signer is not None:
-                opened.append(SqliteStore(path, create=meta, write=True))
+                opened.append(open_store(address, origin, lock=lock, create=meta, write=True))
                 sequencer = Sequencer(opened[0], key, signer, head_file)
                 sequencer.begin()
-            store = SqliteStore(path)
-            opened.append(store)
-            ledger = cls(store, key, head_file, sequencer, clock)
-            ledger._open = opened
+            opened.append(open_store(address, origin, lock=lock))
+            ledger = cls(opened, key, head_file, sequencer, clock)
             ledger.recall(accept=accept)
-        except BaseException:
+        except BaseException as error:
             for item in opened:
                 item.close()
+            if isinstance(error, UsageError) and error.code == "LED018":
+                require_none(error, head_file, key)
             raise
         return ledger
 
     @property
-    def path(self) -> Path:
-        """Return the file it is in."""
-        return self._store.path
+    def where(self) -> str:
+        """Return where it is: a path, or the address of the database without its password."""
+        return self._store.where
+
+    @property
+    def head_path(self) -> Path:
+        """Return the file that remembers the head."""
+        return self._head_file.path
 
     # Appending
 
@@ -147,16 +160,19 @@ class Ledger:
 
     # Reading
 
+    @retried
     def head(self) -> Checkpoint:
         """Return the signed head, proven to be the one of the stored tree and to continue the last one seen."""
         with self._reading():
             return self._tree.head
 
+    @retried
     def head_note(self) -> str:
         """Return the signed head as it is published: a checkpoint with its signatures."""
         with self._reading():
             return self._tree.note
 
+    @retried
     def read(self, index: int) -> Entry:
         """Return an entry. Raises UsageError when there is none of that index."""
         with self._reading():
@@ -166,6 +182,7 @@ class Ledger:
                 raise _gone(index)
             return found[0]
 
+    @retried
     def entries(self, start: int = 0, end: int | None = None) -> list[Entry]:
         """Return the entries from `start` up to `end`, in their order."""
         with self._reading():
@@ -176,6 +193,7 @@ class Ledger:
                 raise _gone(next((i for i, item in enumerate(found, start) if item.index != i), start + len(found)))
             return found
 
+    @retried
     def find(
         self,
         *,
@@ -234,6 +252,7 @@ class Ledger:
 
     # Proving
 
+    @retried
     def prove(self, index: int, size: int | None = None) -> Receipt:
         """Return a receipt for an entry under the head, or under the kept (cosigned) checkpoint of `size` entries."""
         with self._reading():
@@ -250,6 +269,7 @@ class Ledger:
             verify_inclusion(leaf, index, head.size, proof, head.root)
             return Receipt(index, leaf.hex(), head.size, head.root.hex(), tuple(item.hex() for item in proof), note)
 
+    @retried
     def root_at(self, size: int) -> bytes:
         """Return the root that the log had when it had `size` entries. Raises UsageError for more than there are."""
         with self._reading():
@@ -258,6 +278,7 @@ class Ledger:
                 raise UsageError(msg, code="LED018", help="give a size that the log had")
             return root_of(size, self._tree.node)
 
+    @retried
     def consistency(self, old: int, new: int | None = None) -> list[bytes]:
         """Return the proof that the log of `old` entries is the beginning of that of `new` (all of them by default)."""
         with self._reading():
@@ -267,6 +288,7 @@ class Ledger:
                 raise UsageError(msg, code="LED018", help="give sizes that the log had")
             return consistency_proof(old, new, self._tree.node)
 
+    @retried
     def verify_since(self, content: str | bytes) -> Checkpoint:
         """Return the head, when it continues a checkpoint of this log that was kept elsewhere. Raises IntegrityError."""
         old, _ = open_checkpoint(content, self.key)
@@ -274,6 +296,7 @@ class Ledger:
             self._tree.remember(old)
             return self._tree.head
 
+    @retried
     def cosigned(self, size: int | None = None) -> str:
         """Return the kept checkpoint of `size`, or the largest one that a witness has signed; an empty text for none."""
         with self._reading():
@@ -281,12 +304,15 @@ class Ledger:
                 return self._checkpoint(size)
             return next((note for _, note in reversed(list(self._store.checkpoints())) if len(parse_note(note).signatures) > 1), "")
 
+    @retried
     def audit(self) -> Report:
         """Hash every entry and every node again, compare all columns with all records, and report every deviation."""
-        from stannary.evidence.ledger.audit import audit_file
+        from stannary.evidence.ledger.audit import audit
 
-        return audit_file(self.path, self.key, self._head_file.path)
+        with contextlib.closing(self._store.again()) as store:
+            return audit(store, self.key, self._head_file)
 
+    @retried
     def export_tiles(self, folder: str | Path) -> Checkpoint:
         """Write the log as static files in the layout of C2SP tlog-tiles, entry bundles included. Files that are there stay."""
         from stannary.evidence.ledger.tiles import export
@@ -316,11 +342,12 @@ class Ledger:
 
     # The remembered head
 
+    @retried
     def recall(self, *, accept: bool = False) -> Checkpoint:
         """Hold the head against the remembered one. With `accept`, remember this one when none is: after `verify_since`."""
+        seen = remembered(self._head_file, self.key)  # first: a head is remembered after it was committed
         with self._store.snapshot():
             self._tree.refresh()
-            seen = remembered(self._head_file, self.key)
             if seen is not None:
                 self._tree.remember(seen[0])
             elif accept:
@@ -331,8 +358,8 @@ class Ledger:
 
     # Inside
 
-    def _reading(self) -> _Reading:
-        return _Reading(self._store, self._tree)
+    def _reading(self) -> Reading:
+        return Reading(self._store, self._tree)
 
     def _checkpoint(self, size: int) -> str:
         return next((note for have, note in self._store.checkpoints() if have == size), "")
@@ -344,7 +371,7 @@ class Ledger:
 
     def close(self) -> None:
         """Let go of the file."""
-        for store in self._open:
+        for store in self._stores:
             store.close()
 
     def __enter__(self) -> Self:
@@ -352,44 +379,6 @@ class Ledger:
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
-
-
-class _Reading:
-    """One state of the store, its head taken up and proven."""
-
-    def __init__(self, store: LedgerStore, tree: Tree) -> None:
-        self._snapshot = store.snapshot()
-        self._path = store.path
-        self._tree = tree
-
-    def __enter__(self) -> None:
-        self._snapshot.__enter__()
-        try:
-            self._tree.refresh()
-        except BaseException as error:
-            self.__exit__(type(error), error, error.__traceback__)
-            raise
-
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> bool | None:
-        if isinstance(value, IntegrityError) and value.where is None:
-            value.where = str(self._path)
-        return self._snapshot.__exit__(kind, value, trace)
-
-
-def _require_file(path: Path, head: HeadFile, key: VerifierKey) -> None:
-    """Raise when there is no ledger to read: IntegrityError when one is remembered, else UsageError."""
-    if path.exists() and path.stat().st_size:
-        return
-    seen = remembered(head, key)
-    if seen is not None:
-        msg = f"the ledger is gone: it had {seen[0].size} entries"
-        raise IntegrityError(
-            msg, where=str(path), code="LED003", help="restore it from a backup, then verify it --since a checkpoint"
-        )
-    msg = "there is no ledger"
-    raise UsageError(
-        msg, where=str(path), code="LED018", help="`stannary init` makes a workspace; the first entry makes its ledger"
-    )
 
 
 def _gone(index: int) -> IntegrityError:

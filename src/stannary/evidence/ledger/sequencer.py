@@ -20,7 +20,7 @@ from stannary.crypto.note import Checkpoint, VerifierKey, open_checkpoint, parse
 from stannary.evidence.ledger.entry import Receipt
 from stannary.evidence.ledger.tree import Tree
 from stannary.store.head_file import HeadFile
-from stannary.store.ledger_db import LedgerStore, Row
+from stannary.store.ledger_store import LedgerStore, Row
 
 __all__ = ["Prepared", "Sequencer", "forgotten", "remembered"]
 
@@ -254,7 +254,7 @@ def forgotten(file: HeadFile) -> IntegrityError:
 
 
 def _interrupted(error: BaseException) -> StannaryError:
-    msg = f"the append did not happen: {type(error).__name__}: {error}"
-    failure = BackendError(msg, code="LED020", help="append again")
+    msg = f"the append was broken off: {type(error).__name__}: {error}"
+    failure = BackendError(msg, code="LED020", help="look whether the entry is there before you append it again")
     failure.__cause__ = error
     return failure

@@ -10,7 +10,7 @@ from stannary.core.errors import IntegrityError
 from stannary.crypto.merkle import TILE_HEIGHT, TILE_WIDTH, leaf_hash, tile_path
 from stannary.crypto.note import Checkpoint
 from stannary.evidence.ledger.tree import Tree
-from stannary.store.ledger_db import LedgerStore
+from stannary.store.ledger_store import LedgerStore
 
 __all__ = ["export"]
 

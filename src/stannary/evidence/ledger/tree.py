@@ -8,14 +8,15 @@ handed out can therefore not be wrong: a changed hash, a moved or missing tile r
 from __future__ import annotations
 
 from collections import OrderedDict
+from types import TracebackType
 
 from stannary.core.errors import IntegrityError
 from stannary.crypto.merkle import HASH_SIZE, TILE_HEIGHT, TILE_WIDTH, Frontier, node_hash, peaks, root_of, verify_consistency
 from stannary.crypto.merkle import consistency_proof as _consistency_proof
 from stannary.crypto.note import Checkpoint, VerifierKey, open_checkpoint
-from stannary.store.ledger_db import LedgerStore
+from stannary.store.ledger_store import LedgerStore
 
-__all__ = ["Tree"]
+__all__ = ["Reading", "Tree"]
 
 _CACHED = 512  # full tiles with what is between their rows: some 35 kB each
 _Rows = list[list[bytes]]  # the hashes of a tile, then what they fold to, level by level
@@ -129,6 +130,28 @@ class Tree:
             msg = f"tile {n} of level {level} has {len(content) / HASH_SIZE:g} hashes, not {width}"
             raise _broken(msg)
         return [content[i : i + HASH_SIZE] for i in range(0, len(content), HASH_SIZE)]
+
+
+class Reading:
+    """One state of the store, its head taken up and proven."""
+
+    def __init__(self, store: LedgerStore, tree: Tree) -> None:
+        self._snapshot = store.snapshot()
+        self._where = store.where
+        self._tree = tree
+
+    def __enter__(self) -> None:
+        self._snapshot.__enter__()
+        try:
+            self._tree.refresh()
+        except BaseException as error:
+            self.__exit__(type(error), error, error.__traceback__)
+            raise
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> bool | None:
+        if isinstance(value, IntegrityError) and value.where is None:
+            value.where = self._where
+        return self._snapshot.__exit__(kind, value, trace)
 
 
 def _rows(hashes: list[bytes]) -> _Rows:

@@ -26,6 +26,7 @@ from stannary.crypto.note import COSIGNATURE, Checkpoint, VerifierKey, cosign, c
 from stannary.evidence.ledger.entry import entry
 from stannary.evidence.ledger.ledger import Ledger
 from stannary.store.file_lock import held
+from stannary.store.ledger_store import is_url
 
 __all__ = ["Quorum", "Request", "Witness", "read_keys", "request_for"]
 
@@ -98,6 +99,9 @@ class Witness:
     def __init__(
         self, name: str, signer: Signer, ledger: Ledger, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> None:
+        if is_url(ledger.where):  # two machines could look, and then both remember and sign
+            msg = "a witness remembers what it signed in a ledger of its own machine"
+            raise UsageError(msg, where=ledger.where, code="LED025", help="make it a workspace without --database")
         self.key = VerifierKey.of(name, signer.public, COSIGNATURE)
         self._signer = signer
         self._ledger = ledger
@@ -124,7 +128,7 @@ class Witness:
         """
         asked = Request.parse(request) if isinstance(request, str) else request
         checkpoint, note = open_checkpoint(asked.checkpoint, log)  # 1.
-        with held(f"{self._ledger.path}.witness"):
+        with held(f"{self._ledger.head_path}.witness"):
             seen = self.seen(log)
             if checkpoint.size < seen.size:  # 2.
                 msg = f"{log.name} was rolled back: {seen.size} entries were seen, and this head has {checkpoint.size}"
