@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from sqlalchemy.engine import Connection
 
 from stannary.core.errors import InputError, PolicyDenied, UsageError
 from stannary.core.evidence import Resource
-from stannary.core.model import Artifact, ArtifactKind, Digest, Json
+from stannary.core.model import ArtifactKind, Digest, Json
 from stannary.evidence.chain import Chain
 from stannary.evidence.ledger import Receipt
 from stannary.evidence.statement import subject_resource
@@ -39,6 +40,16 @@ class Allowed(Protocol):
 
 def _everybody(action: str, name: Name, alias: str = "") -> None:
     """Allow everything: the workspace is its owner's."""
+
+
+class _Pushed(NamedTuple):
+    """An artifact whose contents are stored: its digest, its manifest's, and the contents that were there before."""
+
+    digest: str
+    manifest: str
+    size: int
+    files: int
+    reused: tuple[Digest, ...]
 
 
 class Registry:
@@ -132,25 +143,30 @@ class Registry:
         """
         self.allowed("push", name)
         artifact = identify(path, kind)
-        self._refuse_quarantined(artifact)
+        self._refuse_quarantined(str(artifact.digest), artifact.name)
         found = upload(self.blobs, artifact, Path(path))
-        with self.writing() as connection:
-            self._refuse_other_kind(connection, name, kind)
-            numbers = queries.numbers_of(connection, name, str(artifact.digest))
-            if numbers:
-                return queries.version(connection, Reference(name, numbers[-1]))
-            # What was there already may have been swept between the look and now.
-            for digest in found.reused:
-                if not self.blobs.has(digest):
-                    msg = "was deleted from the store while it was pushed"
-                    raise InputError(msg, where=str(digest), code="REG005", help="push again")
-            number = self._next(connection, name)
-            event = Registered(
-                actor=self.actor, name=name, kind=kind, number=number, digest=str(artifact.digest), manifest=str(found.manifest),
-                size=artifact.size, files=len(artifact.files), note=note, info=info or {},
-            )  # fmt: skip
-            self.commit(connection, [event])
-            return queries.version(connection, Reference(name, number))
+        made = _Pushed(str(artifact.digest), str(found.manifest), artifact.size, len(artifact.files), found.reused)
+        return self._register(name, kind, made, note, info or {})
+
+    def register(self, content: bytes, name: Name, *, note: str = "", info: dict[str, Json] | None = None) -> Version:
+        """Register a manifest whose files are stored already as the next version: a push from elsewhere.
+
+        Raises InputError for what is no manifest or names a content that is not there, and what `push` raises.
+        """
+        self.allowed("push", name)
+        found = manifest.decode_new(content)
+        digest = str(found.digest)
+        self._refuse_quarantined(digest, str(name))
+        stored = tuple(Digest(file.sha256) for file in found.files)
+        sizes = {file.sha256: file.size for file in found.files}
+        wrong = [item for item in stored if not self.blobs.has(item) or self.blobs.size(item) != sizes[item.hex]]
+        if wrong:
+            msg = f"names {len(wrong)} contents that are not there, or are of another size"
+            raise InputError(msg, where=str(wrong[0]), code="REG005", help="store every content before its manifest")
+        own = Digest(hashlib.sha256(content).hexdigest())
+        self.blobs.put(own, len(content), iter((content,)))
+        made = _Pushed(digest, str(own), found.size, len(found.files), (*stored, own))
+        return self._register(name, found.kind, made, note, info or {})
 
     def pull(self, reference: Reference, destination: str | Path) -> tuple[Version, Path]:
         """Write the files of a version into a folder that is not there yet, each verified; return where the artifact lies.
@@ -218,9 +234,31 @@ class Registry:
         except UsageError:
             return 1
 
-    def _refuse_quarantined(self, artifact: Artifact) -> None:
+    def _register(self, name: Name, kind: str, made: _Pushed, note: str, info: dict[str, Json]) -> Version:
+        with self.writing() as connection:
+            self._refuse_other_kind(connection, name, kind)
+            numbers = queries.numbers_of(connection, name, made.digest)
+            if numbers:
+                return queries.version(connection, Reference(name, numbers[-1]))
+            # What was there already may have been swept between the look and now.
+            self._refuse_lost(made.reused)
+            number = self._next(connection, name)
+            event = Registered(
+                actor=self.actor, name=name, kind=kind, number=number, digest=made.digest, manifest=made.manifest,
+                size=made.size, files=made.files, note=note, info=info,
+            )  # fmt: skip
+            self.commit(connection, [event])
+            return queries.version(connection, Reference(name, number))
+
+    def _refuse_lost(self, digests: Sequence[Digest]) -> None:
+        for digest in digests:
+            if not self.blobs.has(digest):
+                msg = "was deleted from the store while it was pushed"
+                raise InputError(msg, where=str(digest), code="REG005", help="push again")
+
+    def _refuse_quarantined(self, digest: str, name: str) -> None:
         with self.reading() as connection:
-            self.trusted.refuse_quarantined(connection, str(artifact.digest), artifact.name)
+            self.trusted.refuse_quarantined(connection, digest, name)
 
     def _refuse_other_kind(self, connection: Connection, name: Name, kind: str) -> None:
         found = queries.models(connection, prefix=name.name)
