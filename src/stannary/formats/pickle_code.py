@@ -21,7 +21,7 @@ from stannary.formats.bytecode import Code, versions_of
 from stannary.formats.bytecode_flow import CodeFlow
 from stannary.formats.bytecode_lift import OTHER_VERSION, Work
 from stannary.formats.interface import clip
-from stannary.formats.pickle_code_parts import Parts, family
+from stannary.formats.pickle_code_parts import LOADING, Parts, family
 from stannary.formats.pickle_code_values import Builder
 from stannary.formats.pickle_values import Made
 
@@ -36,14 +36,6 @@ __all__ = ["report", "report_code"]
 _INSTRUCTIONS = 90_000  # of all versions of all the code in a file
 _ROOTS = 600
 _SHOWN = 200
-#: Methods that the unpickler, or what it fills, calls by itself.
-LOADING = frozenset({
-    "__new__", "__init__", "__setstate__", "__del__", "__init_subclass__", "__set_name__", "__call__", "__hash__", "__eq__",
-    "__setitem__", "__setattr__", "__getattr__", "__getattribute__", "__prepare__", "append", "extend", "add", "__instancecheck__",
-    "__subclasscheck__", "__class_getitem__", "__mro_entries__", "__reduce__", "__reduce_ex__", "__getnewargs__",
-    "__copy__", "__missing__",
-    "__delattr__", "__bool__", "__len__", "__iter__", "__next__", "__contains__", "__get__", "__set__",
-})  # fmt: skip
 
 
 def report(recorder: Recorder, sink: Sink) -> set[int]:

@@ -10,7 +10,7 @@ from stannary.formats.pickle_values import Blob, Global, Made, Map, Opaque, root
 if TYPE_CHECKING:
     from stannary.formats.pickle_record import Recorder
 
-__all__ = ["Parts", "family", "last_name", "made_by", "pairs", "raw_bytes"]
+__all__ = ["LOADING", "Parts", "family", "last_name", "made_by", "pairs", "raw_bytes"]
 
 _MAKERS = {
     "_create_code": "code", "_create_function": "function", "_make_function": "function", "_make_skel_func": "function",
@@ -26,7 +26,16 @@ _TYPES = {
     "CellType": "cell",
     "type": "class",
     "ClassType": "class",
+    "new_class": "class",
 }
+#: Methods that the unpickler, or what it fills, calls by itself.
+LOADING = frozenset({
+    "__new__", "__init__", "__setstate__", "__del__", "__init_subclass__", "__set_name__", "__call__", "__hash__", "__eq__",
+    "__setitem__", "__setattr__", "__getattr__", "__getattribute__", "__prepare__", "append", "extend", "add", "__instancecheck__",
+    "__subclasscheck__", "__class_getitem__", "__mro_entries__", "__reduce__", "__reduce_ex__", "__getnewargs__",
+    "__copy__", "__missing__",
+    "__delattr__", "__bool__", "__len__", "__iter__", "__next__", "__contains__", "__get__", "__set__",
+})  # fmt: skip
 _HOMES = ("dill", "cloudpickle", "types", "builtins", "numba", "__builtin__")
 _MOST_TEXT = 1 << 20
 _MOST_CONSTS = 65_536

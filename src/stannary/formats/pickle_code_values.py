@@ -89,6 +89,7 @@ class Builder:
             contents = self.parts.cells.get(id(item), item.args[0] if item.args else None)
             return self.value(contents, depth + 1)
         if kind == "module" and item.args and type(item.args[0]) is str:
+            self.parts.functions.add(id(item.args))  # what code does with it is seen where it does so
             return Value(item.args[0])
         root = root_name(item)
         if root is not None and root[1].rpartition(".")[2] in {"_load_type", "_builtin_type"} and len(item.args) == 1:
@@ -107,8 +108,8 @@ class Builder:
                 value = Value()
                 value.owner = owner
                 return value
-        if root is None:
-            return UNKNOWN
+        if root is None or (root == ("dill._dill", "_eval_repr") and item.args in (("Ellipsis",), ("NotImplemented",))):
+            return UNKNOWN  # of the latter two neither does anything
         name = root[1] if root[0] in _BUILTIN else f"{root[0]}.{root[1]}"
         return Value(f"{name}()")
 
@@ -152,8 +153,6 @@ class Builder:
         for source in reversed(maps):
             for part in (source, *self.parts.maps.get(id(source), ())):
                 for name, given in list(pairs(part).items())[: 8 * _WIDEST]:
-                    if made_by(given) == "module":
-                        self.parts.functions.add(id(given.args))
                     scope.names[name] = self.value(given, depth + 1)
         return scope
 
@@ -208,6 +207,10 @@ class Builder:
         value.scope = scope
         members = {key: given for part in item.args if type(part) is Map for key, given in pairs(part).items()}
         members.update(self._state(item))
+        for part in item.args:  # `types.new_class` runs a partial of dill's `_setitems`, whose keywords are the members
+            for filling in part.state if type(part) is Made and type(part.state) is tuple else ():
+                for source in pairs(filling).values():
+                    members.update(pairs(source))
         for key, given in list(members.items())[: 4 * _WIDEST]:
             member = self.value(given, depth + 1)
             if isinstance(member.node, ast.FunctionDef) and member.scope is not None:

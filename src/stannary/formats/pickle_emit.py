@@ -21,7 +21,7 @@ def emit(recorder: Recorder, sink: Sink, read: Collection[int] = ()) -> None:
     """Report everything as facts. `read`: ids of the arguments of calls whose code was read."""
     for found in recorder.globals.values():
         sink.fact("pickle.global", found.offset, module=found.module, name=found.name, op=found.op,
-                  uses=sorted(found.uses) or ["data"], count=found.count,
+                  uses=sorted(found.uses) or ["data"], count=found.count, **({"held": True} if found.held else {}),
                   **({"raw": list(found.raw)} if found.raw else {}))  # fmt: skip
     for count, func, args, how, offset in recorder.calls.values():
         module, name = root_name(func) or ("", "")

@@ -82,8 +82,11 @@ def _carried(sink: Sink, recorder: Recorder) -> set[int]:
     if not any(makes_code(call[1]) for call in recorder.calls.values()):
         return set()
     from stannary.formats.pickle_code import report  # few pickles carry code
+    from stannary.formats.pickle_held import mark
 
-    return report(recorder, sink)
+    read = report(recorder, sink)
+    mark(recorder, read)
+    return read
 
 
 def _read_streams(view: View, sink: Sink, recorder: Recorder) -> None:
@@ -155,6 +158,7 @@ def _read_stream(view: View, sink: Sink, recorder: Recorder, start: int, index: 
     except FormatError as exc:
         ended, reason = "malformed", exc.message
     stop = machine.base + machine.pos if end is None else end
+    recorder.aside.keep(machine.result)
     recorder.last = machine.result if type(machine.result) is int else None
     sink.fact("pickle.stream", start, index=index, protocol=machine.proto, length=stop - start, ended=ended, reason=reason)
     arrays, raw = machine.arrays, machine.raw

@@ -2,7 +2,7 @@
 
 Facts (kind: fields)
 - pickle.global: module, name, op, uses (call, newobj, build, mutate, data), count, raw (the
-  Python 2 spelling, when mapped)
+  Python 2 spelling, when mapped), held (only by carried functions and classes)
 - pickle.call: module, name, how (REDUCE, NEWOBJ, INST, OBJ, NEWOBJ_EX), args, count, computed
   (the callable is itself the result of a call, shown as callable), raw
   `strings` of a code object, `source` that torch.fx executes
@@ -31,6 +31,7 @@ from stannary.formats.pickle_encodings import reversed_head
 from stannary.formats.pickle_traits import (
     GETATTR,
     TAKE_BYTES,
+    Aside,
     bulk,
     carries_code,
     is_partial,
@@ -100,6 +101,7 @@ class Recorder:
         self.bombs: set[str] = set()  # what would exhaust a loader: "key" that takes for ever to hash, "memo" index
         self.torn = False  # a frame ends inside an opcode
         self.memo: list[Any] = []  # of the last stream
+        self.aside = Aside()  # what streams built, arguments of repeated calls, items and states that went into objects
         self.last: int | None = None  # what the last stream built, when a number
 
     # Imports
@@ -149,6 +151,7 @@ class Recorder:
             return Opaque("storage", value)
         if type(value) is tuple and len(value) >= 2 and value[0] == "module" and type(value[1]) is Global:
             return value[1]
+        self.aside.keep(value)
         self._other(("persid", str(render(value))[:200]), "pickle.persistent", offset, value=render(value))
         return Opaque("persistent id", value)
 
@@ -173,6 +176,7 @@ class Recorder:
         known = self.calls.get(identity)
         if known is not None:
             known[0] += 1
+            self.aside.keep(args)
         elif len(self.calls) < MOST_CALLS:
             known = self.calls[identity] = [1, func, args, how, machine.offset()]
         else:
@@ -274,6 +278,7 @@ class Recorder:
             return
         root = root_name(target)
         if type(target) is Made:
+            self.aside.keep(target.state)
             target.state = state
             if type(target.func) is Global:
                 target.func.uses.add("build")
@@ -321,6 +326,7 @@ class Recorder:
             return
         root = root_name(target)
         module, name = root or ("", "")
+        self.aside.keep(items)
         if type(target) is Made:
             if type(target.func) is Global:
                 target.func.uses.add("mutate")

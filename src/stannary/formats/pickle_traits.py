@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from stannary.formats.pickle_values import Blob, Global, Made, Map, root_name
+from stannary.formats.pickle_values import Blob, Global, Made, Map, Opaque, root_name
 
 __all__ = [
     "GETATTR",
     "TAKE_BYTES",
+    "Aside",
     "bulk",
     "carries_code",
     "is_partial",
@@ -36,11 +37,28 @@ _CARRIERS = frozenset({
 })  # fmt: skip
 _NAMES = 4096  # strings of a code object that are looked at
 _STEPS = 1 << 16
+_ASIDE = 4096
 _SOURCE = 1 << 20  # bytes of source text worth reporting
 _TEXT_MAKERS = frozenset({("builtins", "str"), ("builtins", "getattr"), ("builtins", "bytes"), ("_codecs", "encode")})
 
 
 _EXECUTED = frozenset({"_parse_arg_template"})
+
+
+class Aside:
+    """Values that nothing refers to any more, but that something was given: `full` when there were more than are kept."""
+
+    def __init__(self) -> None:
+        self.values: list[Any] = []
+        self.full = False
+
+    def keep(self, value: Any) -> None:  # noqa: ANN401 - symbolic
+        """Put a value aside; numbers and text are of no interest."""
+        if type(value) in (tuple, list, Map, Made, Global, Opaque) and value != ():
+            if len(self.values) < _ASIDE:
+                self.values.append(value)
+            else:
+                self.full = True
 
 
 def kind_of(target: Any) -> str:  # noqa: ANN401 - symbolic

@@ -21,7 +21,7 @@ _TEXT = 400
 class Global:
     """A name the loader would import. `raw` is the Python 2 spelling when the loader maps it."""
 
-    __slots__ = ("count", "module", "name", "offset", "op", "raw", "uses")
+    __slots__ = ("count", "held", "module", "name", "offset", "op", "raw", "uses")
 
     def __init__(self, module: str, name: str, offset: int, op: str, raw: tuple[str, str] | None = None) -> None:
         self.module = module
@@ -31,6 +31,7 @@ class Global:
         self.raw = raw
         self.count = 0
         self.uses: set[str] = set()
+        self.held = False  # only by functions and classes that the pickle carries
 
 
 class Made:

@@ -13,31 +13,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
 
+from stannary.checks.static.judges.pickle_computed import judge_code_maker, judge_computed
 from stannary.checks.static.judges.pickle_fx import EXECUTES_SOURCE, source_problem
-from stannary.checks.static.judges.pickle_own import (
-    IMPORTERS,
-    bound_method,
-    flat,
-    harmless_partial,
-    imports,
-    keys,
-    lru_problem,
-    reads_class,
-)
-from stannary.checks.static.judges.pickle_schema import (
-    CODE_MAKERS,
-    DANGEROUS_NAMES,
-    FUNCTION_MAKERS,
-    SCHEMAS,
-    code_names,
-    is_class,
-    made_by,
-    role_of,
-    sets_own_name,
-)
+from stannary.checks.static.judges.pickle_made import FUNCTION_MAKERS, flat, is_class, made_by
+from stannary.checks.static.judges.pickle_ordinary import inert, ordinary, plain_class
+from stannary.checks.static.judges.pickle_own import IMPORTERS, imports, keys, reads_class
+from stannary.checks.static.judges.pickle_schema import CODE_MAKERS, SCHEMAS, role_of
 from stannary.checks.static.judges.pickle_shapes import worst_shape
+from stannary.checks.static.judges.pickle_shown import canonical, evidence, shown
 from stannary.checks.static.knowledge import Gadget, Knowledge, load
 from stannary.checks.static.ruleset import Hit
 from stannary.core.model import Severity
@@ -57,23 +41,30 @@ _CALLED = {
 _RECONSTRUCTOR = re.compile(
     r"(?:^|\.)_{0,2}(?:pyx_unpickle|unpickle|reconstruct|rebuild|restore|recreate|from_state|setstate|newobj|make_skel|from_pickle|load_state)"
 )
-# dill names the built-in it falls back to when it fills a closure's cell.
-_DILL_SETATTR = [[{"global": owner}, "_setattr", {"global": "builtins.setattr"}] for owner in ("dill._dill", "dill._shims._dill")]
+# dill names the built-in it falls back to when it fills or empties a closure's cell.
+_DILL_SETATTR = [
+    [{"global": owner}, f"_{name}", {"global": f"builtins.{name}"}]
+    for owner in ("dill._dill", "dill._shims._dill")
+    for name in ("setattr", "delattr")
+]
 _DILL_NAMES = frozenset(
     {
         ("builtins", "setattr"),
+        ("builtins", "delattr"),
         ("dill", "_dill"),
+        ("dill._dill", "_delattr"),
+        ("dill", "_dill._delattr"),
+        ("dill._dill", "_CELL_EMPTY"),
         ("dill", "_dill._setattr"),
         ("dill._shims", "_dill"),
         ("dill._shims", "_dill._setattr"),
     }
 )
 _MAIN = frozenset({"builtins.__main__", "__builtin__.__main__"})  # dill's name for the module that runs
-_CODE_TYPES = frozenset({"CodeType", "FunctionType", "LambdaType"})
 _CALLABLE = frozenset({"builtins.getattr", "dill._dill._get_attr", "operator.attrgetter", "operator.methodcaller"})
 _CONTAINERS = frozenset({"builtins", "collections", "copyreg", "functools", "operator", "_operator", "typing", "torch._tensor"})
+_INSTANCES = frozenset({"NEWOBJ", "NEWOBJ_EX", "REDUCE", "OBJ", "INST"})
 _SPECIAL = re.compile(r"__\w+__\Z")
-_VENDORED = re.compile(r"^[\w.]+\.cloudpickle\.(?=cloudpickle)")
 # scipy.stats' own template of argument parsers: definitions that return their arguments, nothing else.
 _SCIPY_TEMPLATE = re.compile(
     r"(?:\s*def _parse_args(?:_rvs|_stats)?\(self,[\w\s,=.']*\):\s*return (?:\([\w\s,]*\)|self\._argcheck_rvs\()[\w\s,=.'()]*)+\s*"
@@ -89,6 +80,7 @@ def judge(facts: Sequence[Fact]) -> Iterator[Hit]:
     known = load()
     fallback = any(f.kind == "pickle.call" and f.data["name"] == "getattr" and f.data["args"] in _DILL_SETATTR for f in facts)
     classes = {f.data["name"] for f in facts if f.kind == "pickle.code" and f.data["kind"] == "class"}
+    whole = all("read" in f.data for f in facts if f.kind == "pickle.call" and (f.data["module"], f.data["name"]) in CODE_MAKERS)
     for fact in facts:
         if (
             fallback
@@ -98,9 +90,10 @@ def judge(facts: Sequence[Fact]) -> Iterator[Hit]:
         ):
             continue
         if fact.kind == "pickle.global":
-            yield from _judge_global(fact, known)
+            if not inert(fact.data["module"], fact.data["name"], fact.data["uses"], known):
+                yield from _judge_global(fact, known)
         elif fact.kind == "pickle.call":
-            if not (fact.data["how"].startswith("NEWOBJ") and fact.data["computed"] and reads_class(fact.data, classes)):
+            if not _own_instance(fact, classes, known, whole=whole):
                 yield from _judge_call(fact, known)
         elif fact.kind == "pickle.state_code" and not _SCIPY_TEMPLATE.fullmatch(fact.data["text"]):
             owner = f"{fact.data['module']}.{fact.data['name']}"
@@ -113,9 +106,17 @@ def judge(facts: Sequence[Fact]) -> Iterator[Hit]:
         yield from judge_code(carried, known)
 
 
+def _own_instance(fact: Fact, classes: set[str], known: Knowledge, *, whole: bool) -> bool:
+    """Tell whether a call instantiates a class of the pickle's own that was read: what its methods do is judged with the class."""
+    data = fact.data
+    if data["how"] not in _INSTANCES or not data["computed"]:
+        return False
+    return reads_class(data, classes) or (whole and plain_class(data.get("callable"), known))
+
+
 def ignores_values(module: str, name: str, *, content: bool) -> bool:
     """Tell whether a call is judged without a look at the numbers it is given, nor at byte strings (`content`)."""
-    key = (_canonical(module), name)
+    key = (canonical(module), name)
     if key in SCHEMAS or key in CODE_MAKERS or key in EXECUTES_SOURCE:
         return False
     role = _role(*key, load())
@@ -124,15 +125,10 @@ def ignores_values(module: str, name: str, *, content: bool) -> bool:
 
 def _names(fact: Fact) -> list[tuple[str, str]]:
     """Return the name as a loader resolves it, and as Python 2 would when that differs."""
-    found = [(_canonical(fact.data["module"]), fact.data["name"])]
+    found = [(canonical(fact.data["module"]), fact.data["name"])]
     if "raw" in fact.data:
         found.append((fact.data["raw"][0], fact.data["raw"][1]))
     return found
-
-
-def _canonical(module: str) -> str:
-    """Return a vendored cloudpickle's module as the original's."""
-    return _VENDORED.sub("cloudpickle.", module) if module.endswith((".cloudpickle", ".cloudpickle_fast")) else module
 
 
 def _role(module: str, name: str, known: Knowledge) -> str:
@@ -163,27 +159,23 @@ def _gadget(fact: Fact, known: Knowledge) -> tuple[str, Gadget] | None:
     return None
 
 
-def _evidence(fact: Fact, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
-    shown = {"global": f"{fact.data['module']}.{fact.data['name']}"}
-    return {**shown, **{k: fact.data[k] for k in ("how", "uses", "args", "raw") if k in fact.data}, **more}
-
-
 def _judge_global(fact: Fact, known: Knowledge) -> Iterator[Hit]:
-    module, name = _canonical(fact.data["module"]), fact.data["name"]
+    module, name = canonical(fact.data["module"]), fact.data["name"]
     if "raw" not in fact.data and _role(module, name, known):
         return
     dotted = f"{module}.{name}"
     uses = fact.data["uses"]
     called = "call" in uses
+    held = "held" in fact.data and not called  # by code that was read: what it does with the name is judged there
     gadget = _gadget(fact, known)
     if gadget:
-        if not called:
-            severity: Severity = "medium" if gadget[1].category == "hook" else "high"
+        if not called and not (held and gadget[1].category in {"hook", "file"}):
+            severity: Severity = "low" if held else "medium" if gadget[1].category == "hook" else "high"
             yield Hit(
                 "PKL010",
                 fact,
                 f"imports {gadget[0]}, which {gadget[1].what}",
-                _evidence(fact, category=gadget[1].category),
+                evidence(fact, category=gadget[1].category),
                 severity,
             )
         return
@@ -194,27 +186,25 @@ def _judge_global(fact: Fact, known: Knowledge) -> Iterator[Hit]:
     if name in {"os", "sys", "subprocess", "builtins"} or (
         known.is_stdlib(name) and name.islower() and not known.is_stdlib(module)
     ):
-        yield Hit("PKL018", fact, f"reaches the module {name} through {module}", _evidence(fact), "high")
+        yield Hit("PKL018", fact, f"reaches the module {name} through {module}", evidence(fact), "high")
     elif "." in name and fact.data["op"] != "getattr" and not all(part[:1].isupper() for part in name.split(".")[:-1]):
-        yield Hit(
-            "PKL018", fact, f"walks from {module} to {name}", _evidence(fact), "high" if known.is_stdlib(module) else "medium"
-        )
+        yield Hit("PKL018", fact, f"walks from {module} to {name}", evidence(fact), "high" if known.is_stdlib(module) else "medium")
     elif known.is_stdlib(module):
-        if not called:
-            yield Hit("PKL012", fact, f"imports {dotted}, which no pickler writes", _evidence(fact))
+        if not called and not held:
+            yield Hit("PKL012", fact, f"imports {dotted}, which no pickler writes", evidence(fact))
     elif called:
         return  # judged with its arguments
     elif known.is_package(module):
-        yield Hit("PKL016", fact, f"{dotted} is not among the names known of {module.partition('.')[0]}", _evidence(fact))
+        yield Hit("PKL016", fact, f"{dotted} is not among the names known of {module.partition('.')[0]}", evidence(fact))
     else:
-        yield Hit("PKL015", fact, f"nothing is known about {dotted}", _evidence(fact))
+        yield Hit("PKL015", fact, f"nothing is known about {dotted}", evidence(fact))
 
 
 def _judge_call(fact: Fact, known: Knowledge) -> Iterator[Hit]:
     data = fact.data
-    module, name = _canonical(data["module"]), data["name"]
+    module, name = canonical(data["module"]), data["name"]
     if (module, name) in CODE_MAKERS:
-        yield from _judge_code(fact)
+        yield from judge_code_maker(fact)
         return
     if (module, name) in EXECUTES_SOURCE and data["how"] == "REDUCE" and not data["computed"]:
         problem = source_problem(data.get("source"))
@@ -223,14 +213,14 @@ def _judge_call(fact: Fact, known: Knowledge) -> Iterator[Hit]:
             if problem
             else f"carries source text for {module}.{name}"
         )
-        yield Hit("PKL001" if problem else "PKL030", fact, what, _evidence(fact, wrong=problem))
+        yield Hit("PKL001" if problem else "PKL030", fact, what, evidence(fact, wrong=problem))
         return
     if not data["computed"]:
         yield from _judge_active(fact, known)
     if not data["computed"] and "raw" not in data and _role(module, name, known) in {"k", "r"} and (module, name) not in SCHEMAS:
         return
     if data["computed"]:
-        yield from _judge_computed(fact, known)
+        yield from judge_computed(fact, known)
     else:
         yield from _judge_named(fact, known)
 
@@ -238,13 +228,13 @@ def _judge_call(fact: Fact, known: Knowledge) -> Iterator[Hit]:
 def _judge_named(fact: Fact, known: Knowledge) -> Iterator[Hit]:
     """Judge a call of a name that is no reconstructor."""
     data = fact.data
-    module, name = _canonical(data["module"]), data["name"]
-    if (module, name) == ("builtins", "setattr") and sets_own_name(data["args"]):
+    module, name = canonical(data["module"]), data["name"]
+    if ordinary((module, name), data["args"], known):
         return
     gadget = _gadget(fact, known)
     if gadget and not data["how"].startswith("NEWOBJ"):
         yield Hit(
-            _CALLED[gadget[1].category], fact, f"calls {gadget[0]}{_shown(data['args'])}, which {gadget[1].what}", _evidence(fact)
+            _CALLED[gadget[1].category], fact, f"calls {gadget[0]}{shown(data['args'])}, which {gadget[1].what}", evidence(fact)
         )
         return
     role = _role(module, name, known) or role_of(f"{module}.{name}", known)
@@ -254,14 +244,14 @@ def _judge_named(fact: Fact, known: Knowledge) -> Iterator[Hit]:
         return
     if role == "s" and name in IMPORTERS and (grave := imports(data, known)) is not None:
         if grave:
-            yield Hit("PKL015", fact, grave, _evidence(fact))
+            yield Hit("PKL015", fact, grave, evidence(fact))
         return
     if role == "s":
         schema = SCHEMAS.get((module, name))
         args = data["args"] if isinstance(data["args"], list) else [data["args"]]
         wrong = schema(args, known) if schema else "no pickler calls it"
         if wrong:
-            yield Hit("PKL009", fact, f"calls {module}.{name}{_shown(data['args'])}: {wrong}", _evidence(fact, wrong=wrong))
+            yield Hit("PKL009", fact, f"calls {module}.{name}{shown(data['args'])}: {wrong}", evidence(fact, wrong=wrong))
         return
     yield from _judge_unknown(fact, role, known)
 
@@ -274,7 +264,7 @@ def _judge_unknown(fact: Fact, role: str, known: Knowledge) -> Iterator[Hit]:
     if shape and role != "c":
         severity: Severity = "high" if shape in {"shell", "code", "pickle"} else "medium"
         yield Hit(
-            "PKL017", fact, f"calls {dotted} with what looks like a {shape}: {text[:120]}", _evidence(fact, shape=shape), severity
+            "PKL017", fact, f"calls {dotted} with what looks like a {shape}: {text[:120]}", evidence(fact, shape=shape), severity
         )
     elif role == "c":
         if shape:
@@ -282,119 +272,51 @@ def _judge_unknown(fact: Fact, role: str, known: Knowledge) -> Iterator[Hit]:
                 "PKL017",
                 fact,
                 f"calls {dotted} with what looks like a {shape}: {text[:120]}",
-                _evidence(fact, shape=shape),
+                evidence(fact, shape=shape),
                 "medium",
             )
     elif data["how"].startswith("NEWOBJ"):
         return  # the import says that the class is not known
     elif role == "f":
-        yield Hit("PKL013", fact, f"calls {dotted}, which real pickles only refer to", _evidence(fact))
+        yield Hit("PKL013", fact, f"calls {dotted}, which real pickles only refer to", evidence(fact))
     elif known.is_stdlib(module):
-        yield Hit("PKL011", fact, f"calls {dotted}{_shown(data['args'])}, which no pickler writes", _evidence(fact))
+        yield Hit("PKL011", fact, f"calls {dotted}{shown(data['args'])}, which no pickler writes", evidence(fact))
     elif _NAME_TELLS.search(dotted):
         yield Hit(
-            "PKL017", fact, f"calls {dotted}{_shown(data['args'])}, whose name tells what it does", _evidence(fact, shape="name")
+            "PKL017", fact, f"calls {dotted}{shown(data['args'])}, whose name tells what it does", evidence(fact, shape="name")
         )
     elif _RECONSTRUCTOR.search(name) or name.rpartition(".")[2][:1].isupper() or name.rpartition(".")[2].lstrip("_")[:1].isupper():
         yield Hit(
             "PKL016" if known.is_package(module) else "PKL015",
             fact,
             f"calls {dotted}, about which nothing is known",
-            _evidence(fact),
+            evidence(fact),
         )
     else:
-        yield Hit("PKL014", fact, f"calls the unknown function {dotted}{_shown(data['args'])}", _evidence(fact))
-
-
-def _judge_computed(fact: Fact, known: Knowledge) -> Iterator[Hit]:
-    data = fact.data
-    root = (_canonical(data["module"]), data["name"])
-    made = f"{root[0]}.{root[1]}" if root[0] else "something computed"
-    called: dict[str, Any] = data["callable"] if isinstance(data.get("callable"), dict) else {}
-    if data["how"].startswith("NEWOBJ") and is_class(called):
-        yield Hit("PKL015", fact, "instantiates a class that the pickle itself defines", _evidence(fact))
-        return
-    if root == ("dill._dill", "_load_type") or (root[0].startswith("cloudpickle") and root[1] == "_builtin_type"):
-        name = called["args"][0] if "chain" not in called and isinstance(called.get("args"), list) and called["args"] else ""
-        name = name if isinstance(name, str) else ""
-        if name == "MethodType" and bound_method(data["args"], known):
-            return
-        if name in _CODE_TYPES:
-            yield from _judge_code(fact)
-            return
-        if name in {"property", "staticmethod", "classmethod"}:
-            wrong = SCHEMAS["builtins", name](data["args"], known)
-            if wrong:
-                yield Hit("PKL009", fact, f"calls {name}{_shown(data['args'])}: {wrong}", _evidence(fact, wrong=wrong))
-            return
-        name, role = ("functools.partial", "s") if name == "PartialType" else (f"builtins.{name}", known.role("builtins", name))
-        if role in {"k", "s"}:
-            owner, _, last = name.partition(".")
-            schema = SCHEMAS.get((owner, last))
-            wrong = schema(data["args"], known) if schema else ""
-            if wrong:
-                yield Hit("PKL009", fact, f"calls {name}{_shown(data['args'])}: {wrong}", _evidence(fact, wrong=wrong))
-            return
-    if data["how"] != "SETSTATE" and harmless_partial(called, known):
-        return
-    if root in {("functools", "lru_cache"), ("functools", "cache")} and "chain" not in called and not lru_problem(data["args"]):
-        return
-    severity: Severity = "high" if root in CODE_MAKERS or known.gadget(*root) or not root[0] else "medium"
-    yield Hit("PKL020", fact, f"calls the result of {made}{_shown(data['args'])}", _evidence(fact), severity)
+        yield Hit("PKL014", fact, f"calls the unknown function {dotted}{shown(data['args'])}", evidence(fact))
 
 
 def _judge_active(fact: Fact, known: Knowledge) -> Iterator[Hit]:
     """Arguments that can be called: a bound method or a function of the pickle's own runs when a constructor calls it."""
     data = fact.data
-    module, name = _canonical(data["module"]), data["name"]
+    module, name = canonical(data["module"]), data["name"]
     if module.startswith(("cloudpickle", "dill")) or module in _CONTAINERS or (module, name) in SCHEMAS:
         return
+    if ordinary((module, name), data["args"], known):
+        return
     instance = data["how"].startswith("NEWOBJ")
-    for item in flat(data["args"]):
+    for item in flat(data["args"], into_classes=False):
         made = made_by(item)
         if made in _CALLABLE or made in FUNCTION_MAKERS or (made == "" and "chain" in item):
             message = f"gives {module}.{name} a function made by {made}"
-            yield Hit("PKL009", fact, message, _evidence(fact, wrong="a made function"), "medium")
+            yield Hit("PKL009", fact, message, evidence(fact, wrong="a made function"), "medium")
             return
         function = item.get("global", "")
         plain = function and not instance and not is_class(item)
         if plain and _role(module, name, known) == "c" and role_of(function, known) == "f":
-            yield Hit("PKL013", fact, f"calls {module}.{name} with the function {function}", _evidence(fact))
+            yield Hit("PKL013", fact, f"calls {module}.{name} with the function {function}", evidence(fact))
             return
     if name in {"SimpleNamespace", "Namespace"} or data["how"] == "NEWOBJ_EX":
         special = [key for key in keys(data["args"]) if _SPECIAL.match(key)]
         if special:
-            yield Hit("PKL023", fact, f"{module}.{name} is given {', '.join(special[:4])}", _evidence(fact, sets=special[:16]))
-
-
-def _judge_code(fact: Fact) -> Iterator[Hit]:
-    """Bytecode does not run at load; what it names tells what it is for."""
-    names = code_names(fact.data.get("strings", fact.data["args"]))
-    owner = fact.data["args"][0] if isinstance(fact.data["args"], list) and fact.data["args"] else None
-    if fact.data["name"] == "_fill_function" and made_by(owner) not in FUNCTION_MAKERS:
-        yield Hit("PKL009", fact, "fills a function that the pickle did not make", _evidence(fact, wrong="not its own"))
-    if fact.data.get("read"):
-        return  # judged by what it does, not by what it names
-    danger = sorted((DANGEROUS_NAMES - {"call", "run", "write", "send", "code", "http"}) & set(names))
-    if danger:
-        yield Hit("PKL030", fact, f"carries code that uses {', '.join(danger[:8])}", _evidence(fact, names=names[:40]), "high")
-    else:
-        yield Hit("PKL030", fact, "carries compiled code", _evidence(fact, names=names[:40]))
-
-
-def _shown(args: Any) -> str:  # noqa: ANN401 - rendered JSON
-    """Return the arguments for a message, short."""
-    items = args if isinstance(args, list) else [args]
-    shown = ", ".join(_one(item) for item in items[:4])
-    return f"({shown}{', …' if len(items) > 4 else ''})"[:180]  # noqa: PLR2004 - a message
-
-
-def _one(item: Any) -> str:  # noqa: ANN401 - rendered JSON
-    if isinstance(item, dict):
-        for key in ("global", "call", "object"):
-            if key in item:
-                return str(item[key]) + ("(…)" if key != "global" else "")
-        return "…"
-    if isinstance(item, list):
-        return f"({', '.join(_one(i) for i in item[:3])}{', …' if len(item) > 3 else ''})"  # noqa: PLR2004 - a message
-    return repr(item)[:100]
+            yield Hit("PKL023", fact, f"{module}.{name} is given {', '.join(special[:4])}", evidence(fact, sets=special[:16]))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from stannary.checks.static.judges.pickle_schema import FUNCTION_MAKERS, SCHEMAS, is_class, made_by, role_of
+from stannary.checks.static.judges.pickle_made import FUNCTION_MAKERS, flat, is_class, made_by
+from stannary.checks.static.judges.pickle_schema import SCHEMAS, role_of
 from stannary.checks.static.knowledge import Knowledge
 
-__all__ = ["IMPORTERS", "bound_method", "flat", "harmless_partial", "imports", "keys", "lru_problem", "reads_class"]
+__all__ = ["IMPORTERS", "bound_method", "harmless_partial", "imports", "keys", "lru_problem", "reads_class"]
 
 IMPORTERS = frozenset({"subimport", "_import_module"})
 # Modules that do something when they are imported, or have nothing to do in a function.
@@ -74,18 +75,6 @@ def _numba_constructor(made: dict[str, Any]) -> bool:
     if not isinstance(bound, list) or len(bound) != 2:  # noqa: PLR2004 - function and class
         return False
     return made_by(bound[0]) in FUNCTION_MAKERS and bound[1] == {"global": "numba.core.serialize._CustomPickled"}
-
-
-def flat(value: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - rendered JSON
-    """Yield every object of rendered arguments."""
-    todo = [value]
-    while todo:
-        item = todo.pop()
-        if isinstance(item, list):
-            todo += item
-        elif isinstance(item, dict):
-            yield item
-            todo += [item[key] for key in ("args", "list", "dict") if key in item]
 
 
 def keys(value: Any) -> list[str]:  # noqa: ANN401 - rendered JSON

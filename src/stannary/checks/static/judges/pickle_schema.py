@@ -12,6 +12,7 @@ from typing import Any
 
 from stannary.checks.static.judges import pickle_schema_plain as plain
 from stannary.checks.static.judges import pickle_schema_sizes as sizes
+from stannary.checks.static.judges.pickle_made import CLASS_MAKERS, FUNCTION_MAKERS, is_class, made_by
 from stannary.checks.static.judges.word_sets import words
 from stannary.checks.static.knowledge import Knowledge
 
@@ -21,27 +22,13 @@ _FILES = re.compile(
     r"|load\w*|read\w*|unlink|rmdir|rename|touch|mkdir|symlink_to|hardlink_to|link_to|chmod|lchmod|open|query|eval|exec\w*|system"
     r"|popen|run|spawn\w*|from_file|from_pretrained)\Z"
 )
-_CLASS = re.compile(r"(?:^|\.)_*(?:[A-Z]\w*|type|object|dict|list|tuple|set|frozenset|int|float|str|bytes)\Z")
-_CLASS_MAKERS = frozenset({
-    "cloudpickle.cloudpickle._make_skeleton_class", "cloudpickle.cloudpickle._make_skeleton_enum",
-    "cloudpickle.cloudpickle._lookup_class_or_track", "cloudpickle.cloudpickle._builtin_type", "dill._dill._create_type",
-    "dill._dill._load_type", "dill._dill._create_namedtuple",
-})  # fmt: skip
-FUNCTION_MAKERS = frozenset({
-    "cloudpickle.cloudpickle._make_function", "cloudpickle.cloudpickle._make_skel_func", "cloudpickle.cloudpickle._builtin_type",
-    "dill._dill._create_function",
-})  # fmt: skip
 
 __all__ = [
     "CODE_MAKERS",
     "DANGEROUS_NAMES",
-    "FUNCTION_MAKERS",
     "SCHEMAS",
     "code_names",
-    "is_class",
-    "made_by",
     "role_of",
-    "sets_own_name",
 ]
 
 Args = list[Any]
@@ -187,22 +174,6 @@ def _import_attr(args: Args, known: Knowledge) -> str:
     )
 
 
-def made_by(value: Any) -> str:  # noqa: ANN401 - rendered JSON
-    """Return what a rendered value was made by, in the spelling of the original cloudpickle; '' when it is no result."""
-    made = (value.get("call") or value.get("object") or "") if isinstance(value, dict) else ""
-    return "cloudpickle.cloudpickle." + made.rpartition(".")[2] if ".cloudpickle.cloudpickle" in made else made
-
-
-def is_class(value: Any) -> bool:  # noqa: ANN401 - rendered JSON
-    """Tell whether a rendered value is a class: named like one, or defined by the pickle."""
-    if not isinstance(value, dict):
-        return False
-    made, args = made_by(value), value.get("args")
-    if made in {"builtins.getattr", "dill._dill._get_attr"}:
-        return isinstance(args, list) and isinstance(args[-1], str) and bool(_CLASS.search(args[-1]))
-    return bool(_CLASS.search(value["global"])) if "global" in value else made in _CLASS_MAKERS
-
-
 def _class_first(args: Args, _known: Knowledge) -> str:
     return "" if args and isinstance(args[0], dict) and ("global" in args[0] or is_class(args[0])) else "its class is no class"
 
@@ -224,7 +195,7 @@ def _function_first(args: Args, _known: Knowledge) -> str:
 
 
 def _own_class_first(args: Args, _known: Knowledge) -> str:
-    return "" if args and made_by(args[0]) in _CLASS_MAKERS else "changes a class that the pickle did not make"
+    return "" if args and made_by(args[0]) in CLASS_MAKERS else "changes a class that the pickle did not make"
 
 
 def _random_ctor(args: Args, _known: Knowledge) -> str:
@@ -271,12 +242,6 @@ def _custom_rebuild(args: Args, _known: Knowledge) -> str:
 def _lru_cache(args: Args, _known: Knowledge) -> str:
     plain = all(a is None or isinstance(a, (int, bool)) for a in args)
     return "" if plain or (len(args) == 1 and made_by(args[0]) in FUNCTION_MAKERS) else "it caches no function of the pickle's own"
-
-
-def sets_own_name(args: Any) -> bool:  # noqa: ANN401 - rendered JSON
-    """Dill gives a class that it makes its qualified name afterwards."""
-    three = isinstance(args, list) and len(args) == 3 and made_by(args[0]) in _CLASS_MAKERS  # noqa: PLR2004 - class, name, value
-    return three and args[1] in {"__qualname__", "__module__", "__doc__"} and isinstance(args[2], str)
 
 
 def _never(_args: Args, _known: Knowledge) -> str:
