@@ -40,7 +40,8 @@ RULE_TESTS = "tests/unit/test_house_rules.py"
 class Environment(NamedTuple):
     """A virtual environment: its folder, an unhashed file installed first, and its hashed locks.
 
-    `newer`: a hashed list of wheels that are installed though their metadata ask for a newer Python.
+    `newer`: a hashed list of wheels that are installed though their metadata ask for a newer Python. `npm`: a folder of
+    requirements/ with a hashed lock of npm's, installed into `npm` where there is an npm.
     """
 
     folder: Path
@@ -48,6 +49,7 @@ class Environment(NamedTuple):
     locks: tuple[str, ...]
     project: bool = True  # whether the project is installed into it
     newer: str | None = None
+    npm: str | None = None
 
     @property
     def python(self) -> str:
@@ -57,7 +59,7 @@ class Environment(NamedTuple):
 
 MAIN = Environment(ROOT / ".venv", None, ("base", "dev"))
 ML = Environment(ROOT / ".venv-ml", "torch", ("base", "dev", "ml"))
-ORACLES = Environment(ROOT / ".venv-oracles", None, ("oracles",), project=False, newer="oracles-newer")
+ORACLES = Environment(ROOT / ".venv-oracles", None, ("oracles",), project=False, newer="oracles-newer", npm="npm")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -213,7 +215,7 @@ def ensure(environment: Environment) -> None:
         "python": version,
         "locks": _digest([*locks, *(path for path in (first, newer) if path)]),
         "project": _digest([ROOT / "pyproject.toml"]) if environment.project else "",
-    }
+    } | _npm_wanted(environment)
     stamp = environment.folder / "stannary-stamp.json"
     have: dict[str, str] = json.loads(stamp.read_text(encoding="utf-8")) if stamp.exists() else {}
     if have == wanted and Path(environment.python).exists():
@@ -229,6 +231,8 @@ def ensure(environment: Environment) -> None:
         if newer:
             options = ["--no-deps", "--ignore-requires-python", "--only-binary=:all:", "--require-hashes"]
             _must([environment.python, "-m", "pip", "install", "-qq", *options, "-r", str(newer)])
+    if environment.npm and (not wanted["npm"] or have.get("npm") != wanted["npm"]):
+        wanted["npm"] = wanted["npm"] if _install_npm(environment, ROOT / "requirements" / environment.npm) else ""
     if environment.project:
         _must([environment.python, "-m", "pip", "install", "-qq", "--no-deps", "--no-build-isolation", "-e", str(ROOT)])
     stamp.write_text(json.dumps(wanted), encoding="utf-8")
@@ -240,6 +244,29 @@ def _install(environment: Environment, arguments: Sequence[str]) -> None:
     if uv and run([uv, "pip", "install", "--quiet", "--python", environment.python, *arguments]) == 0:
         return
     _must([environment.python, "-m", "pip", "install", "-qq", *arguments])
+
+
+def _npm_wanted(environment: Environment) -> dict[str, str]:
+    """Return what the stamp says of npm's packages: that there is no npm, or the digest of their lock."""
+    if environment.npm is None:
+        return {}
+    lock = ROOT / "requirements" / environment.npm / "package-lock.json"
+    return {"npm": _digest([lock]) if shutil.which("npm") else ""}
+
+
+def _install_npm(environment: Environment, source: Path) -> bool:
+    """Install packages of npm's, and tell whether that was possible: they are compared with, and nothing needs them."""
+    target = environment.folder / "npm"
+    npm = shutil.which("npm")
+    if npm is not None:
+        target.mkdir(exist_ok=True)
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(source / name, target / name)
+        if run([npm, "ci", "--silent", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=target) == 0:
+            return True
+    why = "npm could not install it" if npm else "there is no npm"
+    print(f"LEFT OUT, as {why}: the comparison with @sigstore/verify", flush=True)
+    return False
 
 
 def _test_wheel(built: Path, scratch: Path) -> int:
