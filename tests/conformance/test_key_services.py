@@ -17,8 +17,14 @@ import pytest
 
 import stannary
 from stannary.core.errors import BackendError, InputError, UsageError
+from stannary.core.model import Digest
 from stannary.crypto.keys import PublicKey
 from stannary.crypto.providers.opening import open_signer
+from stannary.evidence.chain import Chain
+from stannary.evidence.statement import subject_resource
+from stannary.evidence.workspace import Workspace
+from stannary.evidence.workspace_keys import Elsewhere, name_key
+from stannary.testing.statements import EXAMPLES, SUBJECT_HEX
 
 CURVES = {"prime256v1": "ecdsa-p256-sha256", "secp384r1": "ecdsa-p384-sha384", "secp521r1": "ecdsa-p521-sha512"}
 LONG = os.urandom(3 << 20)  # as the statement of a model with many files
@@ -43,6 +49,20 @@ def signs(model, address, tmp_path):
     stannary.sign(model, key=address, output=tmp_path / "s.sig")
     (tmp_path / "k.pub").write_bytes(PublicKey.of_der(open_signer(address).public.spki).pem())
     return stannary.verify(model, signature=tmp_path / "s.sig", key=tmp_path / "k.pub").outcome
+
+
+def keeps(address, folder, ledger=""):
+    """Make a workspace whose key is elsewhere, record evidence and a decision in it, and read both back."""
+    named = [name_key(item, lambda: None) if item else None for item in (address, ledger)]
+    Workspace.create(folder, passphrase=None, elsewhere=Elsewhere(*named))
+    chain = Chain(Workspace.find(str(folder)), write=True)
+    digest = Digest(SUBJECT_HEX)
+    for kind in ("statement", "vsa"):
+        chain.state(subject_resource(digest, "claims"), kind, EXAMPLES[kind])
+    return [(item.value.kind, item.identity) for item in Chain(Workspace.find(str(folder))).about(digest).evidence]
+
+
+KEPT = [("statement", "workspace"), ("vsa", "workspace")]
 
 
 # PKCS #11
@@ -81,6 +101,14 @@ def test_a_token_signs(token, name):
 
 def test_a_token_signs_models(token, model, tmp_path):
     assert signs(model, token[1].replace("KEY", "secp384r1") + f"&pin-source=file:{token[0] / 'pin'}", tmp_path) == "verified"
+
+
+def test_a_token_is_the_key_of_a_workspace(token, tmp_path, monkeypatch):
+    uri, _, module = token[1].partition("?module-path=")
+    monkeypatch.setenv("STANNARY_PKCS11_MODULE", module)
+    monkeypatch.setenv("STANNARY_PKCS11_PIN", "1234")
+    monkeypatch.setenv("STANNARY_PASSPHRASE", "another secret, of which no token must be told")
+    assert keeps(uri.replace("KEY", "prime256v1"), tmp_path, uri.replace("KEY", "ed25519")) == KEPT
 
 
 def test_a_pin_is_asked_for_and_a_wrong_one_is_said_to_be_wrong(token):
@@ -143,6 +171,12 @@ def test_kms_signs(kms, spec, curve, model, tmp_path):
     holds(open_signer(kms[1] + key), CURVES[curve])
     kms[0].create_alias(AliasName=f"alias/{curve}", TargetKeyId=key)
     assert signs(model, f"{kms[1]}alias/{curve}", tmp_path) == "verified"
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+def test_a_kms_key_is_the_key_of_a_workspace(kms, tmp_path):
+    key = kms[0].create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["KeyId"]
+    assert keeps(kms[1] + key, tmp_path) == KEPT
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
@@ -215,6 +249,12 @@ def test_vault_signs(logged_in, kind, algorithm, model, tmp_path):
     call(logged_in, f"transit/keys/{kind}", {"type": kind})
     holds(open_signer(f"vault:transit/{kind}"), algorithm)
     assert signs(model, f"vault:transit/{kind}", tmp_path) == "verified"
+
+
+def test_a_vault_key_is_the_key_of_a_workspace(logged_in, tmp_path):
+    for name, kind in (("evidence", "ecdsa-p256"), ("heads", "ed25519")):
+        call(logged_in, f"transit/keys/{name}", {"type": kind})
+    assert keeps("vault:transit/evidence", tmp_path, "vault:transit/heads") == KEPT
 
 
 def test_vault_signs_with_the_version_that_was_opened(logged_in):

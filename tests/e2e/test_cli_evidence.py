@@ -48,6 +48,30 @@ def ready(run):
     return run
 
 
+def test_a_workspace_whose_keys_are_in_variables(run, place):
+    for name, kind in (("k", "p256"), ("l", "ed25519")):
+        run("keys", "generate", f"{name}.pem", "--algorithm", kind, "--no-passphrase")
+    keys = {"CI_KEY": (place / "k.pem").read_text(), "CI_LOG": (place / "l.pem").read_text()}
+    made = run("init", "--key", "env:CI_KEY", "--ledger-key", "env:CI_LOG", **keys)
+    assert "have no passphrase" not in made.stderr
+    assert not list((place / ".stannary").rglob("*.pem"))
+    run("scan", "model", "--record", **keys)
+    run("sign", "model", "--record", **keys)
+    run("gate", "model", "--record", **keys)
+    assert "is not set" in run("attest", "model", "--kind", "statement", "--topic", "t", "--statement", "s", code=2).stderr
+    run("verify", "model", "--key", "k.pub")
+    run("ledger", "audit")
+    again = run("init", "--key", "env:CI_KEY", code=2, **keys).stderr
+    assert "keeps its keys" in again
+    assert "no socket may be opened" in run("init", "new", "--key", "vault:transit/k", "--offline", code=2).stderr
+    assert "no socket may be opened" in run("init", "new", "--database", "env:DB", "--offline", code=2).stderr
+    (place / ".stannary" / "workspace.json").write_text(
+        (place / ".stannary" / "workspace.json").read_text().replace("env:CI_KEY", "vault:transit/k")
+    )
+    assert "no socket may be opened" in run("sign", "model", "--offline", code=2, **keys).stderr
+    assert "no socket may be opened" in run("scan", "model", "--record", "--offline", code=2, **keys).stderr
+
+
 def test_a_clean_model_is_recorded_gated_and_explained(ready):
     run = ready
     scanned = run("scan", "model", "--record")

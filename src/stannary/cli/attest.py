@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from stannary.cli.group import common_options, talk_of
-from stannary.cli.passphrase import ask
+from stannary.cli.signing_key import open_key
 from stannary.cli.workspace import format_option, open_workspace, subject_at, workspace_option, write_json
 from stannary.core.clock import system_clock
 from stannary.core.errors import InputError, UsageError
@@ -114,9 +114,7 @@ def command(ctx: click.Context, /, **given: Any) -> int:  # noqa: ANN401 - click
 def _signer(given: dict[str, Any]) -> Signer:
     """Return the key that is named, or the workspace's."""
     if given["key"]:
-        from stannary.crypto.providers.opening import open_signer
-
-        return open_signer(given["key"], ask)
+        return open_key(given["key"])
     return open_workspace(given["workspace"]).signer
 
 

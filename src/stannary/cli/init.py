@@ -6,12 +6,15 @@ import os
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import click
 
 from stannary.cli.config_command import toml
 from stannary.cli.group import common_options, talk_of
+from stannary.cli.passphrase import ask
 from stannary.cli.settings import KEYS
+from stannary.cli.signing_key import is_offline
 from stannary.cli.talk import Talk
 from stannary.core.errors import UsageError
 from stannary.evidence.workspace import FOLDER
@@ -43,20 +46,29 @@ _WAIVER = """
     default="",
     help="Keep the ledger in this PostgreSQL database: postgresql://..., or env:NAME for a variable that has the URL.",
 )
+@click.option(
+    "--key",
+    metavar="KEY",
+    help="Sign with a key that is there: a file, or env:NAME, keyring:NAME, pkcs11:..., awskms:///ID, vault:MOUNT/KEY.",
+)
+@click.option("--ledger-key", metavar="KEY", help="Sign heads of the ledger with a key that is there, as --key; Ed25519.")
+@click.option("--offline", is_flag=True, default=None, help="Open no socket: no key in a service, no database.")
 @common_options
 @click.pass_context
-def command(
-    ctx: click.Context, folder: str, force: bool, no_workspace: bool, no_passphrase: bool, origin: str, database: str
-) -> int:
+def command(ctx: click.Context, /, folder: str, **given: Any) -> int:  # noqa: ANN401 - click passes each option
     """Write a commented stannary.toml to DIR (default: here) and make a workspace beside it.
 
-    The workspace (.stannary/) holds a signing key, the ledger and whom to trust. The keys are protected by a passphrase:
+    The workspace (.stannary/) holds a signing key, the ledger and whom to trust. New keys are protected by a passphrase:
     STANNARY_PASSPHRASE, or asked for on a terminal.
     """
+    force, no_workspace = given["force"], given["no_workspace"]
     talk = talk_of(ctx)
     path = Path(folder) / "stannary.toml"
     path.parent.mkdir(parents=True, exist_ok=True)
     has_workspace = (Path(folder) / FOLDER / "workspace.json").exists()
+    if (given["key"] or given["ledger_key"]) and (no_workspace or has_workspace):
+        msg = "is there already, and keeps its keys" if has_workspace else "was asked to be left out, and a key for it was named"
+        raise UsageError(msg, where=str(Path(folder) / FOLDER), code="WSP003", help="name keys when the workspace is made")
     if path.exists() and not force and (no_workspace or has_workspace):
         msg = "is there already"
         raise UsageError(msg, where=str(path), code="USE005", help="edit it, or replace it with --force")
@@ -66,17 +78,30 @@ def command(
             file.write(template())
         talk.note(f"wrote {inline(str(path))}; `stannary config show` shows what is in force")
     if not no_workspace and not has_workspace:
-        _make_workspace(Path(folder), origin, database, protected=not no_passphrase, talk=talk)
+        _make_workspace(Path(folder), given, talk)
     return 0
 
 
-def _make_workspace(folder: Path, origin: str, database: str, *, protected: bool, talk: Talk) -> None:
+def _make_workspace(folder: Path, given: dict[str, Any], talk: Talk) -> None:
     from stannary.evidence.workspace import Workspace
+    from stannary.evidence.workspace_keys import Elsewhere, name_key
 
+    if given["database"] and is_offline():
+        msg = "is a database, and no socket may be opened"
+        raise UsageError(msg, where="--database", code="WSP005", help="leave out --offline, or keep the ledger in a file")
+    named = {name: given[name] for name in ("key", "ledger_key") if given[name]}
+    keys = {name: name_key(address, ask, offline=is_offline()) for name, address in named.items()}
+    protected = not given["no_passphrase"] and len(keys) < len(("key", "ledger_key"))
     passphrase = _new_passphrase() if protected else None
-    made = Workspace.create(folder, passphrase=passphrase, origin=origin, database=database)
+    made = Workspace.create(
+        folder,
+        passphrase=passphrase,
+        elsewhere=Elsewhere(keys.get("key"), keys.get("ledger_key")),
+        origin=given["origin"],
+        database=given["database"],
+    )
     with made.ledger(write=True) as ledger:
-        where = f", in {ledger.where}" if database else ""
+        where = f", in {ledger.where}" if given["database"] else ""
     if protected and passphrase is None:
         talk.warning(
             f"the keys in {inline(str(made.root / 'keys'))} have no passphrase: whoever reads them signs as you",

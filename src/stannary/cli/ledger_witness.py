@@ -62,10 +62,10 @@ def request_(workspace: str | None, old: int, output: str | None) -> int:
 @click.pass_context
 def sign_(ctx: click.Context, request: TextIO, log: str, workspace: str | None, output: str | None) -> int:
     """Cosign the head in a request with this workspace's log key, if it continues the last one seen; remember it in this ledger."""
+    from stannary.cli.workspace import open_workspace
     from stannary.evidence.ledger.witness import Witness, read_keys
-    from stannary.evidence.workspace import Workspace
 
-    found = Workspace.find(workspace)
+    found = open_workspace(workspace)
     (key,) = read_keys([log])[:1]
     with open_ledger(found, write=True) as ledger:
         witness = Witness(found.settings.origin, found.log_signer, ledger, found.clock)
@@ -91,10 +91,10 @@ def add_(
     workspace: str | None,
 ) -> int:
     """Keep what a witness answered to a request, after verifying it."""
+    from stannary.cli.workspace import open_workspace
     from stannary.evidence.ledger.witness import Request, read_keys
-    from stannary.evidence.workspace import Workspace
 
-    with open_ledger(Workspace.find(workspace), write=True) as ledger:
+    with open_ledger(open_workspace(workspace), write=True) as ledger:
         head = ledger.add_cosignature(Request.parse(request.read()).checkpoint + answer.read(), read_keys(witnesses))
     talk_of(ctx).note(f"the head of {head.size:,} entries is cosigned")
     return 0

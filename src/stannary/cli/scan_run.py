@@ -103,7 +103,7 @@ def _options(config: Config, given: Mapping[str, Any], gathered: Gathered) -> Op
     outputs = gathered.step(lambda: parse_outputs(given["formats"], given["output"], config["scan.format"]))
     baseline = gathered.step(lambda: read_baseline(config["scan.baseline"]) if config["scan.baseline"] else None)
     waivers = gathered.step(lambda: waivers_of(config.waivers, config.file))
-    record = gathered.step(lambda: _workspace(given, digest=config["scan.digest"]))
+    record = gathered.step(lambda: _workspace(given, config))
     gathered.check()
     assert outputs is not None and waivers is not None  # noqa: PT018, S101 - else check() raised
     return Options(
@@ -119,16 +119,16 @@ def _options(config: Config, given: Mapping[str, Any], gathered: Gathered) -> Op
     )
 
 
-def _workspace(given: Mapping[str, Any], *, digest: bool) -> Workspace | None:
+def _workspace(given: Mapping[str, Any], config: Config) -> Workspace | None:
     """Return the workspace to record in. Raises UsageError: before the scan, not after it."""
     if not given.get("record"):
         return None
     from stannary.cli.workspace import open_workspace
 
-    if not digest:
+    if not config["scan.digest"]:
         msg = "--record needs the digest of what was scanned"
         raise UsageError(msg, where="--no-digest", code="USE012", help="leave out --no-digest")
-    return open_workspace(given["workspace"])
+    return open_workspace(given["workspace"], offline=config["offline"])
 
 
 def _engine(config: Config) -> ScanOptions:

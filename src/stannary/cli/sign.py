@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from stannary.cli.group import common_options, flags_of, talk_of
-from stannary.cli.passphrase import ask
+from stannary.cli.group import common_options, talk_of
 from stannary.cli.progress import progress_bar
+from stannary.cli.signing_key import is_offline, open_key
 from stannary.core.errors import UsageError
 
 __all__ = ["SignReport", "command", "local"]
 
 if TYPE_CHECKING:
     from stannary.cli.talk import Talk
+    from stannary.crypto.interface import Signer
     from stannary.evidence.oms.interface import Material
     from stannary.evidence.oms.sign import Signed
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 else:
     _Type = click.ParamType  # generic since click 8.2
 
-_ELSEWHERE = ("awskms:", "vault:")
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
@@ -103,7 +103,7 @@ def command(ctx: click.Context, /, **given: Any) -> int:  # noqa: ANN401 - click
     talk = talk_of(ctx)
     target = local(given["target"])
     output = given["output"] or default_signature(target)
-    material = _material(given, offline=_is_offline(ctx, given["offline"]))
+    material = _material(given)
     gc.disable()  # a million small tuples and no cycle among them; the process ends soon
     with progress_bar(talk, "signing") as on_progress:
         options = SignOptions(
@@ -148,35 +148,23 @@ def local(target: str) -> str:
     return target
 
 
-def _material(given: dict[str, Any], *, offline: bool) -> Material:
+def _material(given: dict[str, Any]) -> Material:
     if given["keyless"] or given["identity_token"]:
         from stannary.cli.keyless import keyless_material
 
-        return keyless_material(given, offline=offline)
-    if (given["key"] or "").startswith(_ELSEWHERE) and offline:
-        msg = "is a key in a service, and no socket may be opened"
-        raise UsageError(msg, where=given["key"], code="KEY017", help="name a key that is here, or leave out --offline")
+        return keyless_material(given, offline=is_offline())
     from stannary.evidence.oms.api import material_of
 
     return material_of(_signer(given["key"], given["workspace"]), given["certificate"], given["certificate_chain"])
 
 
-def _is_offline(ctx: click.Context, flag: bool | None) -> bool:
-    from stannary.cli.config import load
-
-    config = load(ctx.find_root().meta.get("stannary.config")).with_flags({**flags_of(ctx), "offline": flag})
-    return bool(config["offline"])
-
-
-def _signer(key: str | None, workspace: str | None) -> Any:  # noqa: ANN401 - a Signer, imported late
+def _signer(key: str | None, workspace: str | None) -> Signer:
     if key is not None:
-        from stannary.crypto.providers.opening import open_signer
-
-        return open_signer(key, ask)
-    from stannary.evidence.workspace import Workspace
+        return open_key(key)
+    from stannary.cli.workspace import open_workspace
 
     try:
-        found = Workspace.find(workspace, passphrase=ask)
+        found = open_workspace(workspace)
     except UsageError as error:
         if workspace is not None:
             raise
@@ -187,10 +175,10 @@ def _signer(key: str | None, workspace: str | None) -> Any:  # noqa: ANN401 - a 
 
 def _record(signed: Signed, workspace: str | None, talk: Talk) -> None:
     """Log that the model was signed. Raises InputError when only a part of it was: a part is not the artifact."""
+    from stannary.cli.workspace import open_workspace
     from stannary.evidence.oms.recording import record_signature
-    from stannary.evidence.workspace import Workspace
 
-    recorded = record_signature(Workspace.find(workspace, passphrase=ask), signed)
+    recorded = record_signature(open_workspace(workspace), signed)
     talk.note(f"recorded {recorded.id.hex[:12]} about {recorded.subject} as entry {recorded.receipt.index}")
 
 

@@ -10,9 +10,11 @@ from typing import Any, TypeVar
 
 import click
 
+from stannary.cli.signing_key import is_offline
 from stannary.core.errors import UsageError
 from stannary.core.evidence import Resource
 from stannary.core.model import Digest
+from stannary.crypto.providers.opening import is_local
 from stannary.evidence.statement import subject_resource
 from stannary.evidence.subject import identify, named_digest, resource_of
 from stannary.evidence.workspace import Workspace
@@ -36,9 +38,15 @@ def format_option(*names: str) -> Callable[[_Function], _Function]:
     )
 
 
-def open_workspace(named: str | None) -> Workspace:
-    """Open the workspace that is named, or the nearest one. Raises UsageError."""
-    return Workspace.find(named, passphrase=ask_passphrase)
+def open_workspace(named: str | None, *, offline: bool | None = None) -> Workspace:
+    """Open the workspace that is named, or the nearest one. Raises UsageError.
+
+    `offline`: whether no socket may be opened; as the command says, or the configuration, when it is None.
+    """
+    found = Workspace.find(named, passphrase=ask_passphrase)
+    if not (is_local(found.settings.signing_key) and is_local(found.settings.ledger_key)):
+        found.offline = is_offline() if offline is None else offline
+    return found
 
 
 def ask_passphrase() -> bytes | None:

@@ -1,12 +1,13 @@
 """A workspace: `.stannary/`, where keys, trust and the ledger of a project live.
 
     .stannary/
-        workspace.json      the schema, the origin (name) of the log, where the signing key and the ledger are
+        workspace.json      the schema, the origin (name) of the log, where the keys and the ledger are
         trust.json          whose signatures count
         ledger.db           the ledger, unless it is in a PostgreSQL database; beside it the memory of its head
         keys/               signing.pem (P-256), ledger.pem (Ed25519): PKCS #8, the owner's alone; *.pub
 
-It is found upward from the working directory, as git finds a repository.
+It is found upward from the working directory, as git finds a repository. Private keys may be elsewhere
+(`workspace_keys.py`); their public halves are in keys/ all the same.
 """
 
 from __future__ import annotations
@@ -22,12 +23,13 @@ import msgspec
 
 from stannary.core.clock import Clock, system_clock
 from stannary.core.errors import InputError, UsageError
-from stannary.crypto.interface import Signer
+from stannary.crypto.interface import Algorithm, Signer
 from stannary.crypto.keys import PrivateKey, PublicKey, generate, read_private, read_public
 from stannary.evidence.trust import TrustFile, read_trust, write_trust
 
 if TYPE_CHECKING:
     from stannary.evidence.ledger import Ledger
+    from stannary.evidence.workspace_keys import Elsewhere
 
 __all__ = ["FOLDER", "Settings", "Workspace"]
 
@@ -36,7 +38,7 @@ _SCHEMA = "stannary.workspace/1"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """The content of `workspace.json`. `signing_key` is a path within the workspace.
+    """The content of `workspace.json`. Keys are paths from the workspace, or addresses as `open_signer` takes them.
 
     `database` is where the ledger is: nothing for a file in the workspace, the URL of a PostgreSQL database, or `env:NAME`
     for a variable that has the URL.
@@ -45,15 +47,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     schema: str = _SCHEMA
     origin: str
     signing_key: str = "keys/signing.pem"
+    ledger_key: str = "keys/ledger.pem"
     database: str = ""
 
 
 class Workspace:
-    """The state of one project. `passphrase` is asked for a key file only when that file is read."""
+    """The state of one project. `passphrase` is asked for a key only when that is opened; `offline` refuses keys in services."""
 
     def __init__(self, root: Path, *, passphrase: Callable[[], bytes | None] | None = None, clock: Clock = system_clock) -> None:
         self.root = root
         self.clock = clock
+        self.offline = False
         self._passphrase = passphrase or _from_environment
         try:
             self.settings = msgspec.json.decode((root / "workspace.json").read_bytes(), type=Settings)
@@ -69,9 +73,16 @@ class Workspace:
 
     @classmethod
     def create(
-        cls, folder: Path, *, passphrase: bytes | None, origin: str = "", database: str = "", clock: Clock = system_clock
+        cls,
+        folder: Path,
+        *,
+        passphrase: bytes | None,
+        elsewhere: Elsewhere | None = None,
+        origin: str = "",
+        database: str = "",
+        clock: Clock = system_clock,
     ) -> Workspace:
-        """Make `folder/.stannary` with new keys, unprotected without a passphrase.
+        """Make `folder/.stannary`, with new keys but for those that are elsewhere, unprotected without a passphrase.
 
         Raises UsageError when there is one, or the `database` would put a password into it, BackendError when it cannot be opened.
         """
@@ -81,6 +92,9 @@ class Workspace:
             raise UsageError(
                 msg, where=str(root), code="WSP003", help="nothing needs to be done; `stannary ledger head` shows its state"
             )
+        signing, ledger = elsewhere or (None, None)
+        if ledger is not None:
+            _ = ledger.public.raw  # a head is signed with Ed25519, or it is an error now
         if database:
             from stannary.evidence.database import reach
 
@@ -88,16 +102,24 @@ class Workspace:
         keys = root / "keys"
         keys.mkdir(parents=True, exist_ok=True)
         keys.chmod(0o700)
-        signing, log = generate("ecdsa-p256-sha256"), generate("ed25519")
-        for name, key in (("signing", signing), ("ledger", log)):
-            key.write(keys / f"{name}.pem", passphrase)
-            (keys / f"{name}.pub").write_bytes(key.public.pem())
-        write_trust(root / "trust.json", TrustFile().with_key("workspace", signing.public))
+        public = signing.public if signing else _new_key(keys / "signing.pem", "ecdsa-p256-sha256", passphrase)
+        log = ledger.public if ledger else _new_key(keys / "ledger.pem", "ed25519", passphrase)
+        for name, half in (("signing", public), ("ledger", log)):
+            (keys / f"{name}.pub").write_bytes(half.pem())
+        write_trust(root / "trust.json", TrustFile().with_key("workspace", public))
         (root / ".gitignore").write_text("*\n", encoding="utf-8")
-        name = origin or f"stannary.local/{folder.resolve().name or 'root'}-{secrets.token_hex(4)}"
+        settings = Settings(
+            origin=origin or f"stannary.local/{folder.resolve().name or 'root'}-{secrets.token_hex(4)}",
+            signing_key=signing.address if signing else "keys/signing.pem",
+            ledger_key=ledger.address if ledger else "keys/ledger.pem",
+            database=database,
+        )
         # Last: a folder without it is no workspace, so an interrupted `init` leaves nothing that looks like one.
-        _write(root, Settings(origin=name, database=database))
-        return cls(root, passphrase=lambda: passphrase, clock=clock)
+        _write(root, settings)
+        made = cls(root, passphrase=lambda: passphrase, clock=clock)
+        opened = {"signer": signing and signing.signer, "log_signer": ledger and ledger.signer}
+        vars(made).update({name: signer for name, signer in opened.items() if signer})  # as if they had been read
+        return made
 
     @classmethod
     def find(cls, named: str | None = None, *, passphrase: Callable[[], bytes | None] | None = None) -> Workspace:
@@ -115,12 +137,12 @@ class Workspace:
     @cached_property
     def signer(self) -> Signer:
         """Return the key that signs evidence. Raises UsageError, InputError or BackendError."""
-        return self.read_key(self.root / self.settings.signing_key)
+        return self._open(self.settings.signing_key)
 
     @cached_property
-    def log_signer(self) -> PrivateKey:
-        """Return the key that signs checkpoints."""
-        return self.read_key(self.root / "keys" / "ledger.pem")
+    def log_signer(self) -> Signer:
+        """Return the key that signs checkpoints. Raises UsageError, InputError or BackendError."""
+        return self._open(self.settings.ledger_key)
 
     @cached_property
     def log_key(self) -> PublicKey:
@@ -175,6 +197,11 @@ class Workspace:
         """Return whose signatures count."""
         return read_trust(self.trust_path)
 
+    def _open(self, address: str) -> Signer:
+        from stannary.evidence.workspace_keys import open_named
+
+        return open_named(address, self.root, self._passphrase, offline=self.offline)
+
     def read_key(self, path: Path) -> PrivateKey:
         """Read one of the workspace's key files; the passphrase is asked for when it needs one. Raises UsageError or InputError."""
         try:
@@ -184,6 +211,12 @@ class Workspace:
                 raise
         passphrase = self._passphrase()
         return read_private(path, passphrase)
+
+
+def _new_key(path: Path, algorithm: Algorithm, passphrase: bytes | None) -> PublicKey:
+    key = generate(algorithm)
+    key.write(path, passphrase)
+    return key.public
 
 
 def _write(root: Path, settings: Settings) -> None:

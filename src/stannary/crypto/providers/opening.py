@@ -19,7 +19,7 @@ from stannary.core.errors import UsageError
 from stannary.crypto.interface import Signer
 from stannary.crypto.providers.interface import Ask, OpenSigner
 
-__all__ = ["SCHEMES", "environment_passphrase", "open_signer"]
+__all__ = ["SCHEMES", "environment_passphrase", "is_address", "is_local", "open_signer"]
 
 # scheme → module:function
 SCHEMES: dict[str, str] = {
@@ -30,6 +30,7 @@ SCHEMES: dict[str, str] = {
     "awskms": "stannary.crypto.providers.awskms:open_signer",
     "vault": "stannary.crypto.providers.vault:open_signer",
 }
+_LOCAL = frozenset({"file", "env", "keyring", "pkcs11"})
 _GROUP = "stannary.keys"
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:")  # two letters at least: C:\\ is a path elsewhere
 
@@ -44,11 +45,21 @@ def open_signer(address: str, passphrase: bytes | Ask | None = None) -> Signer:
     scheme, _, rest = address.partition(":")
     if scheme in SCHEMES:
         found = _built_in(scheme)
-    elif not _SCHEME.match(address) or Path(address).exists():
+    elif not is_address(address):
         found, rest = _built_in("file"), address
     else:
         found = _plugin(scheme, address)
     return found(rest, _asking(passphrase))
+
+
+def is_address(text: str) -> bool:
+    """Tell whether a text has a scheme; a path has none."""
+    return text.partition(":")[0] in SCHEMES or (_SCHEME.match(text) is not None and not Path(text).exists())
+
+
+def is_local(address: str) -> bool:
+    """Tell whether a key can be used without a socket. That of a plug-in is taken to need one."""
+    return not is_address(address) or address.partition(":")[0] in _LOCAL
 
 
 def environment_passphrase(_: str = "") -> bytes | None:

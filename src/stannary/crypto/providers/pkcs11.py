@@ -1,8 +1,8 @@
 """Keys in hardware tokens, by a PKCS #11 URI (RFC 7512): `pkcs11:token=T;object=K?module-path=/L.so&pin-source=file:/P`.
 
 Of the path, token, serial, manufacturer, model, object and id select; of the query, module-path, pin-value and
-pin-source are read. The module may be named by STANNARY_PKCS11_MODULE, and the PIN is asked for when the URI
-has none. A session lasts for one operation: a token that is pulled out is noticed.
+pin-source are read. The module may be named by STANNARY_PKCS11_MODULE. Without a PIN in the URI it is
+STANNARY_PKCS11_PIN, or asked for. A session lasts for one operation: a token that is pulled out is noticed.
 """
 
 from __future__ import annotations
@@ -205,6 +205,8 @@ def _pin(uri: Uri, where: str, ask: Ask) -> str | None:
         return uri.query["pin-value"]
     source = uri.query.get("pin-source")
     if source is None:
+        if pin := os.environ.get("STANNARY_PKCS11_PIN"):
+            return pin
         asked = ask(where)
         return asked.decode("utf-8", "replace") if asked is not None else None
     path = source.removeprefix("file://").removeprefix("file:")
