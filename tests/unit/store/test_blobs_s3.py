@@ -1,0 +1,203 @@
+"""Blobs in a bucket whose server fails, stalls, cuts and refuses: a proxy that misbehaves, before moto's server."""
+
+import contextlib
+import hashlib
+import http.client
+import threading
+import time
+import urllib.request
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from stannary.core.errors import BackendError, UsageError
+from stannary.core.model import Digest
+from stannary.store.blobs.plain import PlainBlobs
+from stannary.store.blobs.s3 import S3Objects
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+
+SMALL = b"tin" * 1000
+LARGE = bytes(range(256)) * (10 << 12)  # 10 MiB: parts
+
+
+def of(content):
+    return Digest(hashlib.sha256(content).hexdigest())
+
+
+class Proxy(BaseHTTPRequestHandler):
+    """Passes requests on, except those that `plan` says something else about: (method, what) → how many times."""
+
+    protocol_version = "HTTP/1.1"
+    behind = 0
+    plan: dict = {}
+    seen: list = []
+
+    def do_GET(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        type(self).seen.append(f"{self.command} {self.path}")
+        for what in ("500", "stall", "cut", "after", "403"):
+            if self.plan.get((self.command, what), 0) > 0:
+                self.plan[self.command, what] -= 1
+                getattr(self, f"do_{what}")(body)
+                return
+        self.answer(*self.passed_on(body))
+
+    do_HEAD = do_PUT = do_POST = do_DELETE = do_GET
+
+    def passed_on(self, body):
+        connection = http.client.HTTPConnection("127.0.0.1", self.behind, timeout=30)
+        with contextlib.closing(connection):
+            connection.request(self.command, self.path, body, dict(self.headers))
+            got = connection.getresponse()
+            return got.status, dict(got.getheaders()), got.read()
+
+    def answer(self, status, headers, content, cut=False):
+        self.send_response(status)
+        length = headers.get("Content-Length", str(len(content))) if self.command == "HEAD" else str(len(content))
+        for name, value in headers.items():
+            if name.lower() not in {"content-length", "transfer-encoding", "connection", "date", "server"}:
+                self.send_header(name, value)
+        self.send_header("Content-Length", length)
+        self.end_headers()
+        self.wfile.write(content[: len(content) // 2] if cut else content)
+        self.close_connection = self.close_connection or cut
+
+    def do_500(self, _):
+        self.answer(500, {}, b"<Error><Code>InternalError</Code></Error>")
+
+    def do_403(self, _):
+        self.answer(403, {}, b"<Error><Code>AccessDenied</Code></Error>")
+
+    def do_stall(self, _):
+        time.sleep(2)
+        self.close_connection = True
+
+    def do_cut(self, body):
+        self.answer(*self.passed_on(body), cut=True)
+
+    def do_after(self, body):
+        """Do what was asked, and say that it failed."""
+        self.passed_on(body)
+        self.do_500(body)
+
+    def log_message(self, *_):
+        """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def server():
+    from moto.server import ThreadedMotoServer
+
+    moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    moto.start()
+    _, Proxy.behind = moto.get_host_and_port()
+    proxy = ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
+    threading.Thread(target=proxy.serve_forever, daemon=True).start()
+    request = urllib.request.Request(f"http://127.0.0.1:{Proxy.behind}/faults", method="PUT")
+    urllib.request.urlopen(request, timeout=30).close()
+    yield f"http://127.0.0.1:{proxy.server_port}"
+    proxy.shutdown()
+    proxy.server_close()
+    moto.stop()
+
+
+@pytest.fixture
+def blobs(server, monkeypatch, request):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server)
+    Proxy.plan, Proxy.seen = {}, []
+    name = hashlib.sha256(request.node.name.encode()).hexdigest()[:12]
+    return PlainBlobs(S3Objects(f"s3://faults/{name}", patience=timedelta(seconds=3), silence=timedelta(seconds=1)))
+
+
+@pytest.mark.parametrize("content", [SMALL, LARGE], ids=["small", "large"])
+@pytest.mark.parametrize("what", ["500", "stall"])
+def test_a_server_that_fails_a_few_times_is_asked_again(blobs, content, what):
+    Proxy.plan = {("HEAD", what): 1, ("PUT", "500"): 2, ("POST", "500"): 1}
+    assert blobs.put(of(content), len(content), [content]) is True
+    Proxy.plan = {("GET", what): 1, ("HEAD", "500"): 1}
+    assert b"".join(blobs.read(of(content))) == content
+    assert not any(Proxy.plan.values())
+
+
+def test_an_answer_that_is_cut_is_asked_for_from_there(blobs):
+    blobs.put(of(LARGE), len(LARGE), [LARGE])
+    Proxy.plan = {("GET", "cut"): 2}
+    assert b"".join(blobs.read(of(LARGE))) == LARGE
+    assert not any(Proxy.plan.values())
+
+
+@pytest.mark.parametrize("content", [SMALL, LARGE], ids=["small", "large"])
+def test_a_request_that_was_done_and_said_to_have_failed_leaves_the_content(blobs, content):
+    Proxy.plan = {("PUT", "after"): 1}
+    blobs.put(of(content), len(content), [content])
+    assert b"".join(blobs.read(of(content))) == content
+    assert not any(Proxy.plan.values())
+
+
+@pytest.mark.parametrize("content", [SMALL, LARGE], ids=["small", "large"])
+def test_a_server_that_goes_on_failing_is_said_to(blobs, content):
+    Proxy.plan = {("PUT", "500"): 10_000}
+    started = time.monotonic()
+    with pytest.raises(BackendError, match="cannot be used") as raised:
+        blobs.put(of(content), len(content), [content])
+    assert raised.value.code == "BLB006"
+    assert "s3://faults/" in raised.value.where
+    assert 1 < time.monotonic() - started < 20
+    Proxy.plan = {}
+    assert not blobs.has(of(content))
+    assert blobs.put(of(content), len(content), [content]) is True
+
+
+def test_a_server_that_says_nothing_is_given_up(blobs):
+    blobs.put(of(SMALL), len(SMALL), [SMALL])
+    Proxy.plan = {("HEAD", "stall"): 10_000}
+    started = time.monotonic()
+    with pytest.raises(BackendError):
+        blobs.has(of(SMALL))
+    assert time.monotonic() - started < 20
+
+
+def test_who_is_refused_is_told_so_and_not_asked_again(blobs):
+    Proxy.plan = {("PUT", "403"): 10_000}
+    with pytest.raises(BackendError, match="refuses") as raised:
+        blobs.put(of(SMALL), len(SMALL), [SMALL])
+    assert "credentials" in raised.value.help
+    assert 10_000 - Proxy.plan["PUT", "403"] == 1
+
+
+def test_a_bucket_that_is_not_there(server, blobs):
+    other = PlainBlobs(S3Objects("s3://nowhere-at-all/x", patience=timedelta(seconds=1)))
+    with pytest.raises(BackendError, match="not there"):
+        other.put(of(SMALL), len(SMALL), [SMALL])
+    with pytest.raises(BackendError):
+        list(other.digests())
+
+
+def test_a_server_that_is_not_there(monkeypatch, blobs):
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1")
+    other = PlainBlobs(S3Objects("s3://bucket", patience=timedelta(seconds=1)))
+    with pytest.raises(BackendError, match="cannot be used"):
+        other.has(of(SMALL))
+
+
+def test_parts_of_an_upload_that_failed_are_taken_away(blobs):
+    with pytest.raises(ZeroDivisionError):
+        blobs.put(of(LARGE), len(LARGE), (1 // 0 if n else LARGE for n in range(2)))
+    assert any(request.startswith("DELETE") and "uploadId" in request for request in Proxy.seen)
+    assert not list(blobs.digests())
+
+
+def test_a_small_content_is_one_conditional_request(blobs):
+    blobs.put(of(SMALL), len(SMALL), [SMALL])
+    assert [request.partition(" ")[0] for request in Proxy.seen] == ["HEAD", "HEAD", "PUT"]
+
+
+@pytest.mark.parametrize("address", ["s3:/bucket", "s3://B/x", "s3://bucket/../other", "s3://bucket/a//b", "http://bucket/x", "s3://"])
+def test_an_address_that_is_none(address):
+    with pytest.raises(UsageError) as raised:
+        S3Objects(address)
+    assert raised.value.code == "BLB007"
