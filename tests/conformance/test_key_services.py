@@ -16,10 +16,11 @@ from pathlib import Path
 import pytest
 
 import stannary
-from stannary.core.errors import BackendError, InputError, UsageError
+from stannary.core.errors import BackendError, InputError, IntegrityError, UsageError
 from stannary.core.model import Digest
+from stannary.crypto.envelope import Envelopes
 from stannary.crypto.keys import PublicKey
-from stannary.crypto.providers.opening import open_signer
+from stannary.crypto.providers.opening import open_signer, open_wrapper
 from stannary.evidence.chain import Chain
 from stannary.evidence.statement import subject_resource
 from stannary.evidence.workspace import Workspace
@@ -335,3 +336,81 @@ def test_a_token_does_not_follow_redirects(hostile):
     with pytest.raises(BackendError):
         open_signer("vault:redirect/k")
     assert hostile.seen == ("secret",)
+
+
+# Wrapping keys: an envelope's data key, encrypted by a service
+
+
+DATA = bytes(range(32))
+
+
+def wraps(address, other):
+    """Hold what every wrapping key has to do, against another key of the same service."""
+    key = open_wrapper(address)
+    wrapped = key.wrap(DATA, b"one")
+    assert DATA not in wrapped
+    assert open_wrapper(address).unwrap(wrapped, b"one") == DATA
+    assert open_wrapper(address).key_id == key.key_id != open_wrapper(other).key_id
+    with pytest.raises(IntegrityError):
+        key.unwrap(wrapped, b"two")
+    with pytest.raises((IntegrityError, BackendError)):  # moto answers AccessDenied where KMS says IncorrectKey
+        open_wrapper(other).unwrap(wrapped, b"one")
+    for place in (0, len(wrapped) // 2, len(wrapped) - 1):
+        changed = bytearray(wrapped)
+        changed[place] ^= 1
+        with pytest.raises((IntegrityError, BackendError)):
+            key.unwrap(bytes(changed), b"one")
+    header = Envelopes([key]).begin(b"blob")
+    assert Envelopes([open_wrapper(other)], former=[key]).rewrap(header, b"blob")
+    return key
+
+
+def test_a_token_wraps(token):
+    import pkcs11
+
+    module = token[1].partition("module-path=")[2]
+    with pkcs11.lib(module).get_token(token_label="stannary test").open(rw=True, user_pin="1234") as session:
+        for name in ("wrap-1", "wrap-2"):
+            session.generate_key(pkcs11.KeyType.AES, 256, label=name, id=name.encode(), store=True)
+        session.generate_key(pkcs11.KeyType.GENERIC_SECRET, 256, label="no-aes", store=True)
+    address = token[1].replace("KEY", "{}") + "&pin-value=1234"
+    key = wraps(address.format("wrap-1"), address.format("wrap-2"))
+    assert key.key_id == f"stannary test/wrap-1/{b'wrap-1'.hex()}"
+    with pytest.raises(InputError, match="kind that is not used"):
+        open_wrapper(address.format("no-aes"))
+    with pytest.raises(UsageError, match="no such secret key"):
+        open_wrapper(address.format("nothing"))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+def test_kms_wraps(kms):
+    first, second = (kms[0].create_key(KeySpec="SYMMETRIC_DEFAULT", KeyUsage="ENCRYPT_DECRYPT")["KeyMetadata"] for _ in range(2))
+    key = wraps(kms[1] + first["KeyId"], kms[1] + second["KeyId"])
+    assert key.key_id == first["Arn"]
+    signing = kms[0].create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["KeyId"]
+    with pytest.raises(InputError, match="SIGN_VERIFY"):
+        open_wrapper(kms[1] + signing)
+    with pytest.raises(UsageError, match="no such key"):
+        open_wrapper(kms[1] + "00000000-0000-0000-0000-000000000000")
+
+
+@pytest.mark.parametrize("kind", ["aes256-gcm96", "chacha20-poly1305"])
+def test_vault_wraps(logged_in, kind):
+    for number in (1, 2):
+        call(logged_in, f"transit/keys/wrap-{kind}-{number}", {"type": kind})
+    key = wraps(f"vault:transit/wrap-{kind}-1", f"vault:transit/wrap-{kind}-2")
+    assert key.key_id == f"transit/wrap-{kind}-1"
+    before = key.wrap(DATA, b"one")
+    call(logged_in, f"transit/keys/wrap-{kind}-1/rotate", {})
+    assert key.unwrap(before, b"one") == DATA
+    assert key.wrap(DATA, b"one").startswith(b"vault:v2:")
+
+
+def test_keys_of_vault_that_cannot_wrap(logged_in, monkeypatch):
+    call(logged_in, "transit/keys/signs", {"type": "ed25519"})
+    with pytest.raises(InputError, match="of type 'ed25519'"):
+        open_wrapper("vault:transit/signs")
+    call(logged_in, "transit/keys/wraps", {"type": "aes256-gcm96"})
+    monkeypatch.setenv("VAULT_TOKEN", "wrong")
+    with pytest.raises(BackendError, match="refuses"):
+        open_wrapper("vault:transit/wraps")

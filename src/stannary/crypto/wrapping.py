@@ -25,7 +25,8 @@ _COST = 16  # log2 of scrypt's N: 64 MiB, a fifth of a second
 _COSTS = range(14, 21)  # 1 GiB at most: a file decides it
 _VERSION = 1
 _PEM = re.compile(
-    rb"\s*-----BEGIN STANNARY (ENCRYPTED )?WRAPPING KEY-----\s([A-Za-z0-9+/=\s]+)-----END STANNARY \1?WRAPPING KEY-----\s*"
+    rb"\s*-----BEGIN STANNARY (ENCRYPTED )?WRAPPING KEY-----\s([A-Za-z0-9+/=\s]+)"
+    rb"-----END STANNARY (?(1)ENCRYPTED )WRAPPING KEY-----\s*"
 )
 
 

@@ -31,20 +31,23 @@ class Proxy(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     behind = 0
-    plan: dict = {}
-    seen: list = []
+    plan = None
+    seen = None
 
-    def do_GET(self):
+    def handle_one(self):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         type(self).seen.append(f"{self.command} {self.path}")
         for what in ("500", "stall", "cut", "after", "403"):
             if self.plan.get((self.command, what), 0) > 0:
                 self.plan[self.command, what] -= 1
-                getattr(self, f"do_{what}")(body)
+                getattr(self, f"_{what}")(body)
                 return
         self.answer(*self.passed_on(body))
 
-    do_HEAD = do_PUT = do_POST = do_DELETE = do_GET
+    def __getattr__(self, name):
+        if name.startswith("do_"):
+            return self.handle_one
+        raise AttributeError(name)
 
     def passed_on(self, body):
         connection = http.client.HTTPConnection("127.0.0.1", self.behind, timeout=30)
@@ -64,23 +67,23 @@ class Proxy(BaseHTTPRequestHandler):
         self.wfile.write(content[: len(content) // 2] if cut else content)
         self.close_connection = self.close_connection or cut
 
-    def do_500(self, _):
+    def _500(self, _):
         self.answer(500, {}, b"<Error><Code>InternalError</Code></Error>")
 
-    def do_403(self, _):
+    def _403(self, _):
         self.answer(403, {}, b"<Error><Code>AccessDenied</Code></Error>")
 
-    def do_stall(self, _):
+    def _stall(self, _):
         time.sleep(2)
         self.close_connection = True
 
-    def do_cut(self, body):
+    def _cut(self, body):
         self.answer(*self.passed_on(body), cut=True)
 
-    def do_after(self, body):
+    def _after(self, body):
         """Do what was asked, and say that it failed."""
         self.passed_on(body)
-        self.do_500(body)
+        self._500(body)
 
     def log_message(self, *_):
         """Say nothing."""
@@ -196,7 +199,9 @@ def test_a_small_content_is_one_conditional_request(blobs):
     assert [request.partition(" ")[0] for request in Proxy.seen] == ["HEAD", "HEAD", "PUT"]
 
 
-@pytest.mark.parametrize("address", ["s3:/bucket", "s3://B/x", "s3://bucket/../other", "s3://bucket/a//b", "http://bucket/x", "s3://"])
+@pytest.mark.parametrize(
+    "address", ["s3:/bucket", "s3://B/x", "s3://bucket/../other", "s3://bucket/a//b", "http://bucket/x", "s3://"]
+)
 def test_an_address_that_is_none(address):
     with pytest.raises(UsageError) as raised:
         S3Objects(address)

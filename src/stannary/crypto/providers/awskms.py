@@ -1,20 +1,22 @@
 """Keys in AWS KMS: `awskms:///KEY-ID`, `awskms:///alias/NAME`, `awskms:///arn:...`, `awskms://ENDPOINT/...`.
 
-Credentials and region are those of every AWS tool (environment, profile, instance role). Messages are hashed
-here, and only the digest is sent.
+A key for signing (ECC_NIST_P256, P384, P521), or for wrapping (SYMMETRIC_DEFAULT: what something is bound to is its
+encryption context, in base64). Credentials and region are those of every AWS tool (environment, profile, instance
+role). Messages are hashed here, and only the digest is sent.
 """
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 from stannary.core.errors import BackendError, InputError, UsageError
-from stannary.crypto.interface import Algorithm, Signer
+from stannary.crypto.interface import Algorithm, Signer, Wrapper
 from stannary.crypto.keys import PublicKey
 from stannary.crypto.providers.interface import Ask
-from stannary.crypto.providers.remote import RemoteSigner, digest_for, missing
+from stannary.crypto.providers.remote import RemoteSigner, RemoteWrapper, digest_for, missing, not_ours
 
-__all__ = ["open_signer"]
+__all__ = ["open_signer", "open_wrapper"]
 
 _ALGORITHMS: dict[Algorithm, str] = {
     "ecdsa-p256-sha256": "ECDSA_SHA_256",
@@ -25,12 +27,7 @@ _ALGORITHMS: dict[Algorithm, str] = {
 
 def open_signer(address: str, ask: Ask) -> Signer:  # noqa: ARG001 - credentials are not asked for
     """Return a KMS key. Raises UsageError, InputError or BackendError."""
-    where = f"awskms:{address}"
-    endpoint, slash, key_id = address.removeprefix("//").partition("/")
-    if not address.startswith("//") or not slash or not key_id:
-        msg = "names no key"
-        raise UsageError(msg, where=where, code="KEY015", help="as in awskms:///alias/signing")
-    client = _client(endpoint, where)
+    client, key_id, where = _opened(address)
     answer = _call(client, where, "get_public_key", KeyId=key_id)
     public = PublicKey.of_der(answer["PublicKey"], where)
     if answer.get("KeyUsage") != "SIGN_VERIFY" or public.algorithm not in _ALGORITHMS:
@@ -45,6 +42,52 @@ def open_signer(address: str, ask: Ask) -> Signer:  # noqa: ARG001 - credentials
         return signature
 
     return RemoteSigner(public, sign, where)
+
+
+def open_wrapper(address: str, ask: Ask) -> Wrapper:  # noqa: ARG001 - credentials are not asked for
+    """Return a symmetric KMS key. Raises UsageError, InputError or BackendError."""
+    client, key_id, where = _opened(address)
+    found = _call(client, where, "describe_key", KeyId=key_id)["KeyMetadata"]
+    if found.get("KeyUsage") != "ENCRYPT_DECRYPT" or found.get("KeySpec", "SYMMETRIC_DEFAULT") != "SYMMETRIC_DEFAULT":
+        msg = f"is a key for {found.get('KeyUsage')}, of kind {found.get('KeySpec')}"
+        raise InputError(msg, where=where, code="KEY009", help="use a key for ENCRYPT_DECRYPT, SYMMETRIC_DEFAULT")
+    arn = str(found["Arn"])
+
+    def wrap(key: bytes, context: bytes) -> bytes:
+        wrapped: bytes = _call(client, where, "encrypt", KeyId=arn, Plaintext=key, EncryptionContext=_bound(context))[
+            "CiphertextBlob"
+        ]
+        return wrapped
+
+    def unwrap(wrapped: bytes, context: bytes) -> bytes:
+        try:
+            key: bytes = _call(client, where, "decrypt", KeyId=arn, CiphertextBlob=wrapped, EncryptionContext=_bound(context))[
+                "Plaintext"
+            ]
+        except BackendError as error:
+            if _code(error.__cause__) in {"InvalidCiphertextException", "IncorrectKeyException"}:
+                raise not_ours(where) from error
+            raise
+        return key
+
+    return RemoteWrapper("awskms", arn, wrap, unwrap)
+
+
+def _bound(context: bytes) -> dict[str, str]:
+    return {"stannary": base64.b64encode(context).decode()}
+
+
+def _opened(address: str) -> tuple[Any, str, str]:
+    where = f"awskms:{address}"
+    endpoint, slash, key_id = address.removeprefix("//").partition("/")
+    if not address.startswith("//") or not slash or not key_id:
+        msg = "names no key"
+        raise UsageError(msg, where=where, code="KEY015", help="as in awskms:///alias/signing")
+    return _client(endpoint, where), key_id, where
+
+
+def _code(error: BaseException | None) -> str:
+    return str(getattr(error, "response", {}).get("Error", {}).get("Code", ""))
 
 
 def _client(endpoint: str, where: str) -> Any:  # noqa: ANN401 - botocore's, made at run time
@@ -67,7 +110,7 @@ def _call(client: Any, where: str, operation: str, **options: Any) -> Any:  # no
     try:
         return getattr(client, operation)(**options)
     except ClientError as error:
-        if error.response.get("Error", {}).get("Code") == "NotFoundException":
+        if _code(error) == "NotFoundException":
             msg = "there is no such key"
             raise UsageError(msg, where=where, code="KEY013", help="`aws kms list-keys` shows them") from error
         msg = f"KMS refuses: {str(error)[:200]}"

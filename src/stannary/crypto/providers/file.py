@@ -1,13 +1,14 @@
-"""Keys in files: PKCS #8 in PEM, protected with a passphrase unless that was declined when it was made."""
+"""Keys in files: PKCS #8 in PEM, or a wrapping key, protected with a passphrase unless that was declined when it was made."""
 
 from __future__ import annotations
 
 from stannary.core.errors import UsageError
-from stannary.crypto.interface import Signer
+from stannary.crypto.interface import Signer, Wrapper
 from stannary.crypto.keys import read_private
 from stannary.crypto.providers.interface import Ask
+from stannary.crypto.wrapping import read_wrapping
 
-__all__ = ["open_signer"]
+__all__ = ["open_signer", "open_wrapper"]
 
 
 def open_signer(address: str, ask: Ask) -> Signer:
@@ -18,3 +19,13 @@ def open_signer(address: str, ask: Ask) -> Signer:
         if error.code != "KEY003":
             raise
     return read_private(address, ask(address))
+
+
+def open_wrapper(address: str, ask: Ask) -> Wrapper:
+    """Read the wrapping key at a path. Asks only when the file is protected. Raises UsageError or InputError."""
+    try:
+        return read_wrapping(address)
+    except UsageError as error:
+        if error.code != "KEY003":
+            raise
+    return read_wrapping(address, ask(address))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from stannary.crypto.interface import Signer
+from stannary.crypto.interface import Signer, Wrapper
 
-__all__ = ["Ask", "OpenSigner"]
+__all__ = ["Ask", "OpenSigner", "OpenWrapper"]
 
 # Returns the passphrase or PIN for what is named, or None when there is nobody to ask.
 Ask = Callable[[str], bytes | None]
@@ -18,4 +18,12 @@ class OpenSigner(Protocol):
 
     def __call__(self, address: str, ask: Ask) -> Signer:
         """Return the key. Raises UsageError (address, passphrase), InputError (the key), BackendError (the place)."""
+        ...
+
+
+class OpenWrapper(Protocol):
+    """Opens the wrapping key at an address."""
+
+    def __call__(self, address: str, ask: Ask) -> Wrapper:
+        """Return the key. Raises as `OpenSigner` does."""
         ...

@@ -8,38 +8,55 @@ from __future__ import annotations
 from typing import Any
 
 from stannary.core.errors import BackendError, UsageError
-from stannary.crypto.interface import Signer
+from stannary.crypto.interface import Signer, Wrapper
 from stannary.crypto.keys import PrivateKey
 from stannary.crypto.providers.interface import Ask
 from stannary.crypto.providers.remote import missing
+from stannary.crypto.wrapping import WrappingKey
 
-__all__ = ["open_signer", "store"]
+__all__ = ["open_signer", "open_wrapper", "store"]
 
 _SERVICE = "stannary"
 
 
 def open_signer(address: str, ask: Ask) -> Signer:
     """Read the key of a name. Raises UsageError, InputError, or BackendError when there is no keyring."""
-    where = f"keyring:{address}"
-    text = _call("get_password", where, _SERVICE, address)
-    if not text:
-        msg = "the keyring has no such key"
-        raise UsageError(msg, where=where, code="KEY013", help=f"`stannary keys generate {where}` makes one")
+    where, content = _content(address)
     try:
-        return PrivateKey.of_pem(text.encode(), None, where)
+        return PrivateKey.of_pem(content, None, where)
     except UsageError as error:
         if error.code != "KEY003":
             raise
-    return PrivateKey.of_pem(text.encode(), ask(where), where)
+    return PrivateKey.of_pem(content, ask(where), where)
 
 
-def store(name: str, key: PrivateKey, passphrase: bytes | None) -> None:
+def open_wrapper(address: str, ask: Ask) -> Wrapper:
+    """Read the wrapping key of a name. Raises UsageError, InputError, or BackendError when there is no keyring."""
+    where, content = _content(address)
+    try:
+        return WrappingKey.of_pem(content, None, where)
+    except UsageError as error:
+        if error.code != "KEY003":
+            raise
+    return WrappingKey.of_pem(content, ask(where), where)
+
+
+def store(name: str, key: PrivateKey | WrappingKey, passphrase: bytes | None) -> None:
     """Keep a new key. Raises UsageError when there is one of that name, BackendError when there is no keyring."""
     where = f"keyring:{name}"
     if _call("get_password", where, _SERVICE, name):
         msg = "is there already; a key is never overwritten"
         raise UsageError(msg, where=where, code="KEY005", help="choose another name")
     _call("set_password", where, _SERVICE, name, key.pem(passphrase).decode())
+
+
+def _content(name: str) -> tuple[str, bytes]:
+    where = f"keyring:{name}"
+    text = _call("get_password", where, _SERVICE, name)
+    if not text:
+        msg = "the keyring has no such key"
+        raise UsageError(msg, where=where, code="KEY013", help=f"`stannary keys generate {where}` makes one")
+    return where, text.encode()
 
 
 def _call(function: str, where: str, *arguments: str) -> Any:  # noqa: ANN401 - text, or nothing

@@ -1,4 +1,4 @@
-"""From the address of a key to its signer.
+"""From the address of a key to its signer, or to what wraps other keys by it.
 
 keys/signing.pem, file:keys/signing.pem     a file (PKCS #8)
 env:NAME                                    an environment variable that holds one
@@ -14,14 +14,15 @@ import importlib
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 from stannary.core.errors import UsageError
-from stannary.crypto.interface import Signer
-from stannary.crypto.providers.interface import Ask, OpenSigner
+from stannary.crypto.interface import Signer, Wrapper
+from stannary.crypto.providers.interface import Ask
 
-__all__ = ["SCHEMES", "environment_passphrase", "is_address", "is_local", "open_signer"]
+__all__ = ["SCHEMES", "environment_passphrase", "is_address", "is_local", "open_signer", "open_wrapper"]
 
-# scheme → module:function
+# scheme → module:function; the module has `open_wrapper` too
 SCHEMES: dict[str, str] = {
     "file": "stannary.crypto.providers.file:open_signer",
     "env": "stannary.crypto.providers.env:open_signer",
@@ -32,6 +33,7 @@ SCHEMES: dict[str, str] = {
 }
 _LOCAL = frozenset({"file", "env", "keyring", "pkcs11"})
 _GROUP = "stannary.keys"
+_WRAPPING = "stannary.wrapping-keys"
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:")  # two letters at least: C:\\ is a path elsewhere
 
 
@@ -42,14 +44,26 @@ def open_signer(address: str, passphrase: bytes | Ask | None = None) -> Signer:
         address: a path, or one of the forms above.
         passphrase: the secret that opens it, or what asks for it; STANNARY_PASSPHRASE when it is None.
     """
+    found, rest = _found(address, "open_signer", _GROUP)
+    signer: Signer = found(rest, _asking(passphrase))
+    return signer
+
+
+def open_wrapper(address: str, passphrase: bytes | Ask | None = None) -> Wrapper:
+    """Return the wrapping key at an address. Takes and raises what `open_signer` does."""
+    found, rest = _found(address, "open_wrapper", _WRAPPING)
+    wrapper: Wrapper = found(rest, _asking(passphrase))
+    return wrapper
+
+
+def _found(address: str, function: str, group: str) -> tuple[Any, str]:
+    """Return what opens an address (OpenSigner, OpenWrapper), and what it opens."""
     scheme, _, rest = address.partition(":")
     if scheme in SCHEMES:
-        found = _built_in(scheme)
-    elif not is_address(address):
-        found, rest = _built_in("file"), address
-    else:
-        found = _plugin(scheme, address)
-    return found(rest, _asking(passphrase))
+        return _built_in(scheme, function), rest
+    if not is_address(address):
+        return _built_in("file", function), address
+    return _plugin(scheme, address, group), rest
 
 
 def is_address(text: str) -> bool:
@@ -76,18 +90,15 @@ def _asking(passphrase: bytes | Ask | None) -> Ask:
     return passphrase
 
 
-def _built_in(scheme: str) -> OpenSigner:
-    module, _, function = SCHEMES[scheme].partition(":")
-    found: OpenSigner = getattr(importlib.import_module(module), function)
-    return found
+def _built_in(scheme: str, function: str) -> Any:  # noqa: ANN401 - what opens a key, of either kind
+    return getattr(importlib.import_module(SCHEMES[scheme].partition(":")[0]), function)
 
 
-def _plugin(scheme: str, address: str) -> OpenSigner:
+def _plugin(scheme: str, address: str, group: str) -> Any:  # noqa: ANN401 - the same
     from importlib.metadata import entry_points
 
-    for entry in entry_points(group=_GROUP, name=scheme):
-        found: OpenSigner = entry.load()
-        return found
+    for entry in entry_points(group=group, name=scheme):
+        return entry.load()
     msg = f"there are no keys of the kind {scheme!r}"
     known = ", ".join(f"{name}:" for name in SCHEMES)
     raise UsageError(msg, where=address, code="KEY010", help=f"name a file, or one of {known}")

@@ -1,4 +1,4 @@
-"""A signer whose private key is elsewhere: the public half is here, and what comes back is verified."""
+"""Keys that are elsewhere: a signer, whose public half is here and verifies what comes back, and a wrapper."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from stannary.core.errors import BackendError, IntegrityError
 from stannary.crypto.interface import Algorithm
 from stannary.crypto.keys import PublicKey
 
-__all__ = ["RemoteSigner", "digest_for", "missing"]
+__all__ = ["RemoteSigner", "RemoteWrapper", "digest_for", "missing", "not_ours"]
 
 _HASHES: dict[Algorithm, str] = {
     "ecdsa-p256-sha256": "sha256",
@@ -39,6 +39,32 @@ class RemoteSigner:
                 msg, where=self._where, code="KEY020", help="check that the key was not rotated meanwhile"
             ) from error
         return signature
+
+
+class RemoteWrapper:
+    """Wraps by two functions that get a key, or what it became, and the context it is bound to."""
+
+    def __init__(
+        self, provider: str, key_id: str, wrap: Callable[[bytes, bytes], bytes], unwrap: Callable[[bytes, bytes], bytes]
+    ) -> None:
+        self.provider = provider
+        self.key_id = key_id
+        self._wrap = wrap
+        self._unwrap = unwrap
+
+    def wrap(self, key: bytes, context: bytes) -> bytes:
+        """Return a key encrypted, bound to a context. Raises BackendError."""
+        return self._wrap(key, context)
+
+    def unwrap(self, wrapped: bytes, context: bytes) -> bytes:
+        """Return the key. Raises IntegrityError or BackendError."""
+        return self._unwrap(wrapped, context)
+
+
+def not_ours(where: str) -> IntegrityError:
+    """Return the error for something that a key says it did not wrap, or not for that."""
+    msg = "what is wrapped was altered, or was wrapped by another key or for something else"
+    return IntegrityError(msg, where=where, code="ENC010")
 
 
 def digest_for(algorithm: Algorithm, message: bytes) -> bytes:

@@ -1,7 +1,8 @@
 """Keys in the transit engine of HashiCorp Vault or OpenBao: `vault:MOUNT/KEY`.
 
 The server is VAULT_ADDR (BAO_ADDR), the token VAULT_TOKEN (BAO_TOKEN) or `~/.vault-token`; VAULT_NAMESPACE and
-VAULT_CACERT count too. ECDSA messages are hashed here, and only the digest is sent. The token is sent in the
+VAULT_CACERT count too. A key for signing, or for wrapping (aes256-gcm96: what a key is bound to is its associated
+data). ECDSA messages are hashed here, and only the digest is sent. The token is sent in the
 clear to this machine alone, and never along a redirect.
 """
 
@@ -20,34 +21,30 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from stannary.core.errors import BackendError, InputError, UsageError
-from stannary.crypto.interface import Signer
+from stannary.crypto.interface import Signer, Wrapper
 from stannary.crypto.keys import PublicKey
 from stannary.crypto.providers.interface import Ask
-from stannary.crypto.providers.remote import RemoteSigner, digest_for
+from stannary.crypto.providers.remote import RemoteSigner, RemoteWrapper, digest_for, not_ours
 
-__all__ = ["open_signer"]
+__all__ = ["open_signer", "open_wrapper"]
 
 _SECONDS = 30
 _MOST = 1 << 20
+_WRAPPING = ("aes256-gcm96", "chacha20-poly1305", "aes128-gcm96")
 _TYPES = ("ecdsa-p256", "ecdsa-p384", "ecdsa-p521", "ed25519")
 
 
 def open_signer(address: str, ask: Ask) -> Signer:  # noqa: ARG001 - the token is not asked for
     """Return the newest version of a transit key. Raises UsageError, InputError or BackendError."""
-    where = f"vault:{address}"
-    mount, _, name = address.strip("/").rpartition("/")
-    if not mount or not name or any(part in {"", ".", ".."} for part in (*mount.split("/"), name)):
-        msg = "names no mount and key"
-        raise UsageError(msg, where=where, code="KEY015", help="as in vault:transit/signing")
-    server = _Server(where)
-    found = server.call(f"{quote(mount)}/keys/{quote(name, safe='')}")
+    server, mount, name, where = _opened(address)
+    found = server.call(f"{mount}/keys/{name}")
     version = found.get("latest_version")
     row = (found.get("keys") or {}).get(str(version))
     if found.get("type") not in _TYPES or not isinstance(row, dict):
         msg = f"is a key of type {str(found.get('type'))[:40]!r}"
         raise InputError(msg, where=where, code="KEY009", help=f"use one of {', '.join(_TYPES)}")
     public = _public(str(found["type"]), str(row.get("public_key", "")), where)
-    path = f"{quote(mount)}/sign/{quote(name, safe='')}"
+    path = f"{mount}/sign/{name}"
 
     def sign(message: bytes) -> bytes:
         body: dict[str, Any] = {"key_version": version}
@@ -66,6 +63,45 @@ def open_signer(address: str, ask: Ask) -> Signer:  # noqa: ARG001 - the token i
         return base64.b64decode(text.rpartition(":")[2])
 
     return RemoteSigner(public, sign, where)
+
+
+def open_wrapper(address: str, ask: Ask) -> Wrapper:  # noqa: ARG001 - the token is not asked for
+    """Return a symmetric transit key; it wraps by its newest version. Raises UsageError, InputError or BackendError."""
+    server, mount, name, where = _opened(address)
+    kind = str(server.call(f"{mount}/keys/{name}").get("type"))
+    if kind not in _WRAPPING:
+        msg = f"is a key of type {kind[:40]!r}"
+        raise InputError(msg, where=where, code="KEY009", help=f"use one of {', '.join(_WRAPPING)}")
+
+    def wrap(key: bytes, context: bytes) -> bytes:
+        answer = server.call(f"{mount}/encrypt/{name}", {"plaintext": _b64(key), "associated_data": _b64(context)})
+        return str(answer.get("ciphertext", "")).encode()
+
+    def unwrap(wrapped: bytes, context: bytes) -> bytes:
+        body = {"ciphertext": wrapped.decode("ascii", "replace"), "associated_data": _b64(context)}
+        try:
+            return base64.b64decode(str(server.call(f"{mount}/decrypt/{name}", body).get("plaintext", "")))
+        except BackendError as error:
+            # 400 is what it answers to a ciphertext that is not its own; it refuses a token with 403.
+            if isinstance(error.__cause__, urllib.error.HTTPError) and error.__cause__.code == http.HTTPStatus.BAD_REQUEST:
+                raise not_ours(where) from error
+            raise
+
+    return RemoteWrapper("vault", f"{mount}/{name}", wrap, unwrap)
+
+
+def _b64(content: bytes) -> str:
+    return base64.b64encode(content).decode()
+
+
+def _opened(address: str) -> tuple[_Server, str, str, str]:
+    """Return the server, the quoted mount and name of a key, and its address."""
+    where = f"vault:{address}"
+    mount, _, name = address.strip("/").rpartition("/")
+    if not mount or not name or any(part in {"", ".", ".."} for part in (*mount.split("/"), name)):
+        msg = "names no mount and key"
+        raise UsageError(msg, where=where, code="KEY015", help="as in vault:transit/signing")
+    return _Server(where), quote(mount), quote(name, safe=""), where
 
 
 def _public(kind: str, text: str, where: str) -> PublicKey:

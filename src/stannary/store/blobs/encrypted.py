@@ -137,12 +137,20 @@ class EncryptedBlobs:
         """Take a content away; False when it was not there. Its header stays until `tidy`: a writer may be using it."""
         return self.objects.delete(blob_name(digest))
 
-    def rewrap(self, digest: Digest) -> bool:
-        """Wrap the data key for the keys of now; False when it is. The content stays as it is. Raises InputError."""
+    def rewrap(self, digest: Digest, *, anew: bool = False) -> bool:
+        """Wrap the data key for the keys of now. The content stays as it is. Raises InputError when it is not there.
+
+        Args:
+            digest: whose key.
+            anew: also when it is wrapped by them: a service may have a new version of a key under its name.
+
+        Returns:
+            False when it was.
+        """
         header = self._header(digest)
         if header is None:
             raise absent(digest, self.objects.where)
-        if self._sealing.current(header):
+        if self._sealing.current(header) and not anew:
             return False
         self.headers.replace(f"keys/{blob_name(digest)}", self._sealing.rewrap(header, _for_key(digest)))
         return True
