@@ -10,6 +10,7 @@ import base64
 import binascii
 
 from stannary.core.errors import FormatError, Truncated
+from stannary.formats.embedded import looks_embedded
 from stannary.formats.embedded_text import hand_on
 from stannary.formats.flatbuffer import Table, root
 from stannary.formats.interface import Cursor, Sink, View, clip
@@ -67,7 +68,7 @@ def _footer(view: View, start: int, length: int, sink: Sink) -> None:
                 sink.fact("arrow.problem", start + at, what="outside", detail=f"a block at {offset}, {metadata} + {body} bytes")
                 sink.incomplete("a block lies outside the file", start + at)
     for pair in footer.tables(4):
-        _metadata(pair.string(0), pair.string(1), sink, start)
+        _metadata(pair.string(0), _raw(pair, 1), sink, start)
 
 
 def _stream(view: View, pos: int, end: int, sink: Sink) -> None:
@@ -108,7 +109,7 @@ def _message(message: Table, sink: Sink, at: int) -> int:
     if kind == _SCHEMA and header is not None:
         _schema(header, sink, at)
     for pair in message.tables(4):
-        _metadata(pair.string(0), pair.string(1), sink, at)
+        _metadata(pair.string(0), _raw(pair, 1), sink, at)
     return message.scalar(3, "q")
 
 
@@ -118,7 +119,7 @@ def _schema(schema: Table, sink: Sink, at: int) -> None:
         fields += 1
         _field(field, sink, at, 0)
     for pair in schema.tables(2):
-        _metadata(pair.string(0), pair.string(1), sink, at)
+        _metadata(pair.string(0), _raw(pair, 1), sink, at)
     sink.fact("arrow.schema", at, fields=fields, big_endian=bool(schema.scalar(0, "h")))
 
 
@@ -133,7 +134,7 @@ def _field(field: Table, sink: Sink, at: int, depth: int) -> None:
         if key == _EXTENSION:
             _extension(value.decode("utf-8", "replace"), data, clip(field.string(0), 80), sink, at)
         elif key != _EXTENSION_DATA:
-            _metadata(key, value.decode("utf-8", "replace"), sink, at)
+            _metadata(key, value, sink, at)
     for child in field.tables(5):
         _field(child, sink, at, depth + 1)
 
@@ -148,7 +149,8 @@ def _extension(name: str, data: bytes, field: str, sink: Sink, at: int) -> None:
             sink.child(f"{field}.extension", data, offset=at, hint="pickle")
 
 
-def _metadata(key: str, value: str, sink: Sink, at: int) -> None:
+def _metadata(key: str, raw: bytes, sink: Sink, at: int) -> None:
+    value = raw.decode("utf-8", "replace")
     sink.fact("arrow.metadata", at, key=clip(key, 80), size=len(value))
     if key == "ARROW:schema":
         try:
@@ -156,6 +158,8 @@ def _metadata(key: str, value: str, sink: Sink, at: int) -> None:
         except (binascii.Error, ValueError):
             sink.fact("arrow.problem", at, what="schema", detail="ARROW:schema is not base64")
         return
+    if looks_embedded(raw):
+        sink.child(clip(key, 80), raw, offset=at)
     hand_on(sink, clip(key, 80), value, at)
 
 

@@ -93,6 +93,9 @@ def hand_on(sink: Sink, name: str, text: str, offset: int | None = None) -> None
         sink.child(f"{name}#{encoding}", content, offset=offset)
     elif text[:1] == "\x80":
         _one_a_byte(sink, name, text, offset)
+    if text[:1] in "{[" and len(text) > len('{"_type": ""}') and text.rstrip()[-1:] in "}]" and '"' in text:
+        # Hugging Face, pandas and ComfyUI keep whole documents in metadata; what they name is judged as in a file.
+        sink.child(f"{clip(name, 80)}.json", text.encode("utf-8", "surrogatepass"), offset=offset, hint="json")
     if text[:1] in _PICKLE_FIRST and "\n" in text and glance(text.encode("utf-8", "surrogatepass")).runs:
         sink.fact("text.encoded", offset, key=clip(name), encoding="text", size=len(text), head=text[:8].encode().hex())
         sink.child(f"{name}#text", text.encode("utf-8", "surrogatepass"), offset=offset, hint="pickle")

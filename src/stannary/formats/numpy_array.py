@@ -17,6 +17,7 @@ import warnings
 from typing import Any
 
 from stannary.core.errors import FormatError, Truncated
+from stannary.formats.embedded_payload import note_payload
 from stannary.formats.interface import Sink, View, clip
 
 __all__ = ["read"]
@@ -62,6 +63,8 @@ def read(view: View, sink: Sink) -> None:
     if end > len(view):
         msg = f"numpy: {total} bytes of values announced, {len(view) - start} are there"
         raise Truncated(msg, start)
+    if total:
+        note_payload(sink, "values", view.data[start:end], start)
     _trailing(view, sink, end)
 
 

@@ -20,6 +20,7 @@ from stannary.core.errors import FormatError
 from stannary.formats import licences, pages, secrets
 from stannary.formats.embedded_text import PAYLOAD_MAGIC, is_marshalled
 from stannary.formats.identify import is_text
+from stannary.formats.inline_code import hand_on_inline
 from stannary.formats.interface import Sink, View, clip
 from stannary.formats.pickle_glance import glance
 
@@ -82,6 +83,11 @@ _ANCHORS = (
     b"CREATEOBJECT",
     b"ActiveXObject",
     b"GetObject",
+    b"$_",
+    b"getRuntime",
+    b"cmd|",
+    b"powershell|",
+    b"mshta|",
 )
 _RARE_ANCHORS = (b"/dev/tcp/", b"curl ", b"wget ", b"base64 -", b" nc -", b"powershell", b"authorized_keys")
 _LARGE = 1 << 20
@@ -90,12 +96,16 @@ _RUNS = re.compile(
     rb"/dev/(?:tcp|udp)/|\b(?:curl|wget|fetch|iwr|irm|Invoke-WebRequest)\b[^\n]{0,400}\|[^\n]{0,40}(?:sh|python[\d.]*|perl|node|iex)\b|base64\s+-{1,2}d\w*[^\n]{0,200}\|\s*(?:sudo\s+)?(?:ba|z|da)?sh\b"
     rb"|(?:ba|z|da)?sh\s+(?:-c\s+)?[\"']?(?:<\(|\$\()\s*(?:curl|wget)|\b(?:nc|ncat|netcat)\b[^\n]{0,80}\s-\w*e|powershell[^\n]{0,120}\s-e(?:nc|ncodedcommand)?\s|mkfifo\s|\bIEX\b|\bmshta\b|certutil[^\n]{0,60}-urlcache|\bcrontab\s+-|authorized_keys|\bsocat\b"
     rb"|\b(?i:CreateObject|ActiveXObject|GetObject)\s*\("
+    rb"|(?m:^|[,;\t\"])[ ]*[=+@-][ ]*(?:cmd|powershell|mshta|msexcel|rundll32|regsvr32|certutil|dde)[ ]*\|"
+    rb"|\(\s*\$_(?:GET|POST|REQUEST|COOKIE|SERVER)\b|getRuntime\(\)\s*\.exec\s*\(\s*request\."
 )
 _HIDDEN = re.compile("[\u200b\u2060\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f]")
 _CARDS = ("readme", "license", "licence", "copying", "notice", "use_policy", "modelcard")
 
 # What Windows runs when it is opened; no model has need of one, and what it does may be spelled in a hundred ways.
 _HOST_SCRIPTS = (".vbs", ".vbe", ".jse", ".wsf", ".wsh", ".hta", ".scf", ".sct")
+_SHORTCUT = re.compile(rb"^\s*(?:URL|IconFile)\s*=\s*(?:file:|\\\\)", re.MULTILINE | re.IGNORECASE)
+_SHELLS = (".sh", ".bash", ".zsh", ".bat", ".cmd", ".ps1", ".mk", ".dockerfile")
 _PAGES = (".html", ".htm", ".xhtml", ".svg")
 _WEIGHTS = re.compile(
     r"(?:^[^.]+|\.(?:bin|pt|pth|ckpt|model|weights?|h5|hdf5|onnx|gguf|ggml|safetensors|pkl|pickle|joblib|np[yz]|pb|tflite|mlmodel|msgpack|params|dat|data))$"
@@ -142,8 +152,10 @@ def read(view: View, sink: Sink) -> None:
 
 def _by_name(view: View, base: str, sink: Sink) -> None:
     """Report what a text is that its name says something else of, or that something would run for its name."""
-    if base.endswith(_HOST_SCRIPTS):
+    if base.endswith(_HOST_SCRIPTS) or (base.endswith(".url") and _SHORTCUT.search(view.head(1 << 13))):
         sink.fact("text.host_script", 0, name=clip(base))
+    elif base.startswith(("dockerfile", "containerfile", "makefile")) or base.endswith(_SHELLS):
+        hand_on_inline(sink, base, view.head(1 << 16).decode("utf-8", "replace"))
     elif base.endswith(_PAGES):
         page = view.head(_BLOCK).decode("utf-8", "replace")
         remote = pages.sends_to(page)

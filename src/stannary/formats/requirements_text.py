@@ -28,6 +28,7 @@ _OPTION = re.compile(
     r"|--no-binary|--only-binary|--config-settings|--global-option|--install-option|--use-feature)(?:[ =]+(.*))?$"
 )
 _PIP_CONF = {name[2:]: name for name in ("--index-url", "--extra-index-url", "--find-links", "--trusted-host")}
+_PIP_CONF["registry"] = "--index-url"  # npm's
 _UV = {
     "index-url": "--index-url", "extra-index-url": "--extra-index-url", "find-links": "--find-links",
     "allow-insecure-host": "--trusted-host",
@@ -90,7 +91,7 @@ def read(view: View, sink: Sink) -> None:
         _toml(text, report)
     elif base == "setup.cfg":
         _setup_cfg(text, report)
-    elif base in {"pip.conf", "pip.ini"}:
+    elif base in {"pip.conf", "pip.ini", ".npmrc"}:
         _pip_conf(text, report)
     elif base.endswith((".yaml", ".yml")) or base == ".condarc":
         _conda(text, report)

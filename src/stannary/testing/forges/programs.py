@@ -86,7 +86,17 @@ _register(
         "media.jpeg_zip": (_JPEG + _ZIP, True),
         "media.gif_elf": (_GIF + ELF, True),
         "media.pdf_zip": (_PDF + _ZIP, True),
-        "media.pdf_launch": (_PDF.replace(b"[3 0 R /Fit]", b"<</S /Launch /F (x)>>"), None),
+        "media.pdf_launch": (_PDF.replace(b"[3 0 R /Fit]", b"<</S /Launch /F (x)>>"), True),
+        "media.pdf_script": (_PDF.replace(b"[3 0 R /Fit]", b"<</S /JavaScript /JS (x)>>"), None),
+        "media.macros": (
+            b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+            + bytes(504)
+            + "Root Entry".encode("utf-16-le")
+            + bytes(108)
+            + "VBA".encode("utf-16-le")
+            + bytes(400),
+            True,
+        ),
         "media.rar": (b"Rar!\x1a\x07\x01\x00" + bytes(64), None),
     },
 )

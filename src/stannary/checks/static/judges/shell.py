@@ -8,6 +8,7 @@ decode-run      encoded text piped into an interpreter
 download-run    something fetched and run at once
 steal           credentials or the environment sent out
 persist         something made to run at the next start or log-in
+web-shell       a page that runs what a visitor sends
 script-host     a script that asks Windows Script Host for a shell or a download
 destroy         the home folder, the root or a disk wiped
 installer       a well-known installer piped into a shell
@@ -25,12 +26,13 @@ from stannary.checks.static.judges.word_sets import contains_any, words
 
 __all__ = ["HOSTILE", "Command", "classify", "doubtful_address"]
 
-HOSTILE = frozenset({"script-host", "reverse-shell", "decode-run", "download-run", "steal", "persist", "destroy"})
+HOSTILE = frozenset({"script-host", "web-shell", "reverse-shell", "decode-run", "download-run", "steal", "persist", "destroy"})
 _INTERPRETER = r"(?:sudo\s+(?:-\w+\s+)*)?(?:/\S*/)?(?:env\s+)?(?:bash|sh|zsh|dash|ksh|ash|fish|python[\d.]*|perl|ruby|node|php|pwsh|powershell|iex|cmd)\b"
 _FETCH = r"\b(?:curl|wget|fetch|aria2c|lwp-request|Invoke-WebRequest|iwr|Invoke-RestMethod|irm)\b"
 _PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     (kind, re.compile(pattern, re.IGNORECASE | re.DOTALL))
     for kind, pattern in (
+        ("script-host", r"(?:^|[,;\t\"])\s*[=+@-]\s*(?:cmd|powershell|mshta|msexcel|rundll32|regsvr32|certutil|dde)\s*\|"),
         ("reverse-shell", r"/dev/(?:tcp|udp)/[\w.{}$-]+/|\b(?:bash|sh|zsh)\s+-i\b[^\n]{0,80}[<>]&|\b(?:nc|ncat|netcat)\b[^\n|;]{0,120}\s-\w*[ec]\w*\s+\S*(?:sh|cmd|bash)\b"),
         ("reverse-shell", r"mkfifo\b[^\n]{0,200}\b(?:nc|ncat|netcat|telnet|openssl)\b|\bsocat\b[^\n]{0,200}\bexec:|\b(?:python[\d.]*|perl|ruby|php)\s+-\w*[cer]\b[^\n]{0,300}(?:socket|TCPSocket|fsockopen)[^\n]{0,400}(?:/bin/\w*sh|dup2|spawn|exec)"),
         ("decode-run", rf"\b(?:base64|base32|xxd|openssl\s+\w+|uudecode|gunzip|zcat|rev|tr)\b[^\n;]{{0,400}}\|\s*{_INTERPRETER}|{_INTERPRETER}[^\n]{{0,40}}(?:<\(|\$\(|`)[^\n]{{0,400}}base64\s+-+d|powershell(?:\.exe)?\b[^\n]{{0,120}}\s-e(?:nc|ncodedcommand)?\s+[A-Za-z0-9+/=]{{8,}}"),
@@ -42,6 +44,7 @@ _PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("download-run", r"\bpip[\d.]*\s+install\b[^\n;&|]{0,300}\s(?:(?:-i|-f|--(?:extra-)?index-url|--find-links)[= ]\s*|\w[\w.\[\]-]*\s*@\s*|git\+)?http://(?!localhost|127\.0\.0\.1)"),
         ("persist", r">>?\s*[\"']?(?:~|\$HOME|\$\{HOME\}|/root|/home/\w+)/\.(?:bashrc|profile|bash_profile|zshrc|zshenv|zprofile|ssh/authorized_keys|config/autostart)|\bcrontab\s+-(?!l)|\|\s*crontab\b|>>?\s*/etc/(?:cron|profile|rc\.local|ld\.so\.preload|sudoers|passwd)|authorized_keys"),
         ("script-host", r"\b(?:CreateObject|ActiveXObject|GetObject)\s*\(\s*[\"'](?:WScript\.(?:Shell|Network)|Shell\.Application|MSXML2\.|Microsoft\.XMLHTTP|WinHttp\.|ADODB\.Stream|Schedule\.Service|winmgmts:|script:)"),
+        ("web-shell", r"\b(?:system|exec|passthru|shell_exec|popen|proc_open|eval|assert)\s*\(\s*(?:\w+\s*\(\s*)?\$_(?:GET|POST|REQUEST|COOKIE|SERVER)\b|getRuntime\(\)\s*\.exec\s*\(\s*request\."),
         ("destroy", r"\brm\s+(?:-\w+\s+|--\S+\s+)*-\w*[rR]\w*\s+(?:-\S+\s+)*[\"']?(?:/|~|\$HOME|/\*|/home|/root|/etc|/usr|/var)[\"'/]?\*?(?:\s|$|[\"';&|])|\bmkfs\.?\w*\s+/dev/|\bdd\b[^\n]{0,80}of=/dev/(?:sd|nvme|hd|vd|disk)|:\(\)\s*\{\s*:\|:&\s*\};:|>\s*/dev/sd[a-z]"),
     )
 )  # fmt: skip

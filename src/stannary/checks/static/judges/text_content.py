@@ -34,7 +34,7 @@ _SCRIPT = (
     ".pl",
     ".rb",
 )
-_SETTINGS = (".json", ".yaml", ".yml", ".toml", ".cfg", ".ini", ".conf")
+_OWN = (".py", ".ipynb", ".csv", ".tsv", ".jsonl", ".log")
 _SMALL = 1 << 17
 _PLAIN = frozenset({"metadata", "license", "licence", "notice", "authors", "changelog", "readme", "copying"})
 
@@ -70,8 +70,8 @@ def _command(fact: Fact, *, small: bool) -> Iterator[Hit]:
         # A card that tells its reader to run something from an address no installer uses.
         long_code = re.search(r"[A-Za-z0-9+/=]{40}", text)
         severity = "medium" if doubtful_address(text) or (found.kind == "decode-run" and long_code) else "info"
-    elif name.endswith(_SETTINGS) and small and doubtful_address(text):
-        # Which key a tool runs is beyond counting; data sets of texts are larger than settings.
+    elif small and not name.endswith(_OWN) and (doubtful_address(text) or found.kind == "web-shell"):
+        # Which key or hook a tool runs is beyond counting; data sets of texts are larger than settings and scripts.
         severity = "medium"
     elif not name.endswith((*_PROSE, ".py", ".ipynb", ".json", ".yaml", ".yml", ".toml", ".cfg", ".csv", ".jsonl")):
         severity = "low" if found.kind in {"reverse-shell", "decode-run"} else "info"
