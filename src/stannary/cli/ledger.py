@@ -87,6 +87,7 @@ _TABLE = {
     "verify": ("stannary.cli.ledger:verify_", "Hold the log, or a proof from it, against what was signed."),
     "audit": ("stannary.cli.ledger:audit_", "Hash everything again and report every deviation."),
     "export": ("stannary.cli.ledger:export_", "Write the log as static files for any tlog-tiles reader."),
+    "move": ("stannary.cli.ledger_move:command", "Take the ledger into a database, or back."),
     "witness": ("stannary.cli.ledger_witness:command", "Have heads cosigned, and cosign those of others."),
 }
 

@@ -29,6 +29,7 @@ from stannary.store.postgres import connect, is_lost, redacted, translated
 __all__ = ["PostgresStore"]
 
 _PATIENCE_SECONDS = 15  # for a server that restarts
+_MOST_KEPT = 16_384  # rows, before they are sent
 _COPY_FROM = 24  # rows from which COPY is cheaper than parameters
 _ROWS = "SELECT idx, type, kind, subject, id, time, record FROM @entry"
 _ADD = (
@@ -138,12 +139,26 @@ class PostgresStore:
             transaction = self._begin("BEGIN ISOLATION LEVEL READ COMMITTED", lock)
             after: list[Callable[[], None]] = []
             try:
-                yield after
+                with self._before_commit():
+                    yield after
                 self._commit(transaction)
             finally:
                 self._end()
             for call in after:
                 call()
+
+    @contextlib.contextmanager
+    def _before_commit(self) -> Iterator[None]:
+        try:
+            yield
+        except psycopg.Error as error:
+            if not is_lost(error):
+                raise
+            raise self._did_not_happen() from error
+
+    def _did_not_happen(self) -> BackendError:
+        msg = "the connection was lost, and the append did not happen"
+        return BackendError(msg, where=self.where, code="LED020", help="append again")
 
     def _begin(self, begin: str, lock: str) -> str:
         """Begin, on a new connection when the old one is gone: nothing was asked of it yet. Return the transaction's id."""
@@ -191,8 +206,7 @@ class PostgresStore:
             self._seen = None
             self._db.close()
             if not self._happened(transaction, error):
-                msg = "the connection was lost, and the append did not happen"
-                raise BackendError(msg, where=self.where, code="LED020", help="append again") from error
+                raise self._did_not_happen() from error
         except BaseException:  # interrupted: the connection may be in the middle of anything
             self._seen = None
             self._db.close()
@@ -306,6 +320,8 @@ class PostgresStore:
     def add(self, rows: Iterable[Row], bodies: Iterable[tuple[str, bytes]]) -> None:
         """Add entries, and bodies by digest."""
         self._rows += rows
+        if len(self._rows) >= _MOST_KEPT:
+            self._flush()
         self._later("INSERT INTO @body VALUES (%b, %b) ON CONFLICT DO NOTHING", bodies)
 
     def put_tile(self, level: int, n: int, hashes: bytes) -> None:

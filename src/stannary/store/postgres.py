@@ -142,8 +142,9 @@ def _parts(url: str) -> dict[str, str]:
     except psycopg.Error:  # which quotes the address, password and all: not told, and not chained
         found = {}
     if not found:
-        msg = "is not one: postgresql://USER@HOST:PORT/DATABASE, with other characters than letters and digits as %XX"
-        raise UsageError(msg, where="the address of the database", code="LED022") from None
+        msg = "is not one of PostgreSQL"
+        hint = "postgresql://USER@HOST:PORT/DATABASE, with other characters than letters and digits as %XX"
+        raise UsageError(msg, where="the address of the database", code="LED022", help=hint) from None
     return {name: str(value) for name, value in found.items() if value is not None}
 
 

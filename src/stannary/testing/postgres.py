@@ -165,10 +165,11 @@ class PostgresServer:
         return f"postgresql://{user}{secret}@/{database}?host={urllib.parse.quote(str(self.folder), safe='')}"
 
     @contextlib.contextmanager
-    def database(self) -> Iterator[str]:
-        """Make an empty database, give its address, and drop it at the end with whatever is connected."""
+    def database(self, like: str = "") -> Iterator[str]:
+        """Make a database, empty or a copy of the one at the address `like`, give its address, and drop it at the end."""
         name = f"test_{secrets.token_hex(8)}"
-        self.execute(f"CREATE DATABASE {name}")
+        template = f" TEMPLATE {urllib.parse.urlsplit(like).path[1:]}" if like else ""
+        self.execute(f"CREATE DATABASE {name}{template}")
         try:
             yield self.url(name)
         finally:

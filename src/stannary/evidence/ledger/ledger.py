@@ -121,12 +121,9 @@ class Ledger:
         Raises UsageError when the ledger is read-only, InputError for what is not a record (then nothing is appended),
         IntegrityError when the ledger was tampered with.
         """
-        if self._sequencer is None:
-            msg = "the ledger is open for reading only"
-            raise UsageError(msg, code="LED016", help="open it with its signing key")
-        now = self._clock()
+        sequencer, now = self._writing(), self._clock()
         prepared = [self._prepare(record, now) for record in records]
-        return self._sequencer.append(prepared) if prepared else []
+        return sequencer.append(prepared) if prepared else []
 
     def _prepare(self, record: bytes, now: datetime) -> Prepared:
         header = checked(record)
@@ -140,9 +137,7 @@ class Ledger:
 
     def add_cosignature(self, content: str | bytes, witnesses: Iterable[VerifierKey]) -> Checkpoint:
         """Keep a checkpoint of this log with the cosignatures of witnesses on it. Raises IntegrityError when one does not hold."""
-        if self._sequencer is None:
-            msg = "the ledger is open for reading only"
-            raise UsageError(msg, code="LED016", help="open it with its signing key")
+        sequencer = self._writing()
         checkpoint, note = open_checkpoint(content, self.key)
         known = verify_note(note, witnesses)
         if not known:
@@ -155,8 +150,18 @@ class Ledger:
             if stored:
                 have = {(line.name, line.id) for line in kept}
                 kept += [line for line in parse_note(stored).signatures if (line.name, line.id) not in have]
-        self._sequencer.put_checkpoint(checkpoint, str(Note(note.text, tuple(kept))))
+        sequencer.put_checkpoint(checkpoint, str(Note(note.text, tuple(kept))))
         return checkpoint
+
+    def keep(self, note: str) -> None:
+        """Keep a checkpoint that another copy of this log keeps: the log's signature is verified, those of witnesses are not."""
+        self._writing().put_checkpoint(open_checkpoint(note, self.key)[0], note)
+
+    def _writing(self) -> Sequencer:
+        if self._sequencer is None:
+            msg = "the ledger is open for reading only"
+            raise UsageError(msg, code="LED016", help="open it with its signing key")
+        return self._sequencer
 
     # Reading
 
@@ -302,7 +307,13 @@ class Ledger:
         with self._reading():
             if size is not None:
                 return self._checkpoint(size)
-            return next((note for _, note in reversed(list(self._store.checkpoints())) if len(parse_note(note).signatures) > 1), "")
+        return next(reversed(self.kept()), "")
+
+    @retried
+    def kept(self) -> list[str]:
+        """Return every checkpoint that a witness has signed, the smallest first."""
+        with self._reading():
+            return [note for _, note in self._store.checkpoints() if len(parse_note(note).signatures) > 1]
 
     @retried
     def audit(self) -> Report:
@@ -328,16 +339,14 @@ class Ledger:
         """
         from stannary.evidence.ledger.replay import exported_head, exported_records
 
-        if self._sequencer is None:
-            msg = "the ledger is open for reading only"
-            raise UsageError(msg, code="LED016", help="open it with its signing key")
+        sequencer = self._writing()
         head, note = exported_head(Path(folder), self.key)
         size = self.head().size
         if head.size < size:
             msg = f"the exported log has {head.size:,} entries, and this one has {size:,} already"
             raise UsageError(msg, where=str(folder), code="LED018", help="there is nothing to take from it")
         if head.size > size:
-            self._sequencer.follow(exported_records(Path(folder), size, head.size), head, note)
+            sequencer.follow(exported_records(Path(folder), size, head.size), head, note)
         return self.verify_since(note)
 
     # The remembered head
