@@ -19,6 +19,7 @@ STANNARY = str(Path(sys.executable).with_name("stannary"))
 # schema → the command that prints it, in a workspace where the steps of `place` were taken
 PRINTS = {
     "authority": "trust show --format json",
+    "authority-audit": "trust audit --format json",
     "config": "config show --format json",
     "deleted": "registry retain claims --keep 1 --older-than 1s --dry-run --format json",
     "difference": "registry diff claims:1 claims:2 --format json",

@@ -1,4 +1,4 @@
-"""`stannary trust init|issuer|show|rotate|revoke|revocations`: an authority of one's own for keyless signatures."""
+"""`stannary trust init|issuer|show|audit|rotate|revoke|revocations`: an authority of one's own for keyless signatures."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ from typing import Any
 import click
 import msgspec
 
+from stannary.cli import exits
 from stannary.cli.group import common_options, talk_of
 from stannary.cli.passphrase import choose
 from stannary.cli.workspace import ask_passphrase, format_option, open_workspace, workspace_option, write_json
-from stannary.core.errors import UsageError
+from stannary.core.errors import IntegrityError, UsageError
+from stannary.evidence.keyless.audit import LoggedSignature
+from stannary.evidence.keyless.authority import Authority
 from stannary.report.escape import inline
+from stannary.report.wording import counted
 
-__all__ = ["AuthorityDocument", "init", "issuer", "revocations", "revoke", "rotate", "show"]
+__all__ = ["AuditDocument", "AuthorityDocument", "audit", "init", "issuer", "revocations", "revoke", "rotate", "show"]
 
 _KINDS = ("email", "uri", "user", "github", "gitlab")
 _ROOT_KEY = click.option("--root-key", metavar="FILE", type=click.Path(path_type=Path), help="Where the root key is kept.")
@@ -62,6 +66,14 @@ class AuthorityDocument(msgspec.Struct, frozen=True, kw_only=True):
     revoked: tuple[RevokedRow, ...]
 
 
+class AuditDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """What `stannary trust audit --format json` prints: `unused` are certificates with which nothing was logged."""
+
+    schema: str = "stannary.authority-audit/1"
+    signatures: tuple[LoggedSignature, ...]
+    unused: tuple[str, ...]
+
+
 @click.command("init")
 @click.argument("folder", metavar="[DIR]", required=False, type=click.Path(file_okay=False))
 @_ROOT_KEY
@@ -79,8 +91,6 @@ def init(ctx: click.Context, /, **given: Any) -> int:  # noqa: ANN401 - click pa
     Verifiers need trusted_root.json or trust_config.json, and no key. The root key is for `trust rotate` alone: keep it
     elsewhere (--root-key).
     """
-    from stannary.evidence.keyless.authority import Authority
-
     workspace = _workspace(given)
     passphrase = None if given["no_passphrase"] else choose("the authority's keys")
     made = Authority.create(workspace, passphrase=passphrase, root_key=given["root_key"])
@@ -111,7 +121,6 @@ def issuer(ctx: click.Context, /, **given: Any) -> int:  # noqa: ANN401 - click 
     github   the workflow, as https://github.com/OWNER/REPOSITORY/PATH@REF
     gitlab   the pipeline's configuration, likewise
     """  # noqa: D301 - \b is click's
-    from stannary.evidence.keyless.authority import Authority
     from stannary.evidence.keyless.provider import check_address, discover_keys
     from stannary.evidence.keyless.token import Provider, public_kind
 
@@ -130,7 +139,6 @@ def issuer(ctx: click.Context, /, **given: Any) -> int:  # noqa: ANN401 - click 
 @common_options
 def show(workspace: str | None, form: str) -> int:
     """Show the authority: its keys and their times, identity providers, and what was revoked."""
-    from stannary.evidence.keyless.authority import Authority
     from stannary.evidence.keyless.change import revocations_of
 
     opened = open_workspace(workspace)
@@ -165,6 +173,42 @@ def show(workspace: str | None, form: str) -> int:
     return 0
 
 
+@click.command("audit")
+@workspace_option
+@format_option("table", "json")
+@common_options
+@click.pass_context
+def audit(ctx: click.Context, workspace: str | None, form: str) -> int:
+    """List who signed with the authority, and hold it against the ledger. Exits 1 when something was not issued here.
+
+    The signature logs and the ledger are read in full, each under its signed head. A signature whose certificate is not in
+    the ledger was made by somebody else with the authority's keys: replace them (`trust rotate --overlap 0`).
+    """
+    from stannary.evidence.keyless.audit import audit as audit_
+
+    found = audit_(Authority(open_workspace(workspace)))
+    if form == "json":
+        write_json(AuditDocument(signatures=found.signatures, unused=found.unused))
+    else:
+        for row in found.signatures:
+            who = f"{inline(row.identity)}, by the word of {inline(row.issuer)}"
+            click.echo(f"{row.log}/{row.index:<6} {row.time:%Y-%m-%d %H:%M:%S} UTC  {row.payload[:16]}  {who}")
+    talk = talk_of(ctx)
+    if found.unused:
+        talk.note(f"{counted(len(found.unused), 'certificate')} issued with which nothing was logged")
+    problems = [
+        IntegrityError(
+            f"was signed with a certificate that this workspace did not issue ({row.certificate[:16]})",
+            where=f"log-{row.log}, entry {row.index}",
+            code="TRU018",
+            help="`stannary trust rotate ca --overlap 0` ends the keys that were used",
+        )
+        for row in found.strange
+    ]
+    talk.errors(problems)
+    return exits.worst([exits.CLEAN, *(problem.exit_code for problem in problems)])
+
+
 @click.command("rotate")
 @click.argument("what", type=click.Choice(["ca", "ct", "log"]))
 @click.option(
@@ -181,8 +225,6 @@ def rotate(ctx: click.Context, /, **given: Any) -> int:  # noqa: ANN401 - click 
     What was signed while the old key counted verifies for ever. `--overlap 0` ends it now: for a key that got out. The
     trusted root is written and signed again; give it to verifiers. The change is logged.
     """
-    from stannary.evidence.keyless.authority import Authority
-
     authority = Authority(open_workspace(given["workspace"]))
     root_key = authority.root_signer(given["root_key"])
     passphrase = None if given["no_passphrase"] else choose("the new key")
@@ -235,7 +277,6 @@ def revoke(ctx: click.Context, /, **given: Any) -> int:  # noqa: ANN401 - click 
 @common_options
 def revocations(output: str | None, days: int, workspace: str | None) -> int:
     """Write what is revoked as a signed list, for verifiers without the ledger: `stannary verify --revocations FILE`."""
-    from stannary.evidence.keyless.authority import Authority
     from stannary.evidence.keyless.change import export_list
 
     content = export_list(Authority(open_workspace(workspace)), days)

@@ -31,6 +31,7 @@ SCHEMAS: dict[str, tuple[str, str]] = {
     "tainted": ("stannary.report.documents:TaintedDocument", "What `stannary lineage --tainted --format json` writes."),
     "trust": ("stannary.evidence.trust:TrustFile", "What `stannary trust list --format json` writes."),
     "authority": ("stannary.cli.authority:AuthorityDocument", "What `stannary trust show --format json` writes."),
+    "authority-audit": ("stannary.cli.authority:AuditDocument", "What `stannary trust audit --format json` writes."),
     "ledger-head": ("stannary.cli.ledger:Head", "What `stannary ledger head` and `verify` write with `--format json`."),
     "ledger-proof": ("stannary.cli.ledger:Proof", "What `stannary ledger prove --format json` writes."),
     "ledger-audit": ("stannary.cli.ledger:Audit", "What `stannary ledger audit --format json` writes."),

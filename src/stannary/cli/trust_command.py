@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("stannary.cli.authority:init", "Make an authority for keyless signatures."),
     "issuer": ("stannary.cli.authority:issuer", "Take identity tokens of an OpenID Connect issuer."),
     "show": ("stannary.cli.authority:show", "Show the authority, its keys and what was revoked."),
+    "audit": ("stannary.cli.authority:audit", "List who signed with the authority, and hold it against the ledger."),
     "rotate": ("stannary.cli.authority:rotate", "Replace a key of the authority."),
     "revoke": ("stannary.cli.authority:revoke", "Revoke an identity, a certificate or a key."),
     "revocations": ("stannary.cli.authority:revocations", "Write what is revoked as a signed list."),

@@ -128,6 +128,9 @@ def _trust(given: dict[str, Any]) -> Trust:
     from stannary.evidence.oms.key import KeyTrust
 
     keyless = [name for name in _KEYLESS if given[name]]
+    if keyless and given["at"]:
+        msg = "--at is for certificates: when a keyless signature was made stands in it, and is verified"
+        raise UsageError(msg, code="SIG018", help="leave it out")
     if keyless and not given["key"] and not given["certificate_chain"]:
         from stannary.cli.keyless import sigstore_trust
 

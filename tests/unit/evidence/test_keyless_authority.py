@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sqlite3
 from datetime import timedelta
 
 import pytest
@@ -11,6 +12,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from stannary.core.errors import InputError, IntegrityError, UsageError
 from stannary.crypto.certificates import der_of
 from stannary.crypto.keys import generate
+from stannary.evidence.keyless.audit import audit
 from stannary.evidence.keyless.authority import Authority
 from stannary.evidence.keyless.change import export_list, reinstate, revocations_of, revoke
 from stannary.evidence.oms.bundle import write_bundle
@@ -18,6 +20,7 @@ from stannary.evidence.oms.verify import examine_model
 from stannary.evidence.sigstore.bundle import parse_bundle
 from stannary.evidence.sigstore.revocation import Revocation, Revocations, open_list
 from stannary.evidence.sigstore.trusted_root import parse_root, read_root
+from stannary.evidence.trust_log import log_event
 from stannary.evidence.workspace import Workspace
 from stannary.testing.identity_provider import IdentityProvider
 from stannary.testing.keyless import KeylessPlace
@@ -329,8 +332,6 @@ def test_a_list_of_another_authority_or_of_an_old_log_counts_for_nothing(place, 
 
 
 def test_a_revocation_that_is_not_understood_stops_everything(place):
-    from stannary.evidence.trust_log import log_event
-
     log_event(place.workspace, "revoked", {"revocation": {"what": "planet", "value": "x"}})
     with pytest.raises(InputError) as raised:
         revocations_of(place.workspace)
@@ -353,3 +354,53 @@ def test_a_root_that_trusts_nobody(place):
         with pytest.raises(InputError, match="nobody"):
             parse_root(json.dumps({**root, name: []}).encode(), "root")
     assert read_root("sigstore.dev").authorities
+
+
+# Who signed
+
+
+def test_an_audit_lists_every_signature_of_every_log(place, model):
+    place.sign(model)
+    place.later(seconds=1)
+    place.authority.replace_key("log", place.authority.root_signer(), None, timedelta(0))
+    place.later(seconds=1)
+    place.sign(model, email="bob@example.com")
+    found = audit(place.authority)
+    assert [(row.log, row.index, row.identity, row.issued) for row in found.signatures] == [
+        (1, 0, "alice@example.com", True),
+        (2, 0, "bob@example.com", True),
+    ]
+    assert (found.unused, found.strange) == ((), ())
+
+
+def test_an_audit_finds_interrupted_signings_strange_entries_and_changed_ones(place, model):
+    place.sign(model)
+    log_event(place.workspace, "issued", {"identity": "alice@example.com", "certificate": "ab" * 32})
+    assert audit(place.authority).unused == ("ab" * 32,)
+    path = place.authority.folder / "log-1.db"
+    database = sqlite3.connect(path)
+    (record,) = database.execute("SELECT record FROM entry").fetchone()
+    database.execute("UPDATE entry SET record = ?", (record.replace(b"sha256", b"sha512"),))
+    database.commit()
+    with pytest.raises(IntegrityError) as raised:
+        audit(place.authority)
+    assert raised.value.code == "LED007"
+    database.execute("UPDATE entry SET record = ?", (record,))
+    database.commit()
+    database.close()
+    place.log({"kind": "rpm", "apiVersion": "0.0.1"})
+    with pytest.raises(IntegrityError) as raised:
+        audit(place.authority)
+    assert raised.value.code == "TRU017"
+
+
+def test_a_log_of_signatures_that_was_rolled_back(place, model):
+    path = place.authority.folder / "log-1.db"
+    place.sign(model)
+    old = path.read_bytes()
+    place.sign(model)
+    path.write_bytes(old)
+    with pytest.raises(IntegrityError):
+        place.sign(model)
+    with pytest.raises(IntegrityError):
+        audit(place.authority)
