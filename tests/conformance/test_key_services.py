@@ -118,6 +118,8 @@ def test_a_pin_is_asked_for_and_a_wrong_one_is_said_to_be_wrong(token):
     with pytest.raises(UsageError, match="PIN is wrong") as raised:
         open_signer(address, b"0000")
     assert raised.value.code == "KEY004"
+    with pytest.raises(UsageError, match="without a PIN"):
+        open_signer(address, lambda _: None)
 
 
 def test_keys_of_a_token_that_cannot_be_used(token):

@@ -47,9 +47,9 @@ class Elsewhere(NamedTuple):
 def name_key(address: str, ask: _Ask, *, offline: bool = False) -> NamedKey:
     """Open a key for a new workspace. Raises UsageError, InputError or BackendError."""
     if not is_address(address):
-        address = str(Path(address).absolute())
+        address = str(Path(address).resolve())
     elif address.startswith("file:"):
-        address = str(Path(address.removeprefix("file:")).absolute())
+        address = str(Path(address.removeprefix("file:")).resolve())
     return NamedKey(address, open_named(address, Path(), ask, offline=offline))
 
 

@@ -173,3 +173,21 @@ def test_a_token_of_vault_is_not_sent_anywhere_odd(monkeypatch, server, said):
     monkeypatch.setenv("VAULT_TOKEN", "t")
     with pytest.raises(UsageError, match=said):
         open_signer("vault:transit/k")
+
+
+def test_a_plug_in_adds_a_place(tmp_path, monkeypatch):
+    key = generate()
+    key.write(tmp_path / "release.pem", b"pw")
+    info = tmp_path / "shelf_keys-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: shelf-keys\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[stannary.keys]\nshelf = shelf_keys:open_signer\n")
+    (tmp_path / "shelf_keys.py").write_text(
+        "from pathlib import Path\nfrom stannary.crypto.keys import PrivateKey\n\n\ndef open_signer(address, ask):\n"
+        "    content = (Path(__file__).parent / f'{address}.pem').read_bytes()\n"
+        "    return PrivateKey.of_pem(content, ask(f'shelf:{address}'))\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert open_signer("shelf:release", b"pw").public.keyid == key.public.keyid
+    with pytest.raises(UsageError, match="no keys of the kind 'shelve'"):
+        open_signer("shelve:release")

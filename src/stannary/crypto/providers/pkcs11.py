@@ -218,8 +218,9 @@ class _Token:
         except errors.NoSuchKey as error:
             kinds = self._pkcs11.ObjectClass
             what = {kinds.PUBLIC_KEY: "public half", kinds.SECRET_KEY: "secret key"}.get(kind, "private key")
-            msg = f"the token has no such {what}"
-            raise UsageError(msg, where=self.where, code="KEY013", help="both halves need the label and the id") from error
+            msg = f"the token has no such {what}" + ("" if self._pin else ", or shows it to nobody without a PIN")
+            said = "both halves need the label and the id" if self._pin else "set STANNARY_PKCS11_PIN, or use pin-source=file:/path"
+            raise UsageError(msg, where=self.where, code="KEY013", help=said) from error
         except errors.MultipleObjectsReturned as error:
             msg = "several keys of the token fit"
             raise UsageError(msg, where=self.where, code="KEY013", help="name it by object=LABEL and id=%01") from error
