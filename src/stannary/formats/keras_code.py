@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stannary.core.errors import FormatError
 from stannary.formats.interface import clip
 from stannary.formats.marshal_names import code_names
 
 if TYPE_CHECKING:
+    from stannary.core.model import Json
     from stannary.formats.interface import Sink
 
-__all__ = ["LambdaCode", "follow", "lambda_code"]
+__all__ = ["Followed", "LambdaCode", "follow", "lambda_code"]
 
+# What a lambda finds among the globals of Keras and of the scripts that models are written in.
+_NAMES = {
+    "tf": "tensorflow", "tensorflow": "tensorflow", "keras": "keras", "K": "keras.backend", "backend": "keras.backend",
+    "np": "numpy", "numpy": "numpy", "ops": "keras.ops", "layers": "keras.layers", "math": "math",
+}  # fmt: skip
 _SHORT = b"zZ"
 _LONG = b"uaAts"
 _SHOWN = 200
@@ -34,16 +40,50 @@ def lambda_code(raw: bytes) -> LambdaCode:
     return LambdaCode((), tuple(clip(text) for text in list(_loose(raw))[:_SHOWN]), parsed=False)
 
 
-def follow(raw: bytes, sink: Sink) -> bool:
-    """Report what marshalled code does, as of code in a pickle. Returns whether all of it was read and adds up."""
+class Followed(NamedTuple):
+    """What bytecode does: outside names that it uses, members of what it is given, `clear` when there is no more to know."""
+
+    read: bool
+    uses: tuple[str, ...] = ()
+    members: tuple[str, ...] = ()
+    clear: bool = False
+
+
+class _Noting:
+    """A sink that passes facts on and keeps those of code."""
+
+    def __init__(self, sink: Sink) -> None:
+        self.budget, self.siblings = sink.budget, sink.siblings
+        self.child, self.inflate, self.incomplete, self.inert = sink.child, sink.inflate, sink.incomplete, sink.inert
+        self._fact = sink.fact
+        self.kept: list[tuple[str, dict[str, Any]]] = []
+
+    def fact(self, kind: str, offset: int | None = None, /, **data: Json) -> None:
+        """Keep a fact, and pass it on."""
+        self.kept.append((kind, data))
+        self._fact(kind, offset, **data)
+
+
+def follow(raw: bytes, sink: Sink) -> Followed:
+    """Report what marshalled code does, as of code in a pickle."""
     from stannary.formats.marshal_code import read_marshal
     from stannary.formats.pickle_code import report_code  # few models carry code
 
     try:
         body = read_marshal(raw)[0].body
     except FormatError:
-        return False
-    return body is not None and report_code(body, sink)
+        return Followed(read=False)
+    noting = _Noting(sink)
+    if body is None or not report_code(body, noting, _NAMES):
+        return Followed(read=False)
+    whole = [data for kind, data in noting.kept if kind == "pickle.code"]
+    clear = not any(data[key] for data in whole for key in ("missing", "unclear", "broken", "more"))
+    return Followed(
+        read=True,
+        uses=tuple(dict.fromkeys(name for data in whole for name in data["touched"])),
+        members=tuple(dict.fromkeys(name for data in whole for name in data["attributes"])),
+        clear=bool(whole) and clear and not any(kind == "pickle.code_inner" for kind, _ in noting.kept),
+    )
 
 
 def _loose(raw: bytes) -> dict[str, None]:

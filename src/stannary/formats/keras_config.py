@@ -9,7 +9,8 @@ Facts (`path` is the place in the configuration):
 - `keras.object` class_name, module, registered_name, path: each distinct object; absent fields are null
 - `keras.function` name, module, registered_name, path: a function to be looked up
 - `keras.typespec` name, module, path
-- `keras.lambda` path, owner, names, strings, parsed, size: code kept as marshalled bytecode
+- `keras.lambda` path, owner, names, strings, parsed, size: code kept as marshalled bytecode; read: to its end; uses:
+  outside names; members: of what it is given; clear: there is nothing else to know of it
 - `keras.lambda_name` path, name, module: a Lambda layer over a function found by name
 - `keras.symbol` symbol, path: a TensorFlow function by its public name (TFOpLambda)
 - `keras.resource` key, value, how, class_name, path: text that names a file or an address
@@ -29,7 +30,7 @@ from typing import Any
 from stannary.core.errors import FormatError
 from stannary.formats.embedded import carve
 from stannary.formats.interface import Sink, View, clip
-from stannary.formats.keras_code import follow, lambda_code
+from stannary.formats.keras_code import Followed, follow, lambda_code
 
 __all__ = ["probe", "read", "read_config"]
 
@@ -273,7 +274,7 @@ class _Walk:
             return
         self.code.add(raw)
         found = lambda_code(raw) if raw else None
-        followed = bool(found and found.parsed) and follow(raw, self.sink)
+        followed = follow(raw, self.sink) if found and found.parsed else Followed(read=False)
         self.sink.fact(
             "keras.lambda",
             self.offset,
@@ -283,7 +284,10 @@ class _Walk:
             strings=list(found.strings) if found else [],
             parsed=bool(found and found.parsed),
             size=len(raw),
-            read=followed,
+            read=followed.read,
+            uses=list(followed.uses),
+            members=list(followed.members),
+            clear=followed.clear,
         )
 
     def _pickle(self, name: str, text: str, path: str) -> None:

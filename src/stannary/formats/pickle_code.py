@@ -26,6 +26,8 @@ from stannary.formats.pickle_code_values import Builder
 from stannary.formats.pickle_values import Made
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from stannary.core.model import Json
     from stannary.formats.interface import Sink
     from stannary.formats.pickle_record import Recorder
@@ -43,9 +45,12 @@ def report(recorder: Recorder, sink: Sink) -> set[int]:
     return _report(Parts(recorder), sink)
 
 
-def report_code(code: Code, sink: Sink) -> bool:
-    """Report one code object that something else than a pickle carries. Returns whether it was read and adds up."""
-    return bool(_report(Parts.of(code), sink))
+def report_code(code: Code, sink: Sink, names: Mapping[str, str]) -> bool:
+    """Report one code object that something else than a pickle carries, `names` being globals that it finds there.
+
+    Returns whether it was read and adds up.
+    """
+    return bool(_report(Parts.of(code, names), sink))
 
 
 def _report(parts: Parts, sink: Sink) -> set[int]:

@@ -8,6 +8,8 @@ from stannary.formats.bytecode import Code
 from stannary.formats.pickle_values import Blob, Global, Made, Map, Opaque, root_name
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from stannary.formats.pickle_record import Recorder
 
 __all__ = ["LOADING", "Parts", "family", "last_name", "made_by", "pairs", "raw_bytes"]
@@ -109,15 +111,17 @@ class Parts:
     """All makers' calls of one file. Keys of code are the ids of argument tuples, which the recorder keeps alive."""
 
     @classmethod
-    def of(cls, code: Code) -> Parts:
-        """Return the parts of something that carries nothing but one code object."""
+    def of(cls, code: Code, names: Mapping[str, str]) -> Parts:
+        """Return the parts of something that carries nothing but one code object; `names`: what its globals are."""
         parts = cls(None)
+        parts.names = dict(names)
         parts.codes, parts.offsets = {0: code}, {0: 0}
         return parts
 
     def __init__(self, recorder: Recorder | None) -> None:
         self.content = recorder.content if recorder is not None else None
         self.calls = [tuple(call) for call in recorder.calls.values()] if recorder is not None else []
+        self.names: dict[str, str] = {}  # globals of a lone code object
         self.codes: dict[int, Code | None] = {}
         self.offsets: dict[int, int] = {}
         self.inner: set[int] = set()

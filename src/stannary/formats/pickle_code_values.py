@@ -194,7 +194,9 @@ class Builder:
     def bare(self, code: Code) -> Value:
         """Return a function of code alone."""
         value = Value()
-        value.node, value.scope = self.node(code), Scope("<function>", Scope("<module>"))
+        module = Scope("<module>")
+        module.names.update({name: Value(dotted) for name, dotted in self.parts.names.items()})
+        value.node, value.scope = self.node(code), Scope("<function>", module)
         return value
 
     # Classes

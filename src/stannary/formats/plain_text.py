@@ -33,7 +33,10 @@ _MAX_DECODED = 64 << 20
 _MAX_COMMANDS = 100
 _URLSAFE = bytes.maketrans(b"-_", b"+/")
 _RUN = {
-    "base64": re.compile(rb"(?:[A-Za-z0-9+/_-]|(?:\\n|\\r|\r?\n)[ \t\"'+]{0,8}(?=[A-Za-z0-9+/]{8}))+={0,2}"),
+    "base64": re.compile(
+        rb"(?:[A-Za-z0-9+/_-]|(?:\\n|\\r|\r?\n)[ \t\"'+]{0,8}"
+        rb"(?=[A-Za-z0-9+/]{8}|[A-Za-z0-9+/]{2,7}={1,2}|[A-Za-z0-9+/]{4}(?:\\n|[\r\n\"'])))+={0,2}"  # the last line may be short
+    ),
     "hex": re.compile(rb"(?:[0-9a-fA-F]{2})+"),
     "escape": re.compile(rb"(?:(?:\\x|0x)[0-9a-fA-F]{2}[, \n\"']{0,4})+"),
 }

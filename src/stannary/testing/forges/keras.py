@@ -13,7 +13,7 @@ from stannary.testing.forges import forge
 from stannary.testing.forges._hdf5_writer import Writer
 from stannary.testing.forges.hdf5 import PICKLE
 
-__all__ = ["archive", "keras2_lambda", "layer", "sequential"]
+__all__ = ["archive", "keras2_lambda", "lambda3", "layer", "sequential"]
 
 FAMILY = "Keras"
 _HARMLESS = "lambda x: x * 2 + 1"
@@ -82,7 +82,8 @@ def keras2_lambda(source: str = _SHELL) -> dict[str, Any]:
             "module": "__main__", "output_shape": None, "arguments": {}}}  # fmt: skip
 
 
-def _lambda3(source: str) -> dict[str, Any]:
+def lambda3(source: str) -> dict[str, Any]:
+    """Return a Keras 3 Lambda layer over the lambda of a source."""
     function = {"class_name": "__lambda__", "config": {"code": bytecode(source), "defaults": None, "closure": None}}
     return layer("Lambda", {"name": "lambda", "function": function, "arguments": {}})
 
@@ -145,12 +146,12 @@ def _() -> bytes:
 
 @forge("keras.lambda_harmless", filename="model.keras", family=FAMILY, malicious=None)
 def _() -> bytes:
-    return archive(sequential(_lambda3(_HARMLESS)))
+    return archive(sequential(lambda3(_HARMLESS)))
 
 
 @forge("keras.lambda_system", filename="model.keras", family=FAMILY, malicious=True)
 def _() -> bytes:
-    return archive(sequential(_lambda3(_SHELL)))
+    return archive(sequential(lambda3(_SHELL)))
 
 
 @forge("keras.lambda_h5", filename="model.h5", family=FAMILY, malicious=True)
@@ -317,7 +318,7 @@ def _() -> bytes:
 
 @forge("keras.duplicate_key", filename="model.keras", family=FAMILY, malicious=True)
 def _() -> bytes:
-    text = json.dumps(sequential(_lambda3(_HARMLESS))).replace(
+    text = json.dumps(sequential(lambda3(_HARMLESS))).replace(
         '"class_name": "Lambda"', '"class_name": "Lambda", "class_name": "Dense"'
     )
     return archive(text)

@@ -16,6 +16,7 @@ from functools import cache
 from importlib import resources
 from urllib.parse import urlsplit
 
+from stannary.checks.static.judges.keras_lambda import understood
 from stannary.checks.static.ruleset import Hit
 from stannary.core.model import Severity
 from stannary.formats.interface import Fact
@@ -216,8 +217,8 @@ def _lambda(fact: Fact) -> Iterator[Hit]:
         yield Hit("KER005", fact, f"a Lambda layer carries Python bytecode that uses {', '.join(worst[:8])}", severity="critical")
     else:
         shown = ", ".join(fact.data["names"][:8]) or "no names"
-        # Code that was read from end to end is judged by what it does, beside this.
-        severity: Severity | None = "low" if fact.data.get("read") else None
+        # Code that was read from end to end is judged by what it does, too; what it does not tell is reason enough for doubt.
+        severity: Severity | None = ("low" if understood(fact) else "medium") if fact.data.get("read") else None
         yield Hit("KER005", fact, f"a Lambda layer carries Python bytecode ({fact.data['size']} bytes; {shown})", None, severity)
 
 
