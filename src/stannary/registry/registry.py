@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -74,6 +75,12 @@ class Registry:
         self.allowed = allowed
         self.tool = tool
         self.trusted = Trusted(chain.ledger)
+
+    def seen_by(self, actor: str, allowed: Allowed) -> Registry:
+        """Return the same registry as somebody else sees it."""
+        other = copy.copy(self)
+        other.actor, other.allowed = actor, allowed
+        return other
 
     # Reading
 

@@ -1,0 +1,167 @@
+"""Evidence, decisions, the story and the lineage of an artifact."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+
+from stannary.core.errors import UsageError
+from stannary.core.model import Digest
+from stannary.crypto import dsse
+from stannary.evidence.gate import judge, record_decision
+from stannary.evidence.statement import subject_resource
+from stannary.evidence.story import Story, story_of
+from stannary.registry import queries
+from stannary.registry.names import DEFAULT, Name
+from stannary.report.documents import DecisionDocument, EvidenceDocument, EvidenceRow, RecordedDocument
+from stannary.server.operations import Call, Operation
+from stannary.server.sent import policy_sent
+
+__all__ = ["OPERATIONS"]
+
+_EVERYTHING = Name(DEFAULT, "*")
+_DIGEST = Annotated[str, msgspec.Meta(pattern=r"^sha256:[0-9a-f]{64}$")]
+
+
+class NewStatement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An in-toto statement that somebody signed: a DSSE envelope, as it is."""
+
+    envelope: dsse.Envelope
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An artifact, and the policy to decide by: a shipped one by its name, or YAML. `record`: sign and log the decision."""
+
+    subject: _DIGEST
+    policy: Annotated[str, msgspec.Meta(min_length=1, max_length=1 << 20)] = "baseline"
+    record: bool = True
+
+
+def _about(call: Call) -> EvidenceDocument:
+    digest = _digest(call.path["digest"])
+    _may_see(call, digest)
+    known = call.store.chain.about(digest)
+    refused = tuple(str(problem) for problem in known.refused)
+    return EvidenceDocument(evidence=tuple(EvidenceRow.of(item) for item in known.evidence), refused=refused)
+
+
+def _state(call: Call) -> RecordedDocument:
+    """Log a statement. Its signer has to be one that the workspace trusts; the caller has to be allowed to approve or push."""
+    from stannary.evidence.statement import decode, subject_of
+
+    _, digest = subject_of(decode(dsse.payload_of(call.body.envelope)))
+    _may(call, digest, ("approve", "push"))
+    recorded = call.store.chain.log([call.body.envelope])[0]
+    return RecordedDocument(id=str(recorded.id), subject=str(recorded.subject), index=recorded.receipt.index)
+
+
+def _gate(call: Call) -> DecisionDocument:
+    digest = Digest.parse(call.body.subject)
+    _may_see(call, digest)
+    chain, subject = call.store.chain, subject_resource(digest, "")
+    judged = judge(chain, subject, policy_sent(call.body.policy))
+    recorded = ""
+    if call.body.record:
+        recorded = str(record_decision(chain, subject, judged, call.place.version).id)
+    call.place.metrics.event("gate", judged.decision.verdict)
+    return DecisionDocument.of(judged.decision, recorded)
+
+
+def _why(call: Call) -> Story:
+    digest = _digest(call.path["digest"])
+    _may_see(call, digest)
+    return story_of(call.store.chain, subject_resource(digest, ""))
+
+
+def _envelope(call: Call) -> dict[str, Any]:
+    _, envelope = call.store.chain.one(call.path["id"])
+    from stannary.evidence.statement import decode, subject_of
+
+    _, digest = subject_of(decode(dsse.payload_of(envelope)))
+    _may_see(call, digest)
+    found: dict[str, Any] = msgspec.to_builtins(envelope)
+    return found
+
+
+def _digest(text: str) -> Digest:
+    try:
+        return Digest.parse(text)
+    except ValueError as error:
+        raise UsageError(str(error), where="digest", code="API002", help="sha256: and 64 digits of hex") from error
+
+
+def _may_see(call: Call, digest: Digest) -> None:
+    _may(call, digest, ("read",))
+
+
+def _may(call: Call, digest: Digest, actions: tuple[str, ...]) -> None:
+    """Let pass who may do one of the actions with one of the names of an artifact, or with everything."""
+    from stannary.core.errors import PolicyDenied
+
+    with call.store.reading() as connection:
+        names = [version.name for version in queries.versions_with(connection, str(digest))]
+    last: PolicyDenied | None = None
+    for name in (*names, _EVERYTHING):
+        for action in actions:
+            try:
+                call.store.allowed(action, name)
+            except PolicyDenied as error:
+                last = error
+            else:
+                return
+    if last is not None:
+        raise last
+
+
+OPERATIONS = (
+    Operation(
+        id="listEvidence",
+        method="GET",
+        path="/artifacts/{digest}/evidence",
+        run=_about,
+        tag="evidence",
+        reply=EvidenceDocument,
+        summary="Everything that the ledger holds about an artifact, verified now.",
+    ),
+    Operation(
+        id="getStatement",
+        method="GET",
+        path="/evidence/{id}",
+        run=_envelope,
+        tag="evidence",
+        reply=dsse.Envelope,
+        errors=(404,),
+        summary="A signed statement as it is (DSSE).",
+    ),
+    Operation(
+        id="logStatement",
+        method="POST",
+        path="/evidence",
+        run=_state,
+        tag="evidence",
+        body=NewStatement,
+        reply=RecordedDocument,
+        errors=(409,),
+        summary="Log a statement that somebody signed whom the workspace trusts.",
+    ),
+    Operation(
+        id="decide",
+        method="POST",
+        path="/decisions",
+        run=_gate,
+        tag="evidence",
+        body=Question,
+        reply=DecisionDocument,
+        summary="Decide about an artifact by a policy, from the evidence there is.",
+    ),
+    Operation(
+        id="getStory",
+        method="GET",
+        path="/artifacts/{digest}/story",
+        run=_why,
+        tag="evidence",
+        reply=Story,
+        summary="Why an artifact is where it is: decisions, evidence, origin.",
+    ),
+)

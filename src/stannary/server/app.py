@@ -1,0 +1,92 @@
+"""The ASGI application: operations under `/api/v1`, health, metrics; what every answer carries."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+
+from stannary.server.api import OPERATIONS
+from stannary.server.dispatch import endpoint_of
+from stannary.server.problems import MEDIA_TYPE, Problem
+from stannary.server.site import Site
+
+__all__ = ["build"]
+
+_Scope = MutableMapping[str, Any]
+_Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+_Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+_HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
+]
+
+
+def build(site: Site, pages: list[BaseRoute] | None = None) -> Any:  # noqa: ANN401 - an ASGI application
+    """Return the application of a site; `pages` are those of the console."""
+    operations = [Route(row.path, endpoint_of(site, row), methods=[row.method], name=row.id) for row in OPERATIONS]
+
+    async def alive(_: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    def ready(_: Request) -> Response:
+        found = site.ready()
+        return JSONResponse(found, 200 if set(found.values()) == {"ok"} else 503)
+
+    def metrics(_: Request) -> Response:
+        gauges = {"stannary_ledger_entries": float(site.chain.ledger.head().size)}
+        return PlainTextResponse(site.metrics.text(gauges), media_type="text/plain; version=0.0.4")
+
+    routes: list[BaseRoute] = [
+        Route("/healthz", alive),
+        Route("/readyz", ready),
+        Route("/metrics", metrics),
+        Mount("/api/v1", routes=operations, name="api"),
+        *(pages or []),
+    ]
+    handlers: Any = {404: _absent, 405: _method}
+    return _Headers(Starlette(routes=routes, exception_handlers=handlers))
+
+
+class _Headers:
+    """Puts the headers of security on every answer, unless the answer has its own."""
+
+    def __init__(self, app: Any) -> None:  # noqa: ANN401 - an ASGI application
+        self._app = app
+
+    async def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        secure = [(b"strict-transport-security", b"max-age=31536000")] if scope.get("scheme") == "https" else []
+
+        async def sent(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                have = {name.lower() for name, _ in message["headers"]}
+                message["headers"] = [*message["headers"], *((k, v) for k, v in (*_HEADERS, *secure) if k not in have)]
+            await send(message)
+
+        await self._app(scope, receive, sent)
+
+
+async def _absent(_: Request, __: Exception) -> Response:
+    return _problem(404, "Not found", "there is nothing at this address")
+
+
+async def _method(_: Request, error: Any) -> Response:  # noqa: ANN401 - Starlette's signature
+    return _problem(405, "Method not allowed", "the address does not take this method", dict(error.headers or {}))
+
+
+def _problem(status: int, title: str, detail: str, headers: dict[str, str] | None = None) -> Response:
+    found = Problem(type="about:blank", title=title, status=status, detail=detail, help="GET /api/v1/openapi.json")
+    return Response(msgspec.json.encode(found), status, headers, MEDIA_TYPE)

@@ -1,0 +1,115 @@
+"""Run the application: one process, uvicorn, TLS where a certificate is given, an end that waits for what is under way."""
+
+from __future__ import annotations
+
+import json
+import logging
+import ssl
+import sys
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import uvicorn
+
+from stannary.core.errors import UsageError
+from stannary.server.app import build
+from stannary.server.site import Site
+
+__all__ = ["Listener", "serve"]
+
+
+class Listener(NamedTuple):
+    """Where to listen, and how. `clients` is the CA whose certificates callers have to have (mutual TLS)."""
+
+    host: str
+    port: int
+    certificate: str = ""
+    key: str = ""
+    clients: str = ""
+
+
+def serve(site: Site, listener: Listener, *, log_json: bool = True, grace: int = 20) -> None:
+    """Answer until SIGTERM or SIGINT; then take nothing new, and end what is under way within `grace` seconds.
+
+    Raises UsageError for an address that cannot be listened on without TLS, and for certificates that cannot be read.
+    """
+    _refuse_open_plain(listener)
+    _logging(as_json=log_json)
+    tls = _tls(listener)
+    config = uvicorn.Config(
+        build(site), host=listener.host, port=listener.port, log_config=None, access_log=False, server_header=False,
+        date_header=True, timeout_graceful_shutdown=grace, h11_max_incomplete_event_size=1 << 16, lifespan="off", **tls,
+    )  # fmt: skip
+    server = _Server(config, site)
+    server.run()
+    if not server.started:
+        msg = f"cannot listen on {listener.host}:{listener.port}"
+        raise UsageError(msg, code="SRV001", help="is something else there? --port 0 takes any")
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, site: Site) -> None:
+        super().__init__(config)
+        self._site = site
+
+    def handle_exit(self, sig: int, frame: Any) -> None:  # noqa: ANN401 - uvicorn's
+        """Say at once that no more requests should be sent here."""
+        self._site.stopping.set()
+        super().handle_exit(sig, frame)
+
+
+def _refuse_open_plain(listener: Listener) -> None:
+    """Tokens are not sent in the clear over a network."""
+    local = listener.host in ("127.0.0.1", "::1", "localhost")
+    if not local and not listener.certificate:
+        msg = f"listening on {listener.host} without TLS would send tokens in the clear"
+        raise UsageError(
+            msg,
+            where="--host",
+            code="SRV002",
+            help="--tls-certificate and --tls-key, or --host 127.0.0.1 behind a proxy that has TLS",
+        )
+
+
+def _tls(listener: Listener) -> dict[str, Any]:
+    if not listener.certificate:
+        return {}
+    for path in filter(None, (listener.certificate, listener.key, listener.clients)):
+        if not Path(path).is_file():
+            msg = "is not there"
+            raise UsageError(msg, where=path, code="SRV003", help="PEM files: the certificate with its chain, and its key")
+    found: dict[str, Any] = {
+        "ssl_certfile": listener.certificate,
+        "ssl_keyfile": listener.key or None,
+        "ssl_version": ssl.PROTOCOL_TLS_SERVER,
+    }
+    if listener.clients:
+        found |= {"ssl_ca_certs": listener.clients, "ssl_cert_reqs": ssl.CERT_REQUIRED}
+    return found
+
+
+class _Json(logging.Formatter):
+    """One line of JSON for each record; what is JSON already is merged."""
+
+    converter = staticmethod(time.gmtime)
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = record.getMessage()
+        row: dict[str, Any] = {"time": self.formatTime(record, "%Y-%m-%dT%H:%M:%SZ"), "level": record.levelname.lower()}
+        try:
+            found = json.loads(text) if text.startswith("{") else None
+        except ValueError:
+            found = None
+        row |= found if isinstance(found, dict) else {"logger": record.name, "message": text}
+        if record.exc_info:
+            row["exception"] = self.formatException(record.exc_info)
+        return json.dumps(row)
+
+
+def _logging(*, as_json: bool) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Json() if as_json else logging.Formatter("%(levelname)s %(name)s %(message)s"))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.INFO)

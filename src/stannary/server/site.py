@@ -1,0 +1,78 @@
+"""What is served: a workspace with its registry, who is let in, and what is counted about it."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, Protocol
+
+from stannary.evidence.chain import Chain
+from stannary.registry.registry import Allowed, Registry
+from stannary.server.limits import RateLimit
+from stannary.server.metrics import Metrics
+from stannary.server.operations import Principal
+
+__all__ = ["Guard", "Site"]
+
+
+class Guard(Protocol):
+    """Says who calls, and what they may. `guard_access.py` has the one with accounts and tokens."""
+
+    def authenticate(self, authorization: str, cookie: str) -> Principal:
+        """Return who calls. Raises PolicyDenied when nobody is known by that."""
+        ...
+
+    def allowed(self, principal: Any) -> Allowed:  # noqa: ANN401 - what `authenticate` returned
+        """Return what says whether the principal may do something."""
+        ...
+
+
+class Site:
+    """A workspace as it is served. Its parts are safe to use from many threads.
+
+    Args:
+        registry: of the workspace; each caller sees it with their own rights.
+        guard: who calls, and what they may.
+        version: of stannary.
+        rate: requests a second that one caller may make, and how many at once; 0 for any number.
+        largest: bytes of a body that is a document; contents may be of any size up to `largest_content`.
+    """
+
+    def __init__(
+        self, registry: Registry, guard: Guard, *, version: str, rate: tuple[float, int] = (200.0, 400), largest: int = 64 << 20,
+        largest_content: int = 1 << 40,
+    ) -> None:  # fmt: skip
+        self.registry = registry
+        self.guard = guard
+        self.version = version
+        self.largest = largest
+        self.largest_content = largest_content
+        self.metrics = Metrics()
+        self.limit = RateLimit(*rate)
+        self.stopping = threading.Event()
+
+    @property
+    def chain(self) -> Chain:
+        """Return the evidence and the ledger of the workspace."""
+        return self.registry.chain
+
+    def seen_by(self, principal: Principal) -> Registry:
+        """Return the registry with the rights of a caller."""
+        return self.registry.seen_by(principal.id, self.guard.allowed(principal))
+
+    def ready(self) -> dict[str, str]:
+        """Return what has to work for requests to be answered, each `ok` or why not."""
+        found = {"stopping": "ok" if not self.stopping.is_set() else "is shutting down"}
+        for name, probe in (("ledger", self._ledger), ("tables", self._tables)):
+            try:
+                probe()
+                found[name] = "ok"
+            except Exception as error:  # noqa: BLE001 - whatever it is, the answer is that it does not work
+                found[name] = type(error).__name__
+        return found
+
+    def _ledger(self) -> None:
+        self.chain.ledger.head()
+
+    def _tables(self) -> None:
+        with self.registry.database.reading():
+            pass

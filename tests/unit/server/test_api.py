@@ -1,0 +1,280 @@
+"""The API: what its operations do, whom they let, what they say when they do not."""
+
+import hashlib
+import json
+
+import msgspec
+import pytest
+from tests.unit.registry.conftest import APPROVED
+from tests.unit.server.conftest import RIGHTS
+
+from stannary.core.canonical import canonical_json
+from stannary.evidence.subject import identify
+from stannary.registry import promotion
+from stannary.registry.manifest import encode
+from stannary.registry.names import Name
+from stannary.server.api import OPERATIONS
+
+CLAIMS = "/api/v1/models/default/claims"
+JSON = {"content-type": "application/json"}
+
+
+def pushed(client, folder):
+    """Push a folder over the API, as the command line does."""
+    artifact = identify(folder)
+    for file in artifact.files:
+        content = (folder / file.path).read_bytes()
+        answer = client.put(f"/api/v1/contents/sha256:{file.sha256}?into=default/claims", content=content)
+        assert answer.status_code in (201, 204), answer.text
+    manifest, _ = encode(artifact, single=False)
+    return client.post(f"{CLAIMS}/versions", json={"manifest": manifest.decode(), "note": "first"})
+
+
+def test_a_version_goes_from_push_to_production_and_back(bench, client_of, site):
+    contributor, releaser, viewer = client_of("contributor"), client_of("releaser"), client_of("viewer")
+    promotion.protect(bench.opened[0], Name("default", "claims"), "production", APPROVED)
+    made = pushed(contributor, bench.model(b"weights"))
+    assert made.status_code == 201
+    assert made.headers["location"] == f"{CLAIMS}/versions/1"
+    assert made.json()["version"]["creator"] == "user:contributor"
+
+    assert contributor.put(f"{CLAIMS}/aliases/production", json={"number": 1}).status_code == 403
+    denied = releaser.put(f"{CLAIMS}/aliases/production", json={"number": 1})
+    assert (denied.status_code, denied.json()["moved"]) == (409, False)
+    assert denied.json()["reasons"][0]["help"].startswith("stannary attest")
+    bench.say(bench.opened[0].versions(Name("default", "claims"))[0])
+    assert releaser.put(f"{CLAIMS}/aliases/production", json={"number": 1}).json()["moved"]
+
+    at = viewer.get(f"{CLAIMS}/aliases/production")
+    assert at.json()["version"]["number"] == 1
+    assert viewer.get(f"{CLAIMS}/aliases/production", headers={"if-none-match": at.headers["etag"]}).status_code == 304
+    bench.say(bench.push(b"second"))
+    stale = {"if-match": '"0-9"'}
+    assert releaser.put(f"{CLAIMS}/aliases/production", json={"number": 2}, headers=stale).status_code == 412
+    current = {"if-match": at.headers["etag"]}
+    assert releaser.put(f"{CLAIMS}/aliases/production", json={"number": 2}, headers=current).json()["moved"]
+    assert releaser.post(f"{CLAIMS}/aliases/production/rollback").json()["number"] == 1
+    story = viewer.get(f"/api/v1/artifacts/{made.json()['version']['digest']}/story").json()
+    assert story["decisions"]
+
+
+def test_files_are_sent_whole_and_in_ranges(bench, client_of):
+    content = bytes(range(256)) * 9000
+    bench.push(content)
+    client = client_of("viewer")
+    where = f"{CLAIMS}/versions/1/files/weights.bin"
+    whole = client.get(where)
+    assert whole.content == content
+    assert whole.headers["etag"] == f'"{hashlib.sha256(content).hexdigest()}"'
+    part = client.get(where, headers={"range": "bytes=1000-1999"})
+    assert (part.status_code, part.content) == (206, content[1000:2000])
+    assert part.headers["content-range"] == f"bytes 1000-1999/{len(content)}"
+    assert client.get(where, headers={"range": "bytes=2304000-"}).status_code == 416
+    assert client.get(where, headers={"range": "bytes=2303999-"}).content == content[-1:]
+    assert client.get(f"{CLAIMS}/versions/1/files/sub/config.json").content == b"{}"
+    assert client.get(f"{CLAIMS}/versions/1/files/../../etc/passwd").status_code == 404
+    assert client.get(f"{CLAIMS}/versions/1/files/%2e%2e/x").status_code == 404
+
+
+def test_a_content_that_is_not_what_it_says_is_not_kept(client_of, site):
+    client = client_of("contributor")
+    digest = hashlib.sha256(b"this").hexdigest()
+    answer = client.put(f"/api/v1/contents/sha256:{digest}", content=b"that")
+    assert (answer.status_code, answer.headers["content-type"]) == (409, "application/problem+json")
+    assert client.get(f"/api/v1/contents/sha256:{digest}").status_code == 404
+    assert client.put(f"/api/v1/contents/sha256:{digest}", content=b"this").status_code == 201
+    assert client.put(f"/api/v1/contents/sha256:{digest}", content=b"this").status_code == 204
+    assert client.get(f"/api/v1/contents/sha256:{digest}").headers["x-content-size"] == "4"
+
+
+def test_nobody_is_let_in_without_credentials(client_of):
+    """Every operation that is not open, with none, with wrong ones, and by a cookie from another site."""
+    stranger = client_of()
+    for row in OPERATIONS:
+        path = "/api/v1" + filled(row.path)
+        if row.open:
+            continue
+        for headers in ({}, {"authorization": "Bearer wrong"}, {"authorization": "Basic dmlld2VyOng="}):
+            answer = stranger.request(row.method, path, headers=headers)
+            assert answer.status_code == 401, row.id
+            assert answer.headers["www-authenticate"].startswith("Bearer")
+            assert answer.json()["code"] == "ACC001"
+        if row.method != "GET":
+            answer = stranger.request(row.method, path, headers={"cookie": "stannary=releaser", "sec-fetch-site": "cross-site"})
+            assert (answer.status_code, answer.json()["code"]) == (403, "API006"), row.id
+
+
+def filled(path):
+    values = {
+        "{namespace}": "default", "{name}": "claims", "{number}": "1", "{alias}": "production", "{file:path}": "weights.bin",
+        "{digest}": "sha256:" + "0" * 64, "{id}": "0" * 64, "{index}": "0",
+    }  # fmt: skip
+    for name, value in values.items():
+        path = path.replace(name, value)
+    return path
+
+
+NEEDS = {
+    "registerVersion": {"push"},
+    "promote": {"promote"},
+    "rollback": {"rollback"},
+    "removeAlias": {"rollback"},
+    "protect": {"protect"},
+    "freeze": {"freeze"},
+    "thaw": {"freeze"},
+    "quarantine": {"quarantine"},
+    "liftQuarantine": {"quarantine"},
+    "holdVersion": {"hold"},
+    "releaseVersion": {"hold"},
+    "retainVersions": {"delete"},
+    "storeContent": {"push"},
+    "hasContent": {"push"},
+    "listEntries": {"audit"},
+    "proveEntry": {"audit"},
+    "logStatement": {"approve", "push"},
+}
+FREE = {"openapi", "whoami", "getHead", "proveConsistency", "listModels"}
+BODIES = {
+    "registerVersion": {"manifest": "{}"},
+    "promote": {"number": 1},
+    "protect": {"policy": "baseline"},
+    "freeze": {"reason": "x"},
+    "holdVersion": {"reason": "x"},
+    "retainVersions": {"dry_run": False},
+    "quarantine": {"digest": "sha256:" + "1" * 64, "reason": "x"},
+    "decide": {"subject": "sha256:" + "0" * 64, "record": False},
+}
+
+
+@pytest.mark.parametrize("namespace", ["default", "foreign"])
+@pytest.mark.parametrize("role", sorted(RIGHTS))
+def test_each_role_may_what_it_may_and_nothing_else(bench, client_of, role, namespace):
+    """Every operation by every role, in a namespace of its own and in a foreign one."""
+    version = bench.push(b"weights")
+    bench.opened[0].push(bench.root / "m", Name("foreign", "claims"))
+    said = bench.say(version)
+    client = client_of(role)
+    for row in OPERATIONS:
+        if row.id in FREE:
+            continue
+        path = "/api/v1" + filled(row.path.replace("{id}", said.id.hex)).replace("/models/default/", f"/models/{namespace}/")
+        if row.id in ("storeContent", "hasContent"):
+            path += f"?into={namespace}/claims"
+        body = {**BODIES, "logStatement": {"envelope": msgspec.to_builtins(said.envelope)}}.get(row.id, {})
+        sent = {"content": b""} if row.body is bytes else {"json": body} if row.body else {}
+        answer = client.request(row.method, path, **sent)
+        wanted = NEEDS.get(row.id, {"read"})
+        # Artifacts have no namespace of their own: whoever may read some name of one may read about it.
+        named = "{namespace}" in row.path or row.body is bytes or row.id == "hasContent"
+        may = bool(wanted & RIGHTS[role]) and (namespace == "default" or not named)
+        assert (answer.status_code != 403) == may, (row.id, answer.status_code, answer.text)
+        assert answer.status_code != 500, (row.id, answer.text)
+
+
+BAD = [b"", b"{", b"[]", b"null", b'{"number": 0}', b'{"number": "1"}', b'{"number": 1, "x": 1}', b"\xff\xfe", b"[" * 100_000]
+
+
+@pytest.mark.parametrize("content", BAD, ids=[repr(item[:20]) for item in BAD])
+def test_a_body_that_is_not_what_is_asked_for_is_said_so(client_of, content):
+    answer = client_of("releaser").put(f"{CLAIMS}/aliases/production", content=content, headers=JSON)
+    assert (answer.status_code, answer.json()["code"]) == (422, "API001")
+    assert client_of("releaser").put(f"{CLAIMS}/aliases/production", content=content).status_code == 415
+
+
+def test_bodies_have_a_limit_even_when_they_do_not_say_how_long_they_are(site, client_of):
+    site.largest = 1000
+
+    def endless():
+        for _ in range(100):
+            yield b" " * 100
+
+    client = client_of("releaser")
+    assert client.put(f"{CLAIMS}/aliases/production", content=b" " * 1001, headers=JSON).status_code == 413
+    assert client.put(f"{CLAIMS}/aliases/production", content=endless(), headers=JSON).status_code == 413
+
+
+def test_an_error_of_ours_tells_nothing_but_where_to_look(site, client_of, monkeypatch, caplog):
+    def broken(*_, **__):
+        msg = "the password is swordfish"
+        raise RuntimeError(msg)
+
+    monkeypatch.setattr(type(site.registry), "models", broken)
+    answer = client_of("viewer").get("/api/v1/models", headers={"x-request-id": "ask-about-me"})
+    assert answer.status_code == 500
+    assert "swordfish" not in answer.text
+    assert answer.json()["request"] == answer.headers["x-request-id"] == "ask-about-me"
+    assert "swordfish" in caplog.text
+    assert "Bearer" not in caplog.text
+
+
+def test_a_request_id_is_not_taken_from_just_anything(client_of):
+    for sent in ("a b\r\n", "x" * 200, "<script>"):
+        answer = client_of("viewer").get("/api/v1/whoami", headers={"x-request-id": sent.strip()})
+        assert answer.headers["x-request-id"] != sent.strip()
+
+
+def test_too_many_requests_are_told_when_to_come_back(site, client_of):
+    site.limit.rate, site.limit.burst = 1.0, 3
+    client = client_of("viewer")
+    answers = [client.get("/api/v1/whoami") for _ in range(5)]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429, 429]
+    assert int(answers[-1].headers["retry-after"]) >= 1
+    assert client_of("auditor").get("/api/v1/whoami").status_code == 200
+
+
+def test_health_readiness_and_metrics(site, client_of):
+    client = client_of()
+    assert client.get("/healthz").text == "ok\n"
+    assert client.get("/readyz").json() == {"stopping": "ok", "ledger": "ok", "tables": "ok"}
+    client_of("viewer").get("/api/v1/whoami")
+    text = client.get("/metrics").text
+    assert 'stannary_http_requests_total{operation="whoami",method="GET",status="200"} 1' in text
+    assert 'stannary_http_request_seconds_bucket{operation="whoami",le="+Inf"} 1' in text
+    site.stopping.set()
+    assert client.get("/readyz").status_code == 503
+
+
+def test_every_answer_carries_the_headers_of_security(client_of):
+    for path in ("/healthz", "/api/v1/whoami", "/nowhere", "/api/v1/openapi.json"):
+        headers = client_of().get(path).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert "frame-ancestors 'none'" in headers["content-security-policy"]
+    assert client_of().get("/nowhere").headers["content-type"] == "application/problem+json"
+    assert client_of().delete("/healthz").status_code == 405
+
+
+def test_the_ledger_is_proven_over_the_api(bench, client_of):
+    from stannary.crypto.note import VerifierKey
+    from stannary.evidence.ledger import Receipt
+    from stannary.evidence.ledger.entry import verify
+
+    bench.push(b"weights")
+    auditor = client_of("auditor")
+    proof = auditor.get("/api/v1/ledger/entries/0/proof").json()
+    record = proof.pop("record").encode()
+    receipt = Receipt(**{**proof, "proof": tuple(proof["proof"])})
+    key: VerifierKey = bench.opened[0].chain.ledger.key
+    assert verify(record, receipt, key).size == 1
+    page = auditor.get("/api/v1/ledger/entries?limit=1").json()
+    assert (page["size"], page["next"], page["entries"][0]["kind"]) == (1, None, "version")
+    assert auditor.get("/api/v1/ledger/entries/7/proof").status_code == 404
+    assert auditor.get("/api/v1/ledger/consistency?old=0").json()["new"] == 1
+
+
+def test_a_policy_that_is_sent_cannot_name_files_of_the_server(bench, client_of):
+    bench.push(b"x")
+    policy = "name: p\nextends: /etc/passwd\nrequire: []\n"
+    answer = client_of("admin").put(f"{CLAIMS}/aliases/production/protection", json={"policy": policy})
+    assert answer.status_code in (400, 422)
+    assert "root:" not in answer.text
+    fine = "name: p\nextends: baseline\nrequire:\n  - {kind: model-signature}\n"
+    assert client_of("admin").put(f"{CLAIMS}/aliases/production/protection", json={"policy": fine}).json()["policy"]["name"] == "p"
+
+
+def test_canonical_manifests_only(bench, client_of):
+    artifact = identify(bench.model(b"x"))
+    manifest, _ = encode(artifact, single=False)
+    loose = json.dumps(json.loads(manifest), indent=1)
+    assert loose.encode() != canonical_json(json.loads(manifest))
+    answer = client_of("contributor").post(f"{CLAIMS}/versions", json={"manifest": loose})
+    assert answer.status_code == 422
