@@ -189,6 +189,7 @@ _register("dill_map", _a().call("builtins", "list", _a().push(_dill_type("map"))
 _register("dill_ftype", _a().call("dill._dill", "_create_ftype", function("x"), _TARGET, (), {}))
 _register("dill_array", _a().call("dill._dill", "_create_array", function("x"), _TARGET, {}))
 _register("dill_namedtuple_import", _a().call("dill._dill", "_create_namedtuple", "x", ("a",), "antigravity"))
+_register("dill_write_file", _a().push(_dill_type("FileType")).reduce(_TARGET, "w"))
 _register("dill_open_file", _a().push(_dill_type("FileType")).reduce(_g("builtins", "print")))
 _register(
     "cloudpickle_function_globals",

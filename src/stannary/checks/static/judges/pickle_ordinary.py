@@ -73,11 +73,16 @@ _TYPE_MAKERS = frozenset({
 })  # fmt: skip
 
 
+_NAMED = frozenset({"dill._dill._load_type", "cloudpickle.cloudpickle._builtin_type"})
+
+
 def plain_class(made: Any, known: Knowledge) -> bool:  # noqa: ANN401 - rendered JSON
     """Tell whether a value is a class that the pickle makes from built-in or known ones: calling it calls their constructors."""
     args = made.get("args") if isinstance(made, dict) and made_by(made) in CLASS_MAKERS and "chain" not in made else None
     if not isinstance(args, list):
         return False
+    if made_by(made) in _NAMED:
+        return _plain_base(made, known)  # `_load_type("FileType")` opens files
     bases = next((a for a in args if isinstance(a, list)), [])
     return all(_plain_base(base, known) for base in bases)
 
@@ -86,7 +91,7 @@ def _plain_base(base: Any, known: Knowledge) -> bool:  # noqa: ANN401 - rendered
     if not isinstance(base, dict):
         return False
     named = base.get("args")
-    if made_by(base) in {"dill._dill._load_type", "cloudpickle.cloudpickle._builtin_type"}:
+    if made_by(base) in _NAMED:
         return isinstance(named, list) and len(named) == 1 and known.role("builtins", str(named[0])) in {"c", "k"}
     return role_of(base.get("global", ""), known) in {"c", "k"} or plain_class(base, known)
 
