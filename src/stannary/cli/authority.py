@@ -16,12 +16,12 @@ from stannary.cli.workspace import ask_passphrase, format_option, open_workspace
 from stannary.core.errors import IntegrityError, UsageError
 from stannary.evidence.keyless.audit import LoggedSignature
 from stannary.evidence.keyless.authority import Authority
+from stannary.evidence.keyless.token import KINDS, Provider, public_kind
 from stannary.report.escape import inline
 from stannary.report.wording import counted
 
 __all__ = ["AuditDocument", "AuthorityDocument", "audit", "init", "issuer", "revocations", "revoke", "rotate", "show"]
 
-_KINDS = ("email", "uri", "user", "github", "gitlab")
 _ROOT_KEY = click.option("--root-key", metavar="FILE", type=click.Path(path_type=Path), help="Where the root key is kept.")
 _NO_PASSPHRASE = click.option("--no-passphrase", is_flag=True, help="Leave the new keys unprotected: whoever reads them can sign.")
 
@@ -107,7 +107,7 @@ def init(ctx: click.Context, /, **given: Any) -> int:  # noqa: ANN401 - click pa
 @click.argument("url", metavar="URL")
 @click.option("--jwks", metavar="FILE", help="Its keys (JWKS).  [default: asked for at the issuer, over the network]")
 @click.option("--audience", default="stannary", help="For whom its tokens are (`aud`).  [default: stannary]")
-@click.option("--kind", type=click.Choice(_KINDS), help="What in them names somebody.  [default: email; github, gitlab by the URL]")
+@click.option("--kind", type=click.Choice(KINDS), help="What in them names somebody.  [default: email; github, gitlab by the URL]")
 @workspace_option
 @common_options
 @click.pass_context
@@ -115,14 +115,14 @@ def issuer(ctx: click.Context, /, **given: Any) -> int:  # noqa: ANN401 - click 
     """Take identity tokens of an OpenID Connect issuer, or change how, or renew its keys. The change is logged.
 
     \b
-    email    the verified e-mail address
-    uri      the subject, which is a URI (SPIFFE, for one)
-    user     SUBJECT!HOST-OF-THE-ISSUER
-    github   the workflow, as https://github.com/OWNER/REPOSITORY/PATH@REF
-    gitlab   the pipeline's configuration, likewise
+    email       the verified e-mail address
+    uri         the subject, which is a URI (SPIFFE, for one)
+    user        SUBJECT!HOST-OF-THE-ISSUER
+    github      the workflow, as https://github.com/OWNER/REPOSITORY/PATH@REF
+    gitlab      the pipeline's configuration, likewise
+    kubernetes  the service account, as https://kubernetes.io/namespaces/NAMESPACE/serviceaccounts/NAME
     """  # noqa: D301 - \b is click's
     from stannary.evidence.keyless.provider import check_address, discover_keys
-    from stannary.evidence.keyless.token import Provider, public_kind
 
     url = check_address(given["url"])
     authority = Authority(open_workspace(given["workspace"]))

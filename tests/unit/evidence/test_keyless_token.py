@@ -251,6 +251,16 @@ def test_a_pipeline_of_gitlab():
     assert who.claims[13] == "c" * 40
 
 
+def test_a_service_account_of_kubernetes():
+    provider = Provider(url="https://kubernetes.default.svc.cluster.local", audience="stannary", kind="kubernetes")
+    inside = {"namespace": "ml", "serviceaccount": {"name": "trainer", "uid": "1"}, "pod": {"name": "p"}}
+    claims = {"iss": provider.url, "aud": ["stannary"], "sub": "system:serviceaccount:ml:trainer", "kubernetes.io": inside}
+    who = named(IDP.token(**claims), provider)
+    assert (who.kind, who.name) == ("uri", "https://kubernetes.io/namespaces/ml/serviceaccounts/trainer")
+    for other in (None, {}, {"namespace": "ml"}, {**inside, "namespace": "a b"}, {**inside, "namespace": {}}, "ml"):
+        assert refusal(IDP.token(**{**claims, "kubernetes.io": other}), provider=provider) == "OID008"
+
+
 # Keys
 
 

@@ -6,8 +6,9 @@ the nonce where one is expected. What a pipeline's token says besides is carried
 
 from __future__ import annotations
 
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
@@ -22,13 +23,15 @@ from stannary.evidence.oms.bundle import strict_json
 
 __all__ = ["AUDIENCE", "KINDS", "Identity", "IdentityKind", "NameKind", "Provider", "identity_of", "public_kind"]
 
-IdentityKind = Literal["email", "uri", "user", "github", "gitlab"]
-KINDS: tuple[IdentityKind, ...] = ("email", "uri", "user", "github", "gitlab")
+IdentityKind = Literal["email", "uri", "user", "github", "gitlab", "kubernetes"]
+KINDS: tuple[IdentityKind, ...] = ("email", "uri", "user", "github", "gitlab", "kubernetes")
 NameKind = Literal["email", "uri", "user"]
 AUDIENCE = "stannary"  # for whom tokens are, where nothing else was said
 _SKEW = 60  # seconds that the clocks of the provider and of this machine may differ by; an end is an end
 _LONGEST = 24 * 3600
 _MOST_TEXT = 1024
+_DEEPEST = 4
+_NO_NAME = re.compile(r"\W", re.ASCII)
 
 
 class Provider(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -161,14 +164,24 @@ def _name(claims: Mapping[str, Any], subject: str, provider: Provider) -> tuple[
 def _pipeline(claims: Mapping[str, Any], provider: Provider) -> tuple[NameKind, str, dict[int, str]]:
     table = _table()[provider.kind]
     parts = urlsplit(provider.url)
-    web = table["web"] if provider.url == table["issuer"] else f"{parts.scheme}://{parts.netloc}"
-    texts = {name: str(value) for name, value in claims.items() if isinstance(value, str | int) and not isinstance(value, bool)}
+    web = table["web"] if provider.url == table.get("issuer") else f"{parts.scheme}://{parts.netloc}"
+    texts = dict(_texts(claims, ""))
     texts["web"] = web
     identity = _filled(table["identity"], texts)
     if identity is None or not _is_uri(identity):
-        _nobody(f"it is no token of a pipeline ({table['identity']})")
+        _nobody(f"it is no token of {table['what']} ({table['identity']})")
     filled = {int(number): _filled(template, texts) for number, template in table["claims"].items()}
     return "uri", identity, {number: text[:_MOST_TEXT] for number, text in filled.items() if text}
+
+
+def _texts(claims: Mapping[str, Any], under: str) -> Iterator[tuple[str, str]]:
+    """Yield the claims that are texts, those within others as `outer_inner`, with `_` for what no name has."""
+    for name, value in claims.items():
+        full = _NO_NAME.sub("_", f"{under}{name}")
+        if isinstance(value, str | int) and not isinstance(value, bool):
+            yield full, str(value)
+        elif isinstance(value, dict) and under.count("_") < _DEEPEST:
+            yield from _texts(value, f"{full}_")
 
 
 def _filled(template: str, texts: Mapping[str, str]) -> str | None:
