@@ -17,7 +17,9 @@ SOURCE_KEYS = frozenset(
 _SOURCE = re.compile(r"^(?:import |from \w[\w.]* import |def \w+\(|class \w+|exec\(|eval\(|__import__\()", re.MULTILINE)
 # What libraries evaluate in a configuration: an expression from the first character on, or a resolver that evaluates.
 _EVALUATED = re.compile(
-    r"\s*[\"']?(?:__import__|exec|eval|getattr|os\.(?:system|popen)|subprocess\.\w+)\(|\$\{(?:oc\.)?(?:eval|python|py|exec)\s*:"
+    r"\s*[\"']?(?:__import__|os\.(?:system|popen)|subprocess\.\w+)\(|\s*(?:exec|eval)\((?=[\w\"'(]).*\)\s*\Z"
+    r"|\$\{(?:oc\.)?(?:eval|python|py|exec)\s*:",
+    re.DOTALL,
 )
 _MOST = 20
 _LONGEST = 1 << 16

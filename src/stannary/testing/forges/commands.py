@@ -180,6 +180,8 @@ file(
     "text",
     malicious=False,
 )
+file("text.old_browser", "app.js", 'var r = new ActiveXObject("Microsoft.XMLHTTP");\n', "text", malicious=False)
+file("yaml.prose", "doc.yaml", "a: getattr() with a name\nb: eval(x) is slow\n", "configuration", malicious=False)
 file("text.table_plain", "scores.csv", "name,score\n=A1+B2,-3|4\n", "text", malicious=False)
 file("requirements.npmrc", ".npmrc", "registry=http://203.0.113.9/\n", "dependencies")
 file("npy.values_pickle", "array.npy", _npy(PICKLE + bytes(64 - len(PICKLE) % 64)), "NumPy arrays")

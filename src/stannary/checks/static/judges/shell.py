@@ -43,7 +43,7 @@ _PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("download-run", r"\bpython[\d.]*\s+-\w*c\b[^\n]{0,300}(?:urlopen|requests\.get)[^\n]{0,300}exec|exec\s*\([^\n]{0,120}(?:urlopen|requests\.get)"),
         ("download-run", r"\bpip[\d.]*\s+install\b[^\n;&|]{0,300}\s(?:(?:-i|-f|--(?:extra-)?index-url|--find-links)[= ]\s*|\w[\w.\[\]-]*\s*@\s*|git\+)?http://(?!localhost|127\.0\.0\.1)"),
         ("persist", r">>?\s*[\"']?(?:~|\$HOME|\$\{HOME\}|/root|/home/\w+)/\.(?:bashrc|profile|bash_profile|zshrc|zshenv|zprofile|ssh/authorized_keys|config/autostart)|\bcrontab\s+-(?!l)|\|\s*crontab\b|>>?\s*/etc/(?:cron|profile|rc\.local|ld\.so\.preload|sudoers|passwd)|authorized_keys"),
-        ("script-host", r"\b(?:CreateObject|ActiveXObject|GetObject)\s*\(\s*[\"'](?:WScript\.(?:Shell|Network)|Shell\.Application|MSXML2\.|Microsoft\.XMLHTTP|WinHttp\.|ADODB\.Stream|Schedule\.Service|winmgmts:|script:)"),
+        ("script-host", r"\b(?:CreateObject|ActiveXObject|GetObject)\s*\(\s*[\"'](?:WScript\.(?:Shell|Network)|Shell\.Application|ADODB\.Stream|Schedule\.Service|winmgmts:|script:)|\bCreateObject\s*\(\s*[\"'](?:MSXML2\.|Microsoft\.XMLHTTP|WinHttp\.)"),
         ("web-shell", r"\b(?:system|exec|passthru|shell_exec|popen|proc_open|eval|assert)\s*\(\s*(?:\w+\s*\(\s*)?\$_(?:GET|POST|REQUEST|COOKIE|SERVER)\b|getRuntime\(\)\s*\.exec\s*\(\s*request\."),
         ("destroy", r"\brm\s+(?:-\w+\s+|--\S+\s+)*-\w*[rR]\w*\s+(?:-\S+\s+)*[\"']?(?:/|~|\$HOME|/\*|/home|/root|/etc|/usr|/var)[\"'/]?\*?(?:\s|$|[\"';&|])|\bmkfs\.?\w*\s+/dev/|\bdd\b[^\n]{0,80}of=/dev/(?:sd|nvme|hd|vd|disk)|:\(\)\s*\{\s*:\|:&\s*\};:|>\s*/dev/sd[a-z]"),
     )
