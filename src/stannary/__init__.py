@@ -10,6 +10,8 @@
         run.output("models/bert")
     stannary.sign("models/bert", key="signing.pem")   # writes models/bert.sig
     stannary.verify("models/bert", signature="models/bert.sig", key="signing.pub")
+    who = stannary.trusted_identity("alice@acme.example", "https://sso.acme.example", "trust_config.json")
+    stannary.verify("models/bert", signature="models/bert.sig", trust=who)          # signed by identity
 
 Importing this imports nothing else; each name is imported when it is first used.
 """
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from stannary.checks.static.guard import LoadRefused, guard, safe_load
     from stannary.checks.static.result import ScanFinding, ScanResult
     from stannary.checks.static.scan import ScanOptions, Target, scan, scan_paths
+    from stannary.evidence.keyless.api import signing_identity, trusted_identity
     from stannary.evidence.oms.api import open_signed, sign, verify
     from stannary.evidence.training import training_run
 
@@ -39,7 +42,9 @@ __all__ = [
     "scan",
     "scan_paths",
     "sign",
+    "signing_identity",
     "training_run",
+    "trusted_identity",
     "verify",
 ]
 
@@ -57,7 +62,9 @@ _HOMES = {
     "scan": "stannary.checks.static.scan",
     "scan_paths": "stannary.checks.static.scan",
     "sign": "stannary.evidence.oms.api",
+    "signing_identity": "stannary.evidence.keyless.api",
     "training_run": "stannary.evidence.training",
+    "trusted_identity": "stannary.evidence.keyless.api",
     "verify": "stannary.evidence.oms.api",
 }
 

@@ -62,6 +62,7 @@ def read_token(source: str) -> str:
 
 def sigstore_trust(given: dict[str, Any]) -> SigstoreTrust:
     """Return the trust in one identity. Raises UsageError when it is not said in full, and what reading it raises."""
+    from stannary.evidence.keyless.api import listed_revocations
     from stannary.evidence.sigstore.identity import Wanted
     from stannary.evidence.sigstore.method import SigstoreTrust
     from stannary.evidence.sigstore.revocation import Revocations
@@ -78,7 +79,7 @@ def sigstore_trust(given: dict[str, Any]) -> SigstoreTrust:
         raise ExceptionGroup(msg, problems)
     workspace = _workspace(given["workspace"])
     root = _root(given, workspace)
-    rows = [*_revoked_here(workspace), *_revoked_elsewhere(given["revocations"], root)]
+    rows = [*_revoked_here(workspace), *listed_revocations(given["revocations"], root)]
     return SigstoreTrust(root, Wanted(given["identity"], given["issuer"]), Revocations(rows))
 
 
@@ -139,18 +140,3 @@ def _revoked_here(workspace: Workspace | None) -> tuple[Revocation, ...]:
     if workspace is None or not workspace.has_ledger:
         return ()
     return revocations_of(workspace).rows
-
-
-def _revoked_elsewhere(paths: tuple[str, ...], root: TrustedRoot) -> list[Revocation]:
-    from stannary.core.clock import system_clock
-    from stannary.evidence.sigstore.revocation import open_list
-
-    found: list[Revocation] = []
-    for path in paths:
-        try:
-            content = Path(path).read_bytes()
-        except OSError as error:
-            msg = f"cannot be read: {error.strerror}"
-            raise UsageError(msg, where=path, code="SIG041") from error
-        found += open_list(content, root, system_clock(), path).revoked
-    return found

@@ -1,6 +1,7 @@
 """Signed notes, checkpoints and cosignatures: one spelling each, and nothing that was not signed."""
 
 import base64
+import hashlib
 import re
 
 import msgspec
@@ -10,6 +11,7 @@ from stannary.core.errors import InputError, IntegrityError, StannaryError, Usag
 from stannary.crypto import keys
 from stannary.crypto.note import (
     COSIGNATURE,
+    ECDSA,
     Checkpoint,
     Note,
     NoteSignature,
@@ -204,3 +206,25 @@ def test_names_are_names(name):
     with pytest.raises(UsageError):
         check_name(name)
     assert not re.search(r"\s", check_name(ORIGIN))
+
+
+# Logs of Sigstore: ECDSA
+
+
+def test_a_head_signed_by_a_log_of_sigstore_s_kind():
+    signer = keys.generate("ecdsa-p256-sha256")
+    key = VerifierKey.of_log("log.example/1", signer.public)
+    assert key.id == hashlib.sha256(signer.public.spki).digest()[:4]
+    note = sign_note(Checkpoint("log.example/1", 1, bytes(32)).text, "log.example/1", signer, ECDSA)
+    assert verify_note(parse_note(str(note)), [key])
+    other = VerifierKey.of_log("log.example/1", keys.generate("ecdsa-p256-sha256").public)
+    assert not verify_note(parse_note(str(note)), [other])
+    assert not verify_note(parse_note(str(note)), [VerifierKey.of_log("log.example/2", signer.public)])
+    changed = str(note).replace("\n1\n", "\n2\n")
+    with pytest.raises(IntegrityError):
+        verify_note(parse_note(changed), [key])
+
+
+def test_a_log_of_ed25519_is_what_it_was():
+    signer = keys.generate("ed25519")
+    assert VerifierKey.of_log("log.example", signer.public) == VerifierKey.of("log.example", signer.public)

@@ -9,17 +9,21 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+import stannary
 from stannary.core.errors import InputError, IntegrityError, UsageError
+from stannary.crypto import dsse
 from stannary.crypto.certificates import der_of
 from stannary.crypto.keys import generate
 from stannary.evidence.keyless.audit import audit
 from stannary.evidence.keyless.authority import Authority
 from stannary.evidence.keyless.change import export_list, reinstate, revocations_of, revoke
 from stannary.evidence.oms.bundle import write_bundle
+from stannary.evidence.oms.recording import record_signature
 from stannary.evidence.oms.verify import examine_model
 from stannary.evidence.sigstore.bundle import parse_bundle
 from stannary.evidence.sigstore.revocation import Revocation, Revocations, open_list
 from stannary.evidence.sigstore.trusted_root import parse_root, read_root
+from stannary.evidence.statement import decode
 from stannary.evidence.trust_log import log_event
 from stannary.evidence.workspace import Workspace
 from stannary.testing.identity_provider import IdentityProvider
@@ -354,6 +358,30 @@ def test_a_root_that_trusts_nobody(place):
         with pytest.raises(InputError, match="nobody"):
             parse_root(json.dumps({**root, name: []}).encode(), "root")
     assert read_root("sigstore.dev").authorities
+
+
+# From Python
+
+
+def test_the_api_signs_verifies_and_records(place, model, tmp_path):
+    output = tmp_path / "model.sig"
+    signed = stannary.sign(model, key=stannary.signing_identity(place.token(), workspace=tmp_path), output=output)
+    config = place.authority.folder / "trust_config.json"
+    trust = stannary.trusted_identity("alice@example.com", place.provider.url, config)
+    assert stannary.verify(model, signature=output, trust=trust).signer.subject == "alice@example.com"
+    stated = decode(dsse.payload_of(record_signature(place.workspace, signed).envelope), "evidence").predicate
+    assert stated["urn:stannary:signature:v1"]["identity"] == "alice@example.com"
+    assert stated["urn:stannary:signature:v1"]["issuer"] == place.provider.url
+    revoke(place.workspace, Revocation(what="identity", value="alice@example.com"))
+    (tmp_path / "revoked.json").write_bytes(export_list(place.authority, 30))
+    pinned = {"root_key": place.authority.folder / "root.pub", "revocations": [tmp_path / "revoked.json"]}
+    path = place.authority.folder / "trusted_root.dsse.json"
+    trust = stannary.trusted_identity("alice@example.com", place.provider.url, path, **pinned)
+    with pytest.raises(IntegrityError) as raised:
+        stannary.verify(model, signature=output, trust=trust)
+    assert raised.value.code == "SIG040"
+    with pytest.raises(UsageError):
+        stannary.trusted_identity("a", "b", path, revocations=[tmp_path / "none"], root_key=place.authority.root_public)
 
 
 # Who signed

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 
@@ -31,7 +31,7 @@ PathLike = str | os.PathLike[str]
 def sign(
     path: PathLike,
     *,
-    key: PathLike | Signer,
+    key: PathLike | Signer | Material,
     output: PathLike | None = None,
     certificate: PathLike | None = None,
     certificate_chain: Sequence[PathLike] = (),
@@ -42,7 +42,7 @@ def sign(
 
     Args:
         path: a folder or a file.
-        key: a key file, another address of a key (`env:NAME`, `pkcs11:...`), or a Signer.
+        key: a key file, another address of a key (`env:NAME`, `pkcs11:...`), a Signer, or what `signing_identity` returns.
         output: the signature file; beside the model as `NAME.sig` when it is None.
         certificate: the X.509 certificate (PEM) of the key; without one the signature is the bare key's.
         certificate_chain: PEM files of the authorities between it and the root.
@@ -118,12 +118,14 @@ def default_signature(target: str) -> str:
 
 
 def material_of(
-    key: PathLike | Signer,
+    key: PathLike | Signer | Material,
     certificate: PathLike | None = None,
     certificate_chain: Sequence[PathLike] = (),
     passphrase: bytes | None = None,
 ) -> Material:
     """Return what signs. Raises UsageError, InputError or BackendError."""
+    if hasattr(key, "bundle"):  # what signs already; a protocol with properties cannot be asked by isinstance
+        return cast("Material", key)
     signer = open_signer(os.fspath(key), passphrase) if isinstance(key, str | os.PathLike) else key
     if certificate is None:
         if certificate_chain:
