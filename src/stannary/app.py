@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from stannary.evidence.workspace import Workspace
     from stannary.registry.registry import Allowed, Registry
     from stannary.store.blobs.interface import Blobs
+    from stannary.store.database import Database
 
-__all__ = ["check_names", "is_address", "located", "open_blobs", "open_registry", "record_scan", "scan"]
+__all__ = ["check_names", "is_address", "located", "open_blobs", "open_database", "open_registry", "record_scan", "scan"]
 
 _ADDRESS = re.compile(r"(hf|https?|s3|mlflow|oci|registry):", re.IGNORECASE)
 
@@ -167,13 +168,24 @@ def open_registry(workspace: Workspace, *, write: bool = True, actor: str = "", 
     from stannary import __version__
     from stannary.evidence.chain import Chain
     from stannary.registry.registry import Registry
-    from stannary.store.database import Database
 
     name = actor or (_owner(workspace) if write else "reader")
     chain = Chain(workspace, write=write)
-    database = Database(workspace.root / "registry.db")
+    database = open_database(workspace)
     more = {"allowed": allowed} if allowed else {}
     return Registry(chain, database, open_blobs(workspace), actor=name, tool=__version__, **more)
+
+
+def open_database(workspace: Workspace) -> Database:
+    """Return the tables of a workspace: beside its ledger, in PostgreSQL where that is, in a schema of the workspace's own."""
+    import hashlib
+
+    from stannary.store.database import Database
+
+    if not workspace.settings.database:
+        return Database(workspace.root / "registry.db")
+    own = hashlib.sha256(workspace.settings.origin.encode()).hexdigest()[:16]
+    return Database(str(workspace.ledger_address), f"stannary_tables_{own}")
 
 
 def open_blobs(workspace: Workspace) -> Blobs:

@@ -111,8 +111,12 @@ Event: TypeAlias = Registered | Moved | Protected | Frozen | Quarantined | Held 
 def about(event: Event) -> str:
     """Return the id of what an event is about, by which the events about it are found."""
     match event:
-        case Registered() | Held() | Dropped():
+        case Registered():
             text = f"version {event.name.namespace}/{event.name.name}:{event.number}"
+        case Held():
+            text = f"hold {event.name.namespace}/{event.name.name}:{event.number}"
+        case Dropped():
+            text = f"drop {event.name.namespace}/{event.name.name}:{event.number}"
         case Moved():
             text = f"alias {event.name.namespace}/{event.name.name}@{event.alias}"
         case Protected():

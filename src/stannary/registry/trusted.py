@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 from stannary.core.errors import IntegrityError, PolicyDenied, UsageError
 from stannary.evidence.ledger import Ledger
 from stannary.registry import events, queries
-from stannary.registry.events import Moved, Quarantined, Registered
+from stannary.registry.events import Dropped, Moved, Quarantined, Registered
 from stannary.registry.model import Version
 from stannary.registry.names import Reference
 
@@ -53,10 +53,10 @@ class Trusted:
         """Raise PolicyDenied when a digest is quarantined, by the tables or by the ledger."""
         del connection
         probe = events.about(Quarantined(actor="", digest=digest, reason=""))
-        rows = self._ledger.find(id=probe)
-        event = events.read(rows[-1]) if rows else None
-        if isinstance(event, Quarantined) and not event.lifted:
-            msg = f"is quarantined since {rows[-1].time:%Y-%m-%d %H:%M}: {event.reason}"
+        row = self._ledger.newest(probe)
+        event = events.read(row) if row else None
+        if row and isinstance(event, Quarantined) and not event.lifted:
+            msg = f"is quarantined since {row.time:%Y-%m-%d %H:%M}: {event.reason}"
             raise PolicyDenied(
                 msg, where=what, code="REG020", help=f"stannary registry rollback; stannary registry quarantine {digest} --lift"
             )
@@ -64,10 +64,10 @@ class Trusted:
     def _alias_holds(self, connection: Connection, reference: Reference, version: Version) -> None:
         row = queries.alias_of(connection, reference)
         probe = events.about(Moved(actor="", name=reference.name, alias=reference.alias, number=0))
-        newest = self._ledger.find(id=probe)
-        event = events.read(newest[-1]) if newest else None
+        newest = self._ledger.newest(probe)
+        event = events.read(newest) if newest else None
         says = (event.number, event.digest) if isinstance(event, Moved) else (0, "")
-        if not newest or newest[-1].index != row.entry or says != (version.number, version.digest):
+        if not newest or newest.index != row.entry or says != (version.number, version.digest):
             msg = "the table has the alias elsewhere than the ledger"
             raise _tampered(str(reference), msg)
 
@@ -79,7 +79,8 @@ class Trusted:
         )
         if not same:
             raise _tampered(str(version), "the table has another artifact than the ledger")
-        if version.dropped or any(row.kind == "drop" for row in self._ledger.find(id=events.about(registered))):
+        dropped = events.about(Dropped(actor="", name=version.name, number=version.number, digest="", reason=""))
+        if version.dropped or self._ledger.newest(dropped) is not None:
             msg = "was deleted"
             raise UsageError(msg, where=str(version), code="REG013", help=f"stannary registry list {version.name}")
 

@@ -7,6 +7,7 @@ threads, processes and machines, and what it wrote is durable when the block end
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from stannary.store.tables import metadata
 __all__ = ["Database"]
 
 _BUSY_SECONDS = 60
+_SCHEMA = re.compile(r"[a-z][a-z0-9_]{0,50}")
 _LOCK = 0x5354414E4E415259  # "STANNARY", as PostgreSQL's advisory locks are numbered
 
 
@@ -36,14 +38,19 @@ class Database:
 
     Args:
         url: the path of an SQLite file, or `postgresql://user@host/name`.
+        schema: in which of PostgreSQL's schemas the tables are; it is made when it is not there.
 
     Raises BackendError when it cannot be reached, and UsageError when it is of a newer stannary.
     """
 
-    def __init__(self, url: str | Path) -> None:
+    def __init__(self, url: str | Path, schema: str = "stannary") -> None:
+        if not _SCHEMA.fullmatch(schema):
+            msg = f"is no name of a schema: {schema[:80]!r}"
+            raise UsageError(msg, code="DBS002", help="small letters, digits and _, from a letter on")
         self.url = _url(url)
+        self._schema = schema
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self._engine = _sqlite(self.url) if self.is_sqlite else _postgres(self.url)
+        self._engine = _sqlite(self.url) if self.is_sqlite else _postgres(self.url, schema)
         try:
             self._prepare()
         except BaseException:
@@ -84,6 +91,8 @@ class Database:
             if found == HEAD:
                 return
             if found is None:
+                if not self.is_sqlite:
+                    connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {self._schema}")
                 metadata.create_all(connection)
                 connection.exec_driver_sql("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
                 connection.execute(sa.text("INSERT INTO alembic_version VALUES (:head)"), {"head": HEAD})
@@ -149,9 +158,10 @@ def _sqlite(url: URL) -> Engine:
     return engine
 
 
-def _postgres(url: URL) -> Engine:
+def _postgres(url: URL, schema: str) -> Engine:
     try:
-        return sa.create_engine(url, pool_pre_ping=True)
+        # Nothing is found by a name that somebody else can define: the path has our schema and no other.
+        return sa.create_engine(url, pool_pre_ping=True, connect_args={"options": f"-c search_path={schema}"})
     except ModuleNotFoundError as error:
         msg = "PostgreSQL needs psycopg, which is not installed"
         raise UsageError(msg, code="DEP001", help="pip install 'stannary[postgres]'") from error

@@ -198,13 +198,13 @@ class SqliteStore:
         """Return the same as plain tuples."""
         return self._connection.execute(f"{_ROWS} WHERE idx >= ? AND idx < ? ORDER BY idx", (start, end)).fetchall()
 
-    def search(self, where: Sequence[tuple[str, str, str]], most: int) -> list[Row]:
-        """Return the first entries for which (column, `=` or `>=`, value) hold, by index."""
+    def search(self, where: Sequence[tuple[str, str, str]], most: int, *, newest: bool = False) -> list[Row]:
+        """Return the first entries for which (column, `=` or `>=`, value) hold, by index; or the last, the newest first."""
         known = {"type", "kind", "subject", "id", "time"}
         terms = " AND ".join(f"{column} {'>=' if operator == '>=' else '='} ?" for column, operator, _ in where if column in known)
         for column in {"subject", "kind"} & {column for column, _, _ in where}:
             terms += f" AND {column} <> ''"  # the condition of the index, which a parameter does not imply
-        query = f"{_ROWS} WHERE {terms or '1'} ORDER BY idx LIMIT ?"
+        query = f"{_ROWS} WHERE {terms or '1'} ORDER BY idx {'DESC' if newest else 'ASC'} LIMIT ?"
         return list(map(Row._make, self._connection.execute(query, (*(value for _, _, value in where), most))))
 
     def body(self, digest: str) -> bytes | None:

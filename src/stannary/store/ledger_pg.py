@@ -292,12 +292,12 @@ class PostgresStore:
         """Return the same as plain tuples."""
         return self._read(f"{_ROWS} WHERE idx >= %b AND idx < %b ORDER BY idx", (start, end))
 
-    def search(self, where: Sequence[tuple[str, str, str]], most: int) -> list[Row]:
-        """Return the first entries for which (column, `=` or `>=`, value) hold, by index."""
+    def search(self, where: Sequence[tuple[str, str, str]], most: int, *, newest: bool = False) -> list[Row]:
+        """Return the first entries for which (column, `=` or `>=`, value) hold, by index; or the last, the newest first."""
         known = {"type", "kind", "subject", "id", "time"}
         terms = [f"{column} {'>=' if operator == '>=' else '='} %b" for column, operator, _ in where if column in known]
         terms += [f"{column} <> ''" for column in sorted({"subject", "kind"} & {column for column, _, _ in where})]
-        query = f"{_ROWS} WHERE {' AND '.join(terms) or 'true'} ORDER BY idx LIMIT %b"
+        query = f"{_ROWS} WHERE {' AND '.join(terms) or 'true'} ORDER BY idx {'DESC' if newest else 'ASC'} LIMIT %b"
         return list(map(Row._make, self._read(query, [*(value for _, _, value in where), most])))
 
     def body(self, digest: str) -> bytes | None:

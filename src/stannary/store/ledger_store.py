@@ -134,8 +134,8 @@ class LedgerStore(Protocol):
         """Return the same as plain tuples in the order of a Row's fields: for going through millions of them."""
         ...
 
-    def search(self, where: Sequence[tuple[str, str, str]], most: int) -> list[Row]:
-        """Return the first entries for which (column, `=` or `>=`, value) hold, by index."""
+    def search(self, where: Sequence[tuple[str, str, str]], most: int, *, newest: bool = False) -> list[Row]:
+        """Return the first entries for which (column, `=` or `>=`, value) hold, by index; or the last, the newest first."""
         ...
 
     def body(self, digest: str) -> bytes | None:

@@ -22,7 +22,7 @@ from stannary.crypto.note import Checkpoint, Note, VerifierKey, open_checkpoint,
 from stannary.evidence.ledger.entry import Entry, Receipt, checked, header_of, leaf_of, rejoin
 from stannary.evidence.ledger.remember import head_file_of, require_file, require_none
 from stannary.evidence.ledger.sequencer import Prepared, Sequencer, forgotten, remembered
-from stannary.evidence.ledger.tree import Reading, Tree
+from stannary.evidence.ledger.tree import Reading, Tree, gone
 from stannary.store.head_file import HeadFile
 from stannary.store.ledger_store import LedgerStore, Row, is_url, open_store, retried
 
@@ -184,7 +184,7 @@ class Ledger:
             self._within(index, self._tree.head.size)
             found = self._proven(self._store.rows(index, index + 1))
             if not found:
-                raise _gone(index)
+                raise gone(index)
             return found[0]
 
     @retried
@@ -195,7 +195,7 @@ class Ledger:
             end = size if end is None else min(end, size)
             found = self._proven(self._store.rows(start, end))
             if len(found) != max(0, end - start):
-                raise _gone(next((i for i, item in enumerate(found, start) if item.index != i), start + len(found)))
+                raise gone(next((i for i, item in enumerate(found, start) if item.index != i), start + len(found)))
             return found
 
     @retried
@@ -226,6 +226,13 @@ class Ledger:
                 return self._proven(row for row in rows if row.idx < self._tree.head.size)
             found = self._proven(self._counted().find(dict(wanted)))
             return [item for item in found if since is None or item.time >= since]
+
+    def newest(self, id: str) -> Entry | None:  # noqa: A002 - the name of the column
+        """Return the last entry with an id, proven, or None. That no later one was left out is not proven."""
+        with self._reading():
+            rows = [row for row in self._store.search([("id", "=", id)], 2, newest=True) if row.idx < self._tree.head.size]
+            found = self._proven(rows[:1])
+            return found[0] if found else None
 
     def _counted(self) -> Census:
         from stannary.evidence.ledger.census import Census
@@ -388,8 +395,3 @@ class Ledger:
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
-
-
-def _gone(index: int) -> IntegrityError:
-    msg = f"entry {index} is missing"
-    return IntegrityError(msg, code="LED015", help="`stannary ledger audit` says what else is; restore it from a backup")

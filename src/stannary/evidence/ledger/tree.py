@@ -16,7 +16,7 @@ from stannary.crypto.merkle import consistency_proof as _consistency_proof
 from stannary.crypto.note import Checkpoint, VerifierKey, open_checkpoint
 from stannary.store.ledger_store import LedgerStore
 
-__all__ = ["Reading", "Tree"]
+__all__ = ["Reading", "Tree", "gone"]
 
 _CACHED = 512  # full tiles with what is between their rows: some 35 kB each
 _Rows = list[list[bytes]]  # the hashes of a tile, then what they fold to, level by level
@@ -173,3 +173,9 @@ def _lost(why: str) -> IntegrityError:
     return IntegrityError(
         f"the ledger was changed: {why}", code="LED015", help="`stannary ledger audit` says where; restore it from a backup"
     )
+
+
+def gone(index: int) -> IntegrityError:
+    """Return the error for an entry that is not there."""
+    msg = f"entry {index} is missing"
+    return IntegrityError(msg, code="LED015", help="`stannary ledger audit` says what else is; restore it from a backup")
