@@ -37,7 +37,8 @@ _INSTRUCTION = re.compile(
     r"\s+[^.\n]{0,60}(?:https?:|<script|import\s|package|backdoor|\bpip\b|\bnpm\b))"
     r"|(?P<leak>\b(?:send|forward|exfiltrate|leak|upload|post)\s+(?:\w+\s+){0,4}"
     r"(?:conversation|password|credential|api[ _-]?key|secret|private\s+key)s?\b)"
-    r"|(?P<jailbreak>\b(?:you\s+have\s+no\s+restrictions|jailbr(?:eak|oken)|unrestricted\s+mode|DAN\s+mode|no\s+ethical)\b)",
+    r"|(?P<jailbreak>\b(?:you\s+have\s+no\s+restrictions|jailbr(?:eak|oken)|unrestricted\s+mode|DAN\s+mode|no\s+ethical)\b)"
+    r"|(?P<address>\bhttps?://(?!127\.|10\.|192\.168\.|0\.0)(?:\d{1,3}(?:\.\d{1,3}){3}\b|[\w.-]*(?:webhook\.site|ngrok|pipedream\.net|oast\.|\.onion\b)))",
     re.IGNORECASE,
 )
 # Filters whose string arguments name attributes (jinja2.filters.make_attrgetter).

@@ -177,7 +177,7 @@ class _Walk:
             elif field.number == 3:
                 name = text(field.value, 200)
             elif field.number in (6, 9):
-                carve(self.sink, f"{clip(path)}/{clip(name)}.doc_string", field.value.data, position(field.value))
+                self._said(field, f"{clip(path)}/{clip(name)}")
         key = (domain, op)
         self.nodes += 1
         if key not in self.first:
@@ -190,6 +190,12 @@ class _Walk:
         self.operators[key] += 1
         for attribute in attributes:
             self._attribute(attribute, f"{path}/{name or op}", op, depth)
+
+    def _said(self, field: Field, owner: str) -> None:
+        """Read what a node says of itself: its documentation, or a pair of its metadata."""
+        if field.number == 9:
+            self._metadata(field, "node")
+        carve(self.sink, f"{owner}.doc_string", field.view.data, position(field.view))
 
     def _attribute(self, view: View, path: str, op: str, depth: int) -> None:
         name = ""

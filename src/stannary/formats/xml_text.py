@@ -28,6 +28,14 @@ _DEPTH = 2000
 _ROOT = re.compile(r"<(?:[A-Za-z_][\w.\-]*:)?([A-Za-z_][\w.\-]*)[\s/>]")
 _SKIPPED = re.compile(r"<\?.*?\?>|<!--.*?-->|<!DOCTYPE[^\[>]*(?:\[.*?\]\s*)?>", re.DOTALL)
 _PLAIN_STYLESHEETS = re.compile(r"text/css")
+# Classes that the deserialisers of Java (XMLDecoder, XStream, Spring) make and call, and that run what they are given.
+_RUNS = re.compile(
+    r"\bjava\.lang\.(?:ProcessBuilder|Runtime|Process)\b|\bjava\.beans\.(?:XMLDecoder|EventHandler)\b|\bjavax\.script\.ScriptEngine\w*"
+    r"|\bcom\.sun\.(?:rowset\.JdbcRowSetImpl|org\.apache\.xalan[\w.]*TemplatesImpl)|\bjavax\.naming\.InitialContext\b"
+    r"|\borg\.apache\.commons\.(?:collections4?\.functors|beanutils)\.\w+|\bgroovy\.(?:lang\.GroovyShell|util\.Eval)"
+    r"|\borg\.springframework\.[\w.]*(?:ClassPathXmlApplicationContext|FileSystemXmlApplicationContext)"
+)
+_ELSEWHERE = re.compile(r"/|~|[A-Za-z]:[\\/]|\\\\|\w+://|.*\.\.[\\/]")
 _XINCLUDE = "http://www.w3.org/2001/XInclude"
 
 
@@ -137,6 +145,11 @@ class _Events:
             and (prefix == "xi" or _XINCLUDE in attributes.values() or "parse" in attributes)
         ):
             self.sink.fact("xml.reference", self.offset(), what="include", value=clip(attributes["href"], 500))
+        for value in attributes.values():
+            if "." in value and (found := _RUNS.search(value)) is not None:
+                self.sink.fact("xml.class", self.offset(), element=clip(name), name=found[0])
+        if local == "plugin" and _ELSEWHERE.match(attributes.get("location", "")):
+            self.sink.fact("xml.reference", self.offset(), what="plugin", value=clip(attributes["location"], 500))
         self.text.append([])
         self.handler.start(local, attributes, self.offset())
 
