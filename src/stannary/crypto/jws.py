@@ -74,7 +74,7 @@ def verify_compact(token: str, keys: Sequence[Jwk]) -> Verified:
     header = _header(head)
     # 2.
     algorithm = "EdDSA" if header.get("alg") == "Ed25519" else header.get("alg")  # RFC 9864 renamed it
-    if algorithm not in _ALGORITHMS:
+    if not isinstance(algorithm, str) or algorithm not in _ALGORITHMS:
         msg = f"is signed with {str(algorithm)[:40]!r}; {', '.join(sorted(_ALGORITHMS))} are taken"
         raise IntegrityError(msg, where="token", code="OID002")
     if "crit" in header:
@@ -142,15 +142,15 @@ def _holds(jwk: Jwk, signature: bytes, message: bytes) -> bool:
 
 def _read_key(row: Mapping[str, Any], where: str) -> Jwk | None:
     """Return a key, or None for one of a kind or use that is not ours. Raises InputError for one that is broken or weak."""
-    if row.get("use", "sig") != "sig" or "verify" not in row.get("key_ops", ("verify",)):
+    kid, kind, curve, uses = str(row.get("kid", "")), row.get("kty"), row.get("crv"), row.get("key_ops", ["verify"])
+    if row.get("use", "sig") != "sig" or not isinstance(uses, list) or "verify" not in uses:
         return None
-    kid, kind = str(row.get("kid", "")), row.get("kty")
     try:
         if kind == "RSA":
             found = Jwk(kid, "RS256", _rsa(row))
-        elif kind == "EC" and row.get("crv") in _CURVES:
-            found = Jwk(kid, _CURVES[row["crv"]][0], _elliptic(row))
-        elif kind == "OKP" and row.get("crv") == "Ed25519":
+        elif kind == "EC" and isinstance(curve, str) and curve in _CURVES:
+            found = Jwk(kid, _CURVES[curve][0], _elliptic(row))
+        elif kind == "OKP" and curve == "Ed25519":
             found = Jwk(kid, "EdDSA", _edwards(row))
         else:
             return None
@@ -190,8 +190,10 @@ def _edwards(row: Mapping[str, Any]) -> ed25519.Ed25519PublicKey:
     return ed25519.Ed25519PublicKey.from_public_bytes(content)
 
 
-def _decoded(text: str) -> bytes:
+def _decoded(text: Any) -> bytes:  # noqa: ANN401 - what stands in a JSON document
     """Return the bytes of base64url without padding, written the one way. Raises IntegrityError."""
+    if not isinstance(text, str):
+        _malformed("a part is no text")
     try:
         content = base64.b64decode(text.encode() + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
