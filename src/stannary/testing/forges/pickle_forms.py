@@ -81,6 +81,16 @@ _HOSTILE = {
     "set_code": _a().call("builtins", "setattr", _class({}), "__init__", _name("os", "system")),
     "set_name_of_other": _a().call("builtins", "setattr", _name("torch.nn", "Module"), "__qualname__", "x"),
     "own_popen": _own("K", _name("subprocess", "Popen"), _ECHO),
+    "own_of_bases_made": _a()
+    .push(
+        _a().call("dill._dill", "_create_type", _dill_type("type"), "K", _a().call("builtins", "tuple", [_name("evil", "run")]), {})
+    )
+    .reduce(_ECHO),
+    "tracked": _a().push(_a().call("cloudpickle.cloudpickle", "_lookup_class_or_track", "x", _name("evil", "run"))).reduce(_ECHO),
+    "file_type": _a().push(_dill_type("FileType")).reduce("/tmp/stannary", "w"),
+    "file_type_of_that_name": _a().push(
+        (_object("class FileType:\n def f(self):\n  return 1\n"), _a().push(_dill_type("FileType")).reduce("/tmp/stannary", "w"))
+    ),
     "own_init": _object(_INIT),
     "held_and_given": _a().push(
         (_object("import os\nfrom os import system\ndef f(x):\n return len(x) if x else system\n"), _name("os", "system"))

@@ -127,3 +127,15 @@ def test_only_known_functions_may_be_bound(tmp_path: Path) -> None:
 
     assert findings(bound("numpy", "mean"), tmp_path)[0] in {"clean", "unverified"}
     assert findings(bound("os", "system"), tmp_path)[0] == "unsafe"
+
+
+def test_a_class_that_cannot_be_read_is_not_called_unseen(tmp_path: Path) -> None:
+    def instance(code: Assembler | None) -> bytes:
+        members = {"__init__": Assembler(4).call("dill._dill", "_create_function", code, {})} if code is not None else {}
+        kind = Assembler(4).call("dill._dill", "_load_type", "type")
+        made = Assembler(4).call("dill._dill", "_create_type", kind, "K", (Assembler(4).name("builtins", "object"),), members)
+        return Assembler(4).push(made).reduce(1).stop()
+
+    assert findings(instance(None), tmp_path)[0] == "clean"
+    unreadable = Assembler(4).call("dill._dill", "_create_code", b"?")
+    assert findings(instance(unreadable), tmp_path)[0] in {"suspicious", "unsafe"}

@@ -79,7 +79,7 @@ def judge(facts: Sequence[Fact]) -> Iterator[Hit]:
     """Judge the pickle facts of one file. Rules without a judge match by data alone."""
     known = load()
     fallback = any(f.kind == "pickle.call" and f.data["name"] == "getattr" and f.data["args"] in _DILL_SETATTR for f in facts)
-    classes = {f.data["name"] for f in facts if f.kind == "pickle.code" and f.data["kind"] == "class"}
+    classes = {f.data["name"] for f in facts if f.kind == "pickle.code" and f.data["kind"] == "class" and not f.data["broken"]}
     whole = all("read" in f.data for f in facts if f.kind == "pickle.call" and (f.data["module"], f.data["name"]) in CODE_MAKERS)
     for fact in facts:
         if (
@@ -111,7 +111,10 @@ def _own_instance(fact: Fact, classes: set[str], known: Knowledge, *, whole: boo
     data = fact.data
     if data["how"] not in _INSTANCES or not data["computed"]:
         return False
-    return reads_class(data, classes) or (whole and plain_class(data.get("callable"), known))
+    read = reads_class(data, classes)
+    if data["how"].startswith("NEWOBJ"):
+        return read
+    return (read or whole) and plain_class(data.get("callable"), known)  # whose constructor runs, too
 
 
 def ignores_values(module: str, name: str, *, content: bool) -> bool:

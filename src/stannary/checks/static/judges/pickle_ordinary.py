@@ -73,18 +73,23 @@ _TYPE_MAKERS = frozenset({
 })  # fmt: skip
 
 
+# Where the makers of classes are given the bases.
+_BASES = {
+    "dill._dill._create_type": 2, "cloudpickle.cloudpickle._make_skeleton_class": 2, "types.new_class": 1,
+    "cloudpickle.cloudpickle._make_skeleton_enum": 0,
+}  # fmt: skip
 _NAMED = frozenset({"dill._dill._load_type", "cloudpickle.cloudpickle._builtin_type"})
 
 
 def plain_class(made: Any, known: Knowledge) -> bool:  # noqa: ANN401 - rendered JSON
     """Tell whether a value is a class that the pickle makes from built-in or known ones: calling it calls their constructors."""
-    args = made.get("args") if isinstance(made, dict) and made_by(made) in CLASS_MAKERS and "chain" not in made else None
-    if not isinstance(args, list):
+    if not isinstance(made, dict) or "chain" in made:
         return False
     if made_by(made) in _NAMED:
         return _plain_base(made, known)  # `_load_type("FileType")` opens files
-    bases = next((a for a in args if isinstance(a, list)), [])
-    return all(_plain_base(base, known) for base in bases)
+    args, place = made.get("args"), _BASES.get(made_by(made))
+    bases = args[place] if place is not None and isinstance(args, list) and len(args) > place else None
+    return isinstance(bases, list) and all(_plain_base(base, known) for base in bases)
 
 
 def _plain_base(base: Any, known: Knowledge) -> bool:  # noqa: ANN401 - rendered JSON

@@ -48,7 +48,9 @@ def bound_method(args: Any, known: Knowledge) -> bool:  # noqa: ANN401 - rendere
         return False
     function = args[0].get("global", "")
     ours = made_by(args[0]) in FUNCTION_MAKERS
-    return ours or bool(function and known.is_package(function) and not known.is_stdlib(function))
+    owner = function.rpartition(".")[0]
+    of_class = role_of(owner, known) in {"c", "k"} and isinstance(args[1], dict) and args[1].get("object") == owner
+    return ours or of_class or bool(function and known.is_package(function) and not known.is_stdlib(function))
 
 
 def lru_problem(args: Any) -> bool:  # noqa: ANN401 - rendered JSON
