@@ -16,8 +16,10 @@ import msgspec
 from stannary.core.errors import InputError, IntegrityError, StannaryError, UsageError
 from stannary.crypto.merkle import HASH_SIZE, TILE_HEIGHT, TILE_WIDTH, Frontier, fold, node_hash, verify_consistency
 from stannary.crypto.note import Checkpoint, VerifierKey, open_checkpoint
+from stannary.evidence.ledger.census import Census
 from stannary.evidence.ledger.entry import LARGEST_LEAF, header_of, rejoin, says
 from stannary.evidence.ledger.sequencer import remembered
+from stannary.evidence.ledger.tree import Tree
 from stannary.store.head_file import HeadFile
 from stannary.store.ledger_store import LedgerStore, Row, is_url, open_store
 
@@ -93,9 +95,18 @@ class _Audit:
         with ThreadPoolExecutor(1) as beside:
             problems = beside.submit(self.store.problems)
             head = self._compare(head_file)
+            if not self.found:
+                self._census(head_file)
             for problem in problems.result():
                 self.say("LED010", f"the store is damaged: {problem[:200]}")
         return Report(self.key.name, head.size, head.root.hex(), self.entries, self.nodes, tuple(self.found))
+
+    def _census(self, head_file: HeadFile) -> None:
+        """Make again what was signed of what entries can be found by (`census.py`): the one thing that goes by the log's word."""
+        tree = Tree(self.store, self.key)
+        tree.refresh()
+        for start in Census(self.store, tree, head_file.path.with_suffix(".census"), None).lies():
+            self.say("LED026", f"what was signed of how entries from {start} on can be found is not what the records give", start)
 
     def _compare(self, head_file: HeadFile) -> Checkpoint:
         """Hold all that is stored against what is signed, and return the head.

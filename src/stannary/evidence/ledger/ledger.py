@@ -212,8 +212,8 @@ class Ledger:
         """Return the entries for which all that is given holds, in their order.
 
         What is found is proven. That nothing was *left out* is not, when somebody can change the columns of the
-        file: with `complete` the columns of all entries are read from the proven records themselves first (once
-        for each entry and Ledger object), which is what a decision should ask for.
+        store: with `complete` the columns of all entries are read from the proven records themselves first (once
+        for each entry, then from what was signed), which is what a decision should ask for.
         """
         from stannary.evidence.ledger.entry import timestamp
 
@@ -225,6 +225,8 @@ class Ledger:
                 rows: Iterable[Row] = self._store.search(terms, _MOST)
                 return self._proven(row for row in rows if row.idx < self._tree.head.size)
             found = self._proven(self._counted().find(dict(wanted)))
+            given = [(name, value) for name, value in wanted if value]
+            found = [item for item in found if all(getattr(item, name) == value for name, value in given)]
             return [item for item in found if since is None or item.time >= since]
 
     def newest(self, id: str) -> Entry | None:  # noqa: A002 - the name of the column
@@ -238,7 +240,8 @@ class Ledger:
         from stannary.evidence.ledger.census import Census
 
         if self._census is None:
-            self._census = Census(self._store, self._tree)
+            sign = None if self._sequencer is None else self._sequencer.sign
+            self._census = Census(self._store, self._tree, self.head_path.with_suffix(".census"), sign)
         self._census.refresh()
         return self._census
 

@@ -16,7 +16,7 @@ import msgspec
 from stannary.core.errors import BackendError, IntegrityError, StannaryError
 from stannary.crypto.interface import Signer
 from stannary.crypto.merkle import TILE_HEIGHT, TILE_WIDTH, Frontier, inclusion_proofs
-from stannary.crypto.note import Checkpoint, VerifierKey, open_checkpoint, parse_note, sign_note
+from stannary.crypto.note import Checkpoint, Note, VerifierKey, open_checkpoint, parse_note, sign_note
 from stannary.evidence.ledger.entry import Receipt
 from stannary.evidence.ledger.tree import Tree
 from stannary.store.head_file import HeadFile
@@ -98,6 +98,10 @@ class Sequencer:
         if request.error is not None:
             raise request.error
         return request.receipts
+
+    def sign(self, text: str) -> Note:
+        """Return a text of the log's own, signed with its key."""
+        return sign_note(text, self._key.name, self._signer)
 
     def put_checkpoint(self, checkpoint: Checkpoint, note: str) -> None:
         """Keep a checkpoint of this log with more signatures on it. Raises IntegrityError when it is not of this tree."""

@@ -1,0 +1,195 @@
+"""What `find(complete=True)` answers from: the same as reading everything, sooner, and nothing that was not signed."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import struct
+from datetime import UTC, datetime
+
+import pytest
+
+from stannary.core.errors import IntegrityError
+from stannary.crypto import keys
+from stannary.crypto.note import VerifierKey, sign_note
+from stannary.evidence.ledger import Ledger, audit_file, entry, segment
+from stannary.evidence.ledger.entry import header_of
+from stannary.store.ledger_store import Row
+
+ORIGIN = "example.com/log"
+KEY, THIEF = keys.generate("ed25519"), keys.generate("ed25519")
+NOW = datetime(2026, 3, 4, 5, 6, 7, 89, UTC)
+SIZE, WIDTH = 1900, 512
+SUBJECTS = [f"sha256:{n:064x}" for n in range(9)]
+QUERIES = [
+    {"subject": SUBJECTS[4]},
+    {"type": "decision"},
+    {"kind": "scan", "subject": SUBJECTS[2]},
+    {"type": "evidence", "kind": "scan"},
+    {"subject": "sha256:" + "f" * 64},
+    {},
+]
+
+
+@pytest.fixture(autouse=True)
+def _short_segments(monkeypatch):
+    monkeypatch.setattr(segment, "HEIGHT", 9)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def address(request, tmp_path):
+    return tmp_path / "ledger.db" if request.param == "sqlite" else request.getfixturevalue("postgres")
+
+
+def record(n):
+    return entry(("evidence", "decision")[n % 7 == 0], {"n": n}, time=NOW, subject=SUBJECTS[n * n % 9], kind=("", "scan")[n % 2])
+
+
+def opened(address, folder, *, write=True, key=KEY):
+    head = folder / "ledger.db.head"
+    return Ledger.open(address, key if write else None, origin=ORIGIN, verifier=key.public, clock=lambda: NOW, head=head)
+
+
+def reads(ledger):
+    """Return a list that grows by the entries that are read from their records."""
+    seen, block = [], ledger._store.block
+
+    def counted(start, end):
+        found = block(start, end)
+        seen.extend(row[0] for row in found)
+        return found
+
+    ledger._store.block = counted
+    ledger._store.rows = lambda start, end: map(Row._make, block(start, end))
+    return seen
+
+
+@pytest.fixture
+def made(address, tmp_path):
+    with opened(address, tmp_path) as ledger:
+        ledger.append([record(n) for n in range(SIZE)])
+        ledger.find(subject=SUBJECTS[0], complete=True)
+    assert len(list((tmp_path / "ledger.db.census").iterdir())) == SIZE // WIDTH
+    return address
+
+
+@pytest.mark.parametrize("write", [False, True])
+def test_the_next_process_reads_what_came_after_and_finds_the_same(made, tmp_path, write):
+    with opened(made, tmp_path, write=write) as ledger:
+        seen = reads(ledger)
+        for query in QUERIES:
+            wanted = [item for item in ledger.entries() if all(getattr(item, name) == value for name, value in query.items())]
+            assert ledger.find(complete=True, **query) == wanted == ledger.find(**query)
+        assert seen == list(range(SIZE // WIDTH * WIDTH, SIZE))
+        one = ledger.read(WIDTH + 3)
+        assert ledger.find(id=one.id, complete=True) == [one]
+
+
+def test_an_open_ledger_goes_on(made, tmp_path):
+    with opened(made, tmp_path) as ledger:
+        for n in range(SIZE, SIZE + 1300, 260):
+            ledger.append([record(i) for i in range(n, n + 260)])
+            for query in QUERIES:
+                assert ledger.find(complete=True, **query) == ledger.find(**query)
+    assert len(list((tmp_path / "ledger.db.census").iterdir())) == (SIZE + 1300) // WIDTH
+    assert audit_file(made, VerifierKey.of(ORIGIN, KEY.public), tmp_path / "ledger.db.head").ok
+
+
+def test_without_the_key_nothing_is_written(address, tmp_path):
+    with opened(address, tmp_path) as ledger:
+        ledger.append([record(n) for n in range(SIZE)])
+    with opened(address, tmp_path, write=False) as ledger:
+        assert ledger.find(subject=SUBJECTS[4], complete=True) == ledger.find(subject=SUBJECTS[4])
+    assert not (tmp_path / "ledger.db.census").exists()
+
+
+def forged(start, subtree, key, *, origin=ORIGIN, hide=SUBJECTS[4]):
+    """Return a segment in which entries of a subject do not stand, signed by `key`."""
+    columns = {name: {} for name in segment.COLUMNS}
+    for n in range(start, start + WIDTH):
+        content = header_of(record(n)).columns
+        for name, value in zip(segment.COLUMNS, content, strict=False):
+            if value and value != hide:
+                columns[name].setdefault(value, []).append(n)
+    body = segment.pack(start, columns)
+    note = str(sign_note(segment._text(origin, start, subtree, body), origin, key)).encode()
+    return struct.pack("<I", len(note)) + note + body
+
+
+def test_what_somebody_else_signed_or_changed_is_not_taken(made, tmp_path):
+    folder, key = tmp_path / "ledger.db.census", VerifierKey.of(ORIGIN, KEY.public)
+    with opened(made, tmp_path) as ledger:
+        wanted = ledger.find(subject=SUBJECTS[4])
+        with ledger._reading():
+            subtrees = [ledger._tree.node(9, n) for n in range(3)]
+    files, choice = sorted(folder.iterdir()), random.Random(9)
+    contents = [path.read_bytes() for path in files]
+    changes = [
+        forged(0, subtrees[0], THIEF),
+        forged(0, subtrees[1], KEY),  # the log's own word, about other entries
+        forged(0, subtrees[0], KEY, origin="example.com/other"),
+        contents[1],
+        contents[0][:-1],
+        contents[0] + b"\0",
+        b"",
+        b"\xff" * 9000,
+    ]
+    for _ in range(20):
+        place = choice.randrange(len(contents[0]))
+        changes.append(contents[0][:place] + bytes([contents[0][place] ^ 1 << choice.randrange(8)]) + contents[0][place + 1 :])
+    for change in changes:
+        files[0].write_bytes(change)
+        with opened(made, tmp_path, write=False) as ledger:
+            seen = reads(ledger)
+            assert ledger.find(subject=SUBJECTS[4], complete=True) == wanted
+            assert 0 in seen, "the segment was taken"
+    assert audit_file(made, key, tmp_path / "ledger.db.head").ok
+    with opened(made, tmp_path) as ledger:  # whoever has the key makes it again
+        assert ledger.find(subject=SUBJECTS[4], complete=True) == wanted
+    assert files[0].read_bytes() == contents[0]
+
+
+def test_an_audit_shows_what_the_key_itself_signed_wrongly(made, tmp_path):
+    folder = tmp_path / "ledger.db.census"
+    with opened(made, tmp_path) as ledger, ledger._reading():
+        subtree = ledger._tree.node(9, 1)
+    (folder / "census-00000001").write_bytes(forged(WIDTH, subtree, KEY))
+    report = audit_file(made, VerifierKey.of(ORIGIN, KEY.public), tmp_path / "ledger.db.head")
+    assert [(item.code, item.index) for item in report.deviations] == [("LED026", WIDTH)]
+
+
+def test_columns_that_lie_are_still_refused_when_they_are_met(made, tmp_path):
+    """The signed segment leads to the entry, whatever its columns say now; the entry is proven then."""
+    with opened(made, tmp_path) as ledger:
+        (first, *_) = ledger.find(subject=SUBJECTS[4])
+        store = ledger._stores[0]
+        table, connection = ("entry", store._connection) if made == tmp_path / "ledger.db" else (f"{store.schema}.entry", store._db)
+        connection.execute(f"UPDATE {table} SET subject = '{SUBJECTS[5]}' WHERE idx = {first.index}")
+    with opened(made, tmp_path, write=False) as ledger:
+        assert first.index not in [item.index for item in ledger.find(subject=SUBJECTS[4])]
+        with pytest.raises(IntegrityError) as refused:
+            ledger.find(subject=SUBJECTS[4], complete=True)
+        assert refused.value.code == "LED008"
+
+
+def test_a_folder_that_cannot_be_written_is_no_error(address, tmp_path):
+    (tmp_path / "ledger.db.census").write_text("in the way")
+    with opened(address, tmp_path) as ledger:
+        ledger.append([record(n) for n in range(SIZE)])
+        assert ledger.find(subject=SUBJECTS[4], complete=True) == ledger.find(subject=SUBJECTS[4])
+
+
+def test_values_that_share_their_key_are_told_apart(address, tmp_path, monkeypatch):
+    monkeypatch.setattr(segment, "_key", len)
+    with opened(address, tmp_path) as ledger:
+        ledger.append([record(n) for n in range(SIZE)])
+        for query in QUERIES:
+            assert ledger.find(complete=True, **query) == ledger.find(**query)
+
+
+def test_segments_of_another_log_in_the_folder_are_not_taken(made, tmp_path):
+    (tmp_path / "other").mkdir()
+    with opened(tmp_path / "other" / "ledger.db", tmp_path / "other", key=THIEF) as other:
+        other.append([record(n + 1) for n in range(SIZE)])
+        shutil.copytree(tmp_path / "ledger.db.census", tmp_path / "other" / "ledger.db.census")
+        assert other.find(subject=SUBJECTS[4], complete=True) == other.find(subject=SUBJECTS[4])
