@@ -17,13 +17,15 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from stannary.core.errors import StannaryError
+from stannary.core.errors import IntegrityError, StannaryError
 from stannary.crypto.certificates import der_of
 from stannary.crypto.keys import generate
 from stannary.evidence.oms.bundle import write_bundle
 from stannary.evidence.sigstore.bundle import unfold
+from stannary.evidence.sigstore.trusted_root import read_root
 from stannary.evidence.sigstore.verify import verify_bundle
 from stannary.testing.keyless import KeylessPlace
+from stannary.testing.time_stamps import TimeStampAuthority
 
 PROGRAMS = Path(__file__).parent / "programs"
 SPELLINGS = {"SIG003", "SIG026", "SIG030", "SIG036"}  # base64, DER and numbers: we read one spelling of each
@@ -64,9 +66,9 @@ def program(request):
 def ask(oracles):
     """Return a function that shows bundles to sigstore-python, or to another program."""
 
-    def call(place, bundles, program=None, identity=IDENTITY, file=""):
+    def call(place, bundles, program=None, identity=IDENTITY, file="", root=None):
         command, more = program or ([str(oracles / "python"), str(PROGRAMS / "sigstore_python.py")], {})
-        root = place.authority.folder / "trusted_root.json"
+        root = root or place.authority.folder / "trusted_root.json"
         line = [*command, str(root), identity, place.provider.url, str(file), *map(str, bundles)]
         done = subprocess.run(line, capture_output=True, text=True, check=False, env=os.environ | more)
         assert done.returncode == 0, done.stderr
@@ -253,3 +255,29 @@ def test_a_signature_on_a_file(place, tmp_path, ask, program):
     assert ours(place, value, content + b"x") == "SIG005"
     assert ask(place, paths, program, file=tmp_path / "file") == ["ok"]
     assert ask(place, paths, program, file=tmp_path / "other") != ["ok"]
+
+
+def test_a_time_stamp_instead_of_the_log_s_time(place, model, tmp_path, ask, program):
+    """They and we take the time from an authority when the log does not promise one."""
+    authority = TimeStampAuthority(tmp_path)
+    value, other = (json.loads(write_bundle(place.sign(model))) for _ in range(2))
+    root = tmp_path / "root.json"
+    trusted = json.loads((place.authority.folder / "trusted_root.json").read_bytes())
+    root.write_text(json.dumps({**trusted, "timestampAuthorities": [authority.trusted]}))
+    for bundle in (value, other):
+        entry = bundle["verificationMaterial"]["tlogEntries"][0]
+        del entry["inclusionPromise"]
+        entry["integratedTime"] = "0"
+    stamp = authority.stamp(base64.b64decode(value["dsseEnvelope"]["signatures"][0]["sig"]))
+    for bundle in (value, other):
+        stamps = [{"signedTimestamp": base64.b64encode(stamp).decode()}]
+        bundle["verificationMaterial"]["timestampVerificationData"] = {"rfc3161Timestamps": stamps}
+    paths = written(tmp_path, [value, other])
+    said = ask(place, paths, program, root=root)
+    assert (said[0], said[1] == "ok") == ("ok", False), said
+    pytest.importorskip("rfc3161_client", reason="extra `timestamps`: what we verify RFC 3161 with is not installed")
+    trust = place.trust()
+    found = read_root(root)
+    assert verify_bundle(unfold(value), found, trust.wanted).owner.names == (IDENTITY,)
+    with pytest.raises(IntegrityError):
+        verify_bundle(unfold(other), found, trust.wanted)

@@ -2,13 +2,10 @@
 
 import base64
 import hashlib
-import shutil
-import subprocess
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from stannary.core.errors import IntegrityError, UsageError
 from stannary.crypto import dsse
@@ -20,6 +17,7 @@ from stannary.evidence.sigstore.trusted_root import Authority, Period
 from stannary.evidence.sigstore.verify import verify_bundle
 from stannary.testing.certificates import issue
 from stannary.testing.keyless import KeylessPlace
+from stannary.testing.time_stamps import TimeStampAuthority
 
 FILE = b"weights of a model" * 99
 STATEMENT = b'{"_type":"https://in-toto.io/Statement/v1","subject":[],"predicateType":"x","predicate":{}}'
@@ -144,44 +142,10 @@ def test_another_file(place):
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory):
-    """Return a time stamp authority: OpenSSL with a certificate for nothing else, and a function that asks it."""
+    """Return the certificates of a time stamp authority, and a function that asks it."""
     pytest.importorskip("rfc3161_client", reason="extra `timestamps`: what verifies RFC 3161 is not installed")
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.fail("openssl is not there: it is the time stamp authority of this test")
-    folder = tmp_path_factory.mktemp("tsa")
-    root = issue("tsa root", ca=True)
-    leaf = issue("tsa", root, extended=[ExtendedKeyUsageOID.TIME_STAMPING], strict=True)
-    (folder / "leaf.pem").write_bytes(leaf.pem)
-    leaf.key.write(folder / "leaf.key", None)
-    (folder / "serial").write_text("01\n")
-    (folder / "tsa.conf").write_text(
-        f"[tsa]\ndefault_tsa = t\n[t]\nserial = {folder}/serial\nsigner_cert = {folder}/leaf.pem\n"
-        f"signer_key = {folder}/leaf.key\nsigner_digest = sha256\ndefault_policy = 1.2.3.4\ndigests = sha256\n"
-        "ess_cert_id_chain = no\ness_cert_id_alg = sha256\n"
-    )
-
-    def stamp(content):
-        (folder / "data").write_bytes(content)
-        ask = [openssl, "ts", "-query", "-data", folder / "data", "-sha256", "-cert", "-out", folder / "q"]
-        subprocess.run(ask, check=True, capture_output=True)
-        answer = [
-            openssl,
-            "ts",
-            "-reply",
-            "-queryfile",
-            folder / "q",
-            "-config",
-            folder / "tsa.conf",
-            "-section",
-            "t",
-            "-out",
-            folder / "r",
-        ]
-        subprocess.run(answer, check=True, capture_output=True)
-        return (folder / "r").read_bytes()
-
-    return (leaf.certificate, root.certificate), stamp
+    made = TimeStampAuthority(tmp_path_factory.mktemp("tsa"))
+    return made.chain, made.stamp
 
 
 def test_time_stamps(authority):
