@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import struct
 
 from stannary.testing.forges import forge
@@ -195,6 +196,12 @@ def _() -> bytes:
 @forge("onnx.attribute_pickle", filename="model.onnx", family=FAMILY, malicious=True)
 def _() -> bytes:
     return model(node("Relu", attributes=attribute("state", message(4, PICKLE))))
+
+
+@forge("onnx.node_metadata_pickle", filename="model.onnx", family=FAMILY, malicious=True)
+def _() -> bytes:
+    pair = message(9, message(1, "state"), message(2, base64.b64encode(PICKLE * 2)))
+    return model(node("Relu", attributes=pair))
 
 
 @forge("onnx.metadata_pickle", filename="model.onnx", family=FAMILY, malicious=True)
