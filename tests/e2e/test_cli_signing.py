@@ -128,6 +128,20 @@ def test_keys_are_shown_and_never_overwritten(run, key, tmp_path):
     ]
 
 
+def test_a_key_that_encrypts_others(run, tmp_path):
+    from stannary.crypto.providers.opening import open_wrapper
+
+    made = json.loads(run("keys", "generate", "w.key", "--algorithm", "wrapping", "--format", "json", STANNARY_PASSPHRASE="x")[1])
+    assert made["keys"][0]["keyid"] == open_wrapper(str(tmp_path / "w.key"), b"x").key_id
+    assert not (tmp_path / "w.pub").exists()
+    assert run("keys", "list", ".")[1].split()[1:3] == ["wrapping", "protected"]
+    assert "error[KEY005]" in run("keys", "generate", "w.key", "--algorithm", "wrapping", "--no-passphrase")[2]
+    assert run("keys", "protect", "w.key", "--no-passphrase", STANNARY_PASSPHRASE="x")[0] == 0
+    assert open_wrapper(str(tmp_path / "w.key")).key_id == made["keys"][0]["keyid"]
+    assert made["keys"][0]["keyid"] in run("keys", "list", ".", "--format", "json")[1]
+    assert run("sign", ".", "--key", "w.key")[0] == 3
+
+
 def test_the_key_of_the_workspace_is_the_default(run, model, tmp_path):
     code, _, err = run("sign", "bert")
     assert code == 2

@@ -26,6 +26,7 @@ _ALGORITHMS: dict[str, Algorithm] = {
     "p521": "ecdsa-p521-sha512",
     "ed25519": "ed25519",
 }
+_WRAPPING = "wrapping"
 _KEYRING = "keyring:"
 _FORMAT = click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="How to print.")
 
@@ -62,8 +63,8 @@ def group() -> None:
 
 @click.command("generate")
 @click.argument("path", metavar="FILE")
-@click.option("--algorithm", type=click.Choice(list(_ALGORITHMS)), default="p256", help="The kind of key.  [default: p256]")
-@click.option("--no-passphrase", is_flag=True, help="Write the key unprotected: whoever reads the file can sign.")
+@click.option("--algorithm", type=click.Choice([*_ALGORITHMS, _WRAPPING]), default="p256", help="The kind of key.  [default: p256]")
+@click.option("--no-passphrase", is_flag=True, help="Write the key unprotected: whoever reads the file can use it.")
 @_FORMAT
 @common_options
 @click.pass_context
@@ -71,10 +72,13 @@ def generate(ctx: click.Context, /, path: str, algorithm: str, no_passphrase: bo
     """Make a key: FILE, which only you can read, and its public half beside it, as FILE with the ending .pub.
 
     keyring:NAME instead of FILE keeps it in the keyring of the operating system (`stannary keys public keyring:NAME`
-    prints the public half). The passphrase is asked for at a terminal, or taken from STANNARY_PASSPHRASE.
+    prints the public half). The passphrase is asked for at a terminal, or taken from STANNARY_PASSPHRASE. A key of
+    the kind `wrapping` signs nothing: it encrypts the keys of an encrypted store, and has no public half.
     """
     from stannary.crypto import keys
 
+    if algorithm == _WRAPPING:
+        return _generate_wrapping(path, form, passphrase=None if no_passphrase else choose(path))
     if path.startswith(_KEYRING):
         return _generate_in_keyring(path, algorithm, form, passphrase=None if no_passphrase else choose(path))
     public_path = Path(path).with_suffix(".pub")
@@ -124,10 +128,12 @@ def public(key: str, output: str | None, form: str) -> int:
 def protect(path: str, no_passphrase: bool, new_passphrase_env: str | None, form: str) -> int:
     """Give a key file a new passphrase. The old one is asked for, or taken from STANNARY_PASSPHRASE."""
     from stannary.crypto.keys import PrivateKey
-    from stannary.crypto.providers.file import open_signer
+    from stannary.crypto.providers.file import open_signer, open_wrapper
+    from stannary.crypto.wrapping import WrappingKey
 
-    key = open_signer(path, ask)
-    assert isinstance(key, PrivateKey)  # noqa: S101 - a file holds nothing else
+    wraps = Path(path).is_file() and b"WRAPPING KEY" in Path(path).read_bytes()[: 1 << 16]
+    key = open_wrapper(path, ask) if wraps else open_signer(path, ask)
+    assert isinstance(key, PrivateKey | WrappingKey)  # noqa: S101 - a file holds nothing else
     passphrase = None if no_passphrase else _new_passphrase(path, new_passphrase_env)
     target = Path(path)
     descriptor, scratch = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
@@ -135,7 +141,8 @@ def protect(path: str, no_passphrase: bool, new_passphrase_env: str | None, form
     Path(scratch).unlink()  # `write` makes files only, and only for the owner
     key.write(Path(scratch), passphrase)
     Path(scratch).replace(target)
-    _print((KeyReport(path=path, algorithm=key.public.algorithm, keyid=key.public.keyid, protected=passphrase is not None),), form)
+    algorithm, keyid = (_WRAPPING, key.key_id) if isinstance(key, WrappingKey) else (key.public.algorithm, key.public.keyid)
+    _print((KeyReport(path=path, algorithm=algorithm, keyid=keyid, protected=passphrase is not None),), form)
     return 0
 
 
@@ -173,10 +180,29 @@ def _generate_in_keyring(name: str, algorithm: str, form: str, *, passphrase: by
     return 0
 
 
+def _generate_wrapping(path: str, form: str, *, passphrase: bytes | None) -> int:
+    from stannary.crypto.providers.keyring import store
+    from stannary.crypto.wrapping import WrappingKey
+
+    key = WrappingKey.generate()
+    if path.startswith(_KEYRING):
+        store(path.removeprefix(_KEYRING), key, passphrase)
+    else:
+        key.write(Path(path), passphrase)
+    _print((KeyReport(path=path, algorithm=_WRAPPING, keyid=key.key_id, protected=passphrase is not None),), form)
+    return 0
+
+
 def _of_file(path: Path) -> KeyReport:
     from stannary.crypto.keys import read_private, read_public
+    from stannary.crypto.wrapping import read_wrapping
 
     content = path.read_bytes()[: 1 << 16]
+    if b"WRAPPING KEY" in content:
+        protected = b"ENCRYPTED" in content
+        return KeyReport(
+            path=str(path), algorithm=_WRAPPING, keyid="" if protected else read_wrapping(path).key_id, protected=protected
+        )
     if b"PRIVATE KEY" not in content:
         key = read_public(path)
         return KeyReport(path=str(path), algorithm=key.algorithm, keyid=key.keyid, protected=None)

@@ -68,7 +68,7 @@ class WrappingKey:
             return cls(body)
         if not found or not found.group(1) or len(body) != 2 + _SALT + _WRAPPED or body[0] != _VERSION or body[1] not in _COSTS:
             msg = "is not a wrapping key"
-            raise InputError(msg, where=where, code="KEY031", help="`stannary keys generate --wrapping` makes one")
+            raise InputError(msg, where=where, code="KEY031", help="`stannary keys generate --algorithm wrapping` makes one")
         if passphrase is None:
             msg = "is protected with a passphrase, and none was given"
             raise UsageError(msg, where=where, code="KEY003", help="set STANNARY_PASSPHRASE, or run it in a terminal")
@@ -131,7 +131,9 @@ def read_wrapping(path: str | Path, passphrase: bytes | None = None) -> Wrapping
             content = file.read(_LARGEST + 1)
     except FileNotFoundError:
         msg = "there is no such key file"
-        raise UsageError(msg, where=str(path), code="KEY007", help="`stannary keys generate --wrapping FILE` makes one") from None
+        raise UsageError(
+            msg, where=str(path), code="KEY007", help="`stannary keys generate --algorithm wrapping FILE` makes one"
+        ) from None
     return WrappingKey.of_pem(content, passphrase, str(path))
 
 
