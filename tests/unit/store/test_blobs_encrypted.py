@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from stannary.core.errors import InputError, IntegrityError, UsageError
+from stannary.core.errors import BackendError, InputError, IntegrityError, UsageError
 from stannary.core.model import Digest
 from stannary.crypto.envelope import Envelopes, namespace_key, new_namespace
 from stannary.crypto.wrapping import WrappingKey
@@ -181,17 +181,77 @@ def test_a_blob_that_was_cut_is_refused_before_a_range_of_it_is_read(blobs, obje
 
 
 def test_a_header_planted_before_a_content_comes_does_not_choose_its_key(blobs, objects):
-    """A writer uses the header that is there; one that our keys did not make, he refuses."""
+    """A writer uses the header that is there only when our keys made it, and for this content."""
     name = blob_name(of(CONTENT))
     planted = Envelopes([NEW]).begin(f"stannary blob key\0{of(CONTENT)}".encode())
     forged = planted.replace(NEW.key_id.encode(), OLD.key_id.encode())
     blobs.put(of(b"other"), 5, [b"other"])
     moved = objects.contents[f"keys/{blob_name(of(b'other'))}"]
-    for header, error in ((planted, UsageError), (forged, IntegrityError), (moved, IntegrityError), (b"", IntegrityError)):
+    for header in (planted, forged, moved, b"", b"{}"):
         objects.contents[f"keys/{name}"] = header
-        with pytest.raises(error):
+        assert blobs.put(of(CONTENT), len(CONTENT), [CONTENT]) is True
+        assert objects.contents[f"keys/{name}"] != header
+        assert b"".join(blobs.read(of(CONTENT))) == CONTENT
+        # When the content is there, its header is left alone, and what is wrong is said.
+        objects.contents[f"keys/{name}"] = header
+        with pytest.raises((IntegrityError, UsageError)):
             blobs.put(of(CONTENT), len(CONTENT), [CONTENT])
-        assert name not in objects.contents
+        assert objects.contents[f"keys/{name}"] == header
+        blobs.delete(of(CONTENT))
+
+
+def test_a_header_is_not_thrown_away_because_a_service_does_not_answer(objects):
+    class Away:
+        provider, key_id, up = "service", "1", True
+
+        def wrap(self, key, _):
+            return key[::-1]
+
+        def unwrap(self, wrapped, _):
+            if not self.up:
+                msg = "nobody answers"
+                raise BackendError(msg)
+            return wrapped[::-1]
+
+    service = Away()
+    blobs = EncryptedBlobs(objects, Envelopes([service]))
+    blobs.put(of(CONTENT), len(CONTENT), [CONTENT])
+    blobs.delete(of(CONTENT))
+    before = dict(objects.contents)
+    service.up = False
+    with pytest.raises(BackendError, match="nobody answers"):
+        blobs.put(of(CONTENT), len(CONTENT), [CONTENT])
+    assert objects.contents == before
+
+
+def test_writers_who_replace_a_planted_header_at_once_leave_nothing_that_cannot_be_read(objects, blobs):
+    """The slower takes away the header of the quicker: the quicker is told to put it again, and then it is there."""
+    name = f"keys/{blob_name(of(CONTENT))}"
+    objects.contents[name] = b"planted"
+
+    def slower():
+        objects.contents[name] = Envelopes([OLD]).begin(f"stannary blob key\0{of(CONTENT)}".encode())
+        yield CONTENT
+
+    with pytest.raises(BackendError) as raised:
+        blobs.put(of(CONTENT), len(CONTENT), slower())
+    assert raised.value.code == "BLB010"
+    assert not blobs.has(of(CONTENT))
+    assert blobs.put(of(CONTENT), len(CONTENT), [CONTENT]) is True
+    assert b"".join(blobs.read(of(CONTENT))) == CONTENT
+
+
+def test_a_pass_over_what_is_outdated_turns_what_is_left_over_too(objects, blobs):
+    for content in (CONTENT, b"gone"):
+        blobs.put(of(content), len(content), [content])
+    blobs.delete(of(b"gone"))
+    turned = EncryptedBlobs(objects, Envelopes([NEW], former=[OLD]))
+    assert set(turned.outdated()) == {of(CONTENT), of(b"gone")}
+    assert [turned.rewrap(digest) for digest in turned.outdated()] == [True, True]
+    assert not list(turned.outdated())
+    new = EncryptedBlobs(objects, Envelopes([NEW]))
+    assert new.put(of(b"gone"), 4, [b"gone"]) is True
+    assert b"".join(new.read(of(b"gone"))) == b"gone"
 
 
 def test_a_header_that_is_endless_is_not_read(blobs, objects):

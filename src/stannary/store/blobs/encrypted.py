@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from stannary.core.errors import BackendError, IntegrityError
+from stannary.core.errors import BackendError, IntegrityError, UsageError
 from stannary.core.model import Digest
 from stannary.store.blobs.interface import absent, blob_name, digest_of, span
 from stannary.store.blobs.objects import Objects, Stat
@@ -106,13 +106,21 @@ class EncryptedBlobs:
     def put(self, digest: Digest, size: int, chunks: Iterable[bytes]) -> bool:
         """Keep a content, see `Blobs.put`. Raises IntegrityError also when what is there cannot be opened."""
         name = blob_name(digest)
-        header = self._begin(digest)
-        message = self._sealing.message(self._sealing.key(header, _for_key(digest)), _for_message(digest, size))
+        header, key = self._begin(digest)
+        message = self._sealing.message(key, _for_message(digest, size))
         sealed = message.seal(arriving(digest, size, chunks))
         made = self.objects.create(name, sealed, self._sealing.sealed_size(size))
         if self._header(digest) is None:  # somebody tidied up meanwhile
             self.headers.create(f"keys/{name}", [header], len(header))
-        kept = self._open(digest)[1]
+        try:
+            kept = self._open(digest)[1]
+        except (IntegrityError, UsageError) as error:
+            if not made:
+                raise
+            # Two writers found a header that opens for neither, and each made a new one: ours is not the one that stayed.
+            self.objects.delete(name)
+            msg = f"another writer of {digest} was at work, and what was written cannot be opened"
+            raise BackendError(msg, where=self.objects.where, code="BLB010", help="put it again") from error
         if kept != size:
             raise _unreadable(digest, f"{kept} bytes are kept, {size} were announced", self.objects.where)
         return made
@@ -155,6 +163,14 @@ class EncryptedBlobs:
         self.headers.replace(f"keys/{blob_name(digest)}", self._sealing.rewrap(header, _for_key(digest)))
         return True
 
+    def outdated(self) -> Iterator[Digest]:
+        """Yield the digests to `rewrap`: their data keys are not wrapped for the keys of now. Also of contents that are gone."""
+        for name, _ in self.headers.names("keys/sha256/"):
+            digest = digest_of(name.removeprefix("keys/"))
+            header = self._header(digest) if digest else None
+            if digest and header is not None and not self._sealing.current(header):
+                yield digest
+
     def tidy(self, before: datetime) -> int:
         """Take away headers without a content that were made before a time, and return how many.
 
@@ -173,21 +189,29 @@ class EncryptedBlobs:
         if self.headers is not self.objects:
             self.headers.close()
 
-    def _begin(self, digest: Digest) -> bytes:
-        """Return the header of a content that will come: the one that is there, or a new one."""
-        name = f"keys/{blob_name(digest)}"
+    def _begin(self, digest: Digest) -> tuple[bytes, bytes]:
+        """Return the header of a content that will come, and its data key: the one that is there, or a new one."""
+        name, context = f"keys/{blob_name(digest)}", _for_key(digest)
         header, body = self._header(digest), self.objects.head(blob_name(digest))
-        if header is None and body is not None:
-            # Made anew, it would hide that a header was lost which a backup may have.
-            raise _unreadable(digest, "the header that opens it is gone", self.headers.where)
+        if body is not None:
+            if header is None:  # made anew, it would hide that one was lost which a backup may have
+                raise _unreadable(digest, "the header that opens it is gone", self.headers.where)
+            return header, self._sealing.key(header, context)
         if header is not None:
-            stat = self.headers.head(name)
-            if body is None and stat and stat.modified < datetime.now(UTC) - _YOUNG:
-                self.headers.replace(name, header)  # so that `tidy` takes it for what it is: in use
-            return header
-        made = self._sealing.begin(_for_key(digest))
+            try:
+                key = self._sealing.key(header, context)
+            except (IntegrityError, UsageError):
+                # Planted, or left by a deletion from before a key was destroyed. It opens nothing that is there.
+                self.headers.delete(name)
+            else:
+                stat = self.headers.head(name)
+                if stat and stat.modified < datetime.now(UTC) - _YOUNG:
+                    self.headers.replace(name, header)  # so that `tidy` takes it for what it is: in use
+                return header, key
+        made = self._sealing.begin(context)
         self.headers.create(name, [made], len(made))
-        return self._header(digest) or made
+        header = self._header(digest) or made
+        return header, self._sealing.key(header, context)
 
     def _header(self, digest: Digest) -> bytes | None:
         name = f"keys/{blob_name(digest)}"
