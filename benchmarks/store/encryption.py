@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from stannary.core.model import Digest
-from stannary.crypto.chunked import BLOCK, HEADER, Message, sealed_size
+from stannary.crypto.chunked import BLOCK, HEADER, Message, _Scratch, sealed_size
 from stannary.crypto.envelope import Envelopes
 from stannary.crypto.wrapping import WrappingKey
 from stannary.store.blobs.encrypted import EncryptedBlobs, _for_key, _for_message
@@ -131,7 +131,7 @@ def sparse(folder, size, keys):
         file.seek(HEADER + first * 16_400)
         for block in range(2):
             plain = memoryview(content)[block * MIB : (block + 1) * MIB]
-            file.write(message._run(first + 64 * block, plain, 16_384, 16_400, last=False))  # noqa: SLF001 - from the middle
+            file.write(message._run(first + 64 * block, plain, 16_384, 16_400, _Scratch(), last=False))  # noqa: SLF001 - from the middle
         file.truncate(sealed_size(size))
     return EncryptedBlobs(objects, keys), digest, start, content[start % BLOCK : start % BLOCK + MIB]
 

@@ -81,10 +81,10 @@ class Message:
     def seal(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         """Yield the message of a content that comes in pieces of any length. Once only: a salt is for one content."""
         yield self.header
-        number = 0
+        number, scratch = 0, _Scratch()
         for block in _blocks(chunks, BLOCK):
             last = len(block) < BLOCK
-            yield self._run(number, block, _CHUNK, _SEALED, last=last)
+            yield self._run(number, block, _CHUNK, _SEALED, scratch, last=last)
             number += _RUN
 
     def unseal(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -93,10 +93,10 @@ class Message:
         Everything that is yielded is authentic; that it is all is known when nothing was raised in the end.
         Raises IntegrityError.
         """
-        number = 0
+        number, scratch = 0, _Scratch()
         for block in _blocks(chunks, _RUN * _SEALED):
             last = len(block) < _RUN * _SEALED
-            plain = self._run(number, block, _SEALED, _CHUNK, last=last)
+            plain = self._run(number, block, _SEALED, _CHUNK, scratch, last=last)
             if plain:
                 yield plain
             number += _RUN
@@ -114,19 +114,19 @@ class Message:
             IntegrityError: a chunk that was needed is not what was encrypted.
         """
         total = sealed_size(size)
-        number = start // _CHUNK
+        number, scratch = start // _CHUNK, _Scratch()
         while start < end:
             stop = min((end - 1) // _CHUNK + 1, number + _RUN)
             begin, limit = HEADER + number * _SEALED, min(HEADER + stop * _SEALED, total)
             sealed = b"".join(fetch(begin, limit))
             if len(sealed) != limit - begin:
                 raise _altered(number)
-            plain = self._run(number, memoryview(sealed), _SEALED, _CHUNK, last=limit == total)
+            plain = self._run(number, memoryview(sealed), _SEALED, _CHUNK, scratch, last=limit == total)
             yield bytes(memoryview(plain)[start - number * _CHUNK : end - number * _CHUNK])
             number = stop
             start = number * _CHUNK
 
-    def _run(self, number: int, block: memoryview, step: int, made: int, *, last: bool) -> bytes:
+    def _run(self, number: int, block: memoryview, step: int, made: int, scratch: _Scratch, *, last: bool) -> bytes:
         """Encrypt (or decrypt, when `step` is the longer) the chunks of a block, the last of them short if it is the end."""
         count, rest = divmod(len(block), step)
         if number + count >= _MOST:
@@ -136,13 +136,12 @@ class Message:
         short = (rest + made - step,) if last else ()
         if (short and short[0] < 0) or (not last and rest):
             raise _altered(number + count)  # an end without a tag
-        out = bytearray(count * made + sum(short))
-        view = memoryview(out)
+        view = scratch.of(count * made + sum(short))
         for index in range(count):
             work(number + index, block[index * step : (index + 1) * step], view[index * made : (index + 1) * made])
         if last:
             work(number + count, block[count * step :], view[count * made :])
-        return bytes(out)
+        return bytes(view)
 
     def _encrypt(self, number: int, chunk: memoryview, out: memoryview) -> None:
         nonce = (self._base ^ number).to_bytes(_NONCE, "big")
@@ -166,22 +165,40 @@ class Message:
 _INTO = hasattr(AESGCM, "encrypt_into") and hasattr(AESGCM, "decrypt_into")
 
 
+class _Scratch:
+    """Memory that is used again and again: giving a mebibyte back and asking for it costs more than encrypting it."""
+
+    def __init__(self) -> None:
+        self._held = bytearray()
+
+    def of(self, length: int) -> memoryview:
+        """Return memory of a length, which holds what it did before."""
+        if len(self._held) < length:
+            self._held = bytearray(length)
+        return memoryview(self._held)[:length]
+
+
 def _blocks(chunks: Iterable[bytes], length: int) -> Iterator[memoryview]:
-    """Yield blocks of one length, and in the end always one that is shorter, perhaps empty."""
-    held = bytearray()
+    """Yield blocks of one length, and in the end always one that is shorter, perhaps empty. A block lives until the next.
+
+    What is kept of a chunk is copied: its maker may use the memory again, whatever its type says.
+    """
+    scratch, filled = _Scratch(), 0
     for chunk in chunks:
-        view, begin = memoryview(chunk), 0
-        if held:
-            begin = min(length - len(held), len(view))
-            held += view[:begin]
-            if len(held) == length:
-                yield memoryview(held)
-                held = bytearray()
-        while len(view) - begin >= length:
-            yield view[begin : begin + length]
-            begin += length
-        held += view[begin:]
-    yield memoryview(held)
+        view = memoryview(chunk)
+        while filled + len(view) >= length:
+            take = length - filled
+            if filled:
+                scratch.of(length)[filled:] = view[:take]
+                yield scratch.of(length)
+                filled = 0
+            else:
+                yield view[:take]
+            view = view[take:]
+        if view:
+            scratch.of(length)[filled : filled + len(view)] = view
+            filled += len(view)
+    yield scratch.of(filled)
 
 
 def _altered(number: int) -> IntegrityError:

@@ -92,6 +92,20 @@ def test_any_pieces_make_the_message_of_the_whole(chunks, context, random):
     assert b"".join(Message(KEY, context, message[:HEADER]).unseal(pieces)) == content
 
 
+def test_a_source_may_use_its_memory_again():
+    buffer, content = bytearray(40_000), b""
+
+    def chunks():
+        nonlocal content
+        for number in range(60):
+            buffer[:] = bytes([number]) * len(buffer)
+            content += bytes(buffer)
+            yield buffer
+
+    message = b"".join(Message(KEY, b"tin").seal(chunks()))
+    assert opened(KEY, b"tin", message) == content
+
+
 @given(st.integers(0, 1 << 50))
 def test_lengths_follow_from_each_other(size):
     assert plain_size(sealed_size(size)) == size
