@@ -84,7 +84,7 @@ class Message:
         number, scratch = 0, _Scratch()
         for block in _blocks(chunks, BLOCK):
             last = len(block) < BLOCK
-            yield self._run(number, block, _CHUNK, _SEALED, scratch, last=last)
+            yield bytes(self._run(number, block, _CHUNK, _SEALED, scratch, last=last))
             number += _RUN
 
     def unseal(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -98,7 +98,7 @@ class Message:
             last = len(block) < _RUN * _SEALED
             plain = self._run(number, block, _SEALED, _CHUNK, scratch, last=last)
             if plain:
-                yield plain
+                yield bytes(plain)
             number += _RUN
 
     def unseal_range(self, start: int, end: int, size: int, fetch: Callable[[int, int], Iterator[bytes]]) -> Iterator[bytes]:
@@ -114,19 +114,19 @@ class Message:
             IntegrityError: a chunk that was needed is not what was encrypted.
         """
         total = sealed_size(size)
-        number, scratch = start // _CHUNK, _Scratch()
+        number, scratch, gathered = start // _CHUNK, _Scratch(), _Scratch()
         while start < end:
             stop = min((end - 1) // _CHUNK + 1, number + _RUN)
             begin, limit = HEADER + number * _SEALED, min(HEADER + stop * _SEALED, total)
-            sealed = b"".join(fetch(begin, limit))
-            if len(sealed) != limit - begin:
+            sealed = gathered.of(limit - begin)
+            if _filled(sealed, fetch(begin, limit)) != len(sealed):
                 raise _altered(number)
-            plain = self._run(number, memoryview(sealed), _SEALED, _CHUNK, scratch, last=limit == total)
-            yield bytes(memoryview(plain)[start - number * _CHUNK : end - number * _CHUNK])
+            plain = self._run(number, sealed, _SEALED, _CHUNK, scratch, last=limit == total)
+            yield bytes(plain[start - number * _CHUNK : end - number * _CHUNK])
             number = stop
             start = number * _CHUNK
 
-    def _run(self, number: int, block: memoryview, step: int, made: int, scratch: _Scratch, *, last: bool) -> bytes:
+    def _run(self, number: int, block: memoryview, step: int, made: int, scratch: _Scratch, *, last: bool) -> memoryview:
         """Encrypt (or decrypt, when `step` is the longer) the chunks of a block, the last of them short if it is the end."""
         count, rest = divmod(len(block), step)
         if number + count >= _MOST:
@@ -141,7 +141,7 @@ class Message:
             work(number + index, block[index * step : (index + 1) * step], view[index * made : (index + 1) * made])
         if last:
             work(number + count, block[count * step :], view[count * made :])
-        return bytes(view)
+        return view
 
     def _encrypt(self, number: int, chunk: memoryview, out: memoryview) -> None:
         nonce = (self._base ^ number).to_bytes(_NONCE, "big")
@@ -199,6 +199,16 @@ def _blocks(chunks: Iterable[bytes], length: int) -> Iterator[memoryview]:
             scratch.of(length)[filled : filled + len(view)] = view
             filled += len(view)
     yield scratch.of(filled)
+
+
+def _filled(into: memoryview, chunks: Iterator[bytes]) -> int:
+    """Copy chunks into memory as far as they fit, and return how long they are."""
+    done = 0
+    for chunk in chunks:
+        if done + len(chunk) <= len(into):
+            into[done : done + len(chunk)] = chunk
+        done += len(chunk)
+    return done
 
 
 def _altered(number: int) -> IntegrityError:

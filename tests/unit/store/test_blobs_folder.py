@@ -47,6 +47,16 @@ def test_what_is_not_the_content_leaves_nothing(blobs):
         assert not blobs.has(of(b"tin"))
 
 
+def test_a_source_that_does_not_end_is_left(blobs):
+    def endless():
+        while True:
+            yield b"t" * 1000
+
+    with pytest.raises(IntegrityError, match="more come"):
+        blobs.put(of(b"tin"), 3, endless())
+    assert not unfinished(blobs)
+
+
 def test_a_digest_that_was_forged_becomes_no_path(blobs):
     digest = Digest("0" * 64)
     msgspec.structs.force_setattr(digest, "hex", "../" * 20 + "etc/passwd")
