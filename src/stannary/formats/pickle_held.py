@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from stannary.formats.pickle_code_parts import LOADING, family
+from stannary.formats.pickle_code_parts import family
 from stannary.formats.pickle_values import Global, Made, Map, Opaque
 
 if TYPE_CHECKING:
@@ -74,20 +74,10 @@ class _Walk:
         """Go on with what a call is given, except what carried code only keeps."""
         kind = family(item.func, item.args)
         unread = kind in {"function", "fill"} and id(item.args) not in self.read
-        if through or unread or kind not in _KEPT | {"class", "fill_class"}:
+        if through or unread or kind not in _KEPT:
             todo.append(item.args)
             return
         if item.state is not None and kind == "function":
             todo.remove(item.state)
             self.inside.append(item.state)
-        if kind in _KEPT:
-            self.inside.append(item.args)
-            return
-        for part in item.args:
-            for members in part if type(part) is tuple and kind == "fill_class" else (part,):
-                if type(members) is not Map:
-                    todo.append(members)
-                    continue
-                for key, value in zip(members.items[::2], members.items[1::2], strict=False):
-                    # What a loader calls by itself is called, and only a function of the pickle's own can be followed.
-                    (todo if type(key) is not str or key in LOADING else self.inside).append(value)
+        self.inside.append(item.args)

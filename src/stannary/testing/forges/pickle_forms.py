@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import types
 from functools import partial
 
 from stannary.testing.forges import forge
-from stannary.testing.forges.pickle_code import carried
+from stannary.testing.forges.pickle_code import carried, code_arguments
 from stannary.testing.pickle_assembler import Assembler
 
 __all__: list[str] = []
@@ -44,6 +45,13 @@ def _own(name: str, base: Assembler, *args: object) -> Assembler:
 def _object(source: str) -> Assembler:
     """Return the last function or class of a source, as dill writes it."""
     return _a().raw(carried(source, dill=True)[2:-1])
+
+
+def _function(source: str) -> Assembler:
+    """Return the function of a source itself, as dill writes it."""
+    (code,) = (c for c in compile(source, "<forge>", "exec").co_consts if isinstance(c, types.CodeType))
+    made = _a().call("dill._dill", "_create_code", b"", *code_arguments(code, _a().push))
+    return _a().call("dill._dill", "_create_function", made, {"__name__": "__main__"}, code.co_name, None, ())
 
 
 _HONEST = {
@@ -90,6 +98,14 @@ _HOSTILE = {
     "file_type": _a().push(_dill_type("FileType")).reduce("/tmp/stannary", "w"),
     "file_type_of_that_name": _a().push(
         (_object("class FileType:\n def f(self):\n  return 1\n"), _a().push(_dill_type("FileType")).reduce("/tmp/stannary", "w"))
+    ),
+    "member_that_deletes": _a().call(
+        "dill._dill",
+        "_create_type",
+        _dill_type("type"),
+        "K",
+        (_name("builtins", "object"),),
+        {"predict": _name("shutil", "rmtree"), "fit": _function("def fit(self, x):\n return x\n")},
     ),
     "own_init": _object(_INIT),
     "held_and_given": _a().push(
