@@ -7,6 +7,7 @@ not found by them. A commit is durable when it returns, whatever the database's 
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ SET default_transaction_read_only = {read_only};
 SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';
 SELECT current_setting('server_encoding')
 """
+_SILENT = logging.NullHandler()
 _DEFAULTS: dict[str, str | int] = {
     "connect_timeout": 10,
     "application_name": "stannary",
@@ -73,6 +75,7 @@ def connect(url: str, *, write: bool, patience: float = 0.0) -> psycopg.Connecti
 
     parts, where = {**_DEFAULTS, **_parts(url)}, redacted(url)
     until, pause = time.monotonic() + patience, 0.02
+    logging.getLogger("psycopg").addHandler(_SILENT)  # what it warns of on stderr is an error of ours already
     while True:
         try:
             connection = psycopg.connect(**parts, autocommit=True, client_encoding="utf8")  # type: ignore[arg-type] # libpq's own names
