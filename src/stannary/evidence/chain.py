@@ -19,10 +19,14 @@ from stannary.crypto.interface import Signer
 from stannary.evidence.ledger import Entry, Ledger, Receipt, entry
 from stannary.evidence.predicates.table import KINDS, decoded
 from stannary.evidence.statement import encode
-from stannary.evidence.verify import verify_envelope
+from stannary.evidence.trust import TrustFile
+from stannary.evidence.verify import Trusted, verify_envelope
 from stannary.evidence.workspace import Workspace
 
 __all__ = ["Chain", "Known", "Recorded", "signed_statement"]
+
+
+_REMEMBERED = 200_000  # statements that were verified and are kept
 
 
 class Recorded(NamedTuple):
@@ -41,12 +45,24 @@ class Known(NamedTuple):
     refused: tuple[StannaryError, ...]
 
 
+class _Seen(NamedTuple):
+    """An entry that was read: its columns, and the evidence, why it is none that counts, or None for other entries."""
+
+    type: str
+    subject: str
+    kind: str
+    held: Verified[Evidence] | StannaryError | None
+
+
 class Chain:
     """A workspace's evidence."""
 
     def __init__(self, workspace: Workspace, *, write: bool = False) -> None:
         self.workspace = workspace
         self.ledger: Ledger = workspace.ledger(write=write)
+        self._trust: TrustFile | None = None
+        self._trusted: Trusted = {}
+        self._seen: dict[int, _Seen] = {}
 
     def state(
         self, subject: Resource, kind: str, predicate: msgspec.Struct | dict[str, Json], signer: Signer | None = None
@@ -62,7 +78,7 @@ class Chain:
 
         What nobody here trusts, or nobody understands, is not taken: it would be refused whenever it is read.
         """
-        trusted = self.workspace.trust.verifiers()
+        trusted = self._verifiers()
         now = self.workspace.clock()
         found = [verify_envelope(envelope, trusted, recorded=now).value for envelope in envelopes]
         records = [
@@ -82,13 +98,15 @@ class Chain:
             for envelope, evidence, receipt in zip(envelopes, found, receipts[: len(records)], strict=True)
         ]
 
-    def about(self, subject: Digest) -> Known:
-        """Return everything about one subject, oldest first."""
-        return self._known(self.ledger.find(subject=str(subject), complete=True), lambda evidence: evidence.subject == subject)
+    def about(self, subject: Digest, *, decisions: bool = True) -> Known:
+        """Return everything about one subject, oldest first; without the decisions when they are not asked for."""
+        types = ("evidence", "decision") if decisions else ("evidence",)
+        indexes = self.ledger.indexes(subject=str(subject), type="" if decisions else "evidence")
+        return self._known(indexes, lambda item: item.subject == str(subject) and item.type in types)
 
     def everything(self, kind: str = "") -> Known:
         """Return everything there is, or everything of a kind, oldest first."""
-        return self._known(self.ledger.find(kind=kind, complete=True), lambda _: True)
+        return self._known(self.ledger.indexes(kind=kind), lambda item: not kind or item.kind == kind)
 
     def one(self, name: str) -> tuple[Entry, dsse.Envelope]:
         """Return the entry whose id starts with `name` (12 hex digits or more, `sha256:` before them or not).
@@ -106,21 +124,49 @@ class Chain:
     def _entries(self, entries: Iterable[Entry]) -> Iterable[Entry]:
         return (row for row in entries if row.type in ("evidence", "decision"))
 
-    def _known(self, entries: Iterable[Entry], wanted: Callable[[Evidence], bool]) -> Known:
-        trusted = self.workspace.trust.verifiers()
+    def _known(self, indexes: Iterable[int], wanted: Callable[[_Seen], bool]) -> Known:
         found: list[Verified[Evidence]] = []
         refused: list[StannaryError] = []
-        for row in self._entries(entries):
-            try:
-                item = verify_envelope(_envelope(row), trusted, recorded=row.time, index=row.index)
-                _filed_rightly(row, item.value)
-            except (IntegrityError, InputError) as error:
-                error.where = f"entry {row.index}"
-                refused.append(error)
+        for index in indexes:
+            item = self._read(index)
+            if item.type not in ("evidence", "decision") or not wanted(item):
                 continue
-            if wanted(item.value):
-                found.append(item)
+            if isinstance(item.held, StannaryError):
+                refused.append(item.held)
+            elif item.held is not None and str(item.held.value.subject) == item.subject:
+                found.append(item.held)
         return Known(tuple(found), tuple(refused))
+
+    def _verifiers(self) -> Trusted:
+        trust = self.workspace.trust
+        if self._trust is not trust:
+            self._trust, self._trusted, self._seen = trust, trust.verifiers(), {}
+        return self._trusted
+
+    def _read(self, index: int) -> _Seen:
+        """Return what an entry holds, or why it counts for nothing.
+
+        An entry never changes, so what was proven and verified once is kept, for as long as trust is what it was.
+        """
+        self._verifiers()
+        known = self._seen.get(index)
+        if known is None:
+            if len(self._seen) >= _REMEMBERED:
+                self._seen.clear()
+            row = self.ledger.read(index)
+            known = self._seen[index] = _Seen(row.type, row.subject, row.kind, self._verified(row))
+        return known
+
+    def _verified(self, row: Entry) -> Verified[Evidence] | StannaryError | None:
+        if row.type not in ("evidence", "decision"):
+            return None
+        try:
+            item = verify_envelope(_envelope(row), self._trusted, recorded=row.time, index=row.index)
+            _filed_rightly(row, item.value)
+        except (IntegrityError, InputError) as error:
+            error.where = f"entry {row.index}"
+            return error
+        return item
 
 
 def signed_statement(subject: Resource, kind: str, predicate: msgspec.Struct | dict[str, Json], signer: Signer) -> dsse.Envelope:

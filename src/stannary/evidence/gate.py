@@ -39,7 +39,9 @@ def judge(chain: Chain, subject: Resource, policy: Policy | RegoPolicy) -> Judge
     from stannary.evidence.lineage import revocations_above
 
     digest = subject_of_resource(subject)
-    known = chain.about(digest)
+    # Earlier decisions are evidence too, but only for a policy that asks for one: an artifact can have thousands.
+    asks = isinstance(policy, RegoPolicy) or any(requirement.kind == "vsa" for requirement in policy.require)
+    known = chain.about(digest, decisions=asks)
     waivers = tuple(item for item in known.evidence if item.value.kind == "waiver")
     evidence = (*(item for item in known.evidence if item.value.kind != "waiver"), *revocations_above(chain, digest))
     name = subject.name or next((item.value.subject_name for item in evidence if item.value.subject_name), "")

@@ -60,7 +60,7 @@ def revocations_above(chain: Chain, subject: Digest) -> list[Verified[Evidence]]
     found: list[Verified[Evidence]] = []
     while todo:
         at = todo.pop()
-        for item in chain.about(at).evidence:
+        for item in chain.about(at, decisions=False).evidence:
             if item.value.kind == "revocation" and at != subject:
                 found.append(item)
             for edge in edges_of(item):

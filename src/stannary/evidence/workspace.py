@@ -58,6 +58,7 @@ class Workspace:
         self.root = root
         self.clock = clock
         self.offline = False
+        self._trust: tuple[object, TrustFile] | None = None
         self._passphrase = passphrase or _from_environment
         try:
             self.settings = msgspec.json.decode((root / "workspace.json").read_bytes(), type=Settings)
@@ -192,10 +193,17 @@ class Workspace:
         """Return where it is written whose signatures count."""
         return self.root / "trust.json"
 
-    @cached_property
+    @property
     def trust(self) -> TrustFile:
-        """Return whose signatures count."""
-        return read_trust(self.trust_path)
+        """Return whose signatures count, as the file says now: a server runs for months."""
+        try:
+            status = self.trust_path.stat()
+            stamp = (status.st_ino, status.st_mtime_ns, status.st_size)
+        except OSError:
+            stamp = None
+        if self._trust is None or stamp != self._trust[0]:
+            self._trust = (stamp, read_trust(self.trust_path))
+        return self._trust[1]
 
     def _open(self, address: str) -> Signer:
         from stannary.evidence.workspace_keys import open_named

@@ -19,6 +19,7 @@ __all__ = [
     "alias_of",
     "aliases",
     "freeze_of",
+    "kind_of",
     "live_digests",
     "model_row",
     "models",
@@ -126,6 +127,11 @@ def versions_with(connection: Connection, digest: str) -> list[Version]:
     """Return every version that is this artifact, whatever it is called."""
     rows = connection.execute(_VERSION.where(t.version.c.digest == digest).order_by(t.version.c.entry))
     return [version(connection, Reference(Name(row.namespace, row.name), row.number)) for row in rows]
+
+
+def kind_of(connection: Connection, name: Name) -> str:
+    """Return what a name stands for, or an empty text when nothing was pushed to it."""
+    return str(connection.execute(sa.select(t.model.c.kind).where(_named(name))).scalar() or "")
 
 
 def numbers_of(connection: Connection, name: Name, digest: str) -> list[int]:

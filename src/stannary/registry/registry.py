@@ -268,8 +268,7 @@ class Registry:
             self.trusted.refuse_quarantined(connection, digest, name)
 
     def _refuse_other_kind(self, connection: Connection, name: Name, kind: str) -> None:
-        found = queries.models(connection, prefix=name.name)
-        other = next((item.kind for item in found if item.name == name and item.kind != kind), None)
-        if other is not None:
+        other = queries.kind_of(connection, name)
+        if other and other != kind:
             msg = f"is a {other}, and this is a {kind}"
             raise UsageError(msg, where=str(name), code="REG012", help="push it under another name")

@@ -101,17 +101,18 @@ class Census:
                 if kept.pack(start, self._open) != body:
                     yield start
 
-    def find(self, wanted: Mapping[str, str]) -> Iterator[Row]:
-        """Yield all rows for which all columns hold, by index, and perhaps others: still to be proven, and then compared."""
+    def indexes(self, wanted: Mapping[str, str]) -> Iterator[int]:
+        """Yield the indexes of all entries for which all columns hold, in their order, and perhaps others."""
         terms = [(name, value) for name, value in wanted.items() if value]
         for part in self._sealed:
             lists = [part.find(name, value) for name, value in terms]
-            yield from self._rows(_common(lists, range(part.start, part.start + (1 << kept.HEIGHT))))
+            yield from _common(lists, range(part.start, part.start + (1 << kept.HEIGHT)))
         rest = range(len(self._sealed) << kept.HEIGHT, self._size)
-        yield from self._rows(_common([self._open[name].get(value, _NONE) for name, value in terms], rest))
+        yield from _common([self._open[name].get(value, _NONE) for name, value in terms], rest)
 
-    def _rows(self, chosen: Iterable[int]) -> Iterator[Row]:
-        for index in chosen:
+    def find(self, wanted: Mapping[str, str]) -> Iterator[Row]:
+        """Yield all rows for which all columns hold, by index, and perhaps others: still to be proven, and then compared."""
+        for index in self.indexes(wanted):
             rows = list(self._store.rows(index, index + 1))
             if not rows:
                 raise _changed(index)

@@ -229,6 +229,11 @@ class Ledger:
             found = [item for item in found if all(getattr(item, name) == value for name, value in given)]
             return [item for item in found if since is None or item.time >= since]
 
+    def indexes(self, *, type: str = "", subject: str = "", kind: str = "") -> list[int]:  # noqa: A002 - the names of the columns
+        """Return the indexes of all entries for which what is given holds, and perhaps of others: none is left out."""
+        with self._reading():
+            return list(self._counted().indexes({"type": type, "subject": subject, "kind": kind}))
+
     def newest(self, id: str) -> Entry | None:  # noqa: A002 - the name of the column
         """Return the last entry with an id, proven, or None. That no later one was left out is not proven."""
         with self._reading():
@@ -347,16 +352,9 @@ class Ledger:
         Raises UsageError when the ledger is read-only, InputError or IntegrityError for what is no continuation of this log;
         then nothing is taken.
         """
-        from stannary.evidence.ledger.replay import exported_head, exported_records
+        from stannary.evidence.ledger.replay import bring_in
 
-        sequencer = self._writing()
-        head, note = exported_head(Path(folder), self.key)
-        size = self.head().size
-        if head.size < size:
-            msg = f"the exported log has {head.size:,} entries, and this one has {size:,} already"
-            raise UsageError(msg, where=str(folder), code="LED018", help="there is nothing to take from it")
-        if head.size > size:
-            sequencer.follow(exported_records(Path(folder), size, head.size), head, note)
+        note = bring_in(self._writing(), Path(folder), self.key, self.head().size)
         return self.verify_since(note)
 
     # The remembered head

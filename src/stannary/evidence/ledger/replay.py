@@ -9,13 +9,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from stannary.core.errors import InputError, IntegrityError
+from stannary.core.errors import InputError, IntegrityError, UsageError
 from stannary.crypto.merkle import TILE_HEIGHT, TILE_WIDTH, leaf_hash, tile_path
 from stannary.crypto.note import Checkpoint, VerifierKey, open_checkpoint
 from stannary.evidence.ledger.entry import checked, header_of, rejoin
-from stannary.evidence.ledger.sequencer import Prepared
+from stannary.evidence.ledger.sequencer import Prepared, Sequencer
 
-__all__ = ["exported_head", "exported_records"]
+__all__ = ["bring_in", "exported_head", "exported_records"]
+
+
+def bring_in(sequencer: Sequencer, folder: Path, key: VerifierKey, size: int) -> str:
+    """Append what an exported log has beyond `size` entries, and return the note of its head.
+
+    Raises UsageError when it has fewer, InputError or IntegrityError for what is no continuation.
+    """
+    head, note = exported_head(folder, key)
+    if head.size < size:
+        msg = f"the exported log has {head.size:,} entries, and this one has {size:,} already"
+        raise UsageError(msg, where=str(folder), code="LED018", help="there is nothing to take from it")
+    if head.size > size:
+        sequencer.follow(exported_records(folder, size, head.size), head, note)
+    return note
 
 
 def exported_head(folder: Path, key: VerifierKey) -> tuple[Checkpoint, str]:
