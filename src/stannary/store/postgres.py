@@ -23,6 +23,7 @@ __all__ = ["connect", "has_password", "is_lost", "redacted", "require", "transla
 _SETTINGS = """
 SET search_path = '';
 SET lock_timeout = '60s';
+SET default_transaction_isolation = 'read committed';
 SET idle_in_transaction_session_timeout = '120s';
 SET default_transaction_read_only = {read_only};
 SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';

@@ -142,6 +142,34 @@ def test_a_database_that_only_reads_is_said_to(postgres, postgres_server, tmp_pa
         assert ledger.head().size == 1
 
 
+def test_what_the_database_sets_for_its_sessions_does_not_weaken_a_commit(postgres, postgres_server, tmp_path):
+    database = urllib.parse.urlsplit(postgres).path[1:]
+    for name, value in (
+        ("synchronous_commit", "off"),
+        ("default_transaction_isolation", "serializable"),
+        ("search_path", "public"),
+        ("lock_timeout", "1ms"),
+        ("standard_conforming_strings", "off"),
+        ("bytea_output", "escape"),
+        ("client_encoding", "LATIN1"),
+    ):
+        postgres_server.execute(f"ALTER DATABASE {database} SET {name} = '{value}'")
+    with opened(postgres, tmp_path) as one, opened(postgres, tmp_path) as two:
+        assert one._stores[0]._db.execute("SHOW synchronous_commit").fetchone() == ("on",)
+        for n in range(0, 40, 2):
+            one.append([record(n)])
+            two.append([record(n + 1)])
+        assert [item.body["n"] for item in one.entries()] == list(range(40))
+        assert two.audit().ok
+
+
+def test_a_commit_that_waits_for_more_than_the_disk_is_left_so(postgres, postgres_server, tmp_path):
+    database = urllib.parse.urlsplit(postgres).path[1:]
+    postgres_server.execute(f"ALTER DATABASE {database} SET synchronous_commit = 'remote_apply'")
+    with opened(postgres, tmp_path) as ledger:
+        assert ledger._stores[0]._db.execute("SHOW synchronous_commit").fetchone() == ("remote_apply",)
+
+
 def test_logs_of_two_names_live_in_one_database(postgres, tmp_path):
     with opened(postgres, tmp_path) as one:
         two = Ledger.open(postgres, KEY, origin="example.com/two", verifier=KEY.public, head=tmp_path / "two")
