@@ -29,6 +29,7 @@ __all__ = ["Machine"]
 
 _WINDOW = 1 << 18
 _OFTEN = 63  # windows, less one, after which the pages of a mapped file are let go
+_ARGUMENT = 32  # bytes that an argument taken inline has at most, and the opcode behind it
 _MARGIN = 600  # no inline opcode with its argument is longer
 _TEXT = 24  # shorter strings hold no encoded payload: kept without a further look
 _KEEP = 4096  # strings and bytes up to this length are kept as they are
@@ -37,6 +38,7 @@ _BLOCKS = 3_000_000  # small objects alive; some 64 bytes each
 _LINE = 16 << 20  # longest line argument that is read
 _HOLE = Opaque("memo hole")
 _UNBOUNDED = 1 << 62
+_DOUBLE, _INT, _UINT = (struct.Struct(layout).unpack_from for layout in (">d", "<i", "<I"))
 
 
 class Machine:
@@ -60,6 +62,7 @@ class Machine:
         self.buf = b""
         self.turn = 0  # from where on in `buf` the next window is wanted
         self.limit = 0  # the same, or the last byte of the frame
+        self.safe = 0  # up to where an argument taken inline, and an opcode behind it, is in `buf` and in the frame
         self.pos = 0
         self.stopped = False
         self.framed = (0, 0, 0)  # the last frame: offset of its opcode, start, length
@@ -91,6 +94,7 @@ class Machine:
         self.buf = bytes(self.data[at:] if last else self.data[at : at + _WINDOW])
         self.turn = _UNBOUNDED if last else _WINDOW - _MARGIN
         self.limit = min(self.turn, self.edge - at - 1)
+        self.safe = min(len(self.buf), self.limit) - _ARGUMENT
         self.pos = 0
         self.budget.check_time()
 
@@ -141,57 +145,62 @@ class Machine:
         if self.pos > self.turn:
             self._window(self.base + self.pos)
 
-    def _loop(self) -> None:  # noqa: C901, PLR0912 - a call an opcode would double its cost
+    def _loop(self) -> None:  # noqa: C901, PLR0912, PLR0915 - a call an opcode would double its cost
         stack, push, memo, marks, handlers = self.stack, self.stack.append, self.memo, self.marks, HANDLERS
-        buf, pos, limit, dense = self.buf, self.pos, self.limit, self.dense
+        buf, pos, limit, safe, dense = self.buf, self.pos, self.limit, self.safe, self.dense
         while True:
             if pos > limit:
                 self.pos = pos
                 self._turn()
-                buf, pos, limit = self.buf, self.pos, self.limit
+                buf, pos, limit, safe = self.buf, self.pos, self.limit, self.safe
             self.pos = pos  # where it is when an index fails
             op = buf[pos]
             pos += 1
-            if op == 0x68 and dense:  # BINGET
+            if op == 0x94 and dense:  # MEMOIZE
+                memo.append(stack[-1])
+            elif op == 0x8C and pos < safe and buf[pos] <= _TEXT:  # SHORT_BINUNICODE
+                start = pos + 1
+                pos = start + buf[pos]
+                push(str(buf[start:pos], "utf-8", "surrogatepass"))
+                if dense and buf[pos] == 0x94:  # MEMOIZE, as picklers do
+                    memo.append(stack[-1])
+                    pos += 1
+            elif op == 0x68 and dense:  # BINGET
                 index = buf[pos]
                 push(memo[index] if index < len(memo) else self.get(index))
                 pos += 1
-            elif op == 0x71 and dense:  # BINPUT
-                index = buf[pos]
-                pos += 1
-                if index == len(memo):
-                    memo.append(stack[-1])
-                else:
-                    self.put(index)
-                    dense = self.dense
-            elif op == 0x94 and dense:  # MEMOIZE
-                memo.append(stack[-1])
+            elif op == 0x47 and pos < safe:  # BINFLOAT
+                push(_DOUBLE(buf, pos)[0])
+                pos += 8
             elif op == 0x4B:  # BININT1
                 push(buf[pos])
                 pos += 1
+            elif (op == 0x71 or op == 0x72) and dense and pos < safe:  # noqa: PLR1714 - a set costs more  # BINPUT, LONG_BINPUT
+                index, pos = (buf[pos], pos + 1) if op == 0x71 else (_UINT(buf, pos)[0], pos + 4)
+                if index == len(memo):
+                    memo.append(stack[-1])
+                else:
+                    dense = self.put(index)
+            elif op == 0x4A and pos < safe:  # BININT
+                push(_INT(buf, pos)[0])
+                pos += 4
+            elif op == 0x4D and pos < safe:  # BININT2
+                push(buf[pos] | buf[pos + 1] << 8)
+                pos += 2
+            elif op == 0x58 and pos < safe and (length := _UINT(buf, pos)[0]) <= _TEXT:  # BINUNICODE
+                push(str(buf[pos + 4 : pos + 4 + length], "utf-8", "surrogatepass"))
+                pos += 4 + length
             elif op == 0x28:  # MARK
                 marks.append(len(stack))
-            elif op == 0x74 and marks:  # TUPLE
-                start = marks.pop()
+            elif (op == 0x74 and marks) or ((op == 0x86 or op == 0x87) and len(stack) > 2):  # noqa: PLR1714  # TUPLE, 2, 3
+                start = marks.pop() if op == 0x74 else 0x84 - op
                 stack[start:] = [tuple(stack[start:])]
-            elif op == 0x8C or op == 0x58:  # noqa: PLR1714 - a set costs more  # SHORT_BINUNICODE, BINUNICODE
-                start = pos + (1 if op == 0x8C else 4)
-                end = start + (buf[pos] if op == 0x8C else int.from_bytes(buf[pos:start], "little"))
-                if end - start <= _TEXT and end <= len(buf):
-                    push(str(buf[start:end], "utf-8", "surrogatepass"))
-                    pos = end
-                else:
-                    self.pos = start
-                    self.long_value("text", end - start)
-                    buf, pos, limit, dense = self.buf, self.pos, self.limit, self.dense
-            elif op == 0x4E:  # NONE
-                push(None)
             else:
                 self.pos = pos
                 handlers[op](self, op)
                 if self.stopped:
                     return
-                buf, pos, limit, dense = self.buf, self.pos, self.limit, self.dense
+                buf, pos, limit, safe, dense = self.buf, self.pos, self.limit, self.safe, self.dense
 
     # Reading arguments (used by the table; `pos` is current)
 
@@ -271,11 +280,11 @@ class Machine:
 
     # Memo
 
-    def put(self, index: int) -> None:
-        """Store the top of the stack at a memo index."""
+    def put(self, index: int) -> bool:
+        """Store the top of the stack at a memo index; tell whether the memo is a list without holes."""
         value = self.stack[-1]
         if self.lenient:
-            return
+            return self.dense
         memo = self.memo
         if 0 <= index < len(memo):
             if memo[index] is _HOLE:
@@ -294,6 +303,7 @@ class Machine:
             if index > self.size:  # CPython's memo is an array as long as its largest index
                 self.recorder.bombs.add("memo")
         self.dense = not self.holes and not self.sparse
+        return self.dense
 
     def memoize(self) -> None:
         """Store the top of the stack at the next index, which CPython counts by entries."""
@@ -338,6 +348,7 @@ class Machine:
         self.framed = (offset, start, length)
         self.edge = start + length
         self.limit = min(self.turn, self.edge - self.base - 1)
+        self.safe = min(len(self.buf), self.limit) - _ARGUMENT
 
     def leave_frame(self) -> None:
         """Note a frame that ends inside an opcode: a C unpickler that reads a file goes on somewhere else than in memory."""
@@ -347,6 +358,7 @@ class Machine:
             self.recorder.frame(offset, start, self.edge - start, here, torn=True)
         self.edge = _UNBOUNDED
         self.limit = self.turn
+        self.safe = min(len(self.buf), self.limit) - _ARGUMENT
 
     def call(self, func: Any, args: Any, how: str) -> None:  # noqa: ANN401 - symbolic
         """Push the result of a call or an instantiation."""

@@ -28,6 +28,10 @@ _KEY_NODES = 4096  # members of a key, counted as often as they occur
 _LONG = 4400  # bytes of an integer worth decoding
 # A push followed by its POP, repeated: padding no pickler writes, skipped at the speed of `re`.
 _PADDING = re.compile(rb"(?:(?:[N\x88\x89\])}\x8f]|K.|M..|J.{4}|G.{8}|\x8c\x00|U\x00|C\x00|\(0?[N\x88\x89]?0)0)+", re.DOTALL)
+# Numbers appended one by one, as protocol 0 writes long lists: what is not kept need not be built.
+_NUMBERS = re.compile(
+    rb"(?:(?:I-?(?:0|[1-9][0-9]{0,17})\n|F-?[0-9]{1,20}(?:\.[0-9]{0,20})?(?:e[+-]?[0-9]{1,3})?\n|K.|M..|J.{4}|G.{8})a)*", re.DOTALL
+)
 _RUN = 256
 _BYTES = [bytes((op,)) for op in range(256)]
 _NESTED = b"\x85" * 32
@@ -236,7 +240,11 @@ def _dict(m: Machine, _op: int) -> None:
 
 def _append(m: Machine, _op: int) -> None:
     value = m.stack.pop()
-    _extend(m, m.stack[-1], [value], "APPEND")
+    target = m.stack[-1]
+    if type(target) is list and len(target) >= _WIDE:
+        m.pos = _NUMBERS.match(m.buf, m.pos, max(m.pos, m.edge - m.base)).end()  # type: ignore[union-attr] # it matches nothing too
+        return
+    _extend(m, target, [value], "APPEND")
 
 
 def _appends(m: Machine, _op: int) -> None:

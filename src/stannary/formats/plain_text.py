@@ -40,6 +40,8 @@ _RUN = {
     "hex": re.compile(rb"(?:[0-9a-fA-F]{2})+"),
     "escape": re.compile(rb"(?:(?:\\x|0x)[0-9a-fA-F]{2}[, \n\"']{0,4})+"),
 }
+_ESCAPED_X = re.compile(rb"\\x[0-9a-fA-F]{2}[, \n\"']{0,4}(?:\\x|0x)[0-9a-fA-F]{2}")
+_ESCAPED_0X = re.compile(rb"0x[0-9a-fA-F]{2}[, \n\"']{0,4}(?:\\x|0x)[0-9a-fA-F]{2}")
 _SHORTEST = {"base64": 40, "hex": 40, "escape": 64}
 _UU = re.compile(rb"^begin [0-7]{3} [^\n]{1,80}\n((?:[ -`]{1,61}\n)+)(?:`?\n)?end", re.MULTILINE)
 # A pickle's beginning, also of one that is cut: a frame, a name, a text, an empty container and what goes into it.
@@ -172,7 +174,7 @@ def _block(raw: bytes, start: int, base: str, sink: Sink) -> None:
     secrets.report(raw, sink, base=start)
     _encoded(raw, start, sink)
     _commands(raw, start, base, sink)
-    if any(
+    if not raw.isascii() and any(
         mark in raw
         for mark in (b"\xe2\x80\xaa", b"\xe2\x80\xab", b"\xe2\x80\xad", b"\xe2\x80\xae", b"\xf3\xa0\x80", b"\xf3\xa0\x81")
     ):
@@ -248,7 +250,8 @@ def _candidates(raw: bytes) -> Iterator[tuple[int, str]]:
                 if raw.startswith(prefixes, offset):
                     yield offset, encoding
         at = marked.find(_LONG_WORD, _end_of_word(marked, at))
-    for prefix in _ESCAPE_PREFIXES if b"\\x" in raw or b"0x" in raw else ():
+    # Seventy prefixes are searched for only where one escape follows another: `0x` alone stands in every long base64 by chance.
+    for prefix in _ESCAPE_PREFIXES if _ESCAPED_X.search(raw) or _ESCAPED_0X.search(raw) else ():
         at = raw.find(prefix)
         while at >= 0:
             yield at, "escape"
