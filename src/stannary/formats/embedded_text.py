@@ -73,6 +73,8 @@ _WORDS = {
     "lookup": ("${",),
 }
 
+_ANY_WORD = {what: re.compile("|".join(map(re.escape, words))) for what, words in _WORDS.items()}
+
 
 def hand_on(sink: Sink, name: str, text: str, offset: int | None = None) -> None:
     """Read a metadata string as what it may be: template, encoded payload, or text with code in it.
@@ -116,7 +118,7 @@ def note_code(sink: Sink, name: str, text: str, offset: int | None = None) -> No
     """Report excerpts of a string that read as code: `text.code` with `what` python, shell, markup or lookup."""
     for what, pattern in _CODE.items():
         searched = text.lower() if what in _ANY_CASE else text
-        if not any(word in searched for word in _WORDS[what]):
+        if not _ANY_WORD[what].search(searched):
             continue
         shown, count = 0, 0
         for match in pattern.finditer(searched):

@@ -6,6 +6,7 @@ that leads to them. `flax_msgpack.py` gives them meaning.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -18,6 +19,19 @@ __all__ = ["Event", "events"]
 _MAX_DEPTH = 100
 _MAX_KEY = 4096
 _MAX_EVENTS = 600_000
+_RUN = 64  # values; an even number: keys and their values
+_BLOCK = 1 << 16
+_LETTERS = rb"[A-Za-z'\x80-\xc1\xc3-\xff-]"  # no digit, point, bracket or blank: no code, no template, no path, nothing encoded
+_FOREIGN = rb"[\x80-\xc1\xc3-\xff]"
+_WORD = b"|".join(
+    [rb"\xa0", *(re.escape(bytes((0xA0 + n,))) + rb"[\x00-\xff]{%d}" % n for n in range(1, 12))]
+    + [re.escape(bytes((0xA0 + n,))) + (_LETTERS if n < 24 else _FOREIGN) + rb"{%d}" % n for n in range(12, 32)]
+)
+_PLAIN = re.compile(
+    rb"(?:[\x00-\x7f\xe0-\xff\xc0\xc2\xc3]|" + _WORD + rb"|[\xcc\xd0][\x00-\xff]|[\xcd\xd1][\x00-\xff]{2}"
+    rb"|[\xca\xce\xd2][\x00-\xff]{4}|[\xcb\xcf\xd3][\x00-\xff]{8}){%d}" % _RUN
+)
+_TELLING = (b"\xa2nd", b"\xa4type", b"\xa4kind", b"\xa4data")  # the keys of msgpack-numpy
 
 
 class Event(NamedTuple):
@@ -58,10 +72,16 @@ def events(view: View, take: Callable[[int], None], pos: int = 0) -> Iterator[Ev
     """
     data, end = view.data, len(view)
     levels: list[_Level] = []
+    wait = 0  # values until the next look for a plain run
     for _ in range(_MAX_EVENTS):
         take(1)
-        kind, at, size, code = _head(data, pos, end)
         level = levels[-1] if levels else None
+        if level is not None and level.left > 4 * _RUN and not level.left & 1:
+            wait -= 1
+            if wait < 0:
+                wait = _RUN
+                pos = _over_plain_runs(data, pos, level, take)
+        kind, at, size, code = _head(data, pos, end)
         as_key = level is not None and level.is_map and level.left % 2 == 0
         path = tuple(lv.key for lv in levels) if level is not None else ()
         yield Event(kind, at, size, path, code, as_key)
@@ -91,6 +111,24 @@ def events(view: View, take: Callable[[int], None], pos: int = 0) -> Iterator[Ev
             return
     msg = f"more than {_MAX_EVENTS} values"
     raise BudgetExceeded(msg, pos)
+
+
+def _over_plain_runs(data: memoryview, pos: int, level: _Level, take: Callable[[int], None]) -> int:
+    """Step over numbers and single words, `_RUN` at a time, that no reader looks at; return where it stopped."""
+    buf = bytes(data[pos : pos + _BLOCK])
+    at = 0
+    while level.left > 2 * _RUN:
+        run = _PLAIN.match(buf, at)
+        if run is None or (level.is_map and any(key in run[0] for key in _TELLING)):
+            if at > _BLOCK // 2 and run is None:
+                pos, at = pos + at, 0
+                buf = bytes(data[pos : pos + _BLOCK])
+                continue
+            break
+        at = run.end()
+        level.left -= _RUN
+        take(_RUN)
+    return pos + at
 
 
 def _head(data: memoryview, pos: int, end: int) -> tuple[str, int, int, int]:

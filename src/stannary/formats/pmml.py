@@ -16,6 +16,7 @@ import re
 
 from stannary.formats.embedded_text import hand_on
 from stannary.formats.interface import Sink, View, clip
+from stannary.formats.xml_dull import blank
 from stannary.formats.xml_text import looks_like, parse
 
 __all__ = ["probe", "read"]
@@ -122,6 +123,9 @@ _CODE = re.compile(
     r"|/bin/(?:ba|z|da)?sh\b|powershell|cmd(?:\.exe)?\s*/c|\bcurl\s+\S*http|\bwget\s+\S*http|#\{.*?T\(java|\$\{.*?(?:jndi|exec|getClass)|xp_cmdshell|jdbc:[a-z]\w*:[^\s<>]{0,400}(?:\bINIT\s*=|RUNSCRIPT|socketFactory|autoDeserialize|allowLoadLocalInfile|allowUrlInLocalInfile|queryInterceptors|TRACE_LEVEL|jndi|rmi:|ldap:)|System\.(?:Diagnostics|load)",
     re.IGNORECASE,
 )
+_NUMBER = re.compile(r"-?[0-9]{0,20}\.?[0-9]{0,20}(?:[eE][+-]?[0-9]{1,4})?|\s{6,2000}")
+_PLAIN = 20_000
+_LARGE = 1 << 20
 _SCRIPTS = frozenset({"script", "x-script", "groovy", "javascript", "python", "java", "beanshell", "code", "command"})
 
 
@@ -136,7 +140,10 @@ def read(view: View, sink: Sink) -> None:
         return  # by its name only: the XML reader reports what can be reported
     handler = _Document(sink)
     try:
-        parse(view, sink, handler)
+        if len(view) > _LARGE:
+            parse(view, sink, handler, blank=blank)
+        else:
+            parse(view, sink, handler)
     finally:
         handler.report()
 
@@ -149,6 +156,7 @@ class _Document:
         self.version = self.application = ""
         self.models: list[str] = []
         self.extensions = 0
+        self.plain: set[str] = set()  # short texts in which nothing is
 
     def start(self, name: str, attributes: dict[str, str], offset: int) -> None:
         """Look at one element."""
@@ -164,10 +172,11 @@ class _Document:
             self._extension(attributes, offset)
         elif name.endswith("Model") and len(self.models) < 100:
             self.models.append(clip(name))
-        if name.lower() in _SCRIPTS:
+        if name in _SCRIPTS or (not name.islower() and name.lower() in _SCRIPTS):
             self.sink.fact("pmml.code", offset, name=clip(name), excerpt=clip(" ".join(f"{k}={v}" for k, v in attributes.items())))
         for key, value in attributes.items():
-            self._text(f"{name}.{key}", value, offset)
+            if len(value) > 5:
+                self._text(f"{name}.{key}", value, offset)
 
     def _extension(self, attributes: dict[str, str], offset: int) -> None:
         self.extensions += 1
@@ -176,7 +185,8 @@ class _Document:
             self.sink.fact("pmml.extension", offset, **kept)
 
     def _text(self, where: str, text: str, offset: int) -> None:
-        if len(text) < 6:
+        # Millions of thresholds and the same few operators and fields: looked at once, or not at all.
+        if len(text) < 6 or text in self.plain or _NUMBER.fullmatch(text):
             return
         match = _CODE.search(text)
         if match is not None:
@@ -184,10 +194,12 @@ class _Document:
             self.sink.fact("pmml.code", offset, name=clip(where), excerpt=clip(text[start : match.end() + 80]))
         elif len(text) > 24:
             hand_on(self.sink, clip(where), text, offset)
+        elif len(self.plain) < _PLAIN:
+            self.plain.add(text)
 
     def end(self, name: str, text: str, offset: int) -> None:
         """Look at the text of one element."""
-        if name not in ("Array", "Real", "INT-Entries", "REAL-Entries"):
+        if len(text) > 5 and name not in ("Array", "Real", "INT-Entries", "REAL-Entries"):
             self._text(name, text, offset)
 
     def report(self) -> None:

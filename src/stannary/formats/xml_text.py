@@ -47,7 +47,7 @@ class Handler(Protocol):
         ...
 
     def end(self, name: str, text: str, offset: int) -> None:
-        """An element ends; `text` is its own character data, cut to 64 KiB."""
+        """An element that holds text ends; `text` is its own character data, cut to 64 KiB."""
         ...
 
 
@@ -88,17 +88,20 @@ class _Generic:
         """Nor does their text."""
 
 
-def parse(view: View, sink: Sink, handler: Handler) -> None:
-    """Walk a document. Raises FormatError when it is not well formed; what came before was handled."""
+def parse(view: View, sink: Sink, handler: Handler, *, blank: Callable[[bytes], bytes] = bytes) -> None:
+    """Walk a document. Raises FormatError when it is not well formed; what came before was handled.
+
+    `blank` is given every block first, and puts spaces in the place of elements that need no look.
+    """
     if len(view) > 8 * sink.budget.limits.text:
         msg = f"a document of {len(view)} bytes is over the limit of {8 * sink.budget.limits.text}"
         raise BudgetExceeded(msg)
-    events = _Events(sink, handler)
     parser = expat.ParserCreate()
-    events.connect(parser)
+    events = _Events(sink, handler, parser)
+    events.connect()
     try:
         for start in range(0, len(view), _BLOCK):
-            parser.Parse(bytes(view.data[start : start + _BLOCK]), start + _BLOCK >= len(view))
+            parser.Parse(blank(bytes(view.data[start : start + _BLOCK])), start + _BLOCK >= len(view))
             sink.budget.check_time()
     except expat.ExpatError as exc:
         msg = f"not well formed: {expat.ErrorString(exc.code)}"
@@ -111,15 +114,15 @@ def parse(view: View, sink: Sink, handler: Handler) -> None:
 class _Events:
     """Connects expat's callbacks to facts and to the handler."""
 
-    def __init__(self, sink: Sink, handler: Handler) -> None:
+    def __init__(self, sink: Sink, handler: Handler, parser: expat.XMLParserType) -> None:
         self.sink = sink
         self.handler = handler
         self.text: list[list[str]] = [[]]
         self.root = ""
-        self.offset: Callable[[], int] = lambda: 0
+        self.parser = parser
 
-    def connect(self, parser: expat.XMLParserType) -> None:
-        self.offset = lambda: parser.CurrentByteIndex
+    def connect(self) -> None:
+        parser = self.parser
         parser.SetParamEntityParsing(expat.XML_PARAM_ENTITY_PARSING_NEVER)
         parser.buffer_text = True
         parser.StartElementHandler = self.start
@@ -132,30 +135,32 @@ class _Events:
         parser.DefaultHandler = self.other  # with it, expat does not expand internal entities in text
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
-        prefix, _, local = name.rpartition(":")
+        prefix, _, local = name.rpartition(":") if ":" in name else ("", "", name)
+        offset = self.parser.CurrentByteIndex
         if not self.root:
             self.root = name
-            self.sink.fact("xml.document", self.offset(), root=clip(name))
+            self.sink.fact("xml.document", offset, root=clip(name))
         if len(self.text) > _DEPTH:
             msg = f"elements nested deeper than {_DEPTH}"
-            raise BudgetExceeded(msg, self.offset())
+            raise BudgetExceeded(msg, offset)
         if (
             local == "include"
             and "href" in attributes
             and (prefix == "xi" or _XINCLUDE in attributes.values() or "parse" in attributes)
         ):
-            self.sink.fact("xml.reference", self.offset(), what="include", value=clip(attributes["href"], 500))
+            self.sink.fact("xml.reference", offset, what="include", value=clip(attributes["href"], 500))
         for value in attributes.values():
             if "." in value and (found := _RUNS.search(value)) is not None:
-                self.sink.fact("xml.class", self.offset(), element=clip(name), name=found[0])
+                self.sink.fact("xml.class", offset, element=clip(name), name=found[0])
         if local == "plugin" and _ELSEWHERE.match(attributes.get("location", "")):
-            self.sink.fact("xml.reference", self.offset(), what="plugin", value=clip(attributes["location"], 500))
+            self.sink.fact("xml.reference", offset, what="plugin", value=clip(attributes["location"], 500))
         self.text.append([])
-        self.handler.start(local, attributes, self.offset())
+        self.handler.start(local, attributes, offset)
 
     def end(self, name: str) -> None:
-        own = "".join(self.text.pop())
-        self.handler.end(name.rpartition(":")[2], own, self.offset())
+        own = self.text.pop()
+        if own:
+            self.handler.end(name.rpartition(":")[2], "".join(own), self.parser.CurrentByteIndex)
 
     def characters(self, data: str) -> None:
         own = self.text[-1]
@@ -163,7 +168,9 @@ class _Events:
             own.append(data[:1024])
 
     def doctype(self, name: str, system: str | None, public: str | None, _internal: object) -> None:
-        self.sink.fact("xml.doctype", self.offset(), name=clip(name), system=clip(system or "", 500), public=clip(public or ""))
+        self.sink.fact(
+            "xml.doctype", self.parser.CurrentByteIndex, name=clip(name), system=clip(system or "", 500), public=clip(public or "")
+        )
 
     def entity(
         self, name: str, parameter: int, value: str | None, _base: object, system: str | None, _public: object, _notation: object
@@ -175,7 +182,7 @@ class _Events:
         )
         self.sink.fact(
             "xml.entity",
-            self.offset(),
+            self.parser.CurrentByteIndex,
             name=clip(name),
             system=clip(system or "", 500),
             external=value is None,
@@ -187,7 +194,7 @@ class _Events:
         if (target == "xml-stylesheet" and not _PLAIN_STYLESHEETS.search(data)) or target.lower().startswith(
             ("php", "python", "jelly", "import", "include", "xml-model-script")
         ):
-            self.sink.fact("xml.reference", self.offset(), what=clip(target), value=clip(data, 500))
+            self.sink.fact("xml.reference", self.parser.CurrentByteIndex, what=clip(target), value=clip(data, 500))
 
     def external(self, _context: object, _base: object, _system: object, _public: object) -> int:
         return 1  # go on without it: it was reported where it was declared
