@@ -9,12 +9,13 @@ libraries (`tools/knowledge.py`); the standard library (`data/pickle_stdlib.toml
 
 from __future__ import annotations
 
-from functools import cache, cached_property
+from functools import cache
 from typing import NamedTuple
 
 import msgspec
 
-from stannary.checks.static.shipped import shipped
+from stannary.checks.static.module_index import ModuleIndex
+from stannary.checks.static.shipped import mapped, shipped
 
 __all__ = ["Gadget", "Knowledge", "compile_sources", "load", "role"]
 
@@ -29,7 +30,6 @@ class Gadget(NamedTuple):
 class _Library(msgspec.Struct, frozen=True):
     packages: dict[str, str]
     stdlib: tuple[str, ...]
-    modules: dict[str, msgspec.Raw]  # role → names; decoded when a module is asked for: there are thousands
     version: int = 1
 
 
@@ -43,29 +43,23 @@ class _Packed(msgspec.Struct, frozen=True):
 class Knowledge:
     """Answers about (module, qualified name)."""
 
-    def __init__(self, library: _Library, packed: _Packed) -> None:
-        self._library = library
+    def __init__(self, modules: ModuleIndex, packed: _Packed) -> None:
+        library = msgspec.json.decode(modules.head, type=_Library)
+        self._modules = modules
+        self._packages = library.packages
         self._packed = packed
         self._stdlib = frozenset(library.stdlib)
         self._roles: dict[str, dict[str, str]] = {}
+        self._tops: dict[str, bool] = {}
         self.resolved: dict[tuple[str, str], str] = {}  # a judge's own answers, by name
         self._gadgets: dict[tuple[str, str], Gadget | None] = {}
-
-    @cached_property
-    def _packages(self) -> frozenset[str]:
-        """Made when it is first asked for: 3 ms, and pickles of plain data never do."""
-        return frozenset(self._library.packages) | {m.partition(".")[0] for m in self._library.modules}
 
     def role(self, module: str, name: str) -> str:
         """Return the role of a name, '' when nothing is known."""
         roles = self._roles.get(module)
         if roles is None:
             roles = {}
-            generated = self._library.modules.get(module)
-            for source in (
-                msgspec.json.decode(generated, type=dict[str, str]) if generated else {},
-                self._packed.stdlib.get(module, {}),
-            ):
+            for source in (self._modules.roles(module), self._packed.stdlib.get(module, {})):
                 for role_, names in source.items():
                     roles.update(dict.fromkeys(names.split(), role_))
             self._roles[module] = roles
@@ -73,11 +67,11 @@ class Knowledge:
 
     def known_module(self, module: str) -> bool:
         """Tell whether the module itself is in the knowledge (not only its package)."""
-        return module in self._library.modules or module in self._packed.stdlib
+        return module in self._packed.stdlib or module in self._modules
 
     def parent_module(self, module: str) -> bool:
         """Tell whether known modules lie below a name, as below `scipy.stats`."""
-        return any(known.startswith(module + ".") for known in self._library.modules)
+        return self._modules.has_below(module + ".")
 
     def is_stdlib(self, module: str) -> bool:
         """Tell whether a module belongs to the standard library of Python 2.7 or 3."""
@@ -85,7 +79,10 @@ class Knowledge:
 
     def is_package(self, module: str) -> bool:
         """Tell whether a module belongs to a library whose names are known."""
-        return module.partition(".")[0] in self._packages
+        top = module.partition(".")[0]
+        if top not in self._tops:
+            self._tops[top] = top in self._packages or top in self._modules or self._modules.has_below(top + ".")
+        return self._tops[top]
 
     def gadget(self, module: str, name: str) -> Gadget | None:
         """Return why a callable is dangerous, by exact name, by any dotted suffix of it, or by module."""
@@ -151,9 +148,7 @@ def _tables(path: tuple[str, ...], table: dict[str, object]) -> list[tuple[tuple
 @cache
 def load() -> Knowledge:
     """Return the shipped knowledge."""
-    library = msgspec.json.decode(shipped("knowledge.json"), type=_Library)
-    packed = msgspec.json.decode(shipped("pickle.json"), type=_Packed)
-    return Knowledge(library, packed)
+    return Knowledge(ModuleIndex(mapped("knowledge.json")), msgspec.json.decode(shipped("pickle.json"), type=_Packed))
 
 
 def role(module: str, name: str) -> str:
