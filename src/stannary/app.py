@@ -20,13 +20,24 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from stannary.access.access import Access
     from stannary.evidence.chain import Recorded
     from stannary.evidence.workspace import Workspace
     from stannary.registry.registry import Allowed, Registry
     from stannary.store.blobs.interface import Blobs
     from stannary.store.database import Database
 
-__all__ = ["check_names", "is_address", "located", "open_blobs", "open_database", "open_registry", "record_scan", "scan"]
+__all__ = [
+    "check_names",
+    "is_address",
+    "located",
+    "open_access",
+    "open_blobs",
+    "open_database",
+    "open_registry",
+    "record_scan",
+    "scan",
+]
 
 _ADDRESS = re.compile(r"(hf|https?|s3|mlflow|oci|registry):", re.IGNORECASE)
 
@@ -174,6 +185,22 @@ def open_registry(workspace: Workspace, *, write: bool = True, actor: str = "", 
     database = open_database(workspace)
     more = {"allowed": allowed} if allowed else {}
     return Registry(chain, database, open_blobs(workspace), actor=name, tool=__version__, **more)
+
+
+def open_access(workspace: Workspace, registry: Registry | None = None) -> Access:
+    """Open the accounts and grants of a workspace, with a registry's tables and ledger where there is one. Raises BackendError."""
+    from stannary.access.access import Access
+    from stannary.core.model import Json
+    from stannary.evidence.chain import Chain
+    from stannary.evidence.ledger import entry
+
+    ledger = (registry.chain if registry else Chain(workspace, write=True)).ledger
+
+    def journal(kind: str, body: dict[str, Json]) -> None:
+        ledger.append([entry("access", body, time=workspace.clock(), kind=kind)])
+
+    database = registry.database if registry else open_database(workspace)
+    return Access(database, journal, clock=workspace.clock, offline=workspace.offline)
 
 
 def open_database(workspace: Workspace) -> Database:

@@ -122,7 +122,7 @@ def issuer(ctx: click.Context, /, **given: Any) -> int:  # noqa: ANN401 - click 
     gitlab      the pipeline's configuration, likewise
     kubernetes  the service account, as https://kubernetes.io/namespaces/NAMESPACE/serviceaccounts/NAME
     """  # noqa: D301 - \b is click's
-    from stannary.evidence.keyless.provider import check_address, discover_keys
+    from stannary.crypto.discovery import check_address, discover_keys
 
     url = check_address(given["url"])
     authority = Authority(open_workspace(given["workspace"]))

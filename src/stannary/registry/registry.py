@@ -100,7 +100,7 @@ class Registry:
         """Return the models and datasets that the actor may see, by name."""
         with self.reading() as connection:
             found = queries.models(connection, after=after, limit=limit, kind=kind, prefix=prefix)
-        return [item for item in found if self._sees(item.name)]
+        return [item for item in found if self.may("read", item.name)]
 
     def versions(self, name: Name, *, before: int | None = None, limit: int = 10_000) -> list[Version]:
         """Return the versions of a model, the newest first. Raises UsageError."""
@@ -228,9 +228,11 @@ class Registry:
         """Return the version as the subject of statements."""
         return subject_resource(Digest.parse(version.digest), str(version.name))
 
-    def _sees(self, name: Name) -> bool:
+    def may(self, action: str, name: Name, alias: str = "") -> bool:
+        """Tell whether whoever acts may do something that they have not asked for: nobody is denied anything."""
+        asked: Allowed = getattr(self.allowed, "would", self.allowed)  # does not write down what it denies
         try:
-            self.allowed("read", name)
+            asked(action, name, alias)
         except PolicyDenied:
             return False
         return True

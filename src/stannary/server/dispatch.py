@@ -16,10 +16,11 @@ import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 
+from stannary.access.idempotency import Kept
 from stannary.core.errors import InputError, PolicyDenied, UsageError
 from stannary.server.operations import Call, Operation, Parameter, Reply
 from stannary.server.problems import MEDIA_TYPE, Refused, problem_of
-from stannary.server.site import Site
+from stannary.server.site import Replies, Site
 
 __all__ = ["endpoint_of"]
 
@@ -65,7 +66,10 @@ async def _authenticated(site: Site, request: Request) -> Any:  # noqa: ANN401 -
     authorization = request.headers.get("authorization", "")
     cookie = request.cookies.get("stannary", "")
     try:
-        principal = await asyncio.to_thread(site.guard.authenticate, authorization, cookie)
+        # Who was here a moment ago needs no table, and so no thread: most requests are theirs.
+        principal = site.guard.remembered(authorization, cookie)
+        if principal is None:
+            principal = await asyncio.to_thread(site.guard.authenticate, authorization, cookie)
     except PolicyDenied as error:
         # The same answer for a token that is wrong, expired or revoked: which, is in the ledger.
         raise Refused(
@@ -98,9 +102,34 @@ async def _answered(site: Site, operation: Operation, request: Request, principa
         body=await _body(site, operation, request),
         range=_range(request),
     )
+    key = request.headers.get("idempotency-key")
+    if key is not None and request.method == "POST" and principal is not None and site.replies is not None:
+        return await _once(site.replies, operation, request, call, key)
+    return await _done(operation, request, call)
+
+
+async def _done(operation: Operation, request: Request, call: Call) -> Response:
     found = operation.run(call) if operation.quick else await asyncio.to_thread(operation.run, call)
     reply = found if isinstance(found, Reply) else Reply(body=found, status=operation.status, media_type=operation.media_type)
     return _response(reply, request)
+
+
+async def _once(replies: Replies, operation: Operation, request: Request, call: Call, key: str) -> Response:
+    """Do what was asked for, unless that was done already: then answer as then."""
+    who = call.principal.id
+    asked = hashlib.sha256(msgspec.json.encode([call.path, call.query, call.body])).hexdigest()
+    kept = await asyncio.to_thread(replies.begin, who, key, operation.id, asked)
+    if kept is not None:
+        return Response(kept.body, kept.status, {**kept.headers, "idempotency-replayed": "true"})
+    try:
+        response = await _done(operation, request, call)
+    except Exception:
+        await asyncio.to_thread(replies.finish, who, key, None)
+        raise
+    whole = not isinstance(response, StreamingResponse)
+    headers = {name: value for name, value in response.headers.items() if name != "content-length"}
+    await asyncio.to_thread(replies.finish, who, key, Kept(response.status_code, headers, bytes(response.body)) if whole else None)
+    return response
 
 
 async def _body(site: Site, operation: Operation, request: Request) -> Any:  # noqa: ANN401 - a struct, or a reader

@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from typing import Any, Protocol
 
+from stannary.access.idempotency import Kept
 from stannary.evidence.chain import Chain
 from stannary.registry.registry import Allowed, Registry
 from stannary.server.limits import RateLimit
 from stannary.server.metrics import Metrics
 from stannary.server.operations import Principal
 
-__all__ = ["Guard", "Site"]
+__all__ = ["Guard", "Replies", "Site"]
 
 
 class Guard(Protocol):
@@ -21,8 +22,24 @@ class Guard(Protocol):
         """Return who calls. Raises PolicyDenied when nobody is known by that."""
         ...
 
+    def remembered(self, authorization: str, cookie: str) -> Principal | None:
+        """Return who calls if that is known without waiting for anything; None if it has to be looked up."""
+        ...
+
     def allowed(self, principal: Any) -> Allowed:  # noqa: ANN401 - what `authenticate` returned
         """Return what says whether the principal may do something."""
+        ...
+
+
+class Replies(Protocol):
+    """Remembers what was answered to requests with an `Idempotency-Key`. `access/idempotency.py` has one with a table."""
+
+    def begin(self, principal: str, key: str, operation: str, digest: str) -> Kept | None:
+        """Return what was answered before; None when it is to be done now. Raises UsageError when that is not possible."""
+        ...
+
+    def finish(self, principal: str, key: str, reply: Kept | None) -> None:
+        """Keep an answer; None: nothing was done, and it may be tried again."""
         ...
 
 
@@ -46,6 +63,7 @@ class Site:
         self.version = version
         self.largest = largest
         self.largest_content = largest_content
+        self.replies: Replies | None = None
         self.metrics = Metrics()
         self.limit = RateLimit(*rate)
         self.stopping = threading.Event()

@@ -14,6 +14,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
     String,
@@ -23,6 +24,16 @@ from sqlalchemy import (
 )
 
 __all__ = [
+    "access_account",
+    "access_attempt",
+    "access_federation",
+    "access_flow",
+    "access_grant",
+    "access_password",
+    "access_provider",
+    "access_reply",
+    "access_session",
+    "access_token",
     "alias",
     "alias_move",
     "applied",
@@ -150,3 +161,122 @@ hold = Table(
     Column("entry", BigInteger, nullable=False),
     PrimaryKeyConstraint("model", "number"),
 )
+
+# Access: no projection of the ledger. What happens to it is told there, and a rebuild leaves it as it is.
+_HASH = String(64)  # SHA-256 in hex: of what is secret, nothing else is kept
+_ACCOUNT = String(80)
+
+access_account = Table(
+    "access_account",
+    metadata,
+    Column("id", _ACCOUNT, primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("display", String(200), nullable=False),
+    Column("groups", JSON, nullable=False),
+    Column("issuer", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("disabled", Boolean, nullable=False),
+    Column("created", _TIME, nullable=False),
+    Column("actor", _NAME, nullable=False),
+)
+access_password = Table(
+    "access_password",
+    metadata,
+    Column("account", _ACCOUNT, ForeignKey("access_account.id"), primary_key=True),
+    Column("hash", Text, nullable=False),
+    Column("changed", _TIME, nullable=False),
+)
+access_token = Table(
+    "access_token",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("account", _ACCOUNT, ForeignKey("access_account.id"), nullable=False),
+    Column("hash", _HASH, nullable=False),
+    Column("label", String(200), nullable=False),
+    Column("scope", JSON, nullable=False),
+    Column("created", _TIME, nullable=False),
+    Column("expires", _TIME, nullable=False),
+    Column("used", String(27), nullable=False),
+    Column("revoked", String(27), nullable=False),
+    Column("actor", _NAME, nullable=False),
+    UniqueConstraint("hash"),
+)
+Index(None, access_token.c.account)
+access_grant = Table(
+    "access_grant",
+    metadata,
+    Column("holder", _ACCOUNT, nullable=False),
+    Column("role", String(32), nullable=False),
+    Column("namespace", String(128), nullable=False),
+    Column("model", String(128), nullable=False),
+    Column("created", _TIME, nullable=False),
+    Column("actor", _NAME, nullable=False),
+    PrimaryKeyConstraint("holder", "role", "namespace", "model"),
+)
+access_session = Table(
+    "access_session",
+    metadata,
+    Column("hash", _HASH, primary_key=True),
+    Column("account", _ACCOUNT, ForeignKey("access_account.id"), nullable=False),
+    Column("created", _TIME, nullable=False),
+    Column("seen", _TIME, nullable=False),
+    Column("expires", _TIME, nullable=False),
+)
+Index(None, access_session.c.account)
+access_federation = Table(
+    "access_federation",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("issuer", Text, nullable=False),
+    Column("audience", Text, nullable=False),
+    Column("account", _ACCOUNT, ForeignKey("access_account.id"), nullable=False),
+    Column("claims", JSON, nullable=False),
+    Column("jwks", Text, nullable=False),
+    Column("created", _TIME, nullable=False),
+    Column("actor", _NAME, nullable=False),
+)
+access_provider = Table(
+    "access_provider",
+    metadata,
+    Column("issuer", String(500), primary_key=True),
+    Column("client", Text, nullable=False),
+    Column("secret", Text, nullable=False),  # where it is, never what it is
+    Column("scopes", Text, nullable=False),
+    Column("jwks", Text, nullable=False),
+    Column("created", _TIME, nullable=False),
+    Column("actor", _NAME, nullable=False),
+)
+# A login at an identity provider that is under way: found by its state, bound to the browser that began it.
+access_flow = Table(
+    "access_flow",
+    metadata,
+    Column("state", _HASH, primary_key=True),
+    Column("browser", _HASH, nullable=False),
+    Column("issuer", String(500), nullable=False),
+    Column("nonce", String(64), nullable=False),
+    Column("verifier", String(128), nullable=False),
+    Column("redirect", Text, nullable=False),
+    Column("expires", _TIME, nullable=False),
+)
+access_attempt = Table(
+    "access_attempt",
+    metadata,
+    Column("name", _ACCOUNT, primary_key=True),
+    Column("failures", Integer, nullable=False),
+    Column("until", _TIME, nullable=False),
+)
+# What was answered to a request that may be sent again.
+access_reply = Table(
+    "access_reply",
+    metadata,
+    Column("principal", _NAME, nullable=False),
+    Column("key", String(128), nullable=False),
+    Column("operation", String(64), nullable=False),
+    Column("digest", _HASH, nullable=False),
+    Column("status", Integer, nullable=False),  # 0: not answered yet
+    Column("headers", JSON, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("created", _TIME, nullable=False),
+    PrimaryKeyConstraint("principal", "key"),
+)
+Index(None, access_reply.c.created)

@@ -10,9 +10,9 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet, OctKey, OKPKey, RSAKey
 
 from stannary.core.errors import BackendError, InputError, IntegrityError, UsageError
+from stannary.crypto.discovery import check_address, discover_keys
 from stannary.crypto.jws import read_keys, verify_compact
 from stannary.evidence.keyless.ambient import ambient_token
-from stannary.evidence.keyless.provider import check_address, discover_keys
 from stannary.evidence.keyless.token import Provider, identity_of, public_kind
 from stannary.testing.identity_provider import IdentityProvider, ProviderKey, compact
 

@@ -38,6 +38,9 @@ class SimulatedGuard:
             raise PolicyDenied(msg)
         return Someone(f"user:{token}", token)
 
+    def remembered(self, *_):
+        return None
+
     def allowed(self, principal):
         def check(action, name, alias=""):
             if action not in RIGHTS[principal.role] or name.namespace not in ("default", "team"):

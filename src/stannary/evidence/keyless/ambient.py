@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from stannary.core.errors import BackendError, UsageError
-from stannary.evidence.keyless.provider import check_address, fetch
+from stannary.crypto.discovery import check_address, fetch
 
 __all__ = ["VARIABLES", "ambient_token"]
 

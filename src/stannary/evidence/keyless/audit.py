@@ -13,9 +13,10 @@ from datetime import datetime
 import msgspec
 
 from stannary.core.errors import IntegrityError, StannaryError
+from stannary.core.strict_json import strict_json
 from stannary.crypto.certificates import der_of, parse_pem
 from stannary.evidence.keyless.authority import Authority
-from stannary.evidence.oms.bundle import decoded, strict_json
+from stannary.evidence.oms.bundle import decoded
 from stannary.evidence.sigstore.identity import owner_of
 
 __all__ = ["Audit", "LoggedSignature", "audit"]

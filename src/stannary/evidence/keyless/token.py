@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache
 from importlib import resources
 from typing import Any, Literal, NamedTuple, NoReturn
@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from stannary.core.errors import IntegrityError
-from stannary.crypto.jws import Jwk, verify_compact
-from stannary.evidence.oms.bundle import strict_json
+from stannary.crypto.identity_token import Expected, verify_identity_token
+from stannary.crypto.jws import Jwk
 
 __all__ = ["AUDIENCE", "KINDS", "Identity", "IdentityKind", "NameKind", "Provider", "identity_of", "public_kind"]
 
@@ -27,8 +27,6 @@ IdentityKind = Literal["email", "uri", "user", "github", "gitlab", "kubernetes"]
 KINDS: tuple[IdentityKind, ...] = ("email", "uri", "user", "github", "gitlab", "kubernetes")
 NameKind = Literal["email", "uri", "user"]
 AUDIENCE = "stannary"  # for whom tokens are, where nothing else was said
-_SKEW = 60  # seconds that the clocks of the provider and of this machine may differ by; an end is an end
-_LONGEST = 24 * 3600
 _MOST_TEXT = 1024
 _DEEPEST = 4
 _NO_NAME = re.compile(r"\W", re.ASCII)
@@ -66,24 +64,10 @@ def identity_of(token: str, provider: Provider, keys: tuple[Jwk, ...], now: date
     4. it has the nonce that was asked for;
     5. it names somebody in the way this provider does.
     """
-    # 1.
-    verified = verify_compact(token.strip(), keys)
-    if str(verified.header.get("typ", "JWT")).upper() != "JWT":
-        msg = f"is of type {str(verified.header['typ'])[:40]!r}; an identity token is a JWT"
-        raise IntegrityError(msg, where="token", code="OID001")
-    claims = _claims(verified.payload)
-    # 2.
-    _check_audience(claims, provider)
-    # 3.
-    expires = _check_times(claims, int(now.timestamp()))
-    # 4.
-    if nonce is not None and claims.get("nonce") != nonce:
-        msg = "has not the nonce that was asked for: it is the answer to another request"
-        raise IntegrityError(msg, where="token", code="OID007")
+    # 1. to 4.
+    verified = verify_identity_token(token, keys, Expected(provider.url, provider.audience, nonce), now)
+    claims, subject, expires = verified.claims, verified.subject, verified.expires
     # 5.
-    subject = claims.get("sub")
-    if not isinstance(subject, str) or not subject:
-        _nobody("it has no subject")
     kind, name, more = _name(claims, subject, provider)
     if not name.isprintable() or len(name) > _MOST_TEXT:
         _nobody("the name in it is no printable text of reasonable length")
@@ -93,53 +77,6 @@ def identity_of(token: str, provider: Provider, keys: tuple[Jwk, ...], now: date
 def public_kind(url: str) -> IdentityKind:
     """Return what names somebody in the tokens of an issuer, as far as its address tells: an e-mail address, if it does not."""
     return next((kind for kind in ("github", "gitlab") if _table()[kind]["issuer"] == url), "email")
-
-
-def _claims(payload: bytes) -> dict[str, Any]:
-    try:
-        claims = strict_json(payload)
-    except (ValueError, RecursionError) as error:
-        msg = f"holds no claims: {str(error)[:120]}"
-        raise IntegrityError(msg, where="token", code="OID001") from error
-    if not isinstance(claims, dict):
-        msg = "holds no claims: it is no JSON object"
-        raise IntegrityError(msg, where="token", code="OID001")
-    return claims
-
-
-def _check_audience(claims: Mapping[str, Any], provider: Provider) -> None:
-    if claims.get("iss") != provider.url:
-        msg = f"is of {str(claims.get('iss'))[:200]!r}, not of {provider.url}"
-        raise IntegrityError(msg, where="token", code="OID004")
-    audience = claims.get("aud")
-    if audience not in (provider.audience, [provider.audience]):
-        several = isinstance(audience, list) and provider.audience in audience
-        if not several or claims.get("azp") != provider.audience:
-            msg = f"is for {str(audience)[:200]!r}, not for {provider.audience!r} alone"
-            text = "ask the provider for a token of that audience"
-            raise IntegrityError(msg, where="token", code="OID005", help=text)
-
-
-def _check_times(claims: Mapping[str, Any], now: int) -> datetime:
-    times = {name: claims.get(name) for name in ("exp", "iat", "nbf")}
-    for name, value in times.items():
-        needed = name != "nbf"
-        if not (isinstance(value, int | float) and not isinstance(value, bool)) and (needed or value is not None):
-            msg = f"has no time under {name!r}"
-            raise IntegrityError(msg, where="token", code="OID006")
-    end, issued, start = times["exp"], times["iat"], times["nbf"]
-    assert isinstance(end, int | float)  # noqa: S101 - checked in the loop
-    assert isinstance(issued, int | float)  # noqa: S101
-    if now >= end:
-        msg = f"expired {now - end:.0f} seconds ago"
-        raise IntegrityError(msg, where="token", code="OID006", help="ask the provider for a new one")
-    if issued > now + _SKEW or (start is not None and start > now + _SKEW):
-        msg = "does not hold yet"
-        raise IntegrityError(msg, where="token", code="OID006", help="check the clock of this machine")
-    if end - issued > _LONGEST:
-        msg = f"holds for {(end - issued) / 3600:.0f} hours; a token that names a signer holds for a day at most"
-        raise IntegrityError(msg, where="token", code="OID006")
-    return datetime.fromtimestamp(end, UTC)
 
 
 def _name(claims: Mapping[str, Any], subject: str, provider: Provider) -> tuple[NameKind, str, dict[int, str]]:

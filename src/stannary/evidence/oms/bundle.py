@@ -15,6 +15,7 @@ from typing import Any, Literal, NoReturn
 import msgspec
 
 from stannary.core.errors import IntegrityError
+from stannary.core.strict_json import strict_json
 from stannary.crypto import dsse
 
 __all__ = [
@@ -160,20 +161,6 @@ def read_bundle(content: bytes, where: str = "signature") -> Bundle:
     return bundle
 
 
-def strict_json(content: bytes) -> Any:  # noqa: ANN401 - whatever the text says
-    """Return the value of JSON in which no key stands twice and no number is NaN or infinite. Raises ValueError."""
-    # What is written again as it was read has no key twice: one of the two would be gone.
-    try:
-        found = msgspec.json.decode(content)
-        if msgspec.json.encode(found) == content.rstrip(b"\n"):
-            return found
-    except (ValueError, RecursionError):
-        pass  # it is read again below, where what is wrong with it is said
-    import json
-
-    return json.loads(content.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_constant)
-
-
 def encoded(content: bytes) -> str:
     """Return base64."""
     return base64.b64encode(content).decode()
@@ -190,21 +177,6 @@ def decoded(text: str, what: str) -> bytes:
         msg = f"the {what} is not base64 in its standard form"
         raise IntegrityError(msg, code="SIG003")
     return content
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        msg = f"the key {twice[:60]!r} stands twice"
-        raise ValueError(msg)
-    return found
-
-
-def _constant(text: str) -> Any:  # noqa: ANN401 - json's signature
-    msg = f"{text} is no JSON"
-    raise ValueError(msg)
 
 
 def _refuse(message: str, where: str) -> NoReturn:

@@ -97,21 +97,12 @@ def _may_see(call: Call, digest: Digest) -> None:
 
 def _may(call: Call, digest: Digest, actions: tuple[str, ...]) -> None:
     """Let pass who may do one of the actions with one of the names of an artifact, or with everything."""
-    from stannary.core.errors import PolicyDenied
-
     with call.store.reading() as connection:
         names = [version.name for version in queries.versions_with(connection, str(digest))]
-    last: PolicyDenied | None = None
-    for name in (*names, _EVERYTHING):
-        for action in actions:
-            try:
-                call.store.allowed(action, name)
-            except PolicyDenied as error:
-                last = error
-            else:
-                return
-    if last is not None:
-        raise last
+    asked = [(action, name) for name in (*names, _EVERYTHING) for action in actions]
+    # What is denied in the end is what was asked of everything: the last.
+    action, name = next((item for item in asked if call.store.may(*item)), asked[-1])
+    call.store.allowed(action, name)
 
 
 OPERATIONS = (

@@ -1,0 +1,177 @@
+"""Tokens of identity providers, shown as they are: a pipeline proves what it is, and keeps no secret of ours.
+
+1. the issuer, which the token only claims so far, is one that a rule names;
+2. a key of the issuer signed it, for the audience of the rule, and it holds now;
+3. every claim that the rule names is as the rule says; a rule without claims would let in everybody the issuer knows.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from stannary.access import rows
+from stannary.access.model import Federation, Principal, no_credentials
+from stannary.core.errors import BackendError, InputError, IntegrityError, PolicyDenied, StannaryError, UsageError
+from stannary.core.strict_json import strict_json
+
+if TYPE_CHECKING:
+    from stannary.access.access import Access
+    from stannary.crypto.identity_token import VerifiedToken
+    from stannary.crypto.jws import Jwk
+
+__all__ = ["Issuers", "check_rule", "federated", "holds"]
+
+_FRESH, _AGAIN = 600.0, 30.0  # seconds that fetched keys are used for; that have to pass before they are fetched early
+_UNKNOWN_KEY = "OID003"
+_LONGEST = 2048
+
+
+class _Keys(NamedTuple):
+    keys: tuple[Jwk, ...]
+    fetched: float
+
+
+class Issuers:
+    """The keys of identity providers: given, or fetched and kept for a while.
+
+    Args:
+        offline: whether nothing may be fetched.
+        clock: seconds that never go back.
+    """
+
+    def __init__(self, *, offline: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
+        self._offline = offline
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._found: dict[str, _Keys] = {}
+
+    def verify(self, issuer: str, jwks: str, verify: Callable[[tuple[Jwk, ...]], VerifiedToken]) -> VerifiedToken:
+        """Return what `verify` says with an issuer's keys; with its newest, when it signed with one that is not known yet.
+
+        Raises what `verify` raises, and BackendError when keys cannot be had.
+        """
+        from stannary.crypto.jws import read_keys
+
+        if jwks:
+            return verify(read_keys(jwks.encode(), issuer))
+        known = self._keys(issuer, _FRESH)
+        try:
+            return verify(known)
+        except IntegrityError as error:
+            if error.code != _UNKNOWN_KEY:
+                raise
+            newer = self._keys(issuer, _AGAIN)
+            if newer is known:
+                raise
+        return verify(newer)
+
+    def _keys(self, issuer: str, fresh: float) -> tuple[Jwk, ...]:
+        from stannary.crypto.discovery import discover_keys
+        from stannary.crypto.jws import read_keys
+
+        with self._lock:  # one asks, the others wait: an issuer is not flooded by what is shown here
+            found = self._found.get(issuer)
+            if found is not None and self._clock() - found.fetched < fresh:
+                return found.keys
+            if self._offline:
+                msg = "its keys would have to be fetched, and no socket may be opened"
+                raise BackendError(msg, where=issuer, code="OID010", help="give them with --jwks FILE")
+            keys = read_keys(discover_keys(issuer), issuer)
+            self._found[issuer] = _Keys(keys, self._clock())
+            return keys
+
+
+def federated(access: Access, token: str) -> Principal:
+    """Return the service account that a token of an identity provider is for. Raises PolicyDenied (ACC001)."""
+    from stannary.crypto.identity_token import Expected, verify_identity_token
+
+    # 1.
+    issuer = _claimed_issuer(token)
+    with access.database.reading() as connection:
+        rules = rows.federations(connection, issuer) if issuer else []
+    if not rules:
+        return no_credentials()
+    reason = ""
+    for rule in rules:
+        # 2.
+        verify = partial(verify_identity_token, token, expected=Expected(rule.issuer, rule.audience), now=access.clock())
+        try:
+            found = access.issuers.verify(rule.issuer, rule.jwks, verify)
+        except (IntegrityError, InputError, BackendError, UsageError) as error:
+            reason = _told(error)
+            continue
+        # 3.
+        if holds(rule, found.claims):
+            with access.database.reading() as connection:
+                account = rows.account(connection, rule.account)
+                if account is None or account.disabled:
+                    reason = f"{rule.account} is disabled"
+                    continue
+                ends = found.expires.timestamp()
+                return access.principal_of(account, connection, f"federation:{rule.name}", expires=ends)
+        reason = f"its claims are not those of {rule.name}"
+    access.diary.deny(f"issuer:{issuer}"[:260], "refused", reason=reason)
+    return no_credentials()
+
+
+def holds(rule: Federation, claims: Mapping[str, Any]) -> bool:
+    """Tell whether every claim that a rule names is there and is as it says."""
+    return bool(rule.claims) and all(_matches(claims.get(name), pattern) for name, pattern in rule.claims.items())
+
+
+def check_rule(rule: Federation) -> None:
+    """Raise UsageError or PolicyDenied for a rule that would let in nobody, or everybody."""
+    from stannary.crypto.discovery import check_address
+
+    check_address(rule.issuer)
+    if not rule.audience:
+        msg = "a rule says for whom tokens have to be"
+        raise UsageError(msg, where=rule.name, code="ACC014", help="--audience stannary, and ask for tokens of that audience")
+    telling = [name for name, pattern in rule.claims.items() if re.search(r"[^*?\[\]!]", pattern)]
+    if not telling:
+        msg = f"lets in whatever {rule.issuer} gives tokens to"
+        raise PolicyDenied(
+            msg, where=rule.name, code="ACC014", help="--claim repository=OWNER/NAME, or another claim that says whose it is"
+        )
+    first = {"https://token.actions.githubusercontent.com": ("repository", "sub", "repository_id", "job_workflow_ref"),
+             "https://gitlab.com": ("project_path", "sub", "project_id", "ci_config_ref_uri")}.get(rule.issuer)  # fmt: skip
+    if first is not None and not any(name in telling and not rule.claims[name].startswith("*") for name in first):
+        msg = "anybody can have a pipeline there, and the rule does not say whose it has to be"
+        raise PolicyDenied(msg, where=rule.name, code="ACC014", help=f"--claim {first[0]}=OWNER/NAME")
+
+
+def _matches(value: object, pattern: str) -> bool:
+    """Tell whether a claim is as a pattern says, in which `*` is any text without a slash, and `**` with slashes."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return False
+    text = str(value)
+    if len(text) > _LONGEST:
+        return False
+    parts = re.split(r"(\*\*|\*)", pattern)
+    wild = {"**": ".*", "*": "[^/]*"}
+    return re.fullmatch("".join(wild.get(part, re.escape(part)) for part in parts), text) is not None
+
+
+def _claimed_issuer(token: str) -> str:
+    """Return the issuer that a token claims, to find the rules by; it is believed only after its signature was verified."""
+    parts = token.split(".")
+    if len(parts) != 3:  # noqa: PLR2004 - RFC 7515
+        return ""
+    try:
+        claims = strict_json(base64.b64decode(parts[1].encode() + b"=" * (-len(parts[1]) % 4), altchars=b"-_", validate=True))
+    except (binascii.Error, ValueError, RecursionError):
+        return ""
+    issuer = claims.get("iss") if isinstance(claims, dict) else None
+    return issuer if isinstance(issuer, str) and len(issuer) < _LONGEST else ""
+
+
+def _told(error: StannaryError) -> str:
+    """Return what may be told of why a token was refused: the code, for messages quote from the token."""
+    return f"{type(error).__name__} {error.code}"

@@ -1,0 +1,200 @@
+"""The API with accounts, tokens and grants: who may what, everywhere; what is done once; what is told."""
+
+import threading
+
+import msgspec
+import pytest
+from starlette.testclient import TestClient
+from tests.unit.registry.conftest import APPROVED
+from tests.unit.server.test_api import CLAIMS, pushed
+
+from stannary.access import accounts, grants, tokens
+from stannary.access.access import Access
+from stannary.access.idempotency import Idempotency
+from stannary.access.model import Owner
+from stannary.access.roles import ROLES
+from stannary.core.canonical import canonical_json
+from stannary.evidence.ledger import entry
+from stannary.registry import promotion
+from stannary.registry.names import Name
+from stannary.server.api import OPERATIONS
+from stannary.server.app import build
+from stannary.server.guard_access import AccessGuard
+from stannary.server.site import Site
+
+OWNER = Owner(id="workspace")
+DIGEST = f"sha256:{'0' * 64}"
+# operation → who may do it with everything in the registry; who may with a namespace; the content to send
+MATRIX = {
+    "whoami": ("*", None),
+    "listModels": ("*", None),
+    "listVersions": ("read", None),
+    "registerVersion": ("push", {"manifest": "{}"}),
+    "getVersion": ("read", None),
+    "compareVersions": ("read", None),
+    "holdVersion": ("hold", {"reason": "law"}),
+    "releaseVersion": ("hold", None),
+    "retainVersions": ("delete", {"keep": 10, "dry_run": False}),
+    "quarantine": ("quarantine!", {"digest": DIGEST, "reason": "bad"}),
+    "liftQuarantine": ("quarantine!", None),
+    "resolveAlias": ("read", None),
+    "promote": ("promote", {"number": 1}),
+    "removeAlias": ("rollback", None),
+    "rollback": ("rollback", None),
+    "getProtection": ("read", None),
+    "protect": ("protect", {"policy": "baseline"}),
+    "freeze": ("freeze", {"reason": "incident"}),
+    "thaw": ("freeze", None),
+    "getHead": ("*", None),
+    "proveConsistency": ("*", None),
+    "listEntries": ("audit!", None),
+    "proveEntry": ("audit!", None),
+    "storeContent": ("push", b""),
+    "hasContent": ("push", None),
+    "readFile": ("read", None),
+    # Of an artifact that no name has, one sees what one may see of everything.
+    "listEvidence": ("read!", None),
+    "decide": ("read!", {"subject": DIGEST, "record": False}),
+    "getStory": ("read!", None),
+}
+APART = {"openapi", "getStatement", "logStatement"}  # open to all; decided by the artifact that the statement is about
+
+
+@pytest.fixture
+def access(bench):
+    registry = bench.opened[0]
+
+    def journal(kind, body):
+        registry.chain.ledger.append([entry("access", body, time=bench.clock(), kind=kind)])
+
+    return Access(registry.database, journal, clock=bench.clock)
+
+
+@pytest.fixture
+def client_as(bench, access):
+    site = Site(bench.opened[0], AccessGuard(access), version="test", rate=(0.0, 0))
+    site.replies = Idempotency(access.database)
+    app = build(site)
+    opened = []
+
+    def make(name, *roles):
+        account = accounts.add(access, OWNER, name)
+        for role, _, place in (item.partition("@") for item in roles):
+            grants.grant(access, OWNER, grants.read_grant(name, role, place or "*"))
+        secret = tokens.issue(access, OWNER, account.id).secret
+        client = TestClient(app, headers={"authorization": f"Bearer {secret}"}, raise_server_exceptions=False)
+        opened.append(client)
+        return client
+
+    yield make
+    for client in opened:
+        client.close()
+
+
+def ask(client, operation, namespace):
+    body = MATRIX[operation.id][1]
+    path = operation.path.replace("{namespace}", namespace).replace("{name}", "claims").replace("{alias}", "production")
+    path += f"?into={namespace}/claims" if operation.tag == "contents" and "file" not in path else ""
+    path = path.replace("{file:path}", "weights.bin").replace("{number}", "1").replace("{digest}", DIGEST).replace("{index}", "0")
+    if body is not None and operation.id == "registerVersion":
+        body = {"manifest": canonical_json({"no": "manifest"}).decode()}
+    if body == b"":
+        return client.request(operation.method, f"/api/v1{path}", content=body)
+    more = {"content": msgspec.json.encode(body), "headers": {"content-type": "application/json"}} if body is not None else {}
+    return client.request(operation.method, f"/api/v1{path}", **more)
+
+
+def test_every_operation_is_in_the_matrix():
+    assert {row.id for row in OPERATIONS} == set(MATRIX) | APART
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_operation_lets_in_the_roles_that_have_its_action_and_no_others(bench, client_as, role):
+    bench.push(b"one")
+    everything, team = client_as("all", role), client_as("some", f"{role}@team/*")
+    wrong = []
+    for operation in (row for row in OPERATIONS if row.id in MATRIX):
+        action = MATRIX[operation.id][0]
+        for client, namespace, has in ((everything, "default", True), (team, "default", False), (team, "team", action[-1] != "!")):
+            answer = ask(client, operation, namespace)
+            may = action == "*" or (has and action.rstrip("!") in ROLES[role])
+            if (answer.status_code == 403) == may or answer.status_code in (401, 500):
+                wrong.append((operation.id, role, namespace, answer.status_code, answer.text))
+    assert not wrong
+
+
+def test_nobody_is_let_in_without_credentials(client_as):
+    client = client_as("ann", "viewer")
+    del client.headers["authorization"]
+    for operation in (row for row in OPERATIONS if row.id in MATRIX):
+        for headers in ({}, {"authorization": "Bearer none"}, {"authorization": "Basic YTpi"}, {"cookie": "stannary=stn_1"}):
+            client.headers.update(headers)
+            assert ask(client, operation, "default").status_code == 401
+            for name in headers:
+                del client.headers[name]
+
+
+def test_lists_show_what_one_may_see_and_deny_nothing(bench, client_as):
+    bench.push(b"one", "claims")
+    bench.push(b"two", "team/fraud")
+    client = client_as("ann", "viewer@team/*")
+    rows = client.get("/api/v1/models").json()["models"]
+    assert [row["name"]["namespace"] for row in rows] == ["team"]
+    kinds = [row.kind for row in bench.opened[0].chain.ledger.find() if row.type == "access"]
+    assert "denied" not in kinds
+    assert client.get(f"{CLAIMS}/versions").status_code == 403
+    kinds = [row.kind for row in bench.opened[0].chain.ledger.find() if row.type == "access"]
+    assert kinds.count("denied") == 1
+
+
+def test_accounts_and_grants_survive_a_rebuild_of_the_registry(bench, client_as):
+    client = client_as("ann", "viewer")
+    bench.push(b"one")
+    bench.opened[0].rebuild()
+    assert client.get(f"{CLAIMS}/versions").json()["versions"]
+
+
+def test_a_privilege_is_told_before_it_is_used(bench, client_as):
+    promotion.protect(bench.opened[0], Name("default", "claims"), "production", APPROVED)
+    bench.say(bench.push(b"one"))
+    client = client_as("rae", "releaser")
+    assert client.put(f"{CLAIMS}/aliases/production", json={"number": 1}).json()["moved"]
+    rows = [(row.type, row.kind) for row in bench.opened[0].chain.ledger.find()]
+    assert rows.index(("access", "used")) < rows.index(("registry", "alias"))
+
+
+def test_a_request_with_a_key_is_done_once(bench, client_as):
+    bench.model(b"weights")
+    client = client_as("ann", "contributor")
+    first = pushed(client, bench.root / "m")
+    assert first.status_code == 201
+    say = {"reason": "why", "keep": 1}
+    boss = client_as("boss", "admin")
+    answers = [boss.post(f"{CLAIMS}/retain", json=say, headers={"idempotency-key": "k-1"}) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert answers[0].content == answers[1].content
+    assert [answer.headers.get("idempotency-replayed") for answer in answers] == [None, "true"]
+    other = boss.post(f"{CLAIMS}/retain", json=say | {"keep": 2}, headers={"idempotency-key": "k-1"})
+    assert (other.status_code, other.json()["code"]) == (422, "API011")
+    assert boss.post(f"{CLAIMS}/retain", json=say, headers={"idempotency-key": "\t"}).status_code == 400
+    denied = client.post(f"{CLAIMS}/retain", json=say, headers={"idempotency-key": "k-1"})
+    assert denied.status_code == 403  # another caller's key is another key
+    assert client.post(f"{CLAIMS}/retain", json=say, headers={"idempotency-key": "k-1"}).status_code == 403  # and was not kept
+
+
+def test_many_at_once_with_one_key_do_it_once(bench, access):
+    replies = Idempotency(access.database)
+    outcomes = []
+
+    def begin():
+        try:
+            outcomes.append(replies.begin("user:ann", "k", "op", "d" * 64))
+        except Exception as error:  # noqa: BLE001 - what it is is looked at below
+            outcomes.append(error.code)
+
+    threads = [threading.Thread(target=begin) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(map(str, outcomes)) == ["API012"] * 7 + ["None"]
