@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from stannary.checks.static.result import ScanResult
 from stannary.checks.static.scan import ScanOptions, Target, scan_paths
@@ -24,10 +24,13 @@ if TYPE_CHECKING:
     from stannary.evidence.chain import Recorded
     from stannary.evidence.workspace import Workspace
     from stannary.registry.registry import Allowed, Registry
+    from stannary.report.bom.inventory import Inventory
+    from stannary.run.jail import Level
     from stannary.store.blobs.interface import Blobs
     from stannary.store.database import Database
 
 __all__ = [
+    "Bom",
     "check_names",
     "is_address",
     "located",
@@ -35,8 +38,10 @@ __all__ = [
     "open_blobs",
     "open_database",
     "open_registry",
+    "record_bom",
     "record_scan",
     "scan",
+    "take_bom",
 ]
 
 _ADDRESS = re.compile(r"(hf|https?|s3|mlflow|oci|registry):", re.IGNORECASE)
@@ -93,6 +98,40 @@ def record_scan(result: ScanResult, workspace: Workspace, started: datetime, fin
         for target in stated
         if target.digest is not None
     ]
+
+
+class Bom(NamedTuple):
+    """An inventory, and what of the ledger did not verify."""
+
+    inventory: Inventory
+    refused: tuple[StannaryError, ...]
+
+
+def take_bom(
+    target: str, workspace: Workspace | None, *, name: str = "", offline: bool = False, jobs: int = 0, jail: Level | None = None
+) -> Bom:
+    """Take the inventory of a target, with what the workspace's ledger holds about it; `name` is what to call it."""
+    from stannary.report.bom.build import digest_of, gather, inventory_of
+
+    with located([target], offline=offline) as targets:
+        gathered = gather(targets[0].path, jobs=jobs, jail=jail)
+        refused: tuple[StannaryError, ...] = ()
+        evidence: tuple[Any, ...] = ()
+        if workspace is not None and workspace.ledger_path.exists():
+            from stannary.evidence.chain import Chain
+
+            evidence, refused = Chain(workspace).about(digest_of(gathered))
+        return Bom(inventory_of(gathered, source=targets[0].source, evidence=evidence, name=name), refused)
+
+
+def record_bom(made: Bom, kind: str, document: dict[str, Any], workspace: Workspace) -> Recorded:
+    """Sign a bill of materials and log it, as a statement about the artifact."""
+    from stannary.evidence.chain import Chain
+    from stannary.evidence.statement import subject_resource
+
+    inventory = made.inventory
+    single = inventory.files[0].sha256 if inventory.is_file else None
+    return Chain(workspace, write=True).state(subject_resource(inventory.digest, inventory.given_name, single), kind, document)
 
 
 def is_address(name: str) -> bool:

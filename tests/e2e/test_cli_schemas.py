@@ -18,6 +18,9 @@ STANNARY = str(Path(sys.executable).with_name("stannary"))
 
 # schema → the command that prints it, in a workspace where the steps of `place` were taken
 PRINTS = {
+    "bom": "bom model --format json",
+    "bom-diff": "bom diff bom.json bom.json --format json",
+    "bom-validation": "bom validate bom.json --format json",
     "authority": "trust show --format json",
     "authority-audit": "trust audit --format json",
     "config": "config show --format json",
@@ -74,6 +77,7 @@ def place(tmp_path_factory):
         "scan model --record --write-baseline baseline.json",
         "attest model --kind lineage --edge trained-from=data.csv",
         "gate model",
+        "bom model -o bom.json",
         "registry push model claims",
         "registry push data.csv claims",
         "attest data.csv --kind revocation --reason withdrawn --owner dpo",

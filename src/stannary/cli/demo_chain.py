@@ -24,6 +24,7 @@ description: What this team asks for before a model goes out.
 extends: baseline
 require:
   - kind: model-signature
+  - kind: cyclonedx
   - kind: statement
     check: approval
     approvals: 1
@@ -32,9 +33,7 @@ require:
 
 def second_act(folder: Path) -> None:
     """Sign, list, approve and gate the clean model; then change one byte of it. Raises Bug when a step does not do what it says."""
-    _say(
-        "Now the chain of evidence: a workspace with a key and a ledger, and a policy of four lines more than the shipped baseline."
-    )
+    _say("Now the chain of evidence: a workspace with a key and a ledger, and a policy that asks for more than a clean scan.")
     (folder / "release.yaml").write_text(_POLICY, encoding="utf-8")
     with _inside(folder):
         _step("init", "--no-passphrase")
@@ -42,6 +41,8 @@ def second_act(folder: Path) -> None:
         _step("gate", _MODEL, "--policy", "release.yaml", code=1)
         _say("Denied, and each line says what is missing and which command makes it. So:")
         _step("sign", _MODEL, "--record")
+        _step("bom", _MODEL, "--record", "-o", "chat.cdx.json", quiet=True)
+        _step("bom", "validate", "chat.cdx.json")
         _step("attest", _MODEL, "--topic", "approval", "--decision", "approve", "--statement", "tested on our prompts", quiet=True)
         _step("gate", _MODEL, "--policy", "release.yaml")
         _say("Allowed, by what is signed and logged alone. Now somebody changes one byte of the weights:")

@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "why": ("stannary.cli.why:command", "Show the chain of evidence behind a decision."),
     "lineage": ("stannary.cli.lineage:command", "Show what something was made from, and what was made from it."),
     "registry": ("stannary.cli.registry:command", "Keep versions; put one in service by a decision; roll back."),
+    "bom": ("stannary.cli.bom:command", "Write, validate and compare bills of materials of models."),
     "trust": ("stannary.cli.trust_command:command", "Say whose signatures count."),
     "sign": ("stannary.cli.sign:command", "Sign a model: every file by name and content."),
     "verify": ("stannary.cli.verify:command", "Verify that a model is what somebody you trust signed."),

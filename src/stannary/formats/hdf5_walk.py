@@ -17,7 +17,7 @@ from stannary.formats.hdf5_virtual import virtual_sources
 from stannary.formats.identify import identify
 from stannary.formats.interface import Cursor, Sink, View, clip
 
-__all__ = ["walk_file"]
+__all__ = ["Walk", "walk_file"]
 
 P = ParamSpec("P")
 
@@ -29,7 +29,7 @@ _RATIO = 1100  # deflate cannot do better than 1032:1
 def walk_file(view: View, base: int, sink: Sink) -> None:
     """Read the file whose superblock is at `base`. Raises FormatError when the root cannot be read."""
     file, root = open_file(view, base)
-    walk = _Walk(file, sink)
+    walk = Walk(file, sink)
     walk.run(root)
     sink.fact("hdf5.file", base, version=file.version, userblock=base, objects=len(walk.seen))
     _surroundings(file, root, sink)
@@ -52,7 +52,7 @@ def _surroundings(file: Hdf5File, root: Root, sink: Sink) -> None:
             sink.child("trailing", view.data[end:], offset=end)
 
 
-class _Walk:
+class Walk:
     """Visits every object once, by the address of its header."""
 
     def __init__(self, file: Hdf5File, sink: Sink) -> None:
@@ -64,6 +64,7 @@ class _Walk:
         self.queue: list[tuple[int, str]] = []
 
     def run(self, root: Root) -> None:
+        """Visit the root and everything that is linked from it. Raises FormatError when there is no root."""
         if root.header is None:
             msg = "no root group"
             raise FormatError(msg, self.file.base)

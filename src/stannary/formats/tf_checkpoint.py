@@ -10,14 +10,15 @@ Facts:
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable, Iterator
 
 from stannary.core.errors import FormatError, Truncated
 from stannary.formats.embedded import carve
 from stannary.formats.identify import identify
-from stannary.formats.interface import Sink, View
+from stannary.formats.interface import Budget, Sink, View
 from stannary.formats.protobuf import fields, shape
 
-__all__ = ["probe_records", "read", "read_tfrecord"]
+__all__ = ["entries", "probe_records", "read", "read_tfrecord"]
 
 _MAGIC = 0xDB4775248B80FB57
 _FOOTER = 48
@@ -58,27 +59,42 @@ def _varint(data: memoryview, pos: int) -> tuple[int, int]:
 
 def _index(view: View, sink: Sink) -> int:
     """Walk the blocks of the table; the values are BundleEntryProto, or BundleHeaderProto under the empty key."""
+    count = 0
+    for _, value in _entries(view, sink.budget, sink.incomplete):
+        count += 1
+        if shape(View(value)) is None:
+            sink.incomplete("an entry of the index is not a message")
+    return count
+
+
+def entries(view: View, budget: Budget) -> Iterator[tuple[bytes, memoryview]]:
+    """Yield name and BundleEntryProto of each tensor of an index. Raises FormatError; compressed blocks are left out."""
+    return _entries(view, budget, _left_out)
+
+
+def _left_out(_reason: str, _offset: int | None) -> None:
+    """Say nothing."""
+
+
+def _entries(view: View, budget: Budget, incomplete: Callable[[str, int | None], None]) -> Iterator[tuple[bytes, memoryview]]:
     footer = view.sub(len(view) - _FOOTER, _FOOTER).data
     pos = 0
     for _ in range(2):  # metaindex handle
         _, pos = _varint(footer, pos)
     offset, pos = _varint(footer, pos)
     size, pos = _varint(footer, pos)
-    entries = 0
-    for _, handle in _block(view, offset, size, sink):
+    for _, handle in _block(view, offset, size, budget, incomplete):
         start, after = _varint(handle, 0)
         length, _ = _varint(handle, after)
-        for _, value in _block(view, start, length, sink):
-            entries += 1
-            if shape(View(value)) is None:
-                sink.incomplete("an entry of the index is not a message", start)
-    return entries
+        yield from _block(view, start, length, budget, incomplete)
 
 
-def _block(view: View, offset: int, size: int, sink: Sink) -> list[tuple[bytes, memoryview]]:
+def _block(
+    view: View, offset: int, size: int, budget: Budget, incomplete: Callable[[str, int | None], None]
+) -> list[tuple[bytes, memoryview]]:
     data = view.sub(offset, size + 1).data
     if data[size]:
-        sink.incomplete("a compressed block of the index was not read", offset)
+        incomplete("a compressed block of the index was not read", offset)
         return []
     (restarts,) = struct.unpack_from("<I", data, size - 4) if size >= 4 else (0,)
     end = size - 4 - 4 * restarts
@@ -94,7 +110,7 @@ def _block(view: View, offset: int, size: int, sink: Sink) -> list[tuple[bytes, 
         pos += unshared
         found.append((key, data[pos : pos + length]))
         pos += length
-        sink.budget.take_operations(1)
+        budget.take_operations(1)
     return found
 
 

@@ -1,0 +1,318 @@
+"""SPDX 3.0.1 as JSON-LD, with the AI and Dataset profiles: elements in one graph, relations between them."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from typing import Any
+
+import msgspec
+
+from stannary.core.model import File
+from stannary.formats.interface import clip
+from stannary.report.bom.inventory import Dataset, Facts, Inventory, Licence, Model, Origin, Package
+from stannary.report.bom.licences import reference
+from stannary.report.bom.options import BomOptions
+from stannary.report.bom.words import address, flat, hub_purl, line, merged, pypi_purl, shown
+from stannary.report.escape import encodable
+
+__all__ = ["render"]
+
+_CONTEXT = "https://spdx.org/rdf/3.0.1/spdx-context.jsonld"
+_NAMESPACE = uuid.UUID("6f5b1f3a-6d0b-5c0e-9f3b-0d6f6b1a7f11")
+_INFO = "_:creation"
+_RISKS = ("serious", "high", "medium", "low")
+_PRESENCE = {"yes": "yes", "true": "yes", "no": "no", "false": "no"}
+# Our relation → the one of SPDX, from the model to its ancestor.
+_RELATIONS = {
+    "fine-tuned-from": "descendantOf", "quantised-from": "descendantOf", "merged-from": "descendantOf",
+    "converted-from": "descendantOf",
+    "trained-from": "trainedOn", "derived-dataset": "trainedOn",
+}  # fmt: skip
+_TEXT = 4000
+
+
+def render(inventory: Inventory, options: BomOptions) -> dict[str, Any]:
+    """Return the document of an inventory, as JSON values."""
+    graph = _Graph(inventory, options)
+    graph.build()
+    found: dict[str, Any] = encodable({"@context": _CONTEXT, "@graph": graph.rows})
+    return found
+
+
+class _Graph:
+    """Elements and relations, each element under an address of this document."""
+
+    def __init__(self, inventory: Inventory, options: BomOptions) -> None:
+        self.inventory = inventory
+        self.options = options
+        self.rows: list[dict[str, Any]] = []
+        said = msgspec.json.encode([str(inventory.digest), options.timestamp, [str(item.value.id) for item in inventory.evidence]])
+        self.base = f"urn:uuid:{uuid.uuid5(_NAMESPACE, hashlib.sha256(said).hexdigest())}"
+        self.files: dict[str, str] = {}
+        self.licences: dict[str, str] = {}
+
+    def build(self) -> None:
+        inventory = self.inventory
+        when = self.options.timestamp.strftime("%Y-%m-%dT%H:%M:%SZ")
+        tool = self._id("tool", "stannary")
+        agent = self._id("agent", "stannary")
+        self.rows.append(
+            {
+                "type": "CreationInfo",
+                "@id": _INFO,
+                "specVersion": "3.0.1",
+                "created": when,
+                "createdBy": [agent],
+                "createdUsing": [tool],
+            }
+        )
+        self._element("Tool", tool, name=f"stannary {self.options.tool_version}")
+        self._element("SoftwareAgent", agent, name="stannary")
+        models = [self._model(model) for model in inventory.models]
+        for file in inventory.files:
+            self._file(file)
+        for model, ref in zip(inventory.models, models, strict=True):
+            self._relate("contains", ref, [self.files[file.path] for file in model.files])
+        loose = [
+            self.files[file.path] for file in inventory.files if not any(file in model.files for model in inventory.models[:1])
+        ]
+        primary = models[0]
+        for row in inventory.datasets:
+            self._relate("testedOn" if row.use == "evaluation" else "trainedOn", primary, [self._dataset(row)])
+        for origin in inventory.origins:
+            ref = self._origin(origin)
+            if _RELATIONS.get(origin.relation) == "descendantOf":
+                self._relate("ancestorOf", ref, [primary])
+            else:
+                self._relate("trainedOn", primary, [ref])
+        packages = [self._package(row) for row in inventory.packages]
+        self._relate("dependsOn", primary, packages)
+        self._licences(primary)
+        self._evidence(primary)
+        self._document(models, loose)
+
+    def _id(self, kind: str, name: str) -> str:
+        return f"{self.base}#{kind}-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:20]}"
+
+    def _element(self, kind: str, ref: str, **fields: Any) -> str:  # noqa: ANN401 - JSON
+        row = {"type": kind, "spdxId": ref, "creationInfo": _INFO}
+        row |= {name: value for name, value in fields.items() if value not in (None, "", [], {}, ())}
+        self.rows.append(row)
+        return ref
+
+    def _relate(self, kind: str, source: str, targets: list[str]) -> None:
+        if targets:
+            self._element(
+                "Relationship",
+                self._id("relation", f"{kind} {source} {targets[0]}"),
+                relationshipType=kind,
+                **{"from": source},
+                to=targets,
+            )
+
+    def _model(self, model: Model) -> str:
+        facts, primary = model.facts, model is self.inventory.primary
+        ref = self._id("model", model.path)
+        supplier = (self.options.supplier if primary else "") or flat(facts, "supplier") or flat(facts, "author")
+        metrics = [
+            {"type": "DictionaryEntry", "key": line(row.metric, 200), "value": line(row.value, 200)}
+            for row in self.inventory.metrics[:2000]
+        ]
+        thresholds = [
+            {"type": "DictionaryEntry", "key": line(row.metric, 200), "value": line(row.threshold, 200)}
+            for row in self.inventory.metrics[:2000]
+            if row.threshold
+        ]
+        return self._element(
+            "ai_AIPackage",
+            ref,
+            name=line(self.inventory.name if primary else model.name, 200) or "unnamed",
+            description=flat(facts, "description"),
+            suppliedBy=self._agent(supplier) if supplier else None,
+            verifiedUsing=[_hash(model.files[0].sha256)] if len(model.files) == 1 else None,
+            comment=f"dirHash1 {self.inventory.digest.hex}" if primary else "",
+            software_packageVersion=(self.options.version if primary else "") or flat(facts, "version"),
+            software_primaryPurpose="model",
+            software_packageUrl=self.options.purl if primary else "",
+            software_downloadLocation=address(flat(facts, "distribution")),
+            software_homePage=address(flat(facts, "homepage")),
+            externalRef=_references(facts) if primary else None,
+            ai_typeOfModel=[value for value in (flat(facts, "architecture"), flat(facts, "architecture_family")) if value],
+            ai_domain=_many(facts, "domain") or _many(facts, "task"),
+            ai_autonomyType=_PRESENCE.get(flat(facts, "autonomy").lower()),
+            ai_useSensitivePersonalInformation=_PRESENCE.get(flat(facts, "sensitive_data").lower()),
+            ai_informationAboutApplication=_text(facts, "intended_use"),
+            ai_informationAboutTraining=_text(facts, "training"),
+            ai_limitation=_text(facts, "limitations"),
+            ai_modelDataPreprocessing=_many(facts, "preprocessing"),
+            ai_modelExplainability=_many(facts, "explainability"),
+            ai_standardCompliance=_many(facts, "standard_compliance"),
+            ai_safetyRiskAssessment=next((risk for risk in _RISKS if flat(facts, "safety_risk").lower().startswith(risk)), None),
+            ai_hyperparameter=_entries(facts),
+            ai_metric=metrics if primary else None,
+            ai_metricDecisionThreshold=thresholds if primary else None,
+            ai_energyConsumption=_energy(facts),
+        )
+
+    def _agent(self, name: str) -> str:
+        ref = self._id("agent", name)
+        if not any(row.get("spdxId") == ref for row in self.rows[:2000]):
+            self._element("Agent", ref, name=line(name, 200))
+        return ref
+
+    def _file(self, file: File) -> None:
+        ref = self._id("file", file.path)
+        self.files[file.path] = self._element(
+            "software_File",
+            ref,
+            name=line(file.path, 1000),
+            verifiedUsing=[_hash(file.sha256)],
+            software_primaryPurpose="file",
+        )
+
+    def _dataset(self, row: Dataset) -> str:
+        return self._element(
+            "dataset_DatasetPackage",
+            self._id(f"data-{row.use}", row.name),
+            name=line(row.name, 200) or "unnamed",
+            comment=f"dirHash1 {row.sha256}; {row.source}" if row.sha256 else str(row.source),
+            software_downloadLocation=address(row.url),
+            software_primaryPurpose="data",
+            # What kind of data it is nobody says; SPDX wants the kind, and has a word for that.
+            dataset_datasetType=["noAssertion"],
+        )
+
+    def _origin(self, row: Origin) -> str:
+        return self._element(
+            "ai_AIPackage",
+            self._id("origin", row.name),
+            name=line(row.name, 200) or "unnamed",
+            comment=f"{row.relation}; {row.source}{f'; dirHash1 {row.sha256}' if row.sha256 else ''}",
+            software_packageUrl=hub_purl(row.name) if row.url.startswith("https://huggingface.co/") else "",
+            software_downloadLocation=address(row.url),
+            software_primaryPurpose="model",
+        )
+
+    def _package(self, row: Package) -> str:
+        return self._element(
+            "software_Package",
+            self._id("package", row.name),
+            name=line(row.name, 200),
+            comment=f"{row.specifier}; {row.source}" if row.specifier else str(row.source),
+            verifiedUsing=[_hash(row.hashes[0])] if len(row.hashes) == 1 else None,
+            software_packageVersion=line(row.version, 100),
+            software_packageUrl=pypi_purl(row.name, row.version),
+            software_primaryPurpose="library",
+        )
+
+    def _licences(self, primary: str) -> None:
+        for row in self.inventory.licences:
+            kind = "hasDeclaredLicense" if row.declared else "hasConcludedLicense"
+            self._relate(kind, primary, [self._licence(row)])
+
+    def _licence(self, row: Licence) -> str:
+        if row.id:
+            return self._element(
+                "simplelicensing_LicenseExpression", self._id("licence", row.id), simplelicensing_licenseExpression=row.id
+            )
+        name = reference(row.name)
+        text = f"{row.name}{f', {row.url}' if row.url else ''}; named by {row.source}, its text is there"
+        own = self._element(
+            "simplelicensing_SimpleLicensingText", self._id("licence-text", name), name=name, simplelicensing_licenseText=text
+        )
+        return self._element(
+            "simplelicensing_LicenseExpression",
+            self._id("licence", name),
+            simplelicensing_licenseExpression=name,
+            simplelicensing_customIdToUri=[{"type": "DictionaryEntry", "key": name, "value": own}],
+        )
+
+    def _evidence(self, primary: str) -> None:
+        """Annotate the model with the signed statements about it, and with what was not read."""
+        for item in self.inventory.evidence:
+            found = item.value
+            text = f"{found.kind}: {found.verdict or found.outcome}; signed by {item.identity}; in-toto statement {found.id}"
+            self._annotate(primary, str(found.id), line(text, 1000))
+        for path, why in self.inventory.unread[:500]:
+            self._annotate(primary, f"unread {path}", f"not read, so nothing is said from it: {line(path, 300)}: {line(why, 300)}")
+
+    def _annotate(self, subject: str, name: str, text: str) -> None:
+        self._element("Annotation", self._id("annotation", name), annotationType="other", subject=subject, statement=text)
+
+    def _document(self, models: list[str], loose: list[str]) -> None:
+        elements = [row["spdxId"] for row in self.rows if "spdxId" in row]
+        bom = self._element(
+            "software_Sbom",
+            f"{self.base}#bom",
+            name=line(self.inventory.name, 200),
+            rootElement=models,
+            element=elements,
+            software_sbomType=["analyzed"],
+        )
+        self._element(
+            "SpdxDocument",
+            f"{self.base}#document",
+            name=line(self.inventory.name, 200) or "unnamed",
+            profileConformance=["core", "software", "ai", "dataset", "simpleLicensing"],
+            rootElement=[bom],
+            element=[*elements, bom],
+        )
+        del loose
+
+
+def _hash(digest: str) -> dict[str, str]:
+    return {"type": "Hash", "algorithm": "sha256", "hashValue": digest}
+
+
+def _text(facts: Facts, field: str) -> str:
+    value = facts.value(field)
+    return "" if value is None else clip(shown(value), _TEXT)
+
+
+def _many(facts: Facts, field: str) -> list[str]:
+    return [clip(shown(fact.value), _TEXT) for fact in facts.all(field)[:20]]
+
+
+def _entries(facts: Facts) -> list[dict[str, str]]:
+    rows = {**merged(facts, "hyperparameter")}
+    for field in (
+        "parameters",
+        "context_length",
+        "vocabulary",
+        "embedding_length",
+        "blocks",
+        "heads",
+        "kv_heads",
+        "feed_forward",
+        "quantisation",
+    ):
+        value = facts.value(field)
+        if value is not None:
+            rows.setdefault(field, value)
+    return [
+        {"type": "DictionaryEntry", "key": line(key, 200), "value": line(shown(value), 500)}
+        for key, value in list(rows.items())[:500]
+    ]
+
+
+def _energy(facts: Facts) -> dict[str, Any] | None:
+    value = facts.value("energy")
+    try:
+        quantity = f"{float(str(value).split()[0]):g}" if value is not None else ""
+    except (ValueError, IndexError):
+        return None
+    if not quantity or "e" in quantity:
+        return None
+    row = {"type": "ai_EnergyConsumptionDescription", "ai_energyQuantity": quantity, "ai_energyUnit": "kilowattHour"}
+    return {"type": "ai_EnergyConsumption", "ai_trainingEnergyConsumption": [row]}
+
+
+def _references(facts: Facts) -> list[dict[str, Any]]:
+    found = []
+    for kind, field in (("vcs", "repository"), ("documentation", "paper")):
+        for fact in facts.all(field)[:20]:
+            url = address(shown(fact.value))
+            if url:
+                found.append({"type": "ExternalRef", "externalRefType": kind, "locator": [url]})
+    return found

@@ -1,0 +1,161 @@
+"""`stannary bom` as a user meets it: written, validated, compared, recorded, and made from signed evidence."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+import stannary
+from stannary.cli.schema import schema_of
+from stannary.testing.hub_repository import write_repository
+from stannary.testing.statements import EXAMPLES
+
+STANNARY = str(Path(sys.executable).with_name("stannary"))
+CLEAN_ENV = {k: v for k, v in os.environ.items() if not k.startswith(("STANNARY_", "NO_COLOR", "FORCE_COLOR", "SOURCE_DATE_EPOCH"))}
+
+
+@pytest.fixture
+def place(tmp_path):
+    write_repository(tmp_path / "model")
+    return tmp_path
+
+
+@pytest.fixture
+def run(place):
+    def call(*arguments, code=0, **env):
+        done = subprocess.run(
+            [STANNARY, *map(str, arguments)],
+            cwd=place,
+            capture_output=True,
+            text=True,
+            env={**CLEAN_ENV, **env},
+            timeout=120,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+        assert done.returncode == code, (arguments, done.stdout, done.stderr)
+        return done
+
+    return call
+
+
+def test_written_validated_compared(run, place):
+    for name in ("a", "b"):
+        run(
+            "bom",
+            "model",
+            "--format",
+            "cyclonedx",
+            "--spec-version",
+            "1.7",
+            "-o",
+            f"{name}.json",
+            "--timestamp",
+            "2026-11-25T09:00:00Z",
+        )
+    assert (place / "a.json").read_bytes() == (place / "b.json").read_bytes()
+    run("bom", "model", "--format", "spdx", "-o", "c.json")
+    said = run("bom", "validate", "a.json", "c.json", "--strict").stderr
+    assert "a.json: CycloneDX 1.7, valid" in said
+    assert "c.json: SPDX 3.0.1, valid" in said
+    assert run("bom", "diff", "a.json", "b.json").stdout == "They say the same.\n"
+    (place / "model" / "config.json").write_text((place / "model" / "config.json").read_text().replace("512", "1024"))
+    run("bom", "model", "--spec-version", "1.6", "-o", "d.json")
+    told = run("bom", "diff", "a.json", "d.json", code=1).stdout
+    assert "~ file config.json: digest" in told
+    assert "genai:aibom:modelcard:contextLength: 512 → 1024" in told
+    found = json.loads(run("bom", "diff", "a.json", "d.json", "--format", "json", code=1).stdout)
+    jsonschema.validate(found, schema_of("bom-diff"))
+
+
+def test_what_is_broken_has_its_line(run, place):
+    text = run("bom", "model").stdout.replace('"bomFormat": "CycloneDX"', '"bomFormat": "CycloneDX",\n  "extra": 1')
+    (place / "x.json").write_text(text)
+    done = run("bom", "validate", "x.json", code=1)
+    assert done.stdout == "x.json:4: $.extra is not known here\n"
+    found = json.loads(run("bom", "validate", "x.json", "--format", "json", code=1).stdout)
+    jsonschema.validate(found, schema_of("bom-validation"))
+    assert "not JSON" in run("bom", "validate", "model/README.md", code=2).stderr
+    assert "error[IO001]" in run("bom", "validate", "nothing.json", code=2).stderr
+
+
+def test_completeness(run):
+    table = run("bom", "model", "--format", "table").stdout
+    assert "Completeness" in table
+    assert "README.md, front matter" in table
+    run("bom", "model", "--min-score", "50", "-o", "-")
+    done = run("bom", "model", "--min-score", "99", code=1)
+    assert "is less than 99" in done.stderr
+    assert "missing fields" in done.stderr
+    found = json.loads(run("bom", "model", "--format", "json").stdout)
+    jsonschema.validate(found, schema_of("bom"))
+    assert found["models"][0]["facts"]["parameters"] == {"value": "1632", "source": "model.safetensors"}
+
+
+def test_what_was_not_read_makes_it_incomplete(run, place):
+    (place / "model" / "model.safetensors").write_bytes(b"\xff" * 400)
+    done = run("bom", "model", code=3)
+    assert "incomplete: model.safetensors was not read" in done.stderr
+    run("bom", "model", "--exit-zero")
+
+
+def test_usage(run):
+    assert "there is no such file" in run("bom", "nothing", code=2).stderr
+    assert "takes one TARGET" in run("bom", "model", "model", code=2).stderr
+    assert "BOM001" in run("bom", "model", "--timestamp", "yesterday", code=2).stderr
+    assert "WSP001" in run("bom", "model", "--record", code=2).stderr
+    assert "Usage" in run("bom", code=2).stderr
+    assert "validate" in run("bom", "--help").stdout
+
+
+def test_made_from_signed_evidence(run, place):
+    run("init", "--no-passphrase")
+    (place / "reviews.csv").write_text("text,label\nfine,1\n")
+    data = [place / "reviews.csv"]
+    with stannary.training_run(
+        data=data, code=place / "model" / "train.py", parameters={"lr": 0.1}, seeds={"torch": 7}, workspace=place
+    ) as training:
+        training.metric("validation_accuracy", 0.9)
+        training.output(place / "model")
+    (place / "eval.json").write_text(json.dumps({**EXAMPLES["eval-result"], "finishedOn": "2026-11-24T09:00:00Z"}))
+    run("attest", "model", "--kind", "eval-result", "--predicate", "eval.json")
+    run("attest", "model", "--topic", "approval", "--decision", "approve", "--statement", "tested")
+    run("scan", "model", "--record")
+    document = json.loads(run("bom", "model", "--record").stdout)
+    model = document["components"][0]
+    card = model["modelCard"]
+    assert {
+        "type": "robust_accuracy",
+        "value": "0.71",
+        "slice": "claims-2026q3.parquet, n=1000, threshold >= 0.6",
+        "confidenceInterval": {"lowerBound": "0.68", "upperBound": "0.74"},
+    } in card["quantitativeAnalysis"]["performanceMetrics"]
+    workflow = document["formulation"][0]["workflows"][0]
+    assert {"parameters": [{"name": "lr", "value": "0.1"}, {"name": "seed.torch", "value": "7"}]} in workflow["inputs"]
+    assert {"resource": {"ref": "data:training:reviews.csv"}} in workflow["inputs"]
+    assert {"ref": "data:training:reviews.csv"} in card["modelParameters"]["datasets"]
+    predicates = {row["predicate"]: row["reasoning"] for row in document["declarations"]["claims"]}
+    assert "approval: approve by" in predicates["somebody stated"]
+    assert predicates["a static scan was run"].startswith("clean")
+    assert document["declarations"]["assessors"][0]["organization"]["name"] == "workspace"
+    (place / "e.json").write_text(json.dumps(document))
+    run("bom", "validate", "e.json", "--strict")
+    recorded = json.loads(run("evidence", "list", "model", "--kind", "cyclonedx", "--format", "json").stdout)["evidence"]
+    assert [row["outcome"] for row in recorded] == ["passed"]
+    # What a bill of materials was recorded in is none of what it is made of.
+    again = json.loads(run("bom", "model").stdout)
+    assert len(again["declarations"]["claims"]) == len(document["declarations"]["claims"])
+    told = run("gate", "model", "--policy", "production", code=1).stdout
+    assert "no evidence of kind cyclonedx" not in told
+    spdx = json.loads(run("bom", "model", "--format", "spdx", "--record").stdout)
+    assert any(
+        row["type"] == "Annotation" and "robustness" not in row["statement"]
+        for row in spdx["@graph"]
+        if row["type"] == "Annotation"
+    )
