@@ -1,4 +1,4 @@
-"""`stannary demo`: real models and hostile ones, scanned and explained; then the clean one signed, gated, tampered with."""
+"""`stannary demo`: real models and hostile ones, scanned and explained; then signed, gated, tampered with; then in service."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from stannary.checks.static import ruleset
 from stannary.checks.static.result import ScanFinding, ScanResult
 from stannary.checks.static.scan import ScanOptions, Target, scan_paths
 from stannary.cli.demo_chain import second_act
+from stannary.cli.demo_registry import third_act
 from stannary.cli.group import common_options, talk_of
 from stannary.cli.output import Outputs, emit
 from stannary.cli.progress import progress_bar
@@ -54,7 +55,7 @@ HOSTILE = {
 @common_options
 @click.pass_context
 def command(ctx: click.Context, keep: str | None) -> int:
-    """Make real models and a few hostile ones, scan them, explain the worst; then sign, gate and tamper with one that is clean.
+    """Make real models and a few hostile ones, scan them, explain the worst; sign, gate and tamper with one; put one in service.
 
     Everything happens in a temporary folder (or DIR), with a workspace of its own.
     """
@@ -75,6 +76,7 @@ def command(ctx: click.Context, keep: str | None) -> int:
         click.echo(f"\nThe worst of it, in {inline(_file_of(result, worst))}: {inline(worst.message)}\n", color=color)
         click.echo(story(rules[worst.rule], color=color), color=color)
         second_act(folder)
+        third_act(folder)
     _next_steps(keep)
     return 0
 

@@ -14,7 +14,7 @@ import click
 from stannary.cli.main import run
 from stannary.core.errors import Bug
 
-__all__ = ["second_act"]
+__all__ = ["inside", "say", "second_act", "step"]
 
 _MODEL = "ours/chat"
 _FILE = "model.safetensors"
@@ -33,35 +33,36 @@ require:
 
 def second_act(folder: Path) -> None:
     """Sign, list, approve and gate the clean model; then change one byte of it. Raises Bug when a step does not do what it says."""
-    _say("Now the chain of evidence: a workspace with a key and a ledger, and a policy that asks for more than a clean scan.")
+    say("Now the chain of evidence: a workspace with a key and a ledger, and a policy that asks for more than a clean scan.")
     (folder / "release.yaml").write_text(_POLICY, encoding="utf-8")
-    with _inside(folder):
-        _step("init", "--no-passphrase")
-        _step("scan", _MODEL, "--record")
-        _step("gate", _MODEL, "--policy", "release.yaml", code=1)
-        _say("Denied, and each line says what is missing and which command makes it. So:")
-        _step("sign", _MODEL, "--record")
-        _step("bom", _MODEL, "--record", "-o", "chat.cdx.json", quiet=True)
-        _step("bom", "validate", "chat.cdx.json")
-        _step("attest", _MODEL, "--topic", "approval", "--decision", "approve", "--statement", "tested on our prompts", quiet=True)
-        _step("gate", _MODEL, "--policy", "release.yaml")
-        _say("Allowed, by what is signed and logged alone. Now somebody changes one byte of the weights:")
+    with inside(folder):
+        step("init", "--no-passphrase")
+        step("scan", _MODEL, "--record")
+        step("gate", _MODEL, "--policy", "release.yaml", code=1)
+        say("Denied, and each line says what is missing and which command makes it. So:")
+        step("sign", _MODEL, "--record")
+        step("bom", _MODEL, "--record", "-o", "chat.cdx.json", quiet=True)
+        step("bom", "validate", "chat.cdx.json")
+        step("attest", _MODEL, "--topic", "approval", "--decision", "approve", "--statement", "tested on our prompts", quiet=True)
+        step("gate", _MODEL, "--policy", "release.yaml")
+        say("Allowed, by what is signed and logged alone. Now somebody changes one byte of the weights:")
         weights = folder / _MODEL / _FILE
         content = bytearray(weights.read_bytes())
         content[-1] ^= 1
         weights.write_bytes(content)
-        _step("verify", _MODEL, code=1)
-        _step("gate", _MODEL, "--policy", "release.yaml", code=1)
-        _say("By its digest it is another artifact, and nothing is known of it. What was decided is in the ledger:")
-        _step("ledger", "head")
-        _step("evidence", "verify")
+        step("verify", _MODEL, code=1)
+        step("gate", _MODEL, "--policy", "release.yaml", code=1)
+        say("By its digest it is another artifact, and nothing is known of it. What was decided is in the ledger:")
+        step("ledger", "head")
+        step("evidence", "verify")
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """Say something between two commands."""
     click.echo(f"\n{text}\n")
 
 
-def _step(*arguments: str, code: int = 0, quiet: bool = False) -> None:
+def step(*arguments: str, code: int = 0, quiet: bool = False) -> None:
     """Run a command as a user would, show it and what it prints, and hold it to its exit code."""
     click.echo(click.style(f"$ stannary {shlex.join(arguments)}", bold=True))
     out, err = io.StringIO(), io.StringIO()
@@ -76,7 +77,7 @@ def _step(*arguments: str, code: int = 0, quiet: bool = False) -> None:
 
 
 @contextlib.contextmanager
-def _inside(folder: Path) -> Iterator[None]:
+def inside(folder: Path) -> Iterator[None]:
     """Work in the folder, without what the environment says about workspaces and passphrases."""
     names = ("STANNARY_WORKSPACE", "STANNARY_PASSPHRASE", "STANNARY_SERVER")
     kept = {name: os.environ.pop(name) for name in names if name in os.environ}

@@ -136,7 +136,10 @@ def _tell(talk: Talk, found: Promotion, form: str) -> int:
         write_json(promotion_document(found))
     else:
         context = DecisionContext(
-            target=str(found.name), recorded=found.evidence, version="", color=wants_color(sys.stdout, talk.color)
+            target=f"registry:{found.name}:{found.number}",
+            recorded=found.evidence,
+            version="",
+            color=wants_color(sys.stdout, talk.color),
         )
         click.echo(renderer("table")(found.decision, context), nl=False, color=context.color)
     where = inline(f"{found.name}@{found.alias}")

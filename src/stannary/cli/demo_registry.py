@@ -1,0 +1,39 @@
+"""The third act of the demo: versions, an alias that moves by a decision, a bad version, a way back."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import click
+
+from stannary.cli.demo_chain import inside, say, step
+
+__all__ = ["third_act"]
+
+_MODEL = "ours/chat"
+_NEXT = "ours/vision"
+_BAD = "downloads"
+
+
+def third_act(folder: Path) -> None:
+    """Put a model in service, keep a bad one out of it, take a version back. Raises Bug when a step does not do what it says."""
+    if importlib.util.find_spec("sqlalchemy") is None:
+        click.echo("\nThe registry needs an extra that is not installed here: pip install 'stannary[registry]'\n")
+        return
+    say("Now the registry: versions by their content, and an alias that moves by a decision and nothing else.")
+    with inside(folder):
+        step("scan", _MODEL, "--record", quiet=True)
+        step("registry", "push", _MODEL, "chat")
+        step("registry", "promote", "chat:1", "staging")
+        say("Somebody pushes what was downloaded as the next version. Pushing is not promoting:")
+        step("registry", "push", _BAD, "chat", quiet=True)
+        step("scan", "registry:chat:2", "--record", quiet=True, code=1)
+        step("registry", "promote", "chat:2", "staging", code=1)
+        say("A good version goes in; then it turns out not to be, and one command takes it out again:")
+        step("scan", _NEXT, "--record", quiet=True)
+        step("registry", "push", _NEXT, "chat", quiet=True)
+        step("registry", "promote", "chat:3", "staging", quiet=True)
+        step("registry", "quarantine", "chat:3", "--reason", "wrong training data")
+        step("registry", "rollback", "chat@staging")
+        step("registry", "list", "chat")
