@@ -51,6 +51,19 @@ def test_what_lies_there_tells_nothing_of_a_content(blobs, objects):
     assert hashlib.sha256(objects.contents[name]).hexdigest() != of(CONTENT).hex
 
 
+def test_the_format_is_what_is_documented(blobs, objects):
+    """Another implementation opens what lies there, with the key and the context that the documentation says. Kept for ever."""
+    from cryptography.cobblestone import Cobblestone256Decryptor
+
+    digest = of(CONTENT)
+    blobs.put(digest, len(CONTENT), [CONTENT])
+    key = Envelopes([OLD]).key(
+        objects.contents[f"keys/sha256/{digest.hex[:2]}/{digest.hex[2:]}"], f"stannary blob key\0{digest}".encode()
+    )
+    other = Cobblestone256Decryptor(key, b"stannary blob\0" + f"sha256:{digest.hex}".encode() + len(CONTENT).to_bytes(8, "big"))
+    assert other.update(objects.contents[blob_name(digest)]) + other.finalize() == CONTENT
+
+
 def test_each_content_has_a_key_of_its_own(blobs, objects):
     for content in (CONTENT, CONTENT + b"!"):
         blobs.put(of(content), len(content), [content])
