@@ -256,9 +256,9 @@ def open_database(workspace: Workspace) -> Database:
 
 def open_blobs(workspace: Workspace) -> Blobs:
     """Return where the contents of a workspace's registry are."""
-    from stannary.store.blobs.folder import FolderBlobs
+    from stannary.evidence.contents import open_contents
 
-    return FolderBlobs(workspace.root / "blobs")
+    return open_contents(workspace)
 
 
 def _owner(workspace: Workspace) -> str:

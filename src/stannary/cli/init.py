@@ -52,7 +52,15 @@ _WAIVER = """
     help="Sign with a key that is there: a file, or env:NAME, keyring:NAME, pkcs11:..., awskms:///ID, vault:MOUNT/KEY.",
 )
 @click.option("--ledger-key", metavar="KEY", help="Sign heads of the ledger with a key that is there, as --key; Ed25519.")
-@click.option("--offline", is_flag=True, default=None, help="Open no socket: no key in a service, no database.")
+@click.option("--contents", metavar="PLACE", default="", help="Keep what is pushed in a folder, or in s3://BUCKET/PREFIX.")
+@click.option(
+    "--wrapping-key",
+    multiple=True,
+    metavar="KEY",
+    help="Encrypt what is pushed for this key: a file of `stannary keys generate --algorithm wrapping`, or an address as --key. "
+    "May be repeated: any one of the keys opens it.",
+)
+@click.option("--offline", is_flag=True, default=None, help="Open no socket: no key in a service, no database, no bucket.")
 @common_options
 @click.pass_context
 def command(ctx: click.Context, /, folder: str, **given: Any) -> int:  # noqa: ANN401 - click passes each option
@@ -83,6 +91,7 @@ def command(ctx: click.Context, /, folder: str, **given: Any) -> int:  # noqa: A
 
 
 def _make_workspace(folder: Path, given: dict[str, Any], talk: Talk) -> None:
+    from stannary.crypto.providers.opening import is_address
     from stannary.evidence.workspace import Workspace
     from stannary.evidence.workspace_keys import Elsewhere, name_key
 
@@ -100,6 +109,13 @@ def _make_workspace(folder: Path, given: dict[str, Any], talk: Talk) -> None:
         origin=given["origin"],
         database=given["database"],
     )
+    if given["contents"] or given["wrapping_key"]:
+        from stannary.evidence.contents import begin_contents
+
+        place = given["contents"]
+        place = place if not place or place.startswith("s3://") else str(Path(place).resolve())
+        addresses = [item if is_address(item) else str(Path(item).resolve()) for item in given["wrapping_key"]]
+        begin_contents(made, place, tuple(addresses))
     with made.ledger(write=True) as ledger:
         where = f", in {ledger.where}" if given["database"] else ""
     if protected and passphrase is None:

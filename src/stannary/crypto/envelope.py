@@ -24,7 +24,7 @@ from stannary.crypto.chunked import KEY, Message, plain_size, sealed_size
 from stannary.crypto.interface import Wrapper
 from stannary.crypto.wrapping import WrappingKey
 
-__all__ = ["LARGEST", "Envelopes", "Header", "WrappedKey", "namespace_key", "new_namespace"]
+__all__ = ["LARGEST", "Envelopes", "Header", "WrappedKey", "namespace_key", "new_namespace", "rewrap_namespace"]
 
 LARGEST = 1 << 16  # of a header, in bytes
 _KEYS = 32
@@ -130,6 +130,11 @@ def new_namespace(name: str, keys: Envelopes) -> bytes:
 def namespace_key(name: str, header: bytes, keys: Envelopes) -> WrappingKey:
     """Return the key of a namespace. Raises as `Envelopes.key` does."""
     return WrappingKey(keys.key(header, _namespace(name)), provider="namespace")
+
+
+def rewrap_namespace(name: str, header: bytes, keys: Envelopes) -> bytes:
+    """Return a header for other keys around the key of a namespace. Raises as `Envelopes.key` does."""
+    return keys.rewrap(header, _namespace(name))
 
 
 def _namespace(name: str) -> bytes:

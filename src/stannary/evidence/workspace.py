@@ -1,7 +1,7 @@
 """A workspace: `.stannary/`, where keys, trust and the ledger of a project live.
 
     .stannary/
-        workspace.json      the schema, the origin (name) of the log, where the keys and the ledger are
+        workspace.json      the schema, the origin (name) of the log, where the keys, the ledger and the contents are
         trust.json          whose signatures count
         ledger.db           the ledger, unless it is in a PostgreSQL database; beside it the memory of its head
         keys/               signing.pem (P-256), ledger.pem (Ed25519): PKCS #8, the owner's alone; *.pub
@@ -23,7 +23,7 @@ import msgspec
 
 from stannary.core.clock import Clock, system_clock
 from stannary.core.errors import InputError, UsageError
-from stannary.crypto.interface import Algorithm, Signer
+from stannary.crypto.interface import Algorithm, Signer, Wrapper
 from stannary.crypto.keys import PrivateKey, PublicKey, generate, read_private, read_public
 from stannary.evidence.trust import TrustFile, read_trust, write_trust
 
@@ -41,7 +41,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The content of `workspace.json`. Keys are paths from the workspace, or addresses as `open_signer` takes them.
 
     `database` is where the ledger is: nothing for a file in the workspace, the URL of a PostgreSQL database, or `env:NAME`
-    for a variable that has the URL.
+    for a variable that has the URL. `contents` and `wrapping_keys` are explained in `evidence/contents.py`.
     """
 
     schema: str = _SCHEMA
@@ -49,6 +49,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     signing_key: str = "keys/signing.pem"
     ledger_key: str = "keys/ledger.pem"
     database: str = ""
+    contents: str = ""
+    wrapping_keys: tuple[str, ...] = ()
 
 
 class Workspace:
@@ -187,6 +189,18 @@ class Workspace:
         settings = msgspec.structs.replace(self.settings, database=database)
         _write(self.root, settings)
         self.settings = settings
+
+    def keep_contents(self, contents: str, wrapping_keys: tuple[str, ...]) -> None:
+        """Write down where contents are, and which keys open them: `evidence.contents` has seen to both."""
+        settings = msgspec.structs.replace(self.settings, contents=contents, wrapping_keys=wrapping_keys)
+        _write(self.root, settings)
+        self.settings = settings
+
+    def wrapper(self, address: str) -> Wrapper:
+        """Return a wrapping key. Raises UsageError, InputError or BackendError."""
+        from stannary.evidence.workspace_keys import open_named_wrapper
+
+        return open_named_wrapper(address, self.root, self._passphrase, offline=self.offline)
 
     @property
     def trust_path(self) -> Path:

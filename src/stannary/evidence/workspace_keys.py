@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stannary.core.errors import UsageError
-from stannary.crypto.interface import Signer
+from stannary.crypto.interface import Signer, Wrapper
 from stannary.crypto.keys import PublicKey
-from stannary.crypto.providers.opening import is_address, is_local, open_signer
+from stannary.crypto.providers.opening import is_address, is_local, open_signer, open_wrapper
 
-__all__ = ["Elsewhere", "NamedKey", "name_key", "open_named"]
+__all__ = ["Elsewhere", "NamedKey", "name_key", "open_named", "open_named_wrapper"]
 
 _Ask = Callable[[], bytes | None]
 _FORBIDDEN = {
@@ -63,6 +63,18 @@ def open_named(address: str, root: Path, ask: _Ask, *, offline: bool = False) ->
         msg = "is a key in a service, and no socket may be opened"
         raise UsageError(msg, where=address, code="KEY017", help="name a key that is here, or leave out --offline")
     return open_signer(address, lambda _: ask())
+
+
+def open_named_wrapper(address: str, root: Path, ask: _Ask, *, offline: bool = False) -> Wrapper:
+    """Open the wrapping key that a workspace at `root` names. Raises UsageError, InputError or BackendError."""
+    if not is_address(address):
+        return open_wrapper(f"file:{root / address}", lambda _: ask())
+    if address.startswith("pkcs11:"):
+        _check_token(address)
+    if offline and not is_local(address):
+        msg = "is a key in a service, and no socket may be opened"
+        raise UsageError(msg, where=address, code="KEY017", help="name a key that is here, or leave out --offline")
+    return open_wrapper(address, lambda _: ask())
 
 
 def _check_token(address: str) -> None:

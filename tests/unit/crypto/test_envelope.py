@@ -10,7 +10,7 @@ import pytest
 from keyrings.alt.file import PlaintextKeyring
 
 from stannary.core.errors import BackendError, InputError, IntegrityError, UsageError
-from stannary.crypto.envelope import Envelopes, Header, WrappedKey, namespace_key, new_namespace
+from stannary.crypto.envelope import Envelopes, Header, WrappedKey, namespace_key, new_namespace, rewrap_namespace
 from stannary.crypto.interface import Wrapper
 from stannary.crypto.providers.keyring import store
 from stannary.crypto.providers.opening import SCHEMES, open_wrapper
@@ -243,7 +243,7 @@ def test_the_key_of_a_namespace_opens_what_is_in_it():
     header = new_namespace("team-a", outer)
     inner = namespace_key("team-a", header, outer)
     assert inner.provider == "namespace"
-    assert namespace_key("team-a", outer.rewrap(header, b"stannary namespace\0team-a"), outer).key_id == inner.key_id
+    assert namespace_key("team-a", rewrap_namespace("team-a", header, outer), outer).key_id == inner.key_id
     assert namespace_key("team-b", new_namespace("team-b", outer), outer).key_id != inner.key_id
     with pytest.raises(IntegrityError):
         namespace_key("team-b", header, outer)

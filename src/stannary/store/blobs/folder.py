@@ -40,16 +40,12 @@ _HELP = {
 
 
 class FolderObjects:
-    """Objects below a folder, which is made when it is not there. Threads and processes may share it."""
+    """Objects below a folder, which is made when something is put there. Threads and processes may share it."""
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
         self._durable: set[Path] = set()  # folders known to survive a loss of power: flushing them once is enough
         with self._blaming():
-            if not self.root.is_dir():
-                self.root.mkdir(parents=True, exist_ok=True)
-                _flush(self.root.absolute().parent)
-            (self.root / _UNFINISHED).mkdir(mode=0o700, exist_ok=True)
             self._clean()
 
     @property
@@ -152,6 +148,10 @@ class FolderObjects:
                 partial.unlink(missing_ok=True)
 
     def _begin(self) -> tuple[Path, IO[bytes]]:
+        if not self.root.is_dir():
+            self.root.mkdir(parents=True, exist_ok=True)
+            _flush(self.root.absolute().parent)
+        (self.root / _UNFINISHED).mkdir(mode=0o700, exist_ok=True)
         while True:
             partial = self.root / _UNFINISHED / secrets.token_hex(16)
             descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o444)

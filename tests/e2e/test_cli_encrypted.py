@@ -1,0 +1,62 @@
+"""An encrypted registry as a user has it: a key, a workspace, push and pull; in a folder and in a bucket."""
+
+import os
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+STANNARY = Path(sys.executable).with_name("stannary")
+SECRET = b"weights that nobody is to read " * 5000
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+
+
+@pytest.fixture
+def run(tmp_path):
+    def call(*arguments, **environment):
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("STANNARY_")}
+        more = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "XDG_STATE_HOME": str(tmp_path / "state"), **environment}
+        command = [STANNARY, *map(str, arguments)]
+        return subprocess.run(
+            command, cwd=tmp_path, env=clean | more, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+        )
+
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "weights.bin").write_bytes(SECRET)
+    return call
+
+
+@pytest.fixture
+def bucket():
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    _, port = server.get_host_and_port()
+    urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{port}/models", method="PUT"), timeout=30).close()
+    yield {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{port}"}
+    server.stop()
+
+
+@pytest.mark.parametrize("place", ["", "elsewhere", "s3://models/team-a"])
+def test_push_and_pull(run, tmp_path, place, request):
+    environment = request.getfixturevalue("bucket") if place.startswith("s3:") else {}
+    assert run("keys", "generate", "w.key", "--algorithm", "wrapping", "--no-passphrase").returncode == 0
+    more = ["--contents", place] if place else []
+    made = run("init", "--no-passphrase", "--wrapping-key", "w.key", *more, **environment)
+    assert made.returncode == 0, made.stderr
+    pushed = run("registry", "push", "model", "bert", **environment)
+    assert pushed.returncode == 0, pushed.stderr
+    pulled = run("registry", "pull", "bert:1", "back", **environment)
+    assert pulled.returncode == 0, pulled.stderr
+    assert [path.read_bytes() for path in (tmp_path / "back").rglob("weights.bin")] == [SECRET]
+    kept = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "weights.bin"]
+    assert all(SECRET[:30] not in path.read_bytes() for path in kept)
+    (tmp_path / "w.key").unlink()
+    refused = run("registry", "pull", "bert:1", "again", **environment)
+    assert refused.returncode == 2
+    assert "KEY007" in refused.stderr
+    assert not (tmp_path / "again").exists()
