@@ -19,6 +19,7 @@ from stannary.evidence.ledger import Receipt
 from stannary.evidence.statement import subject_resource
 from stannary.evidence.subject import identify
 from stannary.registry import manifest, queries
+from stannary.registry.dataset import describe
 from stannary.registry.events import Event, Registered, record
 from stannary.registry.model import Model, Move, Protection, Version
 from stannary.registry.names import Name, Reference
@@ -153,6 +154,8 @@ class Registry:
         self._refuse_quarantined(str(artifact.digest), artifact.name)
         found = upload(self.blobs, artifact, Path(path))
         made = _Pushed(str(artifact.digest), str(found.manifest), artifact.size, len(artifact.files), found.reused)
+        if kind == "dataset":
+            info = {**describe(artifact, Path(path)), **(info or {})}
         return self._register(name, kind, made, note, info or {})
 
     def register(self, content: bytes, name: Name, *, note: str = "", info: dict[str, Json] | None = None) -> Version:

@@ -1,0 +1,69 @@
+"""What is said about a dataset: columns, rows, and what could not be read."""
+
+import pytest
+
+from stannary.registry.names import Name, parse
+from stannary.testing.forges import make
+
+DATA = Name("default", "data")
+
+
+@pytest.fixture
+def registry(local):
+    return local.opened[0]
+
+
+def pushed(registry, folder, **files):
+    folder.mkdir()
+    for name, content in files.items():
+        (folder / name.replace("__", ".")).write_bytes(content)
+    return registry.push(folder, DATA, kind="dataset").info
+
+
+def test_tables_have_columns_and_rows(registry, tmp_path):
+    info = pushed(
+        registry, tmp_path / "d",
+        a__csv=b'id,text\n1,"two\nlines"\n2,"with ""quotes"""\n',
+        b__tsv="\ufeffx\ty\n1\t2\n".encode(),
+        c__jsonl=b'{"q": "a", "n": 1}\n\n{"q": "b", "ok": true}\n{"q": "c"}\n',
+        d__parquet=make("parquet.plain"),
+        e__txt=b"not a table",
+    )  # fmt: skip
+    found = {table["file"]: table for table in info["tables"]}
+    assert found["a.csv"]["rows"] == 2
+    assert [column["name"] for column in found["a.csv"]["columns"]] == ["id", "text"]
+    assert (found["b.tsv"]["rows"], found["b.tsv"]["columns"][0]["name"]) == (1, "x")
+    assert (found["c.jsonl"]["rows"], found["c.jsonl"]["columns"][2]) == (3, {"name": "ok", "type": "boolean"})
+    assert found["d.parquet"]["columns"]
+    assert info["rows"] == 6 + found["d.parquet"]["rows"]
+    assert "unread" not in info
+    assert registry.show(parse("data:1")).info == info
+
+
+BROKEN = {
+    "a__csv": b"a,b\n\xff\xfe\n",
+    "b__jsonl": b'{"a": 1}\n{"a": \n',
+    "c__parquet": b"PAR1",
+    "d__parquet": b"PAR1" + b"\xff" * 100 + (90).to_bytes(4, "little") + b"PAR1",
+    "e__parquet": b"PAR1" + b"\0" * 50 + (1 << 31).to_bytes(4, "little") + b"PAR1",
+    "f__parquet": b"",
+    "g__parquet": b"PAR1" + b"\x19" * 60_000 + (60_000).to_bytes(4, "little") + b"PAR1",
+    "h__csv": b'a\n"' + b"x" * 200_000,
+}
+
+
+def test_what_cannot_be_read_is_named_and_the_rest_is_kept(registry, tmp_path):
+    info = pushed(registry, tmp_path / "d", good__csv=b"a\n1\n", **BROKEN)
+    assert [table["file"] for table in info["tables"]] == ["good.csv"]
+    assert sorted(row["file"] for row in info["unread"]) == sorted(name.replace("__", ".") for name in BROKEN)
+    assert all(row["reason"] for row in info["unread"])
+
+
+def test_a_single_file_is_a_dataset_too(registry, tmp_path):
+    (tmp_path / "x.csv").write_text("a,b\n1,2\n3,4\n")
+    assert registry.push(tmp_path / "x.csv", DATA, kind="dataset").info["rows"] == 2
+
+
+def test_a_model_is_not_read_as_tables(registry, tmp_path):
+    (tmp_path / "x.csv").write_text("a,b\n1,2\n")
+    assert registry.push(tmp_path / "x.csv", Name("default", "model")).info == {}
