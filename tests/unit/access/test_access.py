@@ -68,10 +68,11 @@ def test_only_a_digest_of_a_token_is_stored_and_it_is_told_nowhere(desk, caplog)
 
 @pytest.mark.parametrize(
     "shown",
-    ["", "Bearer", "Bearer ", "Basic YW5uOnB3", "Bearer stn_short", f"Bearer {secret.new()}x", "Bearer a.b.c",
+    ["", "Bearer", "Bearer ", "Basic YW5uOnB3", "Bearer stn_short", "Bearer stn_new", "Bearer a.b.c",
      "Bearer \u00e9", f"Bearer {'x' * 30_000}", "stn_", "Bearer ../../etc", "Bearer null", "Bearer {}.{}.{}"],
 )  # fmt: skip
 def test_what_is_no_credential_lets_nobody_in(local, shown):
+    shown = shown.replace("stn_new", f"{secret.new()}x")  # made here: the names of tests are the same in every process
     local.account("ann", "viewer")
     refused(local.access, shown)
     refused(local.access, "", shown)
