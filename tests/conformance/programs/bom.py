@@ -4,6 +4,7 @@ Run by tests/conformance/test_bom.py in .venv-oracles. A row: {"format": "1.6" |
 """
 
 import io
+import json
 import sys
 
 from cyclonedx.schema import SchemaVersion
@@ -27,5 +28,5 @@ def judged(row):
     return {"problem": "" if problem is None else str(problem)[:300]}
 
 
-for _line in sys.stdin:
-    pass
+for line in sys.stdin:
+    sys.stdout.write(json.dumps(judged(json.loads(line))) + "\n")
