@@ -60,3 +60,24 @@ def test_push_and_pull(run, tmp_path, place, request):
     assert refused.returncode == 2
     assert "KEY007" in refused.stderr
     assert not (tmp_path / "again").exists()
+
+
+def test_a_backup_is_as_secret_as_what_it_is_of_and_keys_can_be_changed(run, tmp_path):
+    for name in ("old", "new"):
+        assert run("keys", "generate", f"{name}.key", "--algorithm", "wrapping", "--no-passphrase").returncode == 0
+    assert run("init", "--no-passphrase", "--wrapping-key", "old.key").returncode == 0
+    assert run("registry", "push", "model", "bert").returncode == 0
+    assert run("registry", "rekey", "--wrapping-key", "new.key").returncode == 0
+    (tmp_path / "old.key").unlink()
+    made = run("registry", "backup", "kept")
+    assert made.returncode == 0, made.stderr
+    for path in (tmp_path / "kept").rglob("*"):
+        assert path.is_dir() or SECRET[:30] not in path.read_bytes()
+    for path in (tmp_path / ".stannary").glob("*.db*"):
+        path.unlink()
+    for path in sorted((tmp_path / ".stannary" / "blobs").rglob("*"), reverse=True):
+        path.unlink() if path.is_file() else path.rmdir()
+    restored = run("registry", "restore", "kept")
+    assert restored.returncode == 0, restored.stderr
+    assert run("registry", "pull", "bert:1", "back").returncode == 0
+    assert (tmp_path / "back" / "weights.bin").read_bytes() == SECRET

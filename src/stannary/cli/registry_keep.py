@@ -9,11 +9,11 @@ import click
 
 from stannary.cli.group import common_options, talk_of
 from stannary.cli.registry import open_registry
-from stannary.cli.workspace import format_option, workspace_option, write_json
+from stannary.cli.workspace import format_option, open_workspace, workspace_option, write_json
 from stannary.core.errors import UsageError
 from stannary.report.escape import inline
 
-__all__ = ["backup", "hold", "quarantine", "rebuild", "restore", "retain"]
+__all__ = ["backup", "hold", "quarantine", "rebuild", "rekey", "restore", "retain"]
 
 
 @click.command("quarantine")
@@ -143,6 +143,22 @@ def restore(ctx: click.Context, source: str, root: str | None, workspace: str | 
 
     made = restored(open_registry(workspace), source, root=root or "")
     talk_of(ctx).note(f"restored {made.blobs:,} contents and {made.entries:,} entries, root {made.root[:16]}")
+    return 0
+
+
+@click.command("rekey")
+@click.option(
+    "--wrapping-key", "keys", metavar="KEY", multiple=True, required=True, help="As `stannary init` takes it; repeatable."
+)
+@workspace_option
+@common_options
+@click.pass_context
+def rekey(ctx: click.Context, keys: tuple[str, ...], workspace: str | None) -> int:
+    """Have these keys open the encrypted contents from now on, and those of before no more. No content is touched."""
+    from stannary.evidence.contents import turn_contents
+
+    turn_contents(open_workspace(workspace), keys)
+    talk_of(ctx).note(f"the contents open with {', '.join(inline(key) for key in keys)}, and with nothing else")
     return 0
 
 

@@ -24,15 +24,23 @@ if TYPE_CHECKING:
     from stannary.store.blobs.interface import Blobs
     from stannary.store.blobs.objects import Objects
 
-__all__ = ["begin_contents", "open_contents", "turn_contents"]
+__all__ = ["begin_contents", "contents_at", "open_contents", "turn_contents"]
 
 _ENVELOPE = "keys/contents.json"
 
 
 def open_contents(workspace: Workspace) -> Blobs:
     """Return the store of a workspace's contents. Raises UsageError, InputError, IntegrityError or BackendError."""
+    return _sealed(workspace, _objects(workspace, workspace.settings.contents))
+
+
+def contents_at(workspace: Workspace, folder: Path) -> Blobs:
+    """Return a folder elsewhere, with contents as the workspace keeps them: encrypted for the same keys, or plain."""
+    return _sealed(workspace, FolderObjects(folder))
+
+
+def _sealed(workspace: Workspace, objects: Objects) -> Blobs:
     settings = workspace.settings
-    objects = _objects(workspace, settings.contents)
     if not settings.wrapping_keys:
         return PlainBlobs(objects)
     outer = Envelopes([workspace.wrapper(address) for address in settings.wrapping_keys])

@@ -3,11 +3,11 @@
     DIR/
         backup.json     what it is of: the log, its size and root, how many contents
         ledger/         the log as C2SP tiles with its entries and the signed checkpoint
-        blobs/          contents by their digest
+        blobs/          contents by their digest, encrypted for the same keys when those of the workspace are
 
 The root in `backup.json` is that of the signed checkpoint. A restore makes the log again from its entries, which has
 to end in that root; takes from it which versions there are; and lets no content in that is not what its name says.
-What cannot be had again is the keys: they are not in a backup.
+What cannot be had again is the keys (`.stannary/keys`): they are not in a backup.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ import msgspec
 
 from stannary.core.errors import InputError, IntegrityError, UsageError
 from stannary.core.model import Digest
+from stannary.evidence.contents import contents_at
 from stannary.registry import queries
 from stannary.registry.manifest import decode
 from stannary.registry.names import DEFAULT, Name
 from stannary.registry.registry import Registry
-from stannary.store.blobs.folder import FolderBlobs
 from stannary.store.blobs.interface import Blobs
 
 __all__ = ["Backup", "read_backup", "restore", "write_backup"]
@@ -57,7 +57,7 @@ def write_backup(registry: Registry, destination: str | Path) -> Backup:
     head = ledger.export_tiles(folder / "ledger")
     with registry.reading() as connection:
         wanted = list(queries.live_digests(connection))
-    target = FolderBlobs(folder / "blobs")
+    target = contents_at(registry.chain.workspace, folder / "blobs")
     count, total = _copy(registry.blobs, target, wanted)
     made = Backup(origin=head.origin, entries=head.size, root=head.root.hex(), blobs=count, size=total)
     scratch = folder / "backup.json.new"
@@ -109,7 +109,7 @@ def restore(registry: Registry, source: str | Path, *, root: str = "") -> Backup
         raise IntegrityError(msg, where=str(folder / "backup.json"), code="REG032", help="its log was written to after it")
     with registry.reading() as connection:
         wanted = list(queries.live_digests(connection))
-    count, total = _copy(FolderBlobs(folder / "blobs"), registry.blobs, wanted)
+    count, total = _copy(contents_at(registry.chain.workspace, folder / "blobs"), registry.blobs, wanted)
     return msgspec.structs.replace(told, blobs=count, size=total)
 
 

@@ -18,6 +18,7 @@ from stannary.registry.events import Dropped, Held, Quarantined
 from stannary.registry.model import Version
 from stannary.registry.names import DEFAULT, Name, Reference
 from stannary.registry.registry import Registry
+from stannary.store.blobs.encrypted import EncryptedBlobs
 
 __all__ = ["Swept", "hold", "plan", "quarantine", "retain", "sweep"]
 
@@ -96,6 +97,8 @@ def sweep(registry: Registry, *, dry_run: bool = False, grace: timedelta = _GRAC
                 deleted, freed = deleted + 1, freed + size
                 if not dry_run:
                     registry.blobs.delete(content)
+        if not dry_run and isinstance(registry.blobs, EncryptedBlobs):
+            registry.blobs.tidy(before)
         return Swept(deleted=deleted, freed=freed, kept=kept, young=young)
 
 
