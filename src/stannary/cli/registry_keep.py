@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import click
@@ -155,9 +156,11 @@ def restore(ctx: click.Context, source: str, root: str | None, workspace: str | 
 @click.pass_context
 def rekey(ctx: click.Context, keys: tuple[str, ...], workspace: str | None) -> int:
     """Have these keys open the encrypted contents from now on, and those of before no more. No content is touched."""
+    from stannary.crypto.providers.opening import is_address
     from stannary.evidence.contents import turn_contents
 
-    turn_contents(open_workspace(workspace), keys)
+    addresses = tuple(key if is_address(key) else str(Path(key).resolve()) for key in keys)
+    turn_contents(open_workspace(workspace), addresses)
     talk_of(ctx).note(f"the contents open with {', '.join(inline(key) for key in keys)}, and with nothing else")
     return 0
 
