@@ -12,11 +12,12 @@ What cannot be had again is the keys (`.stannary/keys`): they are not in a backu
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import msgspec
 
-from stannary.core.errors import InputError, IntegrityError, UsageError
+from stannary.core.errors import BackendError, InputError, IntegrityError, UsageError
 from stannary.core.model import Digest
 from stannary.evidence.contents import contents_at
 from stannary.registry import queries
@@ -46,13 +47,27 @@ def write_backup(registry: Registry, destination: str | Path) -> Backup:
     """Write a backup, or bring one up to date. Raises IntegrityError for a content that is not what its digest says.
 
     `backup.json` is written last: a folder without it, or with one of fewer entries, is an older backup or none.
+    What was interrupted goes on where it was.
     """
     registry.allowed("backup", _EVERYTHING)
     folder = Path(destination)
-    if folder.exists() and not (folder / "backup.json").exists() and any(folder.iterdir()):
+    try:
+        return _write(registry, folder)
+    except OSError as error:
+        msg = f"cannot be written: {error.strerror or error}"
+        raise BackendError(
+            msg, where=str(error.filename or folder), code="REG009", help="it goes on there when it is called again"
+        ) from error
+
+
+def _write(registry: Registry, folder: Path) -> Backup:
+    scratch = folder / "backup.json.new"  # from the start: by it an interrupted backup is known as one
+    ours = (folder / "backup.json").exists() or scratch.exists()
+    if folder.exists() and not ours and any(folder.iterdir()):
         msg = "is a folder with other things in it"
         raise UsageError(msg, where=str(folder), code="REG008", help="name one that is not there yet, or an older backup")
     folder.mkdir(parents=True, exist_ok=True)
+    scratch.touch()
     ledger = registry.chain.ledger
     head = ledger.export_tiles(folder / "ledger")
     with registry.reading() as connection:
@@ -60,8 +75,10 @@ def write_backup(registry: Registry, destination: str | Path) -> Backup:
     target = contents_at(registry.chain.workspace, folder / "blobs")
     count, total = _copy(registry.blobs, target, wanted)
     made = Backup(origin=head.origin, entries=head.size, root=head.root.hex(), blobs=count, size=total)
-    scratch = folder / "backup.json.new"
-    scratch.write_bytes(msgspec.json.format(msgspec.json.encode(made), indent=2) + b"\n")
+    with scratch.open("wb") as file:
+        file.write(msgspec.json.format(msgspec.json.encode(made), indent=2) + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
     scratch.replace(folder / "backup.json")
     return made
 

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 
 from sqlalchemy.engine import Connection
 
-from stannary.core.errors import InputError, PolicyDenied, UsageError
+from stannary.core.errors import BackendError, InputError, PolicyDenied, UsageError
 from stannary.core.evidence import Resource
 from stannary.core.model import ArtifactKind, Digest, Json
 from stannary.evidence.chain import Chain
@@ -30,6 +30,8 @@ from stannary.store.blobs.interface import Blobs
 from stannary.store.database import Database
 
 __all__ = ["Allowed", "Registry"]
+
+_LOGGED = "stannary.logged"  # noted on a connection once the ledger has what is being written
 
 
 class Allowed(Protocol):
@@ -195,10 +197,21 @@ class Registry:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Connection]:
-        """Return a connection to write with, alone, to tables that are up to date."""
-        with self.database.writing() as connection:
-            catch_up(connection, self.chain.ledger)
-            yield connection
+        """Return a connection to write with, alone, to tables that are up to date.
+
+        Raises BackendError, which says so when what was asked for is in the ledger, and only the tables could not follow.
+        """
+        about: dict[str, object] = {}
+        try:
+            with self.database.writing() as connection:
+                about = connection.info
+                about.pop(_LOGGED, None)
+                catch_up(connection, self.chain.ledger)
+                yield connection
+        except BackendError as error:
+            if about.pop(_LOGGED, False):
+                error.help = "it is in the ledger and so it has happened; the tables follow when they can be written again"
+            raise
 
     def commit(self, connection: Connection, events: Sequence[Event], envelopes: Sequence[object] = ()) -> None:
         """Append events to the ledger, behind envelopes they rest on, and write what they change. Both or neither.
@@ -212,6 +225,7 @@ class Registry:
         else:
             receipts: list[Receipt] = self.chain.ledger.append(records)
             last = receipts[0].index - 1
+        connection.info[_LOGGED] = True
         for offset, event in enumerate(events, 1):
             apply(connection, event, (last + offset, now))
         mark(connection, self.chain.ledger)

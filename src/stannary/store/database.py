@@ -7,7 +7,9 @@ threads, processes and machines, and what it wrote is durable when the block end
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -145,13 +147,22 @@ def _url(url: str | Path) -> URL:
 
 
 def _sqlite(url: URL) -> Engine:
-    engine = sa.create_engine(url, poolclass=QueuePool, connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False})
+    path = Path(url.database or "")
+    # On a file system that cannot be written there is no -wal to share, and the file does not change.
+    fixed = path.exists() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
+    address = f"{path.absolute().as_uri()}?mode=ro&immutable=1" if fixed else str(path)
+
+    def connect() -> sqlite3.Connection:
+        return sqlite3.connect(address, uri=fixed, timeout=_BUSY_SECONDS, check_same_thread=False)
+
+    engine = sa.create_engine(url, poolclass=QueuePool, creator=connect)
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: object) -> None:  # noqa: ANN401 - sqlite3's connection
         # Without this the driver begins transactions of its own, too late for a reader to see one state.
         connection.isolation_level = None
-        connection.execute("PRAGMA journal_mode=WAL")
+        if not fixed:
+            connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
 

@@ -13,6 +13,7 @@ import pytest
 
 from stannary.core.errors import BackendError, UsageError
 from stannary.core.model import Digest
+from stannary.registry.names import parse
 from stannary.store.blobs.plain import PlainBlobs
 from stannary.store.blobs.s3 import S3Objects
 
@@ -206,3 +207,28 @@ def test_an_address_that_is_none(address):
     with pytest.raises(UsageError) as raised:
         S3Objects(address)
     assert raised.value.code == "BLB007"
+
+
+def test_a_registry_over_a_server_that_fails_registers_everything_or_nothing(blobs, tmp_path):
+    from tests.unit.registry.conftest import Bench
+
+    bench = Bench(tmp_path)
+    registry = bench.open()
+    registry.blobs = blobs
+    Proxy.plan = {("PUT", "500"): 2, ("HEAD", "500"): 1}
+    assert bench.push(b"first").number == 1
+    head = registry.chain.ledger.head()
+    Proxy.plan = {("PUT", "500"): 10_000}
+    with pytest.raises(BackendError):
+        bench.push(b"second")
+    assert registry.chain.ledger.head() == head
+    Proxy.plan = {}
+    assert bench.push(b"second").number == 2
+    Proxy.plan = {("GET", "500"): 10_000}
+    with pytest.raises(BackendError):
+        registry.pull(parse("claims"), tmp_path / "out")
+    assert not list(tmp_path.glob("*.part"))
+    assert not (tmp_path / "out").exists()
+    Proxy.plan = {("GET", "cut"): 1, ("GET", "500"): 1}
+    assert registry.pull(parse("claims"), tmp_path / "out")[0].number == 2
+    bench.close()

@@ -140,7 +140,7 @@ class FolderObjects:
         with self._blaming(name):
             partial, file = self._begin()
         try:
-            with file:
+            with self._blaming(name), file:  # what did not fit is tried once more when the file is closed
                 yield partial, file
         finally:
             # It was never acknowledged; the next one to open the folder takes away what cannot be now.
