@@ -13,6 +13,7 @@ import pytest
 
 import stannary
 from stannary.cli.schema import schema_of
+from stannary.testing.forges import make
 from stannary.testing.hub_repository import write_repository
 from stannary.testing.statements import EXAMPLES
 
@@ -112,6 +113,31 @@ def test_usage(run):
     assert "WSP001" in run("bom", "model", "--record", code=2).stderr
     assert "Usage" in run("bom", code=2).stderr
     assert "validate" in run("bom", "--help").stdout
+
+
+def test_what_a_scan_found_stands_in_the_document(run, place):
+    (place / "model" / "extra.pkl").write_bytes(make("pickle.rule_exec"))
+    run("init", "--no-passphrase")
+    run("scan", "model", "--record", code=1)
+    document = json.loads(run("bom", "model").stdout)
+    (found,) = document["vulnerabilities"]
+    assert found["id"] == "PKL001"
+    assert found["ratings"] == [{"severity": "critical", "method": "other"}]
+    assert found["cwes"] == [502]
+    assert found["affects"] == [{"ref": "model:model/extra.pkl"}]
+    assert "os.system" in found["detail"]
+    # A function that a pickle calls is no architecture.
+    assert document["components"][0]["modelCard"]["modelParameters"]["modelArchitecture"] == "BertForSequenceClassification"
+    # Findings of a newer scan replace those of an older one: the same file, forgiven by nobody, is there once.
+    run("scan", "model", "--record", code=1)
+    assert len(json.loads(run("bom", "model").stdout)["vulnerabilities"]) == 1
+    (place / "vulns.json").write_text(json.dumps(EXAMPLES["vuln"]))
+    run("attest", "model", "--kind", "vuln", "--predicate", "vulns.json")
+    document = json.loads(run("bom", "model", "-o", "-").stdout)
+    advisories = {row["id"]: row["ratings"] for row in document["vulnerabilities"]}
+    assert advisories.keys() == {"PKL001", *(row["id"] for row in EXAMPLES["vuln"]["scanner"]["result"])}
+    (place / "v.json").write_text(json.dumps(document))
+    run("bom", "validate", "v.json", "--strict")
 
 
 def test_made_from_signed_evidence(run, place):

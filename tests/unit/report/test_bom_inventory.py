@@ -6,6 +6,7 @@ import pickle
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from stannary.report.bom import cyclonedx, spdx
@@ -91,6 +92,34 @@ def test_spdx_is_the_golden_one(inventory):
     assert text == path.read_text()
 
 
+def test_spdx_claims_the_profiles_that_it_conforms_to(tmp_path):
+    def claimed(repository, **more):
+        graph = spdx.render(take_inventory(str(repository)), msgspec.structs.replace(options(), **more))["@graph"]
+        return graph, next(row for row in graph if row["type"] == "SpdxDocument")["profileConformance"]
+
+    repository = write_repository(tmp_path / "m")
+    graph, profiles = claimed(repository)
+    assert profiles == ["core", "software", "simpleLicensing"]  # of its base model nobody says who supplies it
+    for kind in ("hasDeclaredLicense", "hasConcludedLicense"):
+        packages = [row["spdxId"] for row in graph if row["type"] in ("ai_AIPackage", "dataset_DatasetPackage")]
+        rows = [row for row in graph if row.get("relationshipType") == kind]
+        assert sorted(row["from"] for row in rows) == sorted(packages)
+    card = "---\nlicense: [mit, cc-by-4.0]\nsupplier: Example Ltd\nversion: 1.0.0\nrelease_date: 2026-11-01\n"
+    (repository / "README.md").write_text(f"{card}download_url: https://example.com/m\n---\n# m\n")
+    graph, profiles = claimed(repository)
+    assert profiles == ["core", "software", "simpleLicensing", "ai", "dataset"]
+    expressions = {row["spdxId"]: row.get("simplelicensing_licenseExpression") for row in graph if "spdxId" in row}
+    (declared,) = [row for row in graph if row.get("relationshipType") == "hasDeclaredLicense"]
+    assert [expressions[ref] for ref in declared["to"]] == ["MIT AND CC-BY-4.0"]
+    (model,) = [row for row in graph if row["type"] == "ai_AIPackage"]
+    assert model["releaseTime"] == "2026-11-01T00:00:00Z"
+
+
+def test_documents_that_differ_have_other_names(inventory):
+    made = [spdx.render(inventory, msgspec.structs.replace(options(), supplier=name))["@graph"][1]["spdxId"] for name in ("a", "b")]
+    assert made[0] != made[1]
+
+
 def test_the_same_twice_is_the_same(inventory):
     assert dump(cyclonedx.render(inventory, options())) == dump(cyclonedx.render(inventory, options()))
 
@@ -131,6 +160,13 @@ def test_a_scikit_learn_pickle_is_named_by_its_class(tmp_path):
     assert facts.value("architecture") == "sklearn.linear_model._logistic.LogisticRegression"
     assert (facts.value("framework"), facts.value("framework_version")) == ("scikit-learn", "1.5.2")
     assert facts.value("architecture_family") == "linear"
+
+
+def test_what_lies_beside_the_weights_is_not_the_architecture(tmp_path):
+    repository = write_repository(tmp_path / "m")
+    (repository / "a_loader.pkl").write_bytes(make("pickle.rule_exec"))
+    facts = take_inventory(str(repository)).primary.facts
+    assert [fact.value for fact in facts.all("architecture")] == ["BertForSequenceClassification"]
 
 
 def test_two_models_are_two_components(tmp_path):

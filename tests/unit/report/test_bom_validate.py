@@ -279,3 +279,21 @@ def test_when_and_by_whom_it_was_made_is_no_difference():
     other["dependencies"] = [{"ref": "other"}, {"ref": "b", "dependsOn": ["other"]}]
     other["components"][0]["modelCard"]["modelParameters"]["datasets"] = [{"ref": "other"}]
     assert compare(view(BOM), view(other)).changes == ()
+
+
+def test_a_profile_that_is_claimed_has_to_hold():
+    info = {"type": "CreationInfo", "@id": "_:i", "specVersion": "3.0.1", "created": "2026-11-25T00:00:00Z", "createdBy": ["urn:a"]}
+    agent = {"type": "Agent", "spdxId": "urn:a", "creationInfo": "_:i", "name": "a"}
+    model = {"type": "ai_AIPackage", "spdxId": "urn:m", "creationInfo": "_:i", "name": "m", "suppliedBy": "urn:a"}
+    head = {"type": "SpdxDocument", "spdxId": "urn:d", "creationInfo": "_:i", "name": "d", "rootElement": ["urn:m"]}
+
+    def said(*profiles):
+        graph = [info, agent, model, {**head, "element": ["urn:a", "urn:m"], "profileConformance": list(profiles)}]
+        return problems({"@context": "https://spdx.org/rdf/3.0.1/spdx-context.jsonld", "@graph": graph})
+
+    assert said("core", "software") == []
+    found = said("core", "ai")
+    assert {check for _, check, _ in found} == {"sense"}
+    assert any("lacks software_downloadLocation, software_packageVersion" in words for _, _, words in found)
+    assert sum("has 0 relationships" in words for _, _, words in found) == 2
+    assert said("core", "dataset") == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from stannary.core.errors import FormatError
@@ -94,8 +95,9 @@ def summary(view: View, budget: Budget, name: str) -> Header | None:
         return None
     root = result.root if type(result) is Made else result if type(result) is Global else None
     telling = [row for row in names if not row.startswith(_COMMON)]
-    architecture = f"{root.module}.{root.name}" if root is not None and not root.module.startswith(_COMMON) else ""
-    architecture = architecture or ("" if recorder.tally.tensors else next(iter(telling), ""))
+    architecture = f"{root.module}.{root.name}" if root is not None and _is_class(root.module, root.name) else ""
+    classes = (f"{row.module}.{row.name}" for row in recorder.globals.values() if _is_class(row.module, row.name))
+    architecture = architecture or ("" if recorder.tally.tensors else next(classes, ""))
     library = (architecture or ("torch" if recorder.tally.tensors else names[0])).partition(".")[0]
     framework = _LIBRARIES.get(library, "")
     fields = recorder.tally.fields() if recorder.tally.tensors else {}
@@ -109,3 +111,9 @@ def summary(view: View, budget: Budget, name: str) -> Header | None:
         classes=tuple(clip(row, 200) for row in (telling or names)[:_CLASSES]),
         **fields,  # type: ignore[arg-type]
     )
+
+
+def _is_class(module: str, name: str) -> bool:
+    """Tell whether a name is that of a model's class: not of the standard library, and written as classes are, not functions."""
+    own = module.startswith(_COMMON) or module.partition(".")[0] in sys.stdlib_module_names
+    return not own and name.rpartition(".")[2].lstrip("_")[:1].isupper()

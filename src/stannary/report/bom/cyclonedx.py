@@ -17,11 +17,12 @@ import msgspec
 from stannary.core.model import File, Json
 from stannary.report.bom.cyclonedx_card import model_card
 from stannary.report.bom.cyclonedx_evidence import declarations, formulation, pedigree, remarks
+from stannary.report.bom.cyclonedx_findings import findings
 from stannary.report.bom.inventory import Dataset, Inventory, Licence, Model, Package
 from stannary.report.bom.licences import limits_of
 from stannary.report.bom.options import BomOptions
 from stannary.report.bom.registry import properties_at
-from stannary.report.bom.words import address, flat, hub_purl, line, properties, pypi_purl, shown, some
+from stannary.report.bom.words import address, fetched_purl, flat, line, properties, pypi_purl, shown, some
 from stannary.report.escape import encodable
 
 __all__ = ["VERSIONS", "render"]
@@ -48,6 +49,7 @@ def render(inventory: Inventory, options: BomOptions) -> dict[str, Any]:
         metadata=_metadata(inventory, options),
         components=components,
         dependencies=_dependencies(inventory, refs, datasets, packages),
+        vulnerabilities=findings(inventory, primary, _file_refs(inventory, refs)),
         formulation=formulation(inventory, primary, training),
         declarations=declarations(inventory, primary),
         annotations=remarks(inventory, primary, options),
@@ -109,6 +111,15 @@ def _file(file: File, owner: str) -> dict[str, Any]:
     }
 
 
+def _file_refs(inventory: Inventory, refs: dict[int, str]) -> dict[str, str]:
+    """Return the reference of each file; a file that is a model by itself has that of the model."""
+    found = {file.path: _file(file, _ROOT)["bom-ref"] for file in inventory.files} if inventory.evidence else {}
+    for model in inventory.models if found else ():
+        ref = refs[id(model)]
+        found |= {file.path: ref if len(model.files) == 1 else _file(file, ref)["bom-ref"] for file in model.files}
+    return found
+
+
 def _model(inventory: Inventory, model: Model, ref: str, datasets: dict[Dataset, str], options: BomOptions) -> dict[str, Any]:
     facts, primary = model.facts, model is inventory.primary
     training = {row.name: found for row, found in datasets.items() if row.use == "training"}
@@ -124,7 +135,7 @@ def _model(inventory: Inventory, model: Model, ref: str, datasets: dict[Dataset,
         description=flat(facts, "description"),
         hashes=[{"alg": "SHA-256", "content": model.files[0].sha256}] if single else None,
         licenses=[_licence(row) for row in inventory.licences] if primary else None,
-        purl=(options.purl or _purl(inventory)) if primary else "",
+        purl=(options.purl or fetched_purl(inventory.address)) if primary else "",
         externalReferences=_references(inventory, model) if primary else None,
         pedigree=pedigree(inventory) if primary else None,
         modelCard=model_card(inventory, model, ref, training),
@@ -156,14 +167,6 @@ def _licence(row: Licence) -> dict[str, Any]:
     named = {"id": row.id} if row.id else {"name": line(row.name, 200)}
     extra = some(acknowledgement="declared" if row.declared else "concluded", url=address(row.url))
     return {"license": {**named, **extra}}
-
-
-def _purl(inventory: Inventory) -> str:
-    prefix = "https://huggingface.co/"
-    if not inventory.address.startswith(prefix):
-        return ""
-    name, _, revision = inventory.address.removeprefix(prefix).partition("/tree/")
-    return hub_purl(name, revision)
 
 
 def _references(inventory: Inventory, model: Model) -> list[dict[str, Any]]:

@@ -31,6 +31,7 @@ _KEYS: dict[str, tuple[str, ...]] = {
     "paper": ("paper", "paper_url", "arxiv"),
     "distribution": ("download_url", "download"),
     "stated_metrics": ("metrics",),
+    "released": ("release_date", "date_published", "date"),
 }
 # What no hub has a key for is said in a table of our own: `aibom: {domain: finance}`.
 OWN: dict[str, str] = {

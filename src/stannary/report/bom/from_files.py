@@ -159,7 +159,8 @@ def _from_headers(headers: dict[str, Header], facts: Facts) -> None:
                 dtypes.update(header.dtypes)
         facts.say("parameters", sum(header.parameters or 0 for header in used), source)
         facts.say("tensors", sum(header.tensors or 0 for header in used), source)
-    for name, header in headers.items():
+    # What is beside the weights (a pickled scaler, an optimiser's state) says less about the model than they do.
+    for name, header in sorted(headers.items(), key=lambda row: (_rank(row[1].format), row[0])):
         source = Source("header", name)
         facts.say("architecture", header.architecture, source)
         facts.say("framework", header.framework, source)

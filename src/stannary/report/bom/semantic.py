@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from stannary.report.bom.json_schema import Path, Problem
 from stannary.report.bom.licences import expression_problem
+from stannary.report.bom.spdx_profiles import lacks
 
 __all__ = ["Doubt", "cyclonedx", "spdx2", "spdx3"]
 
@@ -26,6 +27,15 @@ _REFERENCES = frozenset({
 _POINTERS = frozenset({
     "from", "to", "element", "rootElement", "creationInfo", "createdBy", "createdUsing", "originatedBy", "suppliedBy", "subject",
 })  # fmt: skip
+_INDIVIDUALS = frozenset(
+    {
+        "NoneElement",
+        "NoAssertionElement",
+        "SpdxOrganization",
+        "expandedlicensing_NoneLicense",
+        "expandedlicensing_NoAssertionLicense",
+    }
+)
 _HEX = re.compile(r"[0-9a-fA-F]+")
 _LINK = re.compile(r"urn:cdx:[0-9a-f-]{36}/[1-9]\d*(?:#.+)?", re.IGNORECASE)
 
@@ -132,9 +142,24 @@ def spdx3(document: dict[str, Any]) -> Iterator[Doubt]:
         for name, where in _pointers(row, at):
             if name not in names and not _individual(name):
                 yield _doubt(where, f"refers to {name[:200]!r}, which is no element of this document", "reference")
+    yield from _claims([row for row, _ in elements], [at for _, at in elements])
     for node, path in _objects(document):
         if isinstance(node.get("algorithm"), str) and isinstance(node.get("hashValue"), str):
             yield from _digest(node["algorithm"].removesuffix("_"), node["hashValue"], (path, "hashValue"))
+
+
+def _claims(rows: list[Any], places: list[Path]) -> Iterator[Doubt]:
+    """Yield what elements lack for the profiles that the document claims."""
+    claimed = {
+        profile
+        for row in rows
+        if isinstance(row, dict) and isinstance(row.get("profileConformance"), list)
+        for profile in row["profileConformance"]
+        if isinstance(profile, str)
+    }
+    for row in lacks(rows) if claimed else ():
+        if row.profile in claimed:
+            yield _doubt(places[row.at], f"{row.message}, but the document claims the profile {row.profile!r}", "sense")
 
 
 def _pointers(row: Any, at: Path) -> Iterator[tuple[str, Path]]:  # noqa: ANN401 - JSON
@@ -149,7 +174,7 @@ def _pointers(row: Any, at: Path) -> Iterator[tuple[str, Path]]:  # noqa: ANN401
 
 def _individual(name: str) -> bool:
     """Tell whether a name is one of SPDX's own individuals, which no document defines."""
-    return name.startswith(("https://spdx.org/rdf/", "https://spdx.org/licenses/")) or name in ("NoneElement", "NoAssertionElement")
+    return name.startswith(("https://spdx.org/rdf/", "https://spdx.org/licenses/")) or name in _INDIVIDUALS
 
 
 def _digest(algorithm: str, text: str, path: Path) -> Iterator[Doubt]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -13,7 +14,8 @@ from stannary.formats.interface import clip
 from stannary.report.bom.inventory import Dataset, Facts, Inventory, Licence, Model, Origin, Package
 from stannary.report.bom.licences import reference
 from stannary.report.bom.options import BomOptions
-from stannary.report.bom.words import address, flat, hub_purl, line, merged, pypi_purl, shown
+from stannary.report.bom.spdx_profiles import CLASSES, NO_ASSERTION, lacks
+from stannary.report.bom.words import address, fetched_purl, flat, hub_purl, line, merged, pypi_purl, shown
 from stannary.report.escape import encodable
 
 __all__ = ["render"]
@@ -47,10 +49,11 @@ class _Graph:
         self.inventory = inventory
         self.options = options
         self.rows: list[dict[str, Any]] = []
-        said = msgspec.json.encode([str(inventory.digest), options.timestamp, [str(item.value.id) for item in inventory.evidence]])
+        evidence = [str(item.value.id) for item in inventory.evidence]
+        said = msgspec.json.encode([str(inventory.digest), options, inventory.name, inventory.address, evidence])
         self.base = f"urn:uuid:{uuid.uuid5(_NAMESPACE, hashlib.sha256(said).hexdigest())}"
         self.files: dict[str, str] = {}
-        self.licences: dict[str, str] = {}
+        self.licences: set[str] = set()
 
     def build(self) -> None:
         inventory = self.inventory
@@ -74,23 +77,24 @@ class _Graph:
             self._file(file)
         for model, ref in zip(inventory.models, models, strict=True):
             self._relate("contains", ref, [self.files[file.path] for file in model.files])
-        loose = [
-            self.files[file.path] for file in inventory.files if not any(file in model.files for model in inventory.models[:1])
-        ]
         primary = models[0]
         for row in inventory.datasets:
-            self._relate("testedOn" if row.use == "evaluation" else "trainedOn", primary, [self._dataset(row)])
+            ref = self._dataset(row)
+            self._relate("testedOn" if row.use == "evaluation" else "trainedOn", primary, [ref])
+            self._licences(ref, row.licences)
         for origin in inventory.origins:
             ref = self._origin(origin)
             if _RELATIONS.get(origin.relation) == "descendantOf":
                 self._relate("ancestorOf", ref, [primary])
             else:
                 self._relate("trainedOn", primary, [ref])
+            self._licences(ref, ())
         packages = [self._package(row) for row in inventory.packages]
         self._relate("dependsOn", primary, packages)
-        self._licences(primary)
+        for model, ref in zip(inventory.models, models, strict=True):
+            self._licences(ref, inventory.licences if model is inventory.primary else ())
         self._evidence(primary)
-        self._document(models, loose)
+        self._document(models)
 
     def _id(self, kind: str, name: str) -> str:
         return f"{self.base}#{kind}-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:20]}"
@@ -130,11 +134,12 @@ class _Graph:
             name=line(self.inventory.name if primary else model.name, 200) or "unnamed",
             description=flat(facts, "description"),
             suppliedBy=self._agent(supplier) if supplier else None,
+            releaseTime=_day(flat(facts, "released")),
             verifiedUsing=[_hash(model.files[0].sha256)] if len(model.files) == 1 else None,
             comment=f"dirHash1 {self.inventory.digest.hex}" if primary else "",
             software_packageVersion=(self.options.version if primary else "") or flat(facts, "version"),
             software_primaryPurpose="model",
-            software_packageUrl=self.options.purl if primary else "",
+            software_packageUrl=(self.options.purl or fetched_purl(self.inventory.address)) if primary else "",
             software_downloadLocation=address(flat(facts, "distribution")),
             software_homePage=address(flat(facts, "homepage")),
             externalRef=_references(facts) if primary else None,
@@ -206,27 +211,38 @@ class _Graph:
             software_primaryPurpose="library",
         )
 
-    def _licences(self, primary: str) -> None:
-        for row in self.inventory.licences:
-            kind = "hasDeclaredLicense" if row.declared else "hasConcludedLicense"
-            self._relate(kind, primary, [self._licence(row)])
+    def _licences(self, ref: str, rows: tuple[Licence, ...]) -> None:
+        """Say under which licences something is, all of them at once: the profiles want one declared and one concluded."""
+        for kind, declared in (("hasDeclaredLicense", True), ("hasConcludedLicense", False)):
+            said = [row for row in rows if row.declared is declared]
+            self._relate(kind, ref, [self._licence(said) if said else NO_ASSERTION])
 
-    def _licence(self, row: Licence) -> str:
-        if row.id:
-            return self._element(
-                "simplelicensing_LicenseExpression", self._id("licence", row.id), simplelicensing_licenseExpression=row.id
-            )
-        name = reference(row.name)
-        text = f"{row.name}{f', {row.url}' if row.url else ''}; named by {row.source}, its text is there"
-        own = self._element(
-            "simplelicensing_SimpleLicensingText", self._id("licence-text", name), name=name, simplelicensing_licenseText=text
-        )
+    def _licence(self, rows: list[Licence]) -> str:
+        named = {row.id or reference(row.name): row for row in rows}
+        expression = " AND ".join(named)
+        ref = self._id("licence", expression)
+        if ref in self.licences:
+            return ref
+        self.licences.add(ref)
+        own = [
+            {"type": "DictionaryEntry", "key": name, "value": self._licence_text(row, name)}
+            for name, row in named.items()
+            if not row.id
+        ]
         return self._element(
             "simplelicensing_LicenseExpression",
-            self._id("licence", name),
-            simplelicensing_licenseExpression=name,
-            simplelicensing_customIdToUri=[{"type": "DictionaryEntry", "key": name, "value": own}],
+            ref,
+            simplelicensing_licenseExpression=expression,
+            simplelicensing_customIdToUri=own,
         )
+
+    def _licence_text(self, row: Licence, name: str) -> str:
+        ref = self._id("licence-text", name)
+        if ref not in self.licences:
+            self.licences.add(ref)
+            text = f"{row.name}{f', {row.url}' if row.url else ''}; named by {row.source}, its text is there"
+            self._element("simplelicensing_SimpleLicensingText", ref, name=name, simplelicensing_licenseText=text)
+        return ref
 
     def _evidence(self, primary: str) -> None:
         """Annotate the model with the signed statements about it, and with what was not read."""
@@ -240,7 +256,8 @@ class _Graph:
     def _annotate(self, subject: str, name: str, text: str) -> None:
         self._element("Annotation", self._id("annotation", name), annotationType="other", subject=subject, statement=text)
 
-    def _document(self, models: list[str], loose: list[str]) -> None:
+    def _document(self, models: list[str]) -> None:
+        lacking = {row.profile for row in lacks(self.rows)}
         elements = [row["spdxId"] for row in self.rows if "spdxId" in row]
         bom = self._element(
             "software_Sbom",
@@ -254,11 +271,19 @@ class _Graph:
             "SpdxDocument",
             f"{self.base}#document",
             name=line(self.inventory.name, 200) or "unnamed",
-            profileConformance=["core", "software", "ai", "dataset", "simpleLicensing"],
+            profileConformance=["core", "software", "simpleLicensing", *(name for name in CLASSES if name not in lacking)],
             rootElement=[bom],
             element=[*elements, bom],
         )
-        del loose
+
+
+def _day(text: str) -> str:
+    """Return a date of a card as a time of SPDX, empty when it is none."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return ""
+    return (found.astimezone(UTC) if found.tzinfo else found).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _hash(digest: str) -> dict[str, str]:

@@ -13,7 +13,7 @@ from stannary.report.bom.inventory import Facts
 from stannary.report.bom.json_formats import FORMATS
 from stannary.report.escape import visible
 
-__all__ = ["address", "flat", "hub_purl", "line", "merged", "properties", "pypi_purl", "shown", "some"]
+__all__ = ["address", "fetched_purl", "flat", "hub_purl", "line", "merged", "properties", "pypi_purl", "shown", "some"]
 
 _SLUG = re.compile(r"[\w.-]{1,96}")
 
@@ -88,3 +88,11 @@ def hub_purl(name: str, revision: str = "") -> str:
     if len(parts) not in (1, 2) or not all(_SLUG.fullmatch(part) for part in parts):
         return ""
     return f"pkg:huggingface/{'/'.join(quote(part, safe='.-_') for part in parts)}{f'@{revision.lower()}' if revision else ''}"
+
+
+def fetched_purl(place: str) -> str:
+    """Return the package URL of what was fetched from an address of the hub, with its revision; else nothing."""
+    prefix = "https://huggingface.co/"
+    if not place.startswith(prefix):
+        return ""
+    return hub_purl(*place.removeprefix(prefix).split("/tree/", 1))
