@@ -12,8 +12,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
-from stannary.checks.static.result import ScanResult
-from stannary.checks.static.scan import ScanOptions, Target, scan_paths
 from stannary.core.errors import InputError, StannaryError, UsageError
 
 if TYPE_CHECKING:
@@ -21,6 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from stannary.access.access import Access
+    from stannary.checks.static.result import ScanResult
+    from stannary.checks.static.scan import ScanOptions, Target
     from stannary.evidence.chain import Recorded
     from stannary.evidence.workspace import Workspace
     from stannary.registry.registry import Allowed, Registry
@@ -38,6 +38,7 @@ __all__ = [
     "open_blobs",
     "open_database",
     "open_registry",
+    "owner_of",
     "record_bom",
     "record_scan",
     "scan",
@@ -52,6 +53,8 @@ def scan(names: Sequence[str], options: ScanOptions, *, offline: bool = False, s
 
     Raises UsageError, BackendError or a group of everything that could not be had; then nothing is scanned.
     """
+    from stannary.checks.static.scan import scan_paths  # a server starts without the scanner
+
     with located(names, offline=offline, stdin=stdin) as targets:
         return scan_paths(targets, options)
 
@@ -162,6 +165,8 @@ def _unusable(name: str) -> UsageError | None:
 
 
 def _locate(name: str, stack: ExitStack, offline: bool, stdin: BinaryIO | None) -> Target:  # noqa: FBT001 - private, passed on
+    from stannary.checks.static.scan import Target
+
     if name == "-":
         return _spool(stack, stdin)
     if is_address(name):
@@ -181,11 +186,15 @@ def _from_registry(name: str, stack: ExitStack) -> Target:
     from stannary.evidence.workspace import Workspace
     from stannary.registry.names import parse
 
+    from stannary.checks.static.scan import Target
+
     version, path = open_registry(Workspace.find(), write=False).pull(parse(name), _scratch(stack) / "artifact")
     return Target(path=str(path), display=name, source={"registry": str(version), "digest": version.digest})
 
 
 def _spool(stack: ExitStack, stdin: BinaryIO | None) -> Target:
+    from stannary.checks.static.scan import Target
+
     if stdin is None or stdin.isatty():
         msg = "there is nothing to read on stdin"
         raise UsageError(msg, where="-", code="USE011", help="pipe the content in: stannary scan - < model.pkl")
@@ -219,7 +228,7 @@ def open_registry(workspace: Workspace, *, write: bool = True, actor: str = "", 
     from stannary.evidence.chain import Chain
     from stannary.registry.registry import Registry
 
-    name = actor or (_owner(workspace) if write else "reader")
+    name = actor or (owner_of(workspace) if write else "reader")
     chain = Chain(workspace, write=write)
     database = open_database(workspace)
     more = {"allowed": allowed} if allowed else {}
@@ -261,6 +270,7 @@ def open_blobs(workspace: Workspace) -> Blobs:
     return open_contents(workspace)
 
 
-def _owner(workspace: Workspace) -> str:
+def owner_of(workspace: Workspace) -> str:
+    """Return whose workspace it is: the identity of its signing key."""
     key = workspace.signer.public.keyid
     return next((row.identity for row in workspace.trust.keys if row.keyid == key), key[:16])

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from stannary.crypto.identity_token import VerifiedToken
     from stannary.crypto.jws import Jwk
 
-__all__ = ["Issuers", "check_rule", "federated", "holds"]
+__all__ = ["Issuers", "check_rule", "claimed_issuer", "federated", "holds"]
 
 _FRESH, _AGAIN = 600.0, 30.0  # seconds that fetched keys are used for; that have to pass before they are fetched early
 _UNKNOWN_KEY = "OID003"
@@ -93,7 +93,7 @@ def federated(access: Access, token: str) -> Principal:
     from stannary.crypto.identity_token import Expected, verify_identity_token
 
     # 1.
-    issuer = _claimed_issuer(token)
+    issuer = claimed_issuer(token)
     with access.database.reading() as connection:
         rules = rows.federations(connection, issuer) if issuer else []
     if not rules:
@@ -159,7 +159,7 @@ def _matches(value: object, pattern: str) -> bool:
     return re.fullmatch("".join(wild.get(part, re.escape(part)) for part in parts), text) is not None
 
 
-def _claimed_issuer(token: str) -> str:
+def claimed_issuer(token: str) -> str:
     """Return the issuer that a token claims, to find the rules by; it is believed only after its signature was verified."""
     parts = token.split(".")
     if len(parts) != 3:  # noqa: PLR2004 - RFC 7515

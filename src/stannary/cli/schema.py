@@ -45,6 +45,12 @@ SCHEMAS: dict[str, tuple[str, str]] = {
     "difference": ("stannary.registry.compare:Difference", "What `stannary registry diff --format json` writes."),
     "deleted": ("stannary.report.registry:DeletedDocument", "What `stannary registry retain NAME --format json` writes."),
     "swept": ("stannary.report.registry:SweptDocument", "What `stannary registry retain --sweep --format json` writes."),
+    "accounts": ("stannary.report.access:AccountsDocument", "What `stannary access user|service list --format json` write."),
+    "tokens": ("stannary.report.access:TokensDocument", "What `stannary access token list --format json` writes."),
+    "issued": ("stannary.report.access:IssuedDocument", "What `stannary access token issue --format json` writes."),
+    "roles": ("stannary.report.access:RolesDocument", "What `stannary access roles --format json` writes."),
+    "check": ("stannary.report.access:CheckDocument", "What `stannary access check --format json` writes."),
+    "federation": ("stannary.report.access:FederationDocument", "What `stannary access federate list --format json` writes."),
     "doctor": ("stannary.cli.doctor:Answers", "What `stannary doctor --format json` writes."),
 }
 

@@ -103,7 +103,7 @@ async def _answered(site: Site, operation: Operation, request: Request, principa
         range=_range(request),
     )
     key = request.headers.get("idempotency-key")
-    if key is not None and request.method == "POST" and principal is not None and site.replies is not None:
+    if key is not None and operation.kept and request.method == "POST" and principal is not None and site.replies is not None:
         return await _once(site.replies, operation, request, call, key)
     return await _done(operation, request, call)
 

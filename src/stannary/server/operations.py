@@ -105,6 +105,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
         query: its parameters.
         quick: runs at once, in the event loop: never waits for a disk or another process.
         open: needs no credentials.
+        kept: the answer to a request with an `Idempotency-Key` may be stored: there is no secret in what is sent or answered.
         errors: statuses that it may answer with, besides those that any may.
     """
 
@@ -120,6 +121,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     query: tuple[Parameter, ...] = ()
     quick: bool = False
     open: bool = False
+    kept: bool = True
     errors: tuple[int, ...] = ()
     media_type: str = "application/json"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import ssl
 import sys
 import time
@@ -12,11 +13,15 @@ from typing import Any, NamedTuple
 
 import uvicorn
 
+from stannary.access.access import Access
+from stannary.access.idempotency import Idempotency
 from stannary.core.errors import UsageError
+from stannary.registry.registry import Registry
 from stannary.server.app import build
+from stannary.server.guard_access import AccessGuard
 from stannary.server.site import Site
 
-__all__ = ["Listener", "serve"]
+__all__ = ["Listener", "open_site", "serve"]
 
 
 class Listener(NamedTuple):
@@ -27,6 +32,17 @@ class Listener(NamedTuple):
     certificate: str = ""
     key: str = ""
     clients: str = ""
+
+
+def open_site(registry: Registry, access: Access, *, version: str, rate: float = 200.0) -> Site:
+    """Return the site of a workspace, into which its accounts are let. Raises UsageError when there is none."""
+    if access.is_empty():
+        msg = "there is no account yet, so nobody could be let in"
+        raise UsageError(msg, code="SRV004", help="stannary access user add NAME && stannary access grant NAME admin")
+    site = Site(registry, AccessGuard(access), version=version, rate=(rate, int(2 * rate)))
+    site.access = access
+    site.replies = Idempotency(access.database, access.clock)
+    return site
 
 
 def serve(site: Site, listener: Listener, *, log_json: bool = True, grace: int = 20) -> None:
@@ -54,9 +70,16 @@ class _Server(uvicorn.Server):
         self._site = site
 
     def handle_exit(self, sig: int, frame: Any) -> None:  # noqa: ANN401 - uvicorn's
-        """Say at once that no more requests should be sent here."""
+        """Say at once that no more requests should be sent here, and end when those that are under way have.
+
+        Not as uvicorn does, which raises the signal again at the end: the process would die of it before it has closed
+        what is open, and to whoever runs it a graceful end would look like a failure.
+        """
+        del frame
         self._site.stopping.set()
-        super().handle_exit(sig, frame)
+        if self.should_exit and sig == signal.SIGINT:
+            self.force_exit = True
+        self.should_exit = True
 
 
 def _refuse_open_plain(listener: Listener) -> None:

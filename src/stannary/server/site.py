@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any, Protocol
 
+from stannary.access.access import Access
 from stannary.access.idempotency import Kept
 from stannary.evidence.chain import Chain
 from stannary.registry.registry import Allowed, Registry
@@ -63,6 +64,7 @@ class Site:
         self.version = version
         self.largest = largest
         self.largest_content = largest_content
+        self.access: Access | None = None
         self.replies: Replies | None = None
         self.metrics = Metrics()
         self.limit = RateLimit(*rate)

@@ -56,8 +56,32 @@ MATRIX = {
     "listEvidence": ("read!", None),
     "decide": ("read!", {"subject": DIGEST, "record": False}),
     "getStory": ("read!", None),
+    "me": ("*", None),
+    "listAccounts": ("administer!", None),
+    "addAccount": ("administer!", {"name": "new"}),
+    "removeAccount": ("administer!", None),
+    "setGroups": ("administer!", {"groups": ["ops"]}),
+    "setPassword": ("administer!", {"password": "nine quiet brown bears"}),
+    "listTokens": ("*", None),  # one's own
+    "issueToken": ("administer!", {"account": "service:ci"}),
+    "revokeToken": ("administer!", None),
+    "listGrants": ("*", None),  # one's own
+    "grant": ("administer!", {"holder": "else", "role": "viewer"}),
+    "revokeGrant": ("administer!", None),
+    "listFederation": ("administer!", None),
+    "addRule": (
+        "administer!",
+        {"name": "ci", "issuer": "https://idp.example", "audience": "stannary", "account": "service:ci", "claims": {"sub": "x"}},
+    ),
+    "removeRule": ("administer!", None),
 }
-APART = {"openapi", "getStatement", "logStatement"}  # open to all; decided by the artifact that the statement is about
+APART = {
+    "openapi",
+    "getStatement",
+    "logStatement",
+    "listProviders",
+    "exchange",
+}  # open to all; decided by the artifact that the statement is about
 
 
 @pytest.fixture
@@ -73,6 +97,7 @@ def access(bench):
 @pytest.fixture
 def client_as(bench, access):
     site = Site(bench.opened[0], AccessGuard(access), version="test", rate=(0.0, 0))
+    site.access = access
     site.replies = Idempotency(access.database)
     app = build(site)
     opened = []
@@ -95,6 +120,8 @@ def ask(client, operation, namespace):
     body = MATRIX[operation.id][1]
     path = operation.path.replace("{namespace}", namespace).replace("{name}", "claims").replace("{alias}", "production")
     path += f"?into={namespace}/claims" if operation.tag == "contents" and "file" not in path else ""
+    path = path.replace("{account}", "user:else").replace("{token}", "0").replace("{rule}", "none")
+    path += "?holder=else&role=viewer" if operation.id == "revokeGrant" else ""
     path = path.replace("{file:path}", "weights.bin").replace("{number}", "1").replace("{digest}", DIGEST).replace("{index}", "0")
     if body is not None and operation.id == "registerVersion":
         body = {"manifest": canonical_json({"no": "manifest"}).decode()}

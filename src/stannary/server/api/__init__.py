@@ -6,7 +6,7 @@ or by `call.store.allowed` for what is no matter of the registry.
 
 from __future__ import annotations
 
-from stannary.server.api import aliases, contents, evidence, ledger, models, system
+from stannary.server.api import access, aliases, contents, evidence, ledger, models, system
 from stannary.server.operations import Operation
 
 __all__ = ["OPERATIONS"]
@@ -18,4 +18,5 @@ OPERATIONS: tuple[Operation, ...] = (
     *contents.OPERATIONS,
     *evidence.OPERATIONS,
     *ledger.OPERATIONS,
+    *access.OPERATIONS,
 )

@@ -1,0 +1,74 @@
+"""`stannary serve`: the REST API of a workspace, for people and pipelines with accounts."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from stannary.cli.group import common_options, talk_of
+from stannary.cli.workspace import open_workspace, workspace_option
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+__all__ = ["command"]
+
+
+@click.command("serve")
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="The address to listen on; others than this machine's take TLS."
+)
+@click.option("--port", type=click.IntRange(0, 65535), default=8931, show_default=True, help="The port to listen on; 0 takes any.")
+@click.option("--tls-certificate", metavar="FILE", default="", help="The server's certificate with its chain (PEM).")
+@click.option("--tls-key", metavar="FILE", default="", help="Its key (PEM).")
+@click.option("--tls-clients", metavar="FILE", default="", help="Take only clients with a certificate of this authority (PEM).")
+@click.option(
+    "--rate", type=click.FloatRange(0), default=200.0, show_default=True, help="Requests a second of one caller; 0 for any."
+)
+@click.option(
+    "--grace", type=click.IntRange(0, 3600), default=20, show_default=True, help="Seconds for what is under way at the end."
+)
+@click.option("--log", "log", type=click.Choice(["json", "text"]), default="json", show_default=True, help="How to log, on stderr.")
+@workspace_option
+@common_options
+@click.pass_context
+def command(ctx: click.Context, /, workspace: str | None, **given: Any) -> int:  # noqa: ANN401 - click passes each option
+    """Answer requests until SIGTERM or Ctrl-C; then end what is under way, and nothing is lost.
+
+    There has to be an account: stannary access user add NAME.
+    """
+    from stannary import __version__
+    from stannary.app import open_access, open_registry
+
+    server = _server()
+    opened = open_workspace(workspace)
+    registry = open_registry(opened)
+    access = open_access(opened, registry)
+    try:
+        site = server.open_site(registry, access, version=__version__, rate=given["rate"])
+        listener = server.Listener(given["host"], given["port"], given["tls_certificate"], given["tls_key"], given["tls_clients"])
+        scheme = "https" if listener.certificate else "http"
+        talk_of(ctx).note(
+            f"{scheme}://{listener.host}:{listener.port}/api/v1/openapi.json describes what is served; Ctrl-C ends it"
+        )
+        server.serve(site, listener, log_json=given["log"] == "json", grace=given["grace"])
+    finally:
+        access.close()
+        registry.close()
+        registry.chain.ledger.close()
+    return 0
+
+
+def _server() -> ModuleType:
+    """Return the server: it and the command line do not see each other, so it is named and not imported (ARCHITECTURE, line 7)."""
+    from stannary.core.errors import UsageError
+
+    try:
+        return importlib.import_module("stannary.server.serve")
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("stannary"):
+            raise
+        msg = f"the server needs {error.name}, which is not installed"
+        raise UsageError(msg, code="DEP001", help="pip install 'stannary[server]'") from error

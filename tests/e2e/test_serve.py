@@ -1,0 +1,202 @@
+"""A server as a real process: it starts fast, lets in who has an account, ends gracefully, and logs no secret."""
+
+import hashlib
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+STANNARY = str(Path(sys.executable).with_name("stannary"))
+WAIT = 60
+
+
+def clean():
+    return {name: value for name, value in os.environ.items() if not name.startswith("STANNARY_")}
+
+
+def run(folder, *line, code=0, stdin=""):
+    more = {"cwd": folder, "env": clean(), "input": stdin, "capture_output": True, "text": True, "timeout": 120}
+    done = subprocess.run([STANNARY, *line], check=False, **more)
+    assert done.returncode == code, (line, done.stdout, done.stderr)
+    return done
+
+
+class Served:
+    """`stannary serve` in a workspace."""
+
+    def __init__(self, folder, *options):
+        self.log = folder / "server.log"
+        self.started = time.perf_counter()
+        with self.log.open("w") as log:
+            command = [STANNARY, "serve", "--workspace", str(folder), "--port", "0", *options]
+            self.process = subprocess.Popen(command, env=clean(), stderr=log, stdin=subprocess.DEVNULL)
+        self.port = self._port()
+
+    def _port(self):
+        while True:
+            found = re.search(r"running on https?://127\.0\.0\.1:(\d+)", self.log.read_text())
+            if found:
+                return int(found[1])
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.perf_counter() - self.started < WAIT
+            time.sleep(0.005)
+
+    def ask(self, method, path, token="", body=None, **headers):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=WAIT)
+        headers |= {"Authorization": f"Bearer {token}"} if token else {}
+        connection.request(method, path, body, headers)
+        answer = connection.getresponse()
+        found = answer.status, answer.read()
+        connection.close()
+        return found
+
+    def processor(self):
+        """Return the seconds of processor time that it took so far."""
+        parts = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(parts[11]) + int(parts[12])) / os.sysconf("SC_CLK_TCK")
+
+    def end(self, number=signal.SIGTERM):
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.process.wait(WAIT)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Return a workspace with a few accounts, and their tokens by role."""
+    folder = tmp_path_factory.mktemp("served")
+    (folder / "model").mkdir()
+    (folder / "model" / "weights.bin").write_bytes(b"weights")
+    run(folder, "init", "--no-passphrase")
+    run(folder, "registry", "push", "model", "claims")
+    tokens = {}
+    for role in ("viewer", "contributor", "admin"):
+        run(folder, "access", "user", "add", role)
+        run(folder, "access", "grant", role, role)
+        tokens[role] = run(folder, "access", "token", "issue", role).stdout.strip()
+    return folder, tokens
+
+
+@pytest.fixture
+def served(place):
+    server = Served(place[0], "--rate", "0")
+    yield server
+    server.end(signal.SIGKILL)
+
+
+def test_without_an_account_it_does_not_start_and_says_what_to_do(tmp_path):
+    run(tmp_path, "init", "--no-passphrase")
+    done = run(tmp_path, "serve", "--port", "0", code=2)
+    assert "error[SRV004]" in done.stderr
+    assert "help: stannary access user add" in done.stderr
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_it_starts_in_less_than_a_second_of_processor_time(place):
+    took = []
+    for _ in range(3):  # what others do on this machine makes a start slower, never faster
+        server = Served(place[0])
+        assert server.ask("GET", "/healthz")[0] == 200
+        took.append(server.processor())
+        assert server.end() == 0
+    assert min(took) < 1.0
+
+
+def test_who_has_no_credentials_gets_401_and_who_has_is_let_in(place, served):
+    tokens = place[1]
+    for path in ("/api/v1/models", "/api/v1/whoami", "/api/v1/access/accounts", "/api/v1/ledger/head"):
+        assert served.ask("GET", path)[0] == 401
+        assert served.ask("GET", path, "stn_" + "a" * 49)[0] == 401
+    assert served.ask("GET", "/healthz") == (200, b"ok\n")
+    status, content = served.ask("GET", "/api/v1/models", tokens["viewer"])
+    assert (status, [row["name"]["name"] for row in json.loads(content)["models"]]) == (200, ["claims"])
+    assert served.ask("GET", "/api/v1/access/accounts", tokens["viewer"])[0] == 403
+    assert served.ask("GET", "/api/v1/access/accounts", tokens["admin"])[0] == 200
+    me = json.loads(served.ask("GET", "/api/v1/access/me", tokens["viewer"])[1])
+    assert (me["principal"], [grant["role"] for grant in me["grants"]]) == ("user:viewer", ["viewer"])
+
+
+def test_a_token_that_another_process_revokes_holds_no_more_within_five_seconds(place, served):
+    folder, _ = place
+    issued = json.loads(run(folder, "access", "token", "issue", "viewer", "--format", "json").stdout)
+    assert served.ask("GET", "/api/v1/models", issued["secret"])[0] == 200
+    run(folder, "access", "token", "revoke", issued["token"]["id"])
+    time.sleep(4.5)
+    assert served.ask("GET", "/api/v1/models", issued["secret"])[0] == 401
+
+
+def test_sigterm_lets_what_is_under_way_end_and_takes_nothing_new(place, served):
+    tokens = place[1]
+    content = os.urandom(1 << 20)
+    digest = hashlib.sha256(content).hexdigest()
+    with socket.create_connection(("127.0.0.1", served.port), timeout=WAIT) as upload:
+        head = (
+            f"PUT /api/v1/contents/sha256:{digest}?into=claims HTTP/1.1\r\nHost: x\r\n"
+            f"Authorization: Bearer {tokens['contributor']}\r\n"
+            f"Content-Length: {len(content)}\r\n\r\n"
+        )
+        upload.sendall(head.encode() + content[: 1 << 19])
+        time.sleep(0.5)
+        served.process.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+        with pytest.raises(OSError, match="refused"):
+            socket.create_connection(("127.0.0.1", served.port), timeout=WAIT)
+        assert served.process.poll() is None
+        upload.sendall(content[1 << 19 :])
+        answer = upload.recv(4096)
+    assert answer.split(b" ", 2)[1] == b"201", answer
+    assert served.process.wait(WAIT) == 0
+    again = Served(place[0])
+    assert again.ask("GET", f"/api/v1/contents/sha256:{digest}?into=claims", tokens["contributor"])[0] == 204
+    assert again.end() == 0
+
+
+def test_no_token_and_no_password_is_in_the_log_or_the_ledger(place, served):
+    folder, tokens = place
+    token = tokens["viewer"]
+    password = "five blue paper boats"
+    body = json.dumps({"name": "eve", "password": password}).encode()
+    json_type = {"Content-Type": "application/json"}
+    assert served.ask("POST", "/api/v1/access/accounts", tokens["admin"], body, **json_type)[0] == 201
+    broken = body[:-2]
+    assert served.ask("POST", "/api/v1/access/accounts", tokens["admin"], broken, **json_type)[0] == 422
+    secret = json.loads(served.ask("POST", "/api/v1/access/tokens", token, b'{"hours": 1}', **json_type)[1])["secret"]
+    for path in ("/api/v1/models?limit=x", "/api/v1/nothing", "/api/v1/models/default/none/versions", "/api/v1/evidence/sha256:00"):
+        served.ask("GET", path, token)
+    served.ask("GET", f"/api/v1/models?token={secret}", secret[:-1])
+    served.ask("GET", "/api/v1/models", "", None, Cookie=f"stannary={secret}")
+    assert served.end() == 0
+    log = served.log.read_text()
+    assert log.count('"operation"') >= 8
+    stored = b"".join(path.read_bytes() for path in (folder / ".stannary").rglob("*") if path.is_file())
+    for text in (*tokens.values(), secret, password):
+        assert text not in log
+        assert text[6:40] not in log
+        assert text.encode() not in stored
+
+
+def test_what_is_no_http_leaves_it_running(served):
+    for junk in (
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"GET " + b"x" * 200_000,
+        b"\r\n\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+    ):
+        with socket.create_connection(("127.0.0.1", served.port), timeout=WAIT) as connection:
+            connection.sendall(junk)
+            connection.shutdown(socket.SHUT_WR)
+            connection.recv(65536)
+    assert served.ask("GET", "/healthz")[0] == 200
+
+
+@pytest.mark.parametrize("options, code", [(("--host", "0.0.0.0"), "SRV002"), (("--tls-certificate", "none.pem"), "SRV003")])
+def test_it_does_not_start_where_it_would_not_be_safe(place, options, code):
+    assert f"error[{code}]" in run(place[0], "serve", "--port", "0", *options, code=2).stderr
