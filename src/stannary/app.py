@@ -183,10 +183,9 @@ def _locate(name: str, stack: ExitStack, offline: bool, stdin: BinaryIO | None) 
 
 
 def _from_registry(name: str, stack: ExitStack) -> Target:
+    from stannary.checks.static.scan import Target
     from stannary.evidence.workspace import Workspace
     from stannary.registry.names import parse
-
-    from stannary.checks.static.scan import Target
 
     version, path = open_registry(Workspace.find(), write=False).pull(parse(name), _scratch(stack) / "artifact")
     return Target(path=str(path), display=name, source={"registry": str(version), "digest": version.digest})

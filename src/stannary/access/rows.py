@@ -82,13 +82,13 @@ def federations(connection: Connection, issuer: str = "") -> list[Federation]:
     """Return the rules, or those for an issuer, by name."""
     query = sa.select(t.access_federation).order_by(t.access_federation.c.name)
     found = connection.execute(query.where(t.access_federation.c.issuer == issuer) if issuer else query)
-    return [msgspec.convert(row._asdict(), Federation) for row in found]
+    return [Federation(**row._asdict()) for row in found]
 
 
 def providers(connection: Connection) -> list[Provider]:
     """Return the identity providers of people."""
     found = connection.execute(sa.select(t.access_provider).order_by(t.access_provider.c.issuer))
-    return [msgspec.convert(row._asdict(), Provider) for row in found]
+    return [Provider(**row._asdict()) for row in found]
 
 
 def put(connection: Connection, table: sa.Table, **values: Any) -> None:  # noqa: ANN401 - of the columns' types

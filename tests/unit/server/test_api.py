@@ -155,7 +155,7 @@ def test_each_role_may_what_it_may_and_nothing_else(bench, client_of, role, name
     said = bench.say(version)
     client = client_of(role)
     for row in OPERATIONS:
-        if row.id in FREE:
+        if row.id in FREE or row.tag == "access":  # this guard keeps no accounts: those are in test_access.py
             continue
         path = "/api/v1" + filled(row.path.replace("{id}", said.id.hex)).replace("/models/default/", f"/models/{namespace}/")
         if row.id in ("storeContent", "hasContent"):
