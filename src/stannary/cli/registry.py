@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "retain": ("stannary.cli.registry_keep:retain", "Delete old versions, and the contents nothing names."),
     "backup": ("stannary.cli.registry_keep:backup", "Write a backup that proves itself."),
     "restore": ("stannary.cli.registry_keep:restore", "Make a workspace from a backup, verified to the last byte."),
+    "follow": ("stannary.cli.registry_keep:follow", "Bring a read replica up to a backup."),
     "rekey": ("stannary.cli.registry_keep:rekey", "Have other keys open the encrypted contents."),
     "rebuild": ("stannary.cli.registry_keep:rebuild", "Make the registry's tables again from the ledger."),
 }

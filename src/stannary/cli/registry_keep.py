@@ -14,7 +14,7 @@ from stannary.cli.workspace import format_option, open_workspace, workspace_opti
 from stannary.core.errors import UsageError
 from stannary.report.escape import inline
 
-__all__ = ["backup", "hold", "quarantine", "rebuild", "rekey", "restore", "retain"]
+__all__ = ["backup", "follow", "hold", "quarantine", "rebuild", "rekey", "restore", "retain"]
 
 
 @click.command("quarantine")
@@ -144,6 +144,24 @@ def restore(ctx: click.Context, source: str, root: str | None, workspace: str | 
 
     made = restored(open_registry(workspace), source, root=root or "")
     talk_of(ctx).note(f"restored {made.blobs:,} contents and {made.entries:,} entries, root {made.root[:16]}")
+    return 0
+
+
+@click.command("follow")
+@click.argument("source", metavar="DIR", type=click.Path(exists=True, file_okay=False))
+@workspace_option
+@common_options
+@click.pass_context
+def follow(ctx: click.Context, source: str, workspace: str | None) -> int:
+    """Bring this workspace, a read replica, up to a backup of the original; again and again, only what is new is taken.
+
+    A replica has the original's workspace.json, trust.json and keys/ledger.pub, and no private key: it changes nothing.
+    """
+    from stannary.registry.backup import follow as followed
+
+    place = open_workspace(workspace)
+    made = followed(place, source, lambda: open_registry(workspace, write=False))
+    talk_of(ctx).note(f"at {made.entries:,} entries, root {made.root[:16]}, {made.blobs:,} contents")
     return 0
 
 

@@ -13,20 +13,24 @@ What cannot be had again is the keys (`.stannary/keys`): they are not in a backu
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
 from stannary.core.errors import BackendError, InputError, IntegrityError, UsageError
 from stannary.core.model import Digest
+from stannary.crypto.note import VerifierKey
 from stannary.evidence.contents import contents_at
+from stannary.evidence.ledger.replay import follow_into
+from stannary.evidence.workspace import Workspace
 from stannary.registry import queries
 from stannary.registry.manifest import decode
 from stannary.registry.names import DEFAULT, Name
 from stannary.registry.registry import Registry
 from stannary.store.blobs.interface import Blobs
 
-__all__ = ["Backup", "read_backup", "restore", "write_backup"]
+__all__ = ["Backup", "follow", "read_backup", "restore", "write_backup"]
 
 SCHEMA = "stannary.backup/1"
 _EVERYTHING = Name(DEFAULT, "*")
@@ -127,6 +131,36 @@ def restore(registry: Registry, source: str | Path, *, root: str = "") -> Backup
     with registry.reading() as connection:
         wanted = list(queries.live_digests(connection))
     count, total = _copy(contents_at(registry.chain.workspace, folder / "blobs"), registry.blobs, wanted)
+    return msgspec.structs.replace(told, blobs=count, size=total)
+
+
+def follow(workspace: Workspace, source: str | Path, open_copy: Callable[[], Registry]) -> Backup:
+    """Bring a read replica up to a backup: its ledger, tables and contents. The log's private key is not needed.
+
+    Args:
+        workspace: of the replica: `workspace.json`, `trust.json` and `keys/ledger.pub` of the original.
+        source: the folder of the backup.
+        open_copy: opens the registry of the replica for reading, when its ledger is there.
+
+    Raises what `restore` raises; what the replica had before it keeps.
+    """
+    folder = Path(source)
+    told = read_backup(folder)
+    if told.origin != workspace.settings.origin:
+        msg = f"is of the log {told.origin!r}, and this replica follows {workspace.settings.origin!r}"
+        raise UsageError(msg, where=str(folder), code="REG031", help="take workspace.json and keys/ledger.pub from the original")
+    key = VerifierKey.of(workspace.settings.origin, workspace.log_key)
+    head = follow_into(workspace.ledger_address, folder / "ledger", key, workspace.head_path)
+    if (head.size, head.root.hex()) != (told.entries, told.root):
+        msg = f"says {told.entries} entries and root {told.root[:16]}; its log has {head.size} and {head.root.hex()[:16]}"
+        raise IntegrityError(msg, where=str(folder / "backup.json"), code="REG032", help="its log was written to after it")
+    copy = open_copy()
+    try:
+        with copy.reading() as connection:
+            wanted = list(queries.live_digests(connection))
+        count, total = _copy(contents_at(workspace, folder / "blobs"), copy.blobs, wanted)
+    finally:
+        copy.close()
     return msgspec.structs.replace(told, blobs=count, size=total)
 
 

@@ -8,11 +8,14 @@ from datetime import timedelta
 import pytest
 from tests.unit.registry.conftest import Bench
 
+from stannary.app import open_registry
 from stannary.core.errors import InputError, IntegrityError, StannaryError, UsageError
+from stannary.core.model import Digest
 from stannary.evidence.ledger import entry
+from stannary.evidence.workspace import Workspace
 from stannary.policy.model import Policy, Requirement
 from stannary.registry import promotion
-from stannary.registry.backup import restore, write_backup
+from stannary.registry.backup import follow, restore, write_backup
 from stannary.registry.names import Name, parse
 from stannary.registry.retention import retain
 
@@ -157,3 +160,54 @@ def test_whatever_is_changed_in_a_backup_is_refused(full, tmp_path):
             shutil.rmtree(tmp_path / "changed")
             shutil.rmtree(tmp_path / f"{number}{name}")
     assert refused >= 3 * len(used) - 3
+
+
+def replica_of(bench, tmp_path):
+    """Return a workspace with the public parts of another."""
+    folder = tmp_path / "replica" / ".stannary"
+    (folder / "keys").mkdir(parents=True)
+    for file in ("workspace.json", "trust.json", "keys/ledger.pub"):
+        shutil.copy(bench.root / ".stannary" / file, folder / file)
+    return folder
+
+
+def test_a_replica_follows_without_a_private_key_and_changes_nothing(full, tmp_path):
+    write_backup(full.opened[0], tmp_path / "backup")
+    workspace = Workspace(replica_of(full, tmp_path))
+    follow(workspace, tmp_path / "backup", lambda: open_registry(workspace, write=False))
+    copy = open_registry(workspace, write=False)
+    assert copy.resolve(parse("claims@production")).number == 3
+    copy.pull(parse("claims:2"), tmp_path / "out")
+    with pytest.raises(UsageError):
+        promotion.freeze(copy, CLAIMS, "*", "not here")
+    assert copy.chain.about(Digest.parse(copy.show(parse("claims:1")).digest)).evidence
+
+    full.say(full.push(b"new"))
+    promotion.promote(full.opened[0], CLAIMS, 4, "production")
+    write_backup(full.opened[0], tmp_path / "backup")
+    follow(workspace, tmp_path / "backup", lambda: open_registry(workspace, write=False))
+    assert copy.resolve(parse("claims@production")).number == 4
+    with pytest.raises(UsageError, match="read"):
+        workspace_ledger_appends(workspace)
+    copy.close()
+
+
+def workspace_ledger_appends(workspace):
+    with workspace.ledger() as ledger:
+        ledger.append([entry("note", {"x": 1}, time=workspace.clock())])
+
+
+def test_a_replica_does_not_follow_a_history_that_was_rewritten(full, tmp_path):
+    write_backup(full.opened[0], tmp_path / "backup")
+    workspace = Workspace(replica_of(full, tmp_path))
+    follow(workspace, tmp_path / "backup", lambda: open_registry(workspace, write=False))
+    # Whoever has the keys writes another history, as long as the first and one entry longer.
+    other = elsewhere(full, tmp_path, "other")
+    forged = other.opened[0]
+    while forged.chain.ledger.head().size <= full.opened[0].chain.ledger.head().size:
+        forged.chain.ledger.append([entry("note", {"n": forged.chain.ledger.head().size}, time=other.clock())])
+    write_backup(forged, tmp_path / "forged")
+    with pytest.raises(IntegrityError, match="do not lead"):
+        follow(workspace, tmp_path / "forged", lambda: open_registry(workspace, write=False))
+    assert open_registry(workspace, write=False).resolve(parse("claims@production")).number == 3
+    other.close()

@@ -14,8 +14,10 @@ from stannary.crypto.merkle import TILE_HEIGHT, TILE_WIDTH, leaf_hash, tile_path
 from stannary.crypto.note import Checkpoint, VerifierKey, open_checkpoint
 from stannary.evidence.ledger.entry import checked, header_of, rejoin
 from stannary.evidence.ledger.sequencer import Prepared, Sequencer
+from stannary.store.head_file import HeadFile
+from stannary.store.ledger_store import open_store
 
-__all__ = ["bring_in", "exported_head", "exported_records"]
+__all__ = ["bring_in", "exported_head", "exported_records", "follow_into"]
 
 
 def bring_in(sequencer: Sequencer, folder: Path, key: VerifierKey, size: int) -> str:
@@ -30,6 +32,21 @@ def bring_in(sequencer: Sequencer, folder: Path, key: VerifierKey, size: int) ->
     if head.size > size:
         sequencer.follow(exported_records(folder, size, head.size), head, note)
     return note
+
+
+def follow_into(address: str | Path, folder: Path, key: VerifierKey, head: Path) -> Checkpoint:
+    """Bring a copy of a log up to its export, or make one, without the log's private key. Returns the head.
+
+    `head` is the file that remembers the copy's head. Raises what `bring_in` raises; then the copy is what it was.
+    """
+    meta = {"origin": key.name, "format": "stannary.ledger/1"}
+    store = open_store(address, key.name, lock=Path(f"{head}.lock"), create=meta, write=True)
+    try:
+        note = store.head()
+        size = open_checkpoint(note, key)[0].size if note else 0
+        return open_checkpoint(bring_in(Sequencer(store, key, None, HeadFile(head)), folder, key, size), key)[0]
+    finally:
+        store.close()
 
 
 def exported_head(folder: Path, key: VerifierKey) -> tuple[Checkpoint, str]:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from stannary.core.errors import BackendError, IntegrityError, StannaryError
+from stannary.core.errors import BackendError, IntegrityError, StannaryError, UsageError
 from stannary.crypto.interface import Signer
 from stannary.crypto.merkle import TILE_HEIGHT, TILE_WIDTH, Frontier, inclusion_proofs
 from stannary.crypto.note import Checkpoint, Note, VerifierKey, open_checkpoint, parse_note, sign_note
@@ -60,7 +60,7 @@ class _State(msgspec.Struct):
 class Sequencer:
     """The writing side of a ledger."""
 
-    def __init__(self, store: LedgerStore, key: VerifierKey, signer: Signer, head: HeadFile) -> None:
+    def __init__(self, store: LedgerStore, key: VerifierKey, signer: Signer | None, head: HeadFile) -> None:
         self._store = store
         self._key = key
         self._signer = signer
@@ -82,7 +82,7 @@ class Sequencer:
             seen = remembered(self._head, self._key)
             if seen:
                 self._tree.remember(seen[0])
-            note = str(sign_note(self._tree.head.text, self._key.name, self._signer, self._key.kind))
+            note = self._signed(self._tree.head)
             # The remembered head is there before the ledger is: a ledger without one has lost it.
             self._head.begin(note)
             self._store.put_checkpoint(0, note)
@@ -101,7 +101,7 @@ class Sequencer:
 
     def sign(self, text: str) -> Note:
         """Return a text of the log's own, signed with its key."""
-        return sign_note(text, self._key.name, self._signer)
+        return sign_note(text, self._key.name, self._own())
 
     def put_checkpoint(self, checkpoint: Checkpoint, note: str) -> None:
         """Keep a checkpoint of this log with more signatures on it. Raises IntegrityError when it is not of this tree."""
@@ -117,7 +117,8 @@ class Sequencer:
         Raises IntegrityError when they do not lead to the checkpoint's root: it is not a continuation of this log, then.
         """
         with self._turn, self._store.sequencer() as after:
-            state = self._current()
+            is_new = not self._store.head()
+            state = self._nothing() if is_new else self._current()
             self._state = None
             frontier, edge, first = state.frontier.copy(), [list(row) for row in state.edge], state.frontier.size
             while chunk := list(itertools.islice(records, _LARGEST_BATCH)):
@@ -133,8 +134,26 @@ class Sequencer:
                 raise IntegrityError(msg, code="LED002", help="keep both logs: they show that one of them was rewritten")
             if not state.cosigned:
                 self._store.drop_checkpoint(first)
+            if is_new:
+                self._head.begin(note)
             self._store.put_checkpoint(frontier.size, note)
             after.append(lambda: self._head.write(note, state.slot))
+
+    def _nothing(self) -> _State:
+        """Return the state of a ledger that has never had anything. Raises IntegrityError when something says it had."""
+        if self._store.span() != (0, 0) or remembered(self._head, self._key):
+            msg = "the signed head of the ledger is missing"
+            raise IntegrityError(msg, code="LED004", help="restore the ledger from a backup")
+        return _State(0, Frontier(), [], cosigned=True, slot=0)
+
+    def _signed(self, head: Checkpoint) -> str:
+        return str(sign_note(head.text, self._key.name, self._own(), self._key.kind))
+
+    def _own(self) -> Signer:
+        if self._signer is None:
+            msg = "the ledger is a copy: it takes what its log has signed, and signs nothing"
+            raise UsageError(msg, code="LED016", help="append where the key of the log is")
+        return self._signer
 
     def _take(self) -> list[_Request]:
         with self._queue_lock:
@@ -178,7 +197,7 @@ class Sequencer:
                 for level, index, value in frontier.append(record.hash):
                     nodes[level, index] = value
             head = Checkpoint(self._key.name, frontier.size, frontier.root())
-            note = str(sign_note(head.text, self._key.name, self._signer, self._key.kind))
+            note = self._signed(head)
             rows = (Row(first + i, *record.columns, record.leaf) for i, record in enumerate(records))
             self._store.add(rows, [(record.body_digest, record.body) for record in records if record.body_digest])  # 3.
             self._write_tiles(first, frontier.size, nodes, edge)
