@@ -11,6 +11,7 @@ from stannary.core.model import Digest
 from stannary.formats.requirements_text import normal_name
 from stannary.formats.tree import artifact_of
 from stannary.report.bom.from_card import CardFacts, read_card
+from stannary.report.bom.from_code import read_code
 from stannary.report.bom.from_evidence import read_evidence
 from stannary.report.bom.from_files import models_of
 from stannary.report.bom.inventory import Dataset, Facts, Inventory, Licence, Model, Origin, Package, Source
@@ -56,6 +57,7 @@ def inventory_of(
     facts = models[0].facts
     signed = read_evidence(evidence, facts)
     papers = _cards(gathered, models)
+    data_of_code, origins_of_code = read_code(gathered, facts)
     address = _address(source or {})
     _fetched(address, facts)
     licences = [*papers.licences, *_licences_of_headers(models[0]), *_licence_files(gathered)]
@@ -67,8 +69,8 @@ def inventory_of(
         digest=digest_of(gathered),
         files=gathered.files,
         models=tuple(models),
-        datasets=_merged_data([*signed.datasets, *papers.datasets]),
-        origins=_merged_origins([*signed.origins, *papers.origins, *_adapters(gathered)], own),
+        datasets=_merged_data([*signed.datasets, *papers.datasets, *data_of_code]),
+        origins=_merged_origins([*signed.origins, *papers.origins, *_adapters(gathered), *origins_of_code], own),
         packages=_packages(gathered, signed.packages),
         licences=_distinct(licences),
         metrics=(*signed.metrics, *papers.metrics),
@@ -177,7 +179,7 @@ def _merged_origins(rows: Iterable[Origin], own: set[str]) -> tuple[Origin, ...]
     """Return origins once for each name. A card that names the model itself as its base says nothing."""
     found: dict[str, Origin] = {}
     for row in rows:
-        if row.name not in own or row.sha256:
+        if row.name not in own or row.sha256 or row.tree:
             found.setdefault(row.name.lower(), row)
     return tuple(found.values())
 

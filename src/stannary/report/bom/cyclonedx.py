@@ -197,10 +197,11 @@ def _dataset(row: Dataset, ref: str) -> dict[str, Any]:
         bom_ref=ref,
         type_="data",
         name=line(row.name, 200) or "unnamed",
+        hashes=[{"alg": "SHA-256", "content": row.sha256}] if row.sha256 else None,
         licenses=[_licence(item) for item in row.licences],
         externalReferences=[{"type": "distribution", "url": url}] if url else None,
         data=[some(type_="dataset", name=line(row.name, 200), contents={"url": url} if url else None)],
-        properties=properties([("stannary:use", row.use), ("stannary:digest", row.sha256), ("stannary:source", str(row.source))]),
+        properties=properties([("stannary:use", row.use), ("stannary:dirHash1", row.tree), ("stannary:source", str(row.source))]),
     )
 
 

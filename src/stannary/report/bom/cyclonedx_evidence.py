@@ -40,10 +40,11 @@ def pedigree(inventory: Inventory) -> dict[str, Any]:
             some(
                 type_="machine-learning-model",
                 name=line(row.name, 200) or "unnamed",
+                hashes=[{"alg": "SHA-256", "content": row.sha256}] if row.sha256 else None,
                 purl=hub_purl(row.name) if url.startswith("https://huggingface.co/") else "",
                 externalReferences=[{"type": "distribution", "url": url}] if url else None,
                 properties=properties(
-                    [("stannary:relation", row.relation), ("stannary:dirHash1", row.sha256), ("stannary:source", str(row.source))]
+                    [("stannary:relation", row.relation), ("stannary:dirHash1", row.tree), ("stannary:source", str(row.source))]
                 ),
             )
         )

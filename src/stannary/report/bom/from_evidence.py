@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 import msgspec
@@ -12,6 +13,7 @@ from stannary.report.bom.inventory import Dataset, Facts, Measured, Origin, Pack
 
 __all__ = ["EvidenceFacts", "read_evidence"]
 
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _DATA = frozenset({"trained-from", "derived-dataset", "evaluated-on"})
 
 
@@ -77,19 +79,36 @@ def _edges(edges: Iterable[LineageEdge], source: Source, found: EvidenceFacts) -
             found.datasets.append(_dataset(edge.resource, "evaluation" if edge.relation == "evaluated-on" else "training", source))
         elif edge.relation != "served-by":
             row = edge.resource
-            found.origins.append(Origin(name=_name(row), relation=edge.relation, url=row.uri, sha256=_digest(row), source=source))
+            found.origins.append(
+                Origin(
+                    name=_name(row),
+                    relation=edge.relation,
+                    url=row.uri,
+                    sha256=_hex(row, "sha256"),
+                    tree=_hex(row, "dirHash1"),
+                    source=source,
+                )
+            )
 
 
 def _dataset(row: Resource, use: str, source: Source) -> Dataset:
     made: Dataset = Dataset(
-        name=_name(row), use="evaluation" if use == "evaluation" else "training", url=row.uri, sha256=_digest(row), source=source
+        name=_name(row),
+        use="evaluation" if use == "evaluation" else "training",
+        url=row.uri,
+        sha256=_hex(row, "sha256"),
+        tree=_hex(row, "dirHash1"),
+        source=source,
     )
     return made
 
 
 def _name(row: Resource) -> str:
-    return row.name or row.uri or f"sha256:{_digest(row)[:12]}"
+    digest = _hex(row, "dirHash1") or _hex(row, "sha256")
+    return row.name or row.uri or (f"sha256:{digest[:12]}" if digest else "unnamed")
 
 
-def _digest(row: Resource) -> str:
-    return row.digest.get("dirHash1") or row.digest.get("sha256") or ""
+def _hex(row: Resource, algorithm: str) -> str:
+    """Return a digest of 64 hexadecimal digits, empty when the statement has none."""
+    text = row.digest.get(algorithm, "").lower()
+    return text if _DIGEST.fullmatch(text) else ""

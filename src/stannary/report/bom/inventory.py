@@ -115,7 +115,8 @@ class Dataset(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: str
     use: Literal["training", "evaluation"]
     url: str = ""
-    sha256: str = ""  # of a file, or the dirHash1 of a folder
+    sha256: str = ""  # of the file
+    tree: str = ""  # the dirHash1, when that is what is known
     licences: tuple[Licence, ...] = ()
     source: Source
 
@@ -126,7 +127,8 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: str
     relation: str
     url: str = ""
-    sha256: str = ""
+    sha256: str = ""  # of the file
+    tree: str = ""  # the dirHash1, when that is what is known
     source: Source
 
 

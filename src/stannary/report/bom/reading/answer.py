@@ -8,7 +8,7 @@ import msgspec
 
 from stannary.formats.headers import Header
 
-__all__ = ["Answer", "Card", "Metric", "Package", "Role", "Section", "Work"]
+__all__ = ["Answer", "Card", "Metric", "Named", "Package", "Role", "Section", "Training", "Work"]
 
 # What a file is read as: by its name, or `weights` by what it begins with.
 Role = Literal["weights", "card", "config", "lock", "python", "notebook", "imports", "licence"]
@@ -62,6 +62,22 @@ class Package(msgspec.Struct, frozen=True, omit_defaults=True):
     hashes: tuple[str, ...] = ()
 
 
+class Named(msgspec.Struct, frozen=True):
+    """A name or a value that stands in a line of code."""
+
+    name: str
+    line: int
+
+
+class Training(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What code that trains says: data it loads, held back data, models it starts from, hyperparameters by name."""
+
+    data: tuple[Named, ...] = ()
+    held_back: tuple[Named, ...] = ()
+    bases: tuple[Named, ...] = ()
+    parameters: dict[str, Named] = {}
+
+
 class Answer(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What a file says. `problem`: why it, or a part of it, was not read."""
 
@@ -70,5 +86,6 @@ class Answer(msgspec.Struct, kw_only=True, omit_defaults=True):
     config: dict[str, Any] = {}
     packages: tuple[Package, ...] = ()
     imports: tuple[str, ...] = ()
+    training: Training | None = None
     licences: tuple[str, ...] = ()
     problem: str = ""

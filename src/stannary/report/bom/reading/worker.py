@@ -14,7 +14,7 @@ from stannary.formats.hashing import identity_of
 from stannary.formats.headers import header_of
 from stannary.formats.interface import Budget, Expired, Limits, View
 from stannary.formats.licences import from_text
-from stannary.report.bom.reading import card, code, config, locks
+from stannary.report.bom.reading import card, code, config, locks, training
 from stannary.report.bom.reading.answer import Answer, Work
 from stannary.run import alarm
 
@@ -92,10 +92,11 @@ def _facts(view: View, work: Work, budget: Budget, answer: Answer) -> None:
             answer.packages = tuple(locks.read(view, base, budget))
         case "licence":
             answer.licences = tuple(row.id for row in from_text(view.text(_TEXT)))
-        case "python":
-            answer.imports = code.candidates(view.text(_TEXT))
-        case "notebook":
-            answer.imports = code.candidates(code.source_of_notebook(view.text(_TEXT)))
+        case "python" | "notebook":
+            text = view.text(_TEXT)
+            source = code.source_of_notebook(text) if work.role == "notebook" else text
+            answer.imports = code.candidates(source)
+            answer.training = training.read(source)
         case "imports":
             text = view.text(_TEXT)
             answer.imports = code.confirm(code.source_of_notebook(text) if base.endswith(".ipynb") else text)
