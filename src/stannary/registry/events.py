@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 
@@ -130,8 +130,8 @@ def about(event: Event) -> str:
 
 def record(event: Event, time: datetime) -> bytes:
     """Return the ledger's record of an event."""
-    kind: Any = msgspec.inspect.type_info(type(event))
-    return entry(TYPE, msgspec.to_builtins(event), time=time, subject=event.subject, id_=about(event), kind=str(kind.tag))
+    kind = str(type(event).__struct_config__.tag)
+    return entry(TYPE, msgspec.to_builtins(event), time=time, subject=event.subject, id_=about(event), kind=kind)
 
 
 def read(row: Entry) -> Event:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -20,12 +21,23 @@ from stannary.store import tables as t
 __all__ = ["apply", "catch_up", "clear", "is_behind", "mark", "model_id"]
 
 _BATCH = 20_000
+_NAMED = (t.model.c.namespace == sa.bindparam("namespace")) & (t.model.c.name == sa.bindparam("name"))
+_MODEL = sa.select(t.model.c.id, t.model.c.latest).where(_NAMED)
+_LATEST = sa.update(t.model).where(t.model.c.id == sa.bindparam("model")).values(latest=sa.bindparam("number"))
+_SEEN = sa.select(t.applied.c.size, t.applied.c.root).where(t.applied.c.origin == sa.bindparam("log"))
+_MARK = (
+    sa.update(t.applied)
+    .where(t.applied.c.origin == sa.bindparam("log"))
+    .values(size=sa.bindparam("entries"), root=sa.bindparam("head"))
+)
+_INSERT = {table: sa.insert(table) for table in (t.model, t.version, t.alias_move)}
 _PROJECTED = (t.hold, t.quarantine, t.frozen, t.protection, t.alias_move, t.alias, t.version, t.model, t.applied)
 
 
 def is_behind(connection: Connection, ledger: Ledger) -> bool:
     """Tell whether the ledger has entries that are not in the tables yet."""
-    return _seen(connection, ledger)[0] != ledger.head().size
+    head = ledger.head()
+    return _seen(connection, head.origin)[0] != head.size
 
 
 def catch_up(connection: Connection, ledger: Ledger) -> int:
@@ -33,8 +45,8 @@ def catch_up(connection: Connection, ledger: Ledger) -> int:
 
     When the log that they were made from is none that leads to this head, they are made again from the start.
     """
-    seen, root = _seen(connection, ledger)
     head = ledger.head()
+    seen, root = _seen(connection, head.origin)
     if seen == head.size and root == head.root.hex():
         return 0
     if not _leads_here(ledger, seen, root):
@@ -59,8 +71,10 @@ def clear(connection: Connection) -> None:
 def mark(connection: Connection, ledger: Ledger) -> None:
     """Note up to which entry the tables are."""
     head = ledger.head()
-    connection.execute(sa.delete(t.applied))
-    connection.execute(sa.insert(t.applied).values(origin=head.origin, size=head.size, root=head.root.hex()))
+    values = {"log": head.origin, "entries": head.size, "head": head.root.hex()}
+    if not connection.execute(_MARK, values).rowcount:
+        connection.execute(sa.delete(t.applied))
+        connection.execute(sa.insert(t.applied).values(origin=head.origin, size=head.size, root=head.root.hex()))
 
 
 def apply(connection: Connection, event: Event, row: Entry | tuple[int, datetime]) -> None:
@@ -92,9 +106,7 @@ def apply(connection: Connection, event: Event, row: Entry | tuple[int, datetime
 
 def model_id(connection: Connection, name: Name) -> int:
     """Return the row of a model. Raises IntegrityError when there is none: an event about it cannot be, then."""
-    found = connection.execute(
-        sa.select(t.model.c.id).where(t.model.c.namespace == name.namespace, t.model.c.name == name.name)
-    ).scalar()
+    found = connection.execute(_MODEL, {"namespace": name.namespace, "name": name.name}).scalar()
     if found is None:
         msg = "the ledger tells of a model before it was registered"
         raise IntegrityError(msg, where=str(name), code="REG004", help="stannary ledger audit")
@@ -103,30 +115,29 @@ def model_id(connection: Connection, name: Name) -> int:
 
 def _registered(connection: Connection, event: Registered, index: int, when: str) -> None:
     place = {"namespace": event.name.namespace, "name": event.name.name}
-    chosen = (t.model.c.namespace == place["namespace"]) & (t.model.c.name == place["name"])
-    row = connection.execute(sa.select(t.model.c.id, t.model.c.latest).where(chosen)).first()
+    row = connection.execute(_MODEL, place).first()
     if row is None:
-        made = connection.execute(sa.insert(t.model).values(**place, kind=event.kind, created=when, latest=event.number))
+        made = connection.execute(_INSERT[t.model], {**place, "kind": event.kind, "created": when, "latest": event.number})
         identifier = int(made.inserted_primary_key[0]) if made.inserted_primary_key else 0
     else:
         identifier = row.id
         if event.number <= row.latest:
             msg = f"the ledger registers version {event.number} twice"
             raise IntegrityError(msg, where=str(event.name), code="REG004", help="stannary ledger audit")
-        connection.execute(sa.update(t.model).where(t.model.c.id == identifier).values(latest=event.number))
-    connection.execute(
-        sa.insert(t.version).values(
-            model=identifier, number=event.number, digest=event.digest, manifest=event.manifest, size=event.size,
-            files=event.files, creator=event.actor, created=when, note=event.note, info=event.info, dropped=False, entry=index,
-        )
-    )  # fmt: skip
+        connection.execute(_LATEST, {"model": identifier, "number": event.number})
+    values = {
+        "model": identifier, "number": event.number, "digest": event.digest, "manifest": event.manifest, "size": event.size,
+        "files": event.files, "creator": event.actor, "created": when, "note": event.note, "info": event.info, "dropped": False,
+        "entry": index,
+    }  # fmt: skip
+    connection.execute(_INSERT[t.version], values)
 
 
 def _moved(connection: Connection, event: Moved, index: int, when: str) -> None:
     model = model_id(connection, event.name)
     shared = {"actor": event.actor, "moved": when, "decision": event.decision}
     move = {"entry": index, "model": model, "alias": event.alias, "number": event.number, "reason": event.reason}
-    connection.execute(sa.insert(t.alias_move).values(**move, **shared))
+    connection.execute(_INSERT[t.alias_move], {**move, **shared})
     key = {"model": model, "alias": event.alias}
     values = {"number": event.number, "entry": index, **shared}
     _set_or_lift(connection, t.alias, key, values, lifted=not event.number)
@@ -140,8 +151,16 @@ def _set_or_lift(connection: Connection, table: sa.Table, key: dict[str, Any], v
 
 
 def _replace(connection: Connection, table: sa.Table, key: dict[str, Any], values: dict[str, Any]) -> None:
-    if not connection.execute(sa.update(table).where(_is(table, key)).values(**values)).rowcount:
-        connection.execute(sa.insert(table).values(**key, **values))
+    change, add = _change_of(table, tuple(key), tuple(values))
+    if not connection.execute(change, {f"of_{name}": value for name, value in key.items()} | values).rowcount:
+        connection.execute(add, {**key, **values})
+
+
+@cache
+def _change_of(table: sa.Table, key: tuple[str, ...], values: tuple[str, ...]) -> tuple[sa.Update, sa.Insert]:
+    """Return the statements that change a row and add it, built once."""
+    chosen = sa.and_(*(table.c[name] == sa.bindparam(f"of_{name}") for name in key))
+    return sa.update(table).where(chosen).values({name: sa.bindparam(name) for name in values}), sa.insert(table)
 
 
 def _is(table: sa.Table, key: dict[str, Any]) -> sa.ColumnElement[bool]:
@@ -152,8 +171,8 @@ def _place(name: Name, alias: str) -> dict[str, str]:
     return {"namespace": name.namespace, "name": name.name, "alias": alias}
 
 
-def _seen(connection: Connection, ledger: Ledger) -> tuple[int, str]:
-    row = connection.execute(sa.select(t.applied).where(t.applied.c.origin == ledger.head().origin)).first()
+def _seen(connection: Connection, origin: str) -> tuple[int, str]:
+    row = connection.execute(_SEEN, {"log": origin}).first()
     return (row.size, row.root) if row is not None else (0, "")
 
 

@@ -11,7 +11,7 @@ rollback does the same with the versions that the alias was at before, the newes
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 
 import msgspec
 from sqlalchemy.engine import Connection
@@ -39,8 +39,9 @@ def promote(registry: Registry, name: Name, number: int, alias: str) -> Promotio
     """
     registry.allowed("promote", name, alias)
     with registry.writing() as connection:
-        version, protection = _may_move(registry, connection, name, number, alias)
-        judged = judge(registry.chain, registry.subject(version), policy_of(protection))
+        with registry.chain.ledger.reading():
+            version, protection = _may_move(registry, connection, name, number, alias)
+            judged = judge(registry.chain, registry.subject(version), policy_of(protection))
         return _conclude(registry, connection, version, alias, judged, "promote")
 
 
@@ -122,7 +123,7 @@ def policy_of(protection: Protection) -> Policy | RegoPolicy:
 
         held = protection.policy
         return RegoPolicy(held["name"], Digest.parse(held["digest"]), held["rego"], choose("auto"))
-    return msgspec.convert(protection.policy, Policy)
+    return _read_policy(msgspec.json.encode(protection.policy, order="deterministic"))
 
 
 def _may_move(
@@ -130,7 +131,7 @@ def _may_move(
 ) -> tuple[Version, Protection]:
     """Return the version and the protection, when the alias may move there as far as no evidence is concerned."""
     protection = protection_of(connection, name, alias)
-    _refuse_frozen(connection, name, alias)
+    _refuse(protection.frozen, name, alias)
     version = registry.trusted.resolve(connection, Reference(name, number))
     if protection.separate and not is_rollback and version.creator == registry.actor:
         msg = f"was pushed by {registry.actor}, who does not promote it as well"
@@ -148,8 +149,8 @@ def _conclude(
     tried: tuple[int, ...] = (),
 ) -> Promotion:
     """Sign and log the decision, and with it the move when it allows one."""
-    found = {row.alias: row.number for row in queries.aliases(connection, version.name)}
-    before = found.get(alias, 0)
+    found = queries.find_alias(connection, Reference(version.name, alias=alias))
+    before = found.number if found else 0
     envelope = signed_decision(registry.chain, registry.subject(version), judged, registry.tool)
     decision = judged.decision
     moved = decision.verdict == "allow"
@@ -174,7 +175,10 @@ def _earlier(connection: Connection, name: Name, alias: str, current: int) -> li
 
 
 def _refuse_frozen(connection: Connection, name: Name, alias: str) -> None:
-    reason = queries.freeze_of(connection, name, alias)
+    _refuse(queries.freeze_of(connection, name, alias), name, alias)
+
+
+def _refuse(reason: str, name: Name, alias: str) -> None:
     if reason:
         msg = f"is frozen: {reason}"
         raise PolicyDenied(msg, where=f"{name}@{alias}", code="REG021", help=f"stannary registry freeze {name}@{alias} --lift")
@@ -187,6 +191,11 @@ def _stored(policy: Policy | RegoPolicy) -> Json:
             raise UsageError(msg, where=policy.name, code="REG015", help="give the .rego file")
         return {"rego": policy.module, "name": policy.name, "digest": str(policy.digest)}
     return msgspec.to_builtins(policy)
+
+
+@lru_cache(maxsize=256)
+def _read_policy(content: bytes) -> Policy:
+    return msgspec.json.decode(content, type=Policy)
 
 
 @cache

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
@@ -16,8 +15,11 @@ from stannary.registry.names import Name, Reference
 from stannary.store import tables as t
 
 __all__ = [
+    "ModelRow",
     "alias_of",
     "aliases",
+    "find_alias",
+    "find_model",
     "freeze_of",
     "kind_of",
     "live_digests",
@@ -39,15 +41,56 @@ _VERSION = (
     .outerjoin(t.hold, (t.hold.c.model == t.version.c.model) & (t.hold.c.number == t.version.c.number))
 )  # fmt: skip
 
+# What is asked often is built once: putting a statement together costs more than running it.
+_NAMED = (t.model.c.namespace == sa.bindparam("namespace")) & (t.model.c.name == sa.bindparam("name"))
+_OF_MODEL = t.version.c.model == sa.bindparam("model")
+_MODEL_ROW = sa.select(t.model.c.id, t.model.c.latest, t.model.c.kind).where(_NAMED)
+_VERSION_AT = _VERSION.where(_OF_MODEL, t.version.c.number == sa.bindparam("number"))
+_VERSION_LAST = _VERSION.where(_OF_MODEL, ~t.version.c.dropped).order_by(t.version.c.number.desc()).limit(1)
+_NUMBERS = (
+    sa.select(t.version.c.number)
+    .where(_OF_MODEL, t.version.c.digest == sa.bindparam("digest"), ~t.version.c.dropped)
+    .order_by(t.version.c.number)
+)
+_ALIAS_ROW = sa.select(t.alias).join_from(t.alias, t.model).where(_NAMED, t.alias.c.alias == sa.bindparam("alias"))
+_ALIASES_AT = (
+    sa.select(t.alias.c.alias)
+    .where(t.alias.c.model == sa.bindparam("model"), t.alias.c.number == sa.bindparam("number"))
+    .order_by(t.alias.c.alias)
+)
+_RULE = sa.select(t.protection.c.name, t.protection.c.rule, t.protection.c.entry).where(
+    t.protection.c.namespace == sa.bindparam("namespace"),
+    t.protection.c.name.in_((sa.bindparam("name"), "*")),
+    t.protection.c.alias == sa.bindparam("alias"),
+)
+_FREEZE = (
+    sa.select(t.frozen.c.reason)
+    .where(
+        t.frozen.c.namespace == sa.bindparam("namespace"),
+        t.frozen.c.name.in_((sa.bindparam("name"), "*")),
+        t.frozen.c.alias.in_((sa.bindparam("alias"), "*")),
+    )
+    .limit(1)
+)
 
-class _ModelRow(NamedTuple):
+
+class ModelRow(NamedTuple):
+    """What a name stands for: its row, its latest number, model or dataset."""
+
     id: int
     latest: int
+    kind: str
 
 
-def model_row(connection: Connection, name: Name) -> _ModelRow:
-    """Return the id and the latest number of a model. Raises UsageError when there is none."""
-    row = connection.execute(sa.select(t.model.c.id, t.model.c.latest).where(_named(name))).first()
+def find_model(connection: Connection, name: Name) -> ModelRow | None:
+    """Return the row of a model; None when nothing was pushed to it."""
+    row = connection.execute(_MODEL_ROW, {"namespace": name.namespace, "name": name.name}).first()
+    return None if row is None else ModelRow(*row)
+
+
+def model_row(connection: Connection, name: Name) -> ModelRow:
+    """Return the row of a model. Raises UsageError when there is none."""
+    row = find_model(connection, name)
     if row is None:
         import difflib
 
@@ -56,7 +99,7 @@ def model_row(connection: Connection, name: Name) -> _ModelRow:
         msg = "there is no such model or dataset in the registry"
         help_ = f"did you mean {near[0]}?" if near else "`stannary registry list` shows what there is"
         raise UsageError(msg, where=str(name), code="REG010", help=help_)
-    return _ModelRow(row.id, row.latest)
+    return row
 
 
 def models(
@@ -95,25 +138,24 @@ def version(connection: Connection, reference: Reference) -> Version:
 
     A name alone means its latest version that was not dropped.
     """
-    model, latest = model_row(connection, reference.name)
+    model, latest, _ = model_row(connection, reference.name)
     number = reference.number
     if reference.alias:
         number = alias_of(connection, reference).number
-    chosen = _VERSION.where(t.version.c.model == model)
-    chosen = chosen.where(t.version.c.number == number) if number else chosen.where(~t.version.c.dropped)
-    row = connection.execute(chosen.order_by(t.version.c.number.desc()).limit(1)).first()
+    at = connection.execute(_VERSION_AT, {"model": model, "number": number}) if number else None
+    row = (at or connection.execute(_VERSION_LAST, {"model": model})).first()
     if row is None:
         msg = "there is no such version" if number else "every version of it was deleted"
         raise UsageError(
             msg, where=str(reference), code="REG010", help=f"the latest was {latest}; stannary registry list {reference.name}"
         )
-    names = connection.execute(sa.select(t.alias.c.alias).where(t.alias.c.model == model, t.alias.c.number == row.number))
-    return _version(row, tuple(sorted(names.scalars())))
+    names = connection.execute(_ALIASES_AT, {"model": model, "number": row.number})
+    return _version(row, tuple(names.scalars()))
 
 
 def versions(connection: Connection, name: Name, *, before: int | None = None, limit: int = 10_000) -> list[Version]:
     """Return the versions of a model, the newest first; `before` and `limit` page through them."""
-    model, _ = model_row(connection, name)
+    model = model_row(connection, name).id
     placed: dict[int, list[str]] = {}
     for row in connection.execute(sa.select(t.alias).where(t.alias.c.model == model)):
         placed.setdefault(row.number, []).append(row.alias)
@@ -131,44 +173,47 @@ def versions_with(connection: Connection, digest: str) -> list[Version]:
 
 def kind_of(connection: Connection, name: Name) -> str:
     """Return what a name stands for, or an empty text when nothing was pushed to it."""
-    return str(connection.execute(sa.select(t.model.c.kind).where(_named(name))).scalar() or "")
+    row = find_model(connection, name)
+    return row.kind if row else ""
 
 
-def numbers_of(connection: Connection, name: Name, digest: str) -> list[int]:
+def numbers_of(connection: Connection, model: ModelRow, digest: str) -> list[int]:
     """Return the numbers under which an artifact stands in a model and was not dropped."""
-    model = connection.execute(sa.select(t.model.c.id).where(_named(name))).scalar()
-    same = (t.version.c.model == model) & (t.version.c.digest == digest) & ~t.version.c.dropped
-    return list(connection.execute(sa.select(t.version.c.number).where(same).order_by(t.version.c.number)).scalars())
+    return list(connection.execute(_NUMBERS, {"model": model.id, "digest": digest}).scalars())
+
+
+def find_alias(connection: Connection, reference: Reference) -> Alias | None:
+    """Return where an alias is; None when there is no such alias."""
+    place = {"namespace": reference.name.namespace, "name": reference.name.name, "alias": reference.alias}
+    row = connection.execute(_ALIAS_ROW, place).first()
+    return None if row is None else _alias(row)
 
 
 def alias_of(connection: Connection, reference: Reference) -> Alias:
     """Return where an alias is. Raises UsageError when there is no such alias."""
-    found = {item.alias: item for item in aliases(connection, reference.name)}
-    if reference.alias not in found:
+    found = find_alias(connection, reference)
+    if found is None:
         msg = "there is no such alias"
-        known = ", ".join(sorted(found)) or "none yet"
+        known = ", ".join(item.alias for item in aliases(connection, reference.name)) or "none yet"
         raise UsageError(
             msg,
             where=str(reference),
             code="REG011",
             help=f"there is {known}; stannary registry promote {reference.name}:N {reference.alias}",
         )
-    return found[reference.alias]
+    return found
 
 
 def aliases(connection: Connection, name: Name) -> list[Alias]:
     """Return the aliases of a model."""
-    model, _ = model_row(connection, name)
+    model = model_row(connection, name).id
     rows = connection.execute(sa.select(t.alias).where(t.alias.c.model == model).order_by(t.alias.c.alias))
-    return [
-        Alias(alias=row.alias, number=row.number, moved=row.moved, actor=row.actor, decision=row.decision, entry=row.entry)
-        for row in rows
-    ]
+    return [_alias(row) for row in rows]
 
 
 def moves(connection: Connection, name: Name, alias: str = "") -> list[Move]:
     """Return what happened to the aliases of a model, or to one, the newest first."""
-    model, _ = model_row(connection, name)
+    model = model_row(connection, name).id
     chosen = sa.select(t.alias_move).where(t.alias_move.c.model == model).order_by(t.alias_move.c.entry.desc())
     if alias:
         chosen = chosen.where(t.alias_move.c.alias == alias)
@@ -183,22 +228,16 @@ def moves(connection: Connection, name: Name, alias: str = "") -> list[Move]:
 
 def rule_of(connection: Connection, name: Name, alias: str) -> tuple[dict[str, Json], int] | None:
     """Return the protection that holds for an alias and its entry: the model's own before that of its namespace."""
-    for held_by in (name.name, "*"):
-        found = connection.execute(
-            sa.select(t.protection.c.rule, t.protection.c.entry).where(
-                t.protection.c.namespace == name.namespace, t.protection.c.name == held_by, t.protection.c.alias == alias
-            )
-        ).first()
-        if found is not None:
-            return msgspec.to_builtins(found.rule), found.entry
-    return None
+    place = {"namespace": name.namespace, "name": name.name, "alias": alias}
+    rows = {row.name: row for row in connection.execute(_RULE, place)}
+    found = rows.get(name.name) or rows.get("*")
+    return None if found is None else (found.rule, found.entry)
 
 
 def freeze_of(connection: Connection, name: Name, alias: str) -> str:
     """Return why an alias must stay where it is; an empty text when it need not."""
-    where = (t.frozen.c.namespace == name.namespace) & t.frozen.c.name.in_([name.name, "*"])
-    where &= t.frozen.c.alias.in_([alias, "*"])
-    return str(connection.execute(sa.select(t.frozen.c.reason).where(where).limit(1)).scalar() or "")
+    place = {"namespace": name.namespace, "name": name.name, "alias": alias}
+    return str(connection.execute(_FREEZE, place).scalar() or "")
 
 
 def live_digests(connection: Connection) -> Iterator[tuple[str, str]]:
@@ -207,8 +246,8 @@ def live_digests(connection: Connection) -> Iterator[tuple[str, str]]:
         yield row.digest, row.manifest
 
 
-def _named(name: Name) -> sa.ColumnElement[bool]:
-    return (t.model.c.namespace == name.namespace) & (t.model.c.name == name.name)
+def _alias(row: Row[*tuple[Any, ...]]) -> Alias:
+    return Alias(alias=row.alias, number=row.number, moved=row.moved, actor=row.actor, decision=row.decision, entry=row.entry)
 
 
 def _version(row: Row[*tuple[Any, ...]], names: tuple[str, ...]) -> Version:

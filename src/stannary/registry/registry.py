@@ -203,7 +203,7 @@ class Registry:
         """
         about: dict[str, object] = {}
         try:
-            with self.database.writing() as connection:
+            with self.database.writing(derived=True) as connection:
                 about = connection.info
                 about.pop(_LOGGED, None)
                 catch_up(connection, self.chain.ledger)
@@ -232,7 +232,7 @@ class Registry:
 
     def rebuild(self) -> int:
         """Make the tables again from the ledger, and return how many events there were."""
-        with self.database.writing() as connection:
+        with self.database.writing(derived=True) as connection:
             clear(connection)
             return catch_up(connection, self.chain.ledger)
 
@@ -254,21 +254,18 @@ class Registry:
             return False
         return True
 
-    def _next(self, connection: Connection, name: Name) -> int:
-        try:
-            return int(queries.model_row(connection, name).latest) + 1
-        except UsageError:
-            return 1
-
     def _register(self, name: Name, kind: str, made: _Pushed, note: str, info: dict[str, Json]) -> Version:
         with self.writing() as connection:
-            self._refuse_other_kind(connection, name, kind)
-            numbers = queries.numbers_of(connection, name, made.digest)
+            model = queries.find_model(connection, name)
+            if model and model.kind != kind:
+                msg = f"is a {model.kind}, and this is a {kind}"
+                raise UsageError(msg, where=str(name), code="REG012", help="push it under another name")
+            numbers = queries.numbers_of(connection, model, made.digest) if model else []
             if numbers:
                 return queries.version(connection, Reference(name, numbers[-1]))
             # What was there already may have been swept between the look and now.
             self._refuse_lost(made.reused)
-            number = self._next(connection, name)
+            number = model.latest + 1 if model else 1
             event = Registered(
                 actor=self.actor, name=name, kind=kind, number=number, digest=made.digest, manifest=made.manifest,
                 size=made.size, files=made.files, note=note, info=info,
@@ -285,9 +282,3 @@ class Registry:
     def _refuse_quarantined(self, digest: str, name: str) -> None:
         with self.reading() as connection:
             self.trusted.refuse_quarantined(connection, digest, name)
-
-    def _refuse_other_kind(self, connection: Connection, name: Name, kind: str) -> None:
-        other = queries.kind_of(connection, name)
-        if other and other != kind:
-            msg = f"is a {other}, and this is a {kind}"
-            raise UsageError(msg, where=str(name), code="REG012", help="push it under another name")

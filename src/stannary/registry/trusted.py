@@ -31,6 +31,10 @@ class Trusted:
 
     def resolve(self, connection: Connection, reference: Reference) -> Version:
         """Return the version that a reference means. Raises UsageError, PolicyDenied or IntegrityError."""
+        with self._ledger.reading():
+            return self._resolved(connection, reference)
+
+    def _resolved(self, connection: Connection, reference: Reference) -> Version:
         self._forget_what_changed()
         known = self._known.get(reference)
         if known is not None:

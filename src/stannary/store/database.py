@@ -70,13 +70,20 @@ class Database:
             yield connection
 
     @contextlib.contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """Return a connection to write with, when no other writer is left; committed when the block ends well."""
+    def writing(self, *, derived: bool = False) -> Iterator[Connection]:
+        """Return a connection to write with, when no other writer is left; committed when the block ends well.
+
+        What is `derived` can be made again from what is durable elsewhere: the commit does not wait for the disk. After a loss
+        of power the tables are as they were a moment before, and whoever opens them sees that and brings them up to date.
+        """
         with self._translated(), self._engine.connect() as connection, connection.begin():
             if self.is_sqlite:
+                connection.exec_driver_sql(f"PRAGMA synchronous={'NORMAL' if derived else 'FULL'}")
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             else:
-                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
+                if derived:
+                    connection.exec_driver_sql("SET LOCAL synchronous_commit=off")
             yield connection
 
     def close(self) -> None:

@@ -375,6 +375,10 @@ class Ledger:
 
     # Inside
 
+    def reading(self) -> Reading:
+        """Return a context in which every question is about one state of the log, which costs less. Nothing is appended in it."""
+        return self._reading()
+
     def _reading(self) -> Reading:
         return Reading(self._store, self._tree)
 
