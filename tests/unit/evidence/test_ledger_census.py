@@ -120,7 +120,7 @@ def test_what_somebody_else_signed_or_changed_is_not_taken(made, tmp_path):
     folder, key = tmp_path / "ledger.db.census", VerifierKey.of(ORIGIN, KEY.public)
     with opened(made, tmp_path) as ledger:
         wanted = ledger.find(subject=SUBJECTS[4])
-        with ledger._reading():
+        with ledger.reading():
             subtrees = [ledger._tree.node(9, n) for n in range(3)]
     files, choice = sorted(folder.iterdir()), random.Random(9)
     contents = [path.read_bytes() for path in files]
@@ -151,7 +151,7 @@ def test_what_somebody_else_signed_or_changed_is_not_taken(made, tmp_path):
 
 def test_an_audit_shows_what_the_key_itself_signed_wrongly(made, tmp_path):
     folder = tmp_path / "ledger.db.census"
-    with opened(made, tmp_path) as ledger, ledger._reading():
+    with opened(made, tmp_path) as ledger, ledger.reading():
         subtree = ledger._tree.node(9, 1)
     (folder / "census-00000001").write_bytes(forged(WIDTH, subtree, KEY))
     report = audit_file(made, VerifierKey.of(ORIGIN, KEY.public), tmp_path / "ledger.db.head")

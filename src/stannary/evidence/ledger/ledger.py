@@ -145,7 +145,7 @@ class Ledger:
             raise IntegrityError(msg, code="LED014", help="give the verifier key of the witness that did")
         lines = {(line.name, line.id): line for line in note.signatures}
         kept = [lines[key.name, key.id] for key in (self.key, *known)]
-        with self._reading():
+        with self.reading():
             stored = self._checkpoint(checkpoint.size)
             if stored:
                 have = {(line.name, line.id) for line in kept}
@@ -168,19 +168,19 @@ class Ledger:
     @retried
     def head(self) -> Checkpoint:
         """Return the signed head, proven to be the one of the stored tree and to continue the last one seen."""
-        with self._reading():
+        with self.reading():
             return self._tree.head
 
     @retried
     def head_note(self) -> str:
         """Return the signed head as it is published: a checkpoint with its signatures."""
-        with self._reading():
+        with self.reading():
             return self._tree.note
 
     @retried
     def read(self, index: int) -> Entry:
         """Return an entry. Raises UsageError when there is none of that index."""
-        with self._reading():
+        with self.reading():
             self._within(index, self._tree.head.size)
             found = self._proven(self._store.rows(index, index + 1))
             if not found:
@@ -190,7 +190,7 @@ class Ledger:
     @retried
     def entries(self, start: int = 0, end: int | None = None) -> list[Entry]:
         """Return the entries from `start` up to `end`, in their order."""
-        with self._reading():
+        with self.reading():
             size = self._tree.head.size
             end = size if end is None else min(end, size)
             found = self._proven(self._store.rows(start, end))
@@ -220,7 +220,7 @@ class Ledger:
         wanted = [("type", type), ("kind", kind), ("subject", str(subject)), ("id", str(id))]
         terms = [(column, "=", value) for column, value in wanted if value]
         terms += [("time", ">=", timestamp(since))] if since is not None else []
-        with self._reading():
+        with self.reading():
             if not complete:
                 rows: Iterable[Row] = self._store.search(terms, _MOST)
                 return self._proven(row for row in rows if row.idx < self._tree.head.size)
@@ -231,12 +231,12 @@ class Ledger:
 
     def indexes(self, *, type: str = "", subject: str = "", kind: str = "") -> list[int]:  # noqa: A002 - the names of the columns
         """Return the indexes of all entries for which what is given holds, and perhaps of others: none is left out."""
-        with self._reading():
+        with self.reading():
             return list(self._counted().indexes({"type": type, "subject": subject, "kind": kind}))
 
     def newest(self, id: str) -> Entry | None:  # noqa: A002 - the name of the column
         """Return the last entry with an id, proven, or None. That no later one was left out is not proven."""
-        with self._reading():
+        with self.reading():
             rows = [row for row in self._store.search([("id", "=", id)], 2, newest=True) if row.idx < self._tree.head.size]
             found = self._proven(rows[:1])
             return found[0] if found else None
@@ -275,7 +275,7 @@ class Ledger:
     @retried
     def prove(self, index: int, size: int | None = None) -> Receipt:
         """Return a receipt for an entry under the head, or under the kept (cosigned) checkpoint of `size` entries."""
-        with self._reading():
+        with self.reading():
             head, note = self._tree.head, self._tree.note
             if size is not None and size != head.size:
                 note = self._checkpoint(size)
@@ -292,7 +292,7 @@ class Ledger:
     @retried
     def root_at(self, size: int) -> bytes:
         """Return the root that the log had when it had `size` entries. Raises UsageError for more than there are."""
-        with self._reading():
+        with self.reading():
             if not 0 <= size <= self._tree.head.size:
                 msg = f"the log has {self._tree.head.size} entries, not {size}"
                 raise UsageError(msg, code="LED018", help="give a size that the log had")
@@ -301,7 +301,7 @@ class Ledger:
     @retried
     def consistency(self, old: int, new: int | None = None) -> list[bytes]:
         """Return the proof that the log of `old` entries is the beginning of that of `new` (all of them by default)."""
-        with self._reading():
+        with self.reading():
             new = self._tree.head.size if new is None else new
             if not 0 <= old <= new <= self._tree.head.size:
                 msg = f"the log has {self._tree.head.size} entries; there is nothing to prove from {old} to {new}"
@@ -312,14 +312,14 @@ class Ledger:
     def verify_since(self, content: str | bytes) -> Checkpoint:
         """Return the head, when it continues a checkpoint of this log that was kept elsewhere. Raises IntegrityError."""
         old, _ = open_checkpoint(content, self.key)
-        with self._reading():
+        with self.reading():
             self._tree.remember(old)
             return self._tree.head
 
     @retried
     def cosigned(self, size: int | None = None) -> str:
         """Return the kept checkpoint of `size`, or the largest one that a witness has signed; an empty text for none."""
-        with self._reading():
+        with self.reading():
             if size is not None:
                 return self._checkpoint(size)
         return next(reversed(self.kept()), "")
@@ -327,7 +327,7 @@ class Ledger:
     @retried
     def kept(self) -> list[str]:
         """Return every checkpoint that a witness has signed, the smallest first."""
-        with self._reading():
+        with self.reading():
             return [note for _, note in self._store.checkpoints() if len(parse_note(note).signatures) > 1]
 
     @retried
@@ -343,7 +343,7 @@ class Ledger:
         """Write the log as static files in the layout of C2SP tlog-tiles, entry bundles included. Files that are there stay."""
         from stannary.evidence.ledger.tiles import export
 
-        with self._reading():
+        with self.reading():
             return export(self._store, self._tree, Path(folder))
 
     def follow(self, folder: str | Path) -> Checkpoint:
@@ -377,9 +377,6 @@ class Ledger:
 
     def reading(self) -> Reading:
         """Return a context in which every question is about one state of the log, which costs less. Nothing is appended in it."""
-        return self._reading()
-
-    def _reading(self) -> Reading:
         return Reading(self._store, self._tree)
 
     def _checkpoint(self, size: int) -> str:
