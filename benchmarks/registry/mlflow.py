@@ -2,11 +2,11 @@
 
     ./dev bench registry mlflow [--small]
 
-Both are asked in turn, in the same run, as a library in one process with one client; MLflow (mlflow-skinny, with the SQLAlchemy and
-alembic it asks for) is in an environment of its own under `.venv-peers/`. Ours decides by a policy with an approval, signs the decision,
-appends it with the move to a signed log, durably, and answers with a version that was held against that log; MLflow writes a row. What
-MLflow has no word for has no figure of its: to roll back there is to set the alias again. Clock times are medians; CPU seconds are user
-and system.
+Both are asked in turn, in the same run, as a library in one process with one client; MLflow (mlflow-skinny, with the
+SQLAlchemy and alembic it asks for) is in an environment of its own under `.venv-peers/`. Ours decides by a policy
+with an approval, signs the decision, appends it with the move to a signed log, durably, and answers with a version
+that was held against that log; MLflow writes a row. What MLflow has no word for has no figure of its: to roll back
+there is to set the alias again. Clock times are medians; CPU seconds are user and system.
 """
 
 import hashlib
