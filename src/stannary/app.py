@@ -120,7 +120,7 @@ def take_bom(
         gathered = gather(targets[0].path, jobs=jobs, jail=jail)
         refused: tuple[StannaryError, ...] = ()
         evidence: tuple[Any, ...] = ()
-        if workspace is not None and workspace.ledger_path.exists():
+        if workspace is not None and workspace.has_ledger:
             from stannary.evidence.chain import Chain
 
             evidence, refused = Chain(workspace).about(digest_of(gathered))

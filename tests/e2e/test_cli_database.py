@@ -56,8 +56,10 @@ def test_a_workspace_keeps_its_ledger_in_a_database(postgres, tmp_path):
     assert "0 deviations" not in ok("ledger", "audit", cwd=tmp_path, LEDGER_URL=postgres)
     ok("ledger", "prove", "0", "-o", "p", "--record", "r", cwd=tmp_path, LEDGER_URL=postgres)
     ok("ledger", "verify", "--proof", "p", "--record", "r", "--log", head["key"], cwd=tmp_path)
-    missing = stannary("ledger", "head", cwd=tmp_path)
-    assert (missing.returncode, "error[WSP005]" in missing.stderr, "LEDGER_URL" in missing.stderr) == (2, True, True)
+    for arguments in (("ledger", "head"), ("bom", "model.json")):  # what is in the ledger is not left out for want of an address
+        missing = stannary(*arguments, cwd=tmp_path)
+        assert (missing.returncode, "error[WSP005]" in missing.stderr, "LEDGER_URL" in missing.stderr) == (2, True, True)
+    ok("bom", "model.json", cwd=tmp_path, LEDGER_URL=postgres)
 
 
 def test_a_database_that_cannot_be_used_makes_no_workspace(postgres, postgres_server, tmp_path):

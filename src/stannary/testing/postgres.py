@@ -48,7 +48,10 @@ _SETTINGS = {
     "log_checkpoints": "off",
 }
 # Waits until whoever started it says `keep` (it has stopped the server itself) or is gone.
-_KEEPER = '"$@" & server=$!; if read -r word; then wait $server; else kill -INT $server; wait $server; rm -rf "$FOLDER"; fi'
+# A SIGTERM to everything (a machine that stops) ends `read` too.
+_KEEPER = (
+    'trap : TERM; "$@" & server=$!; if read -r word; then wait $server; else kill -INT $server; wait $server; rm -rf "$FOLDER"; fi'
+)
 
 
 class PostgresServer:
