@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import logging
 import re
 import secrets
@@ -240,7 +239,8 @@ def _log(operation: Operation, request: Request, status: int, seconds: float, wh
     if _LOG.isEnabledFor(logging.INFO):
         client = request.client.host if request.client else ""
         row = {
-            "request": identifier, "operation": operation.id, "method": request.method, "path": request.url.path, "status": status,
+            "request": identifier, "operation": operation.id, "method": request.method, "path": request.scope["path"],
+            "status": status,
             "seconds": round(seconds, 6), "principal": who, "client": client,
         }  # fmt: skip
-        _LOG.info("%s", json.dumps(row))
+        _LOG.info("request", extra={"row": row})

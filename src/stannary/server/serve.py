@@ -113,26 +113,29 @@ def _tls(listener: Listener) -> dict[str, Any]:
 
 
 class _Json(logging.Formatter):
-    """One line of JSON for each record; what is JSON already is merged."""
+    """One line of JSON for each record; of a request, what it was (`row`)."""
 
     converter = staticmethod(time.gmtime)
 
     def format(self, record: logging.LogRecord) -> str:
-        text = record.getMessage()
         row: dict[str, Any] = {"time": self.formatTime(record, "%Y-%m-%dT%H:%M:%SZ"), "level": record.levelname.lower()}
-        try:
-            found = json.loads(text) if text.startswith("{") else None
-        except ValueError:
-            found = None
-        row |= found if isinstance(found, dict) else {"logger": record.name, "message": text}
+        row |= getattr(record, "row", None) or {"logger": record.name, "message": record.getMessage()}
         if record.exc_info:
             row["exception"] = self.formatException(record.exc_info)
         return json.dumps(row)
 
 
+class _Text(logging.Formatter):
+    """A line for people to read."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text, row = super().format(record), getattr(record, "row", None)
+        return f"{text} {' '.join(f'{name}={value}' for name, value in row.items())}" if row else text
+
+
 def _logging(*, as_json: bool) -> None:
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Json() if as_json else logging.Formatter("%(levelname)s %(name)s %(message)s"))
+    handler.setFormatter(_Json() if as_json else _Text("%(levelname)s %(name)s %(message)s"))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)

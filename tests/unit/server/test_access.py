@@ -4,9 +4,12 @@ import threading
 
 import msgspec
 import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
 from starlette.testclient import TestClient
 from tests.unit.registry.conftest import APPROVED
 from tests.unit.server.test_api import CLAIMS, pushed
+from tests.unit.server.test_openapi import CHECKS
 
 from stannary.access import accounts, grants, tokens
 from stannary.access.access import Access
@@ -225,3 +228,27 @@ def test_many_at_once_with_one_key_do_it_once(bench, access):
     for thread in threads:
         thread.join()
     assert sorted(map(str, outcomes)) == ["API012"] * 7 + ["None"]
+
+
+@pytest.mark.parametrize("role", ["admin", "viewer"])
+def test_operations_of_access_answer_as_they_say(client_as, role):
+    client = client_as("ann", role)
+    described = schemathesis.openapi.from_asgi("/api/v1/openapi.json", client.app)
+    for item in described.get_all_operations():
+        operation = item.ok()
+        if "access" not in operation.definition.raw["tags"]:
+            continue
+        strategy = operation.as_strategy()
+
+        @settings(
+            max_examples=20, deadline=None, database=None, derandomize=True, phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )  # fmt: skip
+        @given(case=strategy)
+        def attempt(case):
+            case.headers = {**dict(case.headers or {}), "authorization": client.headers["authorization"]}
+            response = case.call()
+            case.validate_response(response, checks=CHECKS)
+            assert "traceback" not in response.text.lower()
+
+        attempt()

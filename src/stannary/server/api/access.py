@@ -10,9 +10,10 @@ import msgspec
 from stannary.access import accounts, exchange, federation, grants, tokens
 from stannary.access.access import Access
 from stannary.access.model import Account, Federation, Grant, Kind, Provider, Scope, Token, account_id
-from stannary.core.errors import UsageError
+from stannary.core.errors import PolicyDenied, UsageError
 from stannary.report.access import AccountsDocument, FederationDocument, GrantsDocument, IssuedDocument, Me, TokensDocument
 from stannary.server.operations import Call, Operation, Parameter, Reply
+from stannary.server.problems import Refused
 
 __all__ = ["OPERATIONS"]
 
@@ -204,15 +205,20 @@ def _providers(call: Call) -> Providers:
 
 
 def _exchange(call: Call) -> Reply:
-    return Reply(body=IssuedDocument.of(exchange.exchange(_access(call), call.body.token)), status=201)
+    try:
+        issued = exchange.exchange(_access(call), call.body.token)
+    except PolicyDenied as error:
+        raise Refused(401, "Not authenticated", "the token is of nobody who is known here", code="ACC001") from error
+    return Reply(body=IssuedDocument.of(issued), status=201)
 
 
 _ACCOUNT = "/access/accounts/{account}"
-_AT_MOST = (404, 409)
+_ERRORS = (404, 409)
 
 
 def _row(id_: str, what: str, run: object, summary: str, **more: object) -> Operation:
     method, path = what.split()
+    more.setdefault("errors", _ERRORS)
     return Operation(id=id_, method=method, path=path, run=run, tag="access", summary=summary, **more)  # type: ignore[arg-type]
 
 
@@ -224,13 +230,13 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     _row(
         "addAccount", "POST /access/accounts", _add, "Make an account, without any right.", body=NewAccount, reply=Account,
-        status=201, errors=_AT_MOST, kept=False,
+        status=201, kept=False,
     ),
-    _row("removeAccount", f"DELETE {_ACCOUNT}", _remove, "Disable an account, with all it has.", status=204, errors=_AT_MOST),
-    _row("setGroups", f"PUT {_ACCOUNT}/groups", _groups, "Say which groups it is in.", body=Groups, status=204, errors=_AT_MOST),
+    _row("removeAccount", f"DELETE {_ACCOUNT}", _remove, "Disable an account, with all it has.", status=204),
+    _row("setGroups", f"PUT {_ACCOUNT}/groups", _groups, "Say which groups it is in.", body=Groups, status=204),
     _row(
         "setPassword", f"PUT {_ACCOUNT}/password", _password, "Give a new password; one's own for the old one.", body=NewPassword,
-        status=204, errors=_AT_MOST,
+        status=204,
     ),
     _row(
         "listTokens", "GET /access/tokens", _tokens, "One's own tokens, or somebody's.", reply=TokensDocument,
@@ -238,16 +244,16 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     _row(
         "issueToken", "POST /access/tokens", _issue, "Make a token; it is shown this once.", body=NewToken, reply=IssuedDocument,
-        status=201, errors=_AT_MOST, kept=False,
+        status=201, kept=False,
     ),
-    _row("revokeToken", "DELETE /access/tokens/{token}", _revoke, "End a token.", reply=Token, errors=_AT_MOST),
+    _row("revokeToken", "DELETE /access/tokens/{token}", _revoke, "End a token.", reply=Token),
     _row(
         "listGrants", "GET /access/grants", _grants, "One's own grants, or somebody's.", reply=GrantsDocument,
         query=(Parameter("holder", str, "Whose; `*` for all.", ""),),
     ),
-    _row("grant", "POST /access/grants", _grant, "Grant a role.", body=NewGrant, reply=Grant, status=201, errors=_AT_MOST),
+    _row("grant", "POST /access/grants", _grant, "Grant a role.", body=NewGrant, reply=Grant, status=201),
     _row(
-        "revokeGrant", "DELETE /access/grants", _ungrant, "Take a role away.", status=204, errors=_AT_MOST,
+        "revokeGrant", "DELETE /access/grants", _ungrant, "Take a role away.", status=204,
         query=(
             Parameter("holder", str, "Who has it.", ""), Parameter("role", str, "Which.", ""), Parameter("on", str, "Where.", "*"),
         ),
@@ -255,12 +261,12 @@ OPERATIONS: tuple[Operation, ...] = (
     _row("listFederation", "GET /access/federation", _federation, "Whose tokens are let in.", reply=FederationDocument),
     _row(
         "addRule", "POST /access/federation", _rule, "Let tokens of pipelines in as a service account.", body=NewRule,
-        reply=Federation, status=201, errors=_AT_MOST,
+        reply=Federation, status=201,
     ),
-    _row("removeRule", "DELETE /access/federation/{rule}", _unrule, "Take a rule away.", status=204, errors=_AT_MOST),
+    _row("removeRule", "DELETE /access/federation/{rule}", _unrule, "Take a rule away.", status=204),
     _row("listProviders", "GET /access/providers", _providers, "By whom people log in.", reply=Providers, open=True),
     _row(
         "exchange", "POST /access/exchange", _exchange, "A token for an identity token of such a provider.", body=IdentityToken,
-        reply=IssuedDocument, status=201, open=True, errors=(403,),
+        reply=IssuedDocument, status=201, open=True, errors=(401, 404),
     ),
 )  # fmt: skip
