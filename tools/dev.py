@@ -140,17 +140,30 @@ def check(_: Sequence[str]) -> int:
 
 
 def bench(args: Sequence[str]) -> int:
-    """Run benchmarks/NAME.py, or benchmarks/NAME/__main__.py, with the rest of the arguments."""
+    """Run benchmarks/NAME.py, benchmarks/NAME/__main__.py, or the parts in benchmarks/NAME, with the rest of the arguments.
+
+    Of a folder without a `__main__.py` every module is a part; parts may be named: `./dev bench evidence ledger --small`.
+    """
     folder = ROOT / "benchmarks"
-    names = sorted({path.stem for path in folder.glob("*.py")} | {path.parent.name for path in folder.glob("*/__main__.py")})
+    names = sorted({path.stem for path in folder.glob("*.py")} | {path.parent.name for path in folder.glob("*/*.py")})
     if not args or args[0] not in names:
         print(f"usage: ./dev bench NAME [ARG...]\nbenchmarks: {', '.join(names) or 'none yet'}", file=sys.stderr)
         return 2
-    single = folder / f"{args[0]}.py"
+    chosen = [path for path in (folder / f"{args[0]}.py", folder / args[0] / "__main__.py") if path.exists()]
+    rest = list(args[1:])
+    if not chosen:
+        parts = {path.stem: path for path in sorted((folder / args[0]).glob("*.py")) if not path.stem.startswith("_")}
+        wanted = [item for item in rest if not item.startswith("-")]
+        unknown = [item for item in wanted if item not in parts]
+        if unknown:
+            print(f"no such part: {', '.join(unknown)}; there are: {', '.join(parts)}", file=sys.stderr)
+            return 2
+        chosen = [parts[item] for item in wanted or parts]
+        rest = [item for item in rest if item.startswith("-")]
     ensure(MAIN)
     if os.environ.get("STANNARY_ML") != "0":
         ensure(ML)  # it makes the models that are measured
-    return run([MAIN.python, str(single if single.exists() else folder / args[0]), *args[1:]])
+    return max([run([MAIN.python, str(path), *rest]) for path in chosen])
 
 
 def tool(name: str, args: Sequence[str]) -> int:
