@@ -37,6 +37,14 @@ def test_version_is_said():
     assert stannary("--version").stdout == f"stannary {__version__}\n"
 
 
+def test_the_interpreter_runs_the_package_too():
+    command = [sys.executable, "-m", "stannary"]
+    run = subprocess.run([*command, "-q", "--version"], capture_output=True, text=True, env=CLEAN_ENV, check=True)
+    assert run.stdout == f"stannary {__version__}\n"
+    run = subprocess.run([*command, "no-such-command"], capture_output=True, text=True, env=CLEAN_ENV, check=False)
+    assert (run.returncode, run.stdout) == (2, "")
+
+
 def test_the_version_flag_works_in_company_too():
     assert stannary("-q", "--version").stdout == f"stannary {__version__}\n"
 

@@ -28,7 +28,7 @@ from stannary.checks.static.waivers import Acceptance, Baseline, Waiver, read_ba
 from stannary.core.errors import Bug, UsageError
 from stannary.formats.hashing import BackgroundHasher, Hashed
 from stannary.formats.interface import Limits
-from stannary.run import interrupt
+from stannary.run import interrupt, scratch
 from stannary.run.interface import Done, Executor, Failed, Job, Lost, Outcome, Setup, Ticket
 from stannary.run.jail import Jail, Level
 from stannary.run.progress import Progress, Tracker
@@ -161,26 +161,27 @@ class _Run:
         """Do everything."""
         interrupted = False
         jail = "none"
-        scratch = _make_scratch()
+        folder = scratch.make()
         try:
             executor = None
             try:
-                executor = self._executor(scratch)
+                executor = self._executor(folder)
                 self._collect(executor)
             except KeyboardInterrupt:
                 interrupted = True
             finally:
-                if executor is not None:
-                    jail = _level_of(executor)
-                    executor.close()
-                if self.hasher is not None:
-                    self.hasher.stop()
+                with interrupt.hold():
+                    if executor is not None:
+                        jail = _level_of(executor)
+                        executor.close()
+                    if self.hasher is not None:
+                        self.hasher.stop()
         finally:
-            _remove(scratch)
+            scratch.remove(folder)
         self.tracker.finish()
         return Collected(self.answers, self.lost, self.hashes, interrupted, jail)
 
-    def _executor(self, scratch: str) -> Executor:
+    def _executor(self, folder: str) -> Executor:
         options, plan = self.options, self.plan
         settings = Settings(
             options.limits, plan.folders, options.hash, options.strict, self.cache, self.version, tuple(options.plugins),
@@ -205,7 +206,7 @@ class _Run:
         _import_readers(plan)
         read = (*plan.granted, *filter(None, (self.cache, options.advisories)))
         jail = Jail(
-            level=options.jail, read=read, write=(scratch,), memory=options.memory,
+            level=options.jail, read=read, write=(folder,), memory=options.memory,
             file_size=options.limits.inflated, processor_seconds=int(options.limits.seconds * 2) + 10,
         )  # fmt: skip
         work = plan.files + sum(map(len, plan.repositories))
@@ -312,27 +313,6 @@ def _processors() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _make_scratch() -> str:
-    """Make a folder that only this user can use, for what is decompressed."""
-    base = os.path.realpath(os.environ.get("TMPDIR") or "/tmp")  # noqa: S108 - a private folder is made in it
-    path = os.path.join(base, f"stannary-{os.urandom(8).hex()}")
-    try:
-        os.mkdir(path, 0o700)
-    except OSError as exc:
-        msg = f"no scratch folder can be made: {exc.strerror}"
-        raise UsageError(msg, where=base, code="SCAN003", help="set TMPDIR to a folder that can be written") from exc
-    return path
-
-
-def _remove(folder: str) -> None:
-    try:
-        os.rmdir(folder)  # readers unlink what they open: as a rule it is empty
-    except OSError:
-        import shutil
-
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _import_readers(plan: Plan) -> None:
