@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 MB = 1 << 20
 PAYLOAD = b"cposix\nsystem\n\x8c\x0aecho hello\x85R."
 HEAD = b"\x80\x04"
+M61 = (1 << 61) - 1  # CPython hashes its multiples to 0
 
 
 def _again(piece: bytes, size: int, before: bytes = b"", after: bytes = b"") -> bytes:
@@ -89,6 +90,10 @@ def pickles(size: int) -> Iterator[tuple[str, Callable[[], bytes]]]:
         lambda: HEAD + b"]q\x00" + b"".join(b"(" + bytes((0x68, n)) * 8 + b"tq" + bytes((n + 1,)) for n in range(200)) + PAYLOAD,
     )
     yield "keys", lambda: _numbered(lambda _: b"(" + b"h\x00" * 200 + b"tNs", size, b"Nq\x00}")
+    yield "keys_alike", lambda: _numbered(lambda n: b"\x8a\x0b" + (n * M61).to_bytes(11, "little") + b"N", size, b"}(", b"u")
+    yield "keys_alike_1m", lambda: _numbered(lambda n: b"\x8a\x0b" + (n * M61).to_bytes(11, "little") + b"N", MB, b"}(", b"u")
+    yield "set_alike", lambda: _numbered(lambda n: b"\x8a\x0b" + (n * M61).to_bytes(11, "little"), MB, b"\x8f(", b"\x90")
+    yield "keys_huge", lambda: _again(b"h\x00N", 4 * MB, b"\x8b" + u32(MB) + b"\x01" * MB + b"q\x00}(", b"u")
     yield "frozensets", lambda: _again(b"(K\x01K\x02K\x03\x910", size)
     yield "ints_huge", lambda: _again(b"\x8b" + u32(4300) + b"\x7f" * 4300 + b"0", size)
     yield "ints_text_huge", lambda: _again(b"L" + b"9" * 4200 + b"L\n0", size)

@@ -35,7 +35,7 @@ from stannary.formats.keras_code import Followed, follow, lambda_code
 __all__ = ["probe", "read", "read_config"]
 
 _HEAD = 1 << 16
-_ESCAPED_KEY = re.compile(rb'"((?:[a-z_]|\\u00[0-9a-fA-F]{2}){10,60})"\s*:')
+_ESCAPED_KEY = re.compile(b'"' + b"".join(rb"(?:%c|\\u00%x(?i:%x))" % (c, c >> 4, c & 15) for c in b"class_name") + rb'"\s*:')
 _PATH_KEYS = frozenset(
     [
         "vocabulary",
@@ -95,7 +95,7 @@ def probe(view: View) -> bool:
         return True
     if len(view) > 32 << 20 or view.find(b"\\u00") < 0:
         return False
-    return any(json.loads(b'"' + key + b'"') == "class_name" for key in _ESCAPED_KEY.findall(bytes(view.data)) if b"\\" in key)
+    return _ESCAPED_KEY.search(view.data) is not None
 
 
 def read(view: View, sink: Sink) -> None:

@@ -16,6 +16,7 @@ import re
 from contextlib import suppress
 
 from stannary.core.errors import BudgetExceeded, FormatError, Truncated
+from stannary.formats import stall
 from stannary.formats.identify import is_text
 from stannary.formats.interface import Sink, View
 from stannary.formats.pickle_embedded import embedded_kind
@@ -179,7 +180,9 @@ def _read_stream(view: View, sink: Sink, recorder: Recorder, start: int, index: 
 
 def _mere_text(view: View, recorder: Recorder) -> bool:
     """Tell whether it is a text that no unpickler gets into: both readings end in it before any name is imported."""
-    return not recorder.sequence and is_text(view) and not read_for_real(view.data, 0, min(len(view), LIMIT), []).names
+    if recorder.sequence or stall.avoided() or not is_text(view):
+        return False
+    return not read_for_real(view.data, 0, min(len(view), LIMIT), []).names
 
 
 def _as_opcodes(view: View, recorder: Recorder, sink: Sink, at: int) -> None:
@@ -196,6 +199,10 @@ def _second(view: View, sink: Sink, recorder: Recorder, start: int, end: int, ar
     length = end - start - sum(b - a for a, b in arrays) - recorder.skipped
     if length > LIMIT or recorder.dropped_values or recorder.bombs:
         sink.fact("pickle.second", start, agrees=True, reason=f"{length} bytes of opcodes, read once")
+        return
+    if stall.avoided():
+        sink.fact("pickle.second", start, agrees=True, reason="left out: a worker died")
+        sink.incomplete("the unpickler of CPython did not come to an end with it in time", start)
         return
     if recorder.torn:
         # CPython's C unpickler drops the rest of the frame when it reads a file. What it takes for opcodes then is not

@@ -2,8 +2,8 @@
 
 Nothing the stream names is imported or called: `find_class` and `persistent_load` are ours, and
 what they return ignores all that is done to it. What remains is the interpreter's own parser, so
-a difference between it and our machine cannot hide a call. Memory and time are bounded by the
-jail this runs in, and by a soft limit on data for long streams.
+a difference between it and our machine cannot hide a call. Memory is bounded by the jail this
+runs in, and by a soft limit on data for long streams; time by a timer that ends the process (`stall.py`).
 
 Big byte strings are not copied: the unpickler asks for them by `readinto`, which leaves the
 buffer as the allocator gave it, untouched and so not resident.
@@ -17,6 +17,8 @@ import sys
 import warnings
 from types import TracebackType
 from typing import Any, Self, TypeVar
+
+from stannary.formats import stall
 
 __all__ = ["LIMIT", "RealReading", "read_for_real"]
 
@@ -135,6 +137,7 @@ def read_for_real(data: memoryview, start: int, end: int, skip: list[tuple[int, 
     unpickler = _Unpickler(source)
     unpickler.names = reading.names
     hook, sys.excepthook = sys.excepthook, _without_noise
+    stall.start()
     try:
         if bytes(data[start : start + 1]) == b"\x80":
             unpickler.load()
@@ -149,6 +152,7 @@ def read_for_real(data: memoryview, start: int, end: int, skip: list[tuple[int, 
     except Exception as exc:  # noqa: BLE001 - the unpickler raises whatever it meets: the error is the result
         reading.error = f"{type(exc).__name__}: {exc}"[:200]
     finally:
+        stall.stop()
         sys.excepthook = hook
     return reading
 

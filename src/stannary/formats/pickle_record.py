@@ -71,6 +71,17 @@ _KEPT = 4096  # the machine copies strings up to this length
 _FRAME_MIN = 4  # no pickler frames less
 
 
+class Keys:
+    """What the keys of dictionaries and sets cost to hash, and those that have the hash of another one."""
+
+    __slots__ = ("alike", "seen", "work")
+
+    def __init__(self) -> None:
+        self.seen: dict[int, Any] = {}
+        self.alike: set[Any] = set()
+        self.work = 0
+
+
 class Recorder:
     """Collects across the streams of one file; `emit` turns it into facts."""
 
@@ -98,6 +109,7 @@ class Recorder:
         self.parted: int | None = None  # how many imports in, CPython's two unpicklers part
         self.nested_streams = False
         self.unclear_array = False  # a joblib array of a shape or type that cannot be told
+        self.keys = Keys()
         self.bombs: set[str] = set()  # what would exhaust a loader: "key" that takes for ever to hash, "memo" index
         self.torn = False  # a frame ends inside an opcode
         self.memo: list[Any] = []  # of the last stream

@@ -18,6 +18,7 @@ from stannary.formats.pickle_values import Blob
 
 if TYPE_CHECKING:
     from stannary.formats.pickle_machine import Machine
+    from stannary.formats.pickle_record import Recorder
 
 __all__ = ["notice", "slow_keys"]
 
@@ -35,6 +36,10 @@ _DOTTED = re.compile(r"[A-Za-z_]\w*(?:[.:/][A-Za-z_]\w*)+")
 _TEXT = 4096
 _PARTS = 400  # strings that are looked at under one key
 _KEY_NODES = 1 << 12
+_HASHED = (1 << 61) - 1  # numbers below are their own hash
+_ALIKE = 1000  # different keys with the same hash as another one
+_SEEN = 1 << 17
+_WORK = 40_000_000  # members of tuples, and kilobits of numbers, that are hashed
 
 
 def notice(machine: Machine, items: list[Any]) -> None:
@@ -44,16 +49,16 @@ def notice(machine: Machine, items: list[Any]) -> None:
         if type(key) is str:
             if key in _WATCHED and at + 1 < len(items):
                 _watched(machine, key, items[at + 1])
-        elif type(key) is tuple and not _small(key):
-            machine.recorder.bombs.add("key")
-            return
+        elif type(key) is tuple or (type(key) is int and not -_HASHED < key < _HASHED):
+            _hashes(machine.recorder, key)
         at += 2
 
 
 def slow_keys(machine: Machine, keys: list[Any]) -> None:
-    """Notice keys whose hash takes for ever: tuples share members, and their hash is never cached."""
-    if any(type(key) is tuple and not _small(key) for key in keys):
-        machine.recorder.bombs.add("key")
+    """Notice keys that take for ever to hash, or to tell apart."""
+    for key in keys:
+        if type(key) is tuple or (type(key) is int and not -_HASHED < key < _HASHED):
+            _hashes(machine.recorder, key)
 
 
 def _watched(machine: Machine, key: str, value: Any) -> None:  # noqa: ANN401 - symbolic
@@ -80,13 +85,34 @@ def _strings(value: Any, machine: Machine) -> list[str]:  # noqa: ANN401 - symbo
     return found
 
 
-def _small(key: tuple[Any, ...]) -> bool:
+def _hashes(recorder: Recorder, key: Any) -> None:  # noqa: ANN401 - symbolic
+    """Count what a key costs a loader.
+
+    Tuples share members, and neither their hash nor a number's is kept. Those of numbers are no secret either: all multiples
+    of 2**61 - 1 have the hash 0, and a dictionary compares each with every other.
+    """
+    keys = recorder.keys
+    cost = _nodes(key) if type(key) is tuple else key.bit_length() >> 10
+    keys.work += cost
+    if cost > _KEY_NODES or keys.work > _WORK:
+        recorder.bombs.add("key")
+    elif not recorder.bombs:
+        if len(keys.seen) > _SEEN:
+            keys.seen.clear()
+        other = keys.seen.setdefault(hash(key), key)
+        if other is not key and other != key:
+            keys.alike.add(key)
+            if len(keys.alike) > _ALIKE:
+                recorder.bombs.add("key")
+
+
+def _nodes(key: tuple[Any, ...]) -> int:
     todo, seen = [key], 0
-    while todo:
+    while todo and seen <= _KEY_NODES:
         for item in todo.pop():
             seen += 1
             if type(item) is tuple:
                 todo.append(item)
-        if seen > _KEY_NODES:
-            return False
-    return True
+            elif type(item) is int:
+                seen += item.bit_length() >> 10
+    return seen

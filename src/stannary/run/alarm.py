@@ -36,13 +36,14 @@ class _OnExpiry(Protocol):
 class Alarm:
     """What `hold` gives: whether the time is counted (`active`), and whether it was up (`expired`)."""
 
-    __slots__ = ("active", "again", "deadline", "expired", "grace", "on_expiry", "seconds", "started")
+    __slots__ = ("active", "again", "deadline", "expired", "grace", "more", "on_expiry", "seconds", "started")
 
     def __init__(self, seconds: float, on_expiry: _OnExpiry, *, grace: float, again: bool) -> None:
         self.seconds = seconds
         self.on_expiry = on_expiry
         self.grace = grace
         self.again = again
+        self.more: Callable[[], float] | None = None  # asked once the time is up: seconds to go on for
         self.deadline = 0.0
         self.started = 0.0
         self.active = False
@@ -68,6 +69,9 @@ class Alarm:
         if not self.active or now < self.deadline or (self.expired and not self.again):
             return
         if not self.expired:
+            if self.more is not None and (extra := self.more()) > 0:
+                self.deadline = now + extra
+                return
             self.expired = True
             self.started = now
         self.on_expiry(last=now - self.started >= self.grace)

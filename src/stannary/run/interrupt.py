@@ -10,6 +10,7 @@ Nothing of this is active unless `watch` was called, which is for programs: in a
 from __future__ import annotations
 
 import signal
+import sys
 from types import TracebackType
 from typing import Self
 
@@ -49,11 +50,19 @@ class watch:  # noqa: N801 - used like a function
                 signal.signal(signal.SIGINT, _note)
             except ValueError:  # not the main thread, which has signals to itself
                 self._active = False
+            else:
+                self._hook, sys.unraisablehook = sys.unraisablehook, self._told
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._active:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+            sys.unraisablehook = self._hook
+
+    def _told(self, unraisable: sys.UnraisableHookArgs, /) -> None:
+        """Print what cannot be raised, but for a Ctrl-C: it is noted, and nobody is helped by the traceback of a callback."""
+        if not (_noted and issubclass(unraisable.exc_type, KeyboardInterrupt)):
+            self._hook(unraisable)
 
 
 class hold:  # noqa: N801 - used like a function

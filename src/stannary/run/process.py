@@ -31,6 +31,7 @@ _WARNS_OF_THREADS = sys.version_info >= (3, 12)
 _SIGNALS = {
     "SIGKILL": "killed by the system, most likely for memory",
     "SIGSYS": "made a forbidden system call",
+    "SIGVTALRM": "did not come back from native code",
     "SIGXCPU": "used up its processor time",
     "SIGXFSZ": "wrote more than it may",
 }

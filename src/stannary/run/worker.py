@@ -19,6 +19,7 @@ import time
 import msgspec
 
 from stannary.core.errors import StannaryError
+from stannary.formats import stall
 from stannary.run import alarm
 from stannary.run.interface import Handler, Setup
 from stannary.run.jail import Jail, enter
@@ -41,6 +42,7 @@ def serve(inbox: int, outbox: int, page: mmap.mmap, setup: Setup, jail: Jail | N
         _detach(inbox, outbox)
         try:
             alarm.allow()  # before the jail, from which a process cannot see its own memory
+            stall.allow()
             held = b"" if jail is None else _confine(jail)
             handler = load_handler(setup)
         except StannaryError as exc:

@@ -244,3 +244,29 @@ def test_a_call_whose_arguments_are_no_tuple_is_read(func: bytes, args: bytes) -
     call = func + args + b"R"
     content = b"\x80\x02cdill._dill\n_create_function\n" + call + b"cmarshal\nloads\n" + call + b"\x85R\x86R."
     assert {"marshal.loads", "dill._dill._create_function"} <= set(names(content))
+
+
+def test_keys_that_share_a_hash_are_seen_before_a_loader_compares_each_with_every_other() -> None:
+    stream = (
+        b"\x80\x04}(" + b"".join(b"\x8a\x0b" + (n * ((1 << 61) - 1)).to_bytes(11, "little") + b"N" for n in range(60_000)) + b"u."
+    )
+    began = time.process_time()
+    report = read_view(View(stream, "m.pkl"))
+    assert time.process_time() - began < 5  # minutes, if CPython's unpickler got it
+    assert any(fact.kind == "pickle.bomb" and fact.data["what"] == "key" for fact in report.facts)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {number * 0x9E3779B97F4A7C15 % (1 << 64): None for number in range(20_000)},
+        {(-number, float(number)): None for number in range(20_000)},
+        [{(1 << 63, "a"): None, (1 << 63) + number: None} for number in range(5_000)],
+        [dict.fromkeys([-1, -2, (-1,), (-2,), ((1 << 61) - 1) * 2, 0]) for _ in range(5_000)],  # few that are alike, often
+    ],
+    ids=["64 bits", "tuples", "again and again", "few alike"],
+)
+def test_keys_of_honest_dictionaries_are_no_bomb(value: object) -> None:
+    report = read_view(View(pickle.dumps(value, 4), "m.pkl"))
+    assert not [fact for fact in report.facts if fact.kind == "pickle.bomb"]
+    assert not report.missed

@@ -23,6 +23,7 @@ from stannary.checks.static.ruleset import Hit
 from stannary.checks.static.verdict import findings_of, sort_findings
 from stannary.checks.static.walk import Walker, read_file, read_view
 from stannary.core.errors import BudgetExceeded, FormatError
+from stannary.formats import stall
 from stannary.formats.hashing import FileIdentity, hash_file, identity_of
 from stannary.formats.identify import Format
 from stannary.formats.interface import RAN_OUT, Budget, Limits, View
@@ -110,6 +111,7 @@ class _Reader:
         if work.real[:1] == "\0":
             work = msgspec.structs.replace(work, real=wire.unwired(work.real))
         limits = _reduced(self.settings.limits) if degraded else self.settings.limits
+        stall.avoid(degraded)
         try:
             answer = self._file(work, limits, keep=not degraded) if work.files is None else self._repository(work, limits)
         except OSError as exc:

@@ -68,6 +68,12 @@ _rule("rule_code", _call("dill._dill", "_create_code", b"K\x00", b"C\x04d\x00S\x
 # CPython's strtol stops at the NUL and takes the number; int() refuses the line.
 _rule("rule_readings", b"I5\x00x\n0" + _call("os", "system", _ECHO))
 _rule("rule_hash_bomb", b"}(K\x01K\x01\x86" + b"2\x86" * 40 + b"N" + b"u")
+# Multiples of 2**61 - 1, which CPython hashes to 0: as they are, in a set, within tuples.
+_ALIKE = [b"\x8a\x0a" + (number * ((1 << 61) - 1)).to_bytes(10, "little") for number in range(1, 20_000)]
+_rule("rule_hash_alike", b"}(" + b"N".join(_ALIKE) + b"Nu")
+_rule("rule_hash_alike_set", b"\x8f(" + b"".join(_ALIKE) + b"\x90")
+_rule("rule_hash_alike_tuples", b"}(" + b"\x85N".join(_ALIKE) + b"\x85Nu")
+_rule("rule_hash_alike_one_by_one", b"}" + b"Ns".join(_ALIKE) + b"Ns")
 _rule(
     "rule_state_code",
     _global("scipy.stats._continuous_distns", "norm_gen")

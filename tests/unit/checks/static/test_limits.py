@@ -173,3 +173,30 @@ def test_judging_ends_in_time_and_keeps_what_was_found(tmp_path, monkeypatch):
     assert "PKL001" in findings
     assert target.verdict == "unsafe"
     assert "there was more in it than could be judged in time" in reasons(target)
+
+
+def test_a_reading_that_native_code_does_not_come_back_from_is_left_out_and_said_to_be(tmp_path):
+    # A number of a megabyte, hashed again for each time that it is a key: minutes in which no signal handler of Python's runs.
+    number = b"\x8b" + (1 << 20).to_bytes(4, "little") + b"\x01" * (1 << 20)
+    before = time.monotonic()
+    target, findings = scan(tmp_path, b"\x80\x04" + CALL + b"0" + number + b"q\x00}(" + b"h\x00N" * 1_000_000 + b"u.")
+    assert time.monotonic() - before < 60
+    assert "PKL001" in findings
+    assert reasons(target) == ["the unpickler of CPython did not come to an end with it in time"]
+
+
+def test_a_quiet_text_may_go_on_for_a_quarter_and_no_longer():
+    walker = walk.Walker(Budget())
+    walker._reading, walker.longer = "json", 0.2
+    timer = walk.alarm.hold(1, walker.budget.expire)
+    given = 0.0
+    while more := walker.go_on(timer):
+        given += more
+    assert given == pytest.approx(0.2)
+    walker.longer = 0.2
+    walker._reading = "pickle"
+    assert walker.go_on(timer) == 0
+    walker._reading = "json"
+    for _ in range(65):
+        walker.fact("json.target", 0)
+    assert walker.go_on(timer) == 0
