@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -135,6 +139,39 @@ def test_the_demo_explains_the_worst_names_three_commands_and_leaves_nothing_beh
     assert time.monotonic() - start < 60
     assert "What to do" in run.stdout
     assert run.stdout.partition("Try next:")[2].count("\n  stannary ") == 3
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_demo_leaves_a_server_open_that_lets_its_people_in(tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = subprocess.Popen(
+        [STANNARY, "demo", "--serve", "--port", str(port)], cwd=tmp_path, env={**CLEAN_ENV, "TMPDIR": str(tmp_path)}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        lines = iter(process.stdout.readline, "")
+        token = next(line.strip() for line in lines if line.strip().startswith("stn_"))
+        address = f"http://127.0.0.1:{port}/api/v1/models"
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                request = urllib.request.Request(address, headers={"authorization": f"Bearer {token}"})
+                with urllib.request.urlopen(request, timeout=30) as answer:
+                    models = json.loads(answer.read())["models"]
+                break
+            except urllib.error.HTTPError:
+                raise
+            except urllib.error.URLError:  # it does not listen yet
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+        assert [(model["name"]["name"], model["aliases"]) for model in models] == [("chat", {"staging": 1})]
+    finally:
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode in (0, 130), said
     assert list(tmp_path.iterdir()) == []
 
 

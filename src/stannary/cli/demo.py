@@ -20,7 +20,7 @@ from stannary.checks.static import ruleset
 from stannary.checks.static.result import ScanFinding, ScanResult
 from stannary.checks.static.scan import ScanOptions, Target, scan_paths
 from stannary.cli.demo_chain import second_act
-from stannary.cli.demo_registry import third_act
+from stannary.cli.demo_registry import fourth_act, third_act
 from stannary.cli.group import common_options, talk_of
 from stannary.cli.output import Outputs, emit
 from stannary.cli.progress import progress_bar
@@ -52,9 +52,11 @@ HOSTILE = {
 
 @click.command("demo")
 @click.option("--keep", metavar="DIR", type=click.Path(file_okay=False), help="Put the models into DIR and leave them there.")
+@click.option("--serve", is_flag=True, help="Leave the server open with what was made, until Ctrl-C.")
+@click.option("--port", type=click.IntRange(1, 65535), default=8931, show_default=True, help="Where --serve listens.")
 @common_options
 @click.pass_context
-def command(ctx: click.Context, keep: str | None) -> int:
+def command(ctx: click.Context, keep: str | None, serve: bool, port: int) -> int:
     """Make real models and a few hostile ones, scan them, explain the worst; sign, gate and tamper with one; put one in service.
 
     Everything happens in a temporary folder (or DIR), with a workspace of its own.
@@ -77,6 +79,8 @@ def command(ctx: click.Context, keep: str | None) -> int:
         click.echo(story(rules[worst.rule], color=color), color=color)
         second_act(folder)
         third_act(folder)
+        if serve:
+            return fourth_act(folder, port)
     _next_steps(keep)
     return 0
 

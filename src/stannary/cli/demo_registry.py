@@ -8,8 +8,9 @@ from pathlib import Path
 import click
 
 from stannary.cli.demo_chain import inside, say, step
+from stannary.cli.main import run
 
-__all__ = ["third_act"]
+__all__ = ["fourth_act", "third_act"]
 
 _MODEL = "ours/chat"
 _NEXT = "ours/vision"
@@ -37,3 +38,18 @@ def third_act(folder: Path) -> None:
         step("registry", "quarantine", "chat:3", "--reason", "wrong training data")
         step("registry", "rollback", "chat@staging")
         step("registry", "list", "chat")
+
+
+def fourth_act(folder: Path, port: int) -> int:
+    """Serve the workspace until Ctrl-C, for somebody who may look and promote. Returns the exit code of `serve`."""
+    say("Now the server, with an account that may promote and take back, and one that may only look:")
+    with inside(folder):
+        step("access", "user", "add", "rita", quiet=True)
+        step("access", "grant", "rita", "releaser", quiet=True)
+        step("access", "user", "add", "vera", quiet=True)
+        step("access", "grant", "vera", "viewer", quiet=True)
+        say("Tokens, shown this once; with one of them as $TOKEN:")
+        for name in ("rita", "vera"):
+            step("access", "token", "issue", name, "--expires", "12h")
+        click.echo(f'  curl -H "authorization: Bearer $TOKEN" http://127.0.0.1:{port}/api/v1/models\n')
+        return run(["serve", "--port", str(port), "--log", "text"])
