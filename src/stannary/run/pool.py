@@ -71,9 +71,17 @@ class Pool:
                 self._feed(child)
         return self._last
 
-    def cancel(self, ticket: Ticket) -> None:
-        """Forget a job; if it has started, its outcome is dropped."""
+    def cancel(self, ticket: Ticket, *, stop: bool = False) -> None:
+        """Forget a job; if it has started, its outcome is dropped. With `stop`, the process that is on it is ended."""
         self._open.discard(ticket)
+        for child in self._children.values() if stop else ():
+            if ticket in child.sent and child.current() == ticket:
+                # Should it be on the next job by now, that one is tried again.
+                child.kill("cancelled")
+
+    def pids(self) -> list[int]:
+        """Return the processes that there are now."""
+        return [child.pid for child in self._children.values()]
 
     def results(self, timeout: float | None = None) -> Iterator[Outcome]:
         """Yield outcomes as they come, until no job is left or nothing came for `timeout` seconds.
@@ -87,6 +95,8 @@ class Pool:
                 quiet_since = time.monotonic()
             if not self._open:
                 return
+            while len(self._children) < min(self._workers, len(self._open)):  # some died when nothing was left to do
+                self._spawn()
             for child in list(self._children.values()):
                 self._feed(child)
             left = None if timeout is None else timeout - (time.monotonic() - quiet_since)

@@ -2,6 +2,7 @@
 
 `reading()` sees one state for as long as the block lasts. `writing()` is alone: one writer at a time among all
 threads, processes and machines, and what it wrote is durable when the block ends, or nothing of it is there.
+`sharing()` is for rows that have an owner, such as jobs.
 """
 
 from __future__ import annotations
@@ -85,6 +86,14 @@ class Database:
                 connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
                 if derived:
                     connection.exec_driver_sql("SET LOCAL synchronous_commit=off")
+            yield connection
+
+    @contextlib.contextmanager
+    def sharing(self) -> Iterator[Connection]:
+        """Return a connection to write rows that their owner alone writes: beside other writers on PostgreSQL, alone on SQLite."""
+        with self._translated(), self._engine.connect() as connection, connection.begin():
+            if self.is_sqlite:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
             yield connection
 
     def close(self) -> None:

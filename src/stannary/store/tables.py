@@ -39,6 +39,7 @@ __all__ = [
     "applied",
     "frozen",
     "hold",
+    "job",
     "metadata",
     "model",
     "protection",
@@ -280,3 +281,30 @@ access_reply = Table(
     PrimaryKeyConstraint("principal", "key"),
 )
 Index(None, access_reply.c.created)
+
+# Work to be done in the background. `key` is the digest of what is to be done: the same work is one row.
+job = Table(
+    "job",
+    metadata,
+    Column("key", _DIGEST, primary_key=True),
+    Column("kind", String(32), nullable=False),
+    Column("inputs", JSON, nullable=False),
+    Column("params", JSON, nullable=False),
+    Column("namespace", String(128), nullable=False),
+    Column("model", String(128), nullable=False),
+    Column("actor", _NAME, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("created", _TIME, nullable=False),
+    Column("due", _TIME, nullable=False),  # not before
+    Column("started", String(27), nullable=False),
+    Column("finished", String(27), nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("crashes", Integer, nullable=False),
+    Column("owner", String(64), nullable=False),  # the worker that has it
+    Column("lease", String(27), nullable=False),  # until then; whoever does not renew it is taken for dead
+    Column("progress", JSON, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("value", LargeBinary, nullable=True),  # what it came to, from the first run that ended
+    Column("evidence", JSON, nullable=False),
+)
+Index(None, job.c.state, job.c.due)

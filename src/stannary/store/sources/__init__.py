@@ -9,9 +9,12 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stannary.core.errors import BackendError, UsageError
+
+if TYPE_CHECKING:
+    from stannary.store.sources.public import Public
 
 __all__ = ["Resolved", "resolve"]
 
@@ -27,13 +30,19 @@ class Resolved(NamedTuple):
     source: Mapping[str, Any]
 
 
-def resolve(target: str, *, offline: bool, dest: Path, cap: int = DEFAULT_CAP) -> Resolved:
+def resolve(target: str, *, offline: bool, dest: Path, cap: int = DEFAULT_CAP, public: Public | None = None) -> Resolved:
     """Fetch a target below `dest`, at most `cap` bytes in all.
 
+    With `public`, only what is public is reached: for an address that somebody else names (`public.py`).
     Offline, only what a local cache of the source holds is used and no socket is opened.
     Raises UsageError (address), BackendError (the service, or offline), IntegrityError (a digest
     that does not hold), InputError (a name that leaves the folder, more than the cap).
     """
+    if public is not None:
+        from stannary.store.sources.public import check_public
+
+        if not public.plain:
+            check_public(target)
     scheme = target.partition(":")[0].lower()
     if scheme == "registry":
         msg = "there is no registry in this version"
@@ -50,5 +59,5 @@ def resolve(target: str, *, offline: bool, dest: Path, cap: int = DEFAULT_CAP) -
         return found
     from stannary.store.sources.fetch import Fetcher
 
-    result: Resolved = module.fetch(target, Fetcher(cap), dest)
+    result: Resolved = module.fetch(target, Fetcher(cap, public), dest)
     return result

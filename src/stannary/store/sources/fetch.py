@@ -20,6 +20,8 @@ from stannary.core.errors import BackendError, InputError, IntegrityError
 if TYPE_CHECKING:
     from hashlib import _Hash as Hash
 
+    from stannary.store.sources.public import Public
+
 __all__ = ["Downloaded", "Fetcher", "safe_path"]
 
 _CHUNK = 1 << 20
@@ -63,26 +65,44 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
 
 class Fetcher:
-    """Downloads for one target; `left` is what remains of its cap in bytes."""
+    """Downloads for one target; `left` is what remains of its cap in bytes. With `public`, only from what is public."""
 
-    def __init__(self, cap: int) -> None:
+    def __init__(self, cap: int, public: Public | None = None) -> None:
         self.left = cap
-        self._opener = urllib.request.build_opener(_Redirects)
+        self.public = public
+        if public is None:
+            self._opener = urllib.request.build_opener(_Redirects)
+            return
+        # Not `build_opener`: it adds handlers for files, ftp and plain http, which are no matter of what is public.
+        self._opener = urllib.request.OpenerDirector()
+        for handler in (
+            _Redirects(),
+            urllib.request.HTTPDefaultErrorHandler(),
+            urllib.request.HTTPErrorProcessor(),
+            *public.handlers(),
+        ):
+            self._opener.add_handler(handler)
 
     def open(self, url: str, headers: Mapping[str, str] | None = None, method: str = "GET") -> http.client.HTTPResponse:
         """Open a URL. Raises urllib.error.HTTPError for 4xx and 5xx, BackendError when it cannot be reached."""
         if not url.startswith(("https://", "http://")):
             msg = "only http and https are fetched"
             raise InputError(msg, where=url, code="FET023")
+        if self.public is not None and not self.public.plain and not url.startswith("https://"):
+            msg = "only https is fetched for others"
+            raise InputError(msg, where=url, code="FET023")
         request = urllib.request.Request(  # noqa: S310 - http(s) only, checked above
             url, headers={"User-Agent": "stannary", "Accept-Encoding": "identity", **(headers or {})}, method=method
         )
         try:
-            response: http.client.HTTPResponse = self._opener.open(request, timeout=_TIMEOUT)
+            response: http.client.HTTPResponse | None = self._opener.open(request, timeout=_TIMEOUT)
         except urllib.error.HTTPError:
             raise
         except (OSError, http.client.HTTPException) as exc:
             raise BackendError(_trouble(exc), where=url, code="FET011", help=_REACH) from exc
+        if response is None:  # no handler for it: a redirect to plain http
+            msg = "leads to something that is not fetched for others"
+            raise InputError(msg, where=url, code="FET023")
         return response
 
     def json(self, url: str, headers: Mapping[str, str] | None = None) -> Any:  # noqa: ANN401 - JSON
