@@ -20,7 +20,7 @@ from stannary.registry.names import DEFAULT, Name, Reference
 from stannary.registry.registry import Registry
 from stannary.store.blobs.encrypted import EncryptedBlobs
 
-__all__ = ["Swept", "hold", "plan", "quarantine", "retain", "sweep"]
+__all__ = ["Swept", "delete", "hold", "plan", "quarantine", "retain", "sweep"]
 
 _GRACE = timedelta(hours=1)
 
@@ -72,6 +72,25 @@ def retain(registry: Registry, name: Name, *, keep: int, older_than: timedelta, 
         if events:
             registry.commit(connection, events)
         return chosen
+
+
+def delete(registry: Registry, name: Name, number: int, reason: str) -> Version:
+    """Delete one version. Raises UsageError when it is in service, held or quarantined, or was deleted."""
+    registry.allowed("delete", name)
+    with registry.writing() as connection:
+        version = queries.version(connection, Reference(name, number))
+        why = ""
+        if version.dropped:
+            why = "was deleted"
+        elif version.aliases:
+            why = f"is in service as {', '.join(version.aliases)}"
+        elif version.held or version.quarantined:
+            why = f"is held: {version.held}" if version.held else f"is quarantined: {version.quarantined}"
+        if why:
+            raise UsageError(why, where=str(version), code="REG013" if version.dropped else "REG018", help="it stays as it is")
+        event = Dropped(actor=registry.actor, name=name, number=number, digest=version.digest, reason=reason)
+        registry.commit(connection, [event])
+        return version
 
 
 def sweep(registry: Registry, *, dry_run: bool = False, grace: timedelta = _GRACE) -> Swept:

@@ -1,4 +1,4 @@
-"""The ASGI application: operations under `/api/v1`, health, metrics; what every answer carries."""
+"""The ASGI application: operations under `/api/v1`, MLflow's under `/api/2.0`, health, metrics; what every answer carries."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from stannary.server.api import OPERATIONS
 from stannary.server.dispatch import endpoint_of
+from stannary.server.mlflow import routes_of
 from stannary.server.problems import MEDIA_TYPE, Problem
 from stannary.server.site import Site
 
@@ -52,6 +53,7 @@ def build(site: Site, pages: list[BaseRoute] | None = None) -> Any:  # noqa: ANN
         Route("/readyz", ready),
         Route("/metrics", metrics),
         Mount("/api/v1", routes=operations, name="api"),
+        Mount("/api/2.0", routes=routes_of(site), name="mlflow"),
         *(pages or []),
     ]
     handlers: Any = {404: _absent, 405: _method}

@@ -1,0 +1,173 @@
+"""An unmodified `mlflow` client against `stannary serve`: it uploads, registers, resolves by alias and loads; a denial is an error.
+
+MLflow is too large for our own environments. The client runs as a program of one that has it: STANNARY_MLFLOW names its
+python, else `.venv-peers/mlflow` (`./dev bench registry` makes it), else `.venv-oracles`.
+"""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from tests.e2e.test_serve import Served, run
+
+ROOT = Path(__file__).resolve().parents[2]
+PRELUDE = """
+import json, logging, sys, warnings
+warnings.simplefilter("ignore")
+logging.disable(logging.WARNING)
+from pathlib import Path
+import mlflow
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+mlflow.set_tracking_uri(sys.argv[1])
+mlflow.set_registry_uri(sys.argv[1])
+client, folder = MlflowClient(), Path(sys.argv[2])
+def upload(source, path):
+    get_artifact_repository(path).log_artifacts(str(source))
+    return path
+def denied(call, *arguments):
+    try:
+        call(*arguments)
+    except MlflowException as error:
+        return error.error_code + ": " + str(error)
+    raise SystemExit("nothing was denied")
+"""
+
+
+def python():
+    named = os.environ.get("STANNARY_MLFLOW")
+    places = [Path(named)] if named else [ROOT / folder / "bin" / "python" for folder in (".venv-peers/mlflow", ".venv-oracles")]
+    for path in places:
+        if path.exists() and not subprocess.run([path, "-c", "import mlflow"], check=False, capture_output=True).returncode:
+            return path
+    return pytest.skip(
+        f"no MLflow in {' or '.join(map(str, places))}: `./dev bench registry` installs it, STANNARY_MLFLOW names one"
+    )
+
+
+@pytest.fixture(scope="module")
+def mlflow(tmp_path_factory):
+    """Return a function that runs lines of a client with the rights of a role, and returns what they print as JSON."""
+    interpreter = python()
+    folder = tmp_path_factory.mktemp("mlflow")
+    model = folder / "model"
+    (model / "code").mkdir(parents=True)
+    (model / "weights.bin").write_bytes(bytes(range(256)) * 20_000)
+    (model / "code" / "empty.py").write_bytes(b"")
+    run(folder, "init", "--no-passphrase")
+    tokens = {}
+    for role in ("viewer", "contributor", "releaser", "admin"):
+        run(folder, "access", "user", "add", role)
+        run(folder, "access", "grant", role, role)
+        tokens[role] = run(folder, "access", "token", "issue", role).stdout.strip()
+    server = Served(folder, "--rate", "0")
+
+    def ask(role, lines):
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "PYTHON"))}
+        environment = {**clean, "MLFLOW_TRACKING_TOKEN": tokens[role], "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+        command = [interpreter, "-c", PRELUDE + lines, f"http://127.0.0.1:{server.port}", str(folder)]
+        done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment, timeout=240)
+        assert done.returncode == 0, (done.stdout, done.stderr, server.log.read_text()[-2000:])
+        return json.loads(done.stdout.splitlines()[-1])
+
+    ask.folder = folder
+    yield ask
+    server.end()
+
+
+def test_a_client_registers_resolves_and_loads_and_cannot_go_around_the_policy(mlflow):
+    folder = mlflow.folder
+    found = mlflow(
+        "contributor",
+        """
+source = upload(folder / "model", "mlflow-artifacts:/uploads/default/fraud/first")
+client.create_registered_model("fraud")
+made = client.create_model_version("fraud", source, tags={"team": "risk"}, description="the first")
+again = mlflow.register_model(upload(folder / "model", "mlflow-artifacts:/uploads/team/scores/x"), "team~scores")
+print(json.dumps({
+    "version": made.version, "user": made.user_id, "tags": made.tags, "description": made.description,
+    "other": [again.name, again.version],
+    "names": [row.name for row in client.search_registered_models("name LIKE 'fr%'")],
+    "all": sorted(row.name for row in client.search_registered_models()),
+    "versions": [row.version for row in client.search_model_versions("name='fraud'")],
+    "moved": denied(client.set_registered_model_alias, "fraud", "production", "1"),
+    "foreign": denied(client.create_model_version, "fraud", "s3://elsewhere/model"),
+    "unsent": denied(client.create_model_version, "fraud", "mlflow-artifacts:/uploads/default/fraud/never"),
+    "path": denied(client.create_model_version, "fraud", "mlflow-artifacts:/uploads/default/fraud/../../../keys"),
+}))
+""",
+    )
+    assert found["version"] == "1"
+    assert found["user"] == "user:contributor"
+    assert found["description"] == "the first"
+    assert found["tags"]["team"] == "risk"
+    assert found["tags"]["stannary.digest"].startswith("sha256:")
+    assert found["other"] == ["team~scores", "1"]
+    assert found["names"] == ["fraud"]
+    assert found["all"] == ["fraud", "team~scores"]
+    assert found["versions"] == ["1"]
+    assert found["moved"].startswith("PERMISSION_DENIED")
+    assert found["foreign"].startswith("INVALID_PARAMETER_VALUE")
+    assert "nothing was uploaded there" in found["unsent"]
+    assert "no path of an artifact" in found["path"]
+
+    # The policy says what is missing, also when somebody asks who may promote, by an alias or by a stage.
+    found = mlflow(
+        "releaser",
+        """
+print(json.dumps([
+    denied(client.set_registered_model_alias, "fraud", "production", "1"),
+    denied(client.transition_model_version_stage, "fraud", "1", "Production"),
+    denied(client.get_model_version_by_alias, "fraud", "production"),
+]))
+""",
+    )
+    assert all(said.startswith("PERMISSION_DENIED") and "the policy production denies version 1" in said for said in found[:2]), (
+        found
+    )
+    assert found[2].startswith("RESOURCE_DOES_NOT_EXIST")
+
+    run(folder, "registry", "protect", "fraud@production", "--policy", str(policy(folder)))
+    run(folder, "registry", "approve", "fraud:1", "--statement", "looked at")
+    found = mlflow(
+        "releaser",
+        """
+client.set_registered_model_alias("fraud", "production", "1")
+at = client.get_model_version_by_alias("fraud", "production")
+print(json.dumps([at.version, at.current_stage, client.get_registered_model("fraud").aliases]))
+""",
+    )
+    assert found == ["1", "Production", {"production": "1"}]
+
+    found = mlflow(
+        "viewer",
+        """
+out = folder / "loaded"
+path = Path(mlflow.artifacts.download_artifacts("models:/fraud@production", dst_path=str(out)))
+print(json.dumps({
+    "files": sorted(str(item.relative_to(path)) for item in path.rglob("*") if item.is_file()),
+    "same": (path / "weights.bin").read_bytes() == (folder / "model" / "weights.bin").read_bytes(),
+    "push": denied(client.create_model_version, "fraud", "mlflow-artifacts:/uploads/default/fraud/first"),
+    "delete": denied(client.delete_model_version, "fraud", "1"),
+}))
+""",
+    )
+    assert found["files"] == ["code/empty.py", "weights.bin"]
+    assert found["same"]
+    assert found["push"].startswith("PERMISSION_DENIED")
+    assert found["delete"].startswith("PERMISSION_DENIED")
+
+    found = mlflow("admin", 'print(json.dumps(denied(client.delete_model_version, "fraud", "1")))')
+    assert "in service as production" in found
+    run(folder, "registry", "quarantine", "fraud:1", "--reason", "incident 12")
+    found = mlflow("viewer", 'print(json.dumps(denied(mlflow.artifacts.download_artifacts, "models:/fraud@production")))')
+    assert "quarantined" in found
+
+
+def policy(folder):
+    path = folder / "approved.yaml"
+    path.write_text("name: approved\nrequire:\n  - kind: statement\n    check: approval\n    approvals: 1\n")
+    return path
