@@ -10,9 +10,13 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
+
+from stannary.testing.identity_provider import IdentityProvider, ProviderKey
+from stannary.testing.oidc_provider import OidcProvider
 
 STANNARY = str(Path(sys.executable).with_name("stannary"))
 WAIT = 60
@@ -200,3 +204,56 @@ def test_what_is_no_http_leaves_it_running(served):
 @pytest.mark.parametrize("options, code", [(("--host", "0.0.0.0"), "SRV002"), (("--tls-certificate", "none.pem"), "SRV003")])
 def test_it_does_not_start_where_it_would_not_be_safe(place, options, code):
     assert f"error[{code}]" in run(place[0], "serve", "--port", "0", *options, code=2).stderr
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    return tmp_path / "config" / "stannary" / "tokens.json"
+
+
+def test_somebody_logs_in_at_the_command_line_by_their_provider(place, served, home):
+    folder, _ = place
+    with OidcProvider(client="stannary-cli") as provider:
+        run(folder, "access", "federate", "people", "--issuer", provider.url, "--client", "stannary-cli")
+        run(folder, "access", "user", "add", "paula", "--issuer", provider.url, "--subject", provider.user)
+        server = f"http://127.0.0.1:{served.port}"
+        command = [STANNARY, "access", "login", "--server", server]
+        waiting = subprocess.Popen(command, env=clean(), stderr=subprocess.PIPE, text=True)
+        address = re.search(r"http://127\.0\.0\.1:\d+/activate\?user_code=[A-Z-]+", waiting.stderr.readline())[0]
+        urllib.request.urlopen(address, timeout=WAIT).close()
+        said = waiting.communicate(timeout=WAIT)[1]
+        assert waiting.returncode == 0, said
+        assert "logged in as user:paula" in said
+    assert home.stat().st_mode & 0o777 == 0o600
+    token = json.loads(home.read_text())[server]["token"]
+    assert json.loads(served.ask("GET", "/api/v1/whoami", token)[1]) == {"principal": "user:paula"}
+    run(folder, "access", "logout", "--server", server)
+    assert served.ask("GET", "/api/v1/whoami", token)[0] == 401
+    assert json.loads(home.read_text()) == {}
+    home.chmod(0o644)
+    assert "error[ACC023]" in run(folder, "access", "logout", "--server", server, code=2).stderr
+
+
+def test_a_pipeline_is_let_in_by_the_token_of_its_platform(place, served, tmp_path):
+    folder, _ = place
+    with IdentityProvider() as github:
+        run(folder, "access", "service", "add", "ci")
+        run(folder, "access", "grant", "service:ci", "contributor", "team/*")
+        rule = ("--issuer", github.url, "--claim", "repository=team/models", "--claim", "ref=refs/heads/*", "--as", "ci")
+        run(folder, "access", "federate", "add", "main", *rule)
+        claims = {"sub": "repo:team/models", "repository": "team/models", "ref": "refs/heads/main"}
+        me = json.loads(served.ask("GET", "/api/v1/access/me", github.token(**claims))[1])
+        assert (me["principal"], me["credential"]) == ("service:ci", "federation:main")
+        for wrong in ({"repository": "evil/models"}, {"ref": "refs/pull/1/merge"}, {"ref": None}, {"aud": "other"}, {"exp": 1}):
+            assert served.ask("GET", "/api/v1/access/me", github.token(**{**claims, **wrong}))[0] == 401, wrong
+        forged = github.token(ProviderKey("ES256", github.keys[0].kid), **claims)
+        assert served.ask("GET", "/api/v1/access/me", forged)[0] == 401
+        assert served.ask("GET", "/api/v1/access/me", github.token(header={"alg": "none"}, **claims))[0] == 401
+        run(folder, "access", "federate", "remove", "main")
+        time.sleep(4.5)
+        assert served.ask("GET", "/api/v1/access/me", github.token(**claims))[0] == 401
+    open_to_all = run(
+        folder, "access", "federate", "add", "all", "--issuer", "github", "--claim", "ref=refs/heads/main", "--as", "ci", code=1
+    )
+    assert "error[ACC014]" in open_to_all.stderr

@@ -28,14 +28,14 @@ def exchange(access: Access, token: str) -> Issued:
     return tokens.issue(access, actor, account.id, label="login", lasts=LASTS)
 
 
-def person_of(access: Access, token: str, nonce: str | None = None) -> Account:
+def person_of(access: Access, token: str, nonce: str | None = None, issuer: str = "") -> Account:
     """Return the account of whom an identity token names: by issuer and subject, which no two people share.
 
     An e-mail address is no name: providers let people choose one. Raises PolicyDenied (ACC001).
     """
     from stannary.crypto.identity_token import Expected, verify_identity_token
 
-    issuer = claimed_issuer(token)
+    issuer = issuer or claimed_issuer(token)
     with access.database.reading() as connection:
         provider = next((item for item in rows.providers(connection) if issuer and item.issuer == issuer), None)
     if provider is None:

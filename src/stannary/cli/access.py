@@ -32,6 +32,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "roles": ("stannary.cli.access:roles", "Show the roles, and who has which."),
     "check": ("stannary.cli.access:check", "Say whether somebody may do something, and why."),
     "federate": ("stannary.cli.access_federate:group", "Let tokens of pipelines and identity providers in."),
+    "login": ("stannary.cli.access_login:login", "Log in to a server as whom an identity provider knows you."),
+    "logout": ("stannary.cli.access_login:logout", "End the token of a server, and forget it."),
 }
 _USERS = {
     "add": ("stannary.cli.access_account:add_user", "Make an account of a person."),

@@ -7,16 +7,17 @@ is for providers on this machine alone.
 from __future__ import annotations
 
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
 
 from stannary.core.errors import BackendError, IntegrityError, UsageError
 
-__all__ = ["check_address", "discover_keys", "fetch"]
+__all__ = ["Answered", "check_address", "discover", "discover_keys", "fetch", "send_form", "send_json"]
 
 _SECONDS = 20
 _MOST_BYTES = 1 << 20
@@ -37,10 +38,9 @@ def check_address(url: str, what: str = "issuer") -> str:
     return url
 
 
-def discover_keys(issuer: str) -> bytes:
-    """Return the published keys (JWKS) of an issuer, unread. Raises BackendError, IntegrityError or UsageError."""
+def discover(issuer: str, help_: str | None = None) -> dict[str, Any]:
+    """Return how a provider describes itself, which has to be that issuer. Raises BackendError, IntegrityError or UsageError."""
     check_address(issuer)
-    help_ = "give them in a file: `stannary trust issuer URL --jwks FILE`"
     where = f"{issuer.rstrip('/')}/.well-known/openid-configuration"
     try:
         found = msgspec.json.decode(fetch(where, "the provider", help_=help_), type=dict[str, Any])
@@ -50,7 +50,64 @@ def discover_keys(issuer: str) -> bytes:
     if found.get("issuer") != issuer:
         msg = f"describes the provider {str(found.get('issuer'))[:120]!r}, not {issuer!r}"
         raise IntegrityError(msg, where=where, code="OID004", help="name the issuer as it names itself, to the last slash")
+    return found
+
+
+def discover_keys(issuer: str) -> bytes:
+    """Return the published keys (JWKS) of an issuer, unread. Raises BackendError, IntegrityError or UsageError."""
+    help_ = "give them in a file: `stannary trust issuer URL --jwks FILE`"
+    found = discover(issuer, help_)
     return fetch(check_address(str(found.get("jwks_uri")), "address of the keys"), "the provider", help_=help_)
+
+
+class Answered(NamedTuple):
+    """What an address answered to what was sent there: a JSON object, also when it refused."""
+
+    status: int
+    document: dict[str, Any]
+
+
+def send_form(url: str, fields: Mapping[str, str], headers: Mapping[str, str] | None = None) -> Answered:
+    """Send a form to an address, and return what it answers. It is not redirected: what is sent is for nobody else.
+
+    Raises BackendError, or UsageError for an address that may not be asked.
+    """
+    return _send(
+        url, urllib.parse.urlencode(fields).encode(), {"Content-Type": "application/x-www-form-urlencoded", **(headers or {})}
+    )
+
+
+def send_json(url: str, document: object, headers: Mapping[str, str] | None = None, method: str = "POST") -> Answered:
+    """Send a JSON document to an address, as `send_form` does a form."""
+    return _send(url, msgspec.json.encode(document), {"Content-Type": "application/json", **(headers or {})}, method)
+
+
+def _send(url: str, content: bytes, headers: Mapping[str, str], method: str = "POST") -> Answered:
+    check_address(url, "address")
+    opener = urllib.request.build_opener(_Stays())
+    # check_address has let no other scheme through
+    request = urllib.request.Request(url, content, {"Accept": "application/json", **headers}, method=method)  # noqa: S310
+    try:
+        with opener.open(request, timeout=_SECONDS) as response:
+            status, answer = int(response.status), response.read(_MOST_BYTES)
+    except urllib.error.HTTPError as error:
+        with error:
+            status, answer = error.code, error.read(_MOST_BYTES)
+    except (urllib.error.URLError, OSError, ValueError) as error:
+        msg = f"cannot be asked: {error}"
+        raise BackendError(msg, where=url.partition("?")[0], code="OID010") from error
+    try:
+        return Answered(status, msgspec.json.decode(answer, type=dict[str, Any]) if answer else {})
+    except msgspec.MsgspecError as error:
+        msg = f"answers {status} with something that is no JSON object"
+        raise BackendError(msg, where=url.partition("?")[0], code="OID010") from error
+
+
+class _Stays(urllib.request.HTTPRedirectHandler):
+    """Follows no redirection."""
+
+    def redirect_request(self, *_: Any) -> None:  # noqa: ANN401 - urllib's
+        """Go nowhere: the redirection is the answer."""
 
 
 class _Checked(urllib.request.HTTPRedirectHandler):
