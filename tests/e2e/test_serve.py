@@ -7,10 +7,12 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
 import urllib.request
+import warnings
 from pathlib import Path
 
 import pytest
@@ -257,3 +259,87 @@ def test_a_pipeline_is_let_in_by_the_token_of_its_platform(place, served, tmp_pa
         folder, "access", "federate", "add", "all", "--issuer", "github", "--claim", "ref=refs/heads/main", "--as", "ci", code=1
     )
     assert "error[ACC014]" in open_to_all.stderr
+
+
+def over_tls(port, context, path, token=""):
+    connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=WAIT, context=context)
+    connection.request("GET", path, headers={"Authorization": f"Bearer {token}"} if token else {})
+    answer = connection.getresponse()
+    found = answer.status, dict(answer.getheaders())
+    answer.read()
+    connection.close()
+    return found
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tls")
+    run(folder, "keys", "tls", "certs", "--no-passphrase")
+    run(folder, "keys", "tls", "certs", "--client", "ci")
+    run(folder, "keys", "tls", "others", "--no-passphrase", "--client", "mallory", "--host", "else.example")
+    return folder
+
+
+def trusting(folder, name="certs"):
+    return ssl.create_default_context(cafile=folder / name / "ca.pem")
+
+
+def test_over_tls_the_server_shows_a_certificate_that_its_clients_can_verify(place, certificates):
+    files = certificates / "certs"
+    server = Served(place[0], "--tls-certificate", str(files / "server.pem"), "--tls-key", str(files / "server.key"))
+    status, headers = over_tls(server.port, trusting(certificates), "/api/v1/models", place[1]["viewer"])
+    assert status == 200
+    assert headers["strict-transport-security"]
+    with pytest.raises(ssl.SSLCertVerificationError):
+        over_tls(server.port, trusting(certificates, "others"), "/healthz")
+    old = trusting(certificates)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
+    with pytest.raises(ssl.SSLError):
+        over_tls(server.port, old, "/healthz")
+    with pytest.raises((http.client.HTTPException, OSError)):
+        server.ask("GET", "/healthz")
+    assert server.end() == 0
+
+
+def test_mutual_tls_takes_no_client_without_a_certificate_of_the_authority(place, certificates):
+    files = certificates / "certs"
+    options = ("--tls-certificate", str(files / "server.pem"), "--tls-key", str(files / "server.key"))
+    server = Served(place[0], *options, "--tls-clients", str(files / "ca.pem"))
+    known = trusting(certificates)
+    known.load_cert_chain(files / "ci.pem", files / "ci.key")
+    assert over_tls(server.port, known, "/api/v1/models", place[1]["viewer"])[0] == 200
+    assert over_tls(server.port, known, "/api/v1/models")[0] == 401  # a certificate is no account
+    stranger = trusting(certificates)
+    stranger.load_cert_chain(certificates / "others" / "mallory.pem", certificates / "others" / "mallory.key")
+    listener = trusting(certificates)
+    listener.load_cert_chain(files / "server.pem", files / "server.key")  # a server's certificate is no client's
+    for context in (trusting(certificates), stranger, listener):
+        with pytest.raises((ssl.SSLError, ConnectionError, http.client.RemoteDisconnected)):
+            over_tls(server.port, context, "/healthz")
+    assert server.end() == 0
+
+
+def test_certificates_are_for_what_they_say_and_keys_are_their_owners(certificates):
+    files = certificates / "certs"
+    assert {path.name for path in files.iterdir()} == {f"{name}.{end}" for name in ("ca", "server", "ci") for end in ("pem", "key")}
+    assert {path.stat().st_mode & 0o777 for path in files.glob("*.key")} == {0o600}
+    verify = ["openssl", "verify", "-CAfile", "ca.pem", "-x509_strict", "-purpose"]
+    for purpose, name, code in (
+        ("sslserver", "server", 0),
+        ("sslclient", "ci", 0),
+        ("sslserver", "ci", 2),
+        ("sslclient", "server", 2),
+    ):
+        done = subprocess.run([*verify, purpose, f"{name}.pem"], cwd=files, capture_output=True, text=True, check=False)
+        assert done.returncode == code, done.stderr
+    for line in (
+        ("certs",),
+        ("certs", "--client", "ci"),
+        ("certs", "--client", "../x"),
+        ("new", "--host", "a b"),
+        ("new", "--client", "ca"),
+    ):
+        run(certificates, "keys", "tls", *line, "--no-passphrase", code=2)
+    assert not (certificates / "new" / "server.pem").exists()

@@ -35,6 +35,7 @@ _TABLE = {
     "generate": ("stannary.cli.keys:generate", "Make a key."),
     "public": ("stannary.cli.keys:public", "Print the public half of a key."),
     "protect": ("stannary.cli.keys:protect", "Give a key file a new passphrase."),
+    "tls": ("stannary.cli.keys_tls:command", "Make certificates for a server and its clients."),
     "list": ("stannary.cli.keys:list_keys", "List the keys in a folder, or in the workspace."),
 }
 
