@@ -18,6 +18,8 @@ from stannary.access.idempotency import Idempotency
 from stannary.core.errors import UsageError
 from stannary.registry.registry import Registry
 from stannary.server.app import build
+from stannary.server.console.routes import pages
+from stannary.server.console.sessions import AccessSessions
 from stannary.server.guard_access import AccessGuard
 from stannary.server.site import Site
 
@@ -53,8 +55,10 @@ def serve(site: Site, listener: Listener, *, log_json: bool = True, grace: int =
     _refuse_open_plain(listener)
     _logging(as_json=log_json)
     tls = _tls(listener)
+    sessions = AccessSessions(site.access) if site.access is not None else None
     config = uvicorn.Config(
-        build(site), host=listener.host, port=listener.port, log_config=None, access_log=False, server_header=False,
+        build(site, pages(site, sessions)), host=listener.host, port=listener.port,
+        log_config=None, access_log=False, server_header=False,
         date_header=True, timeout_graceful_shutdown=grace, h11_max_incomplete_event_size=1 << 16, lifespan="off", **tls,
     )  # fmt: skip
     server = _Server(config, site)

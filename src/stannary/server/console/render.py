@@ -1,0 +1,79 @@
+"""Templates: everything is escaped, and what cannot be seen is written out."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import jinja2
+import msgspec
+from markupsafe import Markup
+
+from stannary.report.escape import visible
+from stannary.report.wording import human_size
+
+__all__ = ["manifest", "render", "static"]
+
+_ROOM = "stannary.server.console"
+# The right that a page needs for the whole registry (or none), where it is, its name.
+NAVIGATION: tuple[tuple[str, str, str], ...] = ()
+
+
+@cache
+def manifest() -> dict[str, dict[str, str]]:
+    """Return the static files that are served, with their media types, digests and where they are from."""
+    found: dict[str, dict[str, str]] = json.loads(static("manifest.json"))
+    return found
+
+
+@cache
+def static(name: str) -> bytes:
+    """Return a static file; the name is one of the manifest."""
+    return resources.files(_ROOM).joinpath("static", name).read_bytes()
+
+
+def render(template: str, **more: Any) -> str:  # noqa: ANN401 - what templates take
+    """Return a page. `data` has to be plain values: what the JSON twin has."""
+    return _environment().get_template(template).render(**more)
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    made = jinja2.Environment(
+        loader=jinja2.PackageLoader(_ROOM), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True, finalize=_seen, auto_reload=False,
+    )  # fmt: skip
+    made.filters |= {"size": human_size, "when": _when, "short": _short, "place": _place, "pretty": _pretty}
+    made.globals |= {"asset": _asset, "nav_items": NAVIGATION}
+    return made
+
+
+def _seen(value: Any) -> Any:  # noqa: ANN401 - what a template puts out
+    """Write out what would turn text around or hide in it; line ends stay."""
+    if not isinstance(value, str) or isinstance(value, Markup) or value.isprintable():
+        return value
+    return "\n".join(visible(line) for line in value.split("\n"))
+
+
+def _when(text: str) -> str:
+    return text[:16].replace("T", " ")
+
+
+def _short(digest: str) -> str:
+    return digest.removeprefix("sha256:")[:12]
+
+
+def _place(name: dict[str, str]) -> str:
+    """Return the path of a model's pages."""
+    return f"/models/{name['namespace']}/{name['name']}"
+
+
+def _pretty(value: Any) -> str:  # noqa: ANN401 - JSON
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+
+
+def _asset(name: str) -> dict[str, str]:
+    row = manifest()[name]
+    return {"href": f"/static/{name}?v={row['sha256'][:12]}", "integrity": row["integrity"]}

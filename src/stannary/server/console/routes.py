@@ -1,0 +1,130 @@
+"""The routes of the console: login, static files, pages and their twins."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from typing import Any
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from stannary.core.errors import PolicyDenied, StannaryError
+from stannary.server.console.frame import HEADERS, Console, endpoint_of, form_of, page_of, problem_page, same_origin
+from stannary.server.console.page import Shown
+from stannary.server.console.render import manifest, static
+from stannary.server.console.sessions import SESSION, TOKEN, Sessions, credentials, is_form_token, local
+from stannary.server.console.views import PAGES
+from stannary.server.problems import Problem, Refused, problem_of
+from stannary.server.site import Site
+
+__all__ = ["pages"]
+
+
+def pages(site: Site, sessions: Sessions | None) -> list[BaseRoute]:
+    """Return the routes of the console over a site, for `build`."""
+    console = Console(site, sessions)
+    routes: list[BaseRoute] = [
+        Route("/", _home),
+        Route("/login", _login_page),
+        Route("/login", _login(console), methods=["POST"]),
+        Route("/logout", _logout(console), methods=["POST"]),
+        Route("/static/{name}", _static),
+    ]
+    for page in PAGES:
+        if page.method == "GET":
+            routes.append(Route(f"{page.path}.json", endpoint_of(console, page, twin=True)))
+        routes.append(Route(page.path, endpoint_of(console, page), methods=[page.method]))
+    return [*routes, Route("/{rest:path}", _absent)]
+
+
+async def _home(_: Request) -> Response:
+    return RedirectResponse("/models", 303, HEADERS)
+
+
+async def _static(request: Request) -> Response:
+    name = request.path_params["name"]
+    row = manifest().get(name)
+    if row is None:
+        return await _absent(request)
+    headers = {"cache-control": "public, max-age=31536000, immutable", "etag": f'"{row["sha256"]}"'}
+    return Response(static(name), headers=headers, media_type=row["type"])
+
+
+async def _absent(_: Request) -> Response:
+    text = "there is nothing at this address"
+    return problem_page(Problem(type="about:blank", title="Not found", status=404, detail=text, help="the models are at /models"))
+
+
+async def _login_page(request: Request) -> Response:
+    return page_of(_form(local(request.query_params.get("next", "/models"))))
+
+
+def _form(back: str, problem: str = "", status: int = 200) -> Shown:
+    return Shown(template="login.html", title="Log in", data={"next": back, "problem": problem}, status=status)
+
+
+def _login(console: Console) -> Any:  # noqa: ANN401 - Starlette's endpoint
+    async def login(request: Request) -> Response:
+        back = "/models"
+        try:
+            same_origin(request)
+            _not_too_often(console.site, request)
+            form = await form_of(request)
+            back = local(form.get("next", "/models"))
+            name, value = await asyncio.to_thread(_begun, console, form, request.cookies.get(SESSION, ""))
+        except PolicyDenied as error:
+            return page_of(_form(back, error.message, 401))
+        except StannaryError as error:
+            return problem_page(problem_of(error, secrets.token_hex(16)))
+        response = RedirectResponse(back, 303, HEADERS)
+        response.delete_cookie(SESSION if name == TOKEN else TOKEN, path="/")
+        secure = request.url.scheme == "https"
+        response.set_cookie(name, value, path="/", secure=secure, httponly=True, samesite="strict")
+        return response
+
+    return login
+
+
+def _not_too_often(site: Site, request: Request) -> None:
+    if site.limit.take(f"login:{request.client.host if request.client else ''}"):
+        raise Refused(429, "Too many requests", "too many logins from here: wait a moment", code="API005")
+
+
+def _begun(console: Console, form: dict[str, str], previous: str) -> tuple[str, str]:
+    """Return the name and value of the cookie of somebody who logs in. Raises PolicyDenied."""
+    token = form.get("token", "").strip()
+    if token:
+        try:
+            console.site.guard.authenticate(f"Bearer {token}", "")
+        except PolicyDenied as error:
+            msg = "the token does not hold: it is mistyped, over or revoked"
+            raise PolicyDenied(msg, code="ACC001") from error
+        if previous and console.sessions is not None:
+            console.sessions.end(previous)
+        return TOKEN, token
+    if console.sessions is None:
+        msg = "there are no passwords here: log in with a token"
+        raise PolicyDenied(msg, code="ACC001")
+    return SESSION, console.sessions.begin(form.get("name", ""), form.get("password", ""), previous)
+
+
+def _logout(console: Console) -> Any:  # noqa: ANN401 - Starlette's endpoint
+    async def logout(request: Request) -> Response:
+        try:
+            same_origin(request)
+            form = await form_of(request)
+        except StannaryError as error:
+            return problem_page(problem_of(error, secrets.token_hex(16)))
+        response = RedirectResponse(f"/login?next={quote('/models', safe='')}", 303, HEADERS)
+        if is_form_token(form.get("form", ""), credentials(request.headers, request.cookies).secret):
+            session = request.cookies.get(SESSION, "")
+            if session and console.sessions is not None:
+                await asyncio.to_thread(console.sessions.end, session)
+            for known in (SESSION, TOKEN):
+                response.delete_cookie(known, path="/")
+        return response
+
+    return logout

@@ -1,0 +1,83 @@
+"""How a browser is let in: a session's cookie for name and password, or a token kept in a cookie.
+
+A token that is logged in with is its own session: what it is not good for, the browser is not either, and it ends when it does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol
+
+from stannary.access.access import Access
+from stannary.access.login import end_session, log_in
+
+__all__ = ["SESSION", "TOKEN", "AccessSessions", "Credentials", "Sessions", "credentials", "form_token", "is_form_token", "local"]
+
+SESSION = "stannary"  # the cookie that the API takes as well
+TOKEN = "stannary-token"  # noqa: S105 - the name of a cookie
+_LONGEST = 2000
+
+
+class Sessions(Protocol):
+    """Begins and ends sessions of people with passwords."""
+
+    def begin(self, name: str, password: str, previous: str = "") -> str:
+        """Return the value of a new session's cookie; the previous one ends. Raises PolicyDenied."""
+        ...
+
+    def end(self, cookie: str) -> None:
+        """End a session."""
+        ...
+
+
+class AccessSessions:
+    """Sessions of the accounts of a workspace."""
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+
+    def begin(self, name: str, password: str, previous: str = "") -> str:
+        """Return the value of a new session's cookie. Raises PolicyDenied (ACC001)."""
+        return str(log_in(self._access, name, password, previous=previous).secret)
+
+    def end(self, cookie: str) -> None:
+        """End a session."""
+        end_session(self._access, cookie)
+
+
+class Credentials(NamedTuple):
+    """What a browser showed: an `Authorization` header (or a token's cookie as one), or a session's cookie."""
+
+    authorization: str
+    session: str
+
+    @property
+    def secret(self) -> str:
+        """Return what nobody else knows."""
+        return self.authorization or self.session
+
+
+def credentials(headers: Mapping[str, str], cookies: Mapping[str, str]) -> Credentials:
+    """Return what was shown, each of it once: a header before a session, a session before a token."""
+    shown = headers.get("authorization", "")
+    session = "" if shown else cookies.get(SESSION, "")
+    token = "" if shown or session else cookies.get(TOKEN, "")
+    return Credentials(shown or (f"Bearer {token}" if token else ""), session)
+
+
+def form_token(secret: str) -> str:
+    """Return what a form has to bring along: it follows from the credentials, which no other site can read."""
+    return hmac.new(secret.encode("utf-8", "surrogateescape"), b"stannary console form", hashlib.sha256).hexdigest()
+
+
+def is_form_token(sent: str, secret: str) -> bool:
+    """Tell whether a form was made for these credentials."""
+    return bool(secret) and hmac.compare_digest(sent.encode("utf-8", "replace"), form_token(secret).encode())
+
+
+def local(where: str) -> str:
+    """Return an address to go to after a login: a path of ours, whatever was asked for."""
+    plain = where.isascii() and where.isprintable() and "\\" not in where and len(where) <= _LONGEST
+    return where if plain and where.startswith("/") and not where.startswith("//") else "/models"

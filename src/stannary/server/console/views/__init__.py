@@ -1,0 +1,8 @@
+"""The pages: each function takes a call and returns what is shown."""
+
+from stannary.server.console.page import Page
+from stannary.server.console.views import models, version
+
+__all__ = ["PAGES"]
+
+PAGES: tuple[Page, ...] = (*models.PAGES, *version.PAGES)
