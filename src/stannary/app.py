@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from stannary.access.access import Access
     from stannary.checks.static.result import ScanResult
     from stannary.checks.static.scan import ScanOptions, Target
+    from stannary.core.evidence import Resource
     from stannary.evidence.chain import Recorded
+    from stannary.evidence.product import Stated
     from stannary.evidence.workspace import Workspace
     from stannary.registry.registry import Allowed, Registry
     from stannary.report.bom.inventory import Inventory
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Bom",
+    "bom_subject",
     "check_names",
     "is_address",
     "located",
@@ -42,6 +45,7 @@ __all__ = [
     "record_bom",
     "record_scan",
     "scan",
+    "state_scan",
     "take_bom",
 ]
 
@@ -78,11 +82,20 @@ def located(names: Sequence[str], *, offline: bool = False, stdin: BinaryIO | No
 
 def record_scan(result: ScanResult, workspace: Workspace, started: datetime, finished: datetime) -> list[Recorded]:
     """Sign and log what a scan found, one statement a target. Raises InputError for a target that has no digest; then none is."""
+    from stannary.evidence.chain import Chain
+
+    stated = state_scan(result, started, finished)
+    chain = Chain(workspace, write=True)
+    return [chain.state(one.subject, one.kind, one.predicate) for one in stated]
+
+
+def state_scan(result: ScanResult, started: datetime, finished: datetime) -> list[Stated]:
+    """Return what a scan found as statements that nobody has signed. Raises InputError for a target that has no digest."""
     import msgspec
 
     from stannary.core.model import Digest
-    from stannary.evidence.chain import Chain
     from stannary.evidence.from_scan import model_scans
+    from stannary.evidence.product import Stated
     from stannary.evidence.statement import subject_resource
 
     stated = model_scans(msgspec.to_builtins(result), finished, started)
@@ -95,9 +108,12 @@ def record_scan(result: ScanResult, workspace: Workspace, started: datetime, fin
     if problems:
         msg = "targets"
         raise ExceptionGroup(msg, problems)
-    chain = Chain(workspace, write=True)
     return [
-        chain.state(subject_resource(Digest.parse(target.digest), target.name, target.sha256), "model-scan", target.predicate)
+        Stated(
+            subject_resource(Digest.parse(target.digest), target.name, target.sha256),
+            "model-scan",
+            msgspec.to_builtins(target.predicate),
+        )
         for target in stated
         if target.digest is not None
     ]
@@ -130,11 +146,17 @@ def take_bom(
 def record_bom(made: Bom, kind: str, document: dict[str, Any], workspace: Workspace) -> Recorded:
     """Sign a bill of materials and log it, as a statement about the artifact."""
     from stannary.evidence.chain import Chain
+
+    return Chain(workspace, write=True).state(bom_subject(made), kind, document)
+
+
+def bom_subject(made: Bom) -> Resource:
+    """Return the artifact that a bill of materials is about, as the subject of a statement."""
     from stannary.evidence.statement import subject_resource
 
     inventory = made.inventory
     single = inventory.files[0].sha256 if inventory.is_file else None
-    return Chain(workspace, write=True).state(subject_resource(inventory.digest, inventory.given_name, single), kind, document)
+    return subject_resource(inventory.digest, inventory.given_name, single)
 
 
 def is_address(name: str) -> bool:

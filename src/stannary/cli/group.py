@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "verify": ("stannary.cli.verify:command", "Verify that a model is what somebody you trust signed."),
     "keys": ("stannary.cli.keys:group", "Make keys, show public halves, protect key files."),
     "ledger": ("stannary.cli.ledger:command", "Prove what is in the ledger, and that nothing of it was changed."),
+    "jobs": ("stannary.cli.jobs:command", "Have scans, inventories and decisions done in the background."),
     "serve": ("stannary.cli.serve:command", "Serve a workspace: the REST API, for people and pipelines."),
     "access": ("stannary.cli.access:command", "Say who may do what on a server of this workspace."),
     "demo": ("stannary.cli.demo:command", "See it work: real models and hostile ones, scanned and explained."),

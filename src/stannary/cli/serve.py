@@ -30,6 +30,10 @@ __all__ = ["command"]
 @click.option(
     "--grace", type=click.IntRange(0, 3600), default=20, show_default=True, help="Seconds for what is under way at the end."
 )
+@click.option(
+    "--workers", type=click.IntRange(0, 1024), default=0, show_default=True, metavar="N",
+    help="Processes for background jobs; 0 for none here (`stannary jobs work` does them anywhere).",
+)  # fmt: skip
 @click.option("--log", "log", type=click.Choice(["json", "text"]), default="json", show_default=True, help="How to log, on stderr.")
 @workspace_option
 @common_options
@@ -53,7 +57,7 @@ def command(ctx: click.Context, /, workspace: str | None, **given: Any) -> int: 
         talk_of(ctx).note(
             f"{scheme}://{listener.host}:{listener.port}/api/v1/openapi.json describes what is served; Ctrl-C ends it"
         )
-        server.serve(site, listener, log_json=given["log"] == "json", grace=given["grace"])
+        server.serve(site, listener, log_json=given["log"] == "json", grace=given["grace"], workers=given["workers"])
     finally:
         access.close()
         registry.close()

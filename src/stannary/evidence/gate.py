@@ -20,7 +20,7 @@ from stannary.evidence.statement import subject_of_resource
 from stannary.policy.decide import decide
 from stannary.policy.model import Policy
 
-__all__ = ["DECISION", "Judged", "judge", "record_decision", "signed_decision"]
+__all__ = ["DECISION", "Judged", "judge", "record_decision", "signed_decision", "stated_decision"]
 
 DECISION = "urn:stannary:decision:v1"
 
@@ -60,6 +60,12 @@ def record_decision(chain: Chain, subject: Resource, judged: Judged, version: st
 
 def signed_decision(chain: Chain, subject: Resource, judged: Judged, version: str = "") -> Envelope:
     """Sign the decision; `version` is that of the tool that decided."""
+    named, predicate = stated_decision(subject, judged, version)
+    return signed_statement(named, "vsa", predicate, chain.workspace.signer)
+
+
+def stated_decision(subject: Resource, judged: Judged, version: str = "") -> tuple[Resource, dict[str, Json]]:
+    """Return the decision as a statement that nobody has signed: its subject, and the predicate of a VSA."""
     decision = judged.decision
     predicate: dict[str, Json] = {
         "verifier": {"id": "urn:stannary:gate", "version": {"stannary": version}},
@@ -76,4 +82,4 @@ def signed_decision(chain: Chain, subject: Resource, judged: Judged, version: st
         },
     }
     named = subject if subject.name else msgspec.structs.replace(subject, name=decision.subject_name)
-    return signed_statement(named, "vsa", msgspec.to_builtins(predicate), chain.workspace.signer)
+    return named, msgspec.to_builtins(predicate)

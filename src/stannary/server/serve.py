@@ -22,6 +22,7 @@ from stannary.server.console.routes import pages
 from stannary.server.console.sessions import AccessSessions
 from stannary.server.guard_access import AccessGuard
 from stannary.server.site import Site
+from stannary.server.workers import workers as beside
 
 __all__ = ["Listener", "open_site", "serve"]
 
@@ -47,8 +48,10 @@ def open_site(registry: Registry, access: Access, *, version: str, rate: float =
     return site
 
 
-def serve(site: Site, listener: Listener, *, log_json: bool = True, grace: int = 20) -> None:
+def serve(site: Site, listener: Listener, *, log_json: bool = True, grace: int = 20, workers: int = 0) -> None:
     """Answer until SIGTERM or SIGINT; then take nothing new, and end what is under way within `grace` seconds.
+
+    Beside it, a worker with so many processes does background jobs.
 
     Raises UsageError for an address that cannot be listened on without TLS, and for certificates that cannot be read.
     """
@@ -62,7 +65,8 @@ def serve(site: Site, listener: Listener, *, log_json: bool = True, grace: int =
         date_header=True, timeout_graceful_shutdown=grace, h11_max_incomplete_event_size=1 << 16, lifespan="off", **tls,
     )  # fmt: skip
     server = _Server(config, site)
-    server.run()
+    with beside(site.chain.workspace.root, workers, grace):
+        server.run()
     if not server.started:
         msg = f"cannot listen on {listener.host}:{listener.port}"
         raise UsageError(msg, code="SRV001", help="is something else there? --port 0 takes any")

@@ -141,6 +141,11 @@ class JobTable:
             found = connection.execute(sa.select(*_ROW).where(_C.key == key)).first()
         return _row(found) if found else None
 
+    def value(self, key: str) -> bytes | None:
+        """Return what a job came to."""
+        with self.database.reading() as connection:
+            return connection.execute(sa.select(_C.value).where(_C.key == key)).scalar()
+
     def find(self, prefix: str) -> list[str]:
         """Return the keys that begin like this, two at most."""
         with self.database.reading() as connection:

@@ -6,7 +6,7 @@ or by `call.store.allowed` for what is no matter of the registry.
 
 from __future__ import annotations
 
-from stannary.server.api import access, aliases, contents, evidence, ledger, models, system
+from stannary.server.api import access, aliases, contents, evidence, jobs, ledger, models, system
 from stannary.server.operations import Operation
 
 __all__ = ["OPERATIONS"]
@@ -18,5 +18,6 @@ OPERATIONS: tuple[Operation, ...] = (
     *contents.OPERATIONS,
     *evidence.OPERATIONS,
     *ledger.OPERATIONS,
+    *jobs.OPERATIONS,
     *access.OPERATIONS,
 )
