@@ -253,6 +253,13 @@ def test_cut_headers_are_incomplete(tmp_path, cut):
     assert found.primary.facts.value("parameters") is None
 
 
+@pytest.mark.parametrize("name", ["model.nemo", "model.onnx", "model.skops", "model.safetensors"])
+def test_a_model_file_that_nothing_understands_was_not_read(tmp_path, name):
+    (tmp_path / name).write_bytes(b"what this is nobody knows\n" * 20)
+    found = take_inventory(str(tmp_path / name))
+    assert name in dict(found.unread)
+
+
 def test_hostile_names_are_visible_in_the_document(tmp_path):
     (tmp_path / "m").mkdir()
     config = {"architectures": ["Bert\x1b[31mEvil\u202e"], "model_type": "x\ud800"}

@@ -1,4 +1,4 @@
-"""Zip archives that are models (torch, Keras, NumPy), and single compressed files."""
+"""Zip archives that are models (torch, Keras, skops, NumPy), and single compressed files."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ __all__ = ["keras_header", "packed", "read"]
 _INFLATED = 64 << 20
 _MEMBERS = 20_000
 _LAYERS = 500
+_NODES = 100_000
+_CLASSES = 60
 
 
 def read(view: View, budget: Budget) -> Header | None:
@@ -38,6 +40,10 @@ def read(view: View, budget: Budget) -> Header | None:
         return _replaced(made, framework="TorchScript" if script else "PyTorch")
     if "config.json" in entries and "metadata.json" in entries:
         return _keras(view, entries, budget)
+    if "schema.json" in entries:
+        made = _skops(_json(view, entries["schema.json"]))
+        if made is not None:
+            return made
     if any(name.endswith(".npy") for name in entries):
         return _npz(view, entries, budget)
     return None
@@ -86,6 +92,36 @@ def _keras(view: View, entries: dict[str, Entry], budget: Budget) -> Header:
             fields = {"incomplete": f"model.weights.h5: {error.message}"}
     version = metadata.get("keras_version") if isinstance(metadata, dict) else ""
     return keras_header(config, clip(str(version or ""), 40), "keras", fields)
+
+
+def _skops(schema: Any) -> Header | None:  # noqa: ANN401 - JSON
+    """Read the tree of typed nodes of a skops archive: the class of its root, and the classes below."""
+    from stannary.formats.headers.pickles import LIBRARIES
+
+    if "__loader__" not in _table(schema):
+        return None
+    names: dict[str, None] = {}
+    todo: list[Any] = [schema]
+    for _ in range(_NODES):
+        if not todo:
+            break
+        node = todo.pop()
+        if isinstance(node, dict):
+            module, name = node.get("__module__"), node.get("__class__")
+            if isinstance(module, str) and isinstance(name, str) and module != "builtins":
+                names.setdefault(clip(f"{module}.{name}", 200))
+            todo += reversed(node.values())
+        elif isinstance(node, list):
+            todo += reversed(node)
+    architecture = next(iter(names), "") if schema.get("__module__") != "builtins" else ""
+    return Header(
+        format="skops",
+        framework=LIBRARIES.get(architecture.partition(".")[0], ""),
+        architecture=architecture,
+        metadata={"skops": clip(str(schema["_skops_version"]), 40)} if "_skops_version" in schema else {},
+        classes=tuple(names)[:_CLASSES],
+        incomplete=f"more than {_NODES} nodes" if todo else "",
+    )
 
 
 def keras_header(config: Any, version: str, name: str, fields: dict[str, Any]) -> Header:  # noqa: ANN401 - JSON

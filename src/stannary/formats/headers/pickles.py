@@ -12,12 +12,12 @@ from stannary.formats.pickle_machine import Machine
 from stannary.formats.pickle_record import Recorder
 from stannary.formats.pickle_values import Global, Made, Map, Opaque
 
-__all__ = ["read", "summary"]
+__all__ = ["LIBRARIES", "read", "summary"]
 
 _REBUILD = frozenset({"_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3", "_rebuild_qtensor"})
 _CLASSES = 60
 _TORCH_STREAMS = 4
-_LIBRARIES = {
+LIBRARIES = {
     "sklearn": "scikit-learn", "torch": "PyTorch", "xgboost": "XGBoost", "lightgbm": "LightGBM", "catboost": "CatBoost",
     "numpy": "NumPy",
     "tensorflow": "TensorFlow", "keras": "Keras", "spacy": "spaCy", "gensim": "Gensim", "statsmodels": "statsmodels",
@@ -99,7 +99,7 @@ def summary(view: View, budget: Budget, name: str) -> Header | None:
     classes = (f"{row.module}.{row.name}" for row in recorder.globals.values() if _is_class(row.module, row.name))
     architecture = architecture or ("" if recorder.tally.tensors else next(classes, ""))
     library = (architecture or ("torch" if recorder.tally.tensors else names[0])).partition(".")[0]
-    framework = _LIBRARIES.get(library, "")
+    framework = LIBRARIES.get(library, "")
     fields = recorder.tally.fields() if recorder.tally.tensors else {}
     if incomplete:
         fields["incomplete"] = incomplete

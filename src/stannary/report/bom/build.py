@@ -23,6 +23,11 @@ __all__ = ["digest_of", "gather", "inventory_of", "take_inventory"]
 
 _DOCUMENTS = frozenset({"cyclonedx", "spdx"})  # a bill of materials does not list those before it
 
+# Names that only model files have: when nothing in one is understood, it was not read. A pickle or an array may be plain data.
+_SURE = (
+    ".safetensors", ".gguf", ".ggml", ".onnx", ".keras", ".tflite", ".skops", ".pdmodel", ".nemo", ".mlmodel", ".engine", ".plan",
+    ".trt", ".t7", ".pte", ".ort", ".pmml", ".mar", ".cbm",
+)  # fmt: skip
 # Import name → project, where they differ; the names of the field's usual packages.
 _PROJECTS = {
     "PIL": "pillow", "sklearn": "scikit-learn", "cv2": "opencv-python", "yaml": "pyyaml", "skimage": "scikit-image",
@@ -82,11 +87,17 @@ def inventory_of(
 
 def _unread(gathered: Gathered, models: list[Model]) -> tuple[tuple[str, str], ...]:
     """Return what could have said something and was not read. Code that does not parse is no part of it."""
+    nameless = [
+        (path, f"its header is of no {path.rpartition('.')[2]} file that is known")
+        for path, answer in sorted(gathered.answers.items())
+        if answer.header is None and not answer.problem and gathered.roles[path] == "weights" and path.lower().endswith(_SURE)
+    ]
     found = [
         (path, answer.problem)
         for path, answer in sorted(gathered.answers.items())
         if answer.problem and gathered.roles[path] not in ("python", "notebook")
     ]
+    found += nameless
     return (*found, *((path, header.incomplete) for model in models for path, header in model.headers.items() if header.incomplete))
 
 
