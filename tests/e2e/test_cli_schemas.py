@@ -13,6 +13,7 @@ import pytest
 
 from stannary.cli.schema import SCHEMAS
 from stannary.testing.forges import make
+from stannary.testing.simulators import FileSimulator
 
 STANNARY = str(Path(sys.executable).with_name("stannary"))
 
@@ -57,8 +58,8 @@ PRINTS = {
 }
 
 
-def run(folder, line, codes=(0,)):
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("STANNARY_")}
+def run(folder, line, codes=(0,), **more):
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("STANNARY_")} | more
     done = subprocess.run(
         [STANNARY, *line.split()], cwd=folder, env=clean, capture_output=True, text=True, timeout=120, check=False,
         stdin=subprocess.DEVNULL,
@@ -98,10 +99,26 @@ def place(tmp_path_factory):
     return folder
 
 
+def imported(folder):
+    """Return what an import from a server prints that has a version and an alias."""
+    api, files = "/api/2.0/mlflow", "/api/2.0/mlflow-artifacts/artifacts"
+    served = {
+        f"{api}/model-versions/search": {"model_versions": [{"name": "fraud", "version": "7"}]},
+        f"{api}/model-versions/get-download-uri": {"artifact_uri": "mlflow-artifacts:/1/m"},
+        f"{api}/registered-models/get": {"registered_model": {"aliases": [{"alias": "champion", "version": "7"}]}},
+        files: {"files": [{"path": "weights.bin", "is_dir": False, "file_size": 2}]},
+        f"{files}/1/m/weights.bin": {},
+    }
+    with FileSimulator({path: json.dumps(answer).encode() for path, answer in served.items()}) as server:
+        return json.loads(run(folder, "registry import mlflow:models/fraud --format json", MLFLOW_TRACKING_URI=server.url))
+
+
 def printed_by(name, folder):
     """Return the document that schema NAME describes, as a command printed or wrote it."""
     if name == "baseline":
         return json.loads((folder / "baseline.json").read_text())
+    if name == "import":
+        return imported(folder)
     if name == "statement":
         first = json.loads(run(folder, PRINTS["evidence"]))["evidence"][0]["id"]
         return json.loads(run(folder, f"evidence show {first}"))

@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "restore": ("stannary.cli.registry_keep:restore", "Make a workspace from a backup, verified to the last byte."),
     "follow": ("stannary.cli.registry_keep:follow", "Bring a read replica up to a backup."),
     "rekey": ("stannary.cli.registry_keep:rekey", "Have other keys open the encrypted contents."),
+    "import": ("stannary.cli.registry_import:import_", "Bring what is in an MLflow registry."),
     "rebuild": ("stannary.cli.registry_keep:rebuild", "Make the registry's tables again from the ledger."),
 }
 

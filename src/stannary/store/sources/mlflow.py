@@ -19,7 +19,7 @@ from stannary.store.sources import Resolved
 from stannary.store.sources.fetch import Fetcher, safe_path
 from stannary.store.sources.web import check_scheme
 
-__all__ = ["fetch"]
+__all__ = ["fetch", "login", "server"]
 
 _ADDRESS = re.compile(r"mlflow:/{0,2}models/([^/@]+)(?:/(\d+)|@([\w.-]+))\Z")
 _MOST = 10_000
@@ -28,16 +28,12 @@ _MOST = 10_000
 def fetch(target: str, fetcher: Fetcher, dest: Path) -> Resolved:
     """Find the version's artifacts and download them."""
     found = _ADDRESS.match(target)
-    base = os.environ.get("MLFLOW_TRACKING_URI", "").rstrip("/")
     if not found:
         msg = "not a model version"
         raise UsageError(msg, where=target, code="FET003", help="mlflow:models/NAME/3 or mlflow:models/NAME@champion")
-    if not base.startswith(("http://", "https://")):
-        msg = "MLFLOW_TRACKING_URI names no server"
-        raise UsageError(msg, where=target, code="FET004", help="export MLFLOW_TRACKING_URI=https://…")
-    check_scheme(base)
+    base = server(target)
     name, version, alias = (urllib.parse.unquote(part) if part else "" for part in found.groups())
-    headers = _login()
+    headers = login()
     api = f"{base}/api/2.0/mlflow"
     if alias:
         query = urllib.parse.urlencode({"name": name, "alias": alias})
@@ -84,7 +80,18 @@ def _proxied(fetcher: Fetcher, api: str, start: str, root: Path, headers: dict[s
     return digests
 
 
-def _login() -> dict[str, str]:
+def server(target: str) -> str:
+    """Return the address of the server that MLFLOW_TRACKING_URI names. Raises UsageError."""
+    base = os.environ.get("MLFLOW_TRACKING_URI", "").rstrip("/")
+    if not base.startswith(("http://", "https://")):
+        msg = "MLFLOW_TRACKING_URI names no server"
+        raise UsageError(msg, where=target, code="FET004", help="export MLFLOW_TRACKING_URI=https://…")
+    check_scheme(base)
+    return base
+
+
+def login() -> dict[str, str]:
+    """Return the header by which the server knows who asks, as MLflow's own client sends it."""
     token = os.environ.get("MLFLOW_TRACKING_TOKEN")
     if token:
         return {"Authorization": f"Bearer {token}"}
