@@ -16,7 +16,7 @@ from stannary.core.errors import BackendError, UsageError
 if TYPE_CHECKING:
     from stannary.store.sources.public import Public
 
-__all__ = ["Resolved", "resolve"]
+__all__ = ["DEFAULT_CAP", "Resolved", "resolve"]
 
 _SOURCES = {"hf": "hub", "https": "web", "http": "web", "s3": "bucket", "mlflow": "mlflow", "oci": "oci"}
 DEFAULT_CAP = 256 << 30
