@@ -20,6 +20,7 @@ import click
 import msgspec
 
 from build_docs_evidence import evidence_page, policies_page
+from stannary.access.roles import table
 from stannary.checks.static.ruleset import Rule, compile_sources
 from stannary.cli.group import root
 from stannary.cli.settings import KEYS, Key
@@ -45,6 +46,11 @@ CONFIGURATION = (
     'a baseline, a cache folder, plug-ins, `jail = "process"`, `digest = false` and higher limits are ignored, with a warning, '
     "unless `--config` names it."
 )
+ROLES_TEXT = (
+    "A role is granted on `*`, `NAMESPACE/*` or `NAMESPACE/MODEL` (`stannary access grant`). What is not granted is denied. "
+    "Where somebody may `push`, they may not `promote`, `rollback` or `approve`, whatever else they were granted. "
+    "`quarantine`, `sweep`, `backup`, `administer` and `audit` take a grant on `*`. [Why](../explanation/access.md)."
+)
 RECOGNITION = (
     "They are recognised by content; a name only ever adds a reading. Content that is several things is read as each of them."
 )
@@ -59,6 +65,7 @@ def main(arguments: list[str]) -> int:
         "formats.md": formats_page,
         "evidence.md": evidence_page,
         "policies.md": policies_page,
+        "roles.md": roles_page,
     }
     stale: list[str] = []
     for name, build in pages.items():
@@ -169,6 +176,14 @@ def _values(key: Key) -> str:
         else:
             names.append("list of str" if typing.get_origin(part) is tuple else getattr(part, "__name__", str(part)))
     return ", ".join(names)
+
+
+# Roles
+
+
+def roles_page() -> str:
+    """Return who may what: the table that decides."""
+    return f"# Roles\n\n{ROLES_TEXT}\n\n{table()}"
 
 
 # Formats

@@ -54,9 +54,9 @@ def command(ctx: click.Context, /, workspace: str | None, **given: Any) -> int: 
         site = server.open_site(registry, access, version=__version__, rate=given["rate"])
         listener = server.Listener(given["host"], given["port"], given["tls_certificate"], given["tls_key"], given["tls_clients"])
         scheme = "https" if listener.certificate else "http"
-        talk_of(ctx).note(
-            f"{scheme}://{listener.host}:{listener.port}/api/v1/openapi.json describes what is served; Ctrl-C ends it"
-        )
+        if listener.port:  # which one 0 became, the log says
+            where = f"{scheme}://{listener.host}:{listener.port}/api/v1/openapi.json"
+            talk_of(ctx).note(f"{where} describes what is served; Ctrl-C ends it")
         server.serve(site, listener, log_json=given["log"] == "json", grace=given["grace"], workers=given["workers"])
     finally:
         access.close()

@@ -35,7 +35,9 @@ _HEADERS = [
 
 def build(site: Site, pages: list[BaseRoute] | None = None) -> Any:  # noqa: ANN401 - an ASGI application
     """Return the application of a site; `pages` are those of the console."""
-    operations = [Route(row.path, endpoint_of(site, row), methods=[row.method], name=row.id) for row in OPERATIONS]
+    # Routes are tried in their order: what is quick is asked most, and comes first.
+    ordered = sorted(OPERATIONS, key=lambda row: not row.quick)
+    operations = [Route(row.path, endpoint_of(site, row), methods=[row.method], name=row.id) for row in ordered]
 
     async def alive(_: Request) -> Response:
         return PlainTextResponse("ok\n")
