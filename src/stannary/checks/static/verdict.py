@@ -17,6 +17,7 @@ from stannary.formats.interface import clip
 __all__ = ["findings_of", "sort_findings", "verdict_of"]
 
 _SEVERITY_LIMIT_PER_RULE = 200  # findings of one rule in one file; the rest is counted in the last
+_OF_THE_WHOLE = frozenset({"pickle.bomb", "pickle.note"})  # few, and judged at once: of 10,000 names not all may be in time
 
 
 class _Clipped(Formatter):
@@ -43,13 +44,14 @@ def findings_of(
     counts: dict[str, int] = {}
     found: list[ScanFinding] = [] if into is None else into
     for hit in chain(_hits(report, rules), more):
+        if counts.get(hit.rule, 0) >= _SEVERITY_LIMIT_PER_RULE:
+            continue
         finding = _finding(hit, rules, path)
         if finding.fingerprint in seen:
             continue
         seen.add(finding.fingerprint)
         counts[hit.rule] = counts.get(hit.rule, 0) + 1
-        if counts[hit.rule] <= _SEVERITY_LIMIT_PER_RULE:
-            found.append(finding)
+        found.append(finding)
     sort_findings(found)
     return found
 
@@ -72,6 +74,7 @@ def verdict_of(findings: Iterable[ScanFinding], *, missed: bool) -> Verdict:
 
 
 def _hits(report: FileReport, rules: RuleSet) -> Iterable[Hit]:
+    yield from rules.judge([fact for fact in report.facts if fact.kind in _OF_THE_WHOLE])
     yield from run_judges(report.facts)  # first: they find the worst, and there may be more facts than time
     yield from rules.judge(report.facts)
     for judge in rules.judges:
