@@ -2,15 +2,20 @@
 
 import copy
 import json
+from datetime import UTC, datetime
 
 import pytest
 
 from stannary.core.errors import Bug, InputError
+from stannary.report.bom import cyclonedx, spdx
+from stannary.report.bom.build import take_inventory
 from stannary.report.bom.diff import compare, load, table
 from stannary.report.bom.json_formats import FORMATS
 from stannary.report.bom.json_schema import Schema
 from stannary.report.bom.locate import lines_of
+from stannary.report.bom.options import BomOptions
 from stannary.report.bom.validate import validate
+from stannary.testing.hub_repository import write_repository
 
 BOM = {
     "bomFormat": "CycloneDX",
@@ -297,3 +302,29 @@ def test_a_profile_that_is_claimed_has_to_hold():
     assert any("lacks software_downloadLocation, software_packageVersion" in words for _, _, words in found)
     assert sum("has 0 relationships" in words for _, _, words in found) == 2
     assert said("core", "dataset") == []
+
+
+def test_documents_of_two_formats_are_compared_in_what_both_can_say(tmp_path):
+    repository = write_repository(tmp_path / "m")
+    options = BomOptions(timestamp=datetime(2026, 11, 25, tzinfo=UTC), tool_version="0")
+    first = take_inventory(str(repository))
+    one, other = cyclonedx.render(first, options), spdx.render(first, options)
+    found = compare(view(one), view(other))
+    assert found.changes == ()
+    assert "made from" in found.only
+    assert "They say the same." in table(found)
+    assert "The formats differ" in table(found)
+    card = (repository / "README.md").read_text()
+    (repository / "README.md").write_text(card.replace("bert-base", "bert-large").replace("apache-2.0", "mit"))
+    (repository / "requirements.txt").write_text("torch==2.5.0\n")
+    found = compare(view(one), view(spdx.render(take_inventory(str(repository)), options)))
+    assert {(row.what, row.component, row.field) for row in found.changes} == {
+        ("changed", "file README.md", "digest"),
+        ("changed", "file requirements.txt", "digest"),
+        ("removed", "library numpy", ""),
+        ("removed", "library transformers", ""),
+        ("changed", "library torch", "version"),
+        ("changed", "library torch", "purl"),
+        ("changed", "machine-learning-model Film sentiment", "licence"),
+        ("changed", "machine-learning-model Film sentiment", "made from"),
+    }

@@ -1,20 +1,20 @@
 """What two bills of materials say differently: components, digests, licences, parameters, data, origins.
 
-Each document becomes a view: components by kind and name, each with flat fields. So documents of different versions,
-of different formats and of different tools can be compared, as far as both say something.
+Each document becomes a view: components by kind and name, each with flat fields. So documents of different versions
+and of different tools can be compared. Of documents of different formats, what both formats have a place for is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from stannary.report.bom.validate import decoded, kind_of
 from stannary.report.escape import inline
 
-__all__ = ["Change", "Difference", "View", "compare", "load", "table"]
+__all__ = ["Change", "Difference", "Document", "View", "compare", "load", "table"]
 
 _KINDS = {
     "ai_AIPackage": "machine-learning-model", "dataset_DatasetPackage": "data", "software_File": "file",
@@ -38,7 +38,31 @@ _SKIPPED = frozenset(
 )
 _MOST = 10_000
 
+_ROOT = "the artifact"
+# What each format has a place for, under one name; what is not here is compared among documents of one format only.
+_SPDX2_FIELDS = frozenset({"digest", "version", "licence"})
+_SPDX3_FIELDS = _SPDX2_FIELDS | {"purl", "description", "made from", "reference distribution", "reference website"}
+_FIELDS: dict[str, frozenset[str]] = {
+    "CycloneDX": _SPDX3_FIELDS,
+    "SPDX 3": _SPDX3_FIELDS,
+    "SPDX 2.3": _SPDX2_FIELDS,
+}
+# Names of SPDX 3 → the names above.
+_NAMES = {
+    "packageVersion": "version",
+    "packageUrl": "purl",
+    "downloadLocation": "reference distribution",
+    "homePage": "reference website",
+}
+
 View = dict[str, dict[str, str]]
+
+
+class Document(NamedTuple):
+    """A document as it is compared: its format (`CycloneDX`, `SPDX 2.3`, `SPDX 3`) and its view."""
+
+    format: str
+    view: View
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,30 +81,42 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     schema: str = "stannary.bom-diff/1"
     changes: tuple[Change, ...]
     omitted: int = 0
+    only: tuple[str, ...] = ()  # the fields that were compared, when the documents are of different formats
 
 
-def load(content: bytes, file: str) -> View:
-    """Return the view of a document. Raises InputError when it is none that is known."""
+def load(content: bytes, file: str) -> Document:
+    """Return a document as it is compared. Raises InputError when it is none that is known."""
     _, document = decoded(content, file)
     kind, version = kind_of(document, file)
     if kind == "cyclonedx":
-        return _cyclonedx(document)
+        return Document("CycloneDX", _cyclonedx(document))
     if version == "2.3":
-        return _spdx2(document)
-    return _spdx3(document)
+        return Document("SPDX 2.3", _spdx2(document))
+    return Document("SPDX 3", _spdx3(document))
 
 
-def compare(old: View, new: View) -> Difference:
-    """Return what differs between two views."""
+def compare(old: Document, new: Document) -> Difference:
+    """Return what differs between two documents."""
+    only: frozenset[str] = frozenset()
+    before, after = old.view, new.view
+    if old.format != new.format:
+        only = _FIELDS[old.format] & _FIELDS[new.format]
+        before, after = _restricted(before, only), _restricted(after, only)
     changes: list[Change] = []
-    for name in sorted({*old, *new}):
-        if name not in new:
-            changes.append(Change(what="removed", component=name, old=old[name].get("digest", "")))
-        elif name not in old:
-            changes.append(Change(what="added", component=name, new=new[name].get("digest", "")))
+    for name in sorted({*before, *after}):
+        if name not in after:
+            changes.append(Change(what="removed", component=name, old=before[name].get("digest", "")))
+        elif name not in before:
+            changes.append(Change(what="added", component=name, new=after[name].get("digest", "")))
         else:
-            changes += _fields(name, old[name], new[name])
-    return Difference(changes=tuple(changes[:_MOST]), omitted=max(0, len(changes) - _MOST))
+            changes += _fields(name, before[name], after[name])
+    return Difference(changes=tuple(changes[:_MOST]), omitted=max(0, len(changes) - _MOST), only=tuple(sorted(only)))
+
+
+def _restricted(view: View, only: frozenset[str]) -> View:
+    return {
+        name: {field: value for field, value in fields.items() if field in only} for name, fields in view.items() if name != _ROOT
+    }
 
 
 def _fields(name: str, old: dict[str, str], new: dict[str, str]) -> Iterator[Change]:
@@ -106,6 +142,8 @@ def table(found: Difference) -> str:
     if found.omitted:
         lines.append(f"and {found.omitted} more")
     lines.append("They say the same." if not lines else f"{len(found.changes) + found.omitted} differences.")
+    if found.only:
+        lines.append(f"The formats differ: compared are components, and of each {', '.join(found.only)}.")
     return "\n".join(lines) + "\n"
 
 
@@ -140,7 +178,7 @@ def _cyclonedx(document: dict[str, Any]) -> View:
 def _key(row: dict[str, Any], owner: str, *, root: bool) -> str:
     """Return what a component is compared by: its kind and its name; files under their model, versions aside."""
     if root:
-        return "the artifact"
+        return _ROOT
     kind, name = str(row.get("type", "component")), str(row.get("name", ""))
     group = f"{row['group']}/" if row.get("group") else ""
     return f"{kind} {group}{name}" + (f" in {owner}" if owner and kind != "file" else "")
@@ -231,15 +269,21 @@ def _spdx3(document: dict[str, Any]) -> View:
     rows = _dicts(document.get("@graph")) or [document]
     view: View = {}
     names: dict[str, str] = {}
+    ancestors = {str(row.get("from")) for row in rows if row.get("relationshipType") == "ancestorOf"}
     texts = {str(row.get("spdxId")): str(row.get("simplelicensing_licenseExpression") or row.get("name", "")) for row in rows}
     for row in rows:
         kind = _KINDS.get(str(row.get("type")))
-        if kind is None:
+        if kind is None or str(row.get("spdxId")) in ancestors:
             continue
         name = _unique(view, f"{kind} {row.get('name', '')}")
         names[str(row.get("spdxId"))] = name
         view[name] = _element(row)
     for row in rows:
+        if row.get("relationshipType") == "ancestorOf" and isinstance(row.get("to"), list):
+            for target in filter(None, (names.get(str(ref)) for ref in row["to"])):
+                made = {*filter(None, view[target].get("made from", "").split(", ")), texts.get(str(row.get("from")), "")}
+                view[target]["made from"] = ", ".join(sorted(made))
+            continue
         source = names.get(str(row.get("from")), "")
         if row.get("type") not in ("Relationship", "LifecycleScopedRelationship") or not source:
             continue
@@ -249,6 +293,10 @@ def _spdx3(document: dict[str, Any]) -> View:
         targets = row.get("to") if isinstance(row.get("to"), list) else []
         field = "licence" if kind in ("hasDeclaredLicense", "hasConcludedLicense") else kind
         said = [names.get(str(target)) or texts.get(str(target)) or str(target) for target in targets or ()]
+        if field == "licence":
+            said = [word for text in said for word in text.split(" AND ") if not word.endswith("NoAssertionLicense")]
+            if not said:
+                continue
         view[source][field] = ", ".join(sorted({*filter(None, view[source].get(field, "").split(", ")), *said}))
     return view
 
@@ -262,8 +310,7 @@ def _element(row: dict[str, Any]) -> dict[str, str]:
         if field in ("spdxId", "type", "name", "creationInfo", "verifiedUsing", "@id"):
             continue
         short = field.partition("_")[2] or field
-        if short == "packageVersion":
-            short = "version"
+        short = _NAMES.get(short, short)
         if short in ("hyperparameter", "metric", "metricDecisionThreshold"):
             for item in _dicts(value):
                 found[f"{short} {item.get('key')}"] = str(item.get("value"))
