@@ -77,14 +77,10 @@ MATRIX = {
         {"name": "ci", "issuer": "https://idp.example", "audience": "stannary", "account": "service:ci", "claims": {"sub": "x"}},
     ),
     "removeRule": ("administer!", None),
+    "addJob": ("jobs!", {"kind": "gate", "target": DIGEST}),
 }
-APART = {
-    "openapi",
-    "getStatement",
-    "logStatement",
-    "listProviders",
-    "exchange",
-}  # open to all; decided by the artifact that the statement is about
+# Open to all, or decided by what they are about: an artifact, a job (one that somebody may not see is not there).
+APART = {"openapi", "getStatement", "logStatement", "listProviders", "exchange", "listJobs", "getJob", "cancelJob"}
 
 
 @pytest.fixture
