@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from stannary.cli.group import LazyGroup, common_options, talk_of
+from stannary.cli.registry_remote import client_of, list_there, server_option, show_there
 from stannary.cli.workspace import format_option, open_workspace, workspace_option, write_json
 from stannary.report.escape import inline
 
 if TYPE_CHECKING:
-    from stannary.core.model import ArtifactKind
     from stannary.registry.registry import Registry
 
 __all__ = ["COMMANDS", "command", "diff", "list_", "open_registry", "pull", "push", "show"]
@@ -60,18 +61,20 @@ def open_registry(workspace: str | None, *, write: bool = True) -> Registry:
 @click.argument("name")
 @click.option("--kind", type=click.Choice(["model", "dataset"]), default="model", show_default=True, help="What it is.")
 @click.option("--note", default="", help="What is new in this version.")
+@server_option
 @workspace_option
 @format_option("table", "json")
 @common_options
 @click.pass_context
-def push(ctx: click.Context, path: str, name: str, kind: ArtifactKind, note: str, workspace: str | None, form: str) -> int:
+def push(ctx: click.Context, /, path: str, name: str, server: str | None, workspace: str | None, **given: Any) -> int:  # noqa: ANN401 - click passes each option
     """Store what lies at PATH as the next version of NAME. The same artifact again is the same version."""
     from stannary.registry.names import parse_model
     from stannary.report.registry import VersionDocument, version_text
 
-    found = parse_model(name)
-    registry = open_registry(workspace)
-    made = registry.push(path, found, kind=kind, note=note)
+    found, kind, note, form = parse_model(name), given["kind"], given["note"], given["form"]
+    client = client_of(server, workspace)
+    made = client.push(Path(path), found, kind=kind, note=note) if client else None
+    made = made or open_registry(workspace).push(path, found, kind=kind, note=note)
     if form == "json":
         write_json(VersionDocument(version=made))
     else:
@@ -83,16 +86,21 @@ def push(ctx: click.Context, path: str, name: str, kind: ArtifactKind, note: str
 @click.command("pull")
 @click.argument("reference")
 @click.argument("destination", metavar="DIR", type=click.Path())
+@server_option
 @workspace_option
 @format_option("table", "json")
 @common_options
 @click.pass_context
-def pull(ctx: click.Context, reference: str, destination: str, workspace: str | None, form: str) -> int:
+def pull(ctx: click.Context, /, reference: str, destination: str, server: str | None, workspace: str | None, form: str) -> int:
     """Write the version that REFERENCE names to DIR, which must not be there yet. Nothing is left of what does not verify."""
     from stannary.registry.names import parse
     from stannary.report.registry import VersionDocument
 
-    version, path = open_registry(workspace, write=False).pull(parse(reference), destination)
+    client, wanted = client_of(server, workspace), parse(reference)
+    if client:
+        version, path = client.pull(wanted, Path(destination))
+    else:
+        version, path = open_registry(workspace, write=False).pull(wanted, destination)
     if form == "json":
         write_json(VersionDocument(version=version, path=str(path)))
     else:
@@ -104,16 +112,20 @@ def pull(ctx: click.Context, reference: str, destination: str, workspace: str | 
 @click.command("list")
 @click.argument("name", required=False)
 @click.option("--kind", type=click.Choice(["model", "dataset"]), help="Only these.")
+@server_option
 @workspace_option
 @format_option("table", "json")
 @common_options
 @click.pass_context
-def list_(ctx: click.Context, name: str | None, kind: str | None, workspace: str | None, form: str) -> int:
+def list_(ctx: click.Context, /, name: str | None, kind: str | None, server: str | None, workspace: str | None, form: str) -> int:
     """List the names there are, or the versions of NAME, the newest first."""
     from stannary.registry import queries
     from stannary.registry.names import parse_model
     from stannary.report.registry import ModelsDocument, VersionsDocument, model_lines, version_lines
 
+    client = client_of(server, workspace)
+    if client:
+        return list_there(client, parse_model(name) if name else None, kind or "", form)
     registry = open_registry(workspace, write=False)
     if name is None:
         models = registry.models(kind=kind or "")
@@ -138,14 +150,18 @@ def list_(ctx: click.Context, name: str | None, kind: str | None, workspace: str
 @click.command("show")
 @click.argument("reference")
 @click.option("--files", is_flag=True, help="List the files with their digests.")
+@server_option
 @workspace_option
 @format_option("table", "json")
 @common_options
-def show(reference: str, files: bool, workspace: str | None, form: str) -> int:
+def show(reference: str, files: bool, server: str | None, workspace: str | None, form: str) -> int:
     """Show the version that REFERENCE names, quarantined and deleted ones too."""
     from stannary.registry.names import parse
     from stannary.report.registry import FileRow, VersionDocument, version_text
 
+    client = client_of(server, workspace)
+    if client:
+        return show_there(client, parse(reference), form, files=files)
     registry = open_registry(workspace, write=False)
     version = registry.show(parse(reference))
     rows: tuple[FileRow, ...] = ()

@@ -10,6 +10,7 @@ import click
 from stannary.cli import exits
 from stannary.cli.group import common_options, talk_of
 from stannary.cli.registry import open_registry
+from stannary.cli.registry_remote import client_of, server_option, tell_there
 from stannary.cli.talk import Talk, wants_color
 from stannary.cli.workspace import format_option, workspace_option, write_json
 from stannary.core.errors import UsageError
@@ -25,11 +26,12 @@ __all__ = ["approve", "freeze", "promote", "protect", "rollback"]
 @click.command("promote")
 @click.argument("version")
 @click.argument("alias")
+@server_option
 @workspace_option
 @format_option("table", "json")
 @common_options
 @click.pass_context
-def promote(ctx: click.Context, version: str, alias: str, workspace: str | None, form: str) -> int:
+def promote(ctx: click.Context, /, version: str, alias: str, server: str | None, workspace: str | None, form: str) -> int:
     """Move ALIAS to VERSION (NAME:N, or NAME@ALIAS), if the policy of the alias allows it now.
 
     Exits 1 when it does not; the decision is signed and logged in either case.
@@ -38,6 +40,10 @@ def promote(ctx: click.Context, version: str, alias: str, workspace: str | None,
     from stannary.registry.names import parse
 
     reference, wanted = parse(version), _alias(alias)
+    client = client_of(server, workspace)
+    if client:
+        found = client.show(reference)[0]
+        return tell_there(client.promote(found.name, found.number, wanted), form, talk_of(ctx))
     registry = open_registry(workspace)
     chosen = registry.show(reference)
     return _tell(talk_of(ctx), promotion.promote(registry, chosen.name, chosen.number, wanted), form)
@@ -46,20 +52,27 @@ def promote(ctx: click.Context, version: str, alias: str, workspace: str | None,
 @click.command("rollback")
 @click.argument("reference", metavar="NAME@ALIAS")
 @click.option("--remove", is_flag=True, help="Take the alias away instead: nothing is in service under it then.")
+@server_option
 @workspace_option
 @format_option("table", "json")
 @common_options
 @click.pass_context
-def rollback(ctx: click.Context, reference: str, remove: bool, workspace: str | None, form: str) -> int:
+def rollback(ctx: click.Context, /, reference: str, remove: bool, server: str | None, workspace: str | None, form: str) -> int:
     """Move the alias back to the newest version it was at whose evidence satisfies the policy now."""
     from stannary.registry import promotion
 
     name, alias = _at_alias(reference)
-    registry = open_registry(workspace)
+    client = client_of(server, workspace)
+    if client and not remove:
+        return tell_there(client.rollback(name, alias), form, talk_of(ctx))
     if remove:
-        promotion.remove(registry, name, alias)
+        if client:
+            client.remove(name, alias)
+        else:
+            promotion.remove(open_registry(workspace), name, alias)
         talk_of(ctx).note(f"{inline(f'{name}@{alias}')} is no more")
         return 0
+    registry = open_registry(workspace)
     return _tell(talk_of(ctx), promotion.rollback(registry, name, alias), form)
 
 

@@ -10,6 +10,7 @@ import click
 
 from stannary.cli.group import common_options, talk_of
 from stannary.cli.registry import open_registry
+from stannary.cli.registry_remote import client_of, quarantine_there, server_option
 from stannary.cli.workspace import format_option, open_workspace, workspace_option, write_json
 from stannary.core.errors import UsageError
 from stannary.report.escape import inline
@@ -21,10 +22,11 @@ __all__ = ["backup", "follow", "hold", "quarantine", "rebuild", "rekey", "restor
 @click.argument("target", metavar="VERSION|DIGEST")
 @click.option("--reason", default="", help="Why.")
 @click.option("--lift", is_flag=True, help="Let it be used again.")
+@server_option
 @workspace_option
 @common_options
 @click.pass_context
-def quarantine(ctx: click.Context, target: str, reason: str, lift: bool, workspace: str | None) -> int:
+def quarantine(ctx: click.Context, /, target: str, reason: str, lift: bool, server: str | None, workspace: str | None) -> int:
     """Make an artifact unresolvable under every name and alias, at once. It is kept, so that it can be looked into."""
     from stannary.evidence.subject import named_digest
     from stannary.registry.names import parse
@@ -33,6 +35,9 @@ def quarantine(ctx: click.Context, target: str, reason: str, lift: bool, workspa
     if not reason and not lift:
         msg = "a quarantine has a reason"
         raise UsageError(msg, where="--reason", code="REG016", help='--reason "flagged by the vendor"')
+    client = client_of(server, workspace)
+    if client:
+        return quarantine_there(client, target, reason or "lifted", lifted=lift, talk=talk_of(ctx))
     registry = open_registry(workspace)
     digest = named_digest(target)
     wanted = str(digest) if digest is not None else registry.show(parse(target)).digest

@@ -1,0 +1,113 @@
+"""The command line against a server: the same commands, the same answers; nothing is believed that was not verified."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.e2e.test_serve import Served, run
+
+STANNARY = str(Path(sys.executable).with_name("stannary"))
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("server")
+    run(folder, "init", "--no-passphrase")
+    policy = folder / "approved.yaml"
+    policy.write_text("name: approved\nrequire:\n  - kind: statement\n    check: approval\n    approvals: 1\n")
+    run(folder, "registry", "protect", "claims@production", "--policy", str(policy))
+    tokens = {}
+    for role in ("viewer", "contributor", "releaser"):
+        run(folder, "access", "user", "add", role)
+        run(folder, "access", "grant", role, role)
+        tokens[role] = run(folder, "access", "token", "issue", role).stdout.strip()
+    server = Served(folder, "--rate", "0")
+    yield folder, f"http://127.0.0.1:{server.port}", tokens
+    server.end()
+
+
+def ask(place, folder, role, *line, code=0, url=None):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("STANNARY_")}
+    environment |= {"STANNARY_SERVER": url or place[1], "STANNARY_TOKEN": place[2].get(role, role)}
+    done = subprocess.run(
+        [STANNARY, "registry", *line], cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == code, (line, done.stdout, done.stderr)
+    return done
+
+
+def test_the_same_commands_work_against_a_server(place, tmp_path):
+    there = place[0]
+    model = tmp_path / "model"
+    (model / "code").mkdir(parents=True)
+    (model / "weights with a name.bin").write_bytes(bytes(range(256)) * 20_000)
+    (model / "code" / "empty.py").write_bytes(b"")
+    made = json.loads(ask(place, tmp_path, "contributor", "push", "model", "claims", "--note", "first", "--format", "json").stdout)
+    assert (made["version"]["number"], made["version"]["creator"], made["version"]["note"]) == (1, "user:contributor", "first")
+    # The same again, and what is there already, is not sent again.
+    assert json.loads(ask(place, tmp_path, "contributor", "push", "model", "claims", "--format", "json").stdout) == made
+    assert "claims" in ask(place, tmp_path, "viewer", "list").stdout
+    assert json.loads(ask(place, tmp_path, "viewer", "show", "claims", "--format", "json").stdout)["version"]["number"] == 1
+
+    denied = ask(place, tmp_path, "releaser", "promote", "claims:1", "production", code=1)
+    assert "approval" in denied.stdout
+    assert "stays unset" in denied.stderr
+    assert "may not promote" in ask(place, tmp_path, "contributor", "promote", "claims:1", "production", code=1).stderr
+    run(there, "registry", "approve", "claims:1", "--statement", "looked at")
+    moved = json.loads(ask(place, tmp_path, "releaser", "promote", "claims:1", "production", "--format", "json").stdout)
+    assert (moved["moved"], moved["number"]) == (True, 1)
+
+    ask(place, tmp_path, "viewer", "pull", "claims@production", "out")
+    assert (tmp_path / "out" / "weights with a name.bin").read_bytes() == (model / "weights with a name.bin").read_bytes()
+    assert (tmp_path / "out" / "code" / "empty.py").read_bytes() == b""
+    assert not list(tmp_path.glob(".*.part"))
+    assert "is there already" in ask(place, tmp_path, "viewer", "pull", "claims:1", "out", code=2).stderr
+
+    (model / "weights with a name.bin").write_bytes(b"second")
+    ask(place, tmp_path, "contributor", "push", "model", "claims")
+    run(there, "registry", "approve", "claims:2", "--statement", "looked at")
+    ask(place, tmp_path, "releaser", "promote", "claims:2", "production")
+    assert "is at :1, before :2" in ask(place, tmp_path, "releaser", "rollback", "claims@production").stderr
+    ask(place, tmp_path, "releaser", "quarantine", "claims:2", "--reason", "incident 12")
+    assert "quarantined" in ask(place, tmp_path, "viewer", "pull", "claims:2", "two", code=1).stderr
+    assert not (tmp_path / "two").exists()
+
+
+def test_a_pull_goes_on_where_it_was_broken_off_and_keeps_nothing_that_is_not_the_file(place, tmp_path):
+    content = bytes(range(256)) * 8000
+    (tmp_path / "large").mkdir()
+    (tmp_path / "large" / "weights.bin").write_bytes(content)
+    made = json.loads(ask(place, tmp_path, "contributor", "push", "large", "large", "--format", "json").stdout)["version"]
+    for begun in (content[:1_000_000], b"x" * 1_000_000, content + b"more"):
+        part = tmp_path / f".out.{made['digest'][7:19]}.part"
+        part.mkdir(mode=0o700)
+        (part / "weights.bin").write_bytes(begun)
+        (part / "other.bin").write_bytes(b"no file of the version")
+        ask(place, tmp_path, "viewer", "pull", "large", "out")
+        assert (tmp_path / "out" / "weights.bin").read_bytes() == content
+        assert [path.name for path in (tmp_path / "out").iterdir()] == ["weights.bin"]
+        shutil.rmtree(tmp_path / "out")
+
+
+def test_what_was_changed_on_the_server_is_not_taken(place, tmp_path):
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "weights.bin").write_bytes(b"good" * 1000)
+    ask(place, tmp_path, "contributor", "push", "m", "changed")
+    digest = json.loads(ask(place, tmp_path, "viewer", "show", "changed", "--format", "json").stdout)["files"][0]["sha256"]
+    blob = place[0] / ".stannary" / "blobs" / "sha256" / digest[:2] / digest[2:]
+    blob.chmod(0o644)
+    blob.write_bytes(b"evil" * 1000)
+    ask(place, tmp_path, "viewer", "pull", "changed", "out", code=1)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_token_is_not_sent_in_the_clear_and_an_unknown_one_is_refused(place, tmp_path):
+    assert "in the clear" in ask(place, tmp_path, "viewer", "list", code=2, url="http://registry.example").stderr
+    assert "token" in ask(place, tmp_path, "wrong", "list", code=1).stderr
+    assert "characters" in ask(place, tmp_path, "a\tb", "list", code=2).stderr
+    assert "only one" in ask(place, tmp_path, "viewer", "list", "--workspace", str(place[0]), code=2).stderr
+    assert "serve" in ask(place, tmp_path, "viewer", "list", code=2, url="http://127.0.0.1:9").stderr
