@@ -14,8 +14,8 @@ from stannary.server.site import Site
 
 RIGHTS = {
     "viewer": {"read"},
-    "contributor": {"read", "push"},
-    "reviewer": {"read", "approve"},
+    "contributor": {"read", "push", "jobs"},
+    "reviewer": {"read", "approve", "jobs"},
     "releaser": {"read", "promote", "rollback", "freeze", "quarantine"},
     "admin": {"read", "protect", "hold", "delete", "sweep", "backup", "administer"},
     "auditor": {"read", "audit"},

@@ -115,6 +115,7 @@ def filled(path):
 
 
 NEEDS = {
+    "addJob": {"jobs"},
     "registerVersion": {"push"},
     "promote": {"promote"},
     "rollback": {"rollback"},
@@ -133,7 +134,7 @@ NEEDS = {
     "proveEntry": {"audit"},
     "logStatement": {"approve", "push"},
 }
-FREE = {"openapi", "whoami", "getHead", "proveConsistency", "listModels"}
+FREE = {"listJobs", "getJob", "cancelJob", "openapi", "whoami", "getHead", "proveConsistency", "listModels"}
 BODIES = {
     "registerVersion": {"manifest": "{}"},
     "promote": {"number": 1},
@@ -143,6 +144,7 @@ BODIES = {
     "retainVersions": {"dry_run": False},
     "quarantine": {"digest": "sha256:" + "1" * 64, "reason": "x"},
     "decide": {"subject": "sha256:" + "0" * 64, "record": False},
+    "addJob": {"kind": "scan", "target": "https://example.com/model.pkl"},
 }
 
 
