@@ -15,6 +15,7 @@ import stannary
 from stannary.cli.schema import schema_of
 from stannary.testing.forges import make
 from stannary.testing.hub_repository import write_repository
+from stannary.testing.simulators import HubSimulator
 from stannary.testing.statements import EXAMPLES
 
 STANNARY = str(Path(sys.executable).with_name("stannary"))
@@ -97,6 +98,24 @@ def test_completeness(run):
     found = json.loads(run("bom", "model", "--format", "json").stdout)
     jsonschema.validate(found, schema_of("bom"))
     assert found["models"][0]["facts"]["parameters"] == {"value": "1632", "source": "model.safetensors"}
+
+
+def test_of_a_model_on_a_hub(run, place):
+    files = {path.name: path.read_bytes() for path in (place / "model").iterdir()}
+    files["README.md"] = files["README.md"].replace(b"supplier: Example Ltd\n", b"")
+    with HubSimulator({"org/sentiment": files}) as hub:
+        document = json.loads(run("bom", "hf://org/sentiment", HF_ENDPOINT=hub.url).stdout)
+        graph = json.loads(run("bom", "hf://org/sentiment", "--format", "spdx", HF_ENDPOINT=hub.url).stdout)["@graph"]
+        assert "FET" in run("bom", "hf://org/sentiment", "--offline", code=2, HF_ENDPOINT=hub.url).stderr
+    model = document["components"][0]
+    purl = f"pkg:huggingface/org/sentiment@{HubSimulator.commit}"
+    assert model["purl"] == purl
+    address = f"https://huggingface.co/org/sentiment/tree/{HubSimulator.commit}"
+    assert {"type": "distribution", "url": address, "comment": address} in model["externalReferences"]
+    assert model["supplier"] == {"name": "org"}  # the card says nothing; the hub knows whose it is
+    assert {row["name"] for row in model["components"]} == set(files)
+    package = next(row for row in graph if row["type"] == "ai_AIPackage")
+    assert (package["software_packageUrl"], package["software_downloadLocation"]) == (purl, address)
 
 
 def test_what_was_not_read_makes_it_incomplete(run, place):

@@ -3,6 +3,7 @@
 import copy
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -186,6 +187,19 @@ def test_spdx_2():
         "$.packages[0].licenseDeclared",
         "$.relationships[0].relationshipType",
         "$.relationships[0].relatedSpdxElement",
+    }
+
+
+def test_the_example_of_spdx_2_3():
+    raw = (Path(__file__).resolve().parents[2] / "golden" / "bom" / "spdx-2.3-example.json").read_bytes()
+    found = validate(raw)
+    assert (found.format, found.version, found.valid, found.problems) == ("SPDX", "2.3", True, ())
+    document = json.loads(raw)
+    document["packages"][0]["primaryPackagePurpose"] = "SOFTWARE"
+    del document["files"][0]["checksums"]
+    assert {row.path for row in validate(json.dumps(document).encode()).problems} == {
+        "$.packages[0].primaryPackagePurpose",
+        "$.files[0]",
     }
 
 
