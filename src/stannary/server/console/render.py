@@ -18,7 +18,7 @@ __all__ = ["manifest", "render", "static"]
 
 _ROOM = "stannary.server.console"
 # The right that a page needs for the whole registry (or none), where it is, its name.
-NAVIGATION: tuple[tuple[str, str, str], ...] = ()
+NAVIGATION = (("audit", "/ledger", "Ledger"),)
 
 
 @cache

@@ -1,8 +1,8 @@
 """The pages: each function takes a call and returns what is shown."""
 
 from stannary.server.console.page import Page
-from stannary.server.console.views import models, version
+from stannary.server.console.views import actions, ledger, models, version
 
 __all__ = ["PAGES"]
 
-PAGES: tuple[Page, ...] = (*models.PAGES, *version.PAGES)
+PAGES: tuple[Page, ...] = (*models.PAGES, *version.PAGES, *actions.PAGES, *ledger.PAGES)

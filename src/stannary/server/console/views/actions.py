@@ -1,0 +1,191 @@
+"""What is done here: promote, roll back, approve, quarantine, freeze. Each has a page that says what will happen, and a form.
+
+An approval is a statement that somebody signs with their own key. The server's key signs decisions; it does not speak for people,
+so what the page takes is a signed envelope.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from stannary.core.errors import InputError, UsageError
+from stannary.core.evidence import Decision, Reason
+from stannary.core.model import Digest
+from stannary.crypto import dsse
+from stannary.evidence.gate import judge
+from stannary.evidence.statement import decode, subject_of
+from stannary.policy.library import SHIPPED
+from stannary.registry import promotion
+from stannary.registry.model import Version
+from stannary.registry.names import Name
+from stannary.registry.promotion import policy_of
+from stannary.registry.retention import quarantine
+from stannary.report.registry import PromotionDocument, promotion_document
+from stannary.server.console.page import Go, Page, Shown
+from stannary.server.console.views.asked import MODEL, VERSION, WHOLE
+from stannary.server.operations import Call
+from stannary.server.sent import policy_sent
+
+__all__ = ["PAGES"]
+
+_CONFLICT = 409
+_LONGEST = 2000
+
+
+class GatePage(msgspec.Struct, frozen=True, kw_only=True):
+    """What a policy says about a version now; nothing is recorded."""
+
+    schema: str = "stannary.console.gate/1"
+    version: Version
+    alias: str
+    policy: str
+    shipped: tuple[str, ...]
+    verdict: str
+    policy_name: str
+    reasons: tuple[Reason, ...]
+    promote: bool
+
+
+class ActionPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that can be done to a model, a version or an alias; `lifted`: it is done already, and would be taken back."""
+
+    schema: str = "stannary.console.action/1"
+    action: str
+    name: Name
+    number: int = 0
+    alias: str = ""
+    digest: str = ""
+    lifted: bool = False
+    reason: str = ""
+
+
+def _gate(call: Call) -> Shown:
+    store, found = call.store, _version(call)
+    alias, policy = _alias(call, call.query.get("alias") or "production"), call.query.get("policy", "")
+    rule = policy_sent(policy) if policy else policy_of(store.protection(call.name, alias))
+    return _gated(call, "gate.html", found, alias, policy, judge(store.chain, store.subject(found), rule).decision)
+
+
+def _promote_page(call: Call) -> Shown:
+    store, found = call.store, _version(call)
+    alias = _alias(call, call.query.get("alias") or "production")
+    store.allowed("promote", call.name, alias)
+    decision = judge(store.chain, store.subject(found), policy_of(store.protection(call.name, alias))).decision
+    return _gated(call, "promote.html", found, alias, "", decision)
+
+
+def _gated(call: Call, template: str, found: Version, alias: str, policy: str, decision: Decision) -> Shown:
+    data = GatePage(
+        version=found, alias=alias, policy=policy, shipped=SHIPPED, verdict=decision.verdict, policy_name=decision.policy_name,
+        reasons=decision.reasons, promote=call.store.may("promote", call.name, alias),
+    )  # fmt: skip
+    return Shown(template=template, title=f"{found} and the gate", data=data)
+
+
+def _promote(call: Call) -> Shown:
+    alias = _alias(call, call.body.get("alias", ""))
+    return _moved(call, promotion_document(promotion.promote(call.store, call.name, call.number(), alias)))
+
+
+def _rollback_page(call: Call) -> Shown:
+    alias = _alias(call, call.query.get("alias", ""))
+    call.store.allowed("rollback", call.name, alias)
+    return _asked(ActionPage(action="rollback", name=call.name, alias=alias))
+
+
+def _rollback(call: Call) -> Shown:
+    alias = _alias(call, call.body.get("alias", ""))
+    return _moved(call, promotion_document(promotion.rollback(call.store, call.name, alias)))
+
+
+def _moved(call: Call, found: PromotionDocument) -> Shown:
+    call.place.metrics.event("promotion", "allow" if found.moved else "deny")
+    data: dict[str, Any] = {"place": call.name, "result": found}
+    return Shown(template="moved.html", title=f"{found.name}@{found.alias}", data=data, status=200 if found.moved else _CONFLICT)
+
+
+def _freeze_page(call: Call) -> Shown:
+    alias = _alias(call, call.query.get("alias", ""))
+    call.store.allowed("freeze", call.name, alias)
+    frozen = call.store.protection(call.name, alias).frozen
+    return _asked(ActionPage(action="freeze", name=call.name, alias=alias, lifted=bool(frozen), reason=frozen))
+
+
+def _freeze(call: Call) -> Go:
+    alias, lifted = _alias(call, call.body.get("alias", "")), call.body.get("lift") == "yes"
+    promotion.freeze(call.store, call.name, alias, "lifted" if lifted else _reason(call), lifted=lifted)
+    return Go(f"/models/{call.name.namespace}/{call.name.name}/versions")
+
+
+def _quarantine_page(call: Call) -> Shown:
+    found = _version(call)
+    call.store.allowed("quarantine", WHOLE)
+    data = ActionPage(
+        action="quarantine", name=call.name, number=found.number, digest=found.digest, lifted=bool(found.quarantined),
+        reason=found.quarantined,
+    )  # fmt: skip
+    return _asked(data)
+
+
+def _quarantine(call: Call) -> Go:
+    found, lifted = _version(call), call.body.get("lift") == "yes"
+    quarantine(call.store, found.digest, "lifted" if lifted else _reason(call), lifted=lifted)
+    return Go(f"/models/{call.name.namespace}/{call.name.name}/versions/{found.number}")
+
+
+def _approve_page(call: Call) -> Shown:
+    found = _version(call)
+    call.store.allowed("approve", call.name)
+    return _asked(ActionPage(action="approve", name=call.name, number=found.number, digest=found.digest))
+
+
+def _approve(call: Call) -> Go:
+    """Log a statement that somebody signed whom the workspace trusts; about this version, and nothing else."""
+    found = _version(call)
+    call.store.allowed("approve", call.name)
+    envelope = dsse.decode(call.body.get("envelope", "").encode(), "envelope")
+    about = subject_of(decode(dsse.payload_of(envelope), "envelope"))[1]
+    if about != Digest.parse(found.digest):
+        msg = f"is about {about}, not about {found.digest}"
+        raise InputError(msg, where="envelope", code="EVD010", help=f"stannary attest registry:{found} -o approval.json")
+    call.store.chain.log([envelope])
+    return Go(f"/models/{call.name.namespace}/{call.name.name}/versions/{found.number}")
+
+
+def _asked(data: ActionPage) -> Shown:
+    return Shown(template="action.html", title=f"{data.name}: {data.action}", data=data)
+
+
+def _version(call: Call) -> Version:
+    return call.store.show(call.reference(call.number()))
+
+
+def _alias(call: Call, text: str) -> str:
+    if not text:
+        msg = "which alias is meant?"
+        raise UsageError(msg, where="alias", code="API002", help="?alias=production")
+    return call.reference(alias=text).alias
+
+
+def _reason(call: Call) -> str:
+    text: str = call.body.get("reason", "").strip()
+    if not 0 < len(text) <= _LONGEST:
+        msg = f"say why, in {_LONGEST:,} characters at most"
+        raise UsageError(msg, where="reason", code="API002", help="go back and fill it in")
+    return text
+
+
+def _pair(name: str, path: str, page: Any, done: Any) -> tuple[Page, Page]:  # noqa: ANN401 - two views
+    return Page(id=name, path=path, run=page), Page(id=f"do.{name}", path=path, run=done, method="POST")
+
+
+PAGES = (
+    Page(id="gate", path=f"{VERSION}/gate", run=_gate),
+    *_pair("promote", f"{VERSION}/promote", _promote_page, _promote),
+    *_pair("quarantine", f"{VERSION}/quarantine", _quarantine_page, _quarantine),
+    *_pair("approve", f"{VERSION}/approve", _approve_page, _approve),
+    *_pair("rollback", f"{MODEL}/rollback", _rollback_page, _rollback),
+    *_pair("freeze", f"{MODEL}/freeze", _freeze_page, _freeze),
+)
