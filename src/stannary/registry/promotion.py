@@ -29,7 +29,7 @@ from stannary.registry.model import Promotion, Protection, Version
 from stannary.registry.names import Name, Reference
 from stannary.registry.registry import Registry
 
-__all__ = ["freeze", "promote", "protect", "protection_of", "remove", "rollback"]
+__all__ = ["freeze", "policy_of", "promote", "protect", "protection_of", "remove", "rollback"]
 
 
 def promote(registry: Registry, name: Name, number: int, alias: str) -> Promotion:

@@ -18,7 +18,12 @@ __all__ = ["manifest", "render", "static"]
 
 _ROOM = "stannary.server.console"
 # The right that a page needs for the whole registry (or none), where it is, its name.
-NAVIGATION = (("audit", "/ledger", "Ledger"),)
+NAVIGATION = (
+    ("audit", "/ledger", "Ledger"),
+    ("", "/policies", "Policies"),
+    ("administer", "/people", "People"),
+    ("", "/account", "Account"),
+)
 
 
 @cache
