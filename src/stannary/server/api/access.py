@@ -223,7 +223,7 @@ def _row(id_: str, what: str, run: object, summary: str, **more: object) -> Oper
 
 
 OPERATIONS: tuple[Operation, ...] = (
-    _row("me", "GET /access/me", _me, "Who you are here, and with which rights.", reply=Me, quick=True),
+    _row("me", "GET /access/me", _me, "Who you are here, and with which rights.", reply=Me, quick=True, errors=(404,)),
     _row(
         "listAccounts", "GET /access/accounts", _accounts, "Accounts of people and services.", reply=AccountsDocument,
         query=(Parameter("kind", str, "`user` or `service`.", ""),),

@@ -57,3 +57,13 @@ def test_few_modules(modules):
 def test_another_file_is_refused():
     with pytest.raises(ValueError, match="no modules"):
         ModuleIndex(b"{}")
+
+
+@pytest.mark.parametrize("many", [-1, 10**9])
+def test_a_table_of_all_and_bisection_say_the_same(monkeypatch, many):
+    monkeypatch.setattr("stannary.checks.static.module_index._MANY", many)
+    index = ModuleIndex(RAW)
+    for module in [*list(MODULES)[::97], "", "a0", "sklearn.nothing", "\uffff"]:
+        assert (module in index) == (module in MODULES)
+        assert index.roles(module) == MODULES.get(module, {})
+        assert index.has_below(f"{module}.") == any(name.startswith(f"{module}.") for name in MODULES)
