@@ -19,6 +19,8 @@ STANNARY = str(Path(sys.executable).with_name("stannary"))
 
 # schema → the command that prints it, in a workspace where the steps of `place` were taken
 PRINTS = {
+    "job": "jobs add bom hf://org/model --format json",
+    "jobs": "jobs list --format json",
     "bom": "bom model --format json",
     "bom-diff": "bom diff bom.json bom.json --format json",
     "bom-validation": "bom validate bom.json --format json",
