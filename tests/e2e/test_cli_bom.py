@@ -122,7 +122,25 @@ def test_what_was_not_read_makes_it_incomplete(run, place):
     (place / "model" / "model.safetensors").write_bytes(b"\xff" * 400)
     done = run("bom", "model", code=3)
     assert "incomplete: model.safetensors was not read" in done.stderr
+    assert json.loads(done.stdout)["compositions"][0]["aggregate"] == "incomplete"
     run("bom", "model", "--exit-zero")
+
+
+def test_an_incomplete_document_satisfies_no_policy(run, place):
+    (place / "policy.yaml").write_text("name: documented\nrequire:\n  - kind: cyclonedx\n")
+    good = (place / "model" / "model.safetensors").read_bytes()
+    (place / "model" / "model.safetensors").write_bytes(b"\xff" * 400)
+    run("init", "--no-passphrase")
+    run("bom", "model", "--record", code=3)
+    assert "incomplete" in run("gate", "model", "--policy", "policy.yaml", code=1).stdout
+    assert "not recorded" in run("bom", "model", "--format", "spdx", "--record", code=3).stderr
+    assert json.loads(run("evidence", "list", "model", "--kind", "spdx", "--format", "json").stdout)["evidence"] == []
+    (place / "empty.json").write_text("{}")
+    assert "is no cyclonedx predicate" in run("attest", "model", "--kind", "cyclonedx", "--predicate", "empty.json", code=3).stderr
+    (place / "model" / "model.safetensors").write_bytes(good)
+    document = json.loads(run("bom", "model", "--record").stdout)
+    assert [row["aggregate"] for row in document["compositions"]] == ["complete", "unknown"]
+    run("gate", "model", "--policy", "policy.yaml")
 
 
 def test_usage(run):

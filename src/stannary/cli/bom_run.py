@@ -58,7 +58,12 @@ def start(target: str, given: Mapping[str, Any], talk: Talk) -> int:
     if kind == "spdx":
         document = spdx.render(made.inventory, options)
     recorded = ""
-    if given["record"]:
+    if given["record"] and kind == "spdx" and made.inventory.unread:
+        # The evidence would read as passed: SPDX has no place where a document says that it is incomplete.
+        talk.warning(
+            "not recorded: it is incomplete, and an SPDX document cannot say so", "record the CycloneDX document, which can"
+        )
+    elif given["record"]:
         assert workspace is not None  # noqa: S101 - _workspace opens one for --record
         entry = app.record_bom(made, kind, document, workspace)
         recorded = str(entry.id)

@@ -14,7 +14,7 @@ import msgspec
 from stannary.core.evidence import Resource
 from stannary.core.model import Json
 
-__all__ = ["Document", "SlsaProvenance", "TestResult", "VerificationSummary", "Vulnerabilities"]
+__all__ = ["Composition", "CycloneDx", "Document", "SlsaProvenance", "TestResult", "VerificationSummary", "Vulnerabilities"]
 
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
 
@@ -111,3 +111,18 @@ class VerificationSummary(msgspec.Struct, frozen=True, kw_only=True, rename="cam
 
 class Document(msgspec.Struct, frozen=True):
     """A whole document as the predicate: a CycloneDX or SPDX bill of materials, the manifest of a model signature."""
+
+
+class Composition(msgspec.Struct, frozen=True):
+    """How complete a part of a CycloneDX document is, as it says itself."""
+
+    aggregate: str = ""
+    assemblies: tuple[str, ...] = ()
+
+
+class CycloneDx(msgspec.Struct, frozen=True, rename="camel"):
+    """https://cyclonedx.org/bom: what of a CycloneDX document a gate asks for; the document is the predicate, whole."""
+
+    bom_format: Literal["CycloneDX"]
+    spec_version: str
+    compositions: tuple[Composition, ...] = ()

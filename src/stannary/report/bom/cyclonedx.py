@@ -49,6 +49,7 @@ def render(inventory: Inventory, options: BomOptions) -> dict[str, Any]:
         metadata=_metadata(inventory, options),
         components=components,
         dependencies=_dependencies(inventory, refs, datasets, packages),
+        compositions=_compositions(inventory, refs),
         vulnerabilities=findings(inventory, primary, _file_refs(inventory, refs)),
         formulation=formulation(inventory, primary, training),
         declarations=declarations(inventory, primary),
@@ -230,6 +231,13 @@ def _dependencies(
     rows.append(some(ref=primary, dependsOn=_unique([*datasets.values(), *packages.values()])))
     rows += [{"ref": ref} for ref in [*list(refs.values())[1:], *datasets.values(), *packages.values()]]
     return rows
+
+
+def _compositions(inventory: Inventory, refs: dict[int, str]) -> list[dict[str, Any]]:
+    """Say how complete it is: every file is there, unless one was not read; what packages need besides, nobody said."""
+    made = "incomplete" if inventory.unread else "complete"
+    rows: list[dict[str, Any]] = [{"aggregate": made, "assemblies": _unique([_ROOT, *refs.values()])}]
+    return [*rows, {"aggregate": "unknown", "dependencies": [refs[id(inventory.primary)]]}] if inventory.packages else rows
 
 
 def _unique(rows: Iterable[str]) -> list[str]:
