@@ -12,6 +12,7 @@ from stannary.registry.registry import Allowed, Registry
 from stannary.server.limits import RateLimit
 from stannary.server.metrics import Metrics
 from stannary.server.operations import Principal
+from stannary.server.uploads import Uploads
 
 __all__ = ["Guard", "Replies", "Site"]
 
@@ -67,6 +68,7 @@ class Site:
         self.access: Access | None = None
         self.replies: Replies | None = None
         self.metrics = Metrics()
+        self.uploads = Uploads()
         self.limit = RateLimit(*rate)
         self.stopping = threading.Event()
 

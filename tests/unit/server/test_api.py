@@ -87,6 +87,33 @@ def test_a_content_that_is_not_what_it_says_is_not_kept(client_of, site):
     assert client.get(f"/api/v1/contents/sha256:{digest}").headers["x-content-size"] == "4"
 
 
+def test_nobody_gets_at_a_content_by_its_digest_alone(bench, client_of):
+    """A file of another namespace, whose digest is known, cannot be had by naming it in a manifest of one's own."""
+    folder = bench.model(b"secret weights of another team")
+    bench.opened[0].push(folder, Name("foreign", "claims"))
+    client = client_of("contributor")
+    artifact = identify(folder)
+    manifest, _ = encode(artifact, single=False)
+    answer = client.post(f"{CLAIMS}/versions", json={"manifest": manifest.decode()})
+    assert (answer.status_code, answer.json()["code"]) == (422, "REG005")
+    for file in artifact.files:
+        assert client.get(f"/api/v1/contents/sha256:{file.sha256}").status_code == 404
+        wrong = client.put(f"/api/v1/contents/sha256:{file.sha256}", content=b"guessed")
+        assert wrong.status_code == 409
+    assert client.post(f"{CLAIMS}/versions", json={"manifest": manifest.decode()}).status_code == 422
+    assert pushed(client, folder).status_code == 201  # whoever has the bytes may name them
+
+
+def test_only_who_does_something_with_models_has_decisions_signed(bench, client_of):
+    digest = bench.push(b"x").digest
+    question = {"subject": digest, "policy": "baseline"}
+    before = bench.opened[0].chain.ledger.head().size
+    assert client_of("viewer").post("/api/v1/decisions", json=question).status_code == 403
+    assert client_of("viewer").post("/api/v1/decisions", json={**question, "record": False}).json()["verdict"] == "deny"
+    assert bench.opened[0].chain.ledger.head().size == before
+    assert client_of("releaser").post("/api/v1/decisions", json=question).json()["recorded"]
+
+
 def test_nobody_is_let_in_without_credentials(client_of):
     """Every operation that is not open, with none, with wrong ones, and by a cookie from another site."""
     stranger = client_of()

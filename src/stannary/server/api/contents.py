@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from stannary.core.errors import UsageError
+import hashlib
+
+from stannary.core.errors import IntegrityError, UsageError
 from stannary.core.model import Digest
 from stannary.registry.names import DEFAULT, Name
 from stannary.server.operations import Call, Operation, Parameter, Reply
@@ -14,20 +16,39 @@ _FILE = "/models/{namespace}/{name}/versions/{number}/files/{file:path}"
 
 
 def _put(call: Call) -> Reply:
-    """Store a content. Whoever may push to any name may store; nobody reads it before it is a file of a version."""
+    """Store a content. Whoever may push to any name may store; nobody reads it before it is a file of a version.
+
+    What is there already is read all the same, and held against its digest: a manifest may name what its caller has.
+    """
     digest = _digest(call)
     call.store.allowed("push", _into(call))
     length = call.body.length
     if length is None:
         raise Refused(411, "Length required", "a content is sent with its Content-Length", code="API009")
-    made = call.store.blobs.put(digest, length, call.body)
+    made = _kept(call, digest, length)
+    call.place.uploads.note(call.principal.id, digest)
     return Reply(status=201 if made else 204, headers={"location": f"/api/v1/contents/{digest}"})
 
 
+def _kept(call: Call, digest: Digest, length: int) -> bool:
+    """Keep what is sent, or hold it against the digest of what is kept. Raises IntegrityError when it is something else."""
+    if not call.store.blobs.has(digest):
+        return call.store.blobs.put(digest, length, call.body)
+    found, size = hashlib.sha256(), 0
+    for chunk in call.body:
+        found.update(chunk)
+        size += len(chunk)
+    if found.hexdigest() != digest.hex or size != length:
+        msg = "is not the content of that digest"
+        raise IntegrityError(msg, where=str(digest), code="BLB001", help="send what the digest was made of")
+    return False
+
+
 def _has(call: Call) -> Reply:
+    """Say whether the caller has stored a content. What others have stored is nothing he learns here."""
     digest = _digest(call)
     call.store.allowed("push", _into(call))
-    if not call.store.blobs.has(digest):
+    if not call.place.uploads.has(call.principal.id, digest) or not call.store.blobs.has(digest):
         msg = "is not stored"
         raise UsageError(msg, where=str(digest), code="API004", help="PUT it")
     return Reply(status=204, headers={"x-content-size": str(call.store.blobs.size(digest))})

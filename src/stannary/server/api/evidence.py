@@ -58,6 +58,8 @@ def _state(call: Call) -> RecordedDocument:
 
 def _gate(call: Call) -> DecisionDocument:
     digest = Digest.parse(call.body.subject)
+    if call.body.record:  # the workspace's key signs it: not for everybody who may look
+        _may(call, digest, ("push", "approve", "promote"))
     _may_see(call, digest)
     chain, subject = call.store.chain, subject_resource(digest, "")
     judged = judge(chain, subject, policy_sent(call.body.policy))

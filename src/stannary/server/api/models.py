@@ -7,11 +7,12 @@ from typing import Annotated
 
 import msgspec
 
-from stannary.core.errors import UsageError
-from stannary.core.model import Json
+from stannary.core.errors import InputError, UsageError
+from stannary.core.model import Digest, Json
 from stannary.evidence.subject import named_digest
 from stannary.registry import queries
 from stannary.registry.compare import Difference, compare
+from stannary.registry.manifest import decode_new
 from stannary.registry.names import Name, parse
 from stannary.registry.retention import hold, plan, quarantine, retain
 from stannary.report.registry import DeletedDocument, FileRow, ModelsDocument, VersionDocument, VersionsDocument
@@ -72,9 +73,21 @@ def _version(call: Call) -> VersionDocument:
 
 
 def _register(call: Call) -> Reply:
-    made = call.store.register(call.body.manifest.encode(), call.name, note=call.body.note, info=call.body.info)
+    content = call.body.manifest.encode()
+    _refuse_foreign(call, content)
+    made = call.store.register(content, call.name, note=call.body.note, info=call.body.info)
     where = f"/api/v1/models/{made.name.namespace}/{made.name.name}/versions/{made.number}"
     return Reply(body=VersionDocument(version=made), status=201, headers={"location": where})
+
+
+def _refuse_foreign(call: Call, content: bytes) -> None:
+    """Refuse a manifest that names what its caller has not stored: he could read it in this namespace, then."""
+    call.store.allowed("push", call.name)
+    named = [Digest(file.sha256) for file in decode_new(content).files]
+    missing = call.place.uploads.missing(call.principal.id, named)
+    if missing:
+        msg = f"names {len(missing)} contents that you have not stored here within a day"
+        raise InputError(msg, where=str(missing[0]), code="REG005", help="store every content before its manifest")
 
 
 def _compare(call: Call) -> Difference:
