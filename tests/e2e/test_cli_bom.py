@@ -165,6 +165,15 @@ def test_what_a_scan_found_stands_in_the_document(run, place):
     assert "os.system" in found["detail"]
     # A function that a pickle calls is no architecture.
     assert document["components"][0]["modelCard"]["modelParameters"]["modelArchitecture"] == "BertForSequenceClassification"
+    graph = json.loads(run("bom", "model", "--format", "spdx", "-o", "-").stdout)["@graph"]
+    (weakness,) = [row for row in graph if row["type"] == "security_Vulnerability"]
+    assert weakness["name"] == "PKL001"
+    assert "severity critical" in weakness["comment"]
+    (has,) = [row for row in graph if row.get("relationshipType") == "hasAssociatedVulnerability"]
+    assert has["to"] == [weakness["spdxId"]]
+    assert [row["name"] for row in graph if row.get("spdxId") == has["from"]] == ["extra.pkl"]
+    (place / "s.json").write_text(json.dumps({"@context": "https://spdx.org/rdf/3.0.1/spdx-context.jsonld", "@graph": graph}))
+    run("bom", "validate", "s.json", "--strict")
     # Findings of a newer scan replace those of an older one: the same file, forgiven by nobody, is there once.
     run("scan", "model", "--record", code=1)
     assert len(json.loads(run("bom", "model").stdout)["vulnerabilities"]) == 1

@@ -286,6 +286,13 @@ def test_differences():
     assert "~ library a: version: 1 → 2" in table(found)
 
 
+def test_a_new_finding_is_a_difference():
+    other = changed()
+    rating = [{"severity": "high", "method": "CVSSv31"}]
+    other["vulnerabilities"] = [{"bom-ref": "v", "id": "CVE-2025-1", "ratings": rating, "affects": [{"ref": "a"}]}]
+    assert "+ library a: finding CVE-2025-1: high" in table(compare(view(BOM), view(other)))
+
+
 def test_when_and_by_whom_it_was_made_is_no_difference():
     other = changed()
     other |= {

@@ -17,7 +17,7 @@ import msgspec
 from stannary.core.model import File, Json
 from stannary.report.bom.cyclonedx_card import model_card
 from stannary.report.bom.cyclonedx_evidence import declarations, formulation, pedigree, remarks
-from stannary.report.bom.cyclonedx_findings import findings
+from stannary.report.bom.findings import findings
 from stannary.report.bom.inventory import Dataset, Inventory, Licence, Model, Package
 from stannary.report.bom.licences import limits_of
 from stannary.report.bom.options import BomOptions

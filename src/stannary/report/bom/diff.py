@@ -1,4 +1,4 @@
-"""What two bills of materials say differently: components, digests, licences, parameters, data, origins.
+"""What two bills of materials say differently: components, digests, licences, parameters, data, origins, findings.
 
 Each document becomes a view: components by kind and name, each with flat fields. So documents of different versions
 and of different tools can be compared. Of documents of different formats, what both formats have a place for is.
@@ -166,6 +166,12 @@ def _cyclonedx(document: dict[str, Any]) -> View:
         name = names.get(str(row.get("ref")), "")
         if name in view and row.get("dependsOn"):
             view[name]["depends on"] = ", ".join(sorted(names.get(ref, ref) for ref in row["dependsOn"] if isinstance(ref, str)))
+    for row in _dicts(document.get("vulnerabilities")):
+        rated = ", ".join(sorted({str(rating.get("severity") or rating.get("score", "")) for rating in _dicts(row.get("ratings"))}))
+        for affected in _dicts(row.get("affects")):
+            name = names.get(str(affected.get("ref")), "")
+            if name in view:
+                view[name][f"finding {row.get('id')}"] = rated or "unrated"
     for fields in view.values():
         listed = fields.get("modelParameters.datasets")
         if listed:

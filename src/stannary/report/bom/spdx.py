@@ -11,6 +11,7 @@ import msgspec
 
 from stannary.core.model import File
 from stannary.formats.interface import clip
+from stannary.report.bom.findings import findings
 from stannary.report.bom.inventory import Dataset, Facts, Inventory, Licence, Model, Origin, Package
 from stannary.report.bom.licences import reference
 from stannary.report.bom.options import BomOptions
@@ -94,6 +95,7 @@ class _Graph:
         for model, ref in zip(inventory.models, models, strict=True):
             self._licences(ref, inventory.licences if model is inventory.primary else ())
         self._evidence(primary)
+        self._findings(primary)
         self._document(models)
 
     def _id(self, kind: str, name: str) -> str:
@@ -254,6 +256,21 @@ class _Graph:
             self._annotate(primary, str(found.id), line(text, 1000))
         for path, why in self.inventory.unread[:500]:
             self._annotate(primary, f"unread {path}", f"not read, so nothing is said from it: {line(path, 300)}: {line(why, 300)}")
+
+    def _findings(self, primary: str) -> None:
+        """State what scans found as vulnerabilities of the files that have it. How severe is said in words: there is no score."""
+        for row in findings(self.inventory, primary, self.files):
+            severities = ", ".join(str(rating.get("severity", rating.get("score"))) for rating in row["ratings"])
+            ref = self._element(
+                "security_Vulnerability",
+                self._id("finding", row["bom-ref"]),
+                name=row["id"],
+                summary=row.get("description", ""),
+                description=row.get("detail", ""),
+                comment=f"severity {severities}; {row['source']['name']}",
+            )
+            for affected in row["affects"]:
+                self._relate("hasAssociatedVulnerability", affected["ref"], [ref])
 
     def _annotate(self, subject: str, name: str, text: str) -> None:
         self._element("Annotation", self._id("annotation", name), annotationType="other", subject=subject, statement=text)

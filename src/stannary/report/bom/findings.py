@@ -1,4 +1,4 @@
-"""What scans found, as the `vulnerabilities` of a CycloneDX document: one entry a rule or advisory, with every place."""
+"""What scans found, in the form of CycloneDX's `vulnerabilities`: one entry a rule or advisory, with every place."""
 
 from __future__ import annotations
 
