@@ -3,7 +3,7 @@
 The server is one process, as `stannary serve` starts it; the client, another one, sends requests over a few connections that stay
 open. What others do on the machine changes requests a second, and hardly what one costs: processor seconds of the server.
 
-    ./dev bench server [--requests 20000] [--connections 16]
+    ./dev bench server reads [--requests 20000] [--connections 16]
 """
 
 import argparse
