@@ -164,7 +164,7 @@ def _cyclonedx(document: dict[str, Any]) -> View:
         todo += [(inner, "" if row is root else name) for inner in _dicts(row.get("components"))]
     for row in _dicts(document.get("dependencies")):
         name = names.get(str(row.get("ref")), "")
-        if name in view and row.get("dependsOn"):
+        if name in view and isinstance(row.get("dependsOn"), list) and row["dependsOn"]:
             view[name]["depends on"] = ", ".join(sorted(names.get(ref, ref) for ref in row["dependsOn"] if isinstance(ref, str)))
     for row in _dicts(document.get("vulnerabilities")):
         rated = ", ".join(sorted({str(rating.get("severity") or rating.get("score", "")) for rating in _dicts(row.get("ratings"))}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -51,10 +52,18 @@ def _same(one: Any, other: Any) -> bool:  # noqa: ANN401 - JSON
 def _repeated(rows: list[Any]) -> Iterator[int]:
     seen: set[bytes] = set()
     for index, row in enumerate(rows):
-        key = msgspec.json.encode(row, order="sorted")
+        key = _encoded(row)
         if key in seen:
             yield index
         seen.add(key)
+
+
+def _encoded(value: Any) -> bytes:  # noqa: ANN401 - JSON
+    """Return a value as one text. Half of a surrogate pair and integers over 64 bits, which JSON may hold, take the slow way."""
+    try:
+        return msgspec.json.encode(value, order="sorted")
+    except (UnicodeEncodeError, OverflowError, TypeError, ValueError):
+        return json.dumps(value, sort_keys=True).encode()
 
 
 def _kind(value: Any) -> str:  # noqa: ANN401 - JSON
@@ -63,7 +72,7 @@ def _kind(value: Any) -> str:  # noqa: ANN401 - JSON
 
 def shown(value: Any) -> str:  # noqa: ANN401 - JSON
     """Return a value as it stands in a message, cut to a line."""
-    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    text = value if isinstance(value, str) else _encoded(value).decode()
     return repr(text if len(text) <= 80 else f"{text[:79]}…") if isinstance(value, str) else text[:80]  # noqa: PLR2004 - a line
 
 

@@ -91,7 +91,7 @@ def _dependencies(document: dict[str, Any]) -> Iterator[Doubt]:
         if ref in seen:
             yield _doubt((((), "dependencies"), index), f"{ref[:200]!r} has two rows of dependencies", "sense")
         seen.add(ref)
-        if ref in (row.get("dependsOn") or ()):
+        if isinstance(row.get("dependsOn"), list) and ref in row["dependsOn"]:
             yield _doubt((((), "dependencies"), index), f"{ref[:200]!r} depends on itself", "sense")
 
 

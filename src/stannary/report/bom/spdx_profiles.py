@@ -47,7 +47,7 @@ def lacks(rows: Iterable[Any]) -> list[Lack]:
             if missing:
                 found.append(Lack(profile, index, f"lacks {', '.join(missing)}"))
             for relation in _LICENCES:
-                count = licences[row.get("spdxId"), relation]
+                count = licences[str(row.get("spdxId")), relation]
                 if count != 1:
                     found.append(Lack(profile, index, f"has {count} relationships {relation}, not one"))
     return found

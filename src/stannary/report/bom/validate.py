@@ -84,7 +84,7 @@ def decoded(content: bytes, file: str) -> tuple[str, dict[str, Any]]:
         raise InputError(msg, where=file, code="BOM002")
     try:
         text = content.decode("utf-8-sig")
-        document = json.loads(text, object_pairs_hook=_object)
+        document = json.loads(text, object_pairs_hook=_object, parse_constant=_constant)
     except UnicodeDecodeError as error:
         msg = f"is not UTF-8: {error.reason} at byte {error.start}"
         raise InputError(msg, where=file, code="BOM002") from error
@@ -104,6 +104,11 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         msg = f"the key {twice!r} is there twice in one object; readers differ in which they take"
         raise ValueError(msg)
     return found
+
+
+def _constant(name: str) -> None:
+    msg = f"{name} is no number of JSON"
+    raise ValueError(msg)
 
 
 def kind_of(document: dict[str, Any], file: str) -> tuple[str, str]:
