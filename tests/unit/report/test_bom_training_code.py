@@ -130,3 +130,13 @@ def test_a_model_of_the_artifact_is_no_origin(tmp_path):
     body = "".join(f"AutoModel.from_pretrained({name!r})\n" for name in own) + "m.fit(1)\n"
     (repository / "train.py").write_text(body)
     assert [row.name for row in take_inventory(str(repository)).origins] == ["google-bert/bert-base-uncased"]
+
+
+def test_of_many_scripts_the_shallowest_are_read(tmp_path):
+    repository = write_repository(tmp_path / "m")
+    (repository / "runs").mkdir()
+    for number in range(60):
+        (repository / "runs" / f"run{number:02}.py").write_text(f"load_dataset('example/data{number:02}')\nmodel.fit(1)\n")
+    (repository / "train.py").write_text("load_dataset('example/main')\nmodel.fit(1)\n")
+    names = [row.name for row in take_inventory(str(repository)).datasets if row.name.startswith("example/")]
+    assert names == ["example/main", *(f"example/data{number:02}" for number in range(39))]

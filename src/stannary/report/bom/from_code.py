@@ -12,20 +12,18 @@ from stannary.report.bom.reading.gather import Gathered
 
 __all__ = ["read_code"]
 
-_FILES = 20
-_ASIDE = re.compile(r"(?:^|/)(?:tests?|testing|docs?|examples?|node_modules|site-packages)/|(?:^|/)(?:test_[^/]*|conftest)\.py$")
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?")
 _ADDRESS = "https://huggingface.co/"
 
 
 def read_code(gathered: Gathered, facts: Facts) -> tuple[list[Dataset], list[Origin]]:
-    """Say hyperparameters, and return data and origins, from the shallowest files that train."""
+    """Say hyperparameters, and return data and origins, the shallowest files first."""
     files = {row.path: row.sha256 for row in gathered.files}
     folders = {path[: path.index("/")] for path in files if "/" in path}
     datasets: list[Dataset] = []
     origins: list[Origin] = []
-    trained = [path for path, answer in gathered.answers.items() if answer.training is not None and not _ASIDE.search(path)]
-    for path in sorted(trained, key=lambda row: (row.count("/"), row))[:_FILES]:
+    trained = [path for path, answer in gathered.answers.items() if answer.training is not None]
+    for path in sorted(trained, key=lambda row: (row.count("/"), row)):
         said = gathered.answers[path].training or Training()
         datasets += [_dataset(row, "training", path, files) for row in said.data]
         datasets += [_dataset(row, "evaluation", path, files) for row in said.held_back]

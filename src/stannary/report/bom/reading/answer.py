@@ -11,7 +11,7 @@ from stannary.formats.headers import Header
 __all__ = ["Answer", "Card", "Metric", "Named", "Package", "Role", "Section", "Training", "Work"]
 
 # What a file is read as: by its name, or `weights` by what it begins with.
-Role = Literal["weights", "card", "config", "lock", "python", "notebook", "imports", "licence"]
+Role = Literal["weights", "card", "config", "lock", "python", "notebook", "imports", "training", "licence"]
 
 
 class Work(msgspec.Struct, frozen=True, array_like=True):
@@ -86,6 +86,7 @@ class Answer(msgspec.Struct, kw_only=True, omit_defaults=True):
     config: dict[str, Any] = {}
     packages: tuple[Package, ...] = ()
     imports: tuple[str, ...] = ()
+    trains: bool = False  # by the look of it; `training` is what its syntax tree says
     training: Training | None = None
     licences: tuple[str, ...] = ()
     problem: str = ""

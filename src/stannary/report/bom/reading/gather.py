@@ -24,6 +24,7 @@ __all__ = ["Gathered", "gather"]
 
 _SMALL = 1 << 18
 _HEAD = 16
+_TRAINING = 40  # files that train of which the syntax tree is read, the shallowest
 _TRIES = 3  # files that are parsed for one imported name
 _CARDS = frozenset({"readme.md", "readme.markdown", "modelcard.md", "model_card.md", "readme"})
 _MODELS = frozenset({
@@ -150,6 +151,9 @@ def _read(tree: Tree, work: dict[str, Work], jobs: int, jail: Level | None) -> t
         wanted = {module: names[:_TRIES] for module, names in seen.items() if module not in own}
         chosen = sorted({name for names in wanted.values() for name in names})
         confirmed = dict(_answers(executor, (msgspec.structs.replace(work[name], role="imports") for name in chosen)))
+        trains = sorted((name for name in work if answers[name].trains), key=lambda name: (name.count("/"), name))[:_TRAINING]
+        for name, answer in _answers(executor, (msgspec.structs.replace(work[name], role="training") for name in trains)):
+            answers[name].training = answer.training
     finally:
         executor.close()
     found = ((module, next((name for name in names if module in confirmed[name].imports), "")) for module, names in wanted.items())

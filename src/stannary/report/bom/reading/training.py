@@ -14,11 +14,12 @@ from collections.abc import Iterator
 from stannary.formats.interface import clip
 from stannary.report.bom.reading.answer import Named, Training
 
-__all__ = ["read"]
+__all__ = ["likely", "read"]
 
 _LARGEST = 1 << 20
 _MOST = 100
 _GATE = re.compile(r"\.(?:fit|partial_fit|backward|train)\(|Trainer\(")
+_ASIDE = re.compile(r"(?:^|/)(?:tests?|testing|docs?|examples?|node_modules|site-packages)/|(?:^|/)(?:test_[^/]*|conftest)\.py$")
 _TRAINERS = re.compile(r"(?:\w*Trainer)$")
 _FITS = frozenset({"fit", "partial_fit", "fit_generator", "fine_tune", "fit_one_cycle", "backward", "minimize"})
 _MODULES = frozenset({"xgb", "xgboost", "lgb", "lightgbm"})  # of which `train` is a function
@@ -43,9 +44,14 @@ _PARAMETERS = frozenset(
 )
 
 
+def likely(source: str, name: str) -> bool:
+    """Tell by a pattern whether code seems to train, tests and examples aside: parsing every file would cost seconds."""
+    return len(source) <= _LARGEST and _GATE.search(source) is not None and _ASIDE.search(name) is None
+
+
 def read(source: str) -> Training | None:
     """Return what code that trains says; None when it trains nothing, or is no Python."""
-    if len(source) > _LARGEST or _GATE.search(source) is None:
+    if not likely(source, ""):
         return None
     try:
         with warnings.catch_warnings():

@@ -96,7 +96,10 @@ def _facts(view: View, work: Work, budget: Budget, answer: Answer) -> None:
             text = view.text(_TEXT)
             source = code.source_of_notebook(text) if work.role == "notebook" else text
             answer.imports = code.candidates(source)
-            answer.training = training.read(source)
+            answer.trains = training.likely(source, work.name)
+        case "training":
+            text = view.text(_TEXT)
+            answer.training = training.read(code.source_of_notebook(text) if base.endswith(".ipynb") else text)
         case "imports":
             text = view.text(_TEXT)
             answer.imports = code.confirm(code.source_of_notebook(text) if base.endswith(".ipynb") else text)
