@@ -161,7 +161,9 @@ def test_sigterm_lets_what_is_under_way_end_and_takes_nothing_new(place, served)
     assert answer.split(b" ", 2)[1] == b"201", answer
     assert served.process.wait(WAIT) == 0
     again = Served(place[0])
-    assert again.ask("GET", f"/api/v1/contents/sha256:{digest}?into=claims", tokens["contributor"])[0] == 204
+    stored = place[0] / ".stannary" / "blobs" / "sha256" / digest[:2] / digest[2:]
+    assert stored.read_bytes() == content
+    assert again.ask("PUT", f"/api/v1/contents/sha256:{digest}?into=claims", tokens["contributor"], content)[0] == 204
     assert again.end() == 0
 
 

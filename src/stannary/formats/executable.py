@@ -57,7 +57,7 @@ def read(view: View, sink: Sink) -> None:
             program = _wasm(view)
         else:
             program = _macho(view)
-    except (struct.error, Truncated, FormatError) as exc:
+    except (struct.error, OverflowError, Truncated, FormatError) as exc:  # an offset beyond what a machine can address
         sink.incomplete(f"the header of a program is broken: {exc}")
         program = _Program("unknown", "broken", "", ())
     if program is None:

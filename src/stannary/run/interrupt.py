@@ -18,12 +18,15 @@ __all__ = ["check", "hold", "seen", "watch"]
 
 _noted: list[bool] = []
 _holders: list[object] = []
+_waiting: list[bool] = []  # a Ctrl-C that came while something held it
 
 
 def _note(*_: object) -> None:
     """Handle the signal."""
     _noted[:] = (True,)
-    if not _holders:
+    if _holders:
+        _waiting[:] = (True,)
+    else:
         raise KeyboardInterrupt
 
 
@@ -44,6 +47,7 @@ class watch:  # noqa: N801 - used like a function
 
     def __enter__(self) -> Self:
         _noted.clear()
+        _waiting.clear()
         self._active = signal.getsignal(signal.SIGINT) is signal.default_int_handler
         if self._active:
             try:
@@ -73,5 +77,8 @@ class hold:  # noqa: N801 - used like a function
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
         _holders.pop()
-        if kind is None:
-            check()
+        # Only what came meanwhile: an earlier one was raised where it came, and somebody may be answering it.
+        if _waiting and not _holders:
+            _waiting.clear()
+            if kind is None:
+                check()
