@@ -50,7 +50,9 @@ _SETTINGS = {
 # Waits until whoever started it says `keep` (it has stopped the server itself) or is gone.
 # A SIGTERM to everything (a machine that stops) ends `read` too.
 _KEEPER = (
-    'trap : TERM; "$@" & server=$!; if read -r word; then wait $server; else kill -INT $server; wait $server; rm -rf "$FOLDER"; fi'
+    'trap : TERM; "$@" & server=$!; if read -r word; then wait $server; else kill -INT $server; wait $server; '
+    # A process of the server that ends last may still write a file while the folder goes.
+    'for try in 1 2 3 4 5 6 7 8 9; do rm -rf "$FOLDER" && break; sleep 1; done; fi'
 )
 
 
@@ -84,7 +86,9 @@ class PostgresServer:
     def _make(self) -> None:
         self._programs = _reachable(programs(), self.folder) if self._user else programs()
         if self._user:
-            os.chown(self.folder, self._user.pw_uid, self._user.pw_gid)
+            # All of it, the copied programs too: the keeper, who is that user, has to be able to remove them.
+            for item in (self.folder, *self.folder.rglob("*")):
+                os.chown(item, self._user.pw_uid, self._user.pw_gid, follow_symlinks=False)
         options = ["--no-sync", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C", "--no-instructions"]
         command = [str(self._programs / "initdb"), "-D", str(self.data), *options]
         made = subprocess.run(command, capture_output=True, check=False, **self._as_user())  # noqa: S603 - PostgreSQL's own program

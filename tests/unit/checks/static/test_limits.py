@@ -1,5 +1,7 @@
 """No content keeps a reader busy for long: processor time and memory end the reading, and what was seen is kept."""
 
+import subprocess
+import sys
 import time
 
 import pytest
@@ -76,10 +78,17 @@ def test_only_the_opcodes_of_an_import_count(text):
 
 
 def test_memory_ends_the_reading_and_keeps_what_was_found(tmp_path):
-    content = b"\x80\x04" + CALL + b"0" + b"".join(b"\x8c\x08%08d\x94" % n for n in range(2_000_000)) + b"."
-    target, findings = scan(tmp_path, content, memory=64 << 20, processor=30.0)
-    assert "PKL001" in findings
-    assert any("more memory than a reader may have" in reason for reason in reasons(target))
+    """In a process of its own: what the tests before this one left in memory is not the reader's."""
+    path = tmp_path / "model.pkl"
+    path.write_bytes(b"\x80\x04" + CALL + b"0" + b"".join(b"\x8c\x08%08d\x94" % n for n in range(2_000_000)) + b".")
+    code = (
+        "import sys, stannary; r = stannary.scan(sys.argv[1], jobs=1, limits={'memory': 64 << 20, 'processor': 30.0})\n"
+        "print(*(f.rule for f in r.findings), *(m.reason for f in r.targets[0].files for m in f.missed), sep='\\n')"
+    )
+    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, timeout=100, check=True)
+    told = done.stdout.splitlines()
+    assert "PKL001" in told
+    assert any("more memory than a reader may have" in line for line in told), told
 
 
 def test_an_archive_stops_between_its_members(tmp_path, monkeypatch):
