@@ -59,6 +59,7 @@ class watch:  # noqa: N801 - used like a function
         return self
 
     def __exit__(self, *_: object) -> None:
+        _waiting.clear()
         if self._active:
             signal.signal(signal.SIGINT, signal.default_int_handler)
             sys.unraisablehook = self._hook
