@@ -60,6 +60,6 @@ def test_coverage_guided(tmp_path: Path) -> None:
     }
     command = [sys.executable, str(target), *(f"-{key}={value}" for key, value in options.items()), str(corpus)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS + 60, check=False, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr[-4000:]
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]  # the exception is told on standard output
     runs = [line for line in done.stderr.splitlines() if "DONE" in line]
     assert runs, done.stderr[-2000:]

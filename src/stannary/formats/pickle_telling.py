@@ -99,8 +99,12 @@ def _hashes(recorder: Recorder, key: Any) -> None:  # noqa: ANN401 - symbolic
     elif not recorder.bombs:
         if len(keys.seen) > _SEEN:
             keys.seen.clear()
-        other = keys.seen.setdefault(hash(key), key)
-        if other is not key and other != key:
+        try:
+            other = keys.seen.setdefault(hash(key), key)
+            alike = other is not key and other != key
+        except (TypeError, RecursionError):
+            return  # a tuple of a list, or two that are too deep to compare: the loader's dictionary refuses them too
+        if alike:
             keys.alike.add(key)
             if len(keys.alike) > _ALIKE:
                 recorder.bombs.add("key")

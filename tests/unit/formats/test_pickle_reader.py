@@ -270,3 +270,18 @@ def test_keys_of_honest_dictionaries_are_no_bomb(value: object) -> None:
     report = read_view(View(pickle.dumps(value, 4), "m.pkl"))
     assert not [fact for fact in report.facts if fact.kind == "pickle.bomb"]
     assert not report.missed
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        b"((lt",  # a tuple of a list
+        b"((dt",
+        b"](K\x01e\x85\x85",
+        b")" + b"\x85" * 3000,  # too deep to compare, and equal to the next
+    ],
+)
+def test_keys_that_no_dictionary_takes_do_not_end_the_reading(key: bytes) -> None:
+    stream = b"\x80\x04}" + 2 * (key + b"K\x01s") + CALL + b"K\x02s."
+    assert [call["name"] for call in facts(stream, "pickle.call")] == ["system"]
+    assert all("reader" not in reason for reason in missed(stream))
