@@ -1,30 +1,23 @@
-"""The task runner behind ./dev. Standard library only: it runs before anything is installed.
-
-Three environments, made on first use and renewed when their locks change: `.venv` (the project and
-what checks it), `.venv-ml` (besides, the real ML libraries that some tests compare with) and
-`.venv-oracles` (other people's tools alone, which tests/conformance runs as programs).
-"""
+"""The task runner behind ./dev: its verbs. Standard library only: it runs before anything is installed."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple, NoReturn
 
-ROOT = Path(__file__).resolve().parent.parent
+from dev_browser import ensure_browser
+from dev_environments import LOCKED, MAIN, ML, MLFLOW, ORACLES, RAY, ROOT, Environment, ensure, install, must, run
+
 USAGE = """usage: ./dev VERB
 
   setup          make .venv from the hashed locks, install the project into it
   demo           setup, then `stannary demo`
-  test [ARG...]  setup, then every test; with arguments, pytest with them
+  test [ARG...]  setup, then every test; with arguments, pytest with them; makes what tests of others' programs need
   check          formatting, lint, types, rooms, rules, docs, budgets
   bench NAME     run benchmarks/NAME
   rules          compile the rule files into the data that is shipped
@@ -35,31 +28,13 @@ USAGE = """usage: ./dev VERB
 # Tests that import the real libraries; they run in .venv-ml. STANNARY_ML=0 leaves them out.
 ML_TESTS = "tests/libraries"
 RULE_TESTS = "tests/unit/test_house_rules.py"
-
-
-class Environment(NamedTuple):
-    """A virtual environment: its folder, an unhashed file installed first, and its hashed locks.
-
-    `newer`: a hashed list of wheels that are installed though their metadata ask for a newer Python. `npm`: a folder of
-    requirements/ with a hashed lock of npm's, installed into `npm` where there is an npm.
-    """
-
-    folder: Path
-    first: str | None
-    locks: tuple[str, ...]
-    project: bool = True  # whether the project is installed into it
-    newer: str | None = None
-    npm: str | None = None
-
-    @property
-    def python(self) -> str:
-        """Return the path of its interpreter."""
-        return str(self.folder / "bin" / "python")
-
-
-MAIN = Environment(ROOT / ".venv", None, ("base", "dev"))
-ML = Environment(ROOT / ".venv-ml", "torch", ("base", "dev", "ml"))
-ORACLES = Environment(ROOT / ".venv-oracles", None, ("oracles",), project=False, newer="oracles-newer", npm="npm")
+CONSOLE_TEST = "tests/e2e/test_console.py"
+# The environments of others that tests run programs of, each only before the tests that do.
+NEEDED = {
+    "tests/conformance": ORACLES,
+    "tests/conformance/test_ray.py": RAY,
+    "tests/e2e/test_mlflow_client.py": MLFLOW,
+}
 
 
 def main(argv: Sequence[str]) -> int:
@@ -103,8 +78,11 @@ def test(args: Sequence[str]) -> int:
     """Run every suite, or pytest with the arguments given."""
     ensure(MAIN)
     pytest = [MAIN.python, "-m", "pytest"]
-    if not args or any("conformance" in arg for arg in args):
-        ensure(ORACLES)
+    for suite, environment in NEEDED.items():
+        if reaches(args, suite):
+            ensure(environment)
+    if reaches(args, CONSOLE_TEST):
+        ensure_browser()
     if args:
         chosen = ML if any(ML_TESTS in arg for arg in args) else MAIN
         ensure(chosen)
@@ -117,6 +95,12 @@ def test(args: Sequence[str]) -> int:
             ensure(ML)
             codes.append(run([ML.python, "-m", "pytest", ML_TESTS]))
     return max(codes)
+
+
+def reaches(args: Sequence[str], suite: str) -> bool:
+    """Tell whether pytest, given these arguments, may run a suite's tests: a path is it, holds it or is in it, or none is named."""
+    paths = [found for arg in args if not arg.startswith("-") and (found := ROOT / arg.partition("::")[0]).exists()]
+    return not paths or any((ROOT / suite).is_relative_to(path) or path.is_relative_to(ROOT / suite) for path in paths)
 
 
 def check(_: Sequence[str]) -> int:
@@ -194,92 +178,12 @@ def lock(args: Sequence[str]) -> int:
         print("error: ./dev lock needs uv\nhelp: pip install uv", file=sys.stderr)
         return 2
     options = ["--universal", "--generate-hashes", "--no-emit-index-url", "--no-emit-find-links", "--no-header", "--quiet"]
-    sources = {"base": "pyproject.toml"} | {name: f"requirements/{name}.in" for name in ("dev", "ml", "oracles")}
+    sources = {name: "pyproject.toml" if name == "base" else f"requirements/{name}.in" for name in LOCKED}
     for target, source in sources.items():
         output = f"requirements/{target}.txt"
         if run([uv, "pip", "compile", source, "-o", output, "--python-version", "3.11", *options, *args]):
             return 1
     return 0
-
-
-# How
-
-
-def run(command: Sequence[str], *, title: str = "", cwd: Path = ROOT) -> int:
-    """Run a command to its end, print how long it took when it has a title, return its exit code."""
-    if title:
-        print(f"--- {title}", flush=True)
-    started = time.monotonic()
-    # Compiled modules are kept, whatever the machine is set to: without them every start pays for compiling.
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    code = subprocess.run(command, cwd=cwd, env=environment, check=False).returncode
-    if title:
-        print(f"--- {title}: {'failed' if code else 'passed'} ({time.monotonic() - started:.1f} s)", flush=True)
-    return code
-
-
-def ensure(environment: Environment) -> None:
-    """Make the environment, or renew what its locks or pyproject.toml changed."""
-    locks = [ROOT / "requirements" / f"{name}.txt" for name in environment.locks]
-    first = ROOT / "requirements" / f"{environment.first}.txt" if environment.first else None
-    newer = ROOT / "requirements" / f"{environment.newer}.txt" if environment.newer else None
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    wanted = {
-        "python": version,
-        "locks": _digest([*locks, *(path for path in (first, newer) if path)]),
-        "project": _digest([ROOT / "pyproject.toml"]) if environment.project else "",
-    } | _npm_wanted(environment)
-    stamp = environment.folder / "stannary-stamp.json"
-    have: dict[str, str] = json.loads(stamp.read_text(encoding="utf-8")) if stamp.exists() else {}
-    if have == wanted and Path(environment.python).exists():
-        return
-    if not Path(environment.python).exists() or have.get("python", version) != version:
-        print(f"making {environment.folder.name} with Python {version}", flush=True)
-        _must([sys.executable, "-m", "venv", "--clear", str(environment.folder)])
-    if have.get("locks") != wanted["locks"]:
-        if first:
-            # By pip: it takes the build that the machine's own configuration offers.
-            _must([environment.python, "-m", "pip", "install", "-qq", "-r", str(first)])
-        _install(environment, ["--require-hashes", *(part for path in locks for part in ("-r", str(path)))])
-        if newer:
-            options = ["--no-deps", "--ignore-requires-python", "--only-binary=:all:", "--require-hashes"]
-            _must([environment.python, "-m", "pip", "install", "-qq", *options, "-r", str(newer)])
-    if environment.npm and (not wanted["npm"] or have.get("npm") != wanted["npm"]):
-        wanted["npm"] = wanted["npm"] if _install_npm(environment, ROOT / "requirements" / environment.npm) else ""
-    if environment.project:
-        _must([environment.python, "-m", "pip", "install", "-qq", "--no-deps", "--no-build-isolation", "-e", str(ROOT)])
-    stamp.write_text(json.dumps(wanted), encoding="utf-8")
-
-
-def _install(environment: Environment, arguments: Sequence[str]) -> None:
-    """Install by uv when it is there; by pip when it is not, or when uv, which does not read pip's configuration, fails."""
-    uv = shutil.which("uv")
-    if uv and run([uv, "pip", "install", "--quiet", "--python", environment.python, *arguments]) == 0:
-        return
-    _must([environment.python, "-m", "pip", "install", "-qq", *arguments])
-
-
-def _npm_wanted(environment: Environment) -> dict[str, str]:
-    """Return what the stamp says of npm's packages: that there is no npm, or the digest of their lock."""
-    if environment.npm is None:
-        return {}
-    lock = ROOT / "requirements" / environment.npm / "package-lock.json"
-    return {"npm": _digest([lock]) if shutil.which("npm") else ""}
-
-
-def _install_npm(environment: Environment, source: Path) -> bool:
-    """Install packages of npm's, and tell whether that was possible: they are compared with, and nothing needs them."""
-    target = environment.folder / "npm"
-    npm = shutil.which("npm")
-    if npm is not None:
-        target.mkdir(exist_ok=True)
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(source / name, target / name)
-        if run([npm, "ci", "--silent", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=target) == 0:
-            return True
-    why = "npm could not install it" if npm else "there is no npm"
-    print(f"LEFT OUT, as {why}: the comparison with @sigstore/verify", flush=True)
-    return False
 
 
 def _test_wheel(built: Path, scratch: Path) -> int:
@@ -294,28 +198,13 @@ def _test_wheel(built: Path, scratch: Path) -> int:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, target)
     environment = Environment(scratch / "venv", None, ("base", "dev"))
-    _must([sys.executable, "-m", "venv", str(environment.folder)])
+    must([sys.executable, "-m", "venv", str(environment.folder)])
     locks = [part for name in environment.locks for part in ("-r", str(ROOT / "requirements" / f"{name}.txt"))]
-    _install(environment, ["--require-hashes", *locks])
-    _must([environment.python, "-m", "pip", "install", "-qq", "--no-deps", str(built)])
+    install(environment, ["--require-hashes", *locks])
+    must([environment.python, "-m", "pip", "install", "-qq", "--no-deps", str(built)])
     where = "import stannary, sys; sys.exit(not stannary.__file__.startswith(sys.prefix))"
-    _must([environment.python, "-c", where], cwd=tree)
+    must([environment.python, "-c", where], cwd=tree)
     return run([environment.python, "-m", "pytest", "-n", "2", "-m", "not tree", "tests/unit"], cwd=tree)
-
-
-def _must(command: Sequence[str], cwd: Path = ROOT) -> None:
-    code = run(command, cwd=cwd)
-    if code:
-        _fail(f"`{' '.join(command)}` failed with {code}")
-
-
-def _fail(message: str) -> NoReturn:
-    print(f"error: {message}", file=sys.stderr)
-    sys.exit(2)
-
-
-def _digest(paths: Sequence[Path]) -> str:
-    return hashlib.sha256(b"\0".join(path.read_bytes() for path in paths)).hexdigest()
 
 
 if __name__ == "__main__":

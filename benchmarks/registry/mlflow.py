@@ -3,10 +3,10 @@
     ./dev bench registry mlflow [--small]
 
 Both are asked in turn, in the same run, as a library in one process with one client; MLflow (mlflow-skinny, with the
-SQLAlchemy and alembic it asks for) is in an environment of its own under `.venv-peers/`. Ours decides by a policy
-with an approval, signs the decision, appends it with the move to a signed log, durably, and answers with a version
-that was held against that log; MLflow writes a row. What MLflow has no word for has no figure of its: to roll back
-there is to set the alias again. Clock times are medians; CPU seconds are user and system.
+SQLAlchemy and alembic it asks for) is in an environment of its own, `.venv-peers/mlflow`, of requirements/mlflow.txt.
+Ours decides by a policy with an approval, signs the decision, appends it with the move to a signed log, durably, and
+answers with a version that was held against that log; MLflow writes a row. What MLflow has no word for has no figure
+of its: to roll back there is to set the alias again. Clock times are medians; CPU seconds are user and system.
 """
 
 import hashlib
@@ -34,7 +34,8 @@ from stannary.registry.trusted import Trusted
 
 ROOT = Path(__file__).resolve().parents[2]
 PEER = ROOT / ".venv-peers" / "mlflow"
-PACKAGES = ["mlflow-skinny==3.17.2", "sqlalchemy>=2,<3", "alembic"]
+LOCK = ROOT / "requirements" / "mlflow.txt"
+VERSION = next(line.split()[0] for line in LOCK.read_text().splitlines() if line.startswith("mlflow-skinny=="))
 SMALL = "--small" in sys.argv
 ROUNDS, EACH = (3, 10) if SMALL else (7, 30)
 NAME = Name("default", "claims")
@@ -188,7 +189,12 @@ def installed():
     if python.exists():
         return ""
     subprocess.run([sys.executable, "-m", "venv", str(PEER)], check=True)
-    done = subprocess.run([str(python), "-m", "pip", "install", "-q", *PACKAGES], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [str(python), "-m", "pip", "install", "-q", "--require-hashes", "-r", str(LOCK)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode:
         shutil.rmtree(PEER)
         return f"not installed: {(done.stderr.strip().splitlines() or ['no reason given'])[-1][:100]}"
@@ -244,7 +250,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "ours").mkdir()
         rows = measure(Path(folder))
-    print(f"{ROUNDS} rounds of {EACH}, in turn; milliseconds, medians; {PACKAGES[0]}\n")
+    print(f"{ROUNDS} rounds of {EACH}, in turn; milliseconds, medians; {VERSION}\n")
     print("| what | clock | MLflow | ratio | CPU | MLflow | ratio | floor (clock) |\n|---|---|---|---|---|---|---|---|")
     for what, (wall, spent, their_wall, their_spent) in rows.items():
         floor = f"{FLOORS[what]} x" if what in FLOORS else {"rollback": "100 ms", "first": "1 s"}.get(what, "")

@@ -1,6 +1,7 @@
 """The console in a real Chromium: log in, denied, fixed, promoted, rolled back; no serious violation by axe.
 
-Needs Debian's `chromium` and `chromium-driver`; where they are not installed the tests say so.
+Needs Debian's `chromium` and `chromium-driver`, which `./dev test` installs as root or in CI (tools/dev_browser.py); where
+they are not installed the tests say so.
 """
 
 import hashlib
@@ -16,6 +17,11 @@ from tests.e2e.test_serve import Served, run
 
 VENDOR = Path(__file__).with_name("vendor")
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+# It has to run as root, without a GPU, and reach for nobody but us.
+QUIET = (
+    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1200,900", "--disable-quic"),
+    *("--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
 PASSWORD = "nine quiet brown bears"
 pytestmark = [pytest.mark.tree, pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromium-driver")]
 
@@ -38,11 +44,12 @@ def place(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def browser():
+def browser(tmp_path_factory):
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1200,900"):
+    for argument in QUIET:
         options.add_argument(argument)
+    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('chromium')}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     made = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
     made.set_page_load_timeout(60)

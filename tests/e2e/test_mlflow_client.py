@@ -1,7 +1,7 @@
 """An unmodified `mlflow` client against `stannary serve`: it uploads, registers, resolves by alias and loads; a denial is an error.
 
-MLflow is too large for our own environments. The client runs as a program of one that has it: STANNARY_MLFLOW names its
-python, else `.venv-peers/mlflow` (`./dev bench registry` makes it), else `.venv-oracles`.
+MLflow is too large for our own environments. The client runs as a program of one that has it: `.venv-peers/mlflow`, which
+`./dev test` makes from requirements/mlflow.txt; STANNARY_MLFLOW names the python of another.
 """
 
 import json
@@ -38,14 +38,10 @@ def denied(call, *arguments):
 
 
 def python():
-    named = os.environ.get("STANNARY_MLFLOW")
-    places = [Path(named)] if named else [ROOT / folder / "bin" / "python" for folder in (".venv-peers/mlflow", ".venv-oracles")]
-    for path in places:
-        if path.exists() and not subprocess.run([path, "-c", "import mlflow"], check=False, capture_output=True).returncode:
-            return path
-    return pytest.skip(
-        f"no MLflow in {' or '.join(map(str, places))}: `./dev bench registry` installs it, STANNARY_MLFLOW names one"
-    )
+    path = Path(os.environ.get("STANNARY_MLFLOW") or ROOT / ".venv-peers" / "mlflow" / "bin" / "python")
+    if not path.exists():
+        pytest.fail(f"{path} is not there: `./dev test` makes it, STANNARY_MLFLOW names another")
+    return path
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,9 @@
 """The task runner: it says what it can do, and refuses what it cannot."""
 
+import json
+import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,3 +47,40 @@ def test_without_a_python_it_says_what_to_do(tmp_path):
 
 def test_it_runs_from_any_folder(tmp_path):
     assert dev("help", cwd=tmp_path).returncode == 0
+
+
+def tools(lines, **more):
+    """Run lines of Python that import from tools/, and return what they print."""
+    done = subprocess.run([sys.executable, "-c", lines], cwd=ROOT / "tools", capture_output=True, text=True, check=True, **more)
+    return done.stdout
+
+
+def test_an_environment_is_made_only_before_tests_that_run_its_programs():
+    ray = '"tests/conformance/test_ray.py"'
+    rows = {
+        "[]": True,
+        '["-k", "ray", "-x"]': True,
+        '["tests"]': True,
+        '["tests/conformance/test_ray.py::test_ray_passes_the_checks_of_every_executor"]': True,
+        '["tests/unit", "tests/conformance"]': True,
+        '["tests/conformance/test_opa.py"]': False,
+        '["tests/unit/run", "-q"]': False,
+    }
+    lines = f"import dev, json\nprint(json.dumps([dev.reaches(args, {ray}) for args in [{', '.join(rows)}]]))"
+    assert json.loads(tools(lines)) == list(rows.values())
+
+
+def test_where_no_browser_can_be_installed_the_run_goes_on_and_says_what_it_leaves_out(tmp_path):
+    said = tools("import dev_browser\nprint(dev_browser.ensure_browser())", env={**os.environ, "PATH": str(tmp_path)})
+    assert said.startswith("LEFT OUT, as there is no chromium")
+    assert said.endswith("\nFalse\n")
+
+
+def test_a_package_manager_that_fails_does_not_end_the_run(tmp_path):
+    (tmp_path / "apt-get").write_text("#!/bin/sh\nexit 100\n")
+    (tmp_path / "apt-get").chmod(0o755)
+    (tmp_path / "env").symlink_to("/usr/bin/env")
+    lines = "import os\nos.geteuid = lambda: 0\nimport dev_browser\nprint(dev_browser.ensure_browser())"
+    said = tools(lines, env={**os.environ, "PATH": str(tmp_path)})
+    assert "LEFT OUT, as apt-get could not install chromium with its driver" in said
+    assert said.endswith("\nFalse\n")
