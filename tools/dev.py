@@ -183,7 +183,8 @@ def lock(args: Sequence[str]) -> int:
         output = f"requirements/{target}.txt"
         if run([uv, "pip", "compile", source, "-o", output, "--python-version", "3.11", *options, *args]):
             return 1
-    return 0
+    alone = ["requirements/ml-newer.in", "-o", "requirements/ml-newer.txt", "--no-deps"]
+    return run([uv, "pip", "compile", *alone, "--python-version", "3.11", *options, *args])
 
 
 def _test_wheel(built: Path, scratch: Path) -> int:

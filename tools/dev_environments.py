@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 class Environment(NamedTuple):
     """A virtual environment: its folder, an unhashed file installed first, and its hashed locks.
 
-    `newer`: a hashed list of wheels that are installed though their metadata ask for a newer Python. `npm`: a folder of
+    `newer`: a hashed list of wheels that are installed without what their metadata ask for (a newer Python, torch). `npm`: a folder of
     requirements/ with a hashed lock of npm's, installed into `npm` where there is an npm.
     """
 
@@ -42,7 +42,7 @@ class Environment(NamedTuple):
 
 
 MAIN = Environment(ROOT / ".venv", None, ("base", "dev"))
-ML = Environment(ROOT / ".venv-ml", "torch", ("base", "dev", "ml"))
+ML = Environment(ROOT / ".venv-ml", "torch", ("base", "dev", "ml"), newer="ml-newer")
 ORACLES = Environment(ROOT / ".venv-oracles", None, ("oracles",), project=False, newer="oracles-newer", npm="npm")
 RAY = Environment(ROOT / ".venv-peers" / "ray", None, ("base", "ray"), project=False)
 MLFLOW = Environment(ROOT / ".venv-peers" / "mlflow", None, ("mlflow",), project=False)

@@ -1,0 +1,50 @@
+"""A target that counts: every pass and query that an evaluation reports comes from here, not from what an attack claims."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stannary.checks.target.interface import BudgetSpent, Loss, Spend, Target
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Counting"]
+
+
+class Counting:
+    """Pass everything on to `inner`, and count it in `spend`; refuse what would exceed `budget` queries.
+
+    A gradient costs one forward pass, one backward pass and one query a sample.
+    """
+
+    def __init__(self, inner: Target, budget: int | None = None) -> None:
+        self.inner = inner
+        self.spend = Spend()
+        self.budget = budget
+        self.name, self.access, self.classes = inner.name, inner.access, inner.classes
+        self.shape, self.device = inner.shape, inner.device
+
+    def logits(self, x: torch.Tensor) -> torch.Tensor:
+        """Return what the target says."""
+        self._count(len(x))
+        return self.inner.logits(x)
+
+    def decide(self, x: torch.Tensor) -> torch.Tensor:
+        """Return what the target decides."""
+        self._count(len(x))
+        return self.inner.decide(x)
+
+    def gradient(self, x: torch.Tensor, loss: Loss) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return what the target computes."""
+        self._count(len(x))
+        self.spend.backward += len(x)
+        return self.inner.gradient(x, loss)
+
+    def _count(self, samples: int) -> None:
+        if self.budget is not None and self.spend.queries + samples > self.budget:
+            msg = f"{self.name}: the budget of {self.budget} queries is used up"
+            raise BudgetSpent(msg)
+        self.spend.forward += samples
+        self.spend.queries += samples
+        self.spend.calls += 1
