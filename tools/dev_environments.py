@@ -24,8 +24,8 @@ ROOT = Path(__file__).resolve().parent.parent
 class Environment(NamedTuple):
     """A virtual environment: its folder, an unhashed file installed first, and its hashed locks.
 
-    `newer`: a hashed list of wheels that are installed without what their metadata ask for (a newer Python, torch). `npm`: a folder of
-    requirements/ with a hashed lock of npm's, installed into `npm` where there is an npm.
+    `newer`: a hashed list of wheels that are installed without what their metadata ask for (a newer Python, torch). `npm`:
+    a folder of requirements/ with a hashed lock of npm's, installed into `npm` where there is an npm.
     """
 
     folder: Path
