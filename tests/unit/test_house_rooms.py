@@ -15,6 +15,7 @@ SRC = ROOT / "src"
 ROOM_LINES = 40
 MODULES = sorted(SRC.rglob("*.py"))
 ROOMS = sorted(path for path in SRC.glob("stannary/*") if path.is_dir() and any(path.rglob("*.py")))
+EVALUATION = {"torch", "numpy"}
 FORGES = SRC / "stannary" / "testing" / "forges"
 
 
@@ -32,6 +33,20 @@ def exports(path):
     return None
 
 
+def defined_by(path):
+    """Return the names that a module defines at its top level, without importing it."""
+    found = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            found |= {alias.asname or alias.name for alias in node.names}
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            found |= {name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)}
+    return found
+
+
 @pytest.mark.parametrize("room", ROOMS, ids=lambda path: path.name)
 def test_a_room_says_what_belongs_in_it(room):
     text = ast.get_docstring(ast.parse((room / "__init__.py").read_text(encoding="utf-8")))
@@ -41,13 +56,19 @@ def test_a_room_says_what_belongs_in_it(room):
 
 @pytest.mark.parametrize("path", [p for p in MODULES if not p.name.startswith("_")], ids=name_of)
 def test_a_public_module_has_a_true_list_of_its_exports(path):
-    module = importlib.import_module(name_of(path))
+    try:
+        defined = set(dir(importlib.import_module(name_of(path))))
+    except ModuleNotFoundError as exc:
+        # Families that attack models import torch where it is used; tests/libraries runs them, where it is installed.
+        if exc.name not in EVALUATION:
+            raise
+        defined = defined_by(path)
     if path.parent == FORGES:
         return  # forges are found by their decorator, not by name
     listed = exports(path)
     assert listed is not None, "no __all__"
     assert len(set(listed)) == len(listed)
-    assert [name for name in listed if not hasattr(module, name)] == []
+    assert [name for name in listed if name not in defined] == []
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)

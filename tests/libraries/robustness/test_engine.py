@@ -54,7 +54,7 @@ def test_every_success_passes_the_checker(digits, digits_net, norm, eps) -> None
     found = run(PGD(20, rounds=2), problem, x, y)
     assert 0.2 < found.success.float().mean() <= 1
     at = found.success
-    assert check(problem.target, problem.domain, found.x[at], x[at], y[at], norm=norm, eps=eps).all()
+    assert check(problem, found.x[at], x[at], y[at]).all()
     assert torch.equal(found.x[~at], x[~at])
     assert torch.allclose(distance(found.x[at], x[at], norm), found.size[at])
 
