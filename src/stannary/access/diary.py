@@ -20,7 +20,7 @@ _MOST, _SECONDS, _CALLERS = 60, 60.0, 10_000
 
 
 class Journal(Protocol):
-    """Writes an event where nobody takes it out again. `app.py` ties it to the ledger."""
+    """Writes an event where nobody takes it out again. `app/places.py` ties it to the ledger."""
 
     def __call__(self, kind: str, body: dict[str, Json]) -> None:
         """Write an event; it is durable on return."""

@@ -58,7 +58,7 @@ def add(ctx: click.Context, /, kind: str, target: str, **given: Any) -> int:  # 
 
     Paths of this machine are not taken: a worker may be elsewhere.
     """
-    from stannary.app_jobs import Asked, describe
+    from stannary.app.jobs import Asked, describe
     from stannary.report.jobs import JobDocument, job_text
 
     with _opened(given["workspace"]) as (registry, table):
@@ -145,7 +145,7 @@ def work(ctx: click.Context, /, workspace: str | None, **given: Any) -> int:  # 
 
     Any number of these may run, on any number of machines that have the workspace and its database.
     """
-    from stannary.app_jobs import work as worked
+    from stannary.app.job_working import work as worked
 
     opened, talk, stop = open_workspace(workspace), talk_of(ctx), threading.Event()
     before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -172,7 +172,7 @@ def _wait_for_end(stop: threading.Event) -> None:
 @contextmanager
 def _opened(workspace: str | None) -> Iterator[tuple[Registry, JobTable]]:
     """Return the registry of a workspace and its jobs; they are closed afterwards."""
-    from stannary.app_jobs import open_table
+    from stannary.app.jobs import open_table
 
     registry = open_registry(workspace)
     try:

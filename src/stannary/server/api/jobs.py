@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from stannary.app_jobs import Asked, describe, open_table
+from stannary.app.jobs import Asked, describe, open_table
 from stannary.core.errors import InputError, UsageError
 from stannary.evidence.product import read_product
 from stannary.registry.names import Name
