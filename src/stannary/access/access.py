@@ -18,8 +18,8 @@ from sqlalchemy.engine import Connection
 from stannary.access import rows
 from stannary.access.diary import Diary, Journal
 from stannary.access.federated import Issuers, federated
-from stannary.access.model import Account, Owner, Principal, no_credentials, read_time, stamp
-from stannary.access.roles import PRIVILEGED, WHOLE, Place, Verdict, decide_access
+from stannary.access.model import ANY, Account, Owner, Principal, no_credentials, read_time, stamp
+from stannary.access.roles import PRIVILEGED, WHOLE, Place, Verdict, decide_access, places_of
 from stannary.access.secret import PREFIX, digest, is_token, same
 from stannary.core.clock import Clock, system_clock
 from stannary.core.errors import BackendError, PolicyDenied
@@ -109,6 +109,10 @@ class Access:
         if isinstance(principal, Owner):
             return Verdict(allowed=True, reason="it is their workspace")
         return decide_access(action, place, principal.grants, principal.scope)
+
+    def places(self, principal: Principal, action: str) -> list[Place]:
+        """Return where somebody may do something: `places_of` their grants."""
+        return [Place(ANY, ANY)] if isinstance(principal, Owner) else places_of(action, principal.grants, principal.scope)
 
     def check(self, principal: Principal, action: str, place: Place = WHOLE, alias: str = "", *, told: bool = True) -> None:
         """Return when somebody may do something; that they use a privilege is written first, unless `told` is False.

@@ -17,7 +17,19 @@ from typing import NamedTuple
 from stannary.access.model import ANY, Grant, Scope
 from stannary.core.errors import PolicyDenied, UsageError
 
-__all__ = ["ACTIONS", "PRIVILEGED", "ROLES", "WHOLE", "Place", "Verdict", "check_grant", "check_scope", "decide_access", "table"]
+__all__ = [
+    "ACTIONS",
+    "PRIVILEGED",
+    "ROLES",
+    "WHOLE",
+    "Place",
+    "Verdict",
+    "check_grant",
+    "check_scope",
+    "decide_access",
+    "places_of",
+    "table",
+]
 
 # action → what it lets one do
 ACTIONS: dict[str, str] = {
@@ -87,6 +99,25 @@ def decide_access(action: str, place: Place, grants: Iterable[Grant], scope: Sco
         return Verdict(allowed=False, reason=f"the token is not for {action} on {where}")
     by = sorted({grant.role for grant in here if action in ROLES.get(grant.role, ())})
     return Verdict(allowed=True, reason=f"{', '.join(by)} on {where}")
+
+
+def places_of(action: str, grants: Iterable[Grant], scope: Scope | None = None) -> list[Place]:
+    """Return where somebody with these grants may do an action that is kept apart from no other, `*` for every one.
+
+    What `decide_access` says of each place is the same; this is for questions to tables, which cannot ask it of every row.
+    """
+    scope = scope or Scope()
+    if not {ANY, action} & set(scope.actions):
+        return []
+    narrowed: dict[Place, None] = {}
+    for grant in grants:
+        if action not in ROLES.get(grant.role, ()):
+            continue
+        if ANY in scope.namespaces or grant.namespace in scope.namespaces:
+            narrowed[Place(grant.namespace, grant.model)] = None
+        elif grant.namespace == ANY:
+            narrowed |= dict.fromkeys(Place(name, grant.model) for name in scope.namespaces)
+    return list(narrowed)
 
 
 def check_grant(grant: Grant, actor: str, groups: Sequence[str], existing: Iterable[Grant]) -> None:

@@ -20,7 +20,7 @@ from stannary.evidence.chain import Chain
 from stannary.evidence.ledger import Entry
 from stannary.evidence.lineage import TAINTING, edges_of
 from stannary.evidence.verify import Trusted, verify_envelope
-from stannary.store.lineage_db import LineageStore, StoredEdge, Walked
+from stannary.store.lineage_db import Admit, LineageStore, StoredEdge, Walked
 
 __all__ = ["LineageIndex", "Tainted"]
 
@@ -105,13 +105,13 @@ class LineageIndex:
         )
         raise InputError(msg, where=name, code="LIN001", help=hint)
 
-    def above(self, digest: Digest) -> list[Walked]:
-        """Return what an artifact was made from, evaluated on or is served by, nearest first."""
-        return self._store.walk(digest.hex, down=False)
+    def above(self, digest: Digest, *, admit: Admit | None = None) -> list[Walked]:
+        """Return what an artifact was made from, evaluated on or is served by, nearest first; only what `admit` admits."""
+        return self._store.walk(digest.hex, down=False, admit=admit)
 
-    def below(self, digest: Digest, *, tainting: bool = False) -> list[Walked]:
+    def below(self, digest: Digest, *, tainting: bool = False, admit: Admit | None = None) -> list[Walked]:
         """Return what was made from an artifact, nearest first; with `tainting` only by edges that carry taint."""
-        return self._store.walk(digest.hex, down=True, tainting=tainting)
+        return self._store.walk(digest.hex, down=True, tainting=tainting, admit=admit)
 
     def blast_radius(self, digest: Digest) -> int:
         """Return how many artifacts a revocation of this one takes with it."""

@@ -5,7 +5,7 @@ Everything in a story was verified when it was told. What was refused is told to
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 
 import msgspec
@@ -60,10 +60,11 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     evidence: tuple[Link, ...]
     origin: tuple[str, ...]
     refused: tuple[str, ...]
+    hidden: int = 0  # artifacts in the origin that whoever asked may not see
 
 
-def story_of(chain: Chain, subject: Resource) -> Story:
-    """Return the story of a subject."""
+def story_of(chain: Chain, subject: Resource, *, admit: Callable[[Digest], bool] | None = None) -> Story:
+    """Return the story of a subject. Of where it comes from, only what `admit` admits is told; the rest is counted."""
     digest = subject_of_resource(subject)
     known = chain.about(digest)
     newest: dict[str, Verified[Evidence]] = {}
@@ -73,6 +74,8 @@ def story_of(chain: Chain, subject: Resource) -> Story:
     by_id = {item.value.id.hex: item for item in known.evidence}
     head = chain.ledger.head()
     rest = [item for item in known.evidence if item.value.kind != "vsa"]
+    hidden: set[Digest] = set()
+    origin = tuple(_origin(chain, digest, admit, hidden))
     name = subject.name or next((item.value.subject_name for item in known.evidence if item.value.subject_name), "")
     return Story(
         subject=str(digest),
@@ -82,8 +85,9 @@ def story_of(chain: Chain, subject: Resource) -> Story:
         root=head.root.hex(),
         decisions=tuple(_told(item, by_id) for item in newest.values()),
         evidence=tuple(_link(item) for item in rest),
-        origin=tuple(_origin(chain, digest)),
+        origin=origin,
         refused=tuple(map(str, known.refused)),
+        hidden=len(hidden),
     )
 
 
@@ -131,8 +135,8 @@ def _says(found: Evidence) -> str:
     return text[:300]
 
 
-def _origin(chain: Chain, subject: Digest) -> Iterable[str]:
-    """Yield a line for each edge that leads back from the subject, nearest first."""
+def _origin(chain: Chain, subject: Digest, admit: Callable[[Digest], bool] | None, hidden: set[Digest]) -> Iterable[str]:
+    """Yield a line for each edge that leads back from the subject, nearest first; note what is left out as hidden."""
     seen = {subject}
     level = [subject]
     for depth in range(_DEEPEST):
@@ -140,6 +144,9 @@ def _origin(chain: Chain, subject: Digest) -> Iterable[str]:
         for at in level:
             for item in chain.about(at).evidence:
                 for edge in edges_of(item):
+                    if admit is not None and not admit(edge.target):
+                        hidden.add(edge.target)
+                        continue
                     about = f"{edge.target_name} ({str(edge.target)[:19]})"
                     yield f"{'  ' * depth}{edge.relation} {about} by {item.identity} [{edge.evidence.hex[:12]}]"
                     if edge.relation in TAINTING and edge.target not in seen:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -15,6 +15,7 @@ from stannary.registry.names import Name, Reference
 from stannary.store import tables as t
 
 __all__ = [
+    "Chosen",
     "ModelRow",
     "alias_of",
     "aliases",
@@ -26,6 +27,7 @@ __all__ = [
     "model_row",
     "models",
     "moves",
+    "names_with",
     "numbers_of",
     "rule_of",
     "version",
@@ -102,25 +104,32 @@ def model_row(connection: Connection, name: Name) -> ModelRow:
     return row
 
 
-def models(
-    connection: Connection, *, after: Name | None = None, limit: int = 10_000, kind: str = "", prefix: str = ""
-) -> list[Model]:
-    """Return models in the order of their names; `after` and `limit` page through them, `prefix` narrows."""
-    counted = sa.select(t.version.c.model, sa.func.count().label("versions")).where(~t.version.c.dropped)
-    per_model = counted.group_by(t.version.c.model).subquery()
-    chosen = (
-        sa.select(t.model, sa.func.coalesce(per_model.c.versions, 0).label("versions"))
-        .outerjoin_from(t.model, per_model, per_model.c.model == t.model.c.id)
+class Chosen(NamedTuple):
+    """Which models are meant. `within`: those in these places (namespace, model; `*` for every one); None: wherever they are."""
+
+    kind: str = ""
+    prefix: str = ""
+    text: str = ""  # stands in `namespace/name`
+    within: Sequence[tuple[str, str]] | None = None
+
+
+_ALL = Chosen()
+_ANY = "*"
+_AT_ONCE = 500
+
+
+def models(connection: Connection, chosen: Chosen = _ALL, *, after: Name | None = None, limit: int = 10_000) -> list[Model]:
+    """Return models in the order of their names; `after` and `limit` page through them."""
+    counted = sa.select(sa.func.count()).where(t.version.c.model == t.model.c.id, ~t.version.c.dropped)
+    query = (
+        sa.select(t.model, counted.scalar_subquery().label("versions"))
+        .where(*_terms(chosen))
         .order_by(t.model.c.namespace, t.model.c.name)
         .limit(limit)
     )
     if after is not None:
-        chosen = chosen.where(sa.tuple_(t.model.c.namespace, t.model.c.name) > (after.namespace, after.name))
-    if kind:
-        chosen = chosen.where(t.model.c.kind == kind)
-    if prefix:
-        chosen = chosen.where(t.model.c.name.startswith(prefix, autoescape=True))
-    rows = list(connection.execute(chosen))
+        query = query.where(sa.tuple_(t.model.c.namespace, t.model.c.name) > (after.namespace, after.name))
+    rows = list(connection.execute(query))
     placed: dict[int, dict[str, int]] = {}
     for row in connection.execute(sa.select(t.alias).where(t.alias.c.model.in_([row.id for row in rows]))):
         placed.setdefault(row.model, {})[row.alias] = row.number
@@ -131,6 +140,22 @@ def models(
         )
         for row in rows
     ]  # fmt: skip
+
+
+def _terms(chosen: Chosen) -> list[sa.ColumnElement[bool]]:
+    c = t.model.c
+    terms = [c.kind == chosen.kind] if chosen.kind else []
+    if chosen.prefix:
+        terms.append(c.name.startswith(chosen.prefix, autoescape=True))
+    if chosen.text:
+        terms.append((c.namespace + "/" + c.name).contains(chosen.text, autoescape=True))
+    if chosen.within is not None and (_ANY, _ANY) not in chosen.within:
+        places = [
+            sa.and_(*(column == part for column, part in ((c.namespace, namespace), (c.name, name)) if part != _ANY))
+            for namespace, name in chosen.within
+        ]
+        terms.append(sa.or_(sa.false(), *places))
+    return terms
 
 
 def version(connection: Connection, reference: Reference) -> Version:
@@ -169,6 +194,17 @@ def versions_with(connection: Connection, digest: str) -> list[Version]:
     """Return every version that is this artifact, whatever it is called."""
     rows = connection.execute(_VERSION.where(t.version.c.digest == digest).order_by(t.version.c.entry))
     return [version(connection, Reference(Name(row.namespace, row.name), row.number)) for row in rows]
+
+
+def names_with(connection: Connection, digests: Sequence[str]) -> dict[str, set[Name]]:
+    """Return under which names artifacts were registered, those that were dropped too; nothing for one that never was."""
+    found: dict[str, set[Name]] = {}
+    for start in range(0, len(digests), _AT_ONCE):
+        chosen = t.version.c.digest.in_(digests[start : start + _AT_ONCE])
+        query = sa.select(t.version.c.digest, t.model.c.namespace, t.model.c.name).join_from(t.version, t.model).where(chosen)
+        for row in connection.execute(query.distinct()):
+            found.setdefault(row.digest, set()).add(Name(row.namespace, row.name))
+    return found
 
 
 def kind_of(connection: Connection, name: Name) -> str:

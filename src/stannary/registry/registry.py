@@ -31,6 +31,8 @@ from stannary.store.database import Database
 
 __all__ = ["Allowed", "Registry"]
 
+_EVERY = queries.Chosen()
+_BATCH = 26  # models that are asked for at once, at least
 _LOGGED = "stannary.logged"  # noted on a connection once the ledger has what is being written
 
 
@@ -101,9 +103,27 @@ class Registry:
 
     def models(self, *, after: Name | None = None, limit: int = 10_000, kind: str = "", prefix: str = "") -> list[Model]:
         """Return the models and datasets that the actor may see, by name."""
+        return self.page(queries.Chosen(kind, prefix), after=after, limit=limit)[0]
+
+    def page(
+        self, chosen: queries.Chosen = _EVERY, *, after: Name | None = None, limit: int = 100
+    ) -> tuple[list[Model], Name | None]:
+        """Return up to `limit` models that the actor may see, by name, and after which one to go on; None when that was all.
+
+        Those that they may not see are left out by the query, as far as whoever says what they may can say where that is.
+        """
+        where = getattr(self.allowed, "places", None)
+        chosen = chosen._replace(within=where("read")) if where is not None else chosen
+        found: list[Model] = []
         with self.reading() as connection:
-            found = queries.models(connection, after=after, limit=limit, kind=kind, prefix=prefix)
-        return [item for item in found if self.may("read", item.name)]
+            while len(found) <= limit:
+                wanted = max(_BATCH, limit + 1 - len(found))
+                batch = queries.models(connection, chosen, after=after, limit=wanted)
+                found += [item for item in batch if self.may("read", item.name)]
+                if len(batch) < wanted:
+                    break
+                after = batch[-1].name
+        return found[:limit], found[limit - 1].name if len(found) > limit else None
 
     def versions(self, name: Name, *, before: int | None = None, limit: int = 10_000) -> list[Version]:
         """Return the versions of a model, the newest first. Raises UsageError."""

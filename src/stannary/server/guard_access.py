@@ -50,3 +50,7 @@ class _Rights:
         verdict = self._access.decide(self._principal, action, Place(name.namespace, name.name))
         if not verdict.allowed:
             raise PolicyDenied(verdict.reason, where=str(name), code="ACC002")
+
+    def places(self, action: str) -> list[tuple[str, str]]:
+        """Return the namespaces and models where an action may be done, `*` for every one."""
+        return [(place.namespace, place.model) for place in self._access.places(self._principal, action)]

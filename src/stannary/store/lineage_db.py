@@ -7,13 +7,13 @@ that carry taint stand in a narrow table of their own besides (`down`), from whi
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
-__all__ = ["LineageStore", "StoredEdge", "Walked"]
+__all__ = ["Admit", "LineageStore", "StoredEdge", "Walked"]
 
 _VERSION = 2
 _BATCH = 5000
@@ -29,6 +29,9 @@ CREATE INDEX edge_source ON edge (source, target);
 CREATE TABLE down (target INTEGER NOT NULL, source INTEGER NOT NULL, PRIMARY KEY (target, source)) WITHOUT ROWID;
 CREATE TABLE revocation (node INTEGER PRIMARY KEY, stands INTEGER NOT NULL, reason TEXT NOT NULL, evidence TEXT NOT NULL);
 """
+
+
+Admit = Callable[[Sequence[str]], set[str]]
 
 
 class StoredEdge(NamedTuple):
@@ -147,8 +150,11 @@ class LineageStore:
             level = list(found)
         return len(seen) - 1
 
-    def walk(self, digest: str, *, down: bool, tainting: bool = False) -> list[Walked]:
-        """Return everything below (made from it) or above an artifact, nearest first, each once."""
+    def walk(self, digest: str, *, down: bool, tainting: bool = False, admit: Admit | None = None) -> list[Walked]:
+        """Return everything below (made from it) or above an artifact, nearest first, each once.
+
+        With `admit` only what that admits of the digests it is given; the walk does not go on from the others.
+        """
         seen = self._ids([digest])
         level = list(seen)
         rows: list[tuple[int, int, int, str, str]] = []
@@ -166,6 +172,12 @@ class LineageStore:
                         seen.add(far)
                         following.append(far)
                         rows.append((far, depth, near, relation, evidence))
+            if admit is not None and following:
+                known = self._nodes(following)
+                admitted = admit([known[far][0] for far in following])
+                following = [far for far in following if known[far][0] in admitted]
+                kept = set(following)
+                rows = [row for row in rows if row[1] < depth or row[0] in kept]
             level = following
         nodes = self._nodes([row[0] for row in rows] + [row[2] for row in rows])
         return [Walked(*nodes[far], depth, nodes[near][0], relation, evidence) for far, depth, near, relation, evidence in rows]

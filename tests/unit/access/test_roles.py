@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stannary.access.model import Grant, Scope
-from stannary.access.roles import ACTIONS, PRIVILEGED, ROLES, WHOLE, Place, check_grant, check_scope, decide_access
+from stannary.access.roles import ACTIONS, PRIVILEGED, ROLES, WHOLE, Place, check_grant, check_scope, decide_access, places_of
 from stannary.core.errors import PolicyDenied, UsageError
 
 PARTS = st.sampled_from(["default", "team", "other"])
@@ -72,6 +72,13 @@ def test_what_concerns_the_whole_registry_takes_a_grant_for_all_of_it(action, gr
 @given(ANY_ACTION, PLACES, st.lists(GRANTS, max_size=6), st.lists(GRANTS.filter(lambda g: g.role != "contributor"), max_size=3))
 def test_more_grants_take_nothing_away_but_where_duties_are_apart(action, place, grants, more):
     assert may(action, place, [*grants, *more]) >= may(action, place, grants)
+
+
+@given(st.sampled_from(["read", "jobs", "audit", "administer"]), PARTS, MODELS, st.lists(GRANTS, max_size=5), SCOPES)
+def test_the_places_of_an_action_are_where_it_is_allowed(action, namespace, model, grants, scope):
+    places = places_of(action, grants, scope)
+    within = any(place.namespace in ("*", namespace) and place.model in ("*", model) for place in places)
+    assert within == may(action, Place(namespace, model), grants, scope)
 
 
 def test_a_grant_for_a_model_is_not_one_for_every_model():

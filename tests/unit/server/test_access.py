@@ -59,6 +59,7 @@ MATRIX = {
     "listEvidence": ("read!", None),
     "decide": ("read!", {"subject": DIGEST, "record": False}),
     "getStory": ("read!", None),
+    "getLineage": ("read!", None),
     "me": ("*", None),
     "listAccounts": ("administer!", None),
     "addAccount": ("administer!", {"name": "new"}),
@@ -171,6 +172,58 @@ def test_lists_show_what_one_may_see_and_deny_nothing(bench, client_as):
     assert client.get(f"{CLAIMS}/versions").status_code == 403
     kinds = [row.kind for row in bench.opened[0].chain.ledger.find() if row.type == "access"]
     assert kinds.count("denied") == 1
+
+
+def test_pages_of_models_are_full_whatever_stands_between_them(bench, client_as):
+    for number in range(40):
+        bench.push(b"one", f"{'team' if number % 4 == 0 else 'other'}/m{number:02}")
+    client, pages, after = client_as("ann", "viewer@team/*", "viewer@other/m01"), [], ""
+    while not pages or after:
+        page = client.get("/api/v1/models", params={"limit": 5, "after": after}).json()
+        pages.append([row["name"]["name"] for row in page["models"]])
+        after = page["next"]
+    assert [len(page) for page in pages] == [5, 5, 1]
+    assert [name for page in pages for name in page] == ["m01", *(f"m{number:02}" for number in range(0, 40, 4))]
+    whole = client.get("/api/v1/models", params={"limit": 11}).json()
+    assert (len(whole["models"]), whole["next"]) == (11, "")
+    found = client.get("/api/v1/models", params={"text": "M0"}).json()["models"]
+    assert [row["name"]["name"] for row in found] == ["m01", "m00", "m04", "m08"]
+    assert client_as("eve").get("/api/v1/models", params={"limit": 5}).json() == {
+        "schema": "stannary.models/1",
+        "models": [],
+        "next": "",
+    }
+
+
+def test_lineage_ends_where_one_may_not_read(bench, client_as):
+    registry = bench.opened[0]
+    behind, secret, open_ = (
+        bench.push(b"behind", "team/behind"),
+        bench.push(b"secret", "secret/base"),
+        bench.push(b"base", "team/base"),
+    )
+    tuned, made = bench.push(b"tuned", "team/tuned"), bench.push(b"made", "secret/made")
+
+    def edges(version, *parents):
+        rows = [
+            {"relation": "fine-tuned-from", "resource": {"name": str(parent.name), "digest": dict(registry.subject(parent).digest)}}
+            for parent in parents
+        ]
+        registry.chain.state(registry.subject(version), "lineage", {"edges": rows, "finishedOn": bench.clock().isoformat()})
+
+    edges(tuned, secret, open_)
+    edges(secret, behind)
+    edges(made, tuned)
+    path = f"/api/v1/artifacts/{tuned.digest}"
+    found = client_as("ann", "viewer@team/*").get(f"{path}/lineage").json()
+    assert [row["name"] for row in found["above"]] == ["team/base"]
+    assert (found["below"], found["hidden"], found["left"]) == ([], 2, 0)
+    story = client_as("bea", "viewer@team/*").get(f"{path}/story")
+    assert "secret" not in story.text
+    assert (len(story.json()["origin"]), story.json()["hidden"]) == (1, 1)
+    everything = client_as("all", "viewer").get(f"{path}/lineage").json()
+    assert {row["name"] for row in everything["above"]} == {"secret/base", "team/base", "team/behind"}
+    assert ([row["name"] for row in everything["below"]], everything["hidden"]) == (["secret/made"], 0)
 
 
 def test_accounts_and_grants_survive_a_rebuild_of_the_registry(bench, client_as):

@@ -227,7 +227,7 @@ def test_an_error_of_ours_tells_nothing_but_where_to_look(site, client_of, monke
         msg = "the password is swordfish"
         raise RuntimeError(msg)
 
-    monkeypatch.setattr(type(site.registry), "models", broken)
+    monkeypatch.setattr(type(site.registry), "page", broken)
     answer = client_of("viewer").get("/api/v1/models", headers={"x-request-id": "ask-about-me"})
     assert answer.status_code == 500
     assert "swordfish" not in answer.text

@@ -89,12 +89,14 @@ def test_lineage_is_drawn_and_each_edge_names_its_statement(bench, site):
     registry.chain.state(registry.subject(tuned), "lineage", {"edges": edges, "finishedOn": bench.clock().isoformat()})
     where = f"/artifacts/{tuned.digest.removeprefix('sha256:')}/lineage"
     found = browser.get(f"{where}.json").json()
-    assert {line["relation"] for line in found["lines"]} == {"fine-tuned-from", "trained-from"}
-    names = {node["name"] for node in found["nodes"]}
-    assert {"claims:1", "base:1"} <= names
-    assert not {name for name in names if "secret" in name}
+    assert [line["relation"] for line in found["lines"]] == ["fine-tuned-from"]
+    assert {node["name"] for node in found["nodes"]} == {"claims:1", "base:1"}
+    assert found["hidden"] == 1
     text = browser.get(where).text
-    assert text.count("<rect") == 3
+    assert text.count("<rect") == 2
+    assert "1 is hidden" in text
+    assert secret.digest[7:19] not in text
+    assert "hush" not in browser.get("/models/default/claims/versions/1").text
     assert "base<script>" not in text
     assert f"/evidence/{found['lines'][0]['evidence']}/statement" in text
     browser.close()

@@ -15,8 +15,10 @@ from stannary.evidence.story import Story, story_of
 from stannary.registry import queries
 from stannary.registry.names import DEFAULT, Name
 from stannary.report.documents import DecisionDocument, EvidenceDocument, EvidenceRow, RecordedDocument
-from stannary.server.operations import Call, Operation
+from stannary.server.operations import Call, Operation, Parameter
 from stannary.server.sent import policy_sent
+from stannary.server.sight import lineage_of, visible
+from stannary.store.lineage_db import Walked
 
 __all__ = ["OPERATIONS"]
 
@@ -36,6 +38,21 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     subject: _DIGEST
     policy: Annotated[str, msgspec.Meta(min_length=1, max_length=1 << 20)] = "baseline"
     record: bool = True
+
+
+class SeenLineage(msgspec.Struct, frozen=True, kw_only=True):
+    """What an artifact was made from and what was made of it, nearest first; digests in hex.
+
+    `hidden`: artifacts of namespaces that the caller may not read; what lies behind them is not told. `left`: beyond the limit.
+    """
+
+    schema: str = "stannary.seen-lineage/1"
+    digest: str
+    name: str
+    above: tuple[Walked, ...]
+    below: tuple[Walked, ...]
+    hidden: int
+    left: int
 
 
 def _about(call: Call) -> EvidenceDocument:
@@ -73,7 +90,18 @@ def _gate(call: Call) -> DecisionDocument:
 def _why(call: Call) -> Story:
     digest = _digest(call.path["digest"])
     _may_see(call, digest)
-    return story_of(call.store.chain, subject_resource(digest, ""))
+    return story_of(call.store.chain, subject_resource(digest, ""), admit=lambda other: bool(visible(call.store, [str(other)])))
+
+
+def _lineage(call: Call) -> SeenLineage:
+    digest = _digest(call.path["digest"])
+    _may_see(call, digest)
+    found, most = lineage_of(call.store, digest), call.query["limit"]
+    left = sum(max(0, len(rows) - most) for rows in (found.above, found.below))
+    return SeenLineage(
+        digest=str(digest), name=found.name, above=tuple(found.above[:most]), below=tuple(found.below[:most]), hidden=found.hidden,
+        left=left,
+    )  # fmt: skip
 
 
 def _envelope(call: Call) -> dict[str, Any]:
@@ -147,6 +175,16 @@ OPERATIONS = (
         body=Question,
         reply=DecisionDocument,
         summary="Decide about an artifact by a policy, from the evidence there is.",
+    ),
+    Operation(
+        id="getLineage",
+        method="GET",
+        path="/artifacts/{digest}/lineage",
+        run=_lineage,
+        tag="evidence",
+        reply=SeenLineage,
+        query=(Parameter("limit", int, "How many at most, each way.", 1000, 1, 100_000),),
+        summary="What an artifact was made from and what was made of it, as far as the caller may see.",
     ),
     Operation(
         id="getStory",

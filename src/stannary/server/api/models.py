@@ -50,9 +50,8 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 def _models(call: Call) -> ModelsDocument:
-    limit, after = call.query["limit"], call.query["after"]
-    found = call.store.models(after=_after(after), limit=limit, kind=call.query["kind"], prefix=call.query["prefix"])
-    last = found[-1].name if len(found) == limit else None
+    chosen = queries.Chosen(call.query["kind"], call.query["prefix"], call.query["text"].lower())
+    found, last = call.store.page(chosen, after=_after(call.query["after"]), limit=call.query["limit"])
     return ModelsDocument(models=tuple(found), next=f"{last.namespace}/{last.name}" if last else "")
 
 
@@ -145,6 +144,7 @@ OPERATIONS = (
             Parameter("after", str, "The `next` of the page before.", ""),
             Parameter("kind", str, "`model` or `dataset`.", ""),
             Parameter("prefix", str, "How the name begins.", ""),
+            Parameter("text", str, "What stands in `NAMESPACE/NAME`.", ""),
         ),
     ),
     Operation(

@@ -10,6 +10,7 @@ import msgspec
 from stannary.core.errors import UsageError
 from stannary.registry import promotion
 from stannary.registry.names import Reference
+from stannary.registry.queries import Chosen
 from stannary.registry.retention import delete
 from stannary.server.mlflow.errors import exists, unsupported
 from stannary.server.mlflow.moves import promoted
@@ -87,10 +88,10 @@ def _search(call: Call) -> dict[str, Any]:
             return {"registered_models": []}
     limit = min(_MOST, max(1, call.query["max_results"]))
     after = named(call.query["page_token"]) if call.query["page_token"] else None
-    found = call.store.models(after=after, limit=limit, kind="model", prefix=prefix)
+    found, last = call.store.page(Chosen("model", prefix, contained), after=after, limit=limit)
+    # Names are compared without the namespace, so that a page may be shorter; the token goes on where it ended.
     rows = [model_of(call, item.name) for item in found if contained in item.name.name]
-    token = {"next_page_token": name_of(found[-1].name)} if len(found) == limit else {}
-    return {"registered_models": rows, **token}
+    return {"registered_models": rows, **({"next_page_token": name_of(last)} if last else {})}
 
 
 def _update(call: Call) -> dict[str, Any]:

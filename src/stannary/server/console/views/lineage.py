@@ -1,27 +1,24 @@
 """Where an artifact comes from and what was made of it, as a picture; and who may see which part of it.
 
-An artifact that the caller may not read is drawn by its digest alone: that there is one follows from the evidence they may read.
+An artifact that the caller may not read is not drawn, nor what lies behind it; the page says how many there are.
 """
 
 from __future__ import annotations
 
-import threading
 from typing import NamedTuple
 
 import msgspec
 
 from stannary.core.model import Digest
-from stannary.evidence.lineage_index import LineageIndex
 from stannary.registry import queries
 from stannary.server.console.page import Page, Shown
-from stannary.server.console.views.asked import WHOLE, digest_in, may_see
+from stannary.server.console.views.asked import digest_in, may_see
 from stannary.server.operations import Call
-from stannary.store.lineage_db import Walked
+from stannary.server.sight import Lineage, lineage_of
 
 __all__ = ["PAGES"]
 
 _MOST = 60  # artifacts in a picture, each way
-_ALONE = threading.Lock()  # the index is brought up to date when it is opened, by one at a time
 _WIDTH, _HEIGHT, _ACROSS, _DOWN = 190, 44, 250, 60
 
 
@@ -48,7 +45,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LineagePage(msgspec.Struct, frozen=True, kw_only=True):
-    """A picture. `left`: artifacts that are not drawn."""
+    """A picture. `left`: artifacts that are not drawn because there are too many; `hidden`: those that one may not see."""
 
     schema: str = "stannary.console.lineage/1"
     digest: str
@@ -57,6 +54,7 @@ class LineagePage(msgspec.Struct, frozen=True, kw_only=True):
     width: int
     height: int
     left: int
+    hidden: int
 
 
 class _Edge(NamedTuple):
@@ -69,20 +67,15 @@ class _Edge(NamedTuple):
 def _lineage(call: Call) -> Shown:
     digest = digest_in(call.path["digest"])
     may_see(call, digest)
-    with _ALONE:
-        index = LineageIndex(call.store.chain)
-        try:
-            above, below, own = index.above(digest), index.below(digest), index.name_of(digest)
-        finally:
-            index.close()
-    data = _drawn(call, digest, own, above, below)
+    found = lineage_of(call.store, digest)
+    data = _drawn(call, digest, found)
     return Shown(template="lineage.html", title=f"Lineage of {digest.hex[:12]}", data=data)
 
 
-def _drawn(call: Call, digest: Digest, own: str, above: list[Walked], below: list[Walked]) -> LineagePage:
-    columns: dict[str, tuple[int, str]] = {digest.hex: (0, own)}
+def _drawn(call: Call, digest: Digest, found: Lineage) -> LineagePage:
+    columns: dict[str, tuple[int, str]] = {digest.hex: (0, found.name)}
     edges: list[_Edge] = []
-    for side, rows in ((-1, above[:_MOST]), (1, below[:_MOST])):
+    for side, rows in ((-1, found.above[:_MOST]), (1, found.below[:_MOST])):
         for item in rows:
             columns.setdefault(item.digest, (side * item.depth, item.name))
             ends = (item.via, item.digest) if side < 0 else (item.digest, item.via)
@@ -103,7 +96,8 @@ def _drawn(call: Call, digest: Digest, own: str, above: list[Walked], below: lis
     ]
     return LineagePage(
         digest=str(digest), nodes=tuple(nodes.values()), lines=tuple(lines), width=max(n.x for n in nodes.values()) + _WIDTH + 10,
-        height=(max(counts.values()) + 1) * _DOWN + 10, left=max(0, len(above) - _MOST) + max(0, len(below) - _MOST),
+        height=(max(counts.values()) + 1) * _DOWN + 10, hidden=found.hidden,
+        left=sum(max(0, len(rows) - _MOST) for rows in (found.above, found.below)),
     )  # fmt: skip
 
 
@@ -114,8 +108,7 @@ def _named(call: Call, key: str, name: str) -> tuple[str, str]:
     if mine:
         where = mine[0].name
         return str(mine[0]), f"/models/{where.namespace}/{where.name}/versions/{mine[0].number}"
-    hidden = bool(versions) and not call.store.may("read", WHOLE)
-    return (f"sha256:{key[:12]}" if hidden else name or f"sha256:{key[:12]}"), ""
+    return name or f"sha256:{key[:12]}", ""
 
 
 def _path(nodes: dict[str, Node], edge: _Edge) -> str:

@@ -21,7 +21,6 @@ __all__ = ["PAGES", "AliasRow", "newest_decision"]
 _PAGE = 25
 _VERSIONS = 50
 _MOVES = 100
-_BATCHES = 20  # of models that a caller may not see, before a page is left short
 
 
 class DecisionRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,20 +80,10 @@ class ModelDocument(msgspec.Struct, frozen=True, kw_only=True):
 def _models(call: Call) -> Shown:
     prefix, kind, after = call.query.get("prefix", "")[:128], call.query.get("kind", ""), call.query.get("after", "")
     start = parse(after).name if after else None
-    found: list[Model] = []
-    more = False
+    shown, last = call.store.page(queries.Chosen(kind, prefix), after=start, limit=_PAGE)
     with call.store.reading() as connection:
-        for _ in range(_BATCHES):
-            batch = queries.models(connection, after=start, limit=_PAGE + 1, kind=kind, prefix=prefix)
-            found += [item for item in batch if call.store.may("read", item.name)]
-            more = len(batch) > _PAGE
-            if not more or len(found) > _PAGE:
-                break
-            start = batch[-1].name
-        shown = found[:_PAGE]
         placed = {(item.name, number) for item in shown for number in (item.latest, *item.aliases.values())}
         states = {(name, number): queries.version(connection, Reference(name, number)) for name, number in sorted(placed) if number}
-    last = shown[-1].name if shown and (more or len(found) > _PAGE) else None
     rows = tuple(_row(call.store, item, states) for item in shown)
     data = Models(models=rows, prefix=prefix, kind=kind, next=f"{last.namespace}/{last.name}" if last else "")
     return Shown(template="models.html", title="Models and datasets", data=data)

@@ -23,6 +23,7 @@ from stannary.server.console.page import Page, Shown
 from stannary.server.console.views.asked import MODEL, VERSION, digest_in, may_see, number_in
 from stannary.server.console.views.chain import Step, steps
 from stannary.server.operations import Call
+from stannary.server.sight import visible
 
 __all__ = ["PAGES"]
 
@@ -98,7 +99,7 @@ class StatementPage(msgspec.Struct, frozen=True, kw_only=True):
 def _version(call: Call) -> Shown:
     store = call.store
     found = store.show(call.reference(call.number()))
-    story = story_of(store.chain, store.subject(found))
+    story = story_of(store.chain, store.subject(found), admit=lambda other: bool(visible(store, [str(other)])))
     with store.reading() as connection:
         placed = queries.aliases(connection, found.name)
     rows, left = _findings(store.chain, found.digest)

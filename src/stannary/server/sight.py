@@ -1,0 +1,62 @@
+"""Who may see which artifact, by the names it has in the registry; and lineage as far as somebody may see it.
+
+An artifact is seen by whoever may read one of its names. One that was never registered is of no namespace: evidence names it,
+and whoever reads that evidence knows of it already.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from stannary.core.model import Digest
+from stannary.evidence.lineage_index import LineageIndex
+from stannary.registry import queries
+from stannary.registry.names import DEFAULT, Name
+from stannary.registry.registry import Registry
+from stannary.store.lineage_db import Walked
+
+__all__ = ["Lineage", "lineage_of", "visible"]
+
+_WHOLE = Name(DEFAULT, "*")
+_ALONE = threading.Lock()  # the index is brought up to date when it is opened, by one at a time
+
+
+class Lineage(NamedTuple):
+    """What an artifact was made from and what was made of it, nearest first. `hidden`: artifacts that are not told of."""
+
+    name: str
+    above: list[Walked]
+    below: list[Walked]
+    hidden: int
+
+
+def visible(registry: Registry, digests: Iterable[str]) -> set[str]:
+    """Return which artifacts the registry's actor may see; digests with or without `sha256:`, as they were given."""
+    given = list(digests)
+    if registry.may("read", _WHOLE):
+        return set(given)
+    full = {digest: digest if digest.startswith("sha256:") else f"sha256:{digest}" for digest in given}
+    with registry.reading() as connection:
+        names = queries.names_with(connection, list(full.values()))
+    may = {name: registry.may("read", name) for name in set().union(*names.values())}
+    return {digest for digest in given if full[digest] not in names or any(may[name] for name in names[full[digest]])}
+
+
+def lineage_of(registry: Registry, digest: Digest) -> Lineage:
+    """Return the lineage of an artifact. A walk ends where the actor may not see: what lies behind is not told of, nor counted."""
+    hidden: set[str] = set()
+
+    def admit(found: Sequence[str]) -> set[str]:
+        seen = visible(registry, found)
+        hidden.update(set(found) - seen)
+        return seen
+
+    with _ALONE:
+        index = LineageIndex(registry.chain)
+        try:
+            above, below = index.above(digest, admit=admit), index.below(digest, admit=admit)
+            return Lineage(index.name_of(digest), above, below, len(hidden))
+        finally:
+            index.close()
