@@ -32,9 +32,9 @@ def open_as(bench):
     app = build(site, pages(site, AccessSessions(access)))
     opened = []
 
-    def make(name, role, *, token=False):
+    def make(name, role, *, token=False, place="*"):
         account = accounts.add(access, OWNER, name, password=PASSWORD)
-        grants.grant(access, OWNER, grants.read_grant(name, role, "*"))
+        grants.grant(access, OWNER, grants.read_grant(name, role, place))
         made = Browser(app, base_url="http://127.0.0.1", raise_server_exceptions=False)
         opened.append(made)
         secret = tokens.issue(access, OWNER, account.id, label="<b>ci</b>")
@@ -78,8 +78,8 @@ def test_a_session_ends_with_the_logout_and_one_by_token_with_the_token(open_as)
     assert eve.get("/models", follow_redirects=False).status_code == 303
 
 
-def test_lineage_is_drawn_and_each_edge_names_its_statement(bench, site):
-    browser = Browser(build(site, pages(site, SimulatedSessions())), base_url="http://127.0.0.1", cookies={"stannary": "viewer"})
+def test_lineage_is_drawn_and_each_edge_names_its_statement(bench, open_as):
+    browser = open_as("ann", "viewer", place="default/*")
     base, tuned, secret = bench.push(b"base", "base"), bench.push(b"tuned"), bench.push(b"secret", "secret/base")
     registry = bench.opened[0]
     edges = [
@@ -99,7 +99,6 @@ def test_lineage_is_drawn_and_each_edge_names_its_statement(bench, site):
     assert "hush" not in browser.get("/models/default/claims/versions/1").text
     assert "base<script>" not in text
     assert f"/evidence/{found['lines'][0]['evidence']}/statement" in text
-    browser.close()
 
 
 def test_shipped_policies_are_shown_as_they_are_written(site):
