@@ -1,0 +1,213 @@
+"""The report card of an evaluation: what `stannary evaluate --format json` writes, and what becomes evidence.
+
+Standard library and msgspec alone: reports, evidence and the console read cards where no model library is installed.
+Every rate carries its interval and its sample size; every attack what it really cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+from stannary.checks.target.statistics import Rate
+from stannary.core.evidence import Measurement, Outcome
+from stannary.core.model import Json
+
+__all__ = [
+    "AttackRun", "CurvePoint", "Distance", "EvaluationResult", "Example", "MaskingPoint", "Model", "Privacy", "Probes", "Robustness",
+    "Stop", "TestData", "Threat", "Tool",
+]  # fmt: skip
+
+
+class _Part(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    pass
+
+
+class Tool(msgspec.Struct, frozen=True, kw_only=True):
+    """What evaluated."""
+
+    name: str = "stannary"
+    version: str = ""
+
+
+class Model(_Part, frozen=True, kw_only=True):
+    """What was evaluated: where it was, the digest of its artifact, what it offered."""
+
+    path: str
+    name: str
+    digest: str | None = None
+    sha256: str | None = None
+    format: str = ""
+    access: Literal["white", "score", "decision"] = "decision"
+    classes: int = 0
+    shape: tuple[int, ...] = ()
+    jail: str = "none"
+    notes: tuple[str, ...] = ()  # why it offers less than it might
+
+
+class TestData(_Part, frozen=True, kw_only=True):
+    """On what: the samples drawn, of how many."""
+
+    __test__ = False  # no test of pytest's
+    path: str
+    digest: str = ""
+    target: str = ""
+    rows: int = 0
+    n: int = 0
+    columns: tuple[str, ...] = ()
+
+
+class Threat(_Part, frozen=True, kw_only=True):
+    """What the attacker may do."""
+
+    norm: str
+    eps: float | None = None
+    knowledge: str = "white"
+    goal: str = "untargeted"
+    domain: str = ""  # digest of the domain's file, as written
+
+
+class AttackRun(_Part, frozen=True, kw_only=True):
+    """One attack: its parameters, who stood before and after it, what was really spent."""
+
+    id: str
+    params: Mapping[str, Json] = {}
+    survivors_in: int = 0
+    survivors_out: int = 0
+    forward: int = 0
+    backward: int = 0
+    queries: int = 0
+    calls: int = 0
+    seconds: float = 0.0
+    stopped: str = ""
+    skipped: str = ""
+
+
+class CurvePoint(msgspec.Struct, frozen=True, kw_only=True):
+    """Accuracy that is left at a perturbation of `eps`."""
+
+    eps: float
+    accuracy: Rate
+
+
+class Distance(msgspec.Struct, frozen=True, kw_only=True):
+    """Median smallest change that fools the model, with the interval of the median; over the `n` samples that were fooled."""
+
+    norm: str
+    median: float
+    low: float
+    high: float
+    n: int
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """One column of an example, before and after."""
+
+    column: str
+    before: float | str
+    after: float | str
+
+
+class Example(_Part, frozen=True, kw_only=True):
+    """One of the cheapest examples that fool the model: changed columns of a table, or two pictures (PNG, base64)."""
+
+    sample: int
+    attack: str
+    label: str
+    decided: str
+    distance: float
+    cost: float | None = None
+    changes: tuple[Change, ...] = ()
+    before: str = ""
+    after: str = ""
+
+
+class MaskingPoint(_Part, frozen=True, kw_only=True):
+    """One of the ten points of the report on masked gradients."""
+
+    id: str
+    title: str
+    value: float | None
+    threshold: float | None = None
+    warn: bool = False
+    note: str = ""
+
+
+class Stop(_Part, frozen=True, kw_only=True):
+    """How the gate's stop rule ended."""
+
+    rule: str
+    alpha: float
+    threshold: float
+    decision: Literal["pass", "fail", "inconclusive"]
+    samples: int
+
+
+class Robustness(_Part, frozen=True, kw_only=True):
+    """What attacks on inputs did. `robust` is the worst case for each sample over all attacks."""
+
+    preset: str
+    threat: Threat
+    clean: Rate
+    robust: Rate
+    certified: Rate | None = None
+    attacks: tuple[AttackRun, ...] = ()
+    curve: tuple[CurvePoint, ...] = ()
+    distance: Distance | None = None
+    brittleness: Mapping[str, Rate] = {}
+    masking: tuple[MaskingPoint, ...] = ()
+    masked: bool = False
+    stop: Stop | None = None
+    examples: tuple[Example, ...] = ()
+    adversarials: str = ""  # digest of the stored examples
+    replayed: int = 0
+    unfinished: int = 0
+
+
+class Privacy(_Part, frozen=True, kw_only=True):
+    """What attacks on training data did: rates by metric, and the ROC of the best membership attack."""
+
+    attack: str
+    auc: Rate | None = None
+    rates: Mapping[str, Rate] = {}
+    refused: Mapping[str, str] = {}  # rates that the sample cannot support, and why
+    roc: tuple[tuple[float, float], ...] = ()
+    extraction: tuple[CurvePoint, ...] = ()  # fidelity at a budget of `eps` queries
+    shadows: int = 0
+    notes: tuple[str, ...] = ()
+
+
+class Probes(_Part, frozen=True, kw_only=True):
+    """What probes of a language model did: the share of attempts that succeeded, by family."""
+
+    families: Mapping[str, Rate] = {}
+    attempts: int = 0
+    failures: tuple[Mapping[str, Json], ...] = ()
+    price: float | None = None
+
+
+class EvaluationResult(_Part, frozen=True, kw_only=True):
+    """The whole card. `incomplete` says what could not be measured, and why; nothing is called robust for it."""
+
+    schema: Literal["stannary.evaluate/1"] = "stannary.evaluate/1"
+    tool: Tool
+    model: Model
+    data: TestData | None = None
+    suite: tuple[str, ...]
+    seed: int
+    device: str = "cpu"
+    outcome: Outcome
+    queries: int = 0
+    seconds: float = 0.0
+    robustness: Robustness | None = None
+    privacy: Privacy | None = None
+    probes: Probes | None = None
+    measurements: tuple[Measurement, ...] = ()
+    incomplete: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()  # which thresholds failed
+    atlas: tuple[str, ...] = ()
+    owasp: tuple[str, ...] = ()
+    environment: Mapping[str, str] = {}
+    next: tuple[str, ...] = ()

@@ -1,0 +1,203 @@
+"""Statistics of what was measured: intervals, a stop rule for gates that may look at any time, paired comparison.
+
+Standard library alone, so that a report or a gate can use it where no array library is installed.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+from stannary.core.errors import UsageError
+
+__all__ = ["Decision", "Rate", "StopRule", "auc", "beta_cdf", "clopper_pearson", "mcnemar", "median_interval", "rate"]
+
+Decision = Literal["pass", "fail", "inconclusive"]
+_TINY = 1e-300
+
+
+class Rate(msgspec.Struct, frozen=True, kw_only=True):
+    """A share `value` of `n` samples, with its interval `low` to `high`."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+def rate(hits: int, n: int, level: float = 0.95) -> Rate:
+    """Return `hits` of `n` with the exact interval (Clopper and Pearson 1934). Of no samples nothing is known: 0 to 1."""
+    low, high = clopper_pearson(hits, n, level)
+    return Rate(value=hits / n if n else 0.0, low=low, high=high, n=n)
+
+
+def clopper_pearson(hits: int, n: int, level: float = 0.95) -> tuple[float, float]:
+    """Return the exact two-sided interval of a binomial share; it covers the truth in at least `level` of all cases.
+
+    Raises:
+        UsageError: `hits` is not between 0 and `n`, or `level` not between 0 and 1.
+    """
+    if not 0 <= hits <= n or not 0 < level < 1:
+        msg = f"no interval of {hits} of {n} at {level}"
+        raise UsageError(msg)
+    tail = (1 - level) / 2
+    low = 0.0 if hits == 0 else _beta_quantile(tail, hits, n - hits + 1)
+    high = 1.0 if hits == n else _beta_quantile(1 - tail, hits + 1, n - hits)
+    return low, high
+
+
+def beta_cdf(x: float, a: float, b: float) -> float:
+    """Return the regularised incomplete beta function I_x(a, b) (Lentz's continued fraction, DLMF 8.17.22)."""
+    return math.exp(_log_beta_cdf(x, a, b)) if 0 < x < 1 else float(x >= 1)
+
+
+def _log_beta_cdf(x: float, a: float, b: float) -> float:
+    """Return log I_x(a, b) for 0 < x < 1: far tails, too, which a stop rule compares."""
+    front = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)
+    if x < (a + 1) / (a + b + 2):
+        return front + math.log(_fraction(x, a, b) / a)
+    other = front + math.log(_fraction(1 - x, b, a) / b)
+    return math.log1p(-math.exp(other)) if other < 0 else -math.inf
+
+
+def _fraction(x: float, a: float, b: float) -> float:
+    c, d = 1.0, 1 / max(1 - (a + b) * x / (a + 1), _TINY)
+    result = d
+    for m in range(1, 10_000):
+        for even in (True, False):
+            step = (
+                m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
+                if even
+                else -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
+            )
+            d = 1 / (_far(1 + step * d))
+            c = _far(1 + step / c)
+            result *= c * d
+        if abs(c * d - 1) < 1e-14:  # noqa: PLR2004 - the precision of a double
+            break
+    return result
+
+
+def _far(value: float) -> float:
+    return value if abs(value) > _TINY else _TINY
+
+
+def _beta_quantile(share: float, a: float, b: float) -> float:
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        if beta_cdf(middle, a, b) < share:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
+
+
+class StopRule:
+    """Decide whether a share is at least `threshold`, looking after every sample: wrong at most `alpha` of the time.
+
+    Two e-processes, one against each side: the likelihood of what was seen, averaged over all shares on the other side of the
+    threshold, over its likelihood at the threshold. Under any share on the refuted side each is a supermartingale (the
+    likelihood ratio is monotone), so by Ville's inequality it ever exceeds 1/alpha with probability alpha at most, however
+    often one looks (Howard et al. 2021; Robbins 1970).
+
+    Args:
+        threshold: what the share has to reach, between 0 and 1.
+        alpha: the probability of a wrong decision.
+    """
+
+    def __init__(self, threshold: float, alpha: float = 0.05) -> None:
+        if not 0 < threshold < 1 or not 0 < alpha < 1:
+            msg = f"no stop rule for a threshold of {threshold} at {alpha}: both lie between 0 and 1"
+            raise UsageError(msg)
+        self.threshold, self.alpha = threshold, alpha
+        self.hits = self.n = 0
+
+    def see(self, hit: bool) -> Decision:  # noqa: FBT001 - one observation
+        """Take one more sample into account and say what follows from all of them."""
+        self.hits += hit
+        self.n += 1
+        return self.decision()
+
+    def decision(self) -> Decision:
+        """Return `pass` (the share is at least the threshold), `fail` (it is below), or `inconclusive`."""
+        bar = -math.log(self.alpha)
+        above, below = self.evidence()
+        if above >= bar:
+            return "pass"
+        return "fail" if below >= bar else "inconclusive"
+
+    def evidence(self) -> tuple[float, float]:
+        """Return the logarithms of both e-values: for a share above the threshold, and for one below."""
+        t, k, m = self.threshold, self.hits, self.n - self.hits
+        at = k * math.log(t) + m * math.log1p(-t)
+        whole = math.lgamma(k + 1) + math.lgamma(m + 1) - math.lgamma(k + m + 2)
+        above = whole + _log_beta_cdf(1 - t, m + 1, k + 1) - math.log1p(-t)
+        below = whole + _log_beta_cdf(t, k + 1, m + 1) - math.log(t)
+        return above - at, below - at
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """Return the exact two-sided p-value of a paired comparison: samples on which only the first, only the second succeeds."""
+    n, least = only_first + only_second, min(only_first, only_second)
+    if n == 0:
+        return 1.0
+    tail = sum(
+        math.exp(math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1) - n * math.log(2)) for i in range(least + 1)
+    )
+    return min(1.0, 2 * tail)
+
+
+def auc(positive: Sequence[float], negative: Sequence[float], *, level: float = 0.95, seed: int = 0, rounds: int = 1000) -> Rate:
+    """Return the area under the ROC curve of two samples of scores, with a percentile bootstrap interval; `n` is their number."""
+    if not positive or not negative:
+        msg = "an area under the curve needs scores of both kinds"
+        raise UsageError(msg)
+    marked = sorted([(score, 1) for score in positive] + [(score, 0) for score in negative])
+    value = _area([kind for _, kind in marked], [score for score, _ in marked])
+    rng = random.Random(seed)  # noqa: S311 - a bootstrap
+    draws = []
+    for _ in range(rounds):
+        chosen = [(rng.choice(positive), 1) for _ in positive] + [(rng.choice(negative), 0) for _ in negative]
+        chosen.sort()
+        draws.append(_area([kind for _, kind in chosen], [score for score, _ in chosen]))
+    draws.sort()
+    tail = (1 - level) / 2
+    return Rate(value=value, low=draws[int(tail * rounds)], high=draws[min(rounds - 1, int((1 - tail) * rounds))], n=len(marked))
+
+
+def _area(kinds: Sequence[int], scores: Sequence[float]) -> float:
+    """Return the Mann-Whitney share of pairs in order, from kinds and scores sorted by score; ties count half."""
+    below = wins = 0.0
+    at = 0
+    while at < len(scores):
+        end = at
+        ones = zeros = 0
+        while end < len(scores) and scores[end] == scores[at]:
+            ones, zeros, end = ones + kinds[end], zeros + 1 - kinds[end], end + 1
+        wins += ones * (below + zeros / 2)
+        below += zeros
+        at = end
+    positives = sum(kinds)
+    return wins / (positives * (len(kinds) - positives))
+
+
+def median_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float, float]:
+    """Return the median and its exact interval by order statistics (binomial with a half)."""
+    if not values:
+        msg = "no median of nothing"
+        raise UsageError(msg)
+    ordered = sorted(values)
+    n = len(ordered)
+    middle = (ordered[(n - 1) // 2] + ordered[n // 2]) / 2
+    tail, below, cut = (1 - level) / 2, 0.0, 0
+    while cut < n // 2:
+        below += math.exp(math.lgamma(n + 1) - math.lgamma(cut + 1) - math.lgamma(n - cut + 1) - n * math.log(2))
+        if below > tail:
+            break
+        cut += 1
+    return middle, ordered[max(0, cut - 1)] if cut else ordered[0], ordered[min(n - 1, n - cut)]
