@@ -16,13 +16,9 @@ from stannary.core.evidence import Measurement, Outcome
 from stannary.core.model import Json
 
 __all__ = [
-    "AttackRun", "CurvePoint", "Distance", "EvaluationResult", "Example", "MaskingPoint", "Model", "Privacy", "Probes", "Robustness",
-    "Stop", "TestData", "Threat", "Tool",
+    "AttackRun", "Change", "CurvePoint", "Distance", "EvaluationResult", "Example", "MaskingPoint", "Model", "Privacy", "Probes",
+    "Robustness", "Stop", "TestData", "Threat", "Tool",
 ]  # fmt: skip
-
-
-class _Part(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    pass
 
 
 class Tool(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,7 +28,7 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
     version: str = ""
 
 
-class Model(_Part, frozen=True, kw_only=True):
+class Model(msgspec.Struct, frozen=True, kw_only=True):
     """What was evaluated: where it was, the digest of its artifact, what it offered."""
 
     path: str
@@ -47,7 +43,7 @@ class Model(_Part, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()  # why it offers less than it might
 
 
-class TestData(_Part, frozen=True, kw_only=True):
+class TestData(msgspec.Struct, frozen=True, kw_only=True):
     """On what: the samples drawn, of how many."""
 
     __test__ = False  # no test of pytest's
@@ -59,7 +55,7 @@ class TestData(_Part, frozen=True, kw_only=True):
     columns: tuple[str, ...] = ()
 
 
-class Threat(_Part, frozen=True, kw_only=True):
+class Threat(msgspec.Struct, frozen=True, kw_only=True):
     """What the attacker may do."""
 
     norm: str
@@ -69,7 +65,7 @@ class Threat(_Part, frozen=True, kw_only=True):
     domain: str = ""  # digest of the domain's file, as written
 
 
-class AttackRun(_Part, frozen=True, kw_only=True):
+class AttackRun(msgspec.Struct, frozen=True, kw_only=True):
     """One attack: its parameters, who stood before and after it, what was really spent."""
 
     id: str
@@ -110,7 +106,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     after: float | str
 
 
-class Example(_Part, frozen=True, kw_only=True):
+class Example(msgspec.Struct, frozen=True, kw_only=True):
     """One of the cheapest examples that fool the model: changed columns of a table, or two pictures (PNG, base64)."""
 
     sample: int
@@ -124,7 +120,7 @@ class Example(_Part, frozen=True, kw_only=True):
     after: str = ""
 
 
-class MaskingPoint(_Part, frozen=True, kw_only=True):
+class MaskingPoint(msgspec.Struct, frozen=True, kw_only=True):
     """One of the ten points of the report on masked gradients."""
 
     id: str
@@ -135,7 +131,7 @@ class MaskingPoint(_Part, frozen=True, kw_only=True):
     note: str = ""
 
 
-class Stop(_Part, frozen=True, kw_only=True):
+class Stop(msgspec.Struct, frozen=True, kw_only=True):
     """How the gate's stop rule ended."""
 
     rule: str
@@ -145,7 +141,7 @@ class Stop(_Part, frozen=True, kw_only=True):
     samples: int
 
 
-class Robustness(_Part, frozen=True, kw_only=True):
+class Robustness(msgspec.Struct, frozen=True, kw_only=True):
     """What attacks on inputs did. `robust` is the worst case for each sample over all attacks."""
 
     preset: str
@@ -166,7 +162,7 @@ class Robustness(_Part, frozen=True, kw_only=True):
     unfinished: int = 0
 
 
-class Privacy(_Part, frozen=True, kw_only=True):
+class Privacy(msgspec.Struct, frozen=True, kw_only=True):
     """What attacks on training data did: rates by metric, and the ROC of the best membership attack."""
 
     attack: str
@@ -179,7 +175,7 @@ class Privacy(_Part, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
-class Probes(_Part, frozen=True, kw_only=True):
+class Probes(msgspec.Struct, frozen=True, kw_only=True):
     """What probes of a language model did: the share of attempts that succeeded, by family."""
 
     families: Mapping[str, Rate] = {}
@@ -188,7 +184,7 @@ class Probes(_Part, frozen=True, kw_only=True):
     price: float | None = None
 
 
-class EvaluationResult(_Part, frozen=True, kw_only=True):
+class EvaluationResult(msgspec.Struct, frozen=True, kw_only=True):
     """The whole card. `incomplete` says what could not be measured, and why; nothing is called robust for it."""
 
     schema: Literal["stannary.evaluate/1"] = "stannary.evaluate/1"

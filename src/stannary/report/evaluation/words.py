@@ -1,0 +1,67 @@
+"""How a card is put into words: the same in every format."""
+
+from __future__ import annotations
+
+from stannary.checks.target.card import AttackRun, EvaluationResult
+from stannary.checks.target.statistics import Rate
+from stannary.report.escape import inline
+from stannary.report.wording import counted
+
+__all__ = ["attack_rows", "measured", "percent", "title", "verdict"]
+
+_VERDICTS = {"passed": "measured", "failed": "below the threshold", "incomplete": "incomplete", "error": "failed to run"}
+
+
+def percent(rate: Rate) -> str:
+    """Return `93.0 % [86.1, 97.1], n = 100`."""
+    return f"{rate.value * 100:.1f} % [{rate.low * 100:.1f}, {rate.high * 100:.1f}], n = {rate.n:,}"
+
+
+def verdict(card: EvaluationResult) -> str:
+    """Return in a few words how the evaluation ended."""
+    stop = card.robustness.stop if card.robustness else None
+    if stop is not None and card.outcome in ("passed", "failed"):
+        return "passes the gate" if stop.decision == "pass" else "fails the gate"
+    return _VERDICTS[card.outcome]
+
+
+def title(card: EvaluationResult) -> str:
+    """Return what was evaluated, on what."""
+    on = f" on {counted(card.data.n, 'sample')} of {inline(card.data.path)}" if card.data else ""
+    return f"{inline(card.model.name or card.model.path)}{on}"
+
+
+def measured(card: EvaluationResult) -> list[tuple[str, str]]:
+    """Return (what, value with its interval) of the card's main numbers."""
+    rows: list[tuple[str, str]] = []
+    if card.robustness:
+        part = card.robustness
+        size = f"{part.threat.norm} {part.threat.eps:g}" if part.threat.eps is not None else part.threat.norm
+        rows += [("accuracy", percent(part.clean)), (f"robust accuracy, {size}", percent(part.robust))]
+        if part.certified:
+            rows.append(("certified", percent(part.certified)))
+        if part.distance:
+            d = part.distance
+            rows.append((f"median smallest change, {d.norm}", f"{d.median:.4g} [{d.low:.4g}, {d.high:.4g}], n = {d.n:,}"))
+        rows += [(f"flips by {name}", percent(value)) for name, value in part.brittleness.items()]
+    if card.privacy:
+        if card.privacy.auc:
+            low, high = card.privacy.auc.low, card.privacy.auc.high
+            rows.append((f"membership AUC ({card.privacy.attack})", f"{card.privacy.auc.value:.3f} [{low:.3f}, {high:.3f}]"))
+        rows += [(name, percent(value)) for name, value in card.privacy.rates.items()]
+        rows += [(name, f"not said: {inline(why)}") for name, why in card.privacy.refused.items()]
+    if card.probes:
+        rows += [(f"probes: {name}", percent(value)) for name, value in card.probes.families.items()]
+    return [(inline(name, 100), value) for name, value in rows]
+
+
+def attack_rows(card: EvaluationResult) -> list[tuple[str, str, str, str]]:
+    """Return (attack, survivors, passes and queries, seconds or why it was not run), one row an attack."""
+    return [_attack(row) for row in (card.robustness.attacks if card.robustness else ())]
+
+
+def _attack(row: AttackRun) -> tuple[str, str, str, str]:
+    if row.skipped:
+        return inline(row.id, 60), "", "", f"not run: {inline(row.skipped)}"
+    spent = f"{row.forward:,} forward, {row.backward:,} backward" if row.backward else f"{row.queries:,} queries"
+    return inline(row.id, 60), f"{row.survivors_in} to {row.survivors_out}", spent, inline(row.stopped) or f"{row.seconds:.2f} s"
