@@ -14,7 +14,7 @@ class TorchTarget:
     """A `torch.nn.Module` that maps `(n, *shape)` to logits `(n, classes)`.
 
     The module is put into evaluation mode and its parameters need no gradient while it is held. A binary model with one
-    output `z` is read as logits `(0, z)`.
+    output `z` is read as logits `(0, z)`. Inputs are cast to the type of the parameters, as a table's are float64.
 
     Raises:
         InputError: the module cannot be called with its own input shape, or gives something else than `(n, classes)`.
@@ -25,9 +25,10 @@ class TorchTarget:
     def __init__(self, module: torch.nn.Module, shape: tuple[int, ...], *, name: str = "model", device: str = "cpu") -> None:
         self.name, self.shape, self.device = name, shape, device
         self.module = module.to(device).eval().requires_grad_(False)  # noqa: FBT003 - torch's
+        self.dtype = next((p.dtype for p in self.module.parameters() if p.is_floating_point()), torch.float32)
         try:
             with torch.no_grad():
-                out = self.module(torch.zeros((2, *shape), device=device))
+                out = self.module(torch.zeros((2, *shape), device=device, dtype=self.dtype))
         except (RuntimeError, TypeError, ValueError, IndexError) as exc:
             msg = f"the model does not take inputs of shape {shape}: {exc}"
             raise InputError(msg, where=name) from exc
@@ -39,7 +40,7 @@ class TorchTarget:
         self.classes = 2 if self._one else out.shape[1]
 
     def _forward(self, x: torch.Tensor) -> torch.Tensor:
-        out = self.module(x).float()
+        out = self.module(x.to(self.dtype)).float()
         if self._one:
             flat = out.reshape(-1)
             out = torch.stack((torch.zeros_like(flat), flat), 1)
