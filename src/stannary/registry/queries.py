@@ -29,6 +29,7 @@ __all__ = [
     "moves",
     "names_with",
     "numbers_of",
+    "protected_aliases",
     "rule_of",
     "version",
     "versions",
@@ -268,6 +269,13 @@ def rule_of(connection: Connection, name: Name, alias: str) -> tuple[dict[str, J
     rows = {row.name: row for row in connection.execute(_RULE, place)}
     found = rows.get(name.name) or rows.get("*")
     return None if found is None else (found.rule, found.entry)
+
+
+def protected_aliases(connection: Connection, name: Name) -> list[str]:
+    """Return the aliases for which it was said what has to hold, for a model or for every one of its namespace."""
+    c = t.protection.c
+    chosen = (c.namespace == name.namespace) & c.name.in_((name.name, _ANY))
+    return list(connection.execute(sa.select(c.alias).where(chosen).distinct().order_by(c.alias)).scalars())
 
 
 def freeze_of(connection: Connection, name: Name, alias: str) -> str:

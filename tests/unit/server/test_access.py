@@ -81,7 +81,7 @@ MATRIX = {
     "addJob": ("jobs!", {"kind": "gate", "target": DIGEST}),
 }
 # Open to all, or decided by what they are about: an artifact, a job (one that somebody may not see is not there).
-APART = {"openapi", "getStatement", "logStatement", "listProviders", "exchange", "listJobs", "getJob", "cancelJob"}
+APART = {"openapi", "getStatement", "logStatement", "listProviders", "exchange", "listJobs", "getJob", "cancelJob", "listApprovals"}
 
 
 @pytest.fixture

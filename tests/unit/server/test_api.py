@@ -161,7 +161,7 @@ NEEDS = {
     "proveEntry": {"audit"},
     "logStatement": {"approve", "push"},
 }
-FREE = {"listJobs", "getJob", "cancelJob", "openapi", "whoami", "getHead", "proveConsistency", "listModels"}
+FREE = {"listJobs", "getJob", "cancelJob", "openapi", "whoami", "getHead", "proveConsistency", "listModels", "listApprovals"}
 BODIES = {
     "registerVersion": {"manifest": "{}"},
     "promote": {"number": 1},

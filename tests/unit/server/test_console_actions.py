@@ -102,8 +102,8 @@ def test_who_has_not_the_right_neither_sees_nor_does(bench, browser_of, role):
 
 def test_a_row_stands_here_for_everything_that_is_done():
     done = {page.id for page in PAGES if page.method == "POST"}
-    # Whose tokens one may end is asked with real accounts, in test_console_more.py.
-    assert done == {f"do.{path.rpartition('/')[2]}" for path in ACTIONS} | {"do.revoke"}
+    # Jobs are in test_console_jobs.py; whose tokens one may end is asked with real accounts, in test_console_more.py.
+    assert done == {f"do.{path.rpartition('/')[2]}" for path in ACTIONS} | {"do.revoke", "do.jobs", "do.cancel"}
 
 
 def test_an_approval_is_an_envelope_about_this_version(bench, browser_of):
@@ -118,6 +118,27 @@ def test_an_approval_is_an_envelope_about_this_version(bench, browser_of):
     assert browser.submit(f"{CLAIMS}/versions/1/approve", envelope=envelope).status_code == 303
     assert ledger.head().size == size + 1
     assert second.number == 2
+
+
+def test_the_inbox_lists_what_waits_and_takes_the_decision_there(bench, browser_of):
+    promotion.protect(bench.opened[0], NAME, "production", APPROVED)
+    first, hidden = bench.push(b"first", note="<b>new</b>"), bench.push(b"other", "secret/x")
+    promotion.protect(bench.opened[0], hidden.name, "production", APPROVED)
+    browser = browser_of("reviewer")
+    rows = browser.get("/approvals.json").json()["waiting"]
+    assert [(row["waiting"]["version"]["number"], row["waiting"]["alias"]) for row in rows] == [(1, "production")]
+    assert rows[0]["form"]["statement"]["predicate"] == {"topic": "approval", "author": "reviewer"}
+    assert rows[0]["form"]["statement"]["subject"][0]["digest"] == {"dirHash1": first.digest.removeprefix("sha256:")}
+    page = browser.get("/approvals").text
+    assert "0 of 1 approvals (nobody yet)" in page
+    assert "<b>new" not in page
+    assert browser_of("releaser").get("/approvals.json").json()["waiting"] == []
+    envelope = msgspec.json.encode(bench.say(first, "reject").envelope).decode()
+    token = page.partition('name="form" value="')[2][:64]
+    fields = {"form": token, "envelope": envelope, "back": "approvals"}
+    done = browser.post(f"{CLAIMS}/versions/1/approve", data=fields, headers=HERE, follow_redirects=False)
+    assert (done.status_code, done.headers["location"]) == (303, "/approvals")
+    assert "Nothing waits for you" in browser.get("/approvals").text
 
 
 def test_another_policy_is_tried_and_nothing_is_recorded(bench, browser_of):

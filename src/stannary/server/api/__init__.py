@@ -6,7 +6,7 @@ or by `call.store.allowed` for what is no matter of the registry.
 
 from __future__ import annotations
 
-from stannary.server.api import access, aliases, contents, evidence, jobs, ledger, models, system
+from stannary.server.api import access, aliases, approvals, contents, evidence, jobs, ledger, models, system
 from stannary.server.operations import Operation
 
 __all__ = ["OPERATIONS"]
@@ -15,6 +15,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *system.OPERATIONS,
     *models.OPERATIONS,
     *aliases.OPERATIONS,
+    *approvals.OPERATIONS,
     *contents.OPERATIONS,
     *evidence.OPERATIONS,
     *ledger.OPERATIONS,

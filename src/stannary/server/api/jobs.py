@@ -16,9 +16,10 @@ from stannary.report.jobs import JobDocument, JobsDocument
 from stannary.server.operations import Call, Operation, Parameter, Reply
 from stannary.store.job_table import ENDED, STATES, JobRow
 
-__all__ = ["OPERATIONS"]
+__all__ = ["OPERATIONS", "cancel", "document", "found", "jobs", "may_see"]
 
 _KEY = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
+_BATCHES = 20  # of jobs that a caller may not see, before a page is left short
 _Text = Annotated[str, msgspec.Meta(min_length=1, max_length=2000)]
 
 
@@ -41,48 +42,68 @@ def _add(call: Call) -> Reply:
     row, made = open_table(call.store).add(new)
     call.place.metrics.event("job", "queued" if made else "known")
     location = {"location": f"/api/v1/jobs/{row.key.partition(':')[2]}"}
-    return Reply(body=_document(call, row), status=202 if made else 200, headers=location)
+    return Reply(body=document(call, row), status=202 if made else 200, headers=location)
 
 
-def _list(call: Call) -> JobsDocument:
-    state, limit = call.query["state"], call.query["limit"]
+def jobs(call: Call, state: str, after: str, limit: int) -> JobsDocument:
+    """Return jobs that the caller may see, the newest first. Raises UsageError."""
     if state and state not in STATES:
         msg = f"is no state of a job: {state[:40]!r}"
         raise UsageError(msg, where="state", code="API002", help=f"one of {', '.join(STATES)}")
-    rows = open_table(call.store).rows(state=state, before=_cursor(call.query["after"]), limit=limit)
-    seen = tuple(row for row in rows if _may_see(call, row))
-    after = f"{rows[-1].created} {rows[-1].key}" if len(rows) == limit else ""
-    return JobsDocument(jobs=seen, next=base64.urlsafe_b64encode(after.encode()).decode())
+    table, before, seen = open_table(call.store), _cursor(after), list[JobRow]()
+    for _ in range(_BATCHES):
+        rows = table.rows(state=state, before=before, limit=limit + 1)
+        seen += [row for row in rows if may_see(call, row)]
+        before = (rows[-1].created, rows[-1].key) if len(rows) > limit else None
+        if before is None or len(seen) > limit:
+            break
+    if len(seen) > limit:
+        before = (seen[limit - 1].created, seen[limit - 1].key)
+    following = base64.urlsafe_b64encode(" ".join(before).encode()).decode() if before else ""
+    return JobsDocument(jobs=tuple(seen[:limit]), next=following)
+
+
+def _list(call: Call) -> JobsDocument:
+    return jobs(call, call.query["state"], call.query["after"], call.query["limit"])
 
 
 def _get(call: Call) -> JobDocument:
-    return _document(call, _found(call))
+    return document(call, found(call))
 
 
-def _cancel(call: Call) -> None:
-    row = _found(call)
+def cancel(call: Call) -> JobRow:
+    """End the job that the path names. Raises UsageError when it has ended, PolicyDenied."""
+    row = found(call)
     call.store.allowed("jobs", Name(row.namespace, row.model))
     if not open_table(call.store).cancel(row.key):
         again = open_table(call.store).get(row.key)
         msg = f"has ended already: {again.state if again and again.state in ENDED else row.state}"
         raise UsageError(msg, where=row.key, code="JOB006", help="what it came to is in the ledger")
+    return row
 
 
-def _found(call: Call) -> JobRow:
+def _cancel(call: Call) -> None:
+    cancel(call)
+
+
+def found(call: Call) -> JobRow:
+    """Return the job that the path names. Raises UsageError, also for one that the caller may not see."""
     match = _KEY.fullmatch(call.path["id"])
     row = open_table(call.store).get(f"sha256:{match[1]}") if match else None
-    if row is None or not _may_see(call, row):  # that there is one is told only to who may see it
+    if row is None or not may_see(call, row):  # that there is one is told only to who may see it
         msg = "there is no such job"
         raise UsageError(msg, where=call.path["id"][:80], code="JOB007", help="GET /api/v1/jobs lists them")
     return row
 
 
-def _may_see(call: Call, row: JobRow) -> bool:
+def may_see(call: Call, row: JobRow) -> bool:
+    """Tell whether the caller may see a job: who runs jobs there, and who may read the model it is about."""
     name = Name(row.namespace, row.model)
     return call.store.may("jobs", name) or (row.model != "*" and call.store.may("read", name))
 
 
-def _document(call: Call, row: JobRow) -> JobDocument:
+def document(call: Call, row: JobRow) -> JobDocument:
+    """Return a job with what it came to."""
     value = open_table(call.store).value(row.key) if row.state == "done" else None
     try:
         summary = read_product(value).summary if value else {}

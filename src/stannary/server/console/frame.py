@@ -112,6 +112,8 @@ async def _principal(site: Site, shown: Credentials) -> Any:  # noqa: ANN401 - a
 def _frame(site: Site, principal: Any, request: Request, shown: Credentials) -> _Frame:  # noqa: ANN401 - a Principal
     registry = site.seen_by(principal)
     rights = {action: registry.may(action, _WHOLE) for action in ("audit", "administer", "read")}
+    anywhere = getattr(registry.allowed, "places", None)
+    rights["approve"] = bool(anywhere("approve")) if anywhere is not None else registry.may("approve", _WHOLE)
     query = f"?{request.url.query}" if request.url.query else ""
     return _Frame(principal.id, form_token(shown.secret), rights, f"{quote(request.url.path)}.json{query}")
 

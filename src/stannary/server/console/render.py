@@ -19,6 +19,8 @@ __all__ = ["manifest", "render", "static"]
 _ROOM = "stannary.server.console"
 # The right that a page needs for the whole registry (or none), where it is, its name.
 NAVIGATION = (
+    ("approve", "/approvals", "Approvals"),
+    ("", "/jobs", "Jobs"),
     ("audit", "/ledger", "Ledger"),
     ("", "/policies", "Policies"),
     ("administer", "/people", "People"),
@@ -50,7 +52,7 @@ def _environment() -> jinja2.Environment:
         loader=jinja2.PackageLoader(_ROOM), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
         lstrip_blocks=True, finalize=_seen, auto_reload=False,
     )  # fmt: skip
-    made.filters |= {"size": human_size, "when": _when, "short": _short, "place": _place, "pretty": _pretty}
+    made.filters |= {"size": human_size, "when": _when, "short": _short, "place": _place, "pretty": _pretty, "json": _json}
     made.globals |= {"asset": _asset, "nav_items": NAVIGATION}
     return made
 
@@ -77,6 +79,10 @@ def _place(name: dict[str, str]) -> str:
 
 def _pretty(value: Any) -> str:  # noqa: ANN401 - JSON
     return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+
+
+def _json(value: Any) -> str:  # noqa: ANN401 - JSON
+    return msgspec.json.encode(value).decode()
 
 
 def _asset(name: str) -> dict[str, str]:

@@ -1,8 +1,4 @@
-"""What is done here: promote, roll back, approve, quarantine, freeze. Each has a page that says what will happen, and a form.
-
-An approval is a statement that somebody signs with their own key. The server's key signs decisions; it does not speak for people,
-so what the page takes is a signed envelope.
-"""
+"""What is done here: promote, roll back, quarantine, freeze. Each has a page that says what will happen, and a form."""
 
 from __future__ import annotations
 
@@ -10,12 +6,9 @@ from typing import Any
 
 import msgspec
 
-from stannary.core.errors import InputError, UsageError
+from stannary.core.errors import UsageError
 from stannary.core.evidence import Decision, Reason
-from stannary.core.model import Digest
-from stannary.crypto import dsse
 from stannary.evidence.gate import judge
-from stannary.evidence.statement import decode, subject_of
 from stannary.policy.library import SHIPPED
 from stannary.registry import promotion
 from stannary.registry.model import Version
@@ -135,25 +128,6 @@ def _quarantine(call: Call) -> Go:
     return Go(f"/models/{call.name.namespace}/{call.name.name}/versions/{found.number}")
 
 
-def _approve_page(call: Call) -> Shown:
-    found = _version(call)
-    call.store.allowed("approve", call.name)
-    return _asked(ActionPage(action="approve", name=call.name, number=found.number, digest=found.digest))
-
-
-def _approve(call: Call) -> Go:
-    """Log a statement that somebody signed whom the workspace trusts; about this version, and nothing else."""
-    found = _version(call)
-    call.store.allowed("approve", call.name)
-    envelope = dsse.decode(call.body.get("envelope", "").encode(), "envelope")
-    about = subject_of(decode(dsse.payload_of(envelope), "envelope"))[1]
-    if about != Digest.parse(found.digest):
-        msg = f"is about {about}, not about {found.digest}"
-        raise InputError(msg, where="envelope", code="EVD010", help=f"stannary attest registry:{found} -o approval.json")
-    call.store.chain.log([envelope])
-    return Go(f"/models/{call.name.namespace}/{call.name.name}/versions/{found.number}")
-
-
 def _asked(data: ActionPage) -> Shown:
     return Shown(template="action.html", title=f"{data.name}: {data.action}", data=data)
 
@@ -185,7 +159,6 @@ PAGES = (
     Page(id="gate", path=f"{VERSION}/gate", run=_gate),
     *_pair("promote", f"{VERSION}/promote", _promote_page, _promote),
     *_pair("quarantine", f"{VERSION}/quarantine", _quarantine_page, _quarantine),
-    *_pair("approve", f"{VERSION}/approve", _approve_page, _approve),
     *_pair("rollback", f"{MODEL}/rollback", _rollback_page, _rollback),
     *_pair("freeze", f"{MODEL}/freeze", _freeze_page, _freeze),
 )
