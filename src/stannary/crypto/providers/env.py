@@ -8,6 +8,7 @@ from stannary.core.errors import UsageError
 from stannary.crypto.interface import Signer, Wrapper
 from stannary.crypto.keys import PrivateKey
 from stannary.crypto.providers.interface import Ask
+from stannary.crypto.providers.unlocking import unlocked
 from stannary.crypto.wrapping import WrappingKey
 
 __all__ = ["open_signer", "open_wrapper"]
@@ -16,23 +17,13 @@ __all__ = ["open_signer", "open_wrapper"]
 def open_signer(address: str, ask: Ask) -> Signer:
     """Read the key in a variable. Raises UsageError or InputError."""
     where, content = _content(address)
-    try:
-        return PrivateKey.of_pem(content, None, where)
-    except UsageError as error:
-        if error.code != "KEY003":
-            raise
-    return PrivateKey.of_pem(content, ask(where), where)
+    return unlocked(lambda passphrase: PrivateKey.of_pem(content, passphrase, where), ask, where)
 
 
 def open_wrapper(address: str, ask: Ask) -> Wrapper:
     """Read the wrapping key in a variable. Raises UsageError or InputError."""
     where, content = _content(address)
-    try:
-        return WrappingKey.of_pem(content, None, where)
-    except UsageError as error:
-        if error.code != "KEY003":
-            raise
-    return WrappingKey.of_pem(content, ask(where), where)
+    return unlocked(lambda passphrase: WrappingKey.of_pem(content, passphrase, where), ask, where)
 
 
 def _content(name: str) -> tuple[str, bytes]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from stannary.core.errors import UsageError
 from stannary.crypto.interface import Signer, Wrapper
 from stannary.crypto.keys import read_private
 from stannary.crypto.providers.interface import Ask
+from stannary.crypto.providers.unlocking import unlocked
 from stannary.crypto.wrapping import read_wrapping
 
 __all__ = ["open_signer", "open_wrapper"]
@@ -13,19 +13,9 @@ __all__ = ["open_signer", "open_wrapper"]
 
 def open_signer(address: str, ask: Ask) -> Signer:
     """Read the key file at a path. Asks only when the file is protected. Raises UsageError or InputError."""
-    try:
-        return read_private(address)
-    except UsageError as error:
-        if error.code != "KEY003":
-            raise
-    return read_private(address, ask(address))
+    return unlocked(lambda passphrase: read_private(address, passphrase), ask, address)
 
 
 def open_wrapper(address: str, ask: Ask) -> Wrapper:
     """Read the wrapping key at a path. Asks only when the file is protected. Raises UsageError or InputError."""
-    try:
-        return read_wrapping(address)
-    except UsageError as error:
-        if error.code != "KEY003":
-            raise
-    return read_wrapping(address, ask(address))
+    return unlocked(lambda passphrase: read_wrapping(address, passphrase), ask, address)

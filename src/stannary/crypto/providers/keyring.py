@@ -12,6 +12,7 @@ from stannary.crypto.interface import Signer, Wrapper
 from stannary.crypto.keys import PrivateKey
 from stannary.crypto.providers.interface import Ask
 from stannary.crypto.providers.remote import missing
+from stannary.crypto.providers.unlocking import unlocked
 from stannary.crypto.wrapping import WrappingKey
 
 __all__ = ["open_signer", "open_wrapper", "store"]
@@ -22,23 +23,13 @@ _SERVICE = "stannary"
 def open_signer(address: str, ask: Ask) -> Signer:
     """Read the key of a name. Raises UsageError, InputError, or BackendError when there is no keyring."""
     where, content = _content(address)
-    try:
-        return PrivateKey.of_pem(content, None, where)
-    except UsageError as error:
-        if error.code != "KEY003":
-            raise
-    return PrivateKey.of_pem(content, ask(where), where)
+    return unlocked(lambda passphrase: PrivateKey.of_pem(content, passphrase, where), ask, where)
 
 
 def open_wrapper(address: str, ask: Ask) -> Wrapper:
     """Read the wrapping key of a name. Raises UsageError, InputError, or BackendError when there is no keyring."""
     where, content = _content(address)
-    try:
-        return WrappingKey.of_pem(content, None, where)
-    except UsageError as error:
-        if error.code != "KEY003":
-            raise
-    return WrappingKey.of_pem(content, ask(where), where)
+    return unlocked(lambda passphrase: WrappingKey.of_pem(content, passphrase, where), ask, where)
 
 
 def store(name: str, key: PrivateKey | WrappingKey, passphrase: bytes | None) -> None:

@@ -8,22 +8,20 @@ from __future__ import annotations
 
 import os
 import signal
-import time
-from collections.abc import Iterator
 from typing import Any
 
 from stannary.core.errors import BackendError, UsageError
 from stannary.run.interface import Handler
-from stannary.run.jobs.attempts import Attempts
-from stannary.run.jobs.handling import decode_answer, encode_job, encode_setup, open_handler
-from stannary.run.jobs.model import JobLimits, JobSetup, Outcome
+from stannary.run.jobs.driven import DrivenJobs
+from stannary.run.jobs.handling import encode_job, encode_setup, open_handler
+from stannary.run.jobs.model import Job, JobLimits, JobSetup
 
 __all__ = ["RayJobs"]
 
 _HANDLERS: dict[bytes, Handler] = {}  # in a worker: what was opened there
 
 
-class RayJobs:
+class RayJobs(DrivenJobs[Any]):
     """A JobExecutor over a cluster.
 
     Args:
@@ -39,8 +37,7 @@ class RayJobs:
     def __init__(
         self, setup: JobSetup, limits: JobLimits | None = None, *, address: str = "", resources: dict[str, float] | None = None
     ) -> None:
-        self._limits = limits or JobLimits()
-        self._attempts = Attempts(self._limits)
+        super().__init__(limits)
         self._ray = _ray()
         try:
             self._ray.init(address=address or "auto", log_to_driver=False, ignore_reinit_error=True)
@@ -50,34 +47,6 @@ class RayJobs:
         # The handler is opened where the job runs, from this text: nothing of this process is pickled but names and bytes.
         self._setup = self._ray.put(encode_setup(JobSetup(setup.factory, setup.data)))
         self._work = self._ray.remote(max_retries=0, **(resources or {"num_cpus": 1}))(_work)
-        self._running: dict[Any, str] = {}
-        self._by_key: dict[str, Any] = {}
-        self.room = self._attempts.room
-        self.submit = self._attempts.add
-        self.submit_all = self._attempts.add_all
-
-    def results(self, timeout: float | None = None) -> Iterator[Outcome]:
-        """Yield outcomes as they come, until no job is left or nothing came for `timeout` seconds."""
-        quiet_since = time.monotonic()
-        while True:
-            self._start()
-            while (outcome := self._attempts.take()) is not None:
-                yield outcome
-                quiet_since = time.monotonic()
-            if not self._attempts.open:
-                return
-            left = None if timeout is None else max(0.0, timeout - (time.monotonic() - quiet_since))
-            took = self._wait(left)
-            if left == 0.0 and not took:
-                return
-
-    def cancel(self, key: str) -> None:
-        """End a job, by force."""
-        if self._attempts.cancel(key):
-            reference = self._by_key.pop(key, None)
-            if reference is not None:
-                del self._running[reference]
-                self._ray.cancel(reference, force=True)
 
     def close(self) -> None:
         """End what runs, and leave the cluster; it goes on."""
@@ -86,40 +55,28 @@ class RayJobs:
         self._attempts.clear()
         self._ray.shutdown()
 
-    def _start(self) -> None:
-        while (job := self._attempts.start()) is not None:
-            reference = self._work.remote(self._setup, encode_job(job), self._limits.seconds)
-            self._running[reference] = job.key
-            self._by_key[job.key] = reference
+    def _start(self, job: Job) -> Any:  # noqa: ANN401 - Ray's ObjectRef, as are the next
+        return self._work.remote(self._setup, encode_job(job), self._limits.seconds)
 
-    def _wait(self, left: float | None) -> bool:
-        pause = self._attempts.pause()
-        wait = left if pause is None else pause if left is None else min(left, pause)
-        if not self._running:
-            time.sleep(wait or 0.0)
-            return False
-        ready, _ = self._ray.wait(list(self._running), num_returns=1, timeout=wait)
+    def _stop(self, handle: Any) -> None:  # noqa: ANN401
+        self._ray.cancel(handle, force=True)
+
+    def _take(self, seconds: float | None) -> bool:
+        ready, _ = self._ray.wait(list(self._running), num_returns=1, timeout=seconds)
         if ready and len(self._running) > 1:
             ready, _ = self._ray.wait(list(self._running), num_returns=len(self._running), timeout=0)
-        for reference in ready:
-            self._take(reference)
-        return bool(ready)
-
-    def _take(self, reference: Any) -> None:  # noqa: ANN401 - Ray's ObjectRef
-        key = self._running.pop(reference)
-        del self._by_key[key]
         errors = self._ray.exceptions
-        try:
-            answer = decode_answer(self._ray.get(reference))
-        except errors.RayTaskError as error:  # the handler could not be opened
-            self._attempts.failed(key, " ".join(str(error).split())[-500:], passing=False)
-        except errors.RayError as error:
-            self._attempts.crashed(key, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
-        else:
-            if answer.value is not None:
-                self._attempts.done(key, answer.value)
-            else:
-                self._attempts.failed(key, answer.error, passing=answer.passing)
+        for reference in ready:
+            key = self._ended(reference)
+            if key is None:
+                continue
+            try:
+                self._answered(key, self._ray.get(reference))
+            except errors.RayTaskError as error:  # the handler could not be opened
+                self._attempts.failed(key, " ".join(str(error).split())[-500:], passing=False)
+            except errors.RayError as error:
+                self._attempts.crashed(key, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
+        return bool(ready)
 
 
 def _work(setup: bytes, payload: bytes, seconds: float) -> bytes:
