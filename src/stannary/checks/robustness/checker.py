@@ -20,9 +20,13 @@ def check(problem: Problem, x: torch.Tensor, origin: torch.Tensor, labels: torch
     norm, eps = problem.norm, problem.eps
     if not len(x):
         return torch.zeros(0, dtype=torch.bool, device=x.device)
-    moved = (x.double() - origin.double()).reshape(len(x), -1).abs()
-    order = {"linf": float("inf"), "l2": 2.0, "l1": 1.0, "l0": 0.0}[norm]
-    far = torch.linalg.vector_norm(moved, ord=order, dim=1)
+    scale = 1.0 if problem.scale is None else problem.scale.double()
+    moved = ((x.double() - origin.double()) / scale).reshape(len(x), -1).abs()
+    if norm == "cost":  # the domain's own: there is no other definition to hold it to
+        far = problem.size(x, origin)
+    else:
+        order = {"linf": float("inf"), "l2": 2.0, "l1": 1.0, "l0": 0.0}[norm]
+        far = torch.linalg.vector_norm(moved, ord=order, dim=1)
     good = torch.isfinite(far) & ~problem.domain.violations(x, origin)
     if eps is not None:
         good &= far <= eps * (1 + SLACK) + 1e-9

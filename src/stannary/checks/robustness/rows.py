@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol, cast
+
 import torch
 
 from stannary.checks.target.interface import Domain, Target
@@ -9,7 +11,15 @@ from stannary.core.errors import UsageError
 
 __all__ = ["NORMS", "Problem", "Rows", "distance", "fresh"]
 
-NORMS = ("linf", "l2", "l1", "l0")
+NORMS = ("linf", "l2", "l1", "l0", "cost")
+
+
+class Priced(Protocol):
+    """A domain that knows what changes cost."""
+
+    def cost(self, x: torch.Tensor, origin: torch.Tensor) -> torch.Tensor:
+        """Return the cost of each change, `(n,)`."""
+        ...
 
 
 class Problem:
@@ -18,27 +28,51 @@ class Problem:
     Args:
         target: the model, normally a `Counting` one.
         domain: where inputs may go.
-        norm: `linf`, `l2`, `l1` or `l0`.
+        norm: `linf`, `l2`, `l1`, `l0`; or `cost` in a domain that has costs, for attacks that look for the smallest change.
         eps: the radius; None for attacks that look for the smallest change.
         targeted: success is to reach the given label, not to leave it.
         seed: of everything random.
+        scale: the unit of each feature `(*shape)` in distances and the radius, as a table's standard deviations; None for 1.
     """
 
     def __init__(
-        self, target: Target, domain: Domain, *, norm: str = "linf", eps: float | None = None, targeted: bool = False, seed: int = 0
+        self,
+        target: Target,
+        domain: Domain,
+        *,
+        norm: str = "linf",
+        eps: float | None = None,
+        targeted: bool = False,
+        seed: int = 0,
+        scale: torch.Tensor | None = None,
     ) -> None:
         if norm not in NORMS:
             msg = f"no such norm: {norm} (there are {', '.join(NORMS)})"
             raise UsageError(msg)
+        if norm == "cost" and not hasattr(domain, "cost"):
+            msg = "this domain has no costs: give it columns, or take another norm"
+            raise UsageError(msg)
         if eps is not None and not 0 < eps < float("inf"):
             msg = f"the radius is {eps}; it must be a positive number"
             raise UsageError(msg)
+        if scale is not None and not bool((scale > 0).all() & scale.isfinite().all()):
+            msg = "a feature's unit must be a positive number"
+            raise UsageError(msg)
         self.target, self.domain, self.norm, self.eps, self.targeted, self.seed = target, domain, norm, eps, targeted, seed
+        self.scale = scale
+
+    def size(self, x: torch.Tensor, origin: torch.Tensor) -> torch.Tensor:
+        """Return the distance of inputs `(n, *shape)` from their origins, in the norm and the units of the problem, `(n,)`."""
+        if self.norm == "cost":
+            return cast("Priced", self.domain).cost(x, origin)
+        moved = x - origin if self.scale is None else (x - origin) / self.scale
+        return distance(moved, torch.zeros_like(moved), self.norm)
 
     def ball(self, x: torch.Tensor, origin: torch.Tensor) -> torch.Tensor:
         """Return `x` moved into the ball of radius `eps` around `origin`, then into the domain. Shapes `(n, *shape)`."""
         if self.eps is not None:
-            x = origin + _shrink(x - origin, self.norm, self.eps)
+            scale = 1 if self.scale is None else self.scale
+            x = origin + _shrink((x - origin) / scale, self.norm, self.eps) * scale
         return self.domain.project(x, origin)
 
     def fooled(self, labels: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
