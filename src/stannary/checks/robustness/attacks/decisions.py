@@ -10,7 +10,7 @@ import torch
 
 from stannary.checks.robustness.rows import Problem, Rows
 
-__all__ = ["ask", "begin", "bisect", "clear", "mix", "nearest_others", "unit"]
+__all__ = ["CHUNK", "ask", "begin", "bisect", "clear", "mix", "nearest_others", "unit"]
 
 CHUNK = 1 << 23  # numbers of one call: 64 MB of float64
 DRAWS = 100  # random starting points at most
