@@ -226,9 +226,12 @@ def verify_(**given: Any) -> int:  # noqa: ANN401 - click passes each option
 @click.command("audit")
 @workspace_option
 @_format_option
+@click.option(
+    "--deep", is_flag=True, help="Have the database look for every row in every index as well: takes longer than all else."
+)
 @common_options
 @click.pass_context
-def audit_(ctx: click.Context, workspace: str | None, form: str) -> int:
+def audit_(ctx: click.Context, workspace: str | None, form: str, deep: bool) -> int:
     """Hash every entry and node again, and compare every column with its record.
 
     Every deviation is reported, not only the first. Exit code 1 when there is one.
@@ -238,7 +241,7 @@ def audit_(ctx: click.Context, workspace: str | None, form: str) -> int:
     from stannary.evidence.workspace import Workspace
 
     place = Workspace.find(workspace)
-    report = audit_file(place.ledger_address, VerifierKey.of(place.settings.origin, place.log_key), place.head_path)
+    report = audit_file(place.ledger_address, VerifierKey.of(place.settings.origin, place.log_key), place.head_path, deep=deep)
     found = tuple(Deviation(item.code, item.message, item.index) for item in report.deviations)
     rows: dict[str, object] = {"origin": report.origin, "entries": f"{report.entries:,} of {report.size:,}", "root": report.root}
     shown = Audit("stannary.ledger-audit/1", report.origin, report.size, report.root, report.entries, report.nodes, found)

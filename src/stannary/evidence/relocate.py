@@ -52,7 +52,7 @@ def _copy(old: Ledger, new: Ledger, folder: Path) -> None:
         new.follow(folder)
     for note in old.kept():
         new.keep(note)
-    report = new.audit()
+    report = new.audit(deep=True)
     if not report.ok:
         first = report.deviations[0]
         msg = f"did not arrive as it was: {first.message}"

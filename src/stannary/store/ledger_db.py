@@ -39,7 +39,11 @@ CREATE TABLE checkpoint (size INTEGER PRIMARY KEY, note TEXT NOT NULL);
 """
 # Whatever somebody put there: bytes, and never NULL.
 _ROWS = "SELECT idx, type, kind, subject, id, time, ifnull(CAST(record AS BLOB), x'') FROM entry"
+# A count without a condition is answered from the smallest index, which is that of ids, whatever INDEXED BY says.
+_INDEXES = {"entry_subject": "subject <> ''", "entry_type": "type >= ''", "entry_kind": "kind <> ''"}
 _BUSY_SECONDS = 60
+_NO_CODE = ("decode to UTF-8", "unsupported file format")  # the module's own words, and SQLite's of a header
+_PAGE = 8192  # 4,096 fit two envelopes, badly; this makes batches 6% and audits 8% cheaper, single appends 8% dearer
 
 
 class SqliteStore:
@@ -75,6 +79,7 @@ class SqliteStore:
         mode = ("rwc" if self.write else "rw") if writable else "ro&immutable=1"
         uri = f"{self.path.absolute().as_uri()}?mode={mode}"
         connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        connection.execute(f"PRAGMA page_size={_PAGE}")  # of a file that is made now
         connection.execute("PRAGMA trusted_schema=OFF")
         connection.execute("PRAGMA cell_size_check=ON")
         connection.execute("PRAGMA cache_size=-32768")
@@ -213,15 +218,23 @@ class SqliteStore:
         return bytes(row[0]) if row else None
 
     def counts(self) -> dict[str, int]:
-        """Return how many rows there are of each table."""
-        names = ("entry", "body", "tile", "tail", "checkpoint")
-        return {name: int(self._connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0]) for name in names}  # noqa: S608 - of a fixed set
+        """Return how many rows there are of each table, and how many entries the indexes of `entry` have."""
+        of = {name: name for name in ("entry", "body", "tile", "tail", "checkpoint")}
+        of |= {name: f"entry INDEXED BY {name} WHERE {where}" for name, where in _INDEXES.items()}
+        count = "SELECT count(*) FROM "
+        return {name: int(self._connection.execute(count + what).fetchone()[0]) for name, what in of.items()}
 
-    def problems(self) -> list[str]:
-        """Return what SQLite's own check of the file finds: pages, rows, indexes that do not agree with their table."""
+    def problems(self, *, deep: bool = False) -> list[str]:
+        """Return what SQLite's own check of the file finds: pages, rows; with `deep` also indexes that disagree with their table.
+
+        That looks for every row in every index, at random, and takes seven times as long.
+        """
         with _translated(self.path), contextlib.closing(self._connect()) as connection:
-            connection.execute("PRAGMA cache_size=-262144")  # it goes through the indexes at random: 1.6 times quicker at a million
-            found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(100)")]
+            if deep:
+                connection.execute(
+                    "PRAGMA cache_size=-262144"
+                )  # it goes through the indexes at random: 1.6 times quicker at a million
+            found = [str(row[0]) for row in connection.execute(f"PRAGMA {'integrity' if deep else 'quick'}_check(100)")]
         return [] if found == ["ok"] else found
 
     # Writing, inside `sequencer()`
@@ -271,7 +284,7 @@ def _translated(path: Path) -> Iterator[None]:
         raise IntegrityError(msg, where=str(path), code="LED006", help="`stannary ledger audit` says which") from error
     except sqlite3.OperationalError as error:
         damaged = getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-        if damaged or "decode to UTF-8" in str(error):  # the module's own, without a code
+        if damaged or any(text in str(error) for text in _NO_CODE):
             raise _damaged(path, error) from error
         msg = f"could not be read or written: {error}"
         raise BackendError(msg, where=str(path), code="LED020", help="check the disk, and who else holds the file") from error

@@ -310,10 +310,10 @@ class PostgresStore:
         names = ("entry", "body", "tile", "tail", "checkpoint")
         return {name: int(self._read(f"SELECT count(*) FROM @{name}")[0][0]) for name in names}  # noqa: S608 - of a fixed set
 
-    def problems(self) -> list[str]:
-        """Return where indexes and tables do not agree, and what amcheck says when the database has it."""
+    def problems(self, *, deep: bool = False) -> list[str]:
+        """Return where indexes and tables do not agree; with `deep` also what amcheck says when the database has it."""
         with translated(self.where), connect(self._url, write=False) as connection:
-            return check(connection, self.schema)
+            return check(connection, self.schema, deep=deep)
 
     # Writing, inside `sequencer()`: kept until the end of it, or until something is read
 

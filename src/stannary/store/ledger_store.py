@@ -163,11 +163,17 @@ class LedgerStore(Protocol):
         ...
 
     def counts(self) -> dict[str, int]:
-        """Return how many rows there are of `entry`, `body`, `tile`, `tail` and `checkpoint`."""
+        """Return how many rows there are of `entry`, `body`, `tile`, `tail` and `checkpoint`, by an index where there is one.
+
+        A back end whose `problems` does not count its other indexes adds `entry_subject`, `entry_type` and `entry_kind`.
+        """
         ...
 
-    def problems(self) -> list[str]:
-        """Return what the back end finds broken in its own structures; to be called from any thread."""
+    def problems(self, *, deep: bool = False) -> list[str]:
+        """Return what the back end finds broken in its own structures; to be called from any thread.
+
+        With `deep` every row is looked for in every index, where the back end would not do so otherwise.
+        """
         ...
 
     def close(self) -> None:

@@ -129,7 +129,7 @@ def _settle(place: _Place, kept: list[Acknowledged], outcome: Outcome) -> None:
         for batch in kept:
             outcome.lost += [n for n, leaf in enumerate(batch.leaves, batch.first) if n >= len(leaves) or leaves[n] != leaf]
         outcome.forks += sum(_forked(ledger, batch) for batch in kept)
-        report = ledger.audit()
+        report = ledger.audit(deep=True)
     outcome.deviations = [item.message for item in report.deviations]
 
 

@@ -245,7 +245,7 @@ def _settle(folder: Path, outcome: Outcome) -> None:
         clear(connection)
     if _state(registry) != before:
         outcome.problems.append("the tables are not what the log makes of them")
-    outcome.problems += [item.message for item in registry.chain.ledger.audit().deviations]
+    outcome.problems += [item.message for item in registry.chain.ledger.audit(deep=True).deviations]
     made = write_backup(registry, folder / "backup")
     new = folder / "elsewhere" / ".stannary"
     shutil.copytree(folder / ".stannary" / "keys", new / "keys")

@@ -14,6 +14,7 @@ from stannary.core.errors import IntegrityError
 from stannary.crypto import keys
 from stannary.crypto.note import COSIGNATURE, Checkpoint, Note, VerifierKey, cosign, parse_note, sign_note
 from stannary.evidence.ledger import Ledger, audit_file, entry
+from stannary.evidence.ledger.entry import asked_for
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, 89, UTC)
 ORIGIN = "example.com/log"
@@ -361,3 +362,66 @@ def test_a_change_under_an_open_ledger_is_refused_at_the_next_append(made, tmp_p
                 ledger.head()
         for name in ("ledger.db-wal", "ledger.db-shm"):
             (tmp_path / name).unlink(missing_ok=True)
+
+
+def index_entry(content, old, new):
+    """Change what the leaf pages of indexes hold (their first byte is 10), and no table."""
+    size = int.from_bytes(content[16:18])
+    pages = [content[at : at + size] for at in range(0, len(content), size)]
+    changed = [page.replace(old, new) if page[0] == 10 else page for page in pages]
+    assert changed != pages
+    return b"".join(changed)
+
+
+def test_an_index_that_lies_leads_nowhere_and_a_deep_audit_names_it(made, tmp_path):
+    """Proofs, complete searches and the audit do not go by the indexes of the store; a plain search does, and is told."""
+    copy = Copy(made, tmp_path)
+    with opened(made, write=False) as ledger:
+        wanted = ledger.read(50)
+    other = wanted.id[:-1] + ("0" if wanted.id[-1] != "0" else "1")
+    copy.path.write_bytes(index_entry(copy.path.read_bytes(), wanted.id.encode(), other.encode()))
+    with opened(tmp_path, write=False) as ledger:
+        for search in (lambda: ledger.find(id=other), lambda: ledger.newest(other)):
+            with pytest.raises(IntegrityError) as refused:
+                search()
+            assert refused.value.code == "LED008"  # SQLite answers from the index that the id is another one
+        assert ledger.find(id=wanted.id, complete=True) == [wanted]
+    assert audit_file(copy.path, LOG).ok
+    report = audit_file(copy.path, LOG, deep=True)
+    assert {item.code for item in report.deviations} == {"LED010"}
+
+
+@pytest.mark.parametrize("index", ["entry_id", "entry_subject", "entry_type", "entry_kind"])
+def test_an_index_with_an_entry_less_is_a_deviation(made, tmp_path, index):
+    copy = Copy(made, tmp_path)
+    connection = sqlite3.connect(copy.path)
+    connection.execute("PRAGMA writable_schema=ON")
+    (sql,) = connection.execute("SELECT sql FROM sqlite_schema WHERE name = ?", (index,)).fetchone()
+    # Without the index in the schema a row is deleted and put back; the index, when it is in the schema again, has not seen it.
+    row = connection.execute("SELECT * FROM entry WHERE idx = 50").fetchone()
+    (root,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (index,)).fetchone()
+    connection.execute("DELETE FROM entry WHERE idx = 50")
+    connection.execute("DELETE FROM sqlite_schema WHERE name = ?", (index,))
+    connection.commit()
+    connection.close()
+    connection = sqlite3.connect(copy.path)
+    connection.execute("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+    connection.execute("PRAGMA writable_schema=ON")
+    connection.execute("INSERT INTO sqlite_schema VALUES ('index', ?, 'entry', ?, ?)", (index, root, sql))
+    connection.commit()
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    says = ("LED010", f"the index {index} has 299 entries, and its table 300")
+    if index == "entry_id":  # by which entries are counted
+        says = ("LED015", "there are 299 rows of entry, and the signed head asks for 300")
+    assert [(item.code, item.message) for item in audit_file(copy.path, LOG).deviations] == [says]
+
+
+def test_entries_that_were_not_asked_for_are_refused(made):
+    """What an index of a back end that answers from the table itself may lead to."""
+    with opened(made, write=False) as ledger:
+        found = ledger.entries(50, 52)
+    assert asked_for(found, [("type", "evidence")]) == found
+    with pytest.raises(IntegrityError) as refused:
+        asked_for(found, [("type", "evidence"), ("id", found[0].id)])
+    assert refused.value.code == "LED010"

@@ -1,13 +1,16 @@
 """The audit: every record hashed again, every node built again, everything else held against them.
 
 It takes nothing for granted but the public key. It does not stop at what is wrong: a report names every
-deviation, where it is, and what it looks like (edited, missing, moved, columns that lie, ...).
+deviation, where it is, and what it looks like (edited, missing, moved, columns that lie, ...). Every record is read
+once; hashes, columns and the signed census are made from that one reading.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,15 +19,15 @@ import msgspec
 from stannary.core.errors import InputError, IntegrityError, StannaryError, UsageError
 from stannary.crypto.merkle import HASH_SIZE, TILE_HEIGHT, TILE_WIDTH, Frontier, fold, node_hash, verify_consistency
 from stannary.crypto.note import Checkpoint, VerifierKey, open_checkpoint
-from stannary.evidence.ledger.census import Census
-from stannary.evidence.ledger.entry import LARGEST_LEAF, header_of, rejoin, says
+from stannary.evidence.ledger.census import Recount
+from stannary.evidence.ledger.entry import LARGEST_LEAF, all_say, header_of, rejoin
 from stannary.evidence.ledger.sequencer import remembered
-from stannary.evidence.ledger.tree import Tree
 from stannary.store.head_file import HeadFile
-from stannary.store.ledger_store import LedgerStore, Row, is_url, open_store
+from stannary.store.ledger_store import LedgerStore, Plain, Row, is_url, open_store
 
 __all__ = ["Deviation", "Report", "audit", "audit_file"]
 
+_BLOCK = 4 * TILE_WIDTH  # entries that are read at once
 _COLUMNS = ("type", "kind", "subject", "id", "time")
 
 
@@ -52,17 +55,18 @@ class Report(msgspec.Struct, frozen=True):
         return not self.deviations
 
 
-def audit(store: LedgerStore, key: VerifierKey, head_file: HeadFile) -> Report:
+def audit(store: LedgerStore, key: VerifierKey, head_file: HeadFile, *, deep: bool = False) -> Report:
     """Audit one state of a ledger, while it may go on."""
     seen = head_file.as_now()
     with store.snapshot():
-        return _Audit(store, key).run(seen)
+        return _Audit(store, key, Recount(head_file.path.with_suffix(".census"), key)).run(seen, deep=deep)
 
 
-def audit_file(address: str | Path, key: VerifierKey, head: str | Path | None = None) -> Report:
+def audit_file(address: str | Path, key: VerifierKey, head: str | Path | None = None, *, deep: bool = False) -> Report:
     """Audit a ledger (a file, or the URL of a database), also one that `Ledger.open` refuses. Raises UsageError when there is none.
 
-    `head` is the file that remembers its head, PATH.head by default.
+    `head` is the file that remembers its head, PATH.head by default. With `deep` the back end compares its indexes with
+    their tables row by row as well; without, only how many rows they have.
     """
     if head is None and is_url(address):
         msg = "a ledger in a database is audited against the file here that remembers its head"
@@ -70,17 +74,19 @@ def audit_file(address: str | Path, key: VerifierKey, head: str | Path | None = 
     file = HeadFile(head or f"{address}.head")
     try:
         with contextlib.closing(open_store(address, key.name, lock=file.path)) as store:
-            return audit(store, key, file)
+            return audit(store, key, file, deep=deep)
     except IntegrityError as error:  # it cannot even be read to its end
         return Report(key.name, 0, "", 0, 0, (Deviation(error.code or "LED010", error.message),))
 
 
 class _Audit:
-    def __init__(self, store: LedgerStore, key: VerifierKey) -> None:
+    def __init__(self, store: LedgerStore, key: VerifierKey, census: Recount) -> None:
         self.store = store
         self.key = key
+        self.census = census
         self.found: list[Deviation] = []
         self.entries = self.nodes = 0
+        self.named = {"subject": 0, "kind": 0}  # how many rows have one
         self.bodies: set[str] = set()
         self.subtrees = Frontier()  # over the roots of full tiles of level 0
         self.heads: dict[int, bytes] = {}  # the roots that the records give at the sizes of checkpoints
@@ -90,23 +96,18 @@ class _Audit:
     def say(self, code: str, message: str, index: int | None = None) -> None:
         self.found.append(Deviation(code, message, index))
 
-    def run(self, head_file: HeadFile) -> Report:
-        """Audit everything, the file's own structures on a second core meanwhile."""
+    def run(self, head_file: HeadFile, *, deep: bool) -> Report:
+        """Audit everything; what the back end takes long for, on a second core meanwhile."""
         with ThreadPoolExecutor(1) as beside:
-            problems = beside.submit(self.store.problems)
+            problems = beside.submit(self.store.problems, deep=True) if deep else None
             head = self._compare(head_file)
-            if not self.found:
-                self._census(head_file)
-            for problem in problems.result():
+            for start in self.census.lies if not self.found else ():  # the one thing that goes by the log's word
+                self.say(
+                    "LED026", f"what was signed of how entries from {start} on can be found is not what the records give", start
+                )
+            for problem in problems.result() if problems else self.store.problems():
                 self.say("LED010", f"the store is damaged: {problem[:200]}")
         return Report(self.key.name, head.size, head.root.hex(), self.entries, self.nodes, tuple(self.found))
-
-    def _census(self, head_file: HeadFile) -> None:
-        """Make again what was signed of what entries can be found by (`census.py`): the one thing that goes by the log's word."""
-        tree = Tree(self.store, self.key)
-        tree.refresh()
-        for start in Census(self.store, tree, head_file.path.with_suffix(".census"), None).lies():
-            self.say("LED026", f"what was signed of how entries from {start} on can be found is not what the records give", start)
 
     def _compare(self, head_file: HeadFile) -> Checkpoint:
         """Hold all that is stored against what is signed, and return the head.
@@ -168,32 +169,45 @@ class _Audit:
         above: list[list[bytes]] = []  # the hashes of the tile that is being built on each level from 1
         if 0 in sizes:
             self.heads[0] = self.subtrees.root()
-        for start in range(0, size, TILE_WIDTH):
+        marks = sorted(sizes)
+        for start, rows in self._tiles(size):
             width = min(TILE_WIDTH, size - start)
-            leaves = self._tile(start, width)
-            for wanted in range(start + 1, start + width + 1) if sizes else ():
-                if wanted in sizes:
-                    self.heads[wanted] = self._root(leaves[: wanted - start])
+            leaves = self._tile(start, width, rows)
+            for wanted in marks[bisect_right(marks, start) : bisect_right(marks, start + width)]:
+                self.heads[wanted] = self._root(leaves[: wanted - start])
             if width < TILE_WIDTH:
                 break
             root = fold(leaves)
             self.nodes += TILE_WIDTH - 1
             list(self.subtrees.append(root))
+            self.census.take(start, rows, root)
             self._up(above, 0, root, start >> TILE_HEIGHT)
         for level, hashes in enumerate(above, 1):
             if hashes:
                 self._same(level, size >> TILE_HEIGHT * (level + 1), hashes)
 
-    def _tile(self, start: int, width: int) -> list[bytes]:
+    def _tiles(self, size: int) -> Iterator[tuple[int, list[Plain]]]:
+        """Yield where each tile begins, and the rows that there are of it."""
+        for first in range(0, size, _BLOCK):
+            end = min(first + _BLOCK, size)
+            rows = self.store.block(first, end)
+            for start in range(first, end, TILE_WIDTH):
+                stop = min(start + TILE_WIDTH, end)
+                whole = len(rows) == end - first
+                yield start, rows[start - first : stop - first] if whole else [row for row in rows if start <= row[0] < stop]
+
+    def _tile(self, start: int, width: int, rows: Sequence[Plain]) -> list[bytes]:
         """Return the hashes of the records of a tile (of a missing one, the stored leaf), compared with what is stored."""
         sha256 = hashlib.sha256
-        rows = self.store.block(start, start + width)
         stored = self.store.tile(0, start >> TILE_HEIGHT)
         leaves = [sha256(b"\0" + row[6]).digest() for row in rows]
         self.entries += len(rows)
-        for row in rows:
-            if not says(row):
-                self._record(Row(*row))
+        self.named["kind"] += len(rows) - [row[2] for row in rows].count("")
+        self.named["subject"] += len(rows) - [row[3] for row in rows].count("")
+        if not all_say(rows):
+            for row in rows:
+                if not all_say((row,)):
+                    self._record(Row(*row))
         if len(rows) == width and b"".join(leaves) == stored:
             return leaves
         if len(stored) != width * HASH_SIZE:
@@ -284,3 +298,11 @@ class _Audit:
         for name, count in wanted.items():
             if counts[name] != count:
                 self.say("LED015", f"there are {counts[name]} rows of {name}, and the signed head asks for {count}")
+        if counts["entry"] != size or self.entries != size:
+            return  # which was said; indexes are compared with a table that is whole
+        if self.store.span() != (size, size):
+            self.say("LED015", f"there are entries before the first or after the last of the {size} that the signed head asks for")
+        indexed = {"entry_type": size, "entry_subject": self.named["subject"], "entry_kind": self.named["kind"]}
+        for name, count in indexed.items():
+            if counts.get(name, count) != count:
+                self.say("LED010", f"the index {name} has {counts[name]} entries, and its table {count}")

@@ -4,7 +4,7 @@ The columns of the store are as good as its permissions. Here every record is ha
 leaf and read, once; what a later `find` answers from cannot have been changed in the store. Of complete stretches of
 entries the result is signed with the log's key and kept beside the remembered head (`segment.py`), so that the next process
 reads only what came after. Without the key nobody can make one that is taken; a signed one is bound to the records by the hash
-of their subtree, and the audit makes all of them again.
+of their subtree, and the audit makes all of them again from the records it reads (`audit.py`).
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from stannary.core.errors import IntegrityError
-from stannary.crypto.merkle import TILE_HEIGHT, TILE_WIDTH
-from stannary.crypto.note import Note
+from stannary.crypto.merkle import TILE_HEIGHT, TILE_WIDTH, fold
+from stannary.crypto.note import Note, VerifierKey
 from stannary.evidence.ledger import segment as kept
-from stannary.evidence.ledger.entry import header_of, says
+from stannary.evidence.ledger.entry import all_say, header_of
 from stannary.evidence.ledger.tree import Tree
-from stannary.store.ledger_store import LedgerStore, Row
+from stannary.store.ledger_store import LedgerStore, Plain, Row
 
-__all__ = ["Census"]
+__all__ = ["Census", "Recount"]
 
 _NONE: array[int] = array("q")
 
@@ -37,7 +37,9 @@ class Census:
         self._sign = sign
         self._size = 0
         self._sealed: list[kept.Segment] = []
-        self._open = _empty()  # of the entries after the sealed ones
+        self._open = _none()  # the columns of the entries after the sealed ones
+        self._places = _empty()  # the same by value, as far as `_placed`
+        self._placed = 0
 
     def refresh(self) -> None:
         """Take in the entries that were appended since. Raises IntegrityError for a row that was changed or is missing."""
@@ -49,7 +51,7 @@ class Census:
                 body = kept.load(self._folder, start, self._subtree(start), self._tree.key)
                 if body is not None:
                     self._sealed.append(kept.Segment(start, body))
-                    self._size = end
+                    self._size = self._placed = end
                     continue
             self._read(min(end, size))
             if self._size == end:
@@ -59,15 +61,15 @@ class Census:
         return self._tree.node(kept.HEIGHT, start >> kept.HEIGHT)
 
     def _seal(self, start: int) -> None:
-        body = kept.pack(start, self._open)
+        body = kept.pack(self._open)
         self._sealed.append(kept.Segment(start, body))
-        self._open = _empty()
+        self._open, self._places, self._placed = _none(), _empty(), self._size
         if self._sign is not None:
             kept.save(self._folder, (start, self._subtree(start), body), self._tree.key.name, self._sign)
 
     def _read(self, end: int) -> None:
         """Take in the entries up to `end`, from their records; none of them when one is not what it should be."""
-        added: list[tuple[str, ...]] = []
+        added = _none()
         sha256 = hashlib.sha256
         for start in range(self._size >> TILE_HEIGHT << TILE_HEIGHT, end, TILE_WIDTH):
             first = max(start, self._size)
@@ -77,29 +79,23 @@ class Census:
             if not whole or [row[0] for row in rows] != list(range(first, first + len(rows))):
                 found = {row[0]: sha256(b"\0" + row[6]).digest() for row in rows}
                 raise _changed(next((i for i, leaf in enumerate(leaves, first) if found.get(i) != leaf), first))
-            for row in rows:
-                if not says(row) and header_of(row[6]).columns != row[1:6]:
-                    msg = f"the columns of entry {row[0]} say something else than its record"
-                    raise IntegrityError(msg, code="LED008", help="`stannary ledger audit` says which; restore it from a backup")
-                added.append(row[1:5])
-        for name, values in zip(kept.COLUMNS, zip(*added, strict=True), strict=True):
-            places = self._open[name]
-            for index, value in enumerate(values, self._size):
+            if not all_say(rows):
+                _require_columns(rows)
+            _extend(added, list(zip(*rows, strict=True))[1:5])
+        _extend(self._open, added)
+        self._size = end
+
+    def _place(self) -> None:
+        """Bring the index of the last entries, which are in no segment, up to date."""
+        first = self._placed - (len(self._sealed) << kept.HEIGHT)
+        for name, column in zip(kept.COLUMNS, self._open, strict=True):
+            places = self._places[name]
+            for index, value in enumerate(column[first:], self._placed):
                 if value in places:
                     places[value].append(index)
                 elif value:
                     places[value] = array("q", (index,))
-        self._size = end
-
-    def lies(self) -> Iterator[int]:
-        """Yield where signed segments begin that say something else than the records. Raises IntegrityError for a changed one."""
-        for start in range(0, self._tree.head.size >> kept.HEIGHT << kept.HEIGHT, 1 << kept.HEIGHT):
-            body = kept.load(self._folder, start, self._subtree(start), self._tree.key)
-            if body is not None:
-                self._size, self._open = start, _empty()
-                self._read(start + (1 << kept.HEIGHT))
-                if kept.pack(start, self._open) != body:
-                    yield start
+        self._placed = self._size
 
     def indexes(self, wanted: Mapping[str, str]) -> Iterator[int]:
         """Yield the indexes of all entries for which all columns hold, in their order, and perhaps others."""
@@ -107,8 +103,9 @@ class Census:
         for part in self._sealed:
             lists = [part.find(name, value) for name, value in terms]
             yield from _common(lists, range(part.start, part.start + (1 << kept.HEIGHT)))
+        self._place()
         rest = range(len(self._sealed) << kept.HEIGHT, self._size)
-        yield from _common([self._open[name].get(value, _NONE) for name, value in terms], rest)
+        yield from _common([self._places[name].get(value, _NONE) for name, value in terms], rest)
 
     def find(self, wanted: Mapping[str, str]) -> Iterator[Row]:
         """Yield all rows for which all columns hold, by index, and perhaps others: still to be proven, and then compared."""
@@ -119,8 +116,52 @@ class Census:
             yield rows[0]
 
 
+class Recount:
+    """Makes the signed segments again from the rows that an audit reads anyway."""
+
+    def __init__(self, folder: Path, key: VerifierKey) -> None:
+        self.lies: list[int] = []  # where segments begin that say something else than the records
+        self._folder = folder
+        self._key = key
+        self._columns = _none()
+        self._roots: list[bytes] = []
+        self._wanted = False
+
+    def take(self, start: int, rows: Sequence[Plain], root: bytes) -> None:
+        """Take the rows of the tile from `start` on, in order, and its root, which the records give."""
+        inside = start & (1 << kept.HEIGHT) - 1
+        if not inside:
+            self._columns, self._roots, self._wanted = _none(), [], kept.is_there(self._folder, start)
+        self._wanted = self._wanted and len(rows) == TILE_WIDTH
+        if not self._wanted:
+            return
+        self._roots.append(root)
+        _extend(self._columns, list(zip(*rows, strict=True))[1:5])
+        if inside + TILE_WIDTH == 1 << kept.HEIGHT:
+            first = start - inside
+            body = kept.load(self._folder, first, fold(self._roots), self._key)
+            if body is not None and kept.pack(self._columns) != body:
+                self.lies.append(first)
+
+
+def _none() -> list[list[str]]:
+    return [[] for _ in kept.COLUMNS]
+
+
+def _extend(columns: list[list[str]], more: Sequence[Sequence[str]]) -> None:
+    for values, added in zip(columns, more, strict=True):
+        values.extend(added)
+
+
 def _empty() -> dict[str, dict[str, array[int]]]:
     return {name: {} for name in kept.COLUMNS}
+
+
+def _require_columns(rows: Sequence[Plain]) -> None:
+    for row in rows:
+        if header_of(row[6]).columns != row[1:6]:
+            msg = f"the columns of entry {row[0]} say something else than its record"
+            raise IntegrityError(msg, code="LED008", help="`stannary ledger audit` says which; restore it from a backup")
 
 
 def _common(lists: Sequence[Iterable[int]], everything: Iterable[int]) -> Iterable[int]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -27,17 +28,19 @@ __all__ = [
     "Entry",
     "Header",
     "Receipt",
+    "all_say",
+    "asked_for",
     "checked",
     "entry",
     "header_of",
     "leaf_of",
     "rejoin",
-    "says",
     "timestamp",
     "verify",
 ]
 
 SCHEMA = "stannary.entry/1"
+_BODY = b'{"body":'
 LARGEST_LEAF = 65_535  # the length of an entry in a C2SP bundle is a uint16
 LARGEST_RECORD = 1 << 26
 _TYPE = re.compile(r"[a-z][a-z0-9-]{0,39}")
@@ -130,6 +133,15 @@ def timestamp(time: datetime) -> str:
     return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+def asked_for(found: list[Entry], given: Sequence[tuple[str, str]]) -> list[Entry]:
+    """Return the entries that an index of the store led to. Raises IntegrityError when it led to what was not asked for."""
+    for item in found:
+        if any(getattr(item, name) != value for name, value in given):
+            msg = f"the index of the store leads to entry {item.index}, which is not what was asked for"
+            raise IntegrityError(msg, code="LED010", help="`stannary ledger audit --deep` says what else it does")
+    return found
+
+
 def header_of(record: bytes) -> Header:
     """Read a record or a leaf as far as the columns go. Raises InputError."""
     try:
@@ -142,19 +154,34 @@ def header_of(record: bytes) -> Header:
     return found
 
 
-def says(row: Plain) -> bool:
-    """Tell whether the record of a row, which is under a signed head, has the columns of it; False also when it has to be parsed.
+def all_say(rows: Sequence[Plain]) -> bool:
+    """Tell whether the records of rows, which are under a signed head, have their columns; False also when one has to be parsed.
 
-    The record is canonical, so it ends with its columns in the order of their names: no parsing, in audits of millions.
-    A quote in a column could spell the start of the next one, so the quotes are counted.
+    A record is canonical, so it ends with its columns in the order of their names: no parsing, in audits of millions.
+    A quote in a column could spell the start of the next one, so there is none.
     """
-    _, type_, kind, subject, id_, time, record = row
+    try:
+        texts = ["".join(column) for column in list(zip(*rows, strict=True))[1:6]]
+    except TypeError:  # something that is no text
+        return False
+    bodies = [row[6][: len(_BODY)] for row in rows].count(_BODY)
+    if bodies != len(rows) or any('"' in text or "\\" in text for text in texts):
+        return False
+    right = [
+        record.endswith(
+            f',"id":"{id_}","kind":"{kind}","schema":"{SCHEMA}","subject":"{subject}","time":"{time}","type":"{type_}"}}'.encode()
+            if kind and subject
+            else _tail(type_, kind, subject, id_, time)
+        )
+        for _, type_, kind, subject, id_, time, record in rows
+    ]
+    return all(right)
+
+
+def _tail(type_: str, kind: str, subject: str, id_: str, time: str) -> bytes:
     kind_ = f',"kind":"{kind}"' if kind else ""
     subject_ = f',"subject":"{subject}"' if subject else ""
-    tail = f',"id":"{id_}"{kind_},"schema":"{SCHEMA}"{subject_},"time":"{time}","type":"{type_}"}}'
-    if not record.endswith(tail.encode("utf-8", "replace")) or not record.startswith(b'{"body":'):
-        return False
-    return tail.count('"') == 16 + (4 if kind else 0) + (4 if subject else 0)
+    return f',"id":"{id_}"{kind_},"schema":"{SCHEMA}"{subject_},"time":"{time}","type":"{type_}"}}'.encode()
 
 
 def checked(record: bytes) -> Header:

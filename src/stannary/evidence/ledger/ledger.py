@@ -19,7 +19,7 @@ from stannary.core.errors import InputError, IntegrityError, UsageError
 from stannary.crypto.interface import Signer, Verifier
 from stannary.crypto.merkle import consistency_proof, inclusion_proof, leaf_hash, root_of, verify_inclusion
 from stannary.crypto.note import Checkpoint, Note, VerifierKey, open_checkpoint, parse_note, verify_note
-from stannary.evidence.ledger.entry import Entry, Receipt, checked, header_of, leaf_of, rejoin
+from stannary.evidence.ledger.entry import Entry, Receipt, asked_for, checked, header_of, leaf_of, rejoin
 from stannary.evidence.ledger.remember import head_file_of, require_file, require_none
 from stannary.evidence.ledger.sequencer import Prepared, Sequencer, forgotten, remembered
 from stannary.evidence.ledger.tree import Reading, Tree, gone
@@ -194,9 +194,9 @@ class Ledger:
             size = self._tree.head.size
             end = size if end is None else min(end, size)
             found = self._proven(self._store.rows(start, end))
-            if len(found) != max(0, end - start):
-                raise gone(next((i for i, item in enumerate(found, start) if item.index != i), start + len(found)))
-            return found
+            if len(found) == max(0, end - start):
+                return found
+            raise gone(next((i for i, item in enumerate(found, start) if item.index != i), start + len(found)))
 
     @retried
     def find(
@@ -218,14 +218,14 @@ class Ledger:
         from stannary.evidence.ledger.entry import timestamp
 
         wanted = [("type", type), ("kind", kind), ("subject", str(subject)), ("id", str(id))]
-        terms = [(column, "=", value) for column, value in wanted if value]
+        given = [(name, value) for name, value in wanted if value]
+        terms = [(column, "=", value) for column, value in given]
         terms += [("time", ">=", timestamp(since))] if since is not None else []
         with self.reading():
             if not complete:
                 rows: Iterable[Row] = self._store.search(terms, _MOST)
-                return self._proven(row for row in rows if row.idx < self._tree.head.size)
+                return asked_for(self._proven(row for row in rows if row.idx < self._tree.head.size), given)
             found = self._proven(self._counted().find(dict(wanted)))
-            given = [(name, value) for name, value in wanted if value]
             found = [item for item in found if all(getattr(item, name) == value for name, value in given)]
             return [item for item in found if since is None or item.time >= since]
 
@@ -238,8 +238,7 @@ class Ledger:
         """Return the last entry with an id, proven, or None. That no later one was left out is not proven."""
         with self.reading():
             rows = [row for row in self._store.search([("id", "=", id)], 2, newest=True) if row.idx < self._tree.head.size]
-            found = self._proven(rows[:1])
-            return found[0] if found else None
+            return next(iter(asked_for(self._proven(rows[:1]), [("id", id)])), None)
 
     def _counted(self) -> Census:
         from stannary.evidence.ledger.census import Census
@@ -319,10 +318,10 @@ class Ledger:
     @retried
     def cosigned(self, size: int | None = None) -> str:
         """Return the kept checkpoint of `size`, or the largest one that a witness has signed; an empty text for none."""
+        if size is None:
+            return next(reversed(self.kept()), "")
         with self.reading():
-            if size is not None:
-                return self._checkpoint(size)
-        return next(reversed(self.kept()), "")
+            return self._checkpoint(size)
 
     @retried
     def kept(self) -> list[str]:
@@ -331,12 +330,15 @@ class Ledger:
             return [note for _, note in self._store.checkpoints() if len(parse_note(note).signatures) > 1]
 
     @retried
-    def audit(self) -> Report:
-        """Hash every entry and every node again, compare all columns with all records, and report every deviation."""
+    def audit(self, *, deep: bool = False) -> Report:
+        """Hash every entry and every node again, compare all columns with all records, and report every deviation.
+
+        With `deep` the back end looks for every row in every index besides, which takes longer than all else.
+        """
         from stannary.evidence.ledger.audit import audit
 
         with contextlib.closing(self._store.again()) as store:
-            return audit(store, self.key, self._head_file)
+            return audit(store, self.key, self._head_file, deep=deep)
 
     @retried
     def export_tiles(self, folder: str | Path) -> Checkpoint:
@@ -354,8 +356,7 @@ class Ledger:
         """
         from stannary.evidence.ledger.replay import bring_in
 
-        note = bring_in(self._writing(), Path(folder), self.key, self.head().size)
-        return self.verify_since(note)
+        return self.verify_since(bring_in(self._writing(), Path(folder), self.key, self.head().size))
 
     # The remembered head
 

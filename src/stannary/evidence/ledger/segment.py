@@ -2,36 +2,43 @@
 
     census-SEGMENT   = note, length of the note (4 bytes), body
     note             = a signed note of the log's key: the log, the first entry, the hash of the subtree, the SHA-256 of the body
-    body             = for each of type, kind, subject, id: how many values (4 bytes); of each value, in order, the first
-                       8 bytes of its SHA-256; where its entries begin in what follows (2 bytes each, and the end); the
-                       entries, counted from the first (2 bytes each)
+    body             = for each of type, kind, subject: how many keys (4 bytes); the keys, in order (8 bytes each); where the
+                       entries of each begin in what follows (2 bytes each, and the end); the entries, counted from the
+                       first (2 bytes each). Then the key of the id of each entry, in their order (8 bytes each)
+    key of a value   = the first 8 bytes of the digest that the value is, or else of its SHA-256
 
-Numbers are little-endian. A segment is used when the log's key signed it for the very subtree that stands under the head now;
-anything else is as if it were not there. It leads to entries, and never proves one: two values may share 8 bytes.
+Numbers are little-endian, the keys of ids as they stand in the digest. A segment is used when the log's key signed it for
+the very subtree that stands under the head now; anything else is as if it were not there. It leads to entries, and never
+proves one: two values may share a key. No id is like another, and nobody but a caller of the library searches for one in
+all records: to sort ids would be a third of the work of making a segment, and to look through those of a segment takes 0.13 ms.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import struct
 import sys
 import tempfile
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate
 from pathlib import Path
 
 from stannary.core.errors import StannaryError
 from stannary.crypto.note import Note, VerifierKey, parse_note, verify_note
 
-__all__ = ["COLUMNS", "HEIGHT", "Segment", "load", "pack", "save"]
+__all__ = ["COLUMNS", "HEIGHT", "Segment", "is_there", "load", "pack", "save"]
 
 COLUMNS = ("type", "kind", "subject", "id")
 HEIGHT = 14  # 16,384 entries: some 300 kB; at a million entries 61 of them are loaded in a moment
-_SCHEMA = "stannary.census/1"
+_SCHEMA = "stannary.census/2"
 _LENGTH = struct.Struct("<I")
-Places = Mapping[str, "array[int]"]  # of a value, its entries
+_KEY = 8
+_HEX = re.compile(r"[0-9a-f]{16}")
 
 
 class Segment:
@@ -42,7 +49,7 @@ class Segment:
         self.start = start
         self._columns: list[tuple[array[int], array[int], array[int]]] = []
         at = 0
-        for _ in COLUMNS:
+        for _ in COLUMNS[:-1]:
             (count,) = _LENGTH.unpack_from(body, at)
             at += _LENGTH.size
             parts: list[array[int]] = []
@@ -53,31 +60,52 @@ class Segment:
             parts.append(_numbers("H", body[at : at + 2 * length], length))
             at += 2 * length
             self._columns.append((parts[0], parts[1], parts[2]))
+        self._ids = body[at:]
+        if len(self._ids) != _KEY << HEIGHT:
+            msg = "the body of a segment has not one id for each entry"
+            raise ValueError(msg)
 
     def find(self, column: str, value: str) -> list[int]:
         """Return the entries that may have a value, and all that have it."""
+        key = bytes.fromhex(_key(value))
+        if column == COLUMNS[-1]:
+            return list(self._with_id(key))
         keys, ends, places = self._columns[COLUMNS.index(column)]
-        key = _key(value)
-        at = bisect_left(keys, key)
-        if at == len(keys) or keys[at] != key:
+        number = int.from_bytes(key)
+        at = bisect_left(keys, number)
+        if at == len(keys) or keys[at] != number:
             return []
         return [self.start + place for place in places[ends[at] : ends[at + 1]]]
 
+    def _with_id(self, key: bytes) -> Iterator[int]:
+        at = self._ids.find(key)
+        while at >= 0:
+            if at % _KEY == 0:
+                yield self.start + at // _KEY
+            at = self._ids.find(key, at + 1)
 
-def pack(start: int, columns: Mapping[str, Places]) -> bytes:
-    """Return the body of a segment."""
+
+def pack(columns: Sequence[Sequence[str]]) -> bytes:
+    """Return the body of a segment; `columns` are the values of its entries in their order, an empty one for none."""
     parts: list[bytes] = []
-    for name in COLUMNS:
-        merged: dict[int, list[int]] = {}
-        for value, entries in columns[name].items():
-            merged.setdefault(_key(value), []).extend([index - start for index in entries])
-        keys = sorted(merged)
-        ends, places = array("H", [0]), array("H")
-        for key in keys:
-            places.extend(sorted(merged[key]))
-            ends.append(len(places))
-        parts += [_LENGTH.pack(len(keys)), array("Q", keys).tobytes(), ends.tobytes(), places.tobytes()]
-    return b"".join(parts)
+    for values in columns[:-1]:
+        if values[0] and values.count(values[0]) == len(values):  # all alike, as types and kinds often are
+            order: Sequence[int] = range(len(values))
+            counts = {_key(values[0]): len(values)}
+        else:
+            hexes = _keys(values)
+            order = sorted([place for place, value in enumerate(values) if value], key=hexes.__getitem__)
+            counts = Counter(map(hexes.__getitem__, order))  # in the order of the keys
+        keys = array("Q", bytes.fromhex("".join(counts)))
+        keys.byteswap()
+        ends = array("H", accumulate(counts.values(), initial=0))
+        parts += [_LENGTH.pack(len(keys)), keys.tobytes(), ends.tobytes(), array("H", order).tobytes()]
+    return b"".join([*parts, bytes.fromhex("".join(_keys(columns[-1])))])
+
+
+def is_there(folder: Path, start: int) -> bool:
+    """Tell whether something is kept, whatever it is worth."""
+    return _path(folder, start).exists()
 
 
 def load(folder: Path, start: int, subtree: bytes, key: VerifierKey) -> bytes | None:
@@ -121,8 +149,23 @@ def _text(origin: str, start: int, subtree: bytes, body: bytes) -> str:
     return f"{_SCHEMA}\n{origin}\nentries {start} {1 << HEIGHT}\nsubtree {subtree.hex()}\nbody {hashlib.sha256(body).hexdigest()}\n"
 
 
-def _key(value: str) -> int:
-    return int.from_bytes(hashlib.sha256(value.encode()).digest()[:8])
+def _keys(values: Sequence[str]) -> list[str]:
+    """Return the keys of values: what `_key` returns for each, sooner."""
+    found = [value[7:23] for value in values]
+    text = "".join(found)
+    try:
+        if len(text) == 16 * len(found) and bytes.fromhex(text).hex() == text:  # all of them are digests
+            return found
+    except ValueError:
+        pass
+    known = {value: _key(value) for value in set(values)}
+    return [known[value] for value in values]
+
+
+def _key(value: str) -> str:
+    """Return what a value is sorted by, 16 characters of hex."""
+    found = value[7:23]
+    return found if _HEX.fullmatch(found) else hashlib.sha256(value.encode()).hexdigest()[:16]
 
 
 def _numbers(kind: str, content: bytes, length: int) -> array[int]:
