@@ -9,6 +9,8 @@ from selenium.webdriver.support.ui import WebDriverWait
 from tests.e2e.browsing import CHROMIUM, PASSWORD, heading, loaded, log_in, press, refused, violations
 from tests.e2e.test_serve import STANNARY, Served, clean, run
 
+from stannary.testing.oidc_provider import OidcProvider
+
 pytestmark = [pytest.mark.tree, pytest.mark.skipif(not CHROMIUM, reason="needs chromium and chromium-driver")]
 SECRET = "pass phrase ünïcode"
 POLICY = "name: approved\nrequire:\n  - kind: statement\n    check: approval\n    approvals: {}\n"
@@ -102,3 +104,22 @@ def test_a_job_is_asked_for_and_seen_to_its_end_without_reloading(served, browse
     press(browser, browser.find_element(By.CSS_SELECTOR, "#live dd a").text)
     assert heading(browser).startswith("model-scan")
     assert not refused(browser)
+
+
+def test_somebody_logs_in_by_their_provider_and_lands_where_they_wanted_to_be(place, served, browser):
+    with OidcProvider(redirects=(f"{served}/login/provider/back",)) as provider:
+        run(place, "access", "federate", "people", "--issuer", provider.url, "--client", provider.client)
+        run(place, "access", "user", "add", "oda", "--issuer", provider.url, "--subject", provider.user)
+        run(place, "access", "grant", "oda", "viewer")
+        browser.delete_all_cookies()
+        browser.get(f"{served}/models/default/fraud/versions")
+        assert heading(browser) == "Log in"
+        assert not violations(browser)
+        browser.find_element(By.PARTIAL_LINK_TEXT, "Log in by 127.0.0.1").click()
+        WebDriverWait(browser, 30).until(lambda b: heading(b) == "fraud model")
+        assert browser.find_element(By.CSS_SELECTOR, ".who span").text == "user:oda"
+        assert browser.current_url == f"{served}/models/default/fraud/versions"
+        kept = {cookie["name"]: cookie for cookie in browser.get_cookies()}
+        assert set(kept) == {"stannary"}
+        assert (kept["stannary"]["httpOnly"], kept["stannary"]["sameSite"]) == (True, "Strict")
+        assert not refused(browser)

@@ -27,6 +27,9 @@ class SimulatedSessions:
     def end(self, cookie):
         self.ended.append(cookie)
 
+    def issuers(self):
+        return []
+
 
 class Browser(TestClient):
     """A client that sends what a browser does for a form of ours."""

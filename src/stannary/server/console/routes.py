@@ -13,11 +13,11 @@ from starlette.routing import BaseRoute, Route
 
 from stannary.core.errors import PolicyDenied, StannaryError
 from stannary.server.console.frame import HEADERS, Console, endpoint_of, form_of, page_of, problem_page, same_origin
-from stannary.server.console.page import Shown
+from stannary.server.console.provider_login import known_providers, login_form, not_too_often, provider_routes
 from stannary.server.console.render import manifest, static
 from stannary.server.console.sessions import SESSION, TOKEN, Sessions, credentials, is_form_token, local
 from stannary.server.console.views import PAGES
-from stannary.server.problems import Problem, Refused, problem_of
+from stannary.server.problems import Problem, problem_of
 from stannary.server.site import Site
 
 __all__ = ["pages"]
@@ -28,8 +28,9 @@ def pages(site: Site, sessions: Sessions | None) -> list[BaseRoute]:
     console = Console(site, sessions)
     routes: list[BaseRoute] = [
         Route("/", _home),
-        Route("/login", _login_page),
+        Route("/login", _login_page(console)),
         Route("/login", _login(console), methods=["POST"]),
+        *provider_routes(console),
         Route("/logout", _logout(console), methods=["POST"]),
         Route("/static/{name}", _static),
     ]
@@ -58,12 +59,16 @@ async def _absent(_: Request) -> Response:
     return problem_page(Problem(type="about:blank", title="Not found", status=404, detail=text, help="the models are at /models"))
 
 
-async def _login_page(request: Request) -> Response:
-    return page_of(_form(local(request.query_params.get("next", "/models"))))
+def _login_page(console: Console) -> Any:  # noqa: ANN401 - Starlette's endpoint
+    async def login_page(request: Request) -> Response:
+        return await _form(console, local(request.query_params.get("next", "/models")))
+
+    return login_page
 
 
-def _form(back: str, problem: str = "", status: int = 200) -> Shown:
-    return Shown(template="login.html", title="Log in", data={"next": back, "problem": problem}, status=status)
+async def _form(console: Console, back: str, problem: str = "", status: int = 200) -> Response:
+    providers = await asyncio.to_thread(known_providers, console.sessions)
+    return page_of(login_form(providers, back, problem, status))
 
 
 def _login(console: Console) -> Any:  # noqa: ANN401 - Starlette's endpoint
@@ -71,12 +76,12 @@ def _login(console: Console) -> Any:  # noqa: ANN401 - Starlette's endpoint
         back = "/models"
         try:
             same_origin(request)
-            _not_too_often(console.site, request)
+            not_too_often(console, request)
             form = await form_of(request)
             back = local(form.get("next", "/models"))
             name, value = await asyncio.to_thread(_begun, console, form, request.cookies.get(SESSION, ""))
         except PolicyDenied as error:
-            return page_of(_form(back, error.message, 401))
+            return await _form(console, back, error.message, 401)
         except StannaryError as error:
             return problem_page(problem_of(error, secrets.token_hex(16)))
         response = RedirectResponse(back, 303, HEADERS)
@@ -86,11 +91,6 @@ def _login(console: Console) -> Any:  # noqa: ANN401 - Starlette's endpoint
         return response
 
     return login
-
-
-def _not_too_often(site: Site, request: Request) -> None:
-    if site.limit.take(f"login:{request.client.host if request.client else ''}"):
-        raise Refused(429, "Too many requests", "too many logins from here: wait a moment", code="API005")
 
 
 def _begun(console: Console, form: dict[str, str], previous: str) -> tuple[str, str]:

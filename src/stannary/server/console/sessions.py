@@ -10,7 +10,9 @@ import hmac
 from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
+from stannary.access import code_flow
 from stannary.access.access import Access
+from stannary.access.federation import providers
 from stannary.access.login import end_session, log_in
 
 __all__ = ["SESSION", "TOKEN", "AccessSessions", "Credentials", "Sessions", "credentials", "form_token", "is_form_token", "local"]
@@ -21,7 +23,7 @@ _LONGEST = 2000
 
 
 class Sessions(Protocol):
-    """Begins and ends sessions of people with passwords."""
+    """Begins and ends sessions of people, by password or by an identity provider."""
 
     def begin(self, name: str, password: str, previous: str = "") -> str:
         """Return the value of a new session's cookie; the previous one ends. Raises PolicyDenied."""
@@ -29,6 +31,18 @@ class Sessions(Protocol):
 
     def end(self, cookie: str) -> None:
         """End a session."""
+        ...
+
+    def issuers(self) -> list[str]:
+        """Return the identity providers by which people log in."""
+        ...
+
+    def begin_at(self, issuer: str, redirect: str, browser: str) -> str:
+        """Return where to send a browser to log in at a provider; `browser` is a secret of this browser and this login."""
+        ...
+
+    def complete_at(self, answer: dict[str, str], browser: str, previous: str = "") -> str:
+        """Return the value of a new session's cookie for what a provider answered. Raises PolicyDenied, BackendError."""
         ...
 
 
@@ -45,6 +59,18 @@ class AccessSessions:
     def end(self, cookie: str) -> None:
         """End a session."""
         end_session(self._access, cookie)
+
+    def issuers(self) -> list[str]:
+        """Return the identity providers by which people log in."""
+        return [provider.issuer for provider in providers(self._access)]
+
+    def begin_at(self, issuer: str, redirect: str, browser: str) -> str:
+        """Return where to send a browser to log in at a provider. Raises UsageError, BackendError."""
+        return code_flow.begin(self._access, issuer, redirect, browser)
+
+    def complete_at(self, answer: dict[str, str], browser: str, previous: str = "") -> str:
+        """Return the value of a new session's cookie for what a provider answered. Raises PolicyDenied (ACC001), BackendError."""
+        return str(code_flow.complete(self._access, answer, browser, previous=previous).secret)
 
 
 class Credentials(NamedTuple):
