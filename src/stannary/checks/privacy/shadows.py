@@ -1,0 +1,306 @@
+"""Shadow models: the target's recipe on random halves of the data, so that each sample is in one half of them and out of the other.
+
+Shadows come in pairs that share no sample and together use all; every sample is thus in exactly half of them, and an
+odd sample in fewer. Networks of one architecture are trained as one: their parameters are stacked and every step is one
+batched product (`torch.func`), which costs less than one after the other even on a single core. Other models are refitted.
+
+A group of shadows is the unit of work: its seeds depend on its number alone, so that results are the same for one worker
+or many, and after an interruption (groups that are done are read back from the checkpoint folder).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from stannary.checks.privacy.seeds import derive, generator
+from stannary.core.errors import InputError, UsageError
+
+__all__ = ["Factory", "Plan", "RefitFactory", "TorchFactory", "confidences", "shadow_confidences"]
+
+_EVALUATED = 1024  # samples of a batch when shadows are asked
+_BUILDING = threading.Lock()  # parameters are initialised from torch's global generator
+
+
+class Factory(Protocol):
+    """Trains models as the target was trained.
+
+    `group`: how many are trained together; `stacked`: whether as one. `identity`: what tells this recipe from others, so
+    that a checkpoint of another is not taken for it.
+    """
+
+    group: int
+    stacked: bool
+    identity: str
+
+    def outputs(self, x: torch.Tensor, y: torch.Tensor, chosen: torch.Tensor, seeds: list[int]) -> torch.Tensor:
+        """Train one model on each row of `chosen` `(g, m)`, indices into `x` `(n, *shape)`; return logits `(g, n, classes)`."""
+        ...
+
+
+class Plan:
+    """Which shadow is trained on which samples.
+
+    Args:
+        n: samples, of which the first were members of the target's training set.
+        shadows: how many; an even number.
+        seed: of the halves and of the shadows' training.
+    """
+
+    def __init__(self, n: int, shadows: int, seed: int = 0) -> None:
+        if shadows < 2 or shadows % 2 or n < 4:  # noqa: PLR2004 - pairs; two samples in each half
+            msg = f"{shadows} shadows of {n} samples: it takes an even number of shadows, and at least 4 samples"
+            raise UsageError(msg)
+        self.n, self.shadows, self.seed = n, shadows, seed
+        half = n // 2
+        rows = []
+        for pair in range(shadows // 2):
+            mixed = torch.randperm(n, generator=generator(seed, "halves", pair))
+            rows += [mixed[:half].sort().values, mixed[half : 2 * half].sort().values]
+        self.chosen = torch.stack(rows)  # (shadows, n // 2)
+        self.inside = torch.zeros(shadows, n, dtype=torch.bool).scatter_(1, self.chosen, value=True)
+        self.seeds = [derive(seed, "shadow", index) for index in range(shadows)]
+
+
+class TorchFactory:
+    """Networks of one architecture, trained as one stack with cross entropy.
+
+    Args:
+        build: returns a new, initialised module that maps `(n, *shape)` to logits `(n, classes)`.
+        epochs: passes over the training data.
+        batch: samples of a step.
+        rate: learning rate.
+        decay: weight decay.
+        momentum: None for Adam, else SGD with this momentum.
+        group: networks in a stack; 1 trains them one by one. A stack of some MB stays in a CPU's cache; a GPU takes more.
+    """
+
+    def __init__(
+        self,
+        build: Callable[[], torch.nn.Module],
+        *,
+        epochs: int = 30,
+        batch: int = 64,
+        rate: float = 1e-3,
+        decay: float = 0.0,
+        momentum: float | None = None,
+        group: int = 8,
+    ) -> None:
+        if min(epochs, batch, group) < 1 or rate <= 0:
+            msg = f"no training with {epochs} epochs, batches of {batch}, stacks of {group} and a learning rate of {rate}"
+            raise UsageError(msg)
+        self.build, self.epochs, self.batch, self.rate, self.decay, self.momentum = build, epochs, batch, rate, decay, momentum
+        self.group, self.stacked = group, group > 1
+        self.identity = f"torch {build()!s} {epochs} {batch} {rate} {decay} {momentum} {group}"
+
+    def outputs(self, x: torch.Tensor, y: torch.Tensor, chosen: torch.Tensor, seeds: list[int]) -> torch.Tensor:
+        """Train, and return logits `(g, n, classes)`; see `Factory`."""
+        models = [self._new(seed).to(x.device) for seed in seeds]
+        orders = self._orders(chosen.shape[1], seeds)
+        if self.group == 1:
+            return self._alone(models[0], (x, y), chosen[0], orders[0])[None]
+        return self._together(models, (x, y), chosen, orders)
+
+    def _new(self, seed: int) -> torch.nn.Module:
+        with _BUILDING, torch.random.fork_rng():
+            torch.manual_seed(seed)
+            return self.build().train()
+
+    def _orders(self, m: int, seeds: list[int]) -> torch.Tensor:
+        """Return `(g, epochs, m)` positions in the order of training."""
+        rows = []
+        for seed in seeds:
+            draw = torch.Generator().manual_seed(seed + 1)
+            rows.append(torch.stack([torch.randperm(m, generator=draw) for _ in range(self.epochs)]))
+        return torch.stack(rows)
+
+    def _optimizer(self, parameters: list[torch.Tensor]) -> torch.optim.Optimizer:
+        if self.momentum is not None:
+            return torch.optim.SGD(parameters, self.rate, self.momentum, weight_decay=self.decay, fused=True)
+        return torch.optim.Adam(parameters, self.rate, weight_decay=self.decay, fused=True)
+
+    def _alone(
+        self, model: torch.nn.Module, data: tuple[torch.Tensor, torch.Tensor], own: torch.Tensor, orders: torch.Tensor
+    ) -> torch.Tensor:
+        x, y = data
+        optimizer = self._optimizer(list(model.parameters()))
+        own = own.to(x.device)
+        for order in orders:
+            for positions in order.to(x.device).split(self.batch):
+                at = own[positions]
+                optimizer.zero_grad()
+                torch.nn.functional.cross_entropy(model(x[at]), y[at]).backward()
+                optimizer.step()
+        model.eval()
+        with torch.no_grad():
+            return torch.cat([model(part) for part in x.split(_EVALUATED)])
+
+    def _together(
+        self, models: list[torch.nn.Module], data: tuple[torch.Tensor, torch.Tensor], chosen: torch.Tensor, orders: torch.Tensor
+    ) -> torch.Tensor:
+        """Train a stack: the loss is the sum of all, and each network's gradient is its own."""
+        x, y = data
+        parameters, buffers = torch.func.stack_module_state(models)
+        leaves = {name: _turned(value.detach()).contiguous().requires_grad_() for name, value in parameters.items()}
+        optimizer = self._optimizer(list(leaves.values()))
+        base = copy.deepcopy(models[0]).to("meta")
+
+        def one(weights: dict[str, torch.Tensor], state: dict[str, torch.Tensor], inputs: torch.Tensor) -> torch.Tensor:
+            out: torch.Tensor = torch.func.functional_call(base, (weights, state), (inputs,))
+            return out
+
+        forward = torch.func.vmap(one, randomness="different")
+        with torch.random.fork_rng():
+            torch.manual_seed(int(orders[0, 0, 0]))  # of layers that draw while they train
+            for epoch in range(self.epochs):
+                order = chosen.gather(1, orders[:, epoch]).to(x.device)
+                for at in order.split(self.batch, 1):
+                    optimizer.zero_grad()
+                    inputs = x.index_select(0, at.flatten()).unflatten(0, at.shape)
+                    out = forward({name: _turned(leaf) for name, leaf in leaves.items()}, buffers, inputs).flatten(0, 1)
+                    (torch.nn.functional.cross_entropy(out, y[at].flatten(), reduction="sum") / at.shape[1]).backward()
+                    optimizer.step()
+        base.eval()
+        ask = torch.func.vmap(one, in_dims=(0, 0, None))
+        with torch.no_grad():
+            trained = {name: _turned(leaf) for name, leaf in leaves.items()}
+            return torch.cat([ask(trained, buffers, part) for part in x.split(_EVALUATED)], 1)
+
+
+def _turned(stack: torch.Tensor) -> torch.Tensor:
+    """Return a stack of matrices transposed, anything else as it is.
+
+    Held as (inputs, outputs), a linear layer's gradient has the layout of its parameter; otherwise autograd copies it
+    element by element, a third of the whole training on a CPU.
+    """
+    return stack.mT if stack.ndim == 3 else stack  # noqa: PLR2004 - network, rows, columns
+
+
+class RefitFactory:
+    """Models of any library, refitted one by one.
+
+    Args:
+        fit: called with inputs `(m, *shape)` (numpy), labels `(m,)` and a seed; returns a target or an estimator with
+            `predict_proba`, whose classes are 0, 1, ...
+        identity: names the recipe; change it when the recipe changes, if you keep checkpoints.
+    """
+
+    group = 1
+    stacked = False
+
+    def __init__(self, fit: Callable[[Any, Any, int], Any], identity: str = "refit") -> None:
+        self.fit, self.identity = fit, identity
+
+    def outputs(self, x: torch.Tensor, y: torch.Tensor, chosen: torch.Tensor, seeds: list[int]) -> torch.Tensor:
+        """Fit, and return log-probabilities `(g, n, classes)`; see `Factory`."""
+        rows = []
+        for own, seed in zip(chosen, seeds, strict=True):
+            fitted = self.fit(x[own].cpu().numpy(), y[own].cpu().numpy(), seed % 2**31)
+            rows.append(fitted.logits(x) if hasattr(fitted, "logits") else _log_probabilities(fitted, x, int(y.max()) + 1))
+        return torch.stack(rows)
+
+
+def _log_probabilities(estimator: Any, x: torch.Tensor, classes: int) -> torch.Tensor:  # noqa: ANN401 - of any library
+    """Return `(n, classes)`; a class that the half it was fitted on lacks has probability 0."""
+    found = torch.as_tensor(np.asarray(estimator.predict_proba(x.cpu().numpy()), dtype=np.float64))
+    full = torch.zeros(len(x), classes, dtype=torch.float64)
+    full[:, torch.as_tensor(np.asarray(estimator.classes_, dtype=np.int64))] = found
+    return full.log()
+
+
+def confidences(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Return log p and log(p / (1 - p)) of the true labels `y` `(n,)`, `(..., n, 2)` float64, from logits `(..., n, classes)`.
+
+    The second is `z_y - log sum exp of the others` (Carlini et al. 2022, section IV-C): exact where 1 - p rounds to 0.
+    """
+    z = logits.double()
+    label = y.to(z.device).expand(z.shape[:-1])[..., None]
+    own = z.gather(-1, label)
+    others = z.scatter(-1, label, float("-inf")).logsumexp(-1)
+    log_p = own[..., 0] - z.logsumexp(-1)
+    return torch.stack((log_p, own[..., 0] - others), -1)
+
+
+def shadow_confidences(
+    factory: Factory, plan: Plan, data: tuple[torch.Tensor, torch.Tensor], *, workers: int = 1, checkpoint: Path | None = None
+) -> torch.Tensor:
+    """Train all shadows of the plan on `data` (inputs `(n, *shape)`, labels `(n,)`); return their confidences `(shadows, n, 2)`.
+
+    Args:
+        factory: the recipe.
+        plan: who is trained on what.
+        data: all samples, on the device on which shadows are trained.
+        workers: groups trained at one time, in threads.
+        checkpoint: a folder; groups that it holds are not trained again.
+
+    Raises:
+        InputError: a shadow gives something else than finite logits for all samples, or a checkpoint cannot be read.
+    """
+    x, y = data
+    groups = [range(start, min(start + factory.group, plan.shadows)) for start in range(0, plan.shadows, factory.group)]
+    stem = _fingerprint(factory, plan, data) if checkpoint is not None else ""
+    shape = (plan.n, 2)
+
+    def work(group: range) -> torch.Tensor:
+        path = checkpoint / f"shadows-{stem}-{group.start}.npy" if checkpoint is not None else None
+        if path is not None and path.exists():
+            return _read(path, (len(group), *shape))
+        rows = slice(group.start, group.stop)
+        found = confidences(factory.outputs(x, y, plan.chosen[rows], plan.seeds[rows]), y).cpu()
+        if found.shape != (len(group), *shape) or found.isnan().any():
+            msg = f"shadows {group.start} to {group.stop - 1} gave no usable logits: {tuple(found.shape)}, some NaN"
+            raise InputError(msg)
+        if path is not None:
+            _write(path, found)
+        return found
+
+    if workers == 1:
+        return torch.cat([work(group) for group in groups])
+    with ThreadPoolExecutor(workers) as pool:
+        return torch.cat(list(pool.map(work, groups)))
+
+
+def _fingerprint(factory: Factory, plan: Plan, data: tuple[torch.Tensor, torch.Tensor]) -> str:
+    digest = hashlib.sha256(f"{factory.identity}\n{plan.n} {plan.shadows} {plan.seed} {factory.group}\n".encode())
+    for part in data:
+        digest.update(np.ascontiguousarray(part.cpu().numpy()).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _read(path: Path, shape: tuple[int, ...]) -> torch.Tensor:
+    try:
+        found = torch.from_numpy(np.load(path, allow_pickle=False))
+    except (OSError, ValueError, EOFError) as exc:
+        msg = f"the checkpoint cannot be read: {exc}"
+        raise InputError(msg, where=str(path), help="remove the file; its shadows are then trained again") from exc
+    if tuple(found.shape) != shape or found.dtype != torch.float64:
+        msg = f"the checkpoint holds {tuple(found.shape)}, not {shape}"
+        raise InputError(msg, where=str(path), help="remove the file; its shadows are then trained again")
+    return found
+
+
+def _write(path: Path, found: torch.Tensor) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _replacing(path) as part, part.open("wb") as file:
+        np.save(file, found.numpy(), allow_pickle=False)
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """Give a file's content its name only when all of it is there."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,252 @@
+"""The audit: finds the leak that is there and none that is not; the same for any number of workers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from stannary.checks import privacy
+from stannary.checks.privacy import shadows as shadowing
+from stannary.checks.privacy.membership import AuditOptions
+from stannary.checks.privacy.scores import Confidences, lira, lira_offline, rmia
+from stannary.checks.privacy.shadows import Plan, RefitFactory, TorchFactory, confidences, shadow_confidences
+from stannary.checks.target.counting import Counting
+from stannary.checks.target.torch_model import TorchTarget
+from stannary.core.errors import InputError, UsageError
+
+QUICK = AuditOptions(shadows=16, bootstrap=200, rates=(0.02, 0.001))
+
+
+@pytest.fixture(scope="module")
+def result(leaky, halves, factory):
+    return privacy.audit(TorchTarget(leaky, (1, 8, 8)), *halves, factory, options=QUICK, seed=3)
+
+
+def by_name(result):
+    return {one.attack: one for one in result.attacks}
+
+
+def test_a_leak_is_found_and_shadows_find_more_of_it(result) -> None:
+    found = by_name(result)
+    assert found["loss"].auc.low > 0.5
+    assert found["lira"].auc.value > found["loss"].auc.value + 0.02
+    at = {name: one.tpr[0].rate for name, one in found.items()}
+    assert at["lira"].low > 0.04  # at a false-positive rate of 2 %: twice what guessing finds
+    assert at["lira"].value > 2 * at["loss"].value
+    assert all(one.tpr[1].rate is None for one in found.values())  # 898 non-members say nothing about 0.1 %
+    assert found["lira"].advantage.low > 0
+    assert result.worst.auc.low >= found["lira"].auc.low
+    assert (result.members, result.nonmembers, result.queries, result.shadows, result.stacked) == (898, 898, 1796, 16, True)
+
+
+def test_four_references_are_enough_for_rmia(leaky, halves, factory, result) -> None:
+    few = privacy.audit(
+        TorchTarget(leaky, (1, 8, 8)), *halves, factory, options=AuditOptions(attacks=("rmia",), shadows=4, bootstrap=50), seed=3
+    )
+    assert few.attacks[0].auc.value > by_name(result)["loss"].auc.value + 0.02
+
+
+def test_no_leak_is_found_in_a_model_that_saw_neither_group(halves, factory, noisy_digits) -> None:
+    torch.manual_seed(1)
+    blank = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))
+    found = privacy.audit(TorchTarget(blank, (1, 8, 8)), *halves, factory, options=QUICK, seed=3)
+    assert all(one.auc.low < 0.53 and one.advantage.low < 0.06 for one in found.attacks)
+
+
+def test_a_stack_is_what_its_networks_are_alone(noisy_digits, factory) -> None:
+    x, y = noisy_digits
+    plan = Plan(len(x), 4, seed=1)
+    single = TorchFactory(factory.build, epochs=5, batch=32, rate=3e-3, group=1)
+    stacked = TorchFactory(factory.build, epochs=5, batch=32, rate=3e-3, group=4)
+    one = shadow_confidences(single, plan, (x, y))
+    assert torch.allclose(shadow_confidences(stacked, plan, (x, y)), one, atol=0.02)
+    other = TorchFactory(factory.build, epochs=5, batch=32, rate=0.1, momentum=0.9, group=4)
+    assert torch.allclose(
+        shadow_confidences(other, plan, (x, y)),
+        shadow_confidences(TorchFactory(factory.build, epochs=5, batch=32, rate=0.1, momentum=0.9, group=1), plan, (x, y)),
+        atol=0.05,
+    )
+
+
+def test_convolutions_and_dropout_can_be_stacked(noisy_digits) -> None:
+    def build():
+        return torch.nn.Sequential(
+            torch.nn.Conv2d(1, 8, 3), torch.nn.ReLU(), torch.nn.Dropout(0.2), torch.nn.Flatten(), torch.nn.Linear(288, 10)
+        )
+
+    x, y = noisy_digits
+    plan = Plan(len(x), 4)
+    found = shadow_confidences(TorchFactory(build, epochs=12, rate=3e-3, group=4), plan, (x, y))
+    right = found[..., 1][plan.inside] > 0
+    assert right.float().mean() > 0.5  # a fifth of the labels is wrong; guessing would be a tenth
+    again = shadow_confidences(TorchFactory(build, epochs=12, rate=3e-3, group=4), plan, (x, y))
+    assert torch.equal(found, again)
+
+
+def test_every_sample_is_in_half_of_the_shadows() -> None:
+    plan = Plan(101, 6, seed=2)
+    counts = plan.inside.sum(0)
+    assert counts.max() == 3
+    assert plan.inside.sum(1).tolist() == [50] * 6
+    assert (counts == 3).sum() >= 98  # one of an odd number is left out by each pair
+
+
+def test_workers_and_interruptions_change_nothing(noisy_digits, factory, tmp_path, monkeypatch) -> None:
+    x, y = noisy_digits
+    quick = TorchFactory(factory.build, epochs=2, batch=64, group=2)
+    plan = Plan(len(x), 8, seed=4)
+    whole = shadow_confidences(quick, plan, (x, y))
+    assert torch.equal(shadow_confidences(quick, plan, (x, y), workers=3), whole)
+
+    trained = []
+    real = TorchFactory.outputs
+
+    def dies_at_the_third(self, x, y, chosen, seeds):
+        if len(trained) == 2:
+            raise KeyboardInterrupt
+        trained.append(seeds)
+        return real(self, x, y, chosen, seeds)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TorchFactory, "outputs", dies_at_the_third)
+        with pytest.raises(KeyboardInterrupt):
+            shadow_confidences(quick, plan, (x, y), checkpoint=tmp_path)
+    seen = []
+    monkeypatch.setattr(TorchFactory, "outputs", lambda self, *given: (seen.append(1), real(self, *given))[1])
+    assert torch.equal(shadow_confidences(quick, plan, (x, y), checkpoint=tmp_path), whole)
+    assert len(seen) == 2  # of four
+    assert shadow_confidences(quick, Plan(len(x), 8, seed=5), (x, y), checkpoint=tmp_path) is not None
+    assert len(seen) == 6  # another plan's shadows are not these
+
+
+def test_a_spoilt_checkpoint_is_not_believed(noisy_digits, factory, tmp_path) -> None:
+    x, y = noisy_digits
+    quick = TorchFactory(factory.build, epochs=1, group=2)
+    plan = Plan(len(x), 2)
+    shadow_confidences(quick, plan, (x, y), checkpoint=tmp_path)
+    (file,) = tmp_path.iterdir()
+    content = file.read_bytes()
+    for spoilt in (content[: len(content) // 2], b"\x80\x04K\x01.", b""):
+        file.write_bytes(spoilt)
+        with pytest.raises(InputError, match="checkpoint"):
+            shadow_confidences(quick, plan, (x, y), checkpoint=tmp_path)
+    np.save(file, np.zeros((2, 3, 2)))
+    with pytest.raises(InputError, match="holds"):
+        shadow_confidences(quick, plan, (x, y), checkpoint=tmp_path)
+
+
+def test_trees_are_refitted(halves) -> None:
+    from sklearn.ensemble import RandomForestClassifier
+
+    x, y = halves[0]
+
+    def fit(inputs, labels, seed):
+        return RandomForestClassifier(15, random_state=seed).fit(inputs.reshape(len(inputs), -1), labels)
+
+    class Forest:
+        name, access, classes, shape, device = "forest", "score", 10, (64,), "cpu"
+
+        def __init__(self):
+            self.model = fit(x.numpy(), y.numpy(), 1)
+
+        def logits(self, x):
+            return torch.tensor(self.model.predict_proba(x.numpy())).log()  # zeros become -inf
+
+        def decide(self, x):
+            return torch.tensor(self.model.predict(x.numpy()))
+
+    flat = tuple((inputs.flatten(1), labels) for inputs, labels in halves)
+    found = privacy.audit(Forest(), *flat, RefitFactory(fit), options=AuditOptions(shadows=8, bootstrap=50), seed=1)
+    assert not found.stacked
+    assert by_name(found)["lira"].auc.low > 0.8  # a forest on wrong labels tells who taught it
+    assert by_name(found)["lira"].auc.value >= by_name(found)["loss"].auc.value
+
+
+def test_labels_alone_still_tell_something(halves) -> None:
+    from sklearn.tree import DecisionTreeClassifier
+
+    flat = tuple((inputs.flatten(1), labels) for inputs, labels in halves)
+
+    class Labels:
+        name, access, classes, shape, device = "tree", "decision", 10, (64,), "cpu"
+        model = DecisionTreeClassifier(random_state=0).fit(flat[0][0].numpy(), flat[0][1].numpy())
+
+        def decide(self, x):
+            return torch.tensor(self.model.predict(x.numpy()))
+
+    found = privacy.audit(Labels(), *flat, TorchFactory(lambda: torch.nn.Linear(1, 1)), options=QUICK)
+    assert [one.attack for one in found.attacks] == ["loss"]
+    right = (Labels().decide(flat[1][0]) == flat[1][1]).double().mean().item()
+    assert found.attacks[0].auc.value == pytest.approx(0.5 + (1 - right) / 2)  # the gap between training and test accuracy
+    assert found.attacks[0].auc.low > 0.6
+    assert {name for name, _ in found.skipped} == {"lira", "lira-offline", "rmia"}
+    assert all("labels alone" in reason for _, reason in found.skipped)
+    assert found.shadows == 0
+
+
+def test_without_a_factory_only_what_needs_none_is_run(leaky, halves) -> None:
+    found = privacy.audit(TorchTarget(leaky, (1, 8, 8)), *halves, options=QUICK)
+    assert [one.attack for one in found.attacks] == ["loss"]
+    assert all("no factory" in reason for _, reason in found.skipped)
+
+
+def test_a_budget_holds(leaky, halves) -> None:
+    from stannary.checks.target.interface import BudgetSpent
+
+    with pytest.raises(BudgetSpent):
+        privacy.audit(Counting(TorchTarget(leaky, (1, 8, 8)), budget=1795), *halves)
+    assert privacy.audit(Counting(TorchTarget(leaky, (1, 8, 8)), budget=1796), *halves).queries == 1796
+
+
+def test_what_makes_no_sense_is_refused(leaky, halves) -> None:
+    target = TorchTarget(leaky, (1, 8, 8))
+    members, others = halves
+    with pytest.raises(UsageError, match="no such attack: psychic"):
+        privacy.audit(target, members, others, options=AuditOptions(attacks=("psychic",)))
+    with pytest.raises(UsageError, match="between 0 and 1"):
+        privacy.audit(target, members, others, options=AuditOptions(rates=(1.0,)))
+    with pytest.raises(UsageError, match="898 of 898 non-members are members"):
+        privacy.audit(target, members, members)
+    with pytest.raises(UsageError, match="as many labels as inputs"):
+        privacy.audit(target, members, (others[0], others[1][:-1]))
+    with pytest.raises(UsageError, match="an even number"):
+        Plan(100, 3)
+
+
+def test_a_target_that_gives_nan_is_no_safe_target(halves) -> None:
+    class Broken(torch.nn.Module):
+        def forward(self, x):
+            return torch.full((len(x), 10), float("nan"))
+
+    with pytest.raises(InputError, match="NaN for 1796 of 1796"):
+        privacy.audit(TorchTarget(Broken(), (1, 8, 8)), *halves)
+
+
+def test_confidences_are_exact_where_probabilities_round() -> None:
+    found = confidences(torch.tensor([[100.0, 0.0, 0.0], [0.0, 800.0, 0.0]]), torch.tensor([0, 0]))
+    assert found[0, 1] == pytest.approx(100 - np.log(2))
+    assert found[1].tolist() == [pytest.approx(-800.0), pytest.approx(-800.0)]
+
+
+def test_scores_are_those_of_the_paper() -> None:
+    """Against scipy, with so many shadows that the drawn-in variance is each sample's own."""
+    from scipy.stats import norm
+
+    draw = torch.Generator().manual_seed(0)
+    k, n = 20_000, 3
+    inside = torch.rand(k, n, generator=draw) < 0.5
+    phi = torch.randn(k, n, generator=draw, dtype=torch.float64) * torch.tensor([0.5, 1.0, 2.0]) + 2.0 * inside
+    target = torch.tensor([2.0, 0.0, 1.5], dtype=torch.float64)
+    known = Confidences(torch.stack((target, target), 1), torch.stack((phi, phi), 2), inside)
+    for i in range(n):
+        own, other = phi[inside[:, i], i].numpy(), phi[~inside[:, i], i].numpy()
+        ratio = norm.logpdf(target[i], own.mean(), own.std()) - norm.logpdf(target[i], other.mean(), other.std())
+        assert lira(known)[i].item() == pytest.approx(ratio, abs=0.05)
+        assert lira_offline(known)[i].item() == pytest.approx((target[i].item() - other.mean()) / other.std(), abs=0.05)
+        assert rmia(known)[i].item() == pytest.approx(np.log(np.exp(target[i].item()) / np.exp(phi[:, i].numpy()).mean()), abs=1e-9)
+
+
+def test_the_docstring_of_shadows_is_kept_by_its_factories() -> None:
+    assert TorchFactory(lambda: torch.nn.Linear(2, 2), group=1).stacked is False
+    assert isinstance(shadowing.RefitFactory(lambda *_: None).identity, str)
