@@ -69,17 +69,23 @@ def dp_sgd(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor, settings: S
                 if settings.tick is not None:
                     settings.tick(len(batch))
         spent = float(engine.get_epsilon(delta))
-    trained = private._module.eval()  # noqa: SLF001 - Opacus' way to the module itself
-    for parameter in trained.parameters():
-        for name in ("grad_sample", "summed_grad", "_forward_counter"):
-            if hasattr(parameter, name):
-                delattr(parameter, name)
+    trained = _bare(private)
     noise = float(noisy.noise_multiplier)
     privacy = {"epsilon": spent, "delta": delta, "noise": noise, "rate": settings.batch / max(1, len(x)), "clip": clip}
     notes = [f"{kept} parameters could not be reset: if they saw this data before, the bound is not theirs"] if kept else []
     notes += ["the noise comes from a known seed: no privacy"] if known else []
     parameters = {**privacy, "epochs": settings.epochs, "accountant": "prv", "seed": settings.seed}
     return Hardened(trained, "dp-sgd", parameters, privacy=None if known else privacy, notes=tuple(notes))
+
+
+def _bare(private: torch.nn.Module) -> torch.nn.Module:
+    """Return the module without what Opacus hung on it."""
+    trained: torch.nn.Module = private._module.eval()  # noqa: SLF001 - Opacus' way to the module itself
+    for parameter in trained.parameters():
+        for name in ("grad_sample", "summed_grad", "_forward_counter"):
+            if hasattr(parameter, name):
+                delattr(parameter, name)
+    return trained
 
 
 def _reset(model: torch.nn.Module, seed: int) -> int:
