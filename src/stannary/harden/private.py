@@ -70,8 +70,13 @@ def dp_sgd(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor, settings: S
                     settings.tick(len(batch))
         spent = float(engine.get_epsilon(delta))
     trained = _bare(private)
-    noise = float(noisy.noise_multiplier)
-    privacy = {"epsilon": spent, "delta": delta, "noise": noise, "rate": settings.batch / max(1, len(x)), "clip": clip}
+    privacy = {
+        "epsilon": spent,
+        "delta": delta,
+        "noise": float(noisy.noise_multiplier),
+        "rate": settings.batch / max(1, len(x)),
+        "clip": clip,
+    }
     notes = [f"{kept} parameters could not be reset: if they saw this data before, the bound is not theirs"] if kept else []
     notes += ["the noise comes from a known seed: no privacy"] if known else []
     parameters = {**privacy, "epochs": settings.epochs, "accountant": "prv", "seed": settings.seed}
