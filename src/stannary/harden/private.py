@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import secrets
 import warnings
+from typing import NamedTuple
 
 import torch
 from torch.nn import functional
@@ -38,11 +39,7 @@ def dp_sgd(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor, settings: S
     except ImportError as exc:
         msg = "dp-sgd takes Opacus, which is not installed"
         raise UsageError(msg, code="USE014", help="pip install opacus") from exc
-    epsilon, delta = settings.get("epsilon", 8.0), settings.get("delta", 0.1 / max(1, len(x)))
-    clip = settings.get("clip", 1.0)
-    if not 0 < epsilon < float("inf") or not 0 < delta < 1 or clip <= 0:
-        msg = f"epsilon {epsilon}, delta {delta} and clip {clip} bound nothing"
-        raise UsageError(msg, code="USE013")
+    bounds = _bounds(settings, len(x))
     problems = ModuleValidator.validate(model, strict=False)
     if problems:
         msg = f"cannot be trained with differential privacy: {problems[0]}"
@@ -57,8 +54,8 @@ def dp_sgd(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor, settings: S
         known = bool(settings.get("reproducible", 0))
         generator = torch.Generator().manual_seed(settings.seed if known else secrets.randbits(63))
         private, noisy, batches = engine.make_private_with_epsilon(
-            module=model, optimizer=optimizer, data_loader=loader, target_epsilon=epsilon, target_delta=delta,
-            epochs=settings.epochs, max_grad_norm=clip, noise_generator=generator,
+            module=model, optimizer=optimizer, data_loader=loader, target_epsilon=bounds.epsilon, target_delta=bounds.delta,
+            epochs=settings.epochs, max_grad_norm=bounds.clip, noise_generator=generator,
         )  # fmt: skip
         for _ in range(settings.epochs):
             for batch, labels in batches:
@@ -68,19 +65,34 @@ def dp_sgd(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor, settings: S
                     noisy.step()
                 if settings.tick is not None:
                     settings.tick(len(batch))
-        spent = float(engine.get_epsilon(delta))
+        spent = float(engine.get_epsilon(bounds.delta))
     trained = _bare(private)
     privacy = {
         "epsilon": spent,
-        "delta": delta,
+        "delta": bounds.delta,
         "noise": float(noisy.noise_multiplier),
         "rate": settings.batch / max(1, len(x)),
-        "clip": clip,
+        "clip": bounds.clip,
     }
     notes = [f"{kept} parameters could not be reset: if they saw this data before, the bound is not theirs"] if kept else []
     notes += ["the noise comes from a known seed: no privacy"] if known else []
     parameters = {**privacy, "epochs": settings.epochs, "accountant": "prv", "seed": settings.seed}
     return Hardened(trained, "dp-sgd", parameters, privacy=None if known else privacy, notes=tuple(notes))
+
+
+class _Bounds(NamedTuple):
+    epsilon: float
+    delta: float
+    clip: float
+
+
+def _bounds(settings: Settings, n: int) -> _Bounds:
+    """Return what the training stays within. Raises UsageError."""
+    found = _Bounds(settings.get("epsilon", 8.0), settings.get("delta", 0.1 / max(1, n)), settings.get("clip", 1.0))
+    if not 0 < found.epsilon < float("inf") or not 0 < found.delta < 1 or found.clip <= 0:
+        msg = f"epsilon {found.epsilon}, delta {found.delta} and clip {found.clip} bound nothing"
+        raise UsageError(msg, code="USE013")
+    return found
 
 
 def _bare(private: torch.nn.Module) -> torch.nn.Module:
