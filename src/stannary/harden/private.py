@@ -68,11 +68,10 @@ def dp_sgd(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor, settings: S
         spent = float(engine.get_epsilon(bounds.delta))
     trained = _bare(private)
     privacy = {
+        **bounds._asdict(),
         "epsilon": spent,
-        "delta": bounds.delta,
         "noise": float(noisy.noise_multiplier),
         "rate": settings.batch / max(1, len(x)),
-        "clip": bounds.clip,
     }
     notes = [f"{kept} parameters could not be reset: if they saw this data before, the bound is not theirs"] if kept else []
     notes += ["the noise comes from a known seed: no privacy"] if known else []
