@@ -24,8 +24,7 @@ def dp_sgd(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor, settings: S
 
     Args:
         model: a module without batch normalisation (it mixes samples; Opacus refuses it).
-        x: `(n, *shape)`.
-        y: `(n,)`.
+        x, y: inputs `(n, *shape)` and labels `(n,)`.
         settings: `epsilon` (8) to stay within, `delta` (a tenth of 1/n), `clip` (1) the gradient's norm. The noise comes from the
             operating system; with `reproducible` 1 it comes from the seed, for tests: who knows the seed can take it out again.
 
@@ -66,7 +65,6 @@ def dp_sgd(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor, settings: S
                 if settings.tick is not None:
                     settings.tick(len(batch))
         spent = float(engine.get_epsilon(bounds.delta))
-    trained = _bare(private)
     privacy = {
         **bounds._asdict(),
         "epsilon": spent,
@@ -76,7 +74,7 @@ def dp_sgd(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor, settings: S
     notes = [f"{kept} parameters could not be reset: if they saw this data before, the bound is not theirs"] if kept else []
     notes += ["the noise comes from a known seed: no privacy"] if known else []
     parameters = {**privacy, "epochs": settings.epochs, "accountant": "prv", "seed": settings.seed}
-    return Hardened(trained, "dp-sgd", parameters, privacy=None if known else privacy, notes=tuple(notes))
+    return Hardened(_bare(private), "dp-sgd", parameters, privacy=None if known else privacy, notes=tuple(notes))
 
 
 class _Bounds(NamedTuple):
