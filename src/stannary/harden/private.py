@@ -24,7 +24,8 @@ def dp_sgd(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor, settings: S
 
     Args:
         model: a module without batch normalisation (it mixes samples; Opacus refuses it).
-        x, y: inputs `(n, *shape)` and labels `(n,)`.
+        x: `(n, *shape)`.
+        y: `(n,)`.
         settings: `epsilon` (8) to stay within, `delta` (a tenth of 1/n), `clip` (1) the gradient's norm. The noise comes from the
             operating system; with `reproducible` 1 it comes from the seed, for tests: who knows the seed can take it out again.
 
