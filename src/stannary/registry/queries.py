@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
@@ -16,12 +17,15 @@ from stannary.store import tables as t
 
 __all__ = [
     "Chosen",
+    "FreezeRow",
     "ModelRow",
+    "ProtectionRow",
     "alias_of",
     "aliases",
     "find_alias",
     "find_model",
     "freeze_of",
+    "freezes",
     "kind_of",
     "live_digests",
     "model_row",
@@ -30,6 +34,7 @@ __all__ = [
     "names_with",
     "numbers_of",
     "protected_aliases",
+    "protections",
     "rule_of",
     "version",
     "versions",
@@ -75,6 +80,26 @@ _FREEZE = (
     )
     .limit(1)
 )
+
+
+class ProtectionRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What was said about an alias; the name `*` means every model of the namespace."""
+
+    name: Name
+    alias: str
+    policy: str
+    separate: bool
+    entry: int
+
+
+class FreezeRow(msgspec.Struct, frozen=True, kw_only=True):
+    """An alias that stays where it is; `*` for all of a model, the name `*` for all models of the namespace."""
+
+    name: Name
+    alias: str
+    reason: str
+    actor: str
+    entry: int
 
 
 class ModelRow(NamedTuple):
@@ -276,6 +301,27 @@ def protected_aliases(connection: Connection, name: Name) -> list[str]:
     c = t.protection.c
     chosen = (c.namespace == name.namespace) & c.name.in_((name.name, _ANY))
     return list(connection.execute(sa.select(c.alias).where(chosen).distinct().order_by(c.alias)).scalars())
+
+
+def protections(connection: Connection) -> list[ProtectionRow]:
+    """Return everything that was said of what has to hold before aliases move."""
+    c = t.protection.c
+    return [
+        ProtectionRow(
+            name=Name(row.namespace, row.name), alias=row.alias, policy=str((row.rule.get("policy") or {}).get("name", "")),
+            separate=bool(row.rule.get("separate", False)), entry=row.entry,
+        )
+        for row in connection.execute(sa.select(t.protection).order_by(c.namespace, c.name, c.alias))
+    ]  # fmt: skip
+
+
+def freezes(connection: Connection) -> list[FreezeRow]:
+    """Return every alias that has to stay where it is."""
+    c = t.frozen.c
+    return [
+        FreezeRow(name=Name(row.namespace, row.name), alias=row.alias, reason=row.reason, actor=row.actor, entry=row.entry)
+        for row in connection.execute(sa.select(t.frozen).order_by(c.namespace, c.name, c.alias))
+    ]
 
 
 def freeze_of(connection: Connection, name: Name, alias: str) -> str:

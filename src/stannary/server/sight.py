@@ -17,7 +17,7 @@ from stannary.registry.names import DEFAULT, Name
 from stannary.registry.registry import Registry
 from stannary.store.lineage_db import Walked
 
-__all__ = ["Lineage", "lineage_of", "visible"]
+__all__ = ["Lineage", "lineage_of", "reads_in", "visible"]
 
 _WHOLE = Name(DEFAULT, "*")
 _ALONE = threading.Lock()  # the index is brought up to date when it is opened, by one at a time
@@ -42,6 +42,16 @@ def visible(registry: Registry, digests: Iterable[str]) -> set[str]:
         names = queries.names_with(connection, list(full.values()))
     may = {name: registry.may("read", name) for name in set().union(*names.values())}
     return {digest for digest in given if full[digest] not in names or any(may[name] for name in names[full[digest]])}
+
+
+def reads_in(registry: Registry, name: Name) -> bool:
+    """Tell whether the actor may read a model, or for the name `*` anything in its namespace."""
+    if name.name != "*":
+        return registry.may("read", name)
+    where = getattr(registry.allowed, "places", None)
+    if where is None:
+        return registry.may("read", name)
+    return any(namespace in ("*", name.namespace) for namespace, _ in where("read"))
 
 
 def lineage_of(registry: Registry, digest: Digest) -> Lineage:

@@ -78,3 +78,14 @@ def client_of(site):
     yield make
     for client in opened:
         client.close()
+
+
+@pytest.fixture
+def open_as(bench):
+    """Return a browser as a real account: `open_as("ann", "viewer")`."""
+    from tests.unit.server.console_bench import peopled
+
+    make, opened = peopled(bench)
+    yield make
+    for browser in opened:
+        browser.close()

@@ -5,6 +5,7 @@ import pytest
 from tests.unit.registry.conftest import APPROVED
 from tests.unit.server.conftest import RIGHTS
 from tests.unit.server.console_bench import HERE, Browser, SimulatedSessions
+from tests.unit.server.test_console_people import PEOPLE
 
 from stannary.registry import promotion
 from stannary.registry.names import Name
@@ -19,6 +20,7 @@ ACTIONS = {
     f"{CLAIMS}/versions/1/quarantine": ("quarantine", {"reason": "bad"}),
     f"{CLAIMS}/versions/1/approve": ("approve", {"envelope": "{}"}),
     f"{CLAIMS}/rollback": ("rollback", {"alias": "production"}),
+    f"{CLAIMS}/protect": ("protect", {"alias": "production", "policy": "baseline"}),
     f"{CLAIMS}/freeze": ("freeze", {"alias": "production", "reason": "incident"}),
 }
 
@@ -102,8 +104,10 @@ def test_who_has_not_the_right_neither_sees_nor_does(bench, browser_of, role):
 
 def test_a_row_stands_here_for_everything_that_is_done():
     done = {page.id for page in PAGES if page.method == "POST"}
-    # Jobs are in test_console_jobs.py; whose tokens one may end is asked with real accounts, in test_console_more.py.
-    assert done == {f"do.{path.rpartition('/')[2]}" for path in ACTIONS} | {"do.revoke", "do.jobs", "do.cancel"}
+    # Jobs are in test_console_jobs.py; accounts, with real ones, in test_console_people.py.
+    assert done == {f"do.{path.rpartition('/')[2]}" for path in ACTIONS} | {"do.jobs", "do.cancel"} | {
+        f"do.{name}" for name in PEOPLE
+    }
 
 
 def test_an_approval_is_an_envelope_about_this_version(bench, browser_of):
@@ -179,3 +183,37 @@ def test_who_reads_a_model_reads_its_own_entries_and_no_others(bench, browser_of
     assert browser.get(f"/ledger/{own.entry}").status_code == 200
     for index in (foreign.entry, statement.receipt.index, 99999):
         assert browser.get(f"/ledger/{index}").status_code == 403
+
+
+def test_another_policy_is_said_and_the_effective_one_shown(bench, browser_of):
+    bench.push(b"first")
+    admin, viewer = browser_of("admin"), browser_of("viewer")
+    before = viewer.get("/policies.json?model=claims").json()["effective"]
+    assert (before["policy_name"], before["entry"], before["protect"]) == ("production", None, False)
+    assert {"statement:approval", "model-scan"} <= {rule["name"] for rule in before["rules"]}
+    assert admin.submit(f"{CLAIMS}/protect?alias=production", alias="production", policy="require: [").status_code in (400, 422)
+    own = "name: own<b>\nrequire: []\n"
+    assert admin.submit(f"{CLAIMS}/protect?alias=production", alias="production", policy=own).status_code in (400, 422)
+    own = "name: own\nextends: baseline\nrequire:\n  - {kind: statement, check: approval, approvals: 2, max_age: 9d}\n"
+    done = admin.submit(f"{CLAIMS}/protect?alias=production", alias="production", policy=own, separate="yes")
+    assert (done.status_code, done.headers["location"]) == (303, f"{CLAIMS}/versions")
+    after = viewer.get("/policies.json?model=default/claims&alias=production").json()["effective"]
+    assert (after["policy_name"], after["separate"], after["protect"]) == ("own", True, False)
+    terms = {rule["name"]: rule["terms"] for rule in after["rules"]}
+    assert terms["statement:approval"] == ["check approval", "2 approvals", "not older than 9d"]
+    assert "2 approvals" in viewer.get("/policies?model=claims").text
+    for path in ("/policies?model=secret/x", "/policies?model=claims&alias=%3Cb%3E", "/policies?model=../x"):
+        assert viewer.get(path).status_code in (400, 403), path
+
+
+def test_what_is_protected_and_frozen_is_listed_for_who_may_read_it(bench, browser_of):
+    registry = bench.opened[0]
+    for name in ("claims", "secret/x"):
+        version = bench.push(b"first", name)
+        promotion.protect(registry, version.name, "production", APPROVED, separate=True)
+        promotion.freeze(registry, version.name, "production", f"incident of <i>{name}</i>")
+    found = browser_of("viewer").get("/protections.json").json()
+    assert [(row["name"]["name"], row["policy"], row["separate"]) for row in found["protections"]] == [("claims", "approved", True)]
+    assert [row["reason"] for row in found["freezes"]] == ["incident of <i>claims</i>"]
+    assert "<i>" not in browser_of("viewer").get("/protections").text
+    assert browser_of("nobody").get("/protections.json").json()["protections"] == []

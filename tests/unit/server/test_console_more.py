@@ -1,81 +1,13 @@
 """Lineage as a picture, policies, and people with the real accounts."""
 
-import re
+from tests.unit.server.console_bench import Browser, SimulatedSessions
 
-import pytest
-from tests.unit.server.console_bench import HERE, Browser, SimulatedSessions
-
-from stannary.access import accounts, grants, tokens
-from stannary.access.access import Access
 from stannary.access.model import Owner
-from stannary.evidence.ledger import entry
 from stannary.server.app import build
 from stannary.server.console.routes import pages
-from stannary.server.console.sessions import AccessSessions
-from stannary.server.guard_access import AccessGuard
-from stannary.server.site import Site
 
 OWNER = Owner(id="workspace")
 PASSWORD = "nine quiet brown bears"
-
-
-@pytest.fixture
-def open_as(bench):
-    registry = bench.opened[0]
-
-    def journal(kind, body):
-        registry.chain.ledger.append([entry("access", body, time=bench.clock(), kind=kind)])
-
-    access = Access(registry.database, journal, clock=bench.clock)
-    site = Site(registry, AccessGuard(access), version="test", rate=(0.0, 0))
-    site.access = access
-    app = build(site, pages(site, AccessSessions(access)))
-    opened = []
-
-    def make(name, role, *, token=False, place="*"):
-        account = accounts.add(access, OWNER, name, password=PASSWORD)
-        grants.grant(access, OWNER, grants.read_grant(name, role, place))
-        made = Browser(app, base_url="http://127.0.0.1", raise_server_exceptions=False)
-        opened.append(made)
-        secret = tokens.issue(access, OWNER, account.id, label="<b>ci</b>")
-        fields = {"token": str(secret.secret)} if token else {"name": name, "password": PASSWORD}
-        assert made.post("/login", data=fields, headers=HERE, follow_redirects=False).status_code == 303
-        made.issued = secret.token.id
-        return made
-
-    yield make
-    for made in opened:
-        made.close()
-
-
-def test_people_log_in_see_their_own_and_end_tokens(open_as):
-    viewer, admin = open_as("ann", "viewer"), open_as("bob", "admin")
-    own = viewer.get("/account.json").json()
-    assert {row["account"] for row in own["tokens"]} == {"user:ann"}
-    assert [row["role"] for row in own["grants"]] == ["viewer"]
-    assert viewer.get("/people").status_code == 403
-    everybody = admin.get("/people.json").json()
-    assert {row["id"] for row in everybody["accounts"]} == {"user:ann", "user:bob"}
-    page = admin.get("/people").text
-    assert "<b>ci</b>" not in page
-    assert "stn_" not in page
-    token = re.search(r'name="form" value="([0-9a-f]{64})"', page)[1]
-    fields = {"form": token, "token": viewer.issued, "back": "people"}
-    assert admin.post("/account/revoke", data=fields, headers=HERE, follow_redirects=False).headers["location"] == "/people"
-    assert viewer.get("/account.json").json()["tokens"][0]["revoked"]
-
-
-def test_a_session_ends_with_the_logout_and_one_by_token_with_the_token(open_as):
-    ann, eve = open_as("ann", "viewer"), open_as("eve", "viewer", token=True)
-    old = ann.cookies["stannary"]
-    token = re.search(r'name="form" value="([0-9a-f]{64})"', ann.get("/models").text)[1]
-    ann.post("/logout", data={"form": token}, headers=HERE)
-    ann.cookies.set("stannary", old, domain="127.0.0.1")
-    assert ann.get("/models", follow_redirects=False).status_code == 303
-    assert eve.get("/models", follow_redirects=False).status_code == 200
-    token = re.search(r'name="form" value="([0-9a-f]{64})"', eve.get("/account").text)[1]
-    eve.post("/account/revoke", data={"form": token, "token": eve.issued}, headers=HERE, follow_redirects=False)
-    assert eve.get("/models", follow_redirects=False).status_code == 303
 
 
 def test_lineage_is_drawn_and_each_edge_names_its_statement(bench, open_as):

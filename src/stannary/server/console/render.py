@@ -52,7 +52,16 @@ def _environment() -> jinja2.Environment:
         loader=jinja2.PackageLoader(_ROOM), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
         lstrip_blocks=True, finalize=_seen, auto_reload=False,
     )  # fmt: skip
-    made.filters |= {"size": human_size, "when": _when, "short": _short, "place": _place, "pretty": _pretty, "json": _json}
+    made.filters |= {
+        "size": human_size,
+        "when": _when,
+        "short": _short,
+        "place": _place,
+        "pretty": _pretty,
+        "json": _json,
+        "grant_place": _grant_place,
+    }
+    made.tests["match_group"] = _is_group
     made.globals |= {"asset": _asset, "nav_items": NAVIGATION}
     return made
 
@@ -79,6 +88,16 @@ def _place(name: dict[str, str]) -> str:
 
 def _pretty(value: Any) -> str:  # noqa: ANN401 - JSON
     return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+
+
+def _grant_place(grant: dict[str, str]) -> str:
+    """Return where a grant holds, as a form sends it."""
+    where = (grant["namespace"], grant["model"])
+    return "*" if where == ("*", "*") else "/".join(where)
+
+
+def _is_group(holder: str) -> bool:
+    return holder.startswith("group:")
 
 
 def _json(value: Any) -> str:  # noqa: ANN401 - JSON

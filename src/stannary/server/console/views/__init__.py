@@ -1,7 +1,7 @@
 """The pages: each function takes a call and returns what is shown."""
 
 from stannary.server.console.page import Page
-from stannary.server.console.views import actions, approvals, jobs, ledger, lineage, models, people, version
+from stannary.server.console.views import actions, approvals, jobs, ledger, lineage, models, people, policies, version
 
 __all__ = ["PAGES"]
 
@@ -14,4 +14,5 @@ PAGES: tuple[Page, ...] = (
     *ledger.PAGES,
     *lineage.PAGES,
     *people.PAGES,
+    *policies.PAGES,
 )

@@ -63,6 +63,7 @@ class AliasRow(msgspec.Struct, frozen=True, kw_only=True):
     promote: bool
     rollback: bool
     freeze: bool
+    protect: bool
 
 
 class ModelDocument(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,7 +129,7 @@ def _model(call: Call) -> Shown:
                     alias=alias, at=placed.get(alias), quarantined=at.get(alias, ""),
                     policy=str(rule.policy.get("name", "")), separate=rule.separate, frozen=rule.frozen, entry=rule.entry,
                     promote=store.may("promote", name, alias), rollback=store.may("rollback", name, alias),
-                    freeze=store.may("freeze", name, alias),
+                    freeze=store.may("freeze", name, alias), protect=store.may("protect", name, alias),
                 )
             )  # fmt: skip
         kind = queries.kind_of(connection, name)
