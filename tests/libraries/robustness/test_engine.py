@@ -71,10 +71,10 @@ def test_blocks_make_results_that_do_not_depend_on_who_runs_them(digits, digits_
 
 def test_a_spent_budget_ends_the_attack_and_keeps_what_was_found(digits, digits_net) -> None:
     x, y = digits[0][-100:], digits[1][-100:]
-    problem = problem_of(digits_net, 0.3, budget=450)
+    problem = problem_of(digits_net, 0.3, budget=150)
     found = run(PGD(40), problem, x, y)
-    assert "budget of 450 queries" in found.stopped
-    assert found.spend.queries <= 450
+    assert "budget of 150 queries" in found.stopped
+    assert found.spend.queries <= 150
     assert found.success.any()
     assert found.finished[found.success].all()
     assert not found.finished.all()

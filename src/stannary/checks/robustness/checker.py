@@ -8,7 +8,7 @@ from stannary.checks.robustness.rows import Problem
 
 __all__ = ["SLACK", "check"]
 
-SLACK = 1e-6  # of the radius, for the rounding of float32
+SLACK = 1e-6  # of the radius, for the rounding of sums in float32
 
 
 def check(problem: Problem, x: torch.Tensor, origin: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -28,7 +28,8 @@ def check(problem: Problem, x: torch.Tensor, origin: torch.Tensor, labels: torch
         order = {"linf": float("inf"), "l2": 2.0, "l1": 1.0, "l0": 0.0}[norm]
         far = torch.linalg.vector_norm(moved, ord=order, dim=1)
     good = torch.isfinite(far) & ~problem.domain.violations(x, origin)
-    if eps is not None:
-        good &= far <= eps * (1 + SLACK) + 1e-9
+    if eps is not None:  # an input itself is rounded, too: at most by the last bit of the value that it had
+        rounding = torch.finfo(x.dtype).eps * torch.linalg.vector_norm(origin.double().reshape(len(x), -1), ord=order, dim=1)
+        good &= far <= eps * (1 + SLACK) + (rounding if norm != "l0" else 0.0)
     decided = problem.target.decide(x)
     return good & (decided != -1) & ((decided == labels) if problem.targeted else (decided != labels))

@@ -20,12 +20,14 @@ from typing import Protocol
 import torch
 
 from stannary.checks.robustness.rows import Problem, Rows, fresh
-from stannary.checks.target.interface import Access, BudgetSpent, Spend
+from stannary.checks.target.interface import Access, Spend
+from stannary.core.errors import BackendError, InputError
 
-__all__ = ["BLOCK", "Attack", "Found", "attack_block", "blocks", "run"]
+__all__ = ["BLOCK", "Attack", "Found", "attack_block", "blocks", "run", "sizes"]
 
 BLOCK = 512  # samples of a block
-SLOTS = 256  # rows of a batch: 100 to 500 are the cheapest a sample on a CPU; larger ones serve a GPU
+SLOTS = 200  # rows of a batch: 100 to 250 are the cheapest a sample on a CPU
+WIDE = 4096  # both, on an accelerator
 _REFILL = 0.75
 
 
@@ -77,19 +79,21 @@ def run(
     x: torch.Tensor,
     labels: torch.Tensor,
     *,
-    slots: int = SLOTS,
-    block_size: int = BLOCK,
+    slots: int | None = None,
+    block_size: int | None = None,
     tick: Callable[[int], None] | None = None,
 ) -> Found:
     """Attack samples `(n, *shape)` with labels `(n,)`, block by block, in this process."""
     parts: list[Found] = []
+    wide, size = sizes(x.device.type)
+    slots, block_size = slots or wide, block_size or size
     for number, block in enumerate(blocks(len(x), block_size)):
         at = slice(block.start, block.stop)
         parts.append(attack_block(attack, problem, x[at], labels[at], block=number, slots=slots))
         if tick is not None:
             tick(len(block))
     if not parts:
-        return Found(x.clone(), torch.zeros(0, dtype=torch.bool), torch.zeros(0))
+        return Found(x.clone(), labels != labels, x.new_zeros(0), finished=labels == labels)  # noqa: PLR0124 - none and all, of no sample
     spend = Spend(*(sum(values) for values in zip(*(vars(part.spend).values() for part in parts), strict=True)))
     return Found(
         torch.cat([part.x for part in parts]),
@@ -102,12 +106,18 @@ def run(
     )
 
 
+def sizes(device: str) -> tuple[int, int]:
+    """Return how many rows a batch has, and how many samples a block, on a kind of device."""
+    return (SLOTS, BLOCK) if device == "cpu" else (WIDE, WIDE)
+
+
 def attack_block(
-    attack: Attack, problem: Problem, x: torch.Tensor, labels: torch.Tensor, *, block: int = 0, slots: int = SLOTS
+    attack: Attack, problem: Problem, x: torch.Tensor, labels: torch.Tensor, *, block: int = 0, slots: int | None = None
 ) -> Found:
     """Attack one block to its end, to the end of the budget, or to a target that failed."""
     generator = torch.Generator(device=x.device)
     generator.manual_seed(_seed(problem.seed, attack.id, block))
+    slots = slots or sizes(x.device.type)[0]
     n = len(x)
     found = Found(x.clone(), torch.zeros(n, dtype=torch.bool, device=x.device), x.new_full((n,), float("inf")))
     left = torch.full((n,), attack.rounds, device=x.device)  # rounds of each sample that are not over
@@ -116,27 +126,34 @@ def attack_block(
     before, started = _spend(problem), time.perf_counter()
     active = fresh(x[:0], labels[:0], labels[:0], labels[:0])
     try:
-        while queue or len(active):
-            if len(active) <= slots * _REFILL:
+        while True:
+            if queue and len(active) <= slots * _REFILL:
                 pairs = _next(queue, slots - len(active), found, attack)
                 if pairs:
                     active = active.join(_started(attack, problem, generator, (x, labels, pairs)))
-                elif not len(active):
-                    break
+            if not len(active):
+                break
             done = attack.step(problem, active, generator)
             active.age += 1
             done = done | (active.age >= attack.steps)
             leaving = done if attack.minimal else done | active.found
-            _harvest(active.select(leaving), found)
-            left.index_add_(0, active.sample[done], left.new_full((), -1).expand(int(done.sum())))
-            over = leaving if attack.minimal else leaving | found.success[active.sample]
-            active = active.select(~over)
-    except BudgetSpent as exc:
+            if bool(leaving.any()):  # the one time a step that the host waits for an accelerator
+                active = _depart(active, (done, leaving), found, left, minimal=attack.minimal)
+    except (InputError, BackendError) as exc:  # the budget, or a target that no longer answers: what was found stands
         found.stopped = str(exc)
         _harvest(active, found)
-    found.finished = (left <= 0) | (found.success if not attack.minimal else left <= 0)
+    found.finished = left <= 0 if attack.minimal else (left <= 0) | found.success
     found.spend, found.seconds = _spend(problem).since(before), time.perf_counter() - started
     return found
+
+
+def _depart(active: Rows, masks: tuple[torch.Tensor, torch.Tensor], found: Found, left: torch.Tensor, *, minimal: bool) -> Rows:
+    """Take over what leaving rows found, and return the rows that stay: (done, leaving) are the masks."""
+    done, leaving = masks
+    _harvest(active.select(leaving), found)
+    left.index_add_(0, active.sample, -done.to(left.dtype))
+    over = leaving if minimal else leaving | found.success[active.sample]
+    return active.select(~over)
 
 
 def _started(

@@ -106,7 +106,9 @@ class Rows:
 
     def select(self, keep: torch.Tensor) -> Rows:
         """Return the rows that `keep` (bool or indices) names."""
-        return Rows({name: value[keep] for name, value in self.__dict__.items()})
+        if keep.dtype == torch.bool:
+            keep = keep.nonzero()[:, 0]  # once, not for every field
+        return Rows({name: value.index_select(0, keep) for name, value in self.__dict__.items()})
 
     def join(self, other: Rows) -> Rows:
         """Return these rows followed by others that have the same fields."""
@@ -116,11 +118,14 @@ class Rows:
 
     def keep(self, x: torch.Tensor, success: torch.Tensor, norm: str, only: torch.Tensor | None = None) -> None:
         """Remember successes that are nearer than those before: `x` `(m, *shape)`, `success` `(m,)`, of the rows `only`."""
-        at = torch.arange(len(self), device=x.device) if only is None else only
-        size = distance(x, self.origin[at], norm)
-        better = success & (size < self.size[at])
-        rows = at[better]
-        self.best[rows], self.size[rows], self.found[rows] = x[better], size[better], True
+        hit = success.nonzero()[:, 0]
+        if not len(hit):
+            return
+        rows = hit if only is None else only[hit]
+        size = distance(x[hit], self.origin[rows], norm)
+        better = size < self.size[rows]
+        rows, hit = rows[better], hit[better]
+        self.best[rows], self.size[rows], self.found[rows] = x[hit], size[better], True
 
 
 def fresh(origin: torch.Tensor, label: torch.Tensor, sample: torch.Tensor, round_: torch.Tensor) -> Rows:

@@ -1,0 +1,324 @@
+"""The cascade: attacks one after another, each on the samples that survived those before; the worst case of each sample.
+
+1. a sample that the target gets wrong as it is, is *wrong from the start* and not attacked;
+2. each stage attacks the survivors; what it claims is asked again by `checker.check`, and what is refuted survives;
+3. a sample is *robust* only when every stage that the target allows has gone through with it;
+4. what was not attacked to the end (budget spent, target gone, a stop rule) is *unfinished*, and counts for nobody.
+
+Samples are taken in blocks that know nothing of each other, so that the result is the same for one worker or many (at the same
+number of torch threads), and after an interruption.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from stannary.checks.robustness.averaged import Averaged, is_random
+from stannary.checks.robustness.checker import check
+from stannary.checks.robustness.checkpoint import Checkpoint
+from stannary.checks.robustness.engine import Attack, attack_block, blocks, sizes
+from stannary.checks.robustness.presets import Plan, describe
+from stannary.checks.robustness.rows import Problem, distance
+from stannary.checks.target.interface import ACCESS, Spend
+from stannary.core.errors import InputError, UsageError
+
+__all__ = ["BROKEN", "ROBUST", "STATUSES", "UNFINISHED", "WRONG", "CascadeResult", "StageResult", "Tally", "cascade"]
+
+STATUSES = ("wrong", "broken", "robust", "unfinished")
+WRONG, BROKEN, ROBUST, UNFINISHED = range(4)
+
+
+@dataclass
+class StageResult:
+    """What one attack did: samples in and out, claims that the checker refuted, what was spent, why it was skipped."""
+
+    id: str
+    access: str
+    params: dict[str, str | int | float | bool]
+    survivors_in: int = 0
+    survivors_out: int = 0
+    refuted: int = 0
+    seconds: float = 0.0
+    skipped: str = ""
+    spend: Spend = field(default_factory=Spend)
+
+
+@dataclass
+class CascadeResult:
+    """What a cascade found for each sample, in the order given.
+
+    `status` `(n,)` int64 indexes `STATUSES`; `by` `(n,)` says which stage broke a sample, -1 where none; `x` `(n, *shape)` is the
+    verified example, or the sample itself; `size` `(n,)` its distance, infinite where there is none. `spend` counts everything, the
+    first look and the checker's queries included. `order`: in which the samples were taken. `stopped`: why not all were finished.
+    """
+
+    status: torch.Tensor
+    by: torch.Tensor
+    x: torch.Tensor
+    size: torch.Tensor
+    stages: list[StageResult]
+    spend: Spend
+    seconds: float
+    params: dict[str, object]
+    order: torch.Tensor
+    stopped: str = ""
+
+    def count(self, status: int) -> int:
+        """Return how many samples have a status."""
+        return int((self.status == status).sum())
+
+
+class Tally(NamedTuple):
+    """What a stop rule sees after each block: the statuses `(n,)` of the samples so far, in the order in which they were taken."""
+
+    status: torch.Tensor
+    spend: Spend
+
+
+class _Work(NamedTuple):
+    """A block, for whoever works on it."""
+
+    number: int
+    x: np.ndarray
+    labels: np.ndarray
+
+
+def cascade(
+    plan: Plan,
+    problem: Problem,
+    x: torch.Tensor,
+    labels: torch.Tensor,
+    *,
+    stop: Callable[[Tally], bool] | None = None,
+    folder: Path | None = None,
+    workers: int = 1,
+) -> CascadeResult:
+    """Attack samples with a plan and return the worst case of each.
+
+    Args:
+        plan: stages and the size of blocks.
+        problem: target, domain, norm and radius. With `workers`, it is sent to other processes.
+        x: samples `(n, *shape)` in the problem's domain.
+        labels: `(n,)`, the true ones, or the wished ones of a targeted problem.
+        stop: is asked after each block, in their order, whether enough is known.
+        folder: of a checkpoint. Blocks found there are not computed again.
+        workers: processes. A budget of queries cannot be shared among them.
+
+    Raises:
+        UsageError: no stage applies to the target and the norm, or the folder holds another run.
+        InputError: samples outside the domain, or of a shape that is not the target's.
+    """
+    started = time.perf_counter()
+    stages = _stages(plan, problem)
+    _refuse(problem, x, labels, stages, workers)
+    order = torch.arange(len(x))
+    if plan.shuffle:
+        order = torch.randperm(len(x), generator=torch.Generator().manual_seed(problem.seed))
+    size = plan.block or sizes(x.device.type)[1]
+    checkpoint = None if folder is None else Checkpoint(folder, _fingerprint(plan, problem, x, labels))
+    at = order.to(x.device)
+    work = [
+        _Work(n, x[at[b.start : b.stop]].cpu().numpy(), labels[at[b.start : b.stop]].cpu().numpy())
+        for n, b in enumerate(blocks(len(x), size))
+    ]
+    parts: list[dict[str, np.ndarray]] = []
+    stopped = ""
+    for part in _done(plan, problem, work, checkpoint, workers):
+        parts.append(part)
+        tally = Tally(torch.from_numpy(np.concatenate([p["status"] for p in parts])), _spent(parts))
+        stopped = stopped or str(part["stopped"])
+        if stopped or (stop is not None and stop(tally)):
+            stopped = stopped or f"the stop rule decided after {len(tally.status)} samples"
+            break
+    if len(parts) == len(work) and stopped.startswith("the stop rule"):
+        stopped = ""  # it decided when all was done anyway
+    result = _joined(parts, x, order, stages)
+    result.params = {
+        "plan": plan.id,
+        "norm": problem.norm,
+        "eps": problem.eps,
+        "seed": problem.seed,
+        "block": size,
+        "workers": workers,
+    }
+    result.seconds, result.stopped = time.perf_counter() - started, stopped
+    return result
+
+
+def _stages(plan: Plan, problem: Problem) -> list[StageResult]:
+    """Return the stages with the reasons of those that cannot run."""
+    made = []
+    offers = ACCESS.index(problem.target.access)
+    for attack in plan.stages:
+        stage = StageResult(attack.id, attack.access, describe(attack))
+        if ACCESS.index(attack.access) > offers:
+            stage.skipped = f"takes {attack.access} access; the target offers {problem.target.access}"
+        elif problem.norm not in attack.norms:
+            stage.skipped = f"is not defined for {problem.norm}"
+        made.append(stage)
+    return made
+
+
+def _refuse(problem: Problem, x: torch.Tensor, labels: torch.Tensor, stages: list[StageResult], workers: int) -> None:
+    """Say no to what could only give a wrong result."""
+    if all(stage.skipped for stage in stages):
+        msg = f"no attack applies: {'; '.join(f'{stage.id} {stage.skipped}' for stage in stages)}"
+        raise UsageError(msg)
+    if workers > 1 and getattr(problem.target, "budget", None) is not None:
+        msg = "a budget of queries cannot be shared by several workers"
+        raise UsageError(msg, help="use one worker")
+    if len(x) != len(labels) or tuple(x.shape[1:]) != tuple(problem.target.shape):
+        msg = f"samples of shape {tuple(x.shape)} with {len(labels)} labels do not fit a target of shape {problem.target.shape}"
+        raise InputError(msg)
+    outside = int(problem.domain.violations(x, x).sum()) if len(x) else 0
+    if outside:
+        msg = f"{outside} of {len(x)} samples lie outside the domain as they are"
+        raise InputError(msg, help="correct the domain, or leave these samples out")
+
+
+def _fingerprint(plan: Plan, problem: Problem, x: torch.Tensor, labels: torch.Tensor) -> dict[str, object]:
+    content = hashlib.sha256(x.cpu().contiguous().numpy().tobytes() + labels.cpu().contiguous().numpy().tobytes())
+    return {
+        "plan": plan.id, "stages": [describe(attack) for attack in plan.stages], "block": plan.block, "eot": plan.eot,
+        "norm": problem.norm, "eps": problem.eps, "targeted": problem.targeted, "seed": problem.seed,
+        "target": problem.target.name, "samples": content.hexdigest(), "device": x.device.type,
+    }  # fmt: skip
+
+
+def _done(
+    plan: Plan, problem: Problem, work: list[_Work], checkpoint: Checkpoint | None, workers: int
+) -> Iterator[dict[str, np.ndarray]]:
+    """Yield the results of the blocks in their order, from the checkpoint or computed; those that are finished are stored."""
+    stored = {item.number: found for item in work if checkpoint and (found := checkpoint.load(item.number)) is not None}
+    todo = [item for item in work if item.number not in stored]
+    pool, futures = None, dict[int, Future[dict[str, np.ndarray]]]()
+    if workers > 1 and len(todo) > 1:
+        context = multiprocessing.get_context("spawn")  # a forked torch hangs
+        pool = ProcessPoolExecutor(min(workers, len(todo)), context, _open, (plan, problem, torch.get_num_threads()))
+    try:
+        if pool is not None:
+            futures = {item.number: pool.submit(_work, item) for item in todo}
+        for item in work:
+            part = stored.get(item.number)
+            if part is None:
+                part = futures[item.number].result() if futures else _block(plan, problem, item)
+                if checkpoint is not None and not str(part["stopped"]):
+                    checkpoint.save(item.number, part)
+            yield part
+    finally:
+        if pool is not None:
+            pool.shutdown(cancel_futures=True)
+
+
+_HELD: list[tuple[Plan, Problem]] = []  # of a worker process: sent once, not with every block
+
+
+def _open(plan: Plan, problem: Problem, threads: int) -> None:
+    torch.set_num_threads(threads)
+    _HELD[:] = [(plan, problem)]
+
+
+def _work(item: _Work) -> dict[str, np.ndarray]:
+    plan, problem = _HELD[0]
+    return _block(plan, problem, item)
+
+
+def _block(plan: Plan, problem: Problem, item: _Work) -> dict[str, np.ndarray]:
+    """Run the whole cascade on one block."""
+    device = problem.target.device
+    x, labels = torch.from_numpy(item.x).to(device), torch.from_numpy(item.labels).to(device)
+    before = _spend(problem)
+    n = len(x)
+    status, by = torch.full((n,), UNFINISHED, device=device), torch.full((n,), -1, device=device)
+    best, size = x.clone(), torch.full((n,), float("inf"), dtype=x.dtype, device=device)
+    stages = _stages(plan, problem)
+    stopped = ""
+    try:
+        decided = problem.target.decide(x)
+        wrong = problem.fooled(decided, labels) | (decided < 0)
+        status[wrong] = WRONG
+        if plan.eot > 1 and n and is_random(problem.target, x[: min(n, 16)]):
+            problem = _over(problem, Averaged(problem.target, plan.eot))
+        for index, (attack, stage) in enumerate(zip(plan.stages, stages, strict=True)):
+            rest = (status == UNFINISHED).nonzero()[:, 0]
+            if stage.skipped or not len(rest):
+                continue
+            x_new, fooled, finished, stopped = _stage(attack, problem, stage, (x[rest], labels[rest], item.number))
+            hit = rest[fooled]
+            status[hit], by[hit], best[hit] = BROKEN, index, x_new[fooled]
+            size[hit] = distance(best[hit], x[hit], problem.norm)
+            if stopped or not finished:
+                break
+        else:
+            status[status == UNFINISHED] = ROBUST
+    except InputError as exc:  # in the first look or the checker's: the same as in the middle of an attack
+        stopped = str(exc)
+    counts = [asdict(stage) for stage in stages]
+    arrays = {"status": status, "by": by, "x": best, "size": size}
+    found = {name: value.cpu().numpy() for name, value in arrays.items()}
+    spend = vars(_spend(problem).since(before))
+    return {**found, "stages": np.array(json.dumps(counts)), "spend": np.array(json.dumps(spend)), "stopped": np.array(stopped)}
+
+
+def _over(problem: Problem, target: Averaged) -> Problem:
+    return Problem(target, problem.domain, norm=problem.norm, eps=problem.eps, targeted=problem.targeted, seed=problem.seed)
+
+
+def _stage(
+    attack: Attack, problem: Problem, stage: StageResult, samples: tuple[torch.Tensor, torch.Tensor, int]
+) -> tuple[torch.Tensor, torch.Tensor, bool, str]:
+    """Run one attack on the survivors; return examples, which are verified, whether all were attacked to the end, and why not."""
+    x, labels, block = samples
+    before, started = _spend(problem), time.perf_counter()
+    found = attack_block(attack, problem, x, labels, block=block)
+    claimed = found.success.nonzero()[:, 0]
+    verified = torch.zeros_like(found.success)
+    stopped = found.stopped
+    try:
+        verified[claimed] = check(problem, found.x[claimed], x[claimed], labels[claimed])
+    except InputError as exc:  # the budget does not reach for a look: claims that nobody checked are none
+        stopped = stopped or str(exc)
+    stage.survivors_in, stage.survivors_out = len(x), len(x) - int(verified.sum())
+    stage.refuted = int((found.success & ~verified).sum())
+    stage.seconds, stage.spend = time.perf_counter() - started, _spend(problem).since(before)
+    return found.x, verified, bool(found.finished is not None and found.finished.all()), stopped
+
+
+def _spend(problem: Problem) -> Spend:
+    spend: Spend | None = getattr(problem.target, "spend", None)
+    return Spend() if spend is None else spend.copy()
+
+
+def _spent(parts: list[dict[str, np.ndarray]]) -> Spend:
+    each = [json.loads(str(part["spend"])) for part in parts]
+    return Spend(*(sum(one[name] for one in each) for name in vars(Spend())))
+
+
+def _joined(parts: list[dict[str, np.ndarray]], x: torch.Tensor, order: torch.Tensor, stages: list[StageResult]) -> CascadeResult:
+    """Put the blocks together, in the order in which the samples were given; those that were not reached are unfinished."""
+    n = len(x)
+    status, by = torch.full((n,), UNFINISHED), torch.full((n,), -1)
+    best, size = x.cpu().clone(), torch.full((n,), float("inf"), dtype=x.dtype)
+    if parts:
+        at = order[: sum(len(part["status"]) for part in parts)]
+        columns = (torch.from_numpy(np.concatenate([part[name] for part in parts])) for name in ("status", "by", "x", "size"))
+        status[at], by[at], best[at], size[at] = columns
+    for part in parts:
+        for stage, counted in zip(stages, json.loads(str(part["stages"])), strict=True):
+            stage.survivors_in += counted["survivors_in"]
+            stage.survivors_out += counted["survivors_out"]
+            stage.refuted += counted["refuted"]
+            stage.seconds += counted["seconds"]
+            stage.spend = Spend(*(now + counted["spend"][name] for name, now in vars(stage.spend).items()))
+    return CascadeResult(status, by, best, size, stages, _spent(parts), 0.0, {}, order)

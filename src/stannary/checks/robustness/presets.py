@@ -1,0 +1,65 @@
+"""Plans: which attacks run one after another, on which samples, in which order. Presets are plans with names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stannary.checks.robustness.attacks.apgd import APGD, APGDT
+from stannary.checks.robustness.attacks.fab import FAB
+from stannary.checks.robustness.attacks.pgd import PGD
+from stannary.checks.robustness.attacks.square import Square
+from stannary.checks.robustness.engine import Attack
+from stannary.core.errors import UsageError
+
+__all__ = ["PRESETS", "Plan", "describe", "preset"]
+
+PRESETS = ("smoke", "gate", "standard", "paranoid")
+GATE_BLOCK = 32
+EOT = 20
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a cascade does.
+
+    `block`: samples worked on together, and between two looks of a stop rule; None for the engine's size. `shuffle`: take samples
+    in an order drawn by the seed, as a stop rule has to. `eot`: answers to be averaged, where a target answers differently each
+    time (expectation over transformation, Athalye et al. 2018); 1 for none.
+    """
+
+    id: str
+    stages: tuple[Attack, ...]
+    block: int | None = None
+    shuffle: bool = False
+    eot: int = 1
+
+
+def preset(name: str, classes: int, *, fab: bool = True) -> Plan:
+    """Return a preset for a target of so many classes.
+
+    - `smoke`: ten steps of PGD and 200 queries of Square: says that a model is weak, never that it is strong
+    - `gate`: the attacks of `standard` without FAB, block by block on samples in random order, until a stop rule decides
+    - `standard`: the budget of AutoAttack (Croce and Hein 2020) after ten steps of PGD; `fab` false leaves FAB out
+    - `paranoid`: restarts, more queries, and averaged answers of targets that are random
+
+    Raises:
+        UsageError: there is no such preset.
+    """
+    strong = (PGD(10), APGD("ce", 100), APGDT(classes, targets=9, steps=100))
+    boundary = (FAB(classes, targets=9, steps=100),) if fab else ()
+    if name == "smoke":
+        return Plan(name, (PGD(10), Square(200)))
+    if name == "gate":
+        return Plan(name, (*strong, Square(5000)), block=GATE_BLOCK, shuffle=True)
+    if name == "standard":
+        return Plan(name, (*strong, *boundary, Square(5000)))
+    if name == "paranoid":
+        restarts = (APGD("ce", 100, rounds=5), APGD("dlr", 100, rounds=5))
+        return Plan(name, (PGD(10), *restarts, APGDT(classes, targets=9, steps=200), *boundary, Square(10_000)), eot=EOT)
+    msg = f"no such preset: {name} (there are {', '.join(PRESETS)})"
+    raise UsageError(msg)
+
+
+def describe(attack: Attack) -> dict[str, str | int | float | bool]:
+    """Return the hyper-parameters of an attack, for reports and to tell whether a run is the same."""
+    return {key: value for key, value in sorted(vars(attack).items()) if key[0] != "_" and isinstance(value, str | int | float)}
