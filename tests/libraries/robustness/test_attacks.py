@@ -65,6 +65,24 @@ def test_fab_finds_the_smallest_change(linear, norm) -> None:
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize("attack", [APGDT(5, steps=50), FAB(5, steps=20), PGD(40), Square(600)], ids=lambda a: a.id)
+def test_distances_may_be_in_units_of_the_features(linear, norm, attack) -> None:
+    net, x, y = linear
+    unit = torch.linspace(0.2, 3, 20)
+    scaled = torch.nn.Linear(20, 5).requires_grad_(False)  # the same model of inputs that are measured in these units
+    scaled.weight.copy_(net.weight * unit)
+    scaled.bias.copy_(net.bias)
+    exact = reach(scaled, x / unit, y, norm)
+    eps = float(exact.median())
+    target = Counting(TorchTarget(net, (20,)))
+    problem = Problem(target, Box(-torch.inf, torch.inf), norm=norm, eps=eps, scale=unit)
+    found = run(attack, problem, x, y)
+    assert check(problem, found.x[found.success], x[found.success], y[found.success]).all()
+    assert not found.success[exact > eps * (1 + 1e-5)].any()
+    assert found.success[exact < 0.8 * eps].float().mean() > (0.3 if attack.access == "score" else 0.99)
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_the_projection_onto_a_plane_is_the_smallest_one_within_bounds(norm) -> None:
     torch.manual_seed(2)
     x, w = torch.rand(50, 30, dtype=torch.float64), torch.randn(50, 30, dtype=torch.float64)
@@ -165,6 +183,15 @@ def test_targeted_attacks_reach_the_wished_class(digits, digits_net) -> None:
         found = run(attack, problem, x, wished)
         assert found.success.any()
         assert (target.decide(found.x[found.success]) == wished[found.success]).all()
+
+
+def test_tiny_radii_survive_the_rounding_of_the_inputs(digits, digits_net) -> None:
+    x, y = digits[0][-100:], digits[1][-100:]
+    y = (y + 1) % 10  # every claim is a success: only the distance is judged
+    problem = problem_of(digits_net, (1, 8, 8), "linf", 1e-5, Box())
+    found = run(PGD(2), problem, x, y)
+    assert check(problem, found.x[found.success], x[found.success], y[found.success]).all()
+    assert not check(problem, (x + 1.1e-5).clamp(0, 1), x, y)[(x < 0.99).flatten(1).any(1)].any()
 
 
 def test_an_unknown_norm_or_radius_is_refused(digits_net) -> None:

@@ -29,7 +29,7 @@ from stannary.checks.robustness.checker import check
 from stannary.checks.robustness.checkpoint import Checkpoint
 from stannary.checks.robustness.engine import Attack, attack_block, blocks, sizes
 from stannary.checks.robustness.presets import Plan, describe
-from stannary.checks.robustness.rows import Problem, distance
+from stannary.checks.robustness.rows import Problem
 from stannary.checks.target.interface import ACCESS, Spend
 from stannary.core.errors import InputError, UsageError
 
@@ -192,7 +192,7 @@ def _fingerprint(plan: Plan, problem: Problem, x: torch.Tensor, labels: torch.Te
     return {
         "plan": plan.id, "stages": [describe(attack) for attack in plan.stages], "block": plan.block, "eot": plan.eot,
         "norm": problem.norm, "eps": problem.eps, "targeted": problem.targeted, "seed": problem.seed,
-        "target": problem.target.name, "samples": content.hexdigest(), "device": x.device.type,
+        "scale": None if problem.scale is None else problem.scale.tolist(), "target": problem.target.name, "samples": content.hexdigest(), "device": x.device.type,
     }  # fmt: skip
 
 
@@ -257,7 +257,7 @@ def _block(plan: Plan, problem: Problem, item: _Work) -> dict[str, np.ndarray]:
             x_new, fooled, finished, stopped = _stage(attack, problem, stage, (x[rest], labels[rest], item.number))
             hit = rest[fooled]
             status[hit], by[hit], best[hit] = BROKEN, index, x_new[fooled]
-            size[hit] = distance(best[hit], x[hit], problem.norm)
+            size[hit] = problem.size(best[hit], x[hit])
             if stopped or not finished:
                 break
         else:
@@ -272,7 +272,8 @@ def _block(plan: Plan, problem: Problem, item: _Work) -> dict[str, np.ndarray]:
 
 
 def _over(problem: Problem, target: Averaged) -> Problem:
-    return Problem(target, problem.domain, norm=problem.norm, eps=problem.eps, targeted=problem.targeted, seed=problem.seed)
+    wanted = {"norm": problem.norm, "eps": problem.eps, "targeted": problem.targeted, "seed": problem.seed, "scale": problem.scale}
+    return Problem(target, problem.domain, **wanted)
 
 
 def _stage(

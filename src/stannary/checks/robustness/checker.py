@@ -24,12 +24,15 @@ def check(problem: Problem, x: torch.Tensor, origin: torch.Tensor, labels: torch
     moved = ((x.double() - origin.double()) / scale).reshape(len(x), -1).abs()
     if norm == "cost":  # the domain's own: there is no other definition to hold it to
         far = problem.size(x, origin)
+        rounding = torch.zeros_like(far)
     else:
         order = {"linf": float("inf"), "l2": 2.0, "l1": 1.0, "l0": 0.0}[norm]
         far = torch.linalg.vector_norm(moved, ord=order, dim=1)
+        # an input is rounded itself: by the last bit of each value that it had, whatever the radius is
+        held = (origin.double() / scale).reshape(len(x), -1)
+        rounding = torch.finfo(x.dtype).eps * torch.linalg.vector_norm(held, ord=order, dim=1) * (norm != "l0")
     good = torch.isfinite(far) & ~problem.domain.violations(x, origin)
-    if eps is not None:  # an input itself is rounded, too: at most by the last bit of the value that it had
-        rounding = torch.finfo(x.dtype).eps * torch.linalg.vector_norm(origin.double().reshape(len(x), -1), ord=order, dim=1)
-        good &= far <= eps * (1 + SLACK) + (rounding if norm != "l0" else 0.0)
+    if eps is not None:
+        good &= far <= eps * (1 + SLACK) + rounding
     decided = problem.target.decide(x)
     return good & (decided != -1) & ((decided == labels) if problem.targeted else (decided != labels))

@@ -63,8 +63,8 @@ def onto_plane(
     slope = (normal * per_row(rise.sign(), normal)).nan_to_num(0.0)
     slope = slope.flatten(1)
     sign = slope.sign()
-    middle, half = (high + low) / 2, (high - low) / 2
-    room = (half - sign.reshape(x.shape) * (x - middle)).flatten(1).clamp_min_(0)
+    up = sign.reshape(x.shape)
+    room = ((high - x) * up.clamp_min(0) + (low - x) * up.clamp_max(0)).flatten(1).clamp_min_(0)  # in its direction
     size = slope.abs()
     scale = size.amax(1, keepdim=True).clamp_min_(_TINY)
     size = size / scale  # the scale of the gradient does not matter

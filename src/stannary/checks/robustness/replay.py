@@ -97,7 +97,7 @@ class Replay:
         if len(at):
             target, x = problem.target, rows.x[at]
             labels = target.decide(x) if target.access == "decision" else labels_of(target.logits(x))
-            rows.keep(x, problem.fooled(labels, rows.label[at]), problem.norm, at)
+            rows.keep(x, problem.fooled(labels, rows.label[at]), problem, at)
         return torch.ones_like(rows.found)
 
 

@@ -68,11 +68,18 @@ class Problem:
         moved = x - origin if self.scale is None else (x - origin) / self.scale
         return distance(moved, torch.zeros_like(moved), self.norm)
 
+    @property
+    def unit(self) -> torch.Tensor | float:
+        """The unit of each feature, to multiply a step of length 1 with."""
+        return 1.0 if self.scale is None else self.scale
+
     def ball(self, x: torch.Tensor, origin: torch.Tensor) -> torch.Tensor:
         """Return `x` moved into the ball of radius `eps` around `origin`, then into the domain. Shapes `(n, *shape)`."""
         if self.eps is not None:
-            scale = 1 if self.scale is None else self.scale
-            x = origin + _shrink((x - origin) / scale, self.norm, self.eps) * scale
+            if self.scale is None:
+                x = origin + _shrink(x - origin, self.norm, self.eps)
+            else:
+                x = origin + _shrink((x - origin) / self.scale, self.norm, self.eps) * self.scale
         return self.domain.project(x, origin)
 
     def fooled(self, labels: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
@@ -116,13 +123,13 @@ class Rows:
             return other
         return Rows({name: torch.cat((value, other.__dict__[name])) for name, value in self.__dict__.items()})
 
-    def keep(self, x: torch.Tensor, success: torch.Tensor, norm: str, only: torch.Tensor | None = None) -> None:
+    def keep(self, x: torch.Tensor, success: torch.Tensor, problem: Problem, only: torch.Tensor | None = None) -> None:
         """Remember successes that are nearer than those before: `x` `(m, *shape)`, `success` `(m,)`, of the rows `only`."""
         hit = success.nonzero()[:, 0]
         if not len(hit):
             return
         rows = hit if only is None else only[hit]
-        size = distance(x[hit], self.origin[rows], norm)
+        size = problem.size(x[hit], self.origin[rows])
         better = size < self.size[rows]
         rows, hit = rows[better], hit[better]
         self.best[rows], self.size[rows], self.found[rows] = x[hit], size[better], True

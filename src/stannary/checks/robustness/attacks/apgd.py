@@ -46,7 +46,7 @@ class APGD:
         """Start on the surface of the ball with a step of twice the radius."""
         eps = problem.eps or 1.0
         offset = random_offset(rows.x, problem.norm, generator, surface=True)
-        rows.x = problem.domain.project(rows.origin + eps * offset, rows.origin)
+        rows.x = problem.domain.project(rows.origin + eps * problem.unit * offset, rows.origin)
         rows.before, rows.top, rows.top_grad = rows.x, rows.x, torch.zeros_like(rows.x)
         rows.pace = rows.size.new_full((len(rows),), 2 * eps)
         rows.top_loss = rows.size.new_full((len(rows),), -torch.inf)
@@ -57,7 +57,7 @@ class APGD:
     def step(self, problem: Problem, rows: Rows, generator: torch.Generator) -> torch.Tensor:  # noqa: ARG002 - nothing random here
         """Look at where the rows are, halve the step at checkpoints, and move."""
         logits, loss, grad = problem.target.gradient(rows.x, lambda out: self._loss(problem, rows, out))
-        rows.keep(rows.x, problem.fooled(labels_of(logits), rows.label), problem.norm)
+        rows.keep(rows.x, problem.fooled(labels_of(logits), rows.label), problem)
         first = rows.age == 0
         rows.rises = rows.rises + ((loss > rows.last_loss) & ~first)
         better = loss > rows.top_loss  # false for NaN
@@ -66,8 +66,8 @@ class APGD:
         rows.last_loss = loss
         rows.top, rows.top_grad = choose(better, rows.x, rows.top), choose(better, grad, rows.top_grad)
         here, grad = self._checkpoint(rows, grad)
-        eps_step = per_row(rows.pace, grad)
-        onward = problem.ball(here + eps_step * steepest(grad, problem.norm), rows.origin)
+        move = problem.unit * steepest(grad * problem.unit, problem.norm)
+        onward = problem.ball(here + per_row(rows.pace, grad) * move, rows.origin)
         share = per_row(torch.where(first, 1.0, _MOMENTUM).to(grad.dtype), grad)
         moved = here + (onward - here) * share + (here - rows.before) * (1 - share)
         rows.before, rows.x = here, problem.ball(moved, rows.origin)

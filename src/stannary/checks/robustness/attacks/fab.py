@@ -12,6 +12,7 @@ from stannary.checks.target.torch_model import labels_of
 __all__ = ["FAB"]
 
 _OVERSHOOT = 1.05
+_FAR = 1e30  # for bounds that are infinite
 _BACK = 0.9  # a success is pulled back to this share of its distance
 _PULL = 0.1  # the most weight that the projection of the sample itself has
 
@@ -54,17 +55,19 @@ class FAB:
         logits, gap, grad = problem.target.gradient(rows.x, behind)
         fooled = problem.fooled(labels_of(logits), rows.label)
         offset = rows.x - rows.origin
-        hit = fooled if problem.eps is None else fooled & (distance(rows.x, rows.origin, problem.norm) <= problem.eps)
-        rows.keep(rows.x, hit, problem.norm)
+        hit = fooled if problem.eps is None else fooled & (problem.size(rows.x, rows.origin) <= problem.eps)
+        rows.keep(rows.x, hit, problem)
         share = per_row(torch.where(fooled, _BACK, 1.0).to(grad.dtype), grad)
         base = rows.origin + offset * share
         along = (grad * offset).flatten(1).sum(1).nan_to_num(0.0)
         rise = torch.cat((-gap + along * (1 - share.flatten()), -gap + along))  # from the base, from the sample
-        bounds = problem.domain.span(rows.x)
-        change = onto_plane(torch.cat((base, rows.origin)), torch.cat((grad, grad)), rise, bounds, problem.norm)
+        unit, slope = problem.unit, grad * problem.unit
+        low, high = (bound.clamp(-_FAR, _FAR) / unit for bound in problem.domain.span(rows.x))
+        points = torch.cat((base, rows.origin)) / unit
+        change = onto_plane(points, torch.cat((slope, slope)), rise, (low, high), problem.norm)
         near, far = change[: len(rows)], change[len(rows) :]
         one, other = (distance(part, torch.zeros_like(part), problem.norm) for part in (near, far))
         pull = per_row((one / (one + other).clamp_min(1e-12)).clamp(0, _PULL), grad)
-        moved = (base + _OVERSHOOT * near) * (1 - pull) + (rows.origin + _OVERSHOOT * far) * pull
+        moved = (base + _OVERSHOOT * unit * near) * (1 - pull) + (rows.origin + _OVERSHOOT * unit * far) * pull
         rows.x = problem.domain.project(moved.nan_to_num(0.0), rows.origin)
         return rows.age >= self._last

@@ -38,14 +38,17 @@ class PGD:
     def init(self, problem: Problem, rows: Rows, generator: torch.Generator) -> None:
         """Start at a random point of the ball."""
         if self.random_start and problem.eps is not None:
-            rows.x = problem.ball(rows.origin + problem.eps * random_offset(rows.x, problem.norm, generator), rows.origin)
+            rows.x = problem.ball(
+                rows.origin + problem.eps * problem.unit * random_offset(rows.x, problem.norm, generator), rows.origin
+            )
 
     def step(self, problem: Problem, rows: Rows, generator: torch.Generator) -> torch.Tensor:  # noqa: ARG002 - nothing random here
         """Look at where the rows are, and move those that are not fooled."""
         sign = -1 if problem.targeted else 1
         logits, _, grad = problem.target.gradient(rows.x, lambda out: sign * cross_entropy(out, rows.label))
-        rows.keep(rows.x, problem.fooled(labels_of(logits), rows.label), problem.norm)
-        rows.x = problem.ball(rows.x + per_row(self._size(problem, rows), grad) * steepest(grad, problem.norm), rows.origin)
+        rows.keep(rows.x, problem.fooled(labels_of(logits), rows.label), problem)
+        move = problem.unit * steepest(grad * problem.unit, problem.norm)
+        rows.x = problem.ball(rows.x + per_row(self._size(problem, rows), grad) * move, rows.origin)
         return rows.age >= self._last
 
     def _size(self, problem: Problem, rows: Rows) -> torch.Tensor:

@@ -44,17 +44,17 @@ class Square:
         shape = rows.x.shape
         if problem.norm == "linf":
             lines = (*shape[:2], 1, shape[3]) if len(shape) == 4 else shape  # noqa: PLR2004 - a batch of images
-            rows.x = problem.ball(rows.origin + eps * _signs(lines, rows.x, generator), rows.origin)
+            rows.x = problem.ball(rows.origin + eps * problem.unit * _signs(lines, rows.x, generator), rows.origin)
         else:
             offset = _tiles(rows.x, generator) if len(shape) == 4 else _signs(shape, rows.x, generator)  # noqa: PLR2004
-            rows.x = problem.ball(rows.origin + _of_length(offset, eps), rows.origin)
+            rows.x = problem.ball(rows.origin + problem.unit * _of_length(offset, eps), rows.origin)
         rows.worst = rows.size.new_full((len(rows),), -torch.inf)
         rows.at = rows.x  # the best so far; `x` is what is asked next
 
     def step(self, problem: Problem, rows: Rows, generator: torch.Generator) -> torch.Tensor:
         """Ask for the last proposals, keep those that raised the margin, and propose again."""
         logits = problem.target.logits(rows.x)
-        rows.keep(rows.x, problem.fooled(labels_of(logits), rows.label), problem.norm)
+        rows.keep(rows.x, problem.fooled(labels_of(logits), rows.label), problem)
         loss = margin(logits, rows.label)
         loss = -loss if problem.targeted else loss
         better = loss > rows.worst
@@ -108,20 +108,20 @@ def _propose_linf(problem: Problem, rows: Rows, share: torch.Tensor, generator: 
         sign = _signs((*shape[:2], 1, 1), rows.at, generator)
     else:
         mask, sign = _subset(share, rows.at, generator).to(rows.at.dtype), _signs(shape, rows.at, generator)
-    corner = rows.origin + eps * sign
+    corner = rows.origin + eps * problem.unit * sign
     return problem.domain.project(torch.addcmul(rows.at, mask, corner - rows.at), rows.origin)  # of floats: cheaper than `where`
 
 
 def _propose_l2(problem: Problem, rows: Rows, share: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """Move the length that one square has into another one, as a pattern of two humps of opposite signs (section 3.3 there)."""
     eps = problem.eps or 1.0
-    offset = rows.at - rows.origin
+    offset = (rows.at - rows.origin) / problem.unit
     shape = offset.shape
     if len(shape) != 4:  # noqa: PLR2004 - a batch of images
         mask = _subset(share, offset, generator)
         size = per_row(offset.flatten(1).norm(dim=1), offset)
         fresh = torch.where(mask, _signs(shape, offset, generator) * size, offset)
-        return problem.ball(rows.origin + _of_length(fresh, eps), rows.origin)
+        return problem.ball(rows.origin + problem.unit * _of_length(fresh, eps), rows.origin)
     side = _side(share, shape[2], shape[3], 3)
     side = torch.where(side % 2 == 0, side + 1, side).clamp_max(min(shape[2:]))
     top, left, here = _place(side, offset, generator)
@@ -135,7 +135,7 @@ def _propose_l2(problem: Problem, rows: Rows, share: torch.Tensor, generator: to
     bump = bump * here
     bump = bump / bump.flatten(2).norm(dim=2).clamp_min(1e-12)[:, :, None, None] * budget
     moved = bump + offset * ((1 - here) * (1 - there))
-    return problem.ball(rows.origin + _of_length(moved, eps), rows.origin)
+    return problem.ball(rows.origin + problem.unit * _of_length(moved, eps), rows.origin)
 
 
 def _pattern(
