@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from stannary.formats.interface import Sink, View
+from stannary.formats.package_magic import PACKAGES
 
 __all__ = ["FORMATS", "Format", "identify", "is_text", "load_probe", "load_reader"]
 
@@ -40,7 +41,7 @@ class Format(NamedTuple):
 
 _F = "stannary.formats."
 _MEDIA = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"%PDF-", b"OggS", b"fLaC", b"ID3", b"wOF2", b"wOFF", b"RIFF",
-          b"SQLite format 3\x00", b"\x00\x01\x00\x00\x00")  # fmt: skip
+          b"\x00\x01\x00\x00\x00")  # fmt: skip
 _PROTOBUF_FIRST = bytes((0x08, 0x0A, 0x12, 0x1A, 0x22, 0x2A, 0x32, 0x3A, 0x42, 0x4A))
 
 FORMATS: tuple[Format, ...] = (
@@ -90,17 +91,26 @@ FORMATS: tuple[Format, ...] = (
     Format("ncnn", _F + "inert:read_weights", ((0, b"7767517"),)),
     Format("openvino", _F + "openvino:read", probe="probe", first=b"<\xef \n\r\t\xff\xfe", text=True),
     Format("pmml", _F + "pmml:read", names=("*.pmml",), probe="probe", first=b"<\xef \n\r\t\xff\xfe", text=True),
-    Format("xml", _F + "xml_text:read", names=("*.xml",), probe="probe", first=b"<\xef \n\r\t\xff\xfe", text=True),
+    Format("xml", _F + "xml_text:read", names=("*.xml", "*.rels", "*.??proj", "*.proj", "*.???proj", "*.targets", "*.props", "*.msc", "*.library-ms", "*.settingcontent-ms",
+                                                           "*.jnlp", "*.xsl", "*.xslt", "*.xaml", "*.plist", "*.webloc", "*.ows", "*.rmp", "nuget.config"),
+           probe="probe", first=b"<\xef \n\r\t\xff\xfe", text=True),
     # Code and executables
     Format("elf", _F + "executable:read", ((0, b"\x7fELF"),)),
     Format("pe", _F + "executable:read", ((0, b"MZ"),)),
     Format("macho", _F + "executable:read", tuple((0, m) for m in (b"\xfe\xed\xfa\xce", b"\xfe\xed\xfa\xcf", b"\xce\xfa\xed\xfe", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe"))),
     Format("wasm", _F + "executable:read", ((0, b"\x00asm"),)),
+    Format("package", _F + "packages:read", tuple((at, magic) for at, magic, _ in PACKAGES), probe="probe"),
+    Format("ar", _F + "packages:read_ar", ((0, b"!<arch>\n"),)),
+    Format("blend", _F + "packages:read_blend", ((0, b"BLENDER"),)),
+    Format("java-objects", _F + "foreign_serial:read_java", ((0, b"\xac\xed\x00\x05"),)),
+    Format("net-objects", _F + "foreign_serial:read_net", ((0, b"\x00\x01\x00\x00\x00\xff\xff\xff\xff\x01\x00\x00\x00"),)),
+    Format("ruby-objects", _F + "foreign_serial:read_ruby", tuple((0, b"\x04\x08" + kind) for kind in (b"o:", b"[", b"{", b"c", b"I", b"U:", b"e:", b"u:"))),
+    Format("phar", _F + "foreign_serial:read_phar", ((0, b"<?php __HALT_COMPILER();"),)),
     Format("script", _F + "executable:read_script", ((0, b"#!"),)),
     Format("pyc", _F + "python_bytecode:read", names=("*.pyc", "*.pyo"), probe="probe"),
     Format("marshal", _F + "python_bytecode:read_marshalled", probe="probe_marshalled", first=b"\xe3c"),
     # Text
-    Format("python", _F + "python_source:read", names=("*.py", "*.pyw", "*.pyi"), text=True),
+    Format("python", _F + "python_source:read", names=("*.py", "*.pyw", "*.pyi", "sconstruct", "sconscript", "snakefile")),  # in whatever encoding its cookie names
     Format("notebook", _F + "notebook:read", names=("*.ipynb",), text=True),
     Format("jinja", _F + "jinja_template:read", names=("*.jinja", "*.jinja2", "*.j2", "chat_template*"), text=True),
     Format("keras-config", _F + "keras_config:read", probe="probe", first=b"{\xef\xff\xfe\x00 \n\r\t"),
@@ -111,7 +121,9 @@ FORMATS: tuple[Format, ...] = (
     Format("requirements", _F + "requirements_text:read", names=("requirements*.txt", "*requirements*.in", "*environment*.y*ml", "env*.y*ml", "conda*.y*ml", "pyproject.toml", "setup.cfg", "pipfile", "pip.conf", "pip.ini", "uv.toml", ".condarc", ".npmrc"), text=True),
     Format("text", _F + "plain_text:read", probe="probe"),
     # Recognised, nothing in them a model loader runs
-    Format("compound", _F + "inert:read_ole", ((0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"),)),
+    Format("compound", _F + "compound:read", ((0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"),)),
+    Format("rtf", _F + "rtf:read", ((0, b"{\\rt"), (0, b"{\\*\\rt"))),
+    Format("sqlite", _F + "sqlite:read", ((0, b"SQLite format 3\x00"),)),
     Format("media", _F + "inert:read_media", (*((0, m) for m in _MEDIA), (4, b"ftyp"))),
     Format("learned-weights", _F + "weight_files:read", probe="probe", first=b"\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f\x10\x11\x12\x13\x14\x15\x16\x17\x18IMl\xba\xd6m0123456789"),
     # Last: opcodes have no magic, so anything may be one; and files that are numbers only when their model is beside them
@@ -202,6 +214,7 @@ _GATES: dict[str, Callable[[View], bool]] = {
     "safetensors": lambda view: view.head(9)[8:] == b"{" or view.name.endswith(".safetensors"),
     "pyc": lambda view: view.head(4)[2:] == b"\r\n",
     "text": is_text,
+    "package": lambda view: view.tail(512)[:4] in (b"koly", b"cone"),
     "learned-weights": lambda view: _LEARNED.match(view.head(_HEAD)) is not None or view.name.lower().endswith((".ann", ".dat", ".traineddata")),
 }  # fmt: skip
 

@@ -12,10 +12,9 @@ import re
 from stannary.core.errors import Truncated
 from stannary.formats.interface import Sink, View, clip
 
-__all__ = ["read_media", "read_ole", "read_unsupported", "read_weights"]
+__all__ = ["read_media", "read_unsupported", "read_weights"]
 
 _ACTIVE_PDF = re.compile(rb"/S\s*/(JavaScript|Launch)\b")
-_OLE = 16 << 20
 _NO_LENGTH = frozenset({0x01, *range(0xD0, 0xD8)})  # JPEG markers without a length
 _MAX_STEPS = 200_000
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
@@ -46,17 +45,9 @@ def read_media(view: View, sink: Sink) -> None:
             sink.incomplete(f"the picture has no end: {exc.message}", exc.offset)
         else:
             end = max(0, len(view) - (1 << 20)) + last + 2
-    sink.inert(f"{kind}: a picture, a recording, a font, a document or a data base")
+    sink.inert(f"{kind}: a picture, a recording, a font, or a document")
     if end < len(view):
         _tail(view, kind, end, sink)
-
-
-def read_ole(view: View, sink: Sink) -> None:
-    """Tell whether a compound file of Microsoft's holds macros (MS-OVBA: a storage `VBA`); the rest of it is not read."""
-    data = bytes(view.data[:_OLE])
-    macros = any(name.encode("utf-16-le") in data for name in ("_VBA_PROJECT", "VBA", "Macros"))
-    sink.fact("media.compound", 0, macros=macros, size=len(view))
-    sink.incomplete("a compound file: only its names were searched for macros", 0)
 
 
 def read_weights(view: View, sink: Sink) -> None:

@@ -6,7 +6,9 @@ Runs beside the reader of a text's own format. Facts besides those of `secrets` 
     head, line.
 `text.command`: a line that fetches and runs, or opens a shell to the network. Fields: command, line, name, fenced, script
     (the text opens with an interpreter line).
-`text.hidden`: characters that are not seen (zero width, Bidi controls, tag characters). Fields: count, line.
+`text.directive`: a line by which a tool runs or fetches something, by `text_directives`.
+`text.hidden`: characters that are not seen (zero width, Bidi controls, tag characters). Fields: count, line, tags (the words
+    that tag characters spell).
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import re
 from collections.abc import Iterator
 
 from stannary.core.errors import FormatError
-from stannary.formats import licences, pages, secrets
+from stannary.formats import licences, pages, secrets, text_directives
 from stannary.formats.embedded_text import PAYLOAD_MAGIC, is_marshalled
 from stannary.formats.identify import is_text
 from stannary.formats.inline_code import hand_on_inline
@@ -104,6 +106,7 @@ _RUNS = re.compile(
     rb"|(?m:^|[,;\t\"])[ ]*[=+@-][ ]*(?:cmd|powershell|mshta|msexcel|rundll32|regsvr32|certutil|dde)[ ]*\|"
     rb"|\(\s*\$_(?:GET|POST|REQUEST|COOKIE|SERVER)\b|getRuntime\(\)\s*\.exec\s*\(\s*request\."
 )
+_TAGS = re.compile("[\U000e0020-\U000e007e]{10,}")  # a flag of a region has six, behind a flag
 _HIDDEN = re.compile("[\u200b\u2060\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f]")
 _CARDS = ("readme", "license", "licence", "copying", "notice", "use_policy", "modelcard")
 
@@ -115,6 +118,7 @@ _PAGES = (".html", ".htm", ".xhtml", ".svg")
 _WEIGHTS = re.compile(
     r"(?:^[^.]+|\.(?:bin|pt|pth|ckpt|model|weights?|h5|hdf5|onnx|gguf|ggml|safetensors|pkl|pickle|joblib|np[yz]|pb|tflite|mlmodel|msgpack|params|dat|data))$"
 )
+_IMPORT_LINES = re.compile(rb"^import[ \t][^\r\n]*", re.MULTILINE)  # of a path file: `site` executes these
 _PYTHON = re.compile(
     rb"(?:\s|#[^\n]*\n|\"\"\".{0,4000}?\"\"\")*"
     rb"(?:import \w|from \w[\w.]* import |exec\s*\(|eval\s*\(|__import__\s*\(|@\w+\n|class \w+|def \w+\()",
@@ -139,7 +143,9 @@ def read(view: View, sink: Sink) -> None:
     head = view.head(2)
     if head in (b"\xff\xfe", b"\xfe\xff") and size <= _BLOCK:
         try:
-            _block(view.text(_BLOCK).encode("utf-8", "replace"), 0, base, sink)
+            whole = view.text(_BLOCK).encode("utf-8", "replace")
+            _block(whole, 0, base, sink)
+            text_directives.report(view, whole, sink)
         except FormatError as exc:
             sink.incomplete(exc.message)
         return
@@ -148,6 +154,7 @@ def read(view: View, sink: Sink) -> None:
         _block(bytes(view.data[start : start + _BLOCK + _OVERLAP]), start, base, sink)
         start += _BLOCK
         sink.budget.check_time()
+    text_directives.report(view, view.head(_BLOCK), sink)
     sink.fact("text.document", None, size=size, name=clip(base))
     if base.lower().startswith(_CARDS):
         licences.report(base, view.head(1 << 18).decode("utf-8", "replace"), sink)
@@ -166,6 +173,8 @@ def _by_name(view: View, base: str, sink: Sink) -> None:
         remote = pages.sends_to(page)
         if remote:
             sink.fact("text.active", None, name=clip(base), remote=clip(remote))
+    elif base.endswith(".pth") and (lines := _IMPORT_LINES.findall(view.head(1 << 20))):
+        sink.child(f"{base}.py", b"\n".join(lines), hint="python")
     elif _WEIGHTS.search(base) and _PYTHON.match(view.head(1 << 13)):
         sink.child(f"{base}.py", view.data, hint="python")
 
@@ -181,7 +190,9 @@ def _block(raw: bytes, start: int, base: str, sink: Sink) -> None:
         text = raw.decode("utf-8", "replace")
         found = list(_HIDDEN.finditer(text))
         if found:
-            sink.fact("text.hidden", start, count=len(found), line=text.count("\n", 0, found[0].start()) + 1)
+            tags = "".join(chr(ord(c) - 0xE0000) for run in _TAGS.findall(text) for c in run)
+            line = text.count("\n", 0, found[0].start()) + 1
+            sink.fact("text.hidden", start, count=len(found), line=line, tags=clip(tags))
 
 
 def _commands(raw: bytes, start: int, base: str, sink: Sink) -> None:

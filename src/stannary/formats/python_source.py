@@ -2,7 +2,8 @@
 
 Facts besides those of `python_flow`:
 `python.module`: name (of the file), lines, imports (sorted roots, at most 200), context (`file` or `notebook`).
-`python.coding`: the encoding of a PEP 263 cookie other than UTF-8, Latin-1 or ASCII. Fields: coding.
+`python.coding`: the encoding of a PEP 263 cookie other than UTF-8, Latin-1 or ASCII, or what makes the source unlike
+    text (`utf-16`, `nul bytes`). Fields: coding.
 `python.bidi`: characters that reorder source text (Unicode Bidi controls). Fields: count, line, reorders (overrides
     or isolates).
 `python.word`: in source that cannot be parsed, something that looks like a call. Fields: name, line, text.
@@ -70,7 +71,9 @@ def analyse(tree: ast.Module, sink: Sink, *, name: str, lines: int, context: str
 
 
 def _cookie(raw: bytes, sink: Sink) -> None:
-    for line in raw[:1024].split(b"\n", 2)[:2]:
+    if raw[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in raw[:_LIMIT]:
+        sink.fact("python.coding", 0, coding="utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "nul bytes")
+    for line in re.split(rb"\r\n?|\n", raw[:1024], maxsplit=2)[:2]:
         match = _COOKIE.match(line)
         if match:
             coding = match[1].decode("ascii", "replace").lower().replace("_", "-")

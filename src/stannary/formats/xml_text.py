@@ -8,6 +8,7 @@ Facts:
 - `xml.doctype` name, system, public
 - `xml.entity` name, system, external, nested, parameter
 - `xml.reference` what, value: a stylesheet instruction, or an inclusion
+- `xml.active`, `xml.command`, `xml.source` of documents without a reader of their own: `xml_active`
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from xml.parsers import expat
 from stannary.core.errors import BudgetExceeded, FormatError
 from stannary.formats.identify import identify
 from stannary.formats.interface import Sink, View, clip
+from stannary.formats.xml_active import Active
 
 __all__ = ["Handler", "looks_like", "parse", "probe", "read"]
 
@@ -77,15 +79,7 @@ def read(view: View, sink: Sink) -> None:
         return  # OpenVINO and PMML have readers of their own; HTML is not XML
     if _head(view)[:1] != "<":
         return
-    parse(view, sink, _Generic())
-
-
-class _Generic:
-    def start(self, name: str, attributes: dict[str, str], offset: int) -> None:
-        """Elements of unknown formats mean nothing here."""
-
-    def end(self, name: str, text: str, offset: int) -> None:
-        """Nor does their text."""
+    parse(view, sink, Active(sink))
 
 
 def parse(view: View, sink: Sink, handler: Handler, *, blank: Callable[[bytes], bytes] = bytes) -> None:
@@ -117,6 +111,7 @@ class _Events:
     def __init__(self, sink: Sink, handler: Handler, parser: expat.XMLParserType) -> None:
         self.sink = sink
         self.handler = handler
+        self.active = handler if isinstance(handler, Active) else None
         self.text: list[list[str]] = [[]]
         self.root = ""
         self.parser = parser
@@ -159,8 +154,11 @@ class _Events:
 
     def end(self, name: str) -> None:
         own = self.text.pop()
+        local = name.rpartition(":")[2]
         if own:
-            self.handler.end(name.rpartition(":")[2], "".join(own), self.parser.CurrentByteIndex)
+            self.handler.end(local, "".join(own), self.parser.CurrentByteIndex)
+        if self.active is not None:
+            self.active.leave(local, self.parser.CurrentByteIndex)
 
     def characters(self, data: str) -> None:
         own = self.text[-1]

@@ -31,6 +31,8 @@ JUDGES: dict[str, str] = {
     "text": "stannary.checks.static.judges.text_content",
     "requirements": "stannary.checks.dependencies.judge",
     "unread": "stannary.checks.static.judges.unread",
+    "serial": "stannary.checks.static.judges.serial_objects",
+    "xml": "stannary.checks.static.judges.xml_content",
     "repo": "stannary.checks.static.judges.repository",
 }
 

@@ -36,6 +36,8 @@ _SCRIPT = (
 )
 _OWN = (".py", ".ipynb", ".csv", ".tsv", ".jsonl", ".log")
 _SMALL = 1 << 17
+_RULES = {"settings": "TXT005", "opened": "TXT006", "reach": "TXT007"}
+_LOADERS = frozenset({"lua", "julia", "r-start-up"})  # languages whose scripts load models
 _PLAIN = frozenset({"metadata", "license", "licence", "notice", "authors", "changelog", "readme", "copying"})
 
 
@@ -45,6 +47,8 @@ def judge(facts: Sequence[Fact]) -> Iterator[Hit]:
     for fact in facts:
         if fact.kind == "text.command":
             yield from _command(fact, small=small)
+        elif fact.kind == "text.directive":
+            yield from _directive(fact)
         elif fact.kind == "text.active" and doubtful_address(str(fact.data["remote"])):
             yield Hit("TXT004", fact)
         elif fact.kind == "notebook.command":
@@ -76,6 +80,21 @@ def _command(fact: Fact, *, small: bool) -> Iterator[Hit]:
     elif not name.endswith((*_PROSE, ".py", ".ipynb", ".json", ".yaml", ".yml", ".toml", ".cfg", ".csv", ".jsonl")):
         severity = "low" if found.kind in {"reverse-shell", "decode-run"} else "info"
     yield Hit("TXT001", fact, f"line {fact.data['line']}: {found.kind}: {found.shown}", None, severity)
+
+
+def _directive(fact: Fact) -> Iterator[Hit]:
+    group, value = str(fact.data["group"]), str(fact.data["value"])
+    if group == "source":
+        if doubtful_address(value.replace("\\", "")) or fact.data["id"] == "module-by-address":
+            yield Hit("DEP003", fact, f"line {fact.data['line']}: packages come from {value[:160]}")
+    elif group != "script":
+        yield Hit(_RULES[group], fact)
+    else:
+        found = classify(value)
+        if found.kind in HOSTILE or doubtful_address(value):
+            yield Hit("TXT008", fact, None, None, "high" if found.kind in HOSTILE else "medium")
+        elif found.kind == "other":  # build files start programs of their own; what reads a model has no need to
+            yield Hit("TXT008", fact, None, None, "medium" if fact.data["id"] in _LOADERS else "info")
 
 
 def _cell(fact: Fact) -> Iterator[Hit]:

@@ -1,0 +1,58 @@
+"""Objects serialised by Java, .NET, PHP and Ruby: the classes that they name.
+
+Weka, H2O, MOA and DL4J keep models as Java objects. Which code reading them runs depends on the classes that the reader
+has; the names tell. Sources: the Java Object Serialization Specification 6.4, MS-NRBF, Ruby's `marshal` format 4.8, PHP's
+`serialize` and the phar manual.
+
+Fact: `serial.object` language, classes (at most 100, in order).
+"""
+
+from __future__ import annotations
+
+import re
+
+from stannary.formats.interface import Sink, View, clip
+
+__all__ = ["read_java", "read_net", "read_phar", "read_ruby"]
+
+_LIMIT = 64 << 20
+_MOST = 100
+_JAVA = re.compile(rb"r\0([\x02-\xff])(?=[\[A-Za-z_$])")
+_JAVA_NAME = re.compile(rb"\[*L?[A-Za-z_$][\w$]*(?:\.[A-Za-z_$][\w$]*)*;?|\[+[BCDFIJSZ]")
+_NET = re.compile(rb"[A-Z][\w`]*(?:\.[A-Z][\w`+]*)+")
+_RUBY = re.compile(rb"[ocCemMUS]:?([\x06-\x7f])([A-Z]\w*(?:::[A-Z]\w*)*)")
+_PHP = re.compile(rb'[OC]:\d{1,4}:"([\w\\]+)"')
+
+
+def _report(view: View, language: str, names: list[str], sink: Sink) -> None:
+    sink.fact("serial.object", 0, language=language, classes=[clip(name, 120) for name in dict.fromkeys(names)][:_MOST])
+    if len(view) > _LIMIT:
+        sink.incomplete(f"objects of {language} of {len(view)} bytes: only the first {_LIMIT} were searched")
+    sink.inert(f"objects of {language}")
+
+
+def read_java(view: View, sink: Sink) -> None:
+    """Report the class descriptors of a stream."""
+    raw = view.head(_LIMIT)
+    names = []
+    for match in _JAVA.finditer(raw):
+        name = raw[match.end() : match.end() + match[1][0]]
+        if _JAVA_NAME.fullmatch(name):
+            names.append(name.decode("ascii"))
+    _report(view, "Java", names, sink)
+
+
+def read_net(view: View, sink: Sink) -> None:
+    """Report the types that a stream of BinaryFormatter names."""
+    _report(view, ".NET", [match[0].decode("ascii") for match in _NET.finditer(view.head(_LIMIT))], sink)
+
+
+def read_ruby(view: View, sink: Sink) -> None:
+    """Report the classes that a stream of Marshal names."""
+    raw = view.head(_LIMIT)
+    _report(view, "Ruby", [match[2].decode("ascii") for match in _RUBY.finditer(raw) if len(match[2]) >= match[1][0] - 5], sink)
+
+
+def read_phar(view: View, sink: Sink) -> None:
+    """Report a PHP archive, whose metadata is unserialised when it is touched."""
+    _report(view, "PHP", ["phar", *(match[1].decode("ascii") for match in _PHP.finditer(view.head(_LIMIT)))], sink)
