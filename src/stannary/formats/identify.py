@@ -119,10 +119,10 @@ FORMATS: tuple[Format, ...] = (
     Format("toml", _F + "config_text:read_toml", names=("*.toml",), text=True),
     Format("ini", _F + "config_text:read_ini", names=("*.cfg", "*.ini", "*.conf"), text=True),
     Format("requirements", _F + "requirements_text:read", names=("requirements*.txt", "*requirements*.in", "*environment*.y*ml", "env*.y*ml", "conda*.y*ml", "pyproject.toml", "setup.cfg", "pipfile", "pip.conf", "pip.ini", "uv.toml", ".condarc", ".npmrc"), text=True),
+    Format("rtf", _F + "rtf:read", ((0, b"{\\rt"), (0, b"{\\*\\rt"))),
     Format("text", _F + "plain_text:read", probe="probe"),
     # Recognised, nothing in them a model loader runs
     Format("compound", _F + "compound:read", ((0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"),)),
-    Format("rtf", _F + "rtf:read", ((0, b"{\\rt"), (0, b"{\\*\\rt"))),
     Format("sqlite", _F + "sqlite:read", ((0, b"SQLite format 3\x00"),)),
     Format("media", _F + "inert:read_media", (*((0, m) for m in _MEDIA), (4, b"ftyp"))),
     Format("learned-weights", _F + "weight_files:read", probe="probe", first=b"\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f\x10\x11\x12\x13\x14\x15\x16\x17\x18IMl\xba\xd6m0123456789"),

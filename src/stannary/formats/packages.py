@@ -50,6 +50,8 @@ def read_ar(view: View, sink: Sink) -> None:
         if count == 0 and name == "debian-binary":
             sink.fact("executable.package", 0, kind="Debian package", what=f"{len(view)} bytes")
         length = min(int(size), len(view) - at - 60)
+        if length < int(size):
+            sink.incomplete(f"the member {clip(name, 80)} of an archive is cut", at)
         if name not in {"", "/"} and not name.startswith("__.SYMDEF"):
             sink.child(clip(name, 80), view.data[at + 60 : at + 60 + length], offset=at + 60)
         at += 60 + length + (length & 1)
@@ -61,5 +63,7 @@ def read_blend(view: View, sink: Sink) -> None:
     """Search a Blender file for Python: its text blocks can be registered to run when the file is opened."""
     if len(view) > _BLEND:
         sink.incomplete(f"a Blender file of {len(view)} bytes was searched in part")
+    elif b"ENDB" not in view.tail(1 << 16):
+        sink.incomplete("a Blender file without its end")
     note_code(sink, "text block", view.head(_BLEND).decode("latin-1")[: 4 << 20])
     sink.inert("blender: a scene")

@@ -52,6 +52,8 @@ def read(view: View, sink: Sink) -> None:
             sink.incomplete(f"more than {_OBJECTS} objects in rich text")
             break
         _object(raw, match.end(), sink)
+    if not raw.rstrip(b"\0\r\n\t ").endswith(b"}"):
+        sink.incomplete("rich text without its end")
     sink.inert("rich text")
 
 

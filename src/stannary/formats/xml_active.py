@@ -57,8 +57,7 @@ _CODE_IN = frozenset(
         "parameter",
     }
 )
-_FACTORY = re.compile(r"(?:Code|Roslyn\w*|Xaml|WindowsPowerShell|PowerShell)TaskFactory")
-_FACTORIES_OF_FRAMEWORKS = frozenset({"TaskHostFactory", "AssemblyTaskFactory", "IntrinsicTaskFactory"})
+_FACTORY = re.compile(r"(?:Code|Roslyn\w*|WindowsPowerShell|PowerShell)TaskFactory")
 _EVENTS = frozenset({"PreBuildEvent", "PostBuildEvent", "PreLinkEvent", "Command", "DeepLink", "Arguments", "CommandLine"})
 _LAUNCHES = frozenset({"execute_program", "execute_script", "execute_python", "execute_process"})
 _NOT_WEB = re.compile(r"file:///(?!\w:)|\\\\|//", re.IGNORECASE)

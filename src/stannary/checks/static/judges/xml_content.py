@@ -29,5 +29,7 @@ def judge(facts: Sequence[Fact]) -> Iterator[Hit]:
                 yield Hit("XML007", fact, None, None, "high")
             elif doubtful_address(command) or _HIDDEN.search(command):
                 yield Hit("XML007", fact)
-        elif fact.kind == "xml.source" and doubtful_address(str(fact.data["value"])):
+        elif fact.kind == "xml.source" and doubtful_address(
+            str(fact.data["value"]).replace("http://", "https://")
+        ):  # old ones lack TLS
             yield Hit("DEP003", fact, f"packages come from {fact.data['value'][:160]}")
