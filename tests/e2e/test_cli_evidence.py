@@ -258,3 +258,24 @@ def test_the_policy_goes_out_as_rego_and_comes_back_as_a_policy(ready, place):
     assert {row["message"] for row in denied["reasons"]} == {"model-signature", "cyclonedx", "statement:approval"}
     assert denied["policy"]["name"] == "p.rego"
     assert "error[POL008]" in run("gate", "model", "--policy", "opa+http://127.0.0.1:9", code=2).stderr
+
+
+@pytest.mark.parametrize(
+    "content, says",
+    [
+        ('{"bad":', "is not JSON"),
+        ("[]", "is not a JSON object"),
+        ("{}", "missing required field"),
+        ('{"topic": "t", "statement": 7, "author": "a"}', "Expected `str`"),
+        ("\xff", "is not JSON"),
+        (" " * ((1 << 26) + 1), "is larger than"),
+    ],
+)
+def test_a_predicate_that_is_none_is_a_wrong_call_and_nothing_incomplete(ready, place, content, says):
+    (place / "p.json").write_bytes(content.encode("latin-1"))
+    for more in ((), ("-o", "out.json")):
+        done = ready("attest", "model", "--predicate", "p.json", *more, code=2)
+        assert says in done.stderr
+        assert "error[EVD00" in done.stderr
+    assert not (place / "out.json").exists()
+    assert json.loads(ready("ledger", "audit", "--format", "json").stdout)["entries"] == 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -102,7 +104,8 @@ def command(ctx: click.Context, /, **given: Any) -> int:  # noqa: ANN401 - click
         recorded = _logged_bundle(chain, given["bundle"], subject)
     else:
         signer = _signer(given)
-        recorded = chain.state(subject, kind, _predicate(kind, given, workspace.clock(), _name(signer, workspace)), signer)
+        with _callers("EVD002"):
+            recorded = chain.state(subject, kind, _predicate(kind, given, workspace.clock(), _name(signer, workspace)), signer)
     if given["form"] == "json":
         write_json(RecordedDocument(id=str(recorded.id), subject=str(recorded.subject), index=recorded.receipt.index))
     else:
@@ -134,7 +137,8 @@ def _write(subject: Resource, kind: str, given: dict[str, Any]) -> None:
         raise UsageError(msg, where="--bundle", code="EVD010", help="leave --output out to log it")
     signer = _signer(given)
     workspace = None if given["key"] else open_workspace(given["workspace"])
-    envelope = signed_statement(subject, kind, _predicate(kind, given, system_clock(), _name(signer, workspace)), signer)
+    with _callers("EVD002"):
+        envelope = signed_statement(subject, kind, _predicate(kind, given, system_clock(), _name(signer, workspace)), signer)
     Path(given["output"]).write_bytes(dsse.encode(envelope) + b"\n")
 
 
@@ -150,10 +154,22 @@ def _logged_bundle(chain: Any, file: str, subject: Any) -> Any:  # noqa: ANN401 
     return chain.log([envelope])[0]
 
 
+@contextlib.contextmanager
+def _callers(code: str) -> Iterator[None]:
+    """Say that a predicate that is none is the caller's fault: nothing here could have been analysed and was not."""
+    try:
+        yield
+    except InputError as error:
+        if error.code != code:
+            raise
+        raise UsageError(error.message, where=error.where, code=error.code, help=error.help) from error
+
+
 def _predicate(kind: str, given: dict[str, Any], now: datetime, author: str) -> dict[str, Json]:
     expires = _time(given["expires"], now) if given["expires"] else None
     if given["predicate"]:
-        built = _json(given["predicate"])
+        with _callers("EVD001"):
+            built = _json(given["predicate"])
     elif kind in _FIELDS:
         built = _from_options(kind, given, author)
     else:
