@@ -192,7 +192,8 @@ def _fingerprint(plan: Plan, problem: Problem, x: torch.Tensor, labels: torch.Te
     return {
         "plan": plan.id, "stages": [describe(attack) for attack in plan.stages], "block": plan.block, "eot": plan.eot,
         "norm": problem.norm, "eps": problem.eps, "targeted": problem.targeted, "seed": problem.seed,
-        "scale": None if problem.scale is None else problem.scale.tolist(), "target": problem.target.name, "samples": content.hexdigest(), "device": x.device.type,
+        "scale": None if problem.scale is None else problem.scale.tolist(),
+        "target": problem.target.name, "samples": content.hexdigest(), "device": x.device.type,
     }  # fmt: skip
 
 
