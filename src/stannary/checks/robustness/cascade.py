@@ -273,8 +273,15 @@ def _block(plan: Plan, problem: Problem, item: _Work) -> dict[str, np.ndarray]:
 
 
 def _over(problem: Problem, target: Averaged) -> Problem:
-    wanted = {"norm": problem.norm, "eps": problem.eps, "targeted": problem.targeted, "seed": problem.seed, "scale": problem.scale}
-    return Problem(target, problem.domain, **wanted)
+    return Problem(
+        target,
+        problem.domain,
+        norm=problem.norm,
+        eps=problem.eps,
+        targeted=problem.targeted,
+        seed=problem.seed,
+        scale=problem.scale,
+    )
 
 
 def _stage(
