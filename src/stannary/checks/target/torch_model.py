@@ -7,7 +7,7 @@ import torch
 from stannary.checks.target.interface import Access, Loss
 from stannary.core.errors import InputError
 
-__all__ = ["TorchTarget"]
+__all__ = ["TorchTarget", "labels_of"]
 
 
 class TorchTarget:
