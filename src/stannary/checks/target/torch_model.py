@@ -38,6 +38,8 @@ class TorchTarget:
             raise InputError(msg, where=name)
         self._one = out.ndim == 1 or out.shape[1] == 1
         self.classes = 2 if self._one else out.shape[1]
+        self.labels: tuple[str, ...] = ()
+        self.notes: list[str] = []
 
     def _forward(self, x: torch.Tensor) -> torch.Tensor:
         out = self.module(x.to(self.dtype)).float()

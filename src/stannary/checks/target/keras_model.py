@@ -1,0 +1,98 @@
+"""Keras 3 models on its torch backend: white-box. The process has to run Keras on torch: `KERAS_BACKEND=torch`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from stannary.checks.target.fitting import fit
+from stannary.checks.target.torch_file import Network, network_target
+from stannary.checks.target.torch_model import TorchTarget
+from stannary.core.errors import InputError, UsageError
+
+__all__ = ["keras_target", "open_keras", "use_keras"]
+
+_CLOSE = 1e-4
+
+
+def use_keras() -> Any:  # noqa: ANN401 - the module
+    """Import Keras on torch. Raises UsageError where it is not installed, or runs on another backend already."""
+    if "keras" not in sys.modules:
+        os.environ["KERAS_BACKEND"] = "torch"
+    try:
+        import keras
+    except ImportError as exc:
+        msg = "a Keras model needs keras"
+        raise UsageError(msg, help="pip install keras") from exc
+    if keras.backend.backend() != "torch":
+        msg = f"Keras runs on {keras.backend.backend()} in this process; gradients are taken on torch"
+        raise UsageError(msg, help="set KERAS_BACKEND=torch before it is imported")
+    return keras
+
+
+def open_keras(content: bytes, probe: torch.Tensor, *, name: str = "model.keras") -> TorchTarget:
+    """Return a `.keras` (or HDF5) model as a target. Layers of Python code are refused, as Keras's safe mode does.
+
+    Raises:
+        InputError: it cannot be loaded, or is no classifier of such inputs.
+    """
+    keras = use_keras()
+    with tempfile.TemporaryDirectory(prefix="stannary-") as folder:
+        path = Path(folder, "model.keras" if content[:2] == b"PK" else "model.h5")
+        path.write_bytes(content)
+        try:
+            model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        except Exception as exc:  # Keras raises whatever a layer's configuration made it meet
+            msg = f"Keras does not load the model: {str(exc)[:300]}"
+            raise InputError(msg, where=name) from exc
+    return keras_target(model, probe, name=name)
+
+
+def keras_target(model: Any, probe: torch.Tensor, *, name: str = "model") -> TorchTarget:  # noqa: ANN401 - Keras's
+    """Return a Keras model as a target. A softmax or sigmoid at its end is taken off: its inputs are the logits.
+
+    Raises:
+        InputError: it has several inputs, or does not take such ones.
+    """
+    use_keras()
+    shape = getattr(model, "input_shape", None)
+    if not isinstance(shape, tuple) or not shape or isinstance(shape[0], tuple):
+        msg = f"the model takes {'several inputs' if shape else 'inputs of no known shape'}; one is evaluated"
+        raise InputError(msg, where=name)
+    fitted = fit(tuple(probe.shape[1:]), shape[1:], name)
+    rows = fitted(probe[:32]).float()
+    try:
+        with torch.no_grad():
+            before = model(rows, training=False)
+    except Exception as exc:  # a layer may raise anything
+        msg = f"the model fails on the data: {exc}"
+        raise InputError(msg, where=name) from exc
+    logits = _without_activation(model, rows, before)
+    network = Network(model, fitted, call=lambda x: model(x, training=False))
+    single = before.ndim == 1 or before.shape[-1] == 1
+    if single and not logits:
+        msg = "the model has one output that is no probability: models of numbers are not evaluated"
+        raise InputError(msg, where=name)
+    return network_target(network, probe, name=name)
+
+
+def _without_activation(model: Any, rows: torch.Tensor, before: torch.Tensor) -> bool:  # noqa: ANN401 - Keras's
+    """Take a softmax or sigmoid off the last layer, if what is left is seen to be its inputs."""
+    last: Any = model.layers[-1] if getattr(model, "layers", None) else None
+    activation = getattr(last, "activation", None)
+    kind = getattr(activation, "__name__", "")
+    if kind not in ("softmax", "sigmoid"):
+        return False
+    last.activation = lambda x: x
+    with torch.no_grad():
+        after = model(rows, training=False)
+    due = after.softmax(-1) if kind == "softmax" else after.sigmoid()
+    if after.shape == before.shape and float((due - before).abs().max()) < _CLOSE:
+        return True
+    last.activation = activation
+    return False
