@@ -22,7 +22,7 @@ _LEAST = 1e-37
 _FAILURES = (RuntimeError, ValueError, TypeError, IndexError, AttributeError, NotImplementedError, AssertionError)
 
 
-class Network(torch.nn.Module):  # type: ignore[misc] # torch has no types where it is not installed
+class Network(torch.nn.Module):
     """A network as it is called here: in evaluation mode, on inputs of the data's shape, in batches that it takes.
 
     Args:
