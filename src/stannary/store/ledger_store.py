@@ -163,10 +163,11 @@ class LedgerStore(Protocol):
         ...
 
     def counts(self) -> dict[str, int]:
-        """Return how many rows there are of `entry`, `body`, `tile`, `tail` and `checkpoint`, by an index where there is one.
+        """Return how many rows there are of `entry`, `body`, `tile`, `tail` and `checkpoint`, by an index where there is one."""
+        ...
 
-        A back end whose `problems` does not count its other indexes adds `entry_subject`, `entry_type` and `entry_kind`.
-        """
+    def indexed(self) -> dict[str, int]:
+        """Return how many entries `entry_subject`, `entry_type` and `entry_kind` have; nothing when `problems` compares that."""
         ...
 
     def problems(self, *, deep: bool = False) -> list[str]:

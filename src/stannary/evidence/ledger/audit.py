@@ -302,7 +302,7 @@ class _Audit:
             return  # which was said; indexes are compared with a table that is whole
         if self.store.span() != (size, size):
             self.say("LED015", f"there are entries before the first or after the last of the {size} that the signed head asks for")
-        indexed = {"entry_type": size, "entry_subject": self.named["subject"], "entry_kind": self.named["kind"]}
-        for name, count in indexed.items():
-            if counts.get(name, count) != count:
-                self.say("LED010", f"the index {name} has {counts[name]} entries, and its table {count}")
+        table = {"entry_type": size, "entry_subject": self.named["subject"], "entry_kind": self.named["kind"]}
+        for name, count in self.store.indexed().items():
+            if count != table[name]:
+                self.say("LED010", f"the index {name} has {count} entries, and its table {table[name]}")
