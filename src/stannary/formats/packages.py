@@ -57,6 +57,9 @@ def read_ar(view: View, sink: Sink) -> None:
         at += 60 + length + (length & 1)
         count += 1
         sink.budget.take_member()
+    if at < len(view):
+        why = "is cut" if count < _MEMBERS else f"has more than {_MEMBERS} members; the rest is not read"
+        sink.incomplete(f"an archive of objects {why}", at)
 
 
 def read_blend(view: View, sink: Sink) -> None:

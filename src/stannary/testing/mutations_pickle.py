@@ -9,6 +9,7 @@ from __future__ import annotations
 import pickletools
 import random
 import struct
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import pairwise
@@ -39,7 +40,8 @@ def tokens(stream: bytes) -> list[bytes]:
     start = 0
     while start < len(stream) and len(found) < 5000:
         places: list[int] = []
-        with suppress(ValueError, IndexError, UnicodeError):
+        with suppress(ValueError, IndexError, UnicodeError), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an escape that Python does not know is none of ours
             places.extend(pos for _, _, pos in pickletools.genops(stream[start:]) if pos is not None)
         found += [stream[start + a : start + b] for a, b in pairwise(places)]
         if not places:
