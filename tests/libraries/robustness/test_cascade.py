@@ -159,6 +159,28 @@ def test_a_target_that_dies_is_an_outcome_and_not_a_verdict(samples, digits_net)
     assert result.count(ROBUST) == result.count(BROKEN) == 0
 
 
+@pytest.mark.parametrize("looks", [0, 1], ids=["at the first look", "at the checker"])
+def test_a_target_that_dies_between_attacks_leaves_samples_unfinished(samples, digits_net, looks) -> None:
+    class Dies(TorchTarget):
+        left = looks
+
+        def decide(self, x):
+            if self.left == 0:
+                msg = "no answer"
+                raise BackendError(msg)
+            self.left -= 1
+            return super().decide(x)
+
+    x, y = samples[0][:40], samples[1][:40]
+    result = cascade(SHORT, problem_of(digits_net, kind=Dies), x, y)
+    assert "no answer" in result.stopped
+    assert result.count(ROBUST) == 0
+    assert result.count(BROKEN) == 0  # claims that nobody checked are none
+    assert result.count(UNFINISHED) > 0
+    if looks == 0:
+        assert result.count(UNFINISHED) == 40
+
+
 def test_a_model_that_answers_nan_is_never_robust(samples) -> None:
     class Broken(torch.nn.Module):
         def forward(self, x):

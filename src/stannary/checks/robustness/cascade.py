@@ -31,7 +31,7 @@ from stannary.checks.robustness.engine import Attack, attack_block, blocks, size
 from stannary.checks.robustness.presets import Plan, describe
 from stannary.checks.robustness.rows import Problem
 from stannary.checks.target.interface import ACCESS, Spend
-from stannary.core.errors import InputError, UsageError
+from stannary.core.errors import BackendError, InputError, UsageError
 
 __all__ = ["BROKEN", "ROBUST", "STATUSES", "UNFINISHED", "WRONG", "CascadeResult", "StageResult", "Tally", "cascade"]
 
@@ -263,7 +263,7 @@ def _block(plan: Plan, problem: Problem, item: _Work) -> dict[str, np.ndarray]:
                 break
         else:
             status[status == UNFINISHED] = ROBUST
-    except InputError as exc:  # in the first look or the checker's: the same as in the middle of an attack
+    except (InputError, BackendError) as exc:  # in the first look or the checker's: the same as in the middle of an attack
         stopped = str(exc)
     counts = [asdict(stage) for stage in stages]
     arrays = {"status": status, "by": by, "x": best, "size": size}
@@ -296,7 +296,7 @@ def _stage(
     stopped = found.stopped
     try:
         verified[claimed] = check(problem, found.x[claimed], x[claimed], labels[claimed])
-    except InputError as exc:  # the budget does not reach for a look: claims that nobody checked are none
+    except (InputError, BackendError) as exc:  # no budget or no answer for a look: claims that nobody checked are none
         stopped = stopped or str(exc)
     stage.survivors_in, stage.survivors_out = len(x), len(x) - int(verified.sum())
     stage.refuted = int((found.success & ~verified).sum())
