@@ -14,9 +14,10 @@ from stannary.formats.interface import Fact
 
 __all__ = ["judge", "match_advisories"]
 
+_USUAL = {("pypi", "org"), ("pythonhosted", "org")}  # the public index: what every installer takes when nothing is said
 _INDEX_OPTIONS = frozenset({"--index-url", "--extra-index-url", "--find-links"})
 _LOCAL = re.compile(r"^(?:(?:https?://)?(?:localhost|127\.0\.0\.1)(?:[:/]|$)|\.{0,2}/|\.{1,2}$)")
-_HOST = re.compile(r"^https://(?:[^/@]*@)?([a-z0-9.-]+)", re.IGNORECASE)
+_HOST = re.compile(r"^https://(?:[^/@?#\\]*@)?([a-z0-9.-]+)", re.IGNORECASE)
 
 
 def judge(facts: Sequence[Fact]) -> Iterator[Hit]:
@@ -91,4 +92,6 @@ def _option(fact: Fact) -> Iterator[Hit]:
 def _of_a_framework(address: str) -> bool:
     found = _HOST.match(address)
     labels = found.group(1).lower().split(".") if found else []
+    if tuple(labels[-2:]) in _USUAL:
+        return True
     return any(".".join(labels[start:]) in words("framework_domains") for start in range(len(labels)))

