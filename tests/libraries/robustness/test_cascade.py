@@ -190,6 +190,26 @@ def test_a_model_that_answers_nan_is_never_robust(samples) -> None:
     assert result.count(WRONG) == len(samples[0])
 
 
+@pytest.mark.parametrize("counted", [True, False])
+def test_a_model_that_falls_silent_where_it_is_attacked_is_not_robust(samples, digits_net, counted) -> None:
+    """The easiest defence there is: no answer to anything but the data."""
+    x, y = samples
+    known = x.clone()
+
+    class Silent(TorchTarget):
+        def _forward(self, seen):
+            out = super()._forward(seen)
+            strange = (torch.cdist(seen.detach().flatten(1), known.flatten(1)).amin(1) > 1e-3)[:, None]
+            return torch.where(strange, out * float("nan"), out)
+
+    target = Silent(digits_net, (1, 8, 8))
+    result = cascade(SHORT, Problem(Counting(target) if counted else target, Box(), eps=0.06), x, y)
+    assert result.count(ROBUST) == 0
+    assert result.count(UNFINISHED) > 100
+    assert result.spend.unanswered > 100
+    assert "gave no answer" in result.stopped
+
+
 def test_targets_with_less_access_skip_what_they_cannot_be_asked_and_say_so(samples, digits_net) -> None:
     x, y = samples
     result = cascade(SHORT, problem_of(digits_net, kind=Scores), x, y)

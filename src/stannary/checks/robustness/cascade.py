@@ -30,7 +30,8 @@ from stannary.checks.robustness.checkpoint import Checkpoint
 from stannary.checks.robustness.engine import Attack, attack_block, blocks, sizes
 from stannary.checks.robustness.presets import Plan, describe
 from stannary.checks.robustness.rows import Problem
-from stannary.checks.target.interface import ACCESS, Spend
+from stannary.checks.target.counting import Counting
+from stannary.checks.target.interface import ACCESS, Spend, Target
 from stannary.core.errors import BackendError, InputError, UsageError
 
 __all__ = ["BROKEN", "ROBUST", "STATUSES", "UNFINISHED", "WRONG", "CascadeResult", "StageResult", "Tally", "cascade"]
@@ -120,6 +121,8 @@ def cascade(
         InputError: samples outside the domain, or of a shape that is not the target's.
     """
     started = time.perf_counter()
+    if not hasattr(problem.target, "spend"):
+        problem = _over(problem, Counting(problem.target))  # what was not answered has to be noticed
     stages = _stages(plan, problem)
     _refuse(problem, x, labels, stages, workers)
     order = torch.arange(len(x))
@@ -144,6 +147,8 @@ def cascade(
     if len(parts) == len(work) and stopped.startswith("the stop rule"):
         stopped = ""  # it decided when all was done anyway
     result = _joined(parts, x, order, stages)
+    if not stopped and result.count(UNFINISHED):
+        stopped = f"the target gave no answer to {result.spend.unanswered} of {result.spend.queries} queries"
     result.params = {
         "plan": plan.id,
         "norm": problem.norm,
@@ -249,6 +254,7 @@ def _block(plan: Plan, problem: Problem, item: _Work) -> dict[str, np.ndarray]:
         decided = problem.target.decide(x)
         wrong = problem.fooled(decided, labels) | (decided < 0)
         status[wrong] = WRONG
+        silent = _spend(problem).unanswered
         if plan.eot > 1 and n and is_random(problem.target, x[: min(n, 16)]):
             problem = _over(problem, Averaged(problem.target, plan.eot))
         for index, (attack, stage) in enumerate(zip(plan.stages, stages, strict=True)):
@@ -262,7 +268,9 @@ def _block(plan: Plan, problem: Problem, item: _Work) -> dict[str, np.ndarray]:
             if stopped or not finished:
                 break
         else:
-            status[status == UNFINISHED] = ROBUST
+            # A model that falls silent where it is attacked was not beaten, and nobody knows what it would have said.
+            if _spend(problem).unanswered == silent:
+                status[status == UNFINISHED] = ROBUST
     except (InputError, BackendError) as exc:  # in the first look or the checker's: the same as in the middle of an attack
         stopped = str(exc)
     counts = [asdict(stage) for stage in stages]
@@ -272,7 +280,7 @@ def _block(plan: Plan, problem: Problem, item: _Work) -> dict[str, np.ndarray]:
     return {**found, "stages": np.array(json.dumps(counts)), "spend": np.array(json.dumps(spend)), "stopped": np.array(stopped)}
 
 
-def _over(problem: Problem, target: Averaged) -> Problem:
+def _over(problem: Problem, target: Target) -> Problem:
     return Problem(
         target,
         problem.domain,

@@ -28,18 +28,24 @@ class Counting:
     def logits(self, x: torch.Tensor) -> torch.Tensor:
         """Return what the target says."""
         self._count(len(x))
-        return self.inner.logits(x)
+        logits = self.inner.logits(x)
+        self.spend.unanswered += int(logits.isnan().any(1).sum())
+        return logits
 
     def decide(self, x: torch.Tensor) -> torch.Tensor:
         """Return what the target decides."""
         self._count(len(x))
-        return self.inner.decide(x)
+        labels = self.inner.decide(x)
+        self.spend.unanswered += int((labels < 0).sum())
+        return labels
 
     def gradient(self, x: torch.Tensor, loss: Loss) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return what the target computes."""
         self._count(len(x))
         self.spend.backward += len(x)
-        return self.inner.gradient(x, loss)
+        logits, losses, grad = self.inner.gradient(x, loss)
+        self.spend.unanswered += int(logits.isnan().any(1).sum())
+        return logits, losses, grad
 
     def _count(self, samples: int) -> None:
         if self.budget is not None and self.spend.queries + samples > self.budget:

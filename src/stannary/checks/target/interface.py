@@ -73,12 +73,17 @@ class Domain(Protocol):
 
 @dataclass
 class Spend:
-    """What was really asked of the model, in samples: forward passes, backward passes, and queries (calls by sample)."""
+    """What was really asked of the model, in samples: forward passes, backward passes, and queries (calls by sample).
+
+    `unanswered`: of these, the queries that got no usable answer (NaN, an error). Whoever takes them for failed attacks calls
+    robust what only fell silent.
+    """
 
     forward: int = 0
     backward: int = 0
     queries: int = 0
     calls: int = 0  # batches: round trips of a remote model
+    unanswered: int = 0
 
     def since(self, before: Spend) -> Spend:
         """Return the difference to an earlier state."""
