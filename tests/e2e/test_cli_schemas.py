@@ -127,10 +127,7 @@ def printed_by(name, folder):
     return json.loads(run(folder, PRINTS[name], codes=(0, 1)))
 
 
-ELSEWHERE = {"evaluate"}  # takes torch: tests/libraries/test_evaluate_cli.py
-
-
-@pytest.mark.parametrize("name", [name for name in SCHEMAS if name not in ELSEWHERE])
+@pytest.mark.parametrize("name", SCHEMAS)
 def test_every_schema_holds_for_what_is_printed(name, place):
     schema = json.loads(run(place, f"schema {name}"))
     jsonschema.Draft202012Validator.check_schema(schema)

@@ -52,7 +52,6 @@ SCHEMAS: dict[str, tuple[str, str]] = {
     "roles": ("stannary.report.access:RolesDocument", "What `stannary access roles --format json` writes."),
     "check": ("stannary.report.access:CheckDocument", "What `stannary access check --format json` writes."),
     "federation": ("stannary.report.access:FederationDocument", "What `stannary access federate list --format json` writes."),
-    "evaluate": ("stannary.checks.target.card:EvaluationResult", "What `stannary evaluate --format json` writes."),
     "job": ("stannary.report.jobs:JobDocument", "What `stannary jobs add|show --format json` write."),
     "jobs": ("stannary.report.jobs:JobsDocument", "What `stannary jobs list --format json` writes."),
     "doctor": ("stannary.cli.doctor:Answers", "What `stannary doctor --format json` writes."),

@@ -83,7 +83,7 @@ def evaluation(card: Mapping[str, Json], finished: datetime, started: datetime |
     except (msgspec.ValidationError, ValueError) as error:
         msg = f"is no report card: {error}"
         raise InputError(
-            msg, where="stannary.evaluate/1", code="EVD014", help="`stannary evaluate --format json` writes one"
+            msg, where="stannary.evaluate/1", code="EVD014", help="`stannary.report.evaluation` writes them as JSON"
         ) from error
     outcome: Outcome = "incomplete" if read.incomplete and read.outcome == "passed" else read.outcome
     parts: dict[str, Json] = {"suite": list(read.suite), "seed": read.seed, "device": read.device, "access": read.model.access}

@@ -30,13 +30,13 @@ from stannary.checks.target.card import (
     Tool,
 )
 from stannary.checks.target.statistics import rate
-from stannary.cli.schema import schema_of
 from stannary.core.errors import InputError
 from stannary.core.evidence import Measurement
 from stannary.evidence.from_evaluation import evaluation
 from stannary.evidence.predicates.table import OURS
 from stannary.report.evaluation import FORMATS, renderer
 from stannary.report.evaluation.html_ import LIMIT
+from stannary.report.json_ import schema
 
 EVIL = "<script>alert(1)</script>\x1b[31m|`x`\u202e"
 NOW = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
@@ -129,7 +129,7 @@ def test_a_picture_that_is_none_is_no_address() -> None:
 
 def test_json_is_what_its_schema_says() -> None:
     document = json.loads(renderer("json")(card()))
-    jsonschema.Draft202012Validator(schema_of("evaluate")).validate(document)
+    jsonschema.Draft202012Validator(schema(EvaluationResult, "stannary.evaluate/1", "a report card")).validate(document)
     assert document["robustness"]["robust"]["n"] == 100
     assert set(document["robustness"]["robust"]) == {"value", "low", "high", "n"}
     assert document["queries"] == 4000

@@ -1,4 +1,4 @@
-"""The report card of an evaluation: what `stannary evaluate --format json` writes, and what becomes evidence.
+"""The report card of an evaluation (`stannary.evaluate/1`): what reports are made of, and what becomes evidence.
 
 Standard library and msgspec alone: reports, evidence and the console read cards where no model library is installed.
 Every rate carries its interval and its sample size; every attack what it really cost.
