@@ -6,7 +6,6 @@ Standard library alone, so that a report or a gate can use it where no array lib
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Sequence
 from typing import Literal
 
@@ -14,7 +13,7 @@ import msgspec
 
 from stannary.core.errors import UsageError
 
-__all__ = ["Decision", "Rate", "StopRule", "auc", "beta_cdf", "clopper_pearson", "mcnemar", "median_interval", "rate"]
+__all__ = ["Decision", "Rate", "StopRule", "beta_cdf", "clopper_pearson", "mcnemar", "median_interval", "rate"]
 
 Decision = Literal["pass", "fail", "inconclusive"]
 _TINY = 1e-300
@@ -152,52 +151,22 @@ def mcnemar(only_first: int, only_second: int) -> float:
     return min(1.0, 2 * tail)
 
 
-def auc(positive: Sequence[float], negative: Sequence[float], *, level: float = 0.95, seed: int = 0, rounds: int = 1000) -> Rate:
-    """Return the area under the ROC curve of two samples of scores, with a percentile bootstrap interval; `n` is their number."""
-    if not positive or not negative:
-        msg = "an area under the curve needs scores of both kinds"
-        raise UsageError(msg)
-    marked = sorted([(score, 1) for score in positive] + [(score, 0) for score in negative])
-    value = _area([kind for _, kind in marked], [score for score, _ in marked])
-    rng = random.Random(seed)  # noqa: S311 - a bootstrap
-    draws = []
-    for _ in range(rounds):
-        chosen = [(rng.choice(positive), 1) for _ in positive] + [(rng.choice(negative), 0) for _ in negative]
-        chosen.sort()
-        draws.append(_area([kind for _, kind in chosen], [score for score, _ in chosen]))
-    draws.sort()
-    tail = (1 - level) / 2
-    return Rate(value=value, low=draws[int(tail * rounds)], high=draws[min(rounds - 1, int((1 - tail) * rounds))], n=len(marked))
-
-
-def _area(kinds: Sequence[int], scores: Sequence[float]) -> float:
-    """Return the Mann-Whitney share of pairs in order, from kinds and scores sorted by score; ties count half."""
-    below = wins = 0.0
-    at = 0
-    while at < len(scores):
-        end = at
-        ones = zeros = 0
-        while end < len(scores) and scores[end] == scores[at]:
-            ones, zeros, end = ones + kinds[end], zeros + 1 - kinds[end], end + 1
-        wins += ones * (below + zeros / 2)
-        below += zeros
-        at = end
-    positives = sum(kinds)
-    return wins / (positives * (len(kinds) - positives))
-
-
 def median_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float, float]:
-    """Return the median and its exact interval by order statistics (binomial with a half)."""
-    if not values:
-        msg = "no median of nothing"
-        raise UsageError(msg)
+    """Return the median and its exact interval by order statistics (binomial with a half).
+
+    Raises:
+        UsageError: so few values support no interval at this level; six do at 95 %.
+    """
     ordered = sorted(values)
     n = len(ordered)
-    middle = (ordered[(n - 1) // 2] + ordered[n // 2]) / 2
     tail, below, cut = (1 - level) / 2, 0.0, 0
     while cut < n // 2:
         below += math.exp(math.lgamma(n + 1) - math.lgamma(cut + 1) - math.lgamma(n - cut + 1) - n * math.log(2))
         if below > tail:
             break
         cut += 1
-    return middle, ordered[max(0, cut - 1)] if cut else ordered[0], ordered[min(n - 1, n - cut)]
+    if cut == 0:
+        msg = f"{n} values support no interval of the median at {level:.0%}"
+        raise UsageError(msg)
+    middle = (ordered[(n - 1) // 2] + ordered[n // 2]) / 2
+    return middle, ordered[cut - 1], ordered[n - cut]

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from stannary.checks.target.statistics import StopRule, auc, beta_cdf, clopper_pearson, mcnemar, median_interval, rate
+from stannary.checks.target.statistics import StopRule, beta_cdf, clopper_pearson, mcnemar, median_interval, rate
 from stannary.core.errors import UsageError
 
 
@@ -74,16 +74,14 @@ def test_mcnemar_is_the_exact_binomial() -> None:
     assert mcnemar(5, 5) == 1
 
 
-def test_auc_counts_pairs() -> None:
-    found = auc([0.9, 0.8, 0.5], [0.5, 0.1], rounds=200)
-    assert found.value == pytest.approx((2 + 2 + 1.5) / 6)
-    assert found.low <= found.value <= found.high
-    with pytest.raises(UsageError):
-        auc([], [1.0])
-
-
 def test_the_median_lies_in_its_interval() -> None:
     values = [float(i) for i in range(101)]
     middle, low, high = median_interval(values)
     assert (middle, low, high) == (50.0, 40.0, 60.0)
-    assert median_interval([3.0]) == (3.0, 3.0, 3.0)
+    assert median_interval([6.0, 1.0, 2.0, 3.0, 4.0, 5.0]) == (3.5, 1.0, 6.0)  # 1 - 2/64 = 96.9 %
+
+
+@pytest.mark.parametrize("values", [[], [3.0], [1.0, 2.0, 3.0, 4.0, 5.0]])
+def test_few_values_support_no_interval(values: list[float]) -> None:
+    with pytest.raises(UsageError, match="support no interval"):
+        median_interval(values)
