@@ -219,8 +219,14 @@ def test_a_target_that_gives_nan_is_no_safe_target(halves) -> None:
         def forward(self, x):
             return torch.full((len(x), 10), float("nan"))
 
-    with pytest.raises(InputError, match="NaN for 1796 of 1796"):
+    with pytest.raises(InputError, match="no answer for 1796 of 1796"):
         privacy.audit(TorchTarget(Broken(), (1, 8, 8)), *halves)
+
+    class Labels(TorchTarget):
+        access = "decision"
+
+    with pytest.raises(InputError, match="no answer for 1796 of 1796"):
+        privacy.audit(Labels(Broken(), (1, 8, 8)), *halves)
 
 
 def test_confidences_are_exact_where_probabilities_round() -> None:

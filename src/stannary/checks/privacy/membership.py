@@ -79,7 +79,7 @@ def audit(
 
     Raises:
         UsageError: an unknown attack, a rate outside (0, 1), no samples, or samples that are in both groups.
-        InputError: the target gives NaN.
+        InputError: the target gives no answer (NaN, -1) for some samples.
     """
     options = options or AuditOptions()
     _check(options, members, nonmembers)
@@ -141,13 +141,14 @@ def _ask(target: Target, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     parts = []
     for some, labels in zip(x.split(_ASKED), y.split(_ASKED), strict=True):
         if target.access == "decision":
-            right = (target.decide(some) == labels).double()
+            decided = target.decide(some)
+            right = (decided == labels).double().masked_fill(decided < 0, torch.nan)  # no answer says nothing
             parts.append(torch.stack((right, right), 1))
         else:
             parts.append(confidences(target.logits(some), labels))
     found = torch.cat(parts).cpu()
     if found.isnan().any():
-        msg = f"the model gives NaN for {int(found.isnan().any(1).sum())} of {len(found)} samples"
+        msg = f"the model gives no answer for {int(found.isnan().any(1).sum())} of {len(found)} samples"
         raise InputError(msg, where=target.name)
     return found
 

@@ -241,7 +241,7 @@ def _near(word: str, known: Sequence[str]) -> str:
 
 def dump_domain(domain: TableDomain) -> str:
     """Write a domain as YAML; `parse_domain` reads it back as it was."""
-    lines = ["# What each column may be and how it may change: docs/reference/domains.md", "columns:"]
+    lines = ["# What each column may be and how it may change: see stannary.checks.target.domain", "columns:"]
     lines += [f"  {_text(c.name)}: {_body(c)}" for c in domain.columns]
     if domain.groups:
         lines += ["groups:", *(f"  {_text(g.name)}: {_body(g)}" for g in domain.groups)]

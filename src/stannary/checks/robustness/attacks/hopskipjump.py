@@ -3,8 +3,7 @@
 Known implementations walk through samples one by one and halve the step until it succeeds, which on boosted trees may be never.
 Here the rows of a batch are asked together, each with the number of queries of its own age, and every loop is bounded. Another
 difference: the distance at which the boundary is probed begins at 0.3 of the distance to the sample, not at 1 / d of it, and
-follows the answers. Forests, whose boundary is made of steps, need that: 40 % less L2 at the mean on the credit data of
-docs/reference/evaluation-performance.md; a small network gains some 5 %.
+follows the answers. Forests, whose boundary is made of steps, need that.
 """
 
 from __future__ import annotations
