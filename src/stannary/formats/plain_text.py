@@ -145,7 +145,7 @@ def read(view: View, sink: Sink) -> None:
         try:
             whole = view.text(_BLOCK).encode("utf-8", "replace")
             _block(whole, 0, base, sink)
-            text_directives.report(view, whole, sink)
+            text_directives.report(view.name, len(whole), lambda at: whole[at : at + text_directives.WINDOW], sink)
         except FormatError as exc:
             sink.incomplete(exc.message)
         return
@@ -154,7 +154,7 @@ def read(view: View, sink: Sink) -> None:
         _block(bytes(view.data[start : start + _BLOCK + _OVERLAP]), start, base, sink)
         start += _BLOCK
         sink.budget.check_time()
-    text_directives.report(view, view.head(_BLOCK), sink)
+    text_directives.report(view.name, size, lambda at: bytes(view.data[at : at + text_directives.WINDOW]), sink)
     sink.fact("text.document", None, size=size, name=clip(base))
     if base.lower().startswith(_CARDS):
         licences.report(base, view.head(1 << 18).decode("utf-8", "replace"), sink)

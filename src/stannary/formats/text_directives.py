@@ -14,16 +14,21 @@ from __future__ import annotations
 import fnmatch
 import re
 import tomllib
+from collections.abc import Callable
 from functools import cache
 from importlib import resources
 from typing import NamedTuple
 
-from stannary.formats.interface import Sink, View, clip
+from stannary.formats.interface import Sink, clip
 
-__all__ = ["report"]
+__all__ = ["WINDOW", "report"]
 
-_MOST = 1 << 20  # bytes searched: settings and scripts are small
-_HITS = 20  # of one directive in one file
+_BLOCK = 1 << 20  # bytes searched at a time; the reader's budget of processor time bounds them all
+_OVERLAP = 1 << 14  # a line that begins in one block is seen to its end
+WINDOW = _BLOCK + _OVERLAP  # what `part` gives
+_HITS = 500  # different values of one directive in one file
+_ADDRESS = re.compile(rb"[a-zA-Z+]{2,12}://[^/\\s]*")
+_COMMENTS = (b"#", b"//", b"--", b"rem ", b"REM ")
 _VALUES = ("value", "value2", "value3")
 
 
@@ -92,31 +97,64 @@ def _of_name(path: str) -> list[_Directive]:
     return [rows[number] for number in sorted(found)]
 
 
-def report(view: View, raw: bytes, sink: Sink) -> None:
-    """Report the directives of a text. `raw`: the text as UTF-8."""
-    path = view.name.replace("\\", "/").lower()
-    raw = raw[:_MOST]
-    for row in _of_name(path):
-        if row.needs not in raw or (row.anchors and not any(anchor in raw for anchor in row.anchors)):
-            continue
-        if row.head and _compiled(row.head).search(raw) is None:
-            continue
-        hits = 0
-        for match in _compiled(row.pattern).finditer(raw):
-            line = raw[raw.rfind(b"\n", 0, match.start()) + 1 : match.end()]
-            if (row.skip and _compiled(row.skip).search(line)) or line.lstrip().startswith((b"#", b"//", b"--", b"rem ", b"REM ")):
-                continue
-            groups = match.groupdict()
-            value = next((groups[name] for name in _VALUES if groups.get(name)), match[0])
-            sink.fact(
-                "text.directive",
-                match.start(),
-                group=row.group,
-                id=row.id,
-                value=clip(value.decode("utf-8", "replace").strip(), 400),
-                name=clip(path.rpartition("/")[2]),
-                line=raw.count(b"\n", 0, match.start()) + 1,
-            )
-            hits += 1
-            if hits >= _HITS:
-                break
+def report(path: str, size: int, part: Callable[[int], bytes], sink: Sink) -> None:
+    """Report the directives of a text.
+
+    Args:
+        path: of the file.
+        size: of the text as UTF-8.
+        part: the text from an offset on, as far as one wants at a time.
+        sink: takes the facts. What a tool is told is said once for each value, so that harmless lines hide no other one.
+    """
+    path = path.replace("\\", "/").lower()
+    rows = [row for row in _of_name(path) if _meant(row, size, part)]
+    for row in rows:
+        told: set[bytes] = set()
+        start = lines = 0
+        while start < size:
+            raw = part(start)
+            begin = raw.find(b"\n", 0, _OVERLAP) + 1 if start else 0  # the line before it was seen to its end with the block before
+            for match in _compiled(row.pattern).finditer(raw, begin):
+                line = raw[raw.rfind(b"\n", 0, match.start()) + 1 : match.end()]
+                if (row.skip and _compiled(row.skip).search(line)) or line.lstrip().startswith(_COMMENTS):
+                    continue
+                groups = match.groupdict()
+                value = next((groups[name] for name in _VALUES if groups.get(name)), match[0]).strip()
+                same = _host(value) if row.group == "source" else value
+                if same in told:
+                    continue
+                told.add(same)
+                if len(told) > _HITS:
+                    sink.incomplete(f"more than {_HITS} lines that a tool acts on ({row.id})", start + match.start())
+                    return
+                sink.fact(
+                    "text.directive",
+                    start + match.start(),
+                    group=row.group,
+                    id=row.id,
+                    value=clip(value.decode("utf-8", "replace"), 400),
+                    name=clip(path.rpartition("/")[2]),
+                    line=lines + raw.count(b"\n", 0, match.start()) + 1,
+                )
+            lines += raw.count(b"\n", 0, _BLOCK)
+            start += _BLOCK
+            sink.budget.check_time()
+
+
+def _meant(row: _Directive, size: int, part: Callable[[int], bytes]) -> bool:
+    """Tell whether the text has, somewhere, what a directive of this kind takes."""
+    needs, anchor, head = not row.needs, not row.anchors, not row.head
+    for start in range(0, size, _BLOCK):
+        raw = part(start)
+        needs = needs or row.needs in raw
+        anchor = anchor or any(one in raw for one in row.anchors)
+        head = head or _compiled(row.head).search(raw) is not None
+        if needs and anchor and head:
+            return True
+    return False
+
+
+def _host(value: bytes) -> bytes:
+    """Return the start of an address up to its host, or the whole of what is none: a lock names one index a thousand times."""
+    found = _ADDRESS.match(value)
+    return found[0].lower() if found else value
