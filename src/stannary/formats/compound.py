@@ -63,6 +63,8 @@ def read(view: View, sink: Sink) -> None:
         sink.budget.check_time()
         if entry.kind == 2:
             _stream(file, entry, sink)
+    if file.cut:
+        sink.incomplete(f"a compound file was read in part: {file.cut}")
     sink.inert("a compound file of Microsoft")
 
 
@@ -126,6 +128,7 @@ class _File:
 
     def __init__(self, view: View) -> None:
         self.view = view
+        self.cut = ""  # what of it was not read
         head = view.bytes(0, 512)
         shift, mini_shift = struct.unpack_from("<HH", head, 30)
         if shift not in {9, 12} or mini_shift != 6:
@@ -153,6 +156,8 @@ class _File:
     def entries(self) -> list[_Entry]:
         """Return storages and streams. Raises FormatError without a root."""
         found: list[_Entry] = []
+        if len(self.folder) > _ENTRIES * 128:
+            self.cut = f"more than {_ENTRIES} storages and streams"
         for at in range(0, min(len(self.folder), _ENTRIES * 128), 128):
             raw = self.folder[at : at + 128]
             length, kind = struct.unpack_from("<HB", raw, 64)
@@ -169,6 +174,8 @@ class _File:
 
     def content(self, entry: _Entry) -> bytes:
         """Return the bytes of a stream, as far as its chain goes."""
+        if entry.size > _STREAM:
+            self.cut = f"the stream {clip(entry.name, 40)} has more than {_STREAM} bytes"
         if entry.size >= self.cutoff or self.root is None:
             return self._chain(entry.start)[: min(entry.size, _STREAM)]
         if self.small is None:

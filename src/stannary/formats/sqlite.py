@@ -27,6 +27,7 @@ _OUTSIDE = re.compile(
     r"\b(load_extension|writefile|readfile|edit|fts3_tokenizer|shell|system|exec|lsdir|fsdir|sqlar_uncompress|zipfile|urlopen|http_get\w*)\s*\(|\b(ATTACH)\s+(?:DATABASE\s+)?['\"]|\bUSING\s+(csv|fsdir|zipfile|http\w*|vfs\w*)\b",
     re.IGNORECASE,
 )
+_ENCODINGS = {2: "utf-16-le", 3: "utf-16-be"}  # of all texts, the schema's too
 _INTEGERS = (0, 1, 2, 3, 4, 6, 8, 8, 0, 0, 0, 0)
 _COMPRESSED = (b"\x1f\x8b\x08", b"x\x9c", b"x\xda", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")
 
@@ -40,13 +41,16 @@ def read(view: View, sink: Sink) -> None:
         msg = f"pages of {page} bytes"
         raise FormatError(msg, 16)
     base = _Base(view, page, page - head[20], sink)
+    encoding = _ENCODINGS.get(int.from_bytes(head[56:60], "big"), "utf-8")
     objects = [row for row in base.rows(1) if len(row) >= 5]
-    for kind, name, _, root, sql in (row[:5] for row in objects):
-        text = _text(sql)
+    for row in objects:
+        kind, name, sql = (_text(row[at], encoding) for at in (0, 1, 4))
+        root = row[3]
+        text = sql
         calls = sorted({next(g for g in match.groups() if g).lower() for match in _OUTSIDE.finditer(text)})
-        sink.fact("sqlite.schema", None, kind=clip(_text(kind), 20), name=clip(_text(name), 80), calls=calls, outside=bool(calls))
+        sink.fact("sqlite.schema", None, kind=clip(kind, 20), name=clip(name, 80), calls=calls, outside=bool(calls))
         if isinstance(root, int) and root > 1:
-            _values(base.rows(root), _text(name), sink)
+            _values(base.rows(root), name, encoding, sink)
     sink.fact("sqlite.document", 0, pages=len(view) // page, page_size=page, objects=len(objects))
     end = max(page, min(len(view), int.from_bytes(head[28:32], "big") * page))
     if len(view) - end >= 4 and int.from_bytes(head[28:32], "big"):
@@ -63,11 +67,11 @@ def _kinds(view: View, end: int) -> list[str]:
     return [row.name for row in identify(View(view.data[end:], "tail"))][:8]
 
 
-def _text(value: object) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else "" if value is None else str(value)
+def _text(value: object, encoding: str) -> str:
+    return value.decode(encoding, "replace") if isinstance(value, bytes) else "" if value is None else str(value)
 
 
-def _values(rows: Iterator[list[object]], table: str, sink: Sink) -> None:
+def _values(rows: Iterator[list[object]], table: str, encoding: str, sink: Sink) -> None:
     for number, row in enumerate(rows):
         for value in row:
             if not isinstance(value, bytes) or len(value) < 8:
@@ -76,7 +80,7 @@ def _values(rows: Iterator[list[object]], table: str, sink: Sink) -> None:
             kind = payload_kind(memoryview(value))
             if kind or value.startswith(_COMPRESSED):
                 sink.child(name, value, hint="pickle" if kind == "pickle" else "")
-            elif value.isascii() and opens_encoded(text := value.decode("ascii")):
+            elif (text := value.decode(encoding, "ignore")).isascii() and opens_encoded(text):
                 hand_on(sink, name, text)
 
 
@@ -93,7 +97,10 @@ class _Base:
         stack = [(root, 0)]
         while stack:
             number, depth = stack.pop()
-            if number in self.seen or depth > _DEPTH or number < 1:
+            if number in self.seen:
+                continue
+            if depth > _DEPTH or number < 1:
+                self.sink.incomplete(f"page {number} of a data base is no part of a tree")
                 continue
             self.seen.add(number)
             try:
@@ -107,7 +114,8 @@ class _Base:
     def _page(self, raw: bytes, at: int, stack: list[tuple[int, int]], depth: int) -> Iterator[list[object]]:
         kind = raw[at]
         if kind not in {2, 5, 10, 13}:
-            return
+            msg = f"it is of kind {kind}, which no tree has"
+            raise ValueError(msg)
         inner = kind in {2, 5}
         count = int.from_bytes(raw[at + 3 : at + 5], "big")
         if inner:
@@ -147,6 +155,8 @@ class _Base:
             out.append(part[4 : 4 + left])
             left -= self.usable - 4
             number = int.from_bytes(part[:4], "big")
+        if left > 0:
+            self.sink.incomplete(f"a row of a data base is cut: {left} of {size} bytes")
         return b"".join(out)
 
 

@@ -26,6 +26,7 @@ __all__ = ["WINDOW", "report"]
 _BLOCK = 1 << 20  # bytes searched at a time; the reader's budget of processor time bounds them all
 _OVERLAP = 1 << 14  # a line that begins in one block is seen to its end
 WINDOW = _BLOCK + _OVERLAP  # what `part` gives
+_NEAR = 500  # bytes of a line before what was found: a lock may be one line of megabytes
 _HITS = 500  # different values of one directive in one file
 _ADDRESS = re.compile(rb"[a-zA-Z+]{2,12}://[^/\\s]*")
 _COMMENTS = (b"#", b"//", b"--", b"rem ", b"REM ")
@@ -40,7 +41,7 @@ class _Directive(NamedTuple):
     head: str  # what has to be in the text for it to be of this kind
     needs: bytes
     anchors: tuple[bytes, ...]  # one of these stands in the text, or the pattern cannot match
-    skip: str  # a line with it is not meant
+    skip: str  # a line, or a member of an object on it, is not meant when it has this
 
 
 @cache
@@ -115,11 +116,14 @@ def report(path: str, size: int, part: Callable[[int], bytes], sink: Sink) -> No
             raw = part(start)
             begin = raw.find(b"\n", 0, _OVERLAP) + 1 if start else 0  # the line before it was seen to its end with the block before
             for match in _compiled(row.pattern).finditer(raw, begin):
-                line = raw[raw.rfind(b"\n", 0, match.start()) + 1 : match.end()]
-                if (row.skip and _compiled(row.skip).search(line)) or line.lstrip().startswith(_COMMENTS):
-                    continue
+                line = raw[raw.rfind(b"\n", max(0, match.start() - _NEAR), match.start()) + 1 : match.end()]
                 groups = match.groupdict()
-                value = next((groups[name] for name in _VALUES if groups.get(name)), match[0]).strip()
+                value = next((groups[name] for name in _VALUES if groups.get(name)), match[0])
+                key = line[: max(0, len(line) - len(match[0])) + match[0].find(value)]  # what is said of the value, not in it
+                key = key[max(key.rfind(sign) for sign in (b",", b"{")) + 1 :]
+                if (row.skip and _compiled(row.skip).search(key)) or line.lstrip().startswith(_COMMENTS):
+                    continue
+                value = value.strip()
                 same = _host(value) if row.group == "source" else value
                 if same in told:
                     continue

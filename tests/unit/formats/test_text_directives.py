@@ -53,3 +53,10 @@ def test_too_many_to_tell_is_incomplete() -> None:
     found, missed = read(f"[alias]\n{aliases}", ".gitconfig")
     assert len(found) == 500
     assert any("more than 500 lines" in reason for reason in missed)
+
+
+def test_an_innocent_neighbour_excuses_nothing() -> None:
+    text = '{"lockfileVersion": 3, "packages": {"a": {"license": "MIT", "resolved": "http://198.51.100.7/license/p.tgz"}}}'
+    found, _ = read(text, "package-lock.json")
+    assert any("198.51.100.7" in fact["value"] for fact in found)
+    assert read('{"packages": {"a": {"license": "http://198.51.100.7/MIT"}}}', "package-lock.json")[0] == []
