@@ -95,7 +95,7 @@ class Active:
         else:
             self._other(name, plain, offset)
         for key, value in plain.items():
-            if key.lower() in _CODE_IN | {"formula"} and len(value) < 1 << 20:
+            if key.lower() in _CODE_IN | {"formula"}:
                 found = _FORMULA.search(value) if key == "formula" else _CODE.search(value)
                 if found:
                     self._note("formula" if key == "formula" else "code", name, value[found.start() : found.start() + 160], offset)
@@ -103,7 +103,7 @@ class Active:
     def end(self, name: str, text: str, offset: int) -> None:
         """Look at the text of an element."""
         parent = self.parents[-2] if len(self.parents) > 1 else ""
-        self.text(name, parent, text[: 1 << 16], offset)
+        self.text(name, parent, text, offset)
 
     def leave(self, name: str, offset: int) -> None:
         """Leave an element: a field of Word ends with its paragraph."""

@@ -162,7 +162,9 @@ class _Events:
 
     def characters(self, data: str) -> None:
         own = self.text[-1]
-        if len(own) < 64:
+        if self.active is not None:  # code and commands: to their end, however many lines stand before
+            own.append(data)
+        elif len(own) < 64:
             own.append(data[:1024])
 
     def doctype(self, name: str, system: str | None, public: str | None, _internal: object) -> None:
