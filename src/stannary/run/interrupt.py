@@ -60,6 +60,7 @@ class watch:  # noqa: N801 - used like a function
 
     def __exit__(self, *_: object) -> None:
         _waiting.clear()
+        _noted.clear()
         if self._active:
             signal.signal(signal.SIGINT, signal.default_int_handler)
             sys.unraisablehook = self._hook

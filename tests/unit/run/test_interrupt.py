@@ -104,3 +104,13 @@ def test_a_pool_that_waits_is_told():
         pool.submit(Job(b"sleep"))
         with pytest.raises(KeyboardInterrupt):
             list(pool.results())
+
+
+def test_what_was_noted_is_forgotten_with_the_watch():
+    with interrupt.watch(), pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    interrupt.check()  # nobody watches: a library's pool that asks now is not told of what another program answered
+    assert not interrupt.seen()
+    with Pool(HANDLER, None, workers=1) as pool:
+        pool.submit(Job(b"x"))
+        assert len(list(pool.results())) == 1
