@@ -70,7 +70,7 @@ def test_a_large_vocabulary_is_read_fast():
 def test_hostile_text_ends_soon(raw):
     started = time.process_time()
     facts(raw, "text.document")
-    assert time.process_time() - started < 8
+    assert time.process_time() - started < 20  # the worst takes 6 on a quiet machine; what it guards against takes hundreds
 
 
 # Credentials: put together here, so that no scanner of this source finds them
