@@ -16,7 +16,7 @@ from stannary.formats.interface import Sink, View, clip
 __all__ = ["read_java", "read_net", "read_phar", "read_ruby"]
 
 _LIMIT = 64 << 20
-_MOST = 100
+_MOST = 1000
 _JAVA = re.compile(rb"r\0([\x02-\xff])(?=[\[A-Za-z_$])")
 _JAVA_NAME = re.compile(rb"\[*L?[A-Za-z_$][\w$]*(?:\.[A-Za-z_$][\w$]*)*;?|\[+[BCDFIJSZ]")
 _NET = re.compile(rb"[A-Z][\w`]*(?:\.[A-Z][\w`+]*)+")
@@ -25,7 +25,10 @@ _PHP = re.compile(rb'[OC]:\d{1,4}:"([\w\\]+)"')
 
 
 def _report(view: View, language: str, names: list[str], sink: Sink) -> None:
-    sink.fact("serial.object", 0, language=language, classes=[clip(name, 120) for name in dict.fromkeys(names)][:_MOST])
+    classes = list(dict.fromkeys(names))
+    sink.fact("serial.object", 0, language=language, classes=[clip(name, 120) for name in classes[:_MOST]])
+    if len(classes) > _MOST:
+        sink.incomplete(f"objects of {language} of {len(classes)} classes: only {_MOST} were looked at")
     if len(view) > _LIMIT:
         sink.incomplete(f"objects of {language} of {len(view)} bytes: only the first {_LIMIT} were searched")
     sink.inert(f"objects of {language}")
