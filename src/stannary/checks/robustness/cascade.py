@@ -125,9 +125,7 @@ def cascade(
         problem = _over(problem, Counting(problem.target))  # what was not answered has to be noticed
     stages = _stages(plan, problem)
     _refuse(problem, x, labels, stages, workers)
-    order = torch.arange(len(x))
-    if plan.shuffle:
-        order = torch.randperm(len(x), generator=torch.Generator().manual_seed(problem.seed))
+    order = _order(plan, problem.seed, len(x))
     size = plan.block or sizes(x.device.type)[1]
     checkpoint = None if folder is None else Checkpoint(folder, _fingerprint(plan, problem, x, labels))
     at = order.to(x.device)
@@ -149,16 +147,15 @@ def cascade(
     result = _joined(parts, x, order, stages)
     if not stopped and result.count(UNFINISHED):
         stopped = f"the target gave no answer to {result.spend.unanswered} of {result.spend.queries} queries"
-    result.params = {
-        "plan": plan.id,
-        "norm": problem.norm,
-        "eps": problem.eps,
-        "seed": problem.seed,
-        "block": size,
-        "workers": workers,
-    }
+    result.params = {"plan": plan.id, "norm": problem.norm, "eps": problem.eps, "seed": problem.seed, "block": size}
+    result.params["workers"] = workers
     result.seconds, result.stopped = time.perf_counter() - started, stopped
     return result
+
+
+def _order(plan: Plan, seed: int, n: int) -> torch.Tensor:
+    """Return in which order samples are taken."""
+    return torch.randperm(n, generator=torch.Generator().manual_seed(seed)) if plan.shuffle else torch.arange(n)
 
 
 def _stages(plan: Plan, problem: Problem) -> list[StageResult]:
