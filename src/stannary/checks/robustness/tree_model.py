@@ -29,6 +29,7 @@ class Ensemble:
         feature: of each node, `(nodes,)` int64; -1 at leaves.
         threshold: `(nodes,)` float64.
         left, right: the nodes after it, `(nodes,)` int64; a leaf's are itself.
+        missing: whether a NaN goes left, `(nodes,)` bool.
         value: what a leaf adds, `(nodes, classes)` float64.
         roots: `(trees,)` int64.
         base: what is added to every output, `(classes,)`.
@@ -40,6 +41,7 @@ class Ensemble:
     threshold: torch.Tensor
     left: torch.Tensor
     right: torch.Tensor
+    missing: torch.Tensor
     value: torch.Tensor
     roots: torch.Tensor
     base: torch.Tensor
@@ -75,7 +77,8 @@ class Ensemble:
         node = self.roots.expand(len(x), -1)
         for _ in range(self.depth):
             feature = self.feature[node]
-            goes = x.gather(1, feature.clamp_min(0)) <= self.threshold[node]
+            at = x.gather(1, feature.clamp_min(0))
+            goes = torch.where(at.isnan(), self.missing[node], at <= self.threshold[node])
             node = torch.where(goes, self.left[node], self.right[node])
         return node
 

@@ -1,7 +1,7 @@
 """Reading the trees of scikit-learn, XGBoost, LightGBM and CatBoost classifiers, each verified against its library.
 
 Categorical splits, linear leaves, trees with vectors for leaves and zero as missing are refused, and so is whatever does not give
-the library's margins. Missing values are not modelled: data that has them is refused by the same comparison.
+the library's margins on the data, with its missing values if it has some.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ from stannary.core.errors import InputError
 
 __all__ = ["read_trees"]
 
-Tree = dict[str, torch.Tensor]  # feature, threshold, left, right, value (nodes, classes): places within the tree
+Tree = dict[str, torch.Tensor]  # feature, threshold, left, right, missing, value (nodes, classes): places within the tree
+_LIGHTGBM_ZERO = torch.tensor(
+    1e-35, dtype=torch.float32
+).double()  # it takes numbers up to this size for 0 (meta.h, kZeroThreshold)
 _XGB_OBJECTIVES = ("binary:logistic", "binary:logitraw", "multi:softmax", "multi:softprob")
 
 
@@ -50,7 +53,7 @@ def _joined(trees: list[Tree], dtype: torch.dtype, features: int) -> Ensemble:
         raise InputError(msg)
     sizes = torch.tensor([len(tree["feature"]) for tree in trees])
     starts = sizes.cumsum(0) - sizes
-    parts = {name: [tree[name] for tree in trees] for name in ("feature", "threshold", "value")}
+    parts = {name: [tree[name] for tree in trees] for name in ("feature", "threshold", "missing", "value")}
     sides = {name: [tree[name] + start for tree, start in zip(trees, starts, strict=True)] for name in ("left", "right")}
     joined = {name: torch.cat(columns) for name, columns in (parts | sides).items()}
     if bool((joined["feature"] >= features).any()):
@@ -61,13 +64,14 @@ def _joined(trees: list[Tree], dtype: torch.dtype, features: int) -> Ensemble:
     )
 
 
-def _tree(feature: Any, threshold: Any, left: Any, right: Any, value: torch.Tensor) -> Tree:  # noqa: ANN401 - arrays of any kind
-    """Return a tree of arrays in which leaves have the feature -1."""
-    feature, left, right = (torch.as_tensor(array).long() for array in (feature, left, right))
+def _tree(nodes: tuple[Any, Any], sides: tuple[Any, Any], missing: Any, value: torch.Tensor) -> Tree:  # noqa: ANN401 - arrays
+    """Return a tree of arrays (features, thresholds), (left, right), ... in which leaves have the feature -1."""
+    feature, left, right = (torch.as_tensor(array).long() for array in (nodes[0], *sides))
     leaf, here = feature < 0, torch.arange(len(feature))
-    threshold = torch.as_tensor(threshold).double().masked_fill(leaf, 0.0)
+    threshold = torch.as_tensor(nodes[1]).double().masked_fill(leaf, 0.0)
     return {
         "feature": feature.masked_fill(leaf, -1), "threshold": threshold, "value": value * leaf[:, None],
+        "missing": torch.as_tensor(missing).bool(),
         "left": torch.where(leaf, here, left), "right": torch.where(leaf, here, right),
     }  # fmt: skip
 
@@ -116,7 +120,8 @@ def _sklearn_tree(tree: Any, place: int | None, classes: int, factor: float) -> 
         value = value / value.sum(1, keepdim=True) * factor
     else:
         value = _column(tree.value[:, 0, 0] * factor, place, classes)
-    return _tree(feature, threshold, tree.children_left.copy(), tree.children_right.copy(), value)
+    sides = tree.children_left.copy(), tree.children_right.copy()
+    return _tree((feature, threshold), sides, tree.missing_go_to_left.astype("bool"), value)
 
 
 def _histogram_tree(nodes: Any, place: int, classes: int) -> Tree:  # noqa: ANN401 - scikit-learn has no types
@@ -125,16 +130,18 @@ def _histogram_tree(nodes: Any, place: int, classes: int) -> Tree:  # noqa: ANN4
         raise InputError(msg)
     leaf = nodes["is_leaf"].astype(bool)
     feature = torch.as_tensor(nodes["feature_idx"].astype("int64")).masked_fill(torch.as_tensor(leaf), -1)
-    sides = (nodes[side].astype("int64") for side in ("left", "right"))
-    return _tree(
-        feature, nodes["num_threshold"].astype("float64"), *sides, _column(nodes["value"].astype("float64"), place, classes)
-    )
+    sides = nodes["left"].astype("int64"), nodes["right"].astype("int64")
+    value = _column(nodes["value"].astype("float64"), place, classes)
+    return _tree((feature, nodes["num_threshold"].astype("float64")), sides, nodes["missing_go_to_left"].astype("bool"), value)
 
 
 def _xgboost(model: Any, features: int) -> Reading:  # noqa: ANN401, ARG001 - one signature for all
     import xgboost
 
     booster = model if isinstance(model, xgboost.Booster) else model.get_booster()
+    best = booster.attr("best_iteration")
+    if best is not None:  # of early stopping: rounds after it take no part
+        booster = booster[: int(best) + 1]
     body = json.loads(booster.save_raw(raw_format="json"))["learner"]
     objective = body["objective"]["name"]
     if objective not in _XGB_OBJECTIVES:
@@ -161,14 +168,14 @@ def _xgboost_tree(tree: dict[str, Any], place: int, classes: int) -> Tree:
     left = torch.tensor(tree["left_children"])
     numbers = torch.tensor(tree["split_conditions"], dtype=torch.float64)
     feature = torch.tensor(tree["split_indices"]).masked_fill(left < 0, -1)
-    return _tree(
-        feature, before(numbers, torch.float32), left, torch.tensor(tree["right_children"]), _column(numbers, place, classes)
-    )
+    sides = left, torch.tensor(tree["right_children"])
+    value = _column(numbers, place, classes)
+    return _tree((feature, before(numbers, torch.float32)), sides, torch.tensor(tree["default_left"]), value)
 
 
 def _lightgbm(model: Any, features: int) -> Reading:  # noqa: ANN401, ARG001 - one signature for all
     booster = getattr(model, "booster_", model)
-    text = booster.model_to_string(num_iteration=-1)
+    text = booster.model_to_string()  # as many rounds as it predicts with
     head, *blocks = text.split("\nTree=")
     settings = dict(line.partition("=")[::2] for line in head.splitlines())
     per_round = int(settings.get("num_tree_per_iteration", "1"))
@@ -201,9 +208,13 @@ def _lightgbm_tree(block: str, place: int, classes: int) -> Tree:
     pad = torch.zeros(len(leaves), dtype=torch.int64)
     feature = torch.cat((torch.tensor(row("split_feature", int), dtype=torch.int64), pad - 1))
     threshold = torch.cat((torch.tensor(row("threshold", float), dtype=torch.float64), pad.double()))
+    tiny = threshold.abs() <= _LIGHTGBM_ZERO
+    threshold = torch.where(tiny, torch.where(threshold < 0, before(-_LIGHTGBM_ZERO, torch.float64), _LIGHTGBM_ZERO), threshold)
     left, right = (torch.cat((side.long(), pad)) for side in sides)
     value = torch.cat((torch.zeros(inner, dtype=torch.float64), leaves))
-    return _tree(feature, threshold, left, right, _column(value, place, classes))
+    rule = torch.cat((torch.tensor(kinds, dtype=torch.int64), pad))
+    missing = torch.where((rule >> 2) & 3 == 2, rule & 2 > 0, threshold >= 0)  # noqa: PLR2004 - 2: NaN; without, NaN counts as 0
+    return _tree((feature, threshold), (left, right), missing, _column(value, place, classes))
 
 
 def _catboost(model: Any, features: int) -> Reading:  # noqa: ANN401, ARG001 - one signature for all
@@ -214,13 +225,19 @@ def _catboost(model: Any, features: int) -> Reading:  # noqa: ANN401, ARG001 - o
     if "oblivious_trees" not in body:
         msg = "catboost's trees that are not symmetric are not modelled"
         raise InputError(msg)
-    flat = {one["feature_index"]: one["flat_feature_index"] for one in body["features_info"].get("float_features", [])}
-    trees = [_catboost_tree(one, flat, body["scale_and_bias"][0]) for one in body["oblivious_trees"]]
+    about = body["features_info"].get("float_features", [])
+    flat = {one["feature_index"]: one["flat_feature_index"] for one in about}
+    right = {one["flat_feature_index"] for one in about if one.get("nan_value_treatment") == "AsTrue"}
+    trees = [_catboost_tree(one, (flat, right), body["scale_and_bias"][0]) for one in body["oblivious_trees"]]
     return trees, torch.float32, lambda x: model.predict(x, prediction_type="RawFormulaVal")
 
 
-def _catboost_tree(body: dict[str, Any], flat: dict[int, int], scale: float) -> Tree:
-    """Return the symmetric tree as a full binary one: node i has children 2i + 1 and 2i + 2; the last split is asked first."""
+def _catboost_tree(body: dict[str, Any], columns: tuple[dict[int, int], set[int]], scale: float) -> Tree:
+    """Return the symmetric tree as a full binary one: node i has children 2i + 1 and 2i + 2; the last split is asked first.
+
+    `columns`: where each numeric feature stands, and those (as they stand) whose missing values are above all others.
+    """
+    flat, above = columns
     splits = body.get("splits") or []
     if any(split["split_type"] != "FloatFeature" for split in splits):
         msg = "catboost's splits on categories are not modelled"
@@ -237,7 +254,8 @@ def _catboost_tree(body: dict[str, Any], flat: dict[int, int], scale: float) -> 
     threshold[:inner] = at_most(torch.tensor([split["border"] for split in level], dtype=torch.float64), torch.float32)
     value = torch.zeros(inner + count, max(2, leaf.shape[1]), dtype=torch.float64)
     value[inner:, (1 if leaf.shape[1] == 1 else 0) :] = leaf
-    return _tree(feature, threshold, 2 * here + 1, 2 * here + 2, value)
+    missing = ~torch.isin(feature, torch.tensor(sorted(above), dtype=torch.int64))
+    return _tree((feature, threshold), (2 * here + 1, 2 * here + 2), missing, value)
 
 
 _READERS = {"sklearn": _sklearn, "xgboost": _xgboost, "lightgbm": _lightgbm, "catboost": _catboost}
