@@ -26,7 +26,7 @@ import torch
 from stannary.checks.privacy.seeds import derive, generator
 from stannary.core.errors import InputError, UsageError
 
-__all__ = ["Factory", "Plan", "RefitFactory", "TorchFactory", "confidences", "shadow_confidences"]
+__all__ = ["Factory", "Plan", "RefitFactory", "TorchFactory", "batches", "confidences", "shadow_confidences"]
 
 _EVALUATED = 1024  # samples of a batch when shadows are asked
 _BUILDING = threading.Lock()  # parameters are initialised from torch's global generator
@@ -136,7 +136,7 @@ class TorchFactory:
         optimizer = self._optimizer(list(model.parameters()))
         own = own.to(x.device)
         for order in orders:
-            for positions in order.to(x.device).split(self.batch):
+            for positions in batches(order.to(x.device), self.batch):
                 at = own[positions]
                 optimizer.zero_grad()
                 torch.nn.functional.cross_entropy(model(x[at]), y[at]).backward()
@@ -164,7 +164,7 @@ class TorchFactory:
             torch.manual_seed(int(orders[0, 0, 0]))  # of layers that draw while they train
             for epoch in range(self.epochs):
                 order = chosen.gather(1, orders[:, epoch]).to(x.device)
-                for at in order.split(self.batch, 1):
+                for at in batches(order, self.batch, 1):
                     optimizer.zero_grad()
                     inputs = x.index_select(0, at.flatten()).unflatten(0, at.shape)
                     out = forward({name: _turned(leaf) for name, leaf in leaves.items()}, buffers, inputs).flatten(0, 1)
@@ -175,6 +175,12 @@ class TorchFactory:
         with torch.no_grad():
             trained = {name: _turned(leaf) for name, leaf in leaves.items()}
             return torch.cat([ask(trained, buffers, part) for part in x.split(_EVALUATED)], 1)
+
+
+def batches(order: torch.Tensor, size: int, axis: int = 0) -> list[torch.Tensor]:
+    """Return an order `(..., m)` in batches. A last one of a single sample is left out: batch normalisation fails on it."""
+    parts = list(order.split(size, axis))
+    return parts[:-1] if len(parts) > 1 and parts[-1].shape[axis] == 1 else parts
 
 
 def _turned(stack: torch.Tensor) -> torch.Tensor:

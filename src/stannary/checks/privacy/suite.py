@@ -1,0 +1,182 @@
+"""The suite: what `stannary evaluate --suite privacy` measures, put together into a part of the report card.
+
+measured = privacy_suite(target, members, nonmembers, shadows=32, seed=7)
+measured.part            # `card.Privacy`: the strongest attack's curve, rates with intervals, what was refused and why
+measured.measurements    # `privacy.membership.auc`, `privacy.membership.tpr_at_1pct`, ...: what policies bound
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from stannary.checks.privacy import membership
+from stannary.checks.privacy.membership import AuditOptions
+from stannary.checks.privacy.recipes import Recipe, Train, recipe_for
+from stannary.checks.privacy.result import AttackResult, PrivacyResult
+from stannary.checks.privacy.roc import RATES
+from stannary.checks.privacy.seeds import generator
+from stannary.checks.target.card import Privacy
+from stannary.checks.target.counting import Counting
+from stannary.checks.target.data import Dataset
+from stannary.checks.target.interface import Target
+from stannary.checks.target.statistics import Rate
+from stannary.core.errors import InputError
+from stannary.core.evidence import Measurement
+
+__all__ = ["Measured", "Options", "metric_of", "privacy_suite"]
+
+PREFIX = "privacy.membership."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What to measure.
+
+    Args:
+        shadows: models to train, an even number; 0 for attacks that need none.
+        samples: members, and non-members, to ask about at most: a random sample of each.
+        rates: false-positive rates at which members are counted.
+        workers: groups of shadows that are trained at one time.
+        checkpoint: a folder in which trained shadows' confidences are kept, to go on after an interruption.
+        bootstrap: rounds for the interval of the area.
+        group: networks that are trained as one stack.
+    """
+
+    shadows: int = 32
+    samples: int = 2000
+    rates: tuple[float, ...] = RATES
+    workers: int = 1
+    checkpoint: Path | None = None
+    bootstrap: int = 1000
+    group: int = 8
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The part of the card, what policies bound, all attacks by themselves, and what could not be measured."""
+
+    part: Privacy
+    measurements: tuple[Measurement, ...]
+    attacks: tuple[AttackResult, ...]
+    incomplete: tuple[str, ...] = ()
+    atlas: tuple[str, ...] = ("AML.T0024.000",)
+    owasp: tuple[str, ...] = ("ML04:2023",)
+
+
+def metric_of(fpr: float) -> str:
+    """Return the name under which policies bound the share of members that are found, as `privacy.membership.tpr_at_1pct`."""
+    return f"{PREFIX}tpr_at_{fpr * 100:g}pct"
+
+
+def privacy_suite(
+    target: Target,
+    members: Dataset,
+    nonmembers: Dataset,
+    *,
+    train: Train | None = None,
+    options: Options | None = None,
+    seed: int = 0,
+) -> Measured:
+    """Measure what a model gives away of who was in its training data.
+
+    Args:
+        target: the model, or the counter around it; one query a sample. Labels of both data sets are numbered as it numbers them
+            (`Dataset.aligned`).
+        members: its training data, or a random part of it.
+        nonmembers: data of the same distribution that it was not trained on, as its test data. Rows that members have, too, are
+            left out, and counted in a note.
+        train: how it was trained, as a function of inputs, labels and a seed; without it see `recipes.recipe_for`.
+        options: how thorough.
+        seed: of everything random; the result repeats.
+
+    Raises:
+        UsageError: no samples are left, or an option makes no sense.
+        InputError: the target gives no answer for some samples, or the data sets have different shapes.
+    """
+    options = options or Options()
+    if members.shape != nonmembers.shape:
+        msg = f"members have the shape {members.shape}, non-members {nonmembers.shape}"
+        raise InputError(msg, where=nonmembers.source)
+    counted = target if isinstance(target, Counting) else Counting(target)
+    others, notes = _distinct(members, nonmembers)
+    ours, theirs = (_drawn(one, options.samples, seed, at) for at, one in enumerate((members, others)))
+    recipe = None
+    if options.shadows and counted.access != "decision":
+        recipe = recipe_for(counted, ours, train, seed=seed, group=options.group)
+    found = membership.audit(
+        counted, (ours.x, ours.y), (theirs.x, theirs.y), recipe.factory if recipe else None,
+        options=AuditOptions(
+            attacks=_attacks(recipe), shadows=options.shadows or 2, rates=options.rates, bootstrap=options.bootstrap,
+            workers=options.workers, checkpoint=options.checkpoint,
+        ),
+        seed=seed,
+    )  # fmt: skip
+    notes += _notes(recipe, counted)
+    rates, refused = _rates(found)
+    worst = found.worst
+    part = Privacy(
+        attack=worst.attack,
+        auc=worst.auc,
+        rates=rates,
+        refused=refused,
+        roc=worst.roc,
+        shadows=found.shadows,
+        notes=notes,
+    )
+    return Measured(part, _measurements(part, seed), found.attacks)
+
+
+def _distinct(members: Dataset, nonmembers: Dataset) -> tuple[Dataset, tuple[str, ...]]:
+    """Return the non-members without those that are members, too: what the model learned of one it knows of the other."""
+    known = {row.tobytes() for row in members.x.cpu().numpy()}
+    new = torch.tensor([row.tobytes() not in known for row in nonmembers.x.cpu().numpy()], dtype=torch.bool)
+    left = int((~new).sum())
+    if not left:
+        return nonmembers, ()
+    note = f"{left} of {len(nonmembers)} non-members are members, too, and were left out"
+    return nonmembers.take(new.nonzero()[:, 0]), (note,)
+
+
+def _drawn(data: Dataset, most: int, seed: int, index: int) -> Dataset:
+    if len(data) <= most:
+        return data
+    return data.take(torch.randperm(len(data), generator=generator(seed, "sample", index))[:most])
+
+
+def _attacks(recipe: Recipe | None) -> tuple[str, ...]:
+    """Return the attacks that mean something: LiRA compares with shadows of the target's own kind, RMIA takes any reference."""
+    return tuple(membership.ATTACKS) if recipe and recipe.faithful else ("loss", "rmia") if recipe else ("loss",)
+
+
+def _notes(recipe: Recipe | None, target: Counting) -> tuple[str, ...]:
+    if target.access == "decision":
+        return ("the target gives labels alone: what is measured is the gap between its accuracy on members and on others",)
+    if recipe is None:
+        return ("no shadows were trained: attacks with them may find more",)
+    return (recipe.note,)
+
+
+def _rates(found: PrivacyResult) -> tuple[dict[str, Rate], dict[str, str]]:
+    """Return, for each metric, what the attack achieves that achieves most, and what is refused."""
+    rates: dict[str, Rate] = {}
+    refused: dict[str, str] = {}
+    for at, point in enumerate(found.attacks[0].tpr):
+        name = metric_of(point.fpr).removeprefix(PREFIX)
+        if point.rate is None:
+            refused[name] = point.refused
+        else:
+            rates[name] = max((one.tpr[at].rate or point.rate for one in found.attacks), key=lambda rate: rate.value)
+    rates["advantage"] = max((one.advantage for one in found.attacks), key=lambda rate: rate.value)
+    return rates, refused
+
+
+def _measurements(part: Privacy, seed: int) -> tuple[Measurement, ...]:
+    rows: Mapping[str, Rate] = ({"auc": part.auc} if part.auc else {}) | dict(part.rates)
+    return tuple(
+        Measurement(metric=f"{PREFIX}{name}", value=rate.value, low=rate.low, high=rate.high, n=rate.n, seed=seed)
+        for name, rate in rows.items()
+    )
