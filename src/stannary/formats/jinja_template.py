@@ -137,7 +137,7 @@ class _Walk:
             nodes.Getattr: self._getattr, nodes.Getitem: self._getitem, nodes.Filter: self._filter, nodes.Test: self._test,
             nodes.Call: self._call, nodes.Name: self._name, nodes.Const: self._const, nodes.If: self._if, nodes.CondExpr: self._if,
             nodes.Include: self._include, nodes.Extends: self._include, nodes.Import: self._include,
-            nodes.FromImport: self._include, nodes.TemplateData: self._output, nodes.Mul: self._mul, nodes.Pow: self._pow,
+            nodes.FromImport: self._include, nodes.TemplateData: self._output, nodes.Mul: self._mul,
             nodes.Concat: self._concat, nodes.Mod: self._mod,
         }  # fmt: skip
 
@@ -160,6 +160,9 @@ class _Walk:
                 loops *= self._loop_size(node)
                 self._size("loop", node, loops)
             stack.extend((child, loops) for child in node.iter_child_nodes())
+        from stannary.formats.jinja_growth import Growth
+
+        Growth(self.tree, self.folder, lambda node: clip(_show(node)), self._fact).run()
 
     def _fact(self, kind: str, node: nodes.Node, **data: Any) -> None:  # noqa: ANN401 - fact fields
         key = (kind, *(str(v) for v in data.values()))
@@ -209,7 +212,7 @@ class _Walk:
                             self._fact("jinja.dynamic_attribute", node, via="map('attr')", expression=clip(_show(node)))
         if node.name in _STRINGIFY and self._unprintable(node.node):
             self._fact("jinja.object_text", node, expression=clip(_show(node)))
-        if node.name in {"center", "indent", "format"}:
+        if node.name in {"center", "indent", "format", "round"}:
             self._width(node, [*self.folder.fold(node.node), *(v for a in node.args for v in self.folder.fold(a))])
 
     def _unprintable(self, node: nodes.Node | None) -> bool:
@@ -240,14 +243,15 @@ class _Walk:
             if target.name == "range":
                 self._size("range", node, _range_size([self.folder.fold(a) for a in node.args]))
             if target.name == "lipsum":
-                self._size(
-                    "lipsum", node, max((v for a in node.args for v in self.folder.fold(a) if isinstance(v, int)), default=1)
-                )
+                given = [*node.args, *(k.value for k in node.kwargs)]
+                self._size("lipsum", node, max((v for a in given for v in self.folder.fold(a) if isinstance(v, int)), default=1))
         if isinstance(target, self.nodes.Getattr) and target.attr in {"format", "format_map"}:
             for text in self.folder.texts(target.node):
                 for fields in _FORMAT_FIELD.findall(text):
                     for part in re.findall(r"\w+", fields):
                         self._attribute(node, part, "format string")
+            if not self.folder.fold(target.node):  # what the user said may be `{0.__class__}`
+                self._fact("jinja.dynamic_attribute", node, via="format of a text that is not known", expression=clip(_show(node)))
 
     def _name(self, node: Any) -> None:  # noqa: ANN401
         if node.ctx == "load" and node.name not in self.stored:
@@ -292,18 +296,6 @@ class _Walk:
         if len(numbers) == len(left) + len(right) and left and right:
             return  # a product of numbers
         self._size("repeat", node, max(numbers, default=0))
-
-    def _pow(self, node: Any) -> None:  # noqa: ANN401
-        """Report how many bits a power has: (9 ** 9) ** 9 has 257, 9 ** 10 ** 9 stops the server."""
-        self._size("power", node, self._bits(node, 0))
-
-    def _bits(self, node: Any, depth: int) -> int:  # noqa: ANN401
-        if isinstance(node, self.nodes.Pow) and depth < 32:
-            exponents = [abs(v) for v in self.folder.fold(node.right) if isinstance(v, int)]
-            if isinstance(node.right, self.nodes.Pow):
-                exponents.append(1 << min(self._bits(node.right, depth + 1), 64))
-            return min(self._bits(node.left, depth + 1) * max(exponents, default=1), 1 << 62)
-        return max((abs(v).bit_length() for v in self.folder.fold(node) if isinstance(v, int)), default=1)
 
     def _width(self, node: nodes.Node, values: list[Any]) -> None:
         for value in values:

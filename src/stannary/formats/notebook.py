@@ -3,13 +3,15 @@
 Facts:
 `notebook.document`: cells, code_cells, language, nbformat.
 `notebook.command`: a line or cell handed to a shell (`!cmd`, `%%bash`, `%sx`). Fields: command, cell, magic.
-`notebook.output`: an output that holds HTML or JavaScript which a viewer may run. Fields: mime, cell, script,
-    remote (address of a script or frame, if any), text.
+`notebook.output`: an output, a Markdown cell or a widget that holds HTML or JavaScript which a viewer may run. Fields: mime, cell,
+    script, remote (address of a script or frame, if any), does (`kernel`, `secrets`: see `pages.takes`), text.
 Code cells become `python.*` facts of context `notebook`; the line of a fact counts through all code cells.
 """
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import json
 import re
 
@@ -22,10 +24,22 @@ from stannary.formats.python_source import analyse
 
 __all__ = ["read"]
 
-_SHELL_CELLS = frozenset({"bash", "sh", "script", "sx", "system", "cmd", "powershell", "!"})
-_BROWSER_CELLS = frozenset({"javascript", "js", "html", "HTML", "svg"})
-_SHELL_LINES = ("!", "%sx ", "%system ", "%%sx", "%bash ", "%pip ", "%conda ")
+_SHELL_CELLS = frozenset(
+    {"bash", "sh", "zsh", "script", "sx", "system", "cmd", "powershell", "pwsh", "!", "perl", "ruby", "node", "R", "julia", "php"}
+)
+_BROWSER_CELLS = frozenset({"javascript", "js", "html", "HTML", "svg", "SVG", "markdown"})
+_PYTHON_CELLS = frozenset(
+    {"time", "timeit", "capture", "prun", "memit", "mprun", "lprun", "snakeviz", "python", "python2", "python3", "pypy"}
+)
+_FILE_CELLS = frozenset({"writefile", "file", "writetemplate"})
+_SHELL_LINES = ("!", "%sx ", "%system ", "%%sx", "%bash ", "%pip ", "%conda ", "%sc ")
 _FETCHED = re.compile(r"%(?:load|loadpy|load_ext|run)\s[^\n]*\b(?:https?|ftp)://")
+_MEASURED = re.compile(r"%(?:time|timeit|prun|memit|lprun|mprun)\s+(?:-\w+\s*[\d.]*\s+)*(?=[^\s-])")  # statements that a magic runs
+_ALIAS = re.compile(r"%alias\s+\S+\s+(.+)")
+_ENVIRONMENT = re.compile(r"%(?:set_)?env\s+([A-Za-z_]\w*)(?:=|\s)\s*(.*)")
+_ASSIGNED = re.compile(r"[\w, ]+=\s*(?:!|%(?:sx|system|sc)\s)(.*)")
+_INACTIVE = frozenset({"markdown", "raw", "heading", "html"})
+_OLD_OUTPUTS = {"html": "text/html", "javascript": "application/javascript", "svg": "image/svg+xml"}  # of nbformat 3
 _MIMES = frozenset(
     {
         "text/html",
@@ -64,6 +78,9 @@ def read(view: View, sink: Sink) -> None:
         _code_cell(_text(cell.get("source", cell.get("input", ""))), number, source, sink)
     for number, cell in enumerate(cells[:_MAX_CELLS]):
         _outputs(cell, number, sink)
+        if cell.get("cell_type") in _INACTIVE:
+            _beside(cell, number, sink)
+    _metadata(_table(document.get("metadata") if isinstance(document, dict) else None), sink)
     if language.lower().startswith("python"):
         _python(source, sink)
 
@@ -92,44 +109,99 @@ def _text(source: Json) -> str:
 def _code_cell(text: str, number: int, source: list[str], sink: Sink) -> None:
     first, _, rest = text.lstrip().partition("\n")
     if first.startswith("%%"):
-        magic = first[2:].split(" ", 1)[0].strip()
-        if magic in _SHELL_CELLS:
-            sink.fact("notebook.command", None, command=clip(rest or first, 4000), cell=number, magic=magic)
-        elif magic in _BROWSER_CELLS:
-            _active(rest, f"text/{magic}", number, sink)
-        if magic not in {"time", "timeit", "capture", "prun"}:
+        magic, _, arguments = first[2:].strip().partition(" ")
+        _cell_magic(magic, arguments.strip(), rest, number, sink)
+        if magic not in _PYTHON_CELLS:
             return
-        text = rest
-    lines: list[str] = []
-    for line in text.split("\n"):
-        bare = line.lstrip()
-        indent = line[: len(line) - len(bare)]
-        assigned = re.match(r"[\w, ]+=\s*!(.*)", bare)
-        if bare.startswith(_SHELL_LINES) or assigned:
-            command = assigned[1] if assigned else bare.lstrip("!%")
-            sink.fact("notebook.command", None, command=clip(command, 4000), cell=number, magic="!")
-            lines.append(f"{indent}pass")
-        elif _FETCHED.match(bare):
-            sink.fact("notebook.command", None, command=clip(bare, 4000), cell=number, magic="load")
-            lines.append(f"{indent}pass")
-        elif bare.startswith(("%", "?")) or bare.endswith("?"):
-            lines.append(f"{indent}pass")
-        else:
-            lines.append(line)
-    source.append("\n".join(lines))
+        text = f"{arguments}\n{rest}" if magic in {"timeit", "time"} and arguments and not arguments.startswith("-") else rest
+    source.append("\n".join(_line(line, number, sink) for line in text.split("\n")))
+
+
+def _cell_magic(magic: str, arguments: str, rest: str, number: int, sink: Sink) -> None:
+    """Report what a whole cell is handed to: a shell, another language, the browser, or a file."""
+    if magic in _SHELL_CELLS:
+        sink.fact("notebook.command", None, command=clip(rest or arguments, 4000), cell=number, magic=magic)
+    elif magic in _BROWSER_CELLS:
+        _active(rest, f"text/{magic}", number, sink)
+    elif magic in _FILE_CELLS:
+        path = next((word for word in arguments.split() if not word.startswith("-")), "")
+        sink.fact("notebook.command", None, command=clip(f"cat > {path}\n{rest}", 4000), cell=number, magic="writefile")
+        if rest.strip():
+            sink.child(f"cell {number} {path.replace(chr(92), '/').rpartition('/')[2]}", rest.encode("utf-8", "surrogatepass"))
+
+
+def _line(line: str, number: int, sink: Sink) -> str:
+    """Report the magic of a line, and return the Python that stands in its place."""
+    bare = line.lstrip()
+    indent = line[: len(line) - len(bare)]
+    measured = _MEASURED.match(bare)
+    if measured:
+        bare = bare[measured.end() :]
+        line = indent + bare
+    environment = _ENVIRONMENT.match(bare)
+    if environment:
+        return f"{indent}import os; os.environ[{environment[1]!r}] = {environment[2]!r}"
+    assigned, alias = _ASSIGNED.match(bare), _ALIAS.match(bare)
+    if bare.startswith(_SHELL_LINES) or assigned or alias:
+        command = assigned[1] if assigned else alias[1] if alias else bare.lstrip("!%")
+        sink.fact("notebook.command", None, command=clip(command, 4000), cell=number, magic="!")
+    elif _FETCHED.match(bare):
+        sink.fact("notebook.command", None, command=clip(bare, 4000), cell=number, magic="load")
+    elif not bare.startswith(("%", "?")) and not bare.endswith("?"):
+        return line
+    return f"{indent}pass"
 
 
 def _outputs(cell: dict[str, Json], number: int, sink: Sink) -> None:
     outputs = cell.get("outputs")
     for output in outputs if isinstance(outputs, list) else ():
-        data = output.get("data") if isinstance(output, dict) else None
-        for mime, content in data.items() if isinstance(data, dict) else ():
-            if mime not in _MIMES:
-                continue
-            text = _text(content)
-            script = "javascript" in mime or pages.is_active(text)
-            if script:
-                _active(text, mime, number, sink)
+        shown = _table(output)
+        old = {mime: shown[key] for key, mime in _OLD_OUTPUTS.items() if key in shown}
+        for mime, content in {**_table(shown.get("data")), **old}.items():
+            if mime in _MIMES:
+                _shown(_text(content), mime, number, sink)
+
+
+def _beside(cell: dict[str, Json], number: int, sink: Sink) -> None:
+    """Read what stands between the code: Markdown with HTML in it, and the pictures attached to it."""
+    _shown(_text(cell.get("source", "")), "text/markdown", number, sink)
+    for attached in _table(cell.get("attachments")).values():
+        for mime, content in _table(attached).items():
+            if mime in _MIMES:
+                text = _text(content)
+                with contextlib.suppress(ValueError):
+                    text = base64.b64decode(text, validate=True).decode("utf-8", "replace")
+                _shown(text, mime, number, sink)
+
+
+def _metadata(metadata: dict[str, Json], sink: Sink) -> None:
+    """Report the command of a kernel, and widgets whose code comes from an address."""
+    argv = _table(metadata.get("kernelspec")).get("argv")
+    if isinstance(argv, list):
+        sink.fact("notebook.command", None, command=clip(" ".join(map(str, argv)), 4000), cell=-1, magic="kernel")
+    for state in _table(metadata.get("widgets")).values():
+        widgets = _table(state)
+        for widget in _table(widgets.get("state", widgets)).values():
+            module = str(_table(widget).get("model_module", ""))
+            if "//" in module:
+                sink.fact(
+                    "notebook.output",
+                    None,
+                    mime="widget",
+                    cell=-1,
+                    script=True,
+                    remote=clip(module),
+                    does="",
+                    text=clip(module, 120),
+                )
+            for key, value in _table(_table(widget).get("state")).items():
+                if key in {"value", "_esm", "description"} and isinstance(value, str):
+                    _shown(value if key != "_esm" else f"<script>{value}", "widget", -1, sink)
+
+
+def _shown(text: str, mime: str, number: int, sink: Sink) -> None:
+    if "javascript" in mime or pages.is_active(text):
+        _active(text, mime, number, sink)
 
 
 def _active(text: str, mime: str, number: int, sink: Sink) -> None:
@@ -141,6 +213,7 @@ def _active(text: str, mime: str, number: int, sink: Sink) -> None:
         cell=number,
         script=True,
         remote=clip(remote) or None,
+        does=pages.takes(text),
         text=clip(text.strip(), 120),
     )
 

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import html
 import re
 
-__all__ = ["is_active", "sends_to"]
+__all__ = ["is_active", "sends_to", "takes"]
 
-_ACTIVE = re.compile(r"<script\b|<iframe\b|<object\b|<embed\b|\bon(?:load|error|click|mouseover)\s*=|javascript:", re.IGNORECASE)
+_ACTIVE = re.compile(
+    r"<script\b|<iframe\b|<object\b|<embed\b|\bon(?:load|error|click|mouse\w+|focus\w*|toggle|begin|pointer\w+|animation\w+)\s*=|javascript:",
+    re.IGNORECASE,
+)
 _REMOTE = re.compile(
     r"""<(?:script|iframe|object|embed)\b[^>]{0,300}?\b(?:src|data)\s*=\s*["']?(https?://[^\s"'>]+)""", re.IGNORECASE
 )
 # What a script of a page calls or sends to.
 _SENT = re.compile(
     r"""(?:\b(?:fetch|open|import|sendBeacon|WebSocket)\s*\(|\.src\s*=|\blocation(?:\.href)?\s*=)\s*(?:["'][A-Z]{3,4}["']\s*,\s*)?["'`]((?:https?:|wss?:)?//[^\s"'`]+)"""
+)
+# A kernel is told to run something; libraries that clean up behind a plot pass a variable.
+_KERNEL = re.compile(
+    r"""kernel\s*(?:\.|\[["'])\s*execute(?:["']\])?\s*\(\s*(?:["'`](?:[^"'`\n]|\\.){0,400}?(?:!|%|\bos\b|subprocess|system|popen|exec|eval|open\s*\(|urllib|requests|socket|shutil|__import__)|atob)"""
+    r"""|requestExecute\s*\(\s*\{\s*code\s*:|/api/(?:terminals|kernels)\b["'`]""",
+    re.IGNORECASE,
+)
+_SECRETS = re.compile(
+    r"\b(?:fetch|sendBeacon|XMLHttpRequest|Image|WebSocket|open|assign|location|src|href)\b[^;\n]{0,200}(?:document\.cookie|(?:local|session)Storage|_xsrf)"
+    r"|(?:document\.cookie|(?:local|session)Storage|_xsrf)[^;\n]{0,40};[^\n]{0,200}\b(?:fetch|sendBeacon|Image)\s*\("
 )
 _MOST = 4 << 20
 
@@ -30,3 +44,11 @@ def sends_to(text: str) -> str:
     if found is None:
         return ""
     return f"http:{found[1]}" if found[1].startswith("//") else found[1]
+
+
+def takes(text: str) -> str:
+    """Say what the script of a page takes: `kernel` (runs code in a notebook's), `secrets` (sends cookies out), or nothing."""
+    part = html.unescape(text[:_MOST])
+    if _KERNEL.search(part):
+        return "kernel"
+    return "secrets" if ("cookie" in part or "Storage" in part or "_xsrf" in part) and _SECRETS.search(part) else ""

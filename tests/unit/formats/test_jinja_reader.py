@@ -119,3 +119,35 @@ def test_a_condition_reports_what_is_said_and_what_is_added():
 def test_json_beside_a_template_is_not_read_as_one():
     report = read_view(View(b'{"chat_template": "{{ x.__class__ }}"}', "chat_template.json"), strict=True)
     assert [fact for fact in report.facts if fact.kind == "jinja.attribute" and not fact.part] == []
+
+
+@pytest.mark.parametrize(
+    "template, what",
+    [
+        ("{% set l = messages %}{% set k = l %}{% for m in k %}{% do l.append(m) %}{% endfor %}", {"list"}),
+        ("{% for m in messages %}{% do l.append(m) %}{% endfor %}", set()),
+        ("{% for m in l %}{% do l.append(m) %}{% if loop.index > 9 %}{% break %}{% endif %}{% endfor %}", set()),
+        ("{% macro a(n) %}{{ b(n) }}{% endmacro %}{% macro b(n) %}{{ a(n) }}{% endmacro %}", {"recursion"}),
+        ("{% macro a(n) %}{% if n %}{{ a(n.child) }}{% endif %}{% endmacro %}", set()),
+        ("{% macro a(n) %}{% if n < 9 %}{{ a(n + 1) }}{% endif %}{% endmacro %}{{ a(0) }}", set()),
+        ("{% macro a(n) %}{% if n > 0 %}{{ a(n - 1) }}{{ a(n - 1) }}{% endif %}{% endmacro %}{{ a(3) }}", set()),
+        ("{% for i in t recursive %}{{ loop(i.children) }}{% endfor %}", set()),
+        ("{% for i in t recursive %}{{ loop(t) }}{% endfor %}", {"loop"}),
+    ],
+)
+def test_what_never_ends_is_told_from_what_does(template, what):
+    assert {fact["what"] for fact in facts(template, "jinja.endless")} == what
+
+
+@pytest.mark.parametrize(
+    "template, grows",
+    [
+        ("{% set ns = namespace(x='a') %}{% for m in messages %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}", True),
+        ("{% set ns = namespace(x='aa') %}{% for m in messages %}{% set ns.x = ns.x ~ ns.x ~ ns.x %}{% endfor %}", True),
+        ("{% set ns = namespace(x='') %}{% for m in messages %}{% set ns.x = ns.x ~ m.content %}{% endfor %}", False),
+        ("{% set x = 'a' %}{% if a %}{% set x = x ~ 'b' %}{% else %}{% set x = x * 99999999 %}{% endif %}", True),
+        ("{{ ['a' * 4000, 'b'] | join('c' * 4000) | replace('c', 'd' * 4000) }}", True),
+    ],
+)
+def test_growth_is_estimated(template, grows):
+    assert any(fact["what"] == "growth" for fact in facts(template, "jinja.size")) is grows

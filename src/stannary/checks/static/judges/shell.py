@@ -42,7 +42,7 @@ _PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("download-run", r"\b(?:IEX|Invoke-Expression)\b[^\n]{0,200}(?:DownloadString|Invoke-WebRequest|iwr|irm|WebClient)|(?:certutil|bitsadmin|mshta|regsvr32|rundll32)\b[^\n]{0,200}https?:|DownloadString\s*\([^\n]{0,200}\|\s*IEX"),
         ("download-run", r"\bpython[\d.]*\s+-\w*c\b[^\n]{0,300}(?:urlopen|requests\.get)[^\n]{0,300}exec|exec\s*\([^\n]{0,120}(?:urlopen|requests\.get)"),
         ("download-run", r"\bpip[\d.]*\s+install\b[^\n;&|]{0,300}\s(?:(?:-i|-f|--(?:extra-)?index-url|--find-links)[= ]\s*|\w[\w.\[\]-]*\s*@\s*|git\+)?http://(?!localhost|127\.0\.0\.1)"),
-        ("persist", r">>?\s*[\"']?(?:~|\$HOME|\$\{HOME\}|/root|/home/\w+)/\.(?:bashrc|profile|bash_profile|zshrc|zshenv|zprofile|ssh/authorized_keys|config/autostart)|\bcrontab\s+-(?!l)|\|\s*crontab\b|>>?\s*/etc/(?:cron|profile|rc\.local|ld\.so\.preload|sudoers|passwd)|authorized_keys"),
+        ("persist", r">>?\s*[\"']?(?:~|\$HOME|\$\{HOME\}|/root|/home/\w+)/\.(?:bashrc|profile|bash_\w+|zshrc|zshenv|zprofile|ssh/(?:authorized_keys|rc|config)|config/(?:autostart|systemd|fish|git)|gitconfig|pythonrc|inputrc|vimrc|tmux\.conf|ipython/|jupyter/|local/share/jupyter/kernels|pip/|pypirc|npmrc|xprofile|xinitrc|netrc)|>>?\s*\S*(?:Library/LaunchAgents/|\b(?:site|user)customize\.py\b|\.pth\b(?=\n|\s*$)\n?import)|\bcrontab\s+-(?!l)|\|\s*crontab\b|>>?\s*[\"']?(?:/etc/(?:cron|profile|rc\.local|ld\.so\.|sudoers|passwd|shadow|systemd|init\.d|bash|zsh|environment|ssh)|/var/spool/cron|/(?:usr/)?lib/systemd)|authorized_keys"),
         ("script-host", r"\b(?:CreateObject|ActiveXObject|GetObject)\s*\(\s*[\"'](?:WScript\.(?:Shell|Network)|Shell\.Application|ADODB\.Stream|Schedule\.Service|winmgmts:|script:)|\bCreateObject\s*\(\s*[\"'](?:MSXML2\.|Microsoft\.XMLHTTP|WinHttp\.)"),
         ("web-shell", r"\b(?:system|exec|passthru|shell_exec|popen|proc_open|eval|assert)\s*\(\s*(?:\w+\s*\(\s*)?\$_(?:GET|POST|REQUEST|COOKIE|SERVER)\b|getRuntime\(\)\s*\.exec\s*\(\s*request\."),
         ("destroy", r"\brm\s+(?:-\w+\s+|--\S+\s+)*-\w*[rR]\w*\s+(?:-\S+\s+)*[\"']?(?:/|~|\$HOME|/\*|/home|/root|/etc|/usr|/var)[\"'/]?\*?(?:\s|$|[\"';&|])|\bmkfs\.?\w*\s+/dev/|\bdd\b[^\n]{0,80}of=/dev/(?:sd|nvme|hd|vd|disk)|:\(\)\s*\{\s*:\|:&\s*\};:|>\s*/dev/sd[a-z]"),
@@ -64,7 +64,7 @@ _INLINE_CODE = re.compile(r"\b(?:node|perl|ruby|php)\s+(?:-\w+\s+)*-\w*[er]\b")
 _DOUBTFUL = re.compile(
     r"http://(?!localhost|127\.0\.0\.1)|https?://\d{1,3}(?:\.\d{1,3}){3}|pastebin\.com|paste\.ee|hastebin|transfer\.sh|file\.io|ngrok|serveo\.net|trycloudflare|"
     r"webhook\.site|requestbin|pipedream\.net|burpcollaborator|oast\.|interact\.sh|cdn\.discordapp|discord(?:app)?\.com/api/webhooks|api\.telegram\.org|bit\.ly|tinyurl|t\.co/|is\.gd|"
-    r"\.onion\b|\.xyz\b|\.top\b|\.tk\b|duckdns\.org|0x0\.st|temp\.sh|anonfiles|termbin|ix\.io|sprunge",
+    r"//[^/\s]*(?:\b(?:evil|attacker|malicious|malware|exfil\w*)\b|\.(?:invalid|test|example)\b(?!\.\w))|\.onion\b|\.xyz\b|\.top\b|\.tk\b|duckdns\.org|0x0\.st|temp\.sh|anonfiles|termbin|ix\.io|sprunge",
     re.IGNORECASE,
 )
 

@@ -53,9 +53,8 @@ def judge(facts: Sequence[Fact]) -> Iterator[Hit]:
             yield Hit("TXT004", fact)
         elif fact.kind == "notebook.command":
             yield from _cell(fact)
-        elif fact.kind == "notebook.output" and fact.data["remote"]:
-            doubtful = doubtful_address(str(fact.data["remote"]))
-            yield Hit("NBK002", fact, None, None, "medium" if doubtful else "info")
+        elif fact.kind == "notebook.output":
+            yield from _output(fact)
 
 
 def _command(fact: Fact, *, small: bool) -> Iterator[Hit]:
@@ -95,6 +94,15 @@ def _directive(fact: Fact) -> Iterator[Hit]:
             yield Hit("TXT008", fact, None, None, "high" if found.kind in HOSTILE else "medium")
         elif found.kind == "other":  # build files start programs of their own; what reads a model has no need to
             yield Hit("TXT008", fact, None, None, "medium" if fact.data["id"] in _LOADERS else "info")
+
+
+def _output(fact: Fact) -> Iterator[Hit]:
+    remote, does = fact.data["remote"], str(fact.data["does"])
+    if does:
+        what = "runs code in the kernel" if does == "kernel" else "sends cookies or tokens out"
+        yield Hit("NBK003", fact, f"cell {fact.data['cell']}: {what}: {str(fact.data['text'])[:120]}")
+    elif remote:
+        yield Hit("NBK002", fact, None, None, "medium" if doubtful_address(str(remote)) else "info")
 
 
 def _cell(fact: Fact) -> Iterator[Hit]:
