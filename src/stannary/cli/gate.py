@@ -47,7 +47,7 @@ def command(ctx: click.Context, /, target: str, **given: Any) -> int:  # noqa: A
     Exits 0 when it may, 1 when it may not. Every reason names its rule, the evidence and the next command.
     """
     from stannary.evidence.chain import Chain
-    from stannary.evidence.gate import judge, record_decision
+    from stannary.evidence.gate import judge, record_decision, spelled_out
 
     policy = read_policy(given["name"], given["engine"])
     subject = subject_at(target, given["workspace"])
@@ -62,7 +62,7 @@ def command(ctx: click.Context, /, target: str, **given: Any) -> int:  # noqa: A
         version=__version__,
         color=wants_color(sys.stdout, talk.color) and output is None,
     )
-    text = renderer(form)(judged.decision, context)
+    text = renderer(form)(spelled_out(chain, judged.decision), context)
     if output:
         write_file(output, text)
     else:

@@ -19,6 +19,7 @@ from stannary.report.escape import inline
 if TYPE_CHECKING:
     from stannary.registry.model import Promotion
     from stannary.registry.names import Name
+    from stannary.registry.registry import Registry
 
 __all__ = ["approve", "freeze", "promote", "protect", "rollback"]
 
@@ -46,7 +47,7 @@ def promote(ctx: click.Context, /, version: str, alias: str, server: str | None,
         return tell_there(client.promote(found.name, found.number, wanted), form, talk_of(ctx))
     registry = open_registry(workspace)
     chosen = registry.show(reference)
-    return _tell(talk_of(ctx), promotion.promote(registry, chosen.name, chosen.number, wanted), form)
+    return _tell(talk_of(ctx), registry, promotion.promote(registry, chosen.name, chosen.number, wanted), form)
 
 
 @click.command("rollback")
@@ -73,7 +74,7 @@ def rollback(ctx: click.Context, /, reference: str, remove: bool, server: str | 
         talk_of(ctx).note(f"{inline(f'{name}@{alias}')} is no more")
         return 0
     registry = open_registry(workspace)
-    return _tell(talk_of(ctx), promotion.rollback(registry, name, alias), form)
+    return _tell(talk_of(ctx), registry, promotion.rollback(registry, name, alias), form)
 
 
 @click.command("approve")
@@ -140,11 +141,15 @@ def freeze(ctx: click.Context, reference: str, reason: str, lift: bool, workspac
     return 0
 
 
-def _tell(talk: Talk, found: Promotion, form: str) -> int:
+def _tell(talk: Talk, registry: Registry, found: Promotion, form: str) -> int:
     """Print the outcome of a promotion or rollback; return the exit code."""
+    import msgspec
+
+    from stannary.evidence.gate import spelled_out
     from stannary.report.decision import DecisionContext, renderer
     from stannary.report.registry import promotion_document
 
+    found = msgspec.structs.replace(found, decision=spelled_out(registry.chain, found.decision))
     if form == "json":
         write_json(promotion_document(found))
     else:

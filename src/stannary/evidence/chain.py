@@ -6,6 +6,7 @@ signature that is trusted now, its statement is about the subject that the entry
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
@@ -108,21 +109,25 @@ class Chain:
         """Return everything there is, or everything of a kind, oldest first."""
         return self._known(self.ledger.indexes(kind=kind), lambda item: not kind or item.kind == kind)
 
+    def stated(self, id_: str) -> Verified[Evidence] | None:
+        """Return what the last statement with an id says, None when there is none that counts."""
+        row = self.ledger.newest(id_)
+        held = None if row is None else self._read(row.index).held
+        return None if isinstance(held, StannaryError) else held
+
     def one(self, name: str) -> tuple[Entry, dsse.Envelope]:
         """Return the entry whose id starts with `name` (12 hex digits or more, `sha256:` before them or not).
 
         Raises InputError when there is none or more than one.
         """
         wanted = name.removeprefix("sha256:").lower()
-        rows = [row for row in self._entries(self.ledger.find()) if row.id.removeprefix("sha256:").startswith(wanted)]
+        found = self.ledger.beginning(f"sha256:{wanted}") if re.fullmatch(r"[0-9a-f]{6,64}", wanted) else []
+        rows = [row for row in found if row.type in ("evidence", "decision")]
         distinct = {row.id for row in rows}
-        if len(wanted) < 6 or len(distinct) != 1:  # noqa: PLR2004 - fewer digits name nothing
-            msg = "names no evidence" if not distinct or len(wanted) < 6 else f"names {len(distinct)} statements"  # noqa: PLR2004
+        if len(distinct) != 1:
+            msg = f"names {len(distinct)} statements" if distinct else "names no evidence"
             raise InputError(msg, where=name, code="EVD007", help="`stannary evidence list` shows the ids")
         return rows[0], _envelope(rows[0])
-
-    def _entries(self, entries: Iterable[Entry]) -> Iterable[Entry]:
-        return (row for row in entries if row.type in ("evidence", "decision"))
 
     def _known(self, indexes: Iterable[int], wanted: Callable[[_Seen], bool]) -> Known:
         found: list[Verified[Evidence]] = []

@@ -6,7 +6,7 @@ under `urn:stannary:decision:v1` in it.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -20,7 +20,10 @@ from stannary.evidence.statement import subject_of_resource
 from stannary.policy.decide import decide
 from stannary.policy.model import Policy
 
-__all__ = ["DECISION", "Judged", "judge", "record_decision", "signed_decision", "stated_decision"]
+if TYPE_CHECKING:
+    from stannary.evidence.lineage import Admit
+
+__all__ = ["DECISION", "Judged", "judge", "record_decision", "signed_decision", "spelled_out", "stated_decision"]
 
 DECISION = "urn:stannary:decision:v1"
 
@@ -51,6 +54,16 @@ def judge(chain: Chain, subject: Resource, policy: Policy | RegoPolicy) -> Judge
     else:
         decision = decide(policy, digest, evidence, waivers, now, name=name)
     return Judged(decision, evidence, waivers, known.refused)
+
+
+def spelled_out(chain: Chain, decision: Decision, *, admit: Admit | None = None) -> Decision:
+    """Return a decision for somebody to read: revoked ancestors are named in its reasons, as far as `admit` admits them.
+
+    What is signed and logged names none: whoever may read about the subject reads that, and may not about all it was made from.
+    """
+    from stannary.evidence.lineage import told_reasons
+
+    return msgspec.structs.replace(decision, reasons=told_reasons(chain, decision.subject, decision.reasons, admit=admit))
 
 
 def record_decision(chain: Chain, subject: Resource, judged: Judged, version: str = "") -> Recorded:

@@ -6,19 +6,22 @@ was made from something revoked is not to be used either. An evaluation taints n
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import msgspec
 
 from stannary.core.errors import InputError
-from stannary.core.evidence import Evidence, Verified
+from stannary.core.evidence import Evidence, Reason, Verified
 from stannary.core.model import Digest
 from stannary.evidence.chain import Chain
 from stannary.evidence.predicates.ours import Lineage, LineageEdge, TrainingRun
 from stannary.evidence.statement import subject_of_resource
+from stannary.policy.decide import ANCESTOR_REVOKED, REVOCATION
 
-__all__ = ["TAINTING", "Edge", "edges_of", "revocations_above"]
+__all__ = ["TAINTING", "Admit", "Edge", "edges_of", "revocations_above", "told_reasons"]
+
+Admit = Callable[[Digest], bool]  # whether whoever asks may see an artifact
 
 TAINTING = frozenset({"trained-from", "fine-tuned-from", "quantised-from", "merged-from", "converted-from", "derived-dataset"})
 
@@ -68,3 +71,24 @@ def revocations_above(chain: Chain, subject: Digest) -> list[Verified[Evidence]]
                     seen.add(edge.target)
                     todo.append(edge.target)
     return found
+
+
+def told_reasons(chain: Chain, subject: Digest, reasons: Iterable[Reason], *, admit: Admit | None = None) -> tuple[Reason, ...]:
+    """Return the reasons of a decision about the subject as whoever asks may read them.
+
+    A revocation of something that the subject was made from is told with its name and its reason when `admit` admits that
+    artifact (None: everything), and otherwise as nothing but that: something was revoked.
+    """
+    return tuple(_told_reason(chain, subject, reason, admit) if reason.rule == REVOCATION else reason for reason in reasons)
+
+
+def _told_reason(chain: Chain, subject: Digest, reason: Reason, admit: Admit | None) -> Reason:
+    item = chain.stated(reason.evidence) if reason.evidence else None
+    found = None if item is None else item.value
+    if found is not None and found.subject == subject:
+        return reason
+    text = ANCESTOR_REVOKED
+    if found is not None and found.kind == "revocation" and (admit is None or admit(found.subject)):
+        name = found.subject_name or str(found.subject)
+        text = f"{name}, which it was made from, was revoked: {found.predicate.get('reason', '')}"
+    return msgspec.structs.replace(reason, message=text)

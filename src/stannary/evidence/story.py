@@ -5,16 +5,16 @@ Everything in a story was verified when it was told. What was refused is told to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime
 
 import msgspec
 
-from stannary.core.evidence import Evidence, Resource, Verified
+from stannary.core.evidence import Evidence, Reason, Resource, Verified
 from stannary.core.model import Digest
 from stannary.evidence.chain import Chain
 from stannary.evidence.gate import DECISION
-from stannary.evidence.lineage import TAINTING, edges_of
+from stannary.evidence.lineage import TAINTING, Admit, edges_of, told_reasons
 from stannary.evidence.statement import subject_of_resource
 
 __all__ = ["Link", "Story", "Told", "story_of"]
@@ -63,7 +63,7 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     hidden: int = 0  # artifacts in the origin that whoever asked may not see
 
 
-def story_of(chain: Chain, subject: Resource, *, admit: Callable[[Digest], bool] | None = None) -> Story:
+def story_of(chain: Chain, subject: Resource, *, admit: Admit | None = None) -> Story:
     """Return the story of a subject. Of where it comes from, only what `admit` admits is told; the rest is counted."""
     digest = subject_of_resource(subject)
     known = chain.about(digest)
@@ -83,7 +83,7 @@ def story_of(chain: Chain, subject: Resource, *, admit: Callable[[Digest], bool]
         log=chain.workspace.settings.origin,
         size=head.size,
         root=head.root.hex(),
-        decisions=tuple(_told(item, by_id) for item in newest.values()),
+        decisions=tuple(_told(chain, item, by_id, admit) for item in newest.values()),
         evidence=tuple(_link(item) for item in rest),
         origin=origin,
         refused=tuple(map(str, known.refused)),
@@ -91,20 +91,27 @@ def story_of(chain: Chain, subject: Resource, *, admit: Callable[[Digest], bool]
     )
 
 
-def _told(item: Verified[Evidence], by_id: dict[str, Verified[Evidence]]) -> Told:
+def _told(chain: Chain, item: Verified[Evidence], by_id: dict[str, Verified[Evidence]], admit: Admit | None) -> Told:
     predicate = item.value.predicate
     more = predicate.get(DECISION) or {}
     inputs = [row.get("digest", {}).get("sha256", "") for row in predicate.get("inputAttestations", ())]
     until = more.get("expires")
+    stated = [
+        Reason(
+            rule=str(row.get("rule", "")),
+            ok=bool(row.get("ok")),
+            message=str(row.get("message", "")),
+            evidence=str(row.get("evidence", "")),
+        )
+        for row in more.get("reasons", ())
+    ]
+    reasons = told_reasons(chain, item.value.subject, stated, admit=admit)
     return Told(
         decision=_link(item),
         policy=str(more.get("policy") or item.value.check.id),
         verdict="allow" if item.value.outcome == "passed" else "deny",
         stands_until=datetime.fromisoformat(until) if until else None,
-        reasons=tuple(
-            f"{'pass' if row.get('ok') else 'FAIL'} {row.get('rule', '')}: {row.get('message', '')}"
-            for row in more.get("reasons", ())
-        ),
+        reasons=tuple(f"{'pass' if row.ok else 'FAIL'} {row.rule}: {row.message}" for row in reasons),
         evidence=tuple(_link(by_id[found]) for found in inputs if found in by_id),
     )
 
@@ -135,7 +142,7 @@ def _says(found: Evidence) -> str:
     return text[:300]
 
 
-def _origin(chain: Chain, subject: Digest, admit: Callable[[Digest], bool] | None, hidden: set[Digest]) -> Iterable[str]:
+def _origin(chain: Chain, subject: Digest, admit: Admit | None, hidden: set[Digest]) -> Iterable[str]:
     """Yield a line for each edge that leads back from the subject, nearest first; note what is left out as hidden."""
     seen = {subject}
     level = [subject]

@@ -23,8 +23,10 @@ from stannary.policy.measures import measure_reasons
 from stannary.policy.model import Policy, Requirement, duration, shown
 from stannary.policy.waivers import Waivers
 
-__all__ = ["SKEW", "decide", "revocation_reasons"]
+__all__ = ["ANCESTOR_REVOKED", "REVOCATION", "SKEW", "decide", "revocation_reasons"]
 
+REVOCATION = "revocation"  # the rule that every policy has
+ANCESTOR_REVOKED = "something that it was made from was revoked"
 SKEW = timedelta(minutes=5)  # by so much the clocks of who signs and of who decides may differ
 _VE = Verified[Evidence]
 
@@ -74,7 +76,11 @@ def decide(
 
 
 def revocation_reasons(items: Iterable[_VE], subject: Digest, now: datetime) -> Iterable[Reason]:
-    """Yield a reason to deny for each subject whose newest revocation stands."""
+    """Yield a reason to deny for each subject whose newest revocation stands.
+
+    What was revoked further up is not named: a decision is read by people who may not read that. The evidence says it to those
+    who may, and `evidence.lineage.told_reasons` puts it into the text for them.
+    """
     newest: dict[Digest, _VE] = {}
     for item in sorted(items, key=_order):
         if item.value.issued <= now + SKEW:
@@ -83,11 +89,8 @@ def revocation_reasons(items: Iterable[_VE], subject: Digest, now: datetime) -> 
         found = item.value
         if found.outcome == "passed":
             continue
-        what = "it was" if about == subject else f"{found.subject_name or about}, which it was made from, was"
-        reason = found.predicate.get("reason", "")
-        yield Reason(
-            rule="revocation", ok=False, message=f"{what} revoked: {reason}", evidence=str(found.id), help="use another version"
-        )
+        text = f"it was revoked: {found.predicate.get('reason', '')}" if about == subject else ANCESTOR_REVOKED
+        yield Reason(rule=REVOCATION, ok=False, message=text, evidence=str(found.id), help="use another version")
 
 
 def _required(requirement: Requirement, known: dict[str, list[_VE]], waivers: Waivers, now: datetime) -> list[Reason]:

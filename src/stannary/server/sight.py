@@ -10,14 +10,16 @@ import threading
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from stannary.core.evidence import Decision
 from stannary.core.model import Digest
+from stannary.evidence.gate import spelled_out
 from stannary.evidence.lineage_index import LineageIndex
 from stannary.registry import queries
 from stannary.registry.names import DEFAULT, Name
 from stannary.registry.registry import Registry
 from stannary.store.lineage_db import Walked
 
-__all__ = ["Lineage", "lineage_of", "reads_in", "visible"]
+__all__ = ["Lineage", "lineage_of", "reads_in", "seen_decision", "sees", "visible"]
 
 _WHOLE = Name(DEFAULT, "*")
 _ALONE = threading.Lock()  # the index is brought up to date when it is opened, by one at a time
@@ -42,6 +44,16 @@ def visible(registry: Registry, digests: Iterable[str]) -> set[str]:
         names = queries.names_with(connection, list(full.values()))
     may = {name: registry.may("read", name) for name in set().union(*names.values())}
     return {digest for digest in given if full[digest] not in names or any(may[name] for name in names[full[digest]])}
+
+
+def sees(registry: Registry, digest: Digest) -> bool:
+    """Tell whether the registry's actor may see an artifact."""
+    return bool(visible(registry, [str(digest)]))
+
+
+def seen_decision(registry: Registry, decision: Decision) -> Decision:
+    """Return a decision whose reasons tell of revoked ancestors what the actor may see."""
+    return spelled_out(registry.chain, decision, admit=lambda other: sees(registry, other))
 
 
 def reads_in(registry: Registry, name: Name) -> bool:

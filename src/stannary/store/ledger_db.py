@@ -15,7 +15,7 @@ from pathlib import Path
 
 from stannary.core.errors import BackendError, IntegrityError, UsageError
 from stannary.store.file_lock import held
-from stannary.store.ledger_store import Plain, Row
+from stannary.store.ledger_store import OPERATORS, Plain, Row
 
 __all__ = ["SqliteStore"]
 
@@ -204,9 +204,9 @@ class SqliteStore:
         return self._connection.execute(f"{_ROWS} WHERE idx >= ? AND idx < ? ORDER BY idx", (start, end)).fetchall()
 
     def search(self, where: Sequence[tuple[str, str, str]], most: int, *, newest: bool = False) -> list[Row]:
-        """Return the first entries for which (column, `=` or `>=`, value) hold, by index; or the last, the newest first."""
+        """Return the first entries for which (column, `=`, `>=` or `<`, value) hold, by index; or the last, the newest first."""
         known = {"type", "kind", "subject", "id", "time"}
-        terms = " AND ".join(f"{column} {'>=' if operator == '>=' else '='} ?" for column, operator, _ in where if column in known)
+        terms = " AND ".join(f"{column} {OPERATORS[operator]} ?" for column, operator, _ in where if column in known)
         for column in {"subject", "kind"} & {column for column, _, _ in where}:
             terms += f" AND {column} <> ''"  # the condition of the index, which a parameter does not imply
         query = f"{_ROWS} WHERE {terms or '1'} ORDER BY idx {'DESC' if newest else 'ASC'} LIMIT ?"

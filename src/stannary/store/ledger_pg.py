@@ -23,7 +23,7 @@ import psycopg
 from stannary.core.errors import BackendError, IntegrityError, UsageError
 from stannary.store.file_lock import held
 from stannary.store.ledger_pg_schema import MAKE, SHAPE, SHAPE_QUERY, STATE, VERSION, check
-from stannary.store.ledger_store import Plain, Row
+from stannary.store.ledger_store import OPERATORS, Plain, Row
 from stannary.store.postgres import connect, is_lost, redacted, translated
 
 __all__ = ["PostgresStore"]
@@ -293,9 +293,9 @@ class PostgresStore:
         return self._read(f"{_ROWS} WHERE idx >= %b AND idx < %b ORDER BY idx", (start, end))
 
     def search(self, where: Sequence[tuple[str, str, str]], most: int, *, newest: bool = False) -> list[Row]:
-        """Return the first entries for which (column, `=` or `>=`, value) hold, by index; or the last, the newest first."""
+        """Return the first entries for which (column, `=`, `>=` or `<`, value) hold, by index; or the last, the newest first."""
         known = {"type", "kind", "subject", "id", "time"}
-        terms = [f"{column} {'>=' if operator == '>=' else '='} %b" for column, operator, _ in where if column in known]
+        terms = [f"{column} {OPERATORS[operator]} %b" for column, operator, _ in where if column in known]
         terms += [f"{column} <> ''" for column in sorted({"subject", "kind"} & {column for column, _, _ in where})]
         query = f"{_ROWS} WHERE {' AND '.join(terms) or 'true'} ORDER BY idx {'DESC' if newest else 'ASC'} LIMIT %b"
         return list(map(Row._make, self._read(query, [*(value for _, _, value in where), most])))

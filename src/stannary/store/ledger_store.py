@@ -17,7 +17,7 @@ from typing import NamedTuple, ParamSpec, Protocol, TypeVar
 
 from stannary.core.errors import BackendError
 
-__all__ = ["LOST", "LedgerStore", "Plain", "Row", "is_url", "open_store", "retried"]
+__all__ = ["LOST", "OPERATORS", "LedgerStore", "Plain", "Row", "is_url", "open_store", "retried"]
 
 LOST = "LED023"  # the code of the error for a connection that is gone
 _Given = ParamSpec("_Given")
@@ -76,6 +76,7 @@ class Row(NamedTuple):
     record: bytes
 
 
+OPERATORS = {"=": "=", ">=": ">=", "<": "<"}  # that `search` knows
 Plain = tuple[int, str, str, str, str, str, bytes]  # a Row as the back end gives it
 
 
@@ -135,7 +136,7 @@ class LedgerStore(Protocol):
         ...
 
     def search(self, where: Sequence[tuple[str, str, str]], most: int, *, newest: bool = False) -> list[Row]:
-        """Return the first entries for which (column, `=` or `>=`, value) hold, by index; or the last, the newest first."""
+        """Return the first entries for which (column, `=`, `>=` or `<`, value) hold, by index; or the last, the newest first."""
         ...
 
     def body(self, digest: str) -> bytes | None:

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import operator
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -21,6 +22,7 @@ __all__ = ["CHECKS", "Opener"]
 
 _META = {"origin": "example.com/conformance", "format": "stannary.ledger/1"}
 _LONG_TURN = 0.3
+_WAYS = {"=": operator.eq, ">=": operator.ge, "<": operator.lt}
 
 
 class Opener(Protocol):
@@ -117,14 +119,13 @@ def _rows_are_found_by_their_columns(opener: Opener) -> None:
             [("type", "=", "evidence")],
             [("kind", "=", "scan"), ("subject", "=", "s3")],
             [("id", "=", "i77")],
+            [("id", ">=", "i7"), ("id", "<", "i8")],
             [("time", ">=", "2026-01-01T00:00:30.000000Z"), ("type", "=", "decision")],
             [("subject", "=", "it's \"a\" %s % $1 ' OR 1=1 --")],
             [],
         ):
             wanted = [
-                row
-                for row in map(_row, range(300))
-                if all(getattr(row, name) >= value if way == ">=" else getattr(row, name) == value for name, way, value in where)
+                row for row in map(_row, range(300)) if all(_WAYS[way](getattr(row, name), value) for name, way, value in where)
             ]
             _same(writer.search(where, 1 << 62), wanted, f"search {where}")
             _same(writer.search(where, 3), wanted[:3], f"the first three of search {where}")

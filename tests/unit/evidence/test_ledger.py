@@ -360,3 +360,17 @@ def test_a_search_goes_by_an_index(ledger, column):
     (query,) = [text for text in statements if text.startswith("SELECT idx") and f"{column} = " in text]
     plan = ledger._store._connection.execute(f"EXPLAIN QUERY PLAN {query}").fetchall()
     assert f"USING INDEX entry_{column}" in plan[0][3]
+
+
+def test_a_search_by_the_beginning_of_an_id_goes_by_its_index(ledger):
+    ledger.append([record(n) for n in range(50)])
+    wanted = ledger.read(7)
+    statements = []
+    ledger._store._connection.set_trace_callback(statements.append)
+    assert ledger.beginning(wanted.id[:20]) == [wanted]
+    ledger._store._connection.set_trace_callback(None)
+    (query,) = [text for text in statements if text.startswith("SELECT idx") and "id >= " in text]
+    plan = ledger._store._connection.execute(f"EXPLAIN QUERY PLAN {query}").fetchall()
+    assert "USING INDEX entry_id (id>? AND id<?)" in plan[0][3]
+    assert ledger.beginning("sha256:") == ledger.entries()
+    assert ledger.beginning("sha256:zz") == []

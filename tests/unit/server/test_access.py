@@ -1,5 +1,6 @@
 """The API with accounts, tokens and grants: who may what, everywhere; what is done once; what is told."""
 
+import base64
 import threading
 
 import msgspec
@@ -224,6 +225,45 @@ def test_lineage_ends_where_one_may_not_read(bench, client_as):
     everything = client_as("all", "viewer").get(f"{path}/lineage").json()
     assert {row["name"] for row in everything["above"]} == {"secret/base", "team/base", "team/behind"}
     assert ([row["name"] for row in everything["below"]], everything["hidden"]) == (["secret/made"], 0)
+
+
+def test_a_revoked_ancestor_is_named_to_those_who_may_read_it_and_to_nobody_else(bench, client_as, open_as):
+    registry = bench.opened[0]
+    secret, tuned = bench.push(b"secret", "secret/base", note="hush"), bench.push(b"tuned", "team/tuned")
+    made = {"relation": "fine-tuned-from", "resource": {"name": "secret/base", "digest": dict(registry.subject(secret).digest)}}
+    when = bench.clock().isoformat()
+    registry.chain.state(registry.subject(tuned), "lineage", {"edges": [made], "finishedOn": when})
+    told = {"reason": "the customer's data leaked", "owner": "data protection", "finishedOn": when}
+    registry.chain.state(registry.subject(secret), "revocation", told)
+    promotion.protect(registry, Name("team", "*"), "production", APPROVED)
+    bench.say(tuned)
+    reader, owner = client_as("rel", "releaser@team/*"), client_as("all", "releaser")
+    paths = [f"/api/v1/artifacts/{tuned.digest}/story", f"/api/v1/artifacts/{tuned.digest}/evidence"]
+    asked = {"subject": tuned.digest, "record": False}
+    for client, knows in ((reader, False), (owner, True)):
+        moved = client.put("/api/v1/models/team/tuned/aliases/production", json={"number": 1})
+        answers = [moved, client.post("/api/v1/decisions", json=asked), client.get(paths[0])]
+        texts = [answer.text for answer in answers]
+        assert [answer.status_code for answer in answers] == [409, 200, 200]
+        assert all("made from" in text for text in texts)
+        assert [("leaked" in text, "secret" in text) for text in texts] == [(knows, knows)] * 3
+    signed = client_as("aud", "viewer@team/*").get(paths[1]).json()["evidence"]
+    decisions = [row["id"] for row in signed if row["kind"] == "vsa"]
+    assert len(decisions) == 2
+    for found in decisions:
+        envelope = reader.get(f"/api/v1/evidence/{found}").json()
+        statement = base64.b64decode(envelope["payload"]).decode()
+        assert "something that it was made from was revoked" in statement
+        assert "leaked" not in statement
+        assert "secret" not in statement
+    for where, knows in (("team/*", False), ("*", True)):
+        browser = open_as(f"rae{knows}".lower(), "releaser", place=where)
+        for page in ("gate", "promote"):
+            text = browser.get(f"/models/team/tuned/versions/1/{page}").text
+            assert ("leaked" in text, "made from" in text) == (knows, True)
+        assert ("leaked" in browser.get("/models/team/tuned/versions/1").text) == knows
+        text = browser.submit("/models/team/tuned/versions/1/promote", alias="production").text
+        assert ("leaked" in text, "made from" in text) == (knows, True)
 
 
 def test_accounts_and_grants_survive_a_rebuild_of_the_registry(bench, client_as):

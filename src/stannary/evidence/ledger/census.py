@@ -107,6 +107,19 @@ class Census:
         rest = range(len(self._sealed) << kept.HEIGHT, self._size)
         yield from _common([self._places[name].get(value, _NONE) for name, value in terms], rest)
 
+    def last(self, wanted: Mapping[str, str], start: int, end: int) -> Iterator[int]:
+        """Yield what `indexes` does from `start` up to `end`, the last first, a segment at a time."""
+        terms = [(name, value) for name, value in wanted.items() if value]
+        sealed = len(self._sealed) << kept.HEIGHT
+        self._place()
+        rest = _common([self._places[name].get(value, _NONE) for name, value in terms], range(sealed, self._size))
+        yield from reversed([index for index in rest if start <= index < end])
+        for part in reversed(self._sealed):
+            if part.start < end and start < part.start + (1 << kept.HEIGHT):
+                lists = [part.find(name, value) for name, value in terms]
+                found = _common(lists, range(part.start, part.start + (1 << kept.HEIGHT)))
+                yield from reversed([index for index in found if start <= index < end])
+
     def find(self, wanted: Mapping[str, str]) -> Iterator[Row]:
         """Yield all rows for which all columns hold, by index, and perhaps others: still to be proven, and then compared."""
         for index in self.indexes(wanted):

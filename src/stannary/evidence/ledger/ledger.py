@@ -19,24 +19,23 @@ from stannary.core.errors import InputError, IntegrityError, UsageError
 from stannary.crypto.interface import Signer, Verifier
 from stannary.crypto.merkle import consistency_proof, inclusion_proof, leaf_hash, root_of, verify_inclusion
 from stannary.crypto.note import Checkpoint, Note, VerifierKey, open_checkpoint, parse_note, verify_note
-from stannary.evidence.ledger.entry import Entry, Receipt, asked_for, checked, header_of, leaf_of, rejoin
+from stannary.evidence.ledger.entry import Entry, Receipt, checked, header_of, leaf_of
+from stannary.evidence.ledger.finding import Finding
 from stannary.evidence.ledger.remember import head_file_of, require_file, require_none
 from stannary.evidence.ledger.sequencer import Prepared, Sequencer, forgotten, remembered
-from stannary.evidence.ledger.tree import Reading, Tree, gone
+from stannary.evidence.ledger.tree import Tree, gone
 from stannary.store.head_file import HeadFile
-from stannary.store.ledger_store import LedgerStore, Row, is_url, open_store, retried
+from stannary.store.ledger_store import LedgerStore, is_url, open_store, retried
 
 if TYPE_CHECKING:
     from stannary.evidence.ledger.audit import Report
-    from stannary.evidence.ledger.census import Census
 
 __all__ = ["Ledger"]
 
 _SKEW = timedelta(minutes=5)
-_MOST = 1 << 62
 
 
-class Ledger:
+class Ledger(Finding):
     """A log in a file or a database. Made by `Ledger.open`; to be used by any number of threads and processes at once."""
 
     def __init__(
@@ -54,7 +53,7 @@ class Ledger:
         self._sequencer = sequencer
         self._clock = clock
         self._tree = Tree(self._store, key)
-        self._census: Census | None = None
+        self._census = None
 
     @classmethod
     def open(
@@ -198,77 +197,6 @@ class Ledger:
                 return found
             raise gone(next((i for i, item in enumerate(found, start) if item.index != i), start + len(found)))
 
-    @retried
-    def find(
-        self,
-        *,
-        type: str = "",  # noqa: A002 - the names of the columns
-        subject: str = "",
-        id: str = "",  # noqa: A002
-        kind: str = "",
-        since: datetime | None = None,
-        complete: bool = False,
-    ) -> list[Entry]:
-        """Return the entries for which all that is given holds, in their order.
-
-        What is found is proven. That nothing was *left out* is not, when somebody can change the columns of the
-        store: with `complete` the columns of all entries are read from the proven records themselves first (once
-        for each entry, then from what was signed), which is what a decision should ask for.
-        """
-        from stannary.evidence.ledger.entry import timestamp
-
-        wanted = [("type", type), ("kind", kind), ("subject", str(subject)), ("id", str(id))]
-        given = [(name, value) for name, value in wanted if value]
-        terms = [(column, "=", value) for column, value in given]
-        terms += [("time", ">=", timestamp(since))] if since is not None else []
-        with self.reading():
-            if not complete:
-                rows: Iterable[Row] = self._store.search(terms, _MOST)
-                return asked_for(self._proven(row for row in rows if row.idx < self._tree.head.size), given)
-            found = self._proven(self._counted().find(dict(wanted)))
-            found = [item for item in found if all(getattr(item, name) == value for name, value in given)]
-            return [item for item in found if since is None or item.time >= since]
-
-    def indexes(self, *, type: str = "", subject: str = "", kind: str = "") -> list[int]:  # noqa: A002 - the names of the columns
-        """Return the indexes of all entries for which what is given holds, and perhaps of others: none is left out."""
-        with self.reading():
-            return list(self._counted().indexes({"type": type, "subject": subject, "kind": kind}))
-
-    def newest(self, id: str) -> Entry | None:  # noqa: A002 - the name of the column
-        """Return the last entry with an id, proven, or None. That no later one was left out is not proven."""
-        with self.reading():
-            rows = [row for row in self._store.search([("id", "=", id)], 2, newest=True) if row.idx < self._tree.head.size]
-            return next(iter(asked_for(self._proven(rows[:1]), [("id", id)])), None)
-
-    def _counted(self) -> Census:
-        from stannary.evidence.ledger.census import Census
-
-        if self._census is None:
-            sign = None if self._sequencer is None else self._sequencer.sign
-            self._census = Census(self._store, self._tree, self.head_path.with_suffix(".census"), sign)
-        self._census.refresh()
-        return self._census
-
-    def _proven(self, rows: Iterable[Row]) -> list[Entry]:
-        """Return entries of rows. Raises IntegrityError for one that is not the leaf under the head, or whose columns lie."""
-        found: list[Entry] = []
-        for row in rows:
-            if leaf_hash(row.record) != self._tree.leaf(row.idx):
-                msg = f"entry {row.idx} was changed: it is not the one under the signed head"
-                raise IntegrityError(
-                    msg, code="LED007", help="`stannary ledger audit` says what else was; restore it from a backup"
-                )
-            header = header_of(row.record)
-            if header.columns != row[1:6]:
-                msg = f"the columns of entry {row.idx} say something else than its record"
-                raise IntegrityError(msg, code="LED008", help="`stannary ledger audit` says which; restore it from a backup")
-            record = row.record
-            if header.detached is not msgspec.UNSET:
-                record = rejoin(record, self._store.body(header.detached.sha256))
-            time = datetime.fromisoformat(header.time)
-            found.append(Entry(row.idx, header.type, time, header.id, header.subject, header.kind, record))
-        return found
-
     # Proving
 
     @retried
@@ -375,10 +303,6 @@ class Ledger:
             return self._tree.head
 
     # Inside
-
-    def reading(self) -> Reading:
-        """Return a context in which every question is about one state of the log, which costs less. Nothing is appended in it."""
-        return Reading(self._store, self._tree)
 
     def _checkpoint(self, size: int) -> str:
         return next((note for have, note in self._store.checkpoints() if have == size), "")

@@ -13,6 +13,7 @@ from stannary.report.registry import PromotionDocument, VersionDocument, promoti
 from stannary.server.operations import Call, Operation, Reply
 from stannary.server.problems import Refused
 from stannary.server.sent import Reason, policy_sent
+from stannary.server.sight import seen_decision
 
 __all__ = ["OPERATIONS"]
 
@@ -95,6 +96,7 @@ def _thaw(call: Call) -> None:
 def _told(call: Call, found: Promotion) -> Reply:
     """Answer 200 when the alias moved, and 409 with the same document when it was denied: the reasons are what is asked for."""
     call.place.metrics.event("promotion", "allow" if found.moved else "deny")
+    found = msgspec.structs.replace(found, decision=seen_decision(call.store, found.decision))
     return Reply(body=promotion_document(found), status=200 if found.moved else 409)
 
 

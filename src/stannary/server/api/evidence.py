@@ -17,7 +17,7 @@ from stannary.registry.names import DEFAULT, Name
 from stannary.report.documents import DecisionDocument, EvidenceDocument, EvidenceRow, RecordedDocument
 from stannary.server.operations import Call, Operation, Parameter
 from stannary.server.sent import policy_sent
-from stannary.server.sight import lineage_of, visible
+from stannary.server.sight import lineage_of, seen_decision, sees
 from stannary.store.lineage_db import Walked
 
 __all__ = ["OPERATIONS"]
@@ -84,13 +84,13 @@ def _gate(call: Call) -> DecisionDocument:
     if call.body.record:
         recorded = str(record_decision(chain, subject, judged, call.place.version).id)
     call.place.metrics.event("gate", judged.decision.verdict)
-    return DecisionDocument.of(judged.decision, recorded)
+    return DecisionDocument.of(seen_decision(call.store, judged.decision), recorded)
 
 
 def _why(call: Call) -> Story:
     digest = _digest(call.path["digest"])
     _may_see(call, digest)
-    return story_of(call.store.chain, subject_resource(digest, ""), admit=lambda other: bool(visible(call.store, [str(other)])))
+    return story_of(call.store.chain, subject_resource(digest, ""), admit=lambda other: sees(call.store, other))
 
 
 def _lineage(call: Call) -> SeenLineage:

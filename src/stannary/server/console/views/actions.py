@@ -11,15 +11,16 @@ from stannary.core.evidence import Decision, Reason
 from stannary.evidence.gate import judge
 from stannary.policy.library import SHIPPED
 from stannary.registry import promotion
-from stannary.registry.model import Version
+from stannary.registry.model import Promotion, Version
 from stannary.registry.names import Name
 from stannary.registry.promotion import policy_of
 from stannary.registry.retention import quarantine
-from stannary.report.registry import PromotionDocument, promotion_document
+from stannary.report.registry import promotion_document
 from stannary.server.console.page import Go, Page, Shown
 from stannary.server.console.views.asked import MODEL, VERSION, WHOLE
 from stannary.server.operations import Call
 from stannary.server.sent import policy_sent
+from stannary.server.sight import seen_decision
 
 __all__ = ["PAGES"]
 
@@ -70,6 +71,7 @@ def _promote_page(call: Call) -> Shown:
 
 
 def _gated(call: Call, template: str, found: Version, alias: str, policy: str, decision: Decision) -> Shown:
+    decision = seen_decision(call.store, decision)
     data = GatePage(
         version=found, alias=alias, policy=policy, shipped=SHIPPED, verdict=decision.verdict, policy_name=decision.policy_name,
         reasons=decision.reasons, promote=call.store.may("promote", call.name, alias),
@@ -79,7 +81,7 @@ def _gated(call: Call, template: str, found: Version, alias: str, policy: str, d
 
 def _promote(call: Call) -> Shown:
     alias = _alias(call, call.body.get("alias", ""))
-    return _moved(call, promotion_document(promotion.promote(call.store, call.name, call.number(), alias)))
+    return _moved(call, promotion.promote(call.store, call.name, call.number(), alias))
 
 
 def _rollback_page(call: Call) -> Shown:
@@ -90,12 +92,13 @@ def _rollback_page(call: Call) -> Shown:
 
 def _rollback(call: Call) -> Shown:
     alias = _alias(call, call.body.get("alias", ""))
-    return _moved(call, promotion_document(promotion.rollback(call.store, call.name, alias)))
+    return _moved(call, promotion.rollback(call.store, call.name, alias))
 
 
-def _moved(call: Call, found: PromotionDocument) -> Shown:
+def _moved(call: Call, found: Promotion) -> Shown:
     call.place.metrics.event("promotion", "allow" if found.moved else "deny")
-    data: dict[str, Any] = {"place": call.name, "result": found}
+    told = msgspec.structs.replace(found, decision=seen_decision(call.store, found.decision))
+    data: dict[str, Any] = {"place": call.name, "result": promotion_document(told)}
     return Shown(template="moved.html", title=f"{found.name}@{found.alias}", data=data, status=200 if found.moved else _CONFLICT)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import Any
 
 import msgspec
@@ -65,29 +64,17 @@ def _ledger(call: Call) -> Shown:
     if asked["id"]:
         found = ledger.newest(str(digest_in(asked["id"])))
         rows, more = ([found] if found is not None else []), False
-    elif any(asked.values()):
-        rows, more = _found(call, asked, before)
     else:
-        start = max(0, min(before, head.size) - _PAGE)
-        rows, more = ledger.entries(start, min(before, head.size))[::-1], start > 0
+        wanted = {name: asked[name] for name in ("subject", "kind", "type")}
+        if wanted["subject"]:
+            wanted["subject"] = str(digest_in(wanted["subject"]))
+        rows = ledger.last(_PAGE + 1, before=before, **wanted)
+        rows, more = rows[:_PAGE], len(rows) > _PAGE
     data = LedgerPage(
         size=head.size, root=head.root.hex(), entries=tuple(map(EntryRow.of, rows)), asked=asked,
         before=rows[-1].index if more and rows else 0,
     )  # fmt: skip
     return Shown(template="ledger.html", title="Ledger", data=data)
-
-
-def _found(call: Call, asked: dict[str, str], before: int) -> tuple[list[Entry], bool]:
-    """Return entries for which all that is asked holds, read from the newest back."""
-    ledger = call.store.chain.ledger
-    wanted = {name: asked[name] for name in ("subject", "kind", "type") if asked[name]}
-    if "subject" in wanted:
-        wanted["subject"] = str(digest_in(wanted["subject"]))
-    indexes = ledger.indexes(**wanted)
-    read = (ledger.read(index) for index in reversed(indexes) if index < before)
-    matching = (row for row in read if all(getattr(row, name) == value for name, value in wanted.items()))
-    rows = list(islice(matching, _PAGE + 1))
-    return rows[:_PAGE], len(rows) > _PAGE
 
 
 def _entry(call: Call) -> Shown:

@@ -23,7 +23,7 @@ from stannary.server.console.page import Page, Shown
 from stannary.server.console.views.asked import MODEL, VERSION, digest_in, may_see, number_in
 from stannary.server.console.views.chain import Step, steps
 from stannary.server.operations import Call
-from stannary.server.sight import visible
+from stannary.server.sight import sees
 
 __all__ = ["PAGES"]
 
@@ -99,7 +99,7 @@ class StatementPage(msgspec.Struct, frozen=True, kw_only=True):
 def _version(call: Call) -> Shown:
     store = call.store
     found = store.show(call.reference(call.number()))
-    story = story_of(store.chain, store.subject(found), admit=lambda other: bool(visible(store, [str(other)])))
+    story = story_of(store.chain, store.subject(found), admit=lambda other: sees(store, other))
     with store.reading() as connection:
         placed = queries.aliases(connection, found.name)
     rows, left = _findings(store.chain, found.digest)
