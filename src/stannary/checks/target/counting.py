@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from stannary.checks.target.interface import BudgetSpent, Loss, Spend, Target
@@ -28,14 +29,14 @@ class Counting:
     def logits(self, x: torch.Tensor) -> torch.Tensor:
         """Return what the target says."""
         self._count(len(x))
-        logits = self.inner.logits(x)
+        logits = self._sent(self.inner.logits, x)
         self.spend.unanswered += int(logits.isnan().any(1).sum())
         return logits
 
     def decide(self, x: torch.Tensor) -> torch.Tensor:
         """Return what the target decides."""
         self._count(len(x))
-        labels = self.inner.decide(x)
+        labels = self._sent(self.inner.decide, x)
         self.spend.unanswered += int((labels < 0).sum())
         return labels
 
@@ -54,3 +55,12 @@ class Counting:
         self.spend.forward += samples
         self.spend.queries += samples
         self.spend.calls += 1
+
+    def _sent(self, call: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+        """Call; a remote model says itself how many round trips that took: several for many rows, none for answers it had."""
+        before = getattr(self.inner, "calls", None)
+        try:
+            return call(x)
+        finally:
+            if before is not None:
+                self.spend.calls += getattr(self.inner, "calls", before) - before - 1
