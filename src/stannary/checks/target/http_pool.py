@@ -16,7 +16,6 @@ Nothing here is torch or numpy: targets and probes of language models share it.
 from __future__ import annotations
 
 import asyncio
-import email.utils
 import hashlib
 import os
 import time
@@ -25,11 +24,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, Literal, NoReturn, TypeVar
 
 from stannary.checks.target.http_cache import AnswerCache, request_key
+from stannary.checks.target.http_wire import retry_after, trusting
 from stannary.core.errors import BackendError, UsageError
 
 if TYPE_CHECKING:
-    import ssl
-
     import httpx
 
 __all__ = ["Answer", "Costs", "Limits", "Pool", "Status"]
@@ -233,7 +231,7 @@ class Pool:
 
             limits = httpx.Limits(max_connections=self.limits.concurrency, max_keepalive_connections=self.limits.concurrency)
             state.client = httpx.AsyncClient(
-                verify=_context(self.ca), timeout=self.limits.timeout, limits=limits, follow_redirects=False,
+                verify=trusting(self.ca), timeout=self.limits.timeout, limits=limits, follow_redirects=False,
                 headers={**self.headers, "Accept-Encoding": "identity", "User-Agent": "stannary"},
             )  # fmt: skip
         left = iter(jobs)
@@ -380,7 +378,7 @@ class Pool:
 
     def _pause(self, body: bytes, number: int, headers: Mapping[str, str]) -> None:
         """Have all requests wait: as long as the endpoint asks, or for a growing time that is not the same for all."""
-        asked = _retry_after(headers.get("retry-after", ""))
+        asked = retry_after(headers.get("retry-after", ""))
         spread = 0.5 + hashlib.sha256(body + bytes([number])).digest()[0] / 256
         pause = min(_FIRST_PAUSE * 2**number, _LONGEST_PAUSE) * spread if asked is None else min(asked, self.limits.patience)
         self._state.quiet_until = max(self._state.quiet_until, time.monotonic() + pause)
@@ -397,25 +395,3 @@ def _refuse_a_running_loop(where: str) -> None:
 
 def _parts(value: str) -> list[str]:
     return [part for part in (value, value.rpartition(" ")[2]) if len(part) >= _SHORTEST_SECRET]
-
-
-def _retry_after(text: str) -> float | None:
-    """Return the seconds that a `Retry-After` asks for (RFC 9110, 10.2.3: seconds or a date), or None."""
-    text = text.strip()
-    if text.isascii() and text.isdigit():
-        return float(text[:9])
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
-    except (ValueError, TypeError, OverflowError):
-        return None
-
-
-def _context(ca: str | None) -> ssl.SSLContext:
-    """Return a context that verifies certificates and names."""
-    import ssl
-
-    try:
-        return ssl.create_default_context(cafile=ca)
-    except (OSError, ssl.SSLError) as exc:
-        msg = f"no certificates can be read from it: {exc}"
-        raise UsageError(msg, where=ca) from exc
