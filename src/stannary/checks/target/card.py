@@ -153,6 +153,7 @@ class Robustness(msgspec.Struct, frozen=True, kw_only=True):
     curve: tuple[CurvePoint, ...] = ()
     distance: Distance | None = None
     brittleness: Mapping[str, Rate] = {}
+    needed: Mapping[str, Rate] = {}  # in which share of the smallest changes each column takes part
     masking: tuple[MaskingPoint, ...] = ()
     masked: bool = False
     stop: Stop | None = None

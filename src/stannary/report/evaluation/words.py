@@ -10,6 +10,7 @@ from stannary.report.wording import counted
 __all__ = ["attack_rows", "measured", "percent", "title", "verdict"]
 
 _VERDICTS = {"passed": "measured", "failed": "below the threshold", "incomplete": "incomplete", "error": "failed to run"}
+_NEEDED = 5  # columns named
 
 
 def percent(rate: Rate) -> str:
@@ -44,6 +45,7 @@ def measured(card: EvaluationResult) -> list[tuple[str, str]]:
             d = part.distance
             rows.append((f"median smallest change, {d.norm}", f"{d.median:.4g} [{d.low:.4g}, {d.high:.4g}], n = {d.n:,}"))
         rows += [(f"flips by {name}", percent(value)) for name, value in part.brittleness.items()]
+        rows += [(f"smallest changes that need {name}", percent(value)) for name, value in list(part.needed.items())[:_NEEDED]]
     if card.privacy:
         if card.privacy.auc:
             low, high = card.privacy.auc.low, card.privacy.auc.high

@@ -28,7 +28,7 @@ class Boundary:
     """
 
     access: Access = "decision"
-    norms = ("l2",)
+    norms: tuple[str, ...] = ("l2",)
     minimal = True
     rounds = 1
 

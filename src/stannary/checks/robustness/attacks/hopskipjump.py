@@ -35,7 +35,7 @@ class HopSkipJump:
     """
 
     access: Access = "decision"
-    norms = ("l2", "linf")
+    norms: tuple[str, ...] = ("l2", "linf")
     minimal = True
     rounds = 1
 

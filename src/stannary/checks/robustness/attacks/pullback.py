@@ -25,7 +25,7 @@ class PullBack:
     """
 
     access: Access = "decision"
-    norms = ("linf", "l2", "l1", "l0", "cost")
+    norms: tuple[str, ...] = ("linf", "l2", "l1", "l0", "cost")
     minimal = True
 
     def __init__(self, pool: tuple[torch.Tensor, torch.Tensor], *, rounds: int = 8, halvings: int = 12) -> None:

@@ -1,0 +1,50 @@
+"""The stages of tables, by preset: pull-back, the attack on trees where they can be read, HopSkipJump."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from stannary.checks.robustness.attacks.hopskipjump import HopSkipJump
+from stannary.checks.robustness.attacks.pullback import PullBack
+from stannary.checks.robustness.engine import Attack
+from stannary.core.errors import UsageError
+
+__all__ = ["TABLE_PRESETS", "table_stages"]
+
+
+@dataclass(frozen=True)
+class _Budget:
+    """`rounds` of pull-back, `steps` of HopSkipJump (10 are some 2,500 queries, 20 some 6,400, 40 some 17,000)."""
+
+    rounds: int
+    steps: int
+
+
+TABLE_PRESETS = {"smoke": _Budget(2, 0), "gate": _Budget(8, 10), "standard": _Budget(8, 20), "paranoid": _Budget(32, 40)}
+
+
+def table_stages(preset: str, pool: tuple[torch.Tensor, torch.Tensor]) -> tuple[Attack, ...]:
+    """Return the attacks of a preset.
+
+    - `smoke`: pull-back from two rows a sample: says that a model is weak, never that it is strong
+    - `gate`: pull-back from eight, the attack on trees, ten steps of HopSkipJump
+    - `standard`: the same with twenty steps
+    - `paranoid`: pull-back from 32, forty steps
+
+    Args:
+        preset: its name.
+        pool: rows `(m, columns)` and their labels `(m,)` from which attacks begin.
+
+    Raises:
+        UsageError: there is no such preset.
+    """
+    budget = TABLE_PRESETS.get(preset)
+    if budget is None:
+        msg = f"no such preset: {preset} (there are {', '.join(TABLE_PRESETS)})"
+        raise UsageError(msg)
+    stages: list[Attack] = [PullBack(pool, rounds=budget.rounds)]
+    if budget.steps:
+        stages.append(HopSkipJump(budget.steps, pool=pool))
+    return tuple(stages)
