@@ -7,7 +7,7 @@ nothing else, which is why it is measured apart, without the domain: what whole 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -51,7 +51,10 @@ def float_brittleness(target: Target, x: torch.Tensor, scale: torch.Tensor, *, s
     try:
         said = target.decide(x)
         x, said = x[said >= 0], said[said >= 0]
-        steps = (_ulp, lambda rows, way: rows + SMALL * scale * way)
+        steps: tuple[Callable[[torch.Tensor, torch.Tensor], torch.Tensor], ...] = (
+            _ulp,
+            lambda rows, way: rows + SMALL * scale * way,
+        )
         for names, step in zip((KINDS[:2], KINDS[2:]), steps, strict=True):
             for name, ways in zip(names, (_one(x.shape[1]), _all(x.shape[1], seed)), strict=True):
                 turned = torch.zeros(len(x), dtype=torch.bool)
