@@ -127,7 +127,7 @@ class Chain:
         if len(distinct) != 1:
             msg = f"names {len(distinct)} statements" if distinct else "names no evidence"
             raise InputError(msg, where=name, code="EVD007", help="`stannary evidence list` shows the ids")
-        return rows[0], _envelope(rows[0])
+        return rows[-1], _envelope(rows[-1])
 
     def _known(self, indexes: Iterable[int], wanted: Callable[[_Seen], bool]) -> Known:
         found: list[Verified[Evidence]] = []

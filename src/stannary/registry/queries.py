@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -38,6 +39,7 @@ __all__ = [
     "rule_of",
     "version",
     "versions",
+    "versions_like",
     "versions_with",
 ]
 
@@ -142,6 +144,7 @@ class Chosen(NamedTuple):
 _ALL = Chosen()
 _ANY = "*"
 _AT_ONCE = 500
+_DIGITS = re.compile(r"[0-9a-f]{6,64}")  # of a digest, enough to mean one
 
 
 def models(connection: Connection, chosen: Chosen = _ALL, *, after: Name | None = None, limit: int = 10_000) -> list[Model]:
@@ -219,6 +222,23 @@ def versions(connection: Connection, name: Name, *, before: int | None = None, l
 def versions_with(connection: Connection, digest: str) -> list[Version]:
     """Return every version that is this artifact, whatever it is called."""
     rows = connection.execute(_VERSION.where(t.version.c.digest == digest).order_by(t.version.c.entry))
+    return [version(connection, Reference(Name(row.namespace, row.name), row.number)) for row in rows]
+
+
+def versions_like(
+    connection: Connection, text: str, chosen: Chosen = _ALL, *, before: int | None = None, limit: int = 100
+) -> list[Version]:
+    """Return the versions whose digest begins so, whose note has the text in it, or that somebody of that name pushed.
+
+    The last one that was pushed is the first; `before` (the entry of the last one that was returned) and `limit` page.
+    """
+    c, lower = t.version.c, text.lower()
+    terms = [sa.func.lower(c.note).contains(lower, autoescape=True), c.creator.in_((text, f"user:{text}", f"service:{text}"))]
+    digits = lower.removeprefix("sha256:")
+    if _DIGITS.fullmatch(digits):
+        terms.append((c.digest >= f"sha256:{digits}") & (c.digest < f"sha256:{digits}g"))
+    query = _VERSION.where(sa.or_(*terms), *_terms(chosen)).order_by(c.entry.desc()).limit(limit)
+    rows = connection.execute(query if before is None else query.where(c.entry < before))
     return [version(connection, Reference(Name(row.namespace, row.name), row.number)) for row in rows]
 
 

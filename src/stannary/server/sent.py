@@ -1,19 +1,37 @@
-"""What several operations are sent: a reason, a policy."""
+"""What several operations are sent: a reason, a policy, a time."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import msgspec
 
+from stannary.core.errors import UsageError
 from stannary.evidence.policy_text import policy_of_text as policy_sent
 
-__all__ = ["Reason", "Text", "policy_sent"]
+__all__ = ["Reason", "Text", "policy_sent", "time_sent"]
 
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=2000)]
+_DAY = len("2026-11-26")
 
 
 class Reason(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Why."""
 
     reason: Text
+
+
+def time_sent(where: str, text: str, *, is_end: bool = False) -> datetime | None:
+    """Return a time: of a day (UTC) its beginning, or where the next one begins; None for nothing. Raises UsageError."""
+    text = text.strip()
+    if not text:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+        if len(text) == _DAY:
+            return found.replace(tzinfo=UTC) + (timedelta(days=1) if is_end else timedelta())
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        msg = f"is no time: {text[:40]!r}"
+        raise UsageError(msg, where=where, code="API002", help="2026-11-26, or 2026-11-26T10:00:00Z") from error

@@ -19,7 +19,7 @@ from stannary.registry.names import DEFAULT, Name
 from stannary.registry.registry import Registry
 from stannary.store.lineage_db import Walked
 
-__all__ = ["Lineage", "lineage_of", "reads_in", "seen_decision", "sees", "visible"]
+__all__ = ["Lineage", "lineage_of", "readable", "reads_in", "seen_decision", "sees", "visible"]
 
 _WHOLE = Name(DEFAULT, "*")
 _ALONE = threading.Lock()  # the index is brought up to date when it is opened, by one at a time
@@ -44,6 +44,17 @@ def visible(registry: Registry, digests: Iterable[str]) -> set[str]:
         names = queries.names_with(connection, list(full.values()))
     may = {name: registry.may("read", name) for name in set().union(*names.values())}
     return {digest for digest in given if full[digest] not in names or any(may[name] for name in names[full[digest]])}
+
+
+def readable(registry: Registry, digests: Iterable[str]) -> set[str]:
+    """Return the artifacts that have a name which the registry's actor may read; all of them for who may read everything."""
+    given = set(digests)
+    if registry.may("read", _WHOLE):
+        return given
+    with registry.reading() as connection:
+        names = queries.names_with(connection, list(given))
+    may = {name: registry.may("read", name) for name in set().union(*names.values())}
+    return {digest for digest in given if any(may[name] for name in names.get(digest, ()))}
 
 
 def sees(registry: Registry, digest: Digest) -> bool:

@@ -372,5 +372,6 @@ def test_a_search_by_the_beginning_of_an_id_goes_by_its_index(ledger):
     (query,) = [text for text in statements if text.startswith("SELECT idx") and "id >= " in text]
     plan = ledger._store._connection.execute(f"EXPLAIN QUERY PLAN {query}").fetchall()
     assert "USING INDEX entry_id (id>? AND id<?)" in plan[0][3]
-    assert ledger.beginning("sha256:") == ledger.entries()
+    assert ledger.beginning("sha256:") == ledger.entries()[::-1]
+    assert ledger.beginning("sha256:", most=3) == ledger.entries()[:-4:-1]
     assert ledger.beginning("sha256:zz") == []

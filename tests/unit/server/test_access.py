@@ -53,6 +53,8 @@ MATRIX = {
     "proveConsistency": ("*", None),
     "listEntries": ("audit!", None),
     "proveEntry": ("audit!", None),
+    "findEntries": ("audit!", None),
+    "search": ("*", None),
     "storeContent": ("push", b""),
     "hasContent": ("push", None),
     "readFile": ("read", None),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -81,12 +81,16 @@ class Finding:
             return next(iter(asked_for(self._proven(rows[:1]), [("id", id)])), None)
 
     @retried
-    def beginning(self, prefix: str) -> list[Entry]:
-        """Return the entries whose id begins with a text, by index, proven. That none was left out is not proven."""
+    def beginning(self, prefix: str, column: Literal["id", "subject"] = "id", most: int = _MOST) -> list[Entry]:
+        """Return the last entries whose id (or subject) begins with a text, the newest first, proven.
+
+        That none was left out is not proven.
+        """
         with self.reading():
-            rows = self._store.search([("id", ">=", prefix), ("id", "<", prefix + _AFTER_HEX)], _MOST)
+            terms = [(column, ">=", prefix), (column, "<", prefix + _AFTER_HEX)]
+            rows = self._store.search(terms, most, newest=True)
             found = self._proven(row for row in rows if row.idx < self._tree.head.size)
-            return [item for item in found if item.id.startswith(prefix)]
+            return [item for item in found if getattr(item, column).startswith(prefix)]
 
     @retried
     def last(

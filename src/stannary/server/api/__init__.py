@@ -6,7 +6,7 @@ or by `call.store.allowed` for what is no matter of the registry.
 
 from __future__ import annotations
 
-from stannary.server.api import access, aliases, approvals, contents, evidence, jobs, ledger, models, system
+from stannary.server.api import access, aliases, approvals, contents, evidence, jobs, ledger, models, search, system
 from stannary.server.operations import Operation
 
 __all__ = ["OPERATIONS"]
@@ -19,6 +19,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *contents.OPERATIONS,
     *evidence.OPERATIONS,
     *ledger.OPERATIONS,
+    *search.OPERATIONS,
     *jobs.OPERATIONS,
     *access.OPERATIONS,
 )

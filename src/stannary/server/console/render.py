@@ -19,6 +19,7 @@ __all__ = ["manifest", "render", "static"]
 _ROOM = "stannary.server.console"
 # The right that a page needs for the whole registry (or none), where it is, its name.
 NAVIGATION = (
+    ("", "/search", "Search"),
     ("approve", "/approvals", "Approvals"),
     ("", "/jobs", "Jobs"),
     ("audit", "/ledger", "Ledger"),

@@ -1,7 +1,7 @@
 """The pages: each function takes a call and returns what is shown."""
 
 from stannary.server.console.page import Page
-from stannary.server.console.views import actions, approvals, jobs, ledger, lineage, models, people, policies, version
+from stannary.server.console.views import actions, approvals, jobs, ledger, lineage, models, people, policies, search, version
 
 __all__ = ["PAGES"]
 
@@ -15,4 +15,5 @@ PAGES: tuple[Page, ...] = (
     *lineage.PAGES,
     *people.PAGES,
     *policies.PAGES,
+    *search.PAGES,
 )

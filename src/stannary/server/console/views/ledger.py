@@ -1,4 +1,4 @@
-"""The ledger: its newest entries, found by id, subject or kind; one entry with its proof. For auditors."""
+"""The ledger: its newest entries, found by id, subject, kind, actor or time; one entry with its proof. For auditors."""
 
 from __future__ import annotations
 
@@ -7,16 +7,20 @@ from typing import Any
 import msgspec
 
 from stannary.core.errors import PolicyDenied
+from stannary.evidence.actors import Asked, Found, find_entries
 from stannary.evidence.ledger import Entry, Receipt
 from stannary.registry import events
 from stannary.registry.names import Name
 from stannary.server.console.page import Page, Shown
 from stannary.server.console.views.asked import WHOLE, digest_in, number_in
 from stannary.server.operations import Call
+from stannary.server.sent import time_sent
 
 __all__ = ["PAGES"]
 
 _PAGE = 50
+_LONGEST = 300
+_FIELDS = ("id", "subject", "kind", "type", "actor", "since", "until")
 
 
 class EntryRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,6 +48,7 @@ class LedgerPage(msgspec.Struct, frozen=True, kw_only=True):
     entries: tuple[EntryRow, ...]
     asked: dict[str, str]
     before: int
+    unread: int = 0  # entries that a search by actor does not know of yet
 
 
 class EntryPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,22 +64,26 @@ class EntryPage(msgspec.Struct, frozen=True, kw_only=True):
 def _ledger(call: Call) -> Shown:
     call.store.allowed("audit", WHOLE)
     ledger, head = call.store.chain.ledger, call.store.chain.ledger.head()
-    asked = {name: call.query.get(name, "").strip()[:128] for name in ("id", "subject", "kind", "type")}
+    asked = {name: call.query.get(name, "").strip()[:_LONGEST] for name in _FIELDS}
     before = number_in(call, "before", head.size) or head.size
     if asked["id"]:
-        found = ledger.newest(str(digest_in(asked["id"])))
-        rows, more = ([found] if found is not None else []), False
+        row = ledger.newest(str(digest_in(asked["id"])))
+        found = Found([row] if row is not None else [])
     else:
-        wanted = {name: asked[name] for name in ("subject", "kind", "type")}
-        if wanted["subject"]:
-            wanted["subject"] = str(digest_in(wanted["subject"]))
-        rows = ledger.last(_PAGE + 1, before=before, **wanted)
-        rows, more = rows[:_PAGE], len(rows) > _PAGE
+        found = find_entries(call.store.chain, _asked(asked), _PAGE, before=before)
     data = LedgerPage(
-        size=head.size, root=head.root.hex(), entries=tuple(map(EntryRow.of, rows)), asked=asked,
-        before=rows[-1].index if more and rows else 0,
+        size=head.size, root=head.root.hex(), entries=tuple(map(EntryRow.of, found.entries)), asked=asked, before=found.before,
+        unread=found.unread,
     )  # fmt: skip
     return Shown(template="ledger.html", title="Ledger", data=data)
+
+
+def _asked(asked: dict[str, str]) -> Asked:
+    return Asked(
+        actor=asked["actor"], type=asked["type"], kind=asked["kind"],
+        subject=str(digest_in(asked["subject"])) if asked["subject"] else "",
+        since=time_sent("since", asked["since"]), until=time_sent("until", asked["until"], is_end=True),
+    )  # fmt: skip
 
 
 def _entry(call: Call) -> Shown:
