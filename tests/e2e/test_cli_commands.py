@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import signal
@@ -182,3 +183,11 @@ def test_the_demo_can_leave_its_models(tmp_path):
         assert (tmp_path / "kept" / name).is_file()
     again = stannary("demo", "--keep", tmp_path / "kept")
     assert again.returncode == 2
+
+
+@pytest.mark.skipif(importlib.util.find_spec("torch") is not None, reason="the extra is installed here")
+def test_evaluate_says_which_extra_it_takes(tmp_path: Path) -> None:
+    run = stannary("evaluate", tmp_path / "model.onnx", "--data", tmp_path / "data.csv")
+    assert run.returncode == 2
+    assert "error[USE014]" in run.stderr
+    assert "pip install 'stannary[evaluate]'" in run.stderr

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from stannary.checks.static.result import ScanResult
+    from stannary.checks.target.card import EvaluationResult
     from stannary.core.evidence import Resource
     from stannary.evidence.chain import Recorded
     from stannary.evidence.product import Stated
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from stannary.report.bom.inventory import Inventory
     from stannary.run.jail import Level
 
-__all__ = ["Bom", "bom_subject", "record_bom", "record_scan", "state_scan", "take_bom"]
+__all__ = ["Bom", "bom_subject", "record_bom", "record_evaluation", "record_scan", "state_scan", "take_bom"]
 
 
 def record_scan(result: ScanResult, workspace: Workspace, started: datetime, finished: datetime) -> list[Recorded]:
@@ -58,6 +59,22 @@ def state_scan(result: ScanResult, started: datetime, finished: datetime) -> lis
         for target in stated
         if target.digest is not None
     ]
+
+
+def record_evaluation(card: EvaluationResult, workspace: Workspace, started: datetime, finished: datetime) -> Recorded:
+    """Sign and log a report card. Raises InputError when what was evaluated has no digest, as a function or an endpoint."""
+    import msgspec
+
+    from stannary.evidence.chain import Chain
+    from stannary.evidence.from_evaluation import evaluation
+    from stannary.evidence.statement import subject_resource
+
+    stated = evaluation(msgspec.to_builtins(card), finished, started)
+    if stated.digest is None:
+        msg = "has no digest, so nothing can be stated about it"
+        raise InputError(msg, where=stated.path, code="EVD011", help="only artifacts have one: evaluate the model's file")
+    subject = subject_resource(stated.digest, stated.name, stated.sha256)
+    return Chain(workspace, write=True).state(subject, "eval-result", msgspec.to_builtins(stated.predicate))
 
 
 class Bom(NamedTuple):

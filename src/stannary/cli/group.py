@@ -17,6 +17,7 @@ __all__ = ["COMMANDS", "LazyGroup", "common_options", "flags_of", "root", "talk_
 # name → (module:attribute, what it does); the order of the help page.
 COMMANDS: dict[str, tuple[str, str]] = {
     "scan": ("stannary.cli.scan:command", "Find what is dangerous in models and repositories."),
+    "evaluate": ("stannary.cli.evaluate:command", "Attack a model before an attacker does; measure what it stands."),
     "attest": ("stannary.cli.attest:command", "State something about an artifact, signed and logged."),
     "evidence": ("stannary.cli.evidence:command", "List, show, verify and export signed evidence."),
     "gate": ("stannary.cli.gate:command", "Decide by a policy, from evidence alone; explain; record."),

@@ -76,6 +76,7 @@ class AttackRun(msgspec.Struct, frozen=True, kw_only=True):
     backward: int = 0
     queries: int = 0
     calls: int = 0
+    unanswered: int = 0
     seconds: float = 0.0
     stopped: str = ""
     skipped: str = ""

@@ -1,0 +1,97 @@
+"""What an evaluation is asked for, what its guarded process is given, what that gives back: all of it JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+
+from stannary.app.opening import Admitted
+from stannary.checks.target.card import EvaluationResult
+from stannary.core.errors import UsageError
+
+__all__ = ["Answer", "Request", "Work"]
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What `evaluate` was asked for, by the names of its options."""
+
+    model: str
+    data: str | None = None
+    target: str = ""
+    suites: tuple[str, ...] = ("robustness",)
+    preset: str = "standard"
+    norm: str | None = None
+    eps: float | None = None
+    samples: int = 500
+    seed: int = 0
+    budget: int | None = None
+    min_robust: float | None = None
+    domain: str | None = None
+    adversarials: str | None = None
+    replay: str = ""
+    checkpoint: str | None = None
+    device: str = "cpu"
+    workers: int = 1
+    jail: Literal["process", "landlock", "bwrap"] | None = None
+    trust: bool = False
+    offline: bool = False
+
+    @property
+    def is_function(self) -> bool:
+        """Whether the model is named as `module:function`, code of the caller's own."""
+        module, colon, name = self.model.removesuffix("()").rpartition(":")
+        named = all(part.isidentifier() for part in name.split("."))
+        return (
+            bool(colon)
+            and "//" not in self.model
+            and named
+            and (module.endswith(".py") or all(map(str.isidentifier, module.split("."))))
+        )
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Request:
+        """Return the request of a command line. Raises UsageError for what does not go together."""
+        suites = tuple(given["suites"]) or ("robustness",)
+        if "all" in suites:
+            suites = ("robustness",)
+        made = cls(**{name: given[name] for name in cls.__struct_fields__ if name in given} | {"suites": suites})
+        wrong = [
+            text
+            for text, bad in (
+                ("--data is needed: the samples to attack", made.data is None),
+                ("--replay needs --adversarials, the folder of the examples", bool(made.replay) and not made.adversarials),
+                (
+                    f"--{'device ' + made.device if made.device != 'cpu' else 'workers'} runs outside of the guard: add --trust",
+                    not made.trust and not made.is_function and (made.workers > 1 or made.device != "cpu"),
+                ),
+                ("--offline forbids an endpoint", made.offline and made.model.startswith(("http://", "https://"))),
+            )
+            if bad
+        ]
+        if wrong:
+            raise UsageError("; ".join(wrong), code="USE013", help="stannary evaluate --help")
+        return made
+
+
+class Work(msgspec.Struct, frozen=True, kw_only=True):
+    """What the guarded process is given: the request, the model that was admitted (None: a function), where it may write."""
+
+    request: Request
+    model: Admitted | None = None
+    folder: str = ""
+    infer: bool = False
+    jail: str = "none"
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What it gives back: a card, the text of a domain, or an error."""
+
+    card: EvaluationResult | None = None
+    text: str = ""
+    error: str = ""
+    message: str = ""
+    where: str | None = None
+    code: str | None = None
+    help: str | None = None

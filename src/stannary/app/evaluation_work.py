@@ -1,0 +1,162 @@
+"""What an evaluation does inside the guard: read the data, open the model, run the suites, put the card together."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from stannary import __version__
+from stannary.app.evaluation_request import Answer, Request, Work
+from stannary.checks.target.card import EvaluationResult, Model, TestData, Tool
+from stannary.core.errors import IntegrityError, StannaryError
+
+if TYPE_CHECKING:
+    from stannary.app.opening import Admitted
+    from stannary.checks.target.data import Dataset
+    from stannary.checks.target.interface import Target
+
+__all__ = ["do", "worker"]
+
+_KINDS = ("UsageError", "InputError", "PolicyDenied", "IntegrityError", "BackendError", "Bug")
+Note = Callable[[str], None]
+
+
+def worker(_data: bytes) -> Callable[[bytes, bool], bytes]:
+    """Return the handler of the guarded process: a `Work` as JSON becomes an `Answer` as JSON."""
+
+    def handle(payload: bytes, _degraded: bool) -> bytes:  # noqa: FBT001 - the protocol's
+        work = msgspec.json.decode(payload, type=Work)
+        progress = Path(work.folder, "progress")
+        new = progress.with_suffix(".new")
+
+        def note(text: str) -> None:
+            new.write_text(text, encoding="utf-8")
+            new.replace(progress)
+
+        return msgspec.json.encode(do(work, note))
+
+    return handle
+
+
+def do(work: Work, note: Note) -> Answer:
+    """Do the work; errors are told, not raised."""
+    try:
+        if work.infer:
+            from stannary.app.evaluation_suites import domain_text
+
+            return Answer(text=domain_text(_data(work.request), work.request.data or ""))
+        return Answer(card=_card(work, note))
+    except StannaryError as error:
+        kind = next((base.__name__ for base in type(error).__mro__ if base.__name__ in _KINDS), "Bug")
+        return Answer(error=kind, message=error.message, where=error.where, code=error.code, help=error.help)
+    except MemoryError:
+        return Answer(error="InputError", message="there is not enough memory for it", where=work.request.model, code="EVA005")
+    except Exception as error:  # noqa: BLE001 - what is our bug is told as one, with its place
+        import traceback
+
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        message = f"{type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno})"
+        return Answer(error="Bug", message=message, where=work.request.model)
+
+
+def _card(work: Work, note: Note) -> EvaluationResult:
+    from stannary.app import evaluation_suites as suites
+    from stannary.checks.target.counting import Counting
+
+    request, started = work.request, time.perf_counter()
+    note("reading the data")
+    data = _data(request)
+    note("opening the model")
+    target = _target(work, data)
+    data = data.aligned(target.classes, tuple(getattr(target, "labels", ())))
+    sampled = data.sample(request.samples, request.seed)
+    counted = Counting(target, request.budget)
+    found: dict[str, suites.Suite] = {}
+    if "robustness" in request.suites:
+        note(f"attacking {len(sampled)} samples")
+        found["robustness"] = suites.robustness(counted, sampled, data, request)
+    incomplete = tuple(text for one in found.values() for text in one.incomplete)
+    reasons = tuple(text for one in found.values() for text in one.reasons)
+    return EvaluationResult(
+        tool=Tool(version=__version__),
+        model=_model(work, target),
+        data=_test_data(request, data, len(sampled)),
+        suite=request.suites,
+        seed=request.seed,
+        device=request.device,
+        outcome="failed" if reasons else "incomplete" if incomplete else "passed",
+        queries=counted.spend.queries,
+        seconds=time.perf_counter() - started,
+        robustness=found["robustness"].part if "robustness" in found else None,
+        measurements=tuple(row for one in found.values() for row in one.measurements),
+        incomplete=incomplete,
+        reasons=reasons,
+        atlas=tuple(name for one in found.values() for name in one.atlas),
+        owasp=tuple(name for one in found.values() for name in one.owasp),
+        environment=_environment(),
+        next=tuple(text for one in found.values() for text in one.next),
+    )
+
+
+def _test_data(request: Request, data: Dataset, n: int) -> TestData:
+    return TestData(
+        path=request.data or "",
+        digest=f"sha256:{data.digest.removeprefix('sha256:')}",
+        target=request.target,
+        rows=len(data) + data.dropped,
+        n=n,
+        columns=data.raw_names,
+    )
+
+
+def _data(request: Request) -> Dataset:
+    from stannary.checks.target.data import open_data
+
+    return open_data(request.data or "", target=request.target)
+
+
+def _target(work: Work, data: Dataset) -> Target:
+    request = work.request
+    if work.model is None:
+        from stannary.checks.target.callable_model import import_object
+        from stannary.checks.target.open_file import target_of
+
+        return target_of(import_object(request.model), data, name=request.model, device=request.device)
+    from stannary.checks.target.open_file import model_file, open_model
+
+    path = model_file(Path(work.model.path))
+    content = path.read_bytes()
+    if work.model.files and hashlib.sha256(content).hexdigest() not in {one.removeprefix("sha256:") for one in work.model.files}:
+        msg = "the file is not the one that was scanned: it changed in between"
+        raise IntegrityError(msg, where=work.model.display, code="EVA006")
+    return open_model(content, data, name=work.model.display, device=request.device)
+
+
+def _model(work: Work, target: Target) -> Model:
+    admitted: Admitted | None = work.model
+    notes = tuple(getattr(target, "notes", ()))
+    common: dict[str, Any] = {"access": target.access, "classes": target.classes, "shape": target.shape, "notes": notes}
+    if admitted is None:
+        return Model(path=work.request.model, name=work.request.model, format="function", jail="none", **common)
+    return Model(
+        path=admitted.display,
+        name=os.path.basename(admitted.display.rstrip("/")) or admitted.display,  # noqa: PTH119 - may be an address
+        digest=admitted.digest,
+        sha256=admitted.sha256,
+        format=admitted.format,
+        jail=work.jail,
+        **common,
+    )
+
+
+def _environment() -> dict[str, str]:
+    import torch
+
+    return {"python": platform.python_version(), "torch": str(torch.__version__), "machine": platform.machine()}

@@ -1,0 +1,68 @@
+"""`stannary evaluate MODEL`: the command line, declared for click. What it does is in `evaluate_run.py`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from stannary.cli.group import common_options, talk_of
+from stannary.cli.workspace import workspace_option
+from stannary.report.evaluation import FORMATS
+from stannary.run.jail import LEVELS
+
+__all__ = ["PRESETS", "SUITES", "command"]
+
+SUITES = ("robustness",)
+PRESETS = ("smoke", "gate", "standard", "paranoid")
+_SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
+
+
+@click.command("evaluate")
+@click.argument("model", metavar="MODEL")
+@click.option("--data", metavar="FILE", help="Labelled samples: CSV, Parquet, .npz, MNIST's IDX, a folder of pictures.")
+@click.option("--target", metavar="COLUMN", default="", help="The column with the labels.  [default: the last]")
+@click.option(
+    "--suite", "suites", type=click.Choice(SUITES), multiple=True, help="What is measured; repeatable.  [default: robustness]"
+)
+@click.option("--preset", type=click.Choice(PRESETS), default="standard", show_default=True, help="How hard it is attacked.")
+@click.option("--norm", type=click.Choice(["linf", "l2", "l1", "l0", "cost"]), help="Of the radius.  [default: linf; of tables l2]")
+@click.option("--eps", type=click.FloatRange(0, min_open=True), metavar="R", help="The radius; of tables in standard deviations.")
+@click.option("--samples", type=click.IntRange(1), default=500, show_default=True, metavar="N", help="Samples drawn from the data.")
+@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Of everything random.")
+@click.option("--budget", type=click.IntRange(1), metavar="N", help="Ask the model at most N times.")
+@click.option("--min-robust", type=_SHARE, metavar="SHARE", help="Fail below this robust accuracy; --preset gate decides about it.")
+@click.option("--domain", metavar="FILE", help="What columns may be and how they may change (YAML); inferred without it.")
+@click.option("--write-domain", metavar="FILE", help="Write the inferred domain, to be edited, and stop.")
+@click.option(
+    "--shadows", type=click.IntRange(2), default=32, show_default=True, metavar="N", help="Shadow models of --suite privacy."
+)
+@click.option("--adversarials", metavar="DIR", help="Keep examples that fool the model in DIR, by digest.")
+@click.option("--replay", metavar="DIGEST", default="", help="Try the examples of an earlier version first.")
+@click.option("--checkpoint", metavar="DIR", help="Keep what is done in DIR; an interrupted run goes on from there.")
+@click.option("--device", default="cpu", show_default=True, metavar="NAME", help="Where networks run: cpu, cuda.")
+@click.option(
+    "--workers", type=click.IntRange(1, 256), default=1, show_default=True, metavar="N", help="Processes; results are the same."
+)
+@click.option("--jail", type=click.Choice(LEVELS), help="The guard that must hold.  [default: the best there is]")
+@click.option("--trust", is_flag=True, help="Load what the scan calls unverified; a GPU and --workers leave the guard.")
+@click.option(
+    "--format", "formats", metavar="NAME[=FILE]", multiple=True, help=f"{', '.join(FORMATS)}; NAME=FILE writes a file; repeatable."
+)
+@click.option("-o", "--output", metavar="FILE", help="Write the report to FILE instead of stdout.")
+@click.option("--exit-zero", is_flag=True, help="Exit 0 whatever was measured.")
+@click.option("--record", is_flag=True, help="Sign the report card and log it in the workspace.")
+@click.option("--offline", is_flag=True, help="Open no socket.")
+@workspace_option
+@common_options
+@click.pass_context
+def command(ctx: click.Context, /, **given: Any) -> int:  # noqa: ANN401 - click passes each option
+    """Attack MODEL before an attacker does, and say what it stands, with intervals and true costs.
+
+    MODEL is a file (TorchScript, torch.export, ONNX, scikit-learn, XGBoost, LightGBM, CatBoost, Keras), a Python function
+    as module:function. A file is scanned first, and what the scan refuses is not loaded; the rest is opened in a guarded
+    process that sees nothing but the model and the data.
+    """
+    from stannary.cli.evaluate_run import start
+
+    return start(given, talk_of(ctx))

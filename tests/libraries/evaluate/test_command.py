@@ -1,0 +1,209 @@
+"""`stannary evaluate` as users call it: real models in files, in the guard, recorded, refused, interrupted."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+import warnings
+
+import jsonschema
+import numpy as np
+import pytest
+import torch
+
+from stannary.cli.schema import schema_of
+from stannary.run.jail import best_level
+
+
+def stannary(*arguments: object, cwd=None, **variables: str):
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "NO_COLOR": "1"} | variables
+    line = [sys.executable, "-m", "stannary", *map(str, arguments)]
+    return subprocess.run(line, capture_output=True, text=True, env=environment, cwd=cwd, timeout=300, check=False)
+
+
+def card(*arguments: object, rc: int = 0, **more):
+    done = stannary("evaluate", *arguments, "--format", "json", **more)
+    assert done.returncode == rc, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_a_network_is_attacked_and_the_card_holds_what_was_found(digits, tmp_path) -> None:
+    model, data = digits / "net.pt", digits / "digits.npz"
+    found = card(model, "--data", data, "--preset", "smoke", "--eps", 0.2, "--samples", 100, "--adversarials", tmp_path / "adv")
+    part = found["robustness"]
+    jsonschema.validate(found, schema_of("evaluate"))
+    assert found["schema"] == "stannary.evaluate/1"
+    assert found["model"]["jail"] == best_level()
+    assert found["model"]["access"] == "white"
+    assert part["clean"]["n"] == part["robust"]["n"] == 100
+    assert part["robust"]["low"] <= part["robust"]["value"] <= part["robust"]["high"] < part["clean"]["value"]
+    assert {row["metric"] for row in found["measurements"]} == {"accuracy", "robustness.linf.eps_0.2"}
+    assert found["queries"] > 100
+    assert sum(run["queries"] for run in part["attacks"]) <= found["queries"]
+    # the stored examples are what was said of them, by the network itself
+    digest = part["adversarials"].removeprefix("sha256:")
+    with np.load(tmp_path / "adv" / f"{digest}.npz") as stored:
+        origin, x = torch.tensor(stored["origin"]), torch.tensor(stored["x"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        net = torch.jit.load(model)
+    assert len(x) == round((part["clean"]["value"] - part["robust"]["value"]) * 100)
+    assert float((x - origin).abs().max()) <= 0.2 + 1e-6
+    assert bool((net(x).argmax(1) != net(origin).argmax(1)).all())
+    # and are tried first on the next version, which here is the same
+    again = card(
+        model, "--data", data, "--preset", "smoke", "--eps", 0.2, "--samples", 100,
+        "--adversarials", tmp_path / "adv", "--replay", part["adversarials"],
+    )["robustness"]  # fmt: skip
+    assert again["replayed"]
+    assert again["attacks"][0]["survivors_in"] - again["attacks"][0]["survivors_out"] == len(x)
+    assert again["robust"]["value"] <= part["robust"]["value"]
+
+
+@pytest.mark.parametrize("name", ["forest.joblib", "boosted.ubj"])
+def test_a_table_is_attacked_in_its_domain(cancer, tmp_path, name) -> None:
+    domain = tmp_path / "domain.yaml"
+    made = stannary("evaluate", cancer / name, "--data", cancer / "test.csv", "--write-domain", domain)
+    assert made.returncode == 0, made.stderr
+    text = domain.read_text()
+    kept = text.replace("- name: mean radius\n", "- name: mean radius\n    immutable: true\n")
+    domain.write_text(kept)
+    found = card(
+        cancer / name, "--data", cancer / "test.csv", "--domain", domain, "--preset", "smoke", "--samples", 20, "--seed", 3
+    )
+    part = found["robustness"]
+    assert part["threat"]["norm"] == "l2"
+    assert part["threat"]["domain"].startswith("sha256:")
+    assert [point["eps"] for point in part["curve"]] == sorted(point["eps"] for point in part["curve"])
+    accuracies = [point["accuracy"]["value"] for point in part["curve"]]
+    assert accuracies == sorted(accuracies, reverse=True)
+    changed = {change["column"] for example in part["examples"] for change in example["changes"]}
+    assert changed
+    assert kept == text or "mean radius" not in changed
+
+
+def test_a_threshold_decides_by_the_worse_end(digits) -> None:
+    given = (digits / "net.pt", "--data", digits / "digits.npz", "--preset", "smoke", "--samples", 60, "--eps", 0.02)
+    value = card(*given)["robustness"]["robust"]
+    assert value["low"] < value["value"]
+    between = (value["low"] + value["value"]) / 2
+    failed = card(*given, "--min-robust", between, rc=1)
+    assert failed["outcome"] == "failed"
+    assert failed["reasons"]
+    assert card(*given, "--min-robust", value["low"] / 2)["outcome"] == "passed"
+
+
+def test_the_gate_stops_when_it_knows(digits) -> None:
+    found = card(digits / "net.pt", "--data", digits / "digits.npz", "--preset", "gate", "--eps", 0.3, "--min-robust", 0.5, rc=1)
+    assert found["robustness"]["stop"]["decision"] == "fail"
+    assert found["robustness"]["robust"]["n"] < 150
+
+
+class Echo:
+    """Harmless: nothing here is ever loaded."""
+
+    def __reduce__(self):
+        return os.system, ("echo loaded",)
+
+
+def test_what_the_scan_refuses_is_not_loaded(cancer, tmp_path) -> None:
+    path = tmp_path / "model.pkl"
+    path.write_bytes(pickle.dumps(Echo()))
+    done = stannary("evaluate", path, "--data", cancer / "test.csv")
+    assert done.returncode == 1
+    assert "EVA001" in done.stderr
+    assert "loaded\n" not in done.stdout
+    assert stannary("evaluate", path, "--data", cancer / "test.csv", "--trust").returncode == 1
+
+
+def test_a_function_of_ones_own_is_attacked(cancer, tmp_path) -> None:
+    (tmp_path / "mine.py").write_text("def score(x):\n    return (x[:, 0] < 15).astype('int64')\n")
+    found = card("mine.py:score", "--data", cancer / "test.csv", "--preset", "smoke", "--samples", 10, cwd=tmp_path)
+    assert found["model"]["access"] == "decision"
+    assert {change["column"] for one in found["robustness"]["examples"] for change in one["changes"]} == {"mean radius"}
+
+
+def test_a_spent_budget_is_incomplete(cancer) -> None:
+    found = card(
+        cancer / "forest.joblib", "--data", cancer / "test.csv", "--samples", 20, "--preset", "smoke", "--budget", 500, rc=3
+    )
+    assert found["outcome"] == "incomplete"
+    part = found["robustness"]
+    assert part["unfinished"] == round(part["clean"]["value"] * 20)
+    assert part["robust"]["value"] == part["robust"]["low"] == 0.0
+    assert part["distance"] is None
+    assert part["curve"] == []
+    assert found["queries"] <= 500
+
+
+@pytest.mark.parametrize(
+    "name, content, said",
+    [
+        ("empty.onnx", b"", "empty"),
+        ("text.txt", b"hello\n", "no model"),
+        ("cut.pt", None, ""),
+    ],
+)
+def test_what_is_no_model_is_said(digits, tmp_path, name, content, said) -> None:
+    path = tmp_path / name
+    path.write_bytes((digits / "net.pt").read_bytes()[:2000] if content is None else content)
+    done = stannary("evaluate", path, "--data", digits / "digits.npz", "--trust")
+    assert done.returncode in (1, 2, 3)
+    assert name in done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_other_data_than_the_models_is_said(cancer, digits) -> None:
+    done = stannary("evaluate", cancer / "forest.joblib", "--data", digits / "digits.npz")
+    assert done.returncode == 3
+    assert "features" in done.stderr or "columns" in done.stderr
+    done = stannary("evaluate", cancer / "forest.joblib", "--data", cancer / "nowhere.csv")
+    assert done.returncode == 2
+    done = stannary("evaluate", cancer / "forest.joblib", "--data", cancer / "test.csv", "--target", "nothing")
+    assert done.returncode == 3
+    assert "no column 'nothing'" in done.stderr
+
+
+def test_a_card_becomes_evidence_that_a_policy_bounds(cancer, tmp_path) -> None:
+    space = tmp_path / "space"
+    assert stannary("init", space).returncode == 0
+    model = cancer / "boosted.ubj"
+    done = stannary(
+        "evaluate", model, "--data", cancer / "test.csv", "--preset", "smoke", "--samples", 30, "--record", "--workspace", space
+    )
+    assert done.returncode == 0, done.stderr
+    policy = tmp_path / "robust.yaml"
+    for least, rc in ((0.01, 0), (0.99, 1)):
+        policy.write_text(
+            "name: robust\nrequire:\n- kind: eval-result\n  measures:\n"
+            f"  - metric: robustness.l2.eps_0.5\n    min: {least}\n    min_samples: 30\n"
+        )
+        gate = stannary("gate", model, "--policy", policy, "--workspace", space)
+        assert gate.returncode == rc, gate.stdout + gate.stderr
+
+
+def test_an_interruption_loses_nothing(cancer, tmp_path) -> None:
+    line = [
+        sys.executable, "-m", "stannary", "evaluate", str(cancer / "forest.joblib"), "--data", str(cancer / "test.csv"),
+        "--samples", "40", "--checkpoint", str(tmp_path / "kept"), "--format", "json", "-o", str(tmp_path / "card.json"),
+    ]  # fmt: skip
+    child = subprocess.Popen(line, env=os.environ | {"OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / "kept").glob("*")) and child.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    child.send_signal(signal.SIGINT)
+    _, said = child.communicate(timeout=60)
+    assert child.returncode in (0, 130), said
+    assert "Traceback" not in said
+    done = subprocess.run(line, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "card.json").read_text())
+    assert found["robustness"]["robust"]["n"] == 40
+    whole = card(cancer / "forest.joblib", "--data", cancer / "test.csv", "--samples", 40)
+    assert whole["robustness"]["robust"] == found["robustness"]["robust"]
