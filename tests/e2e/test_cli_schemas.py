@@ -125,7 +125,9 @@ def printed_by(name, folder):
         return imported(folder)
     if name == "evaluate":  # the command takes torch, which is not here; what it writes is tried in tests/libraries/evaluate
         tool, model = Tool(version="0"), Model(path="m.onnx", name="m.onnx")
-        return msgspec.to_builtins(EvaluationResult(tool=tool, model=model, suite=("robustness",), seed=0, outcome="passed"))
+        return msgspec.json.decode(
+            msgspec.json.encode(EvaluationResult(tool=tool, model=model, suite=("robustness",), seed=0, outcome="passed"))
+        )
     if name == "statement":
         first = json.loads(run(folder, PRINTS["evidence"]))["evidence"][0]["id"]
         return json.loads(run(folder, f"evidence show {first}"))
