@@ -178,12 +178,23 @@ class Privacy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Probes(msgspec.Struct, frozen=True, kw_only=True):
-    """What probes of a language model did: the share of attempts that succeeded, by family."""
+    """What probes of a language model did: the share of attempts that succeeded, by family, of those that were answered."""
 
     families: Mapping[str, Rate] = {}
     attempts: int = 0
     failures: tuple[Mapping[str, Json], ...] = ()
     price: float | None = None
+    currency: str = ""
+    unanswered: int = 0  # attempts without an answer to the end, which are in no rate
+    silence: str = ""  # why the first of them had none
+    skipped: Mapping[str, str] = {}  # families that cannot be tried here, and why
+    seed: int = 0
+    requests: int = 0
+    cached: int = 0  # answers that an earlier run paid for
+    tokens_in: int = 0
+    tokens_out: int = 0
+    atlas: tuple[str, ...] = ()
+    owasp: tuple[str, ...] = ()
 
 
 class EvaluationResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -26,7 +26,19 @@ import msgspec
 from stannary.checks.target.http_pool import Limits
 from stannary.core.errors import InputError, UsageError
 
-__all__ = ["PRESETS", "HttpRequest", "Price", "fill", "load_request", "number", "point", "request_of", "secrets_of"]
+__all__ = [
+    "PRESETS",
+    "HttpRequest",
+    "Price",
+    "check_address",
+    "fill",
+    "load_request",
+    "number",
+    "point",
+    "read_mapping",
+    "request_of",
+    "secrets_of",
+]
 
 Kind: TypeAlias = Literal["auto", "logits", "probabilities", "labels"]
 _Positive: TypeAlias = Annotated[int, msgspec.Meta(ge=1)]
@@ -109,6 +121,11 @@ def load_request(path: Path) -> HttpRequest:
     Raises:
         UsageError: it cannot be read, is no YAML, or says something that a request does not have.
     """
+    return request_of(read_mapping(path), str(path))
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """Read a YAML file that holds a mapping. Raises UsageError."""
     import yaml
 
     try:
@@ -119,14 +136,29 @@ def load_request(path: Path) -> HttpRequest:
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as exc:
         msg = f"the request cannot be read: {exc}"
         raise UsageError(msg, where=str(path)) from exc
-    return request_of(found, str(path))
-
-
-def request_of(found: object, where: str = "request") -> HttpRequest:
-    """Return a request from what its file says. Raises UsageError."""
     if not isinstance(found, dict):
-        msg = "a request is a mapping with `url`, and `preset` or `body`"
-        raise UsageError(msg, where=where)
+        msg = "a request is a mapping that begins with `url`"
+        raise UsageError(msg, where=str(path))
+    return found
+
+
+def check_address(url: str, headers: Mapping[str, str], *, plain_http: bool) -> list[str]:
+    """Return what is wrong with an address, or with sending these headers there."""
+    try:
+        address = urlsplit(url)
+        host, _ = address.hostname, address.port
+    except ValueError as exc:
+        return [f"`url` is no address: {exc}"]
+    if address.scheme not in ("http", "https") or not host or "@" in address.netloc:
+        return ["`url` is an http or https address without a user or password"]
+    secret = any(_VARIABLE.search(value) for value in headers.values())
+    if secret and address.scheme == "http" and host not in _LOOPBACK and not plain_http:
+        return ["its headers have secrets, and http would show them to anybody on the way: use https, or `plain_http: true`"]
+    return []
+
+
+def request_of(found: Mapping[str, Any], where: str = "request") -> HttpRequest:
+    """Return a request from what its file says. Raises UsageError."""
     preset = found.get("preset", "")
     if preset and preset not in PRESETS:
         msg = f"there is no preset {preset!r}: there are {', '.join(PRESETS)}"
@@ -135,10 +167,7 @@ def request_of(found: object, where: str = "request") -> HttpRequest:
         request = msgspec.convert({**PRESETS.get(preset, {}), **found}, HttpRequest)
     except msgspec.ValidationError as exc:
         raise UsageError(str(exc), where=where) from exc
-    address = urlsplit(request.url)
-    problems = []
-    if address.scheme not in ("http", "https") or not address.hostname or "@" in address.netloc:
-        problems.append("`url` is an http or https address without a user or password")
+    problems = check_address(request.url, request.headers, plain_http=request.plain_http)
     if request.body is None:
         problems.append("there is no `body`, and no `preset` that has one")
     problems += [
@@ -146,11 +175,6 @@ def request_of(found: object, where: str = "request") -> HttpRequest:
         for name in ("scores", "each", "shape")
         if (text := getattr(request, name)) and not text.startswith("/")
     ]
-    secret = any(_VARIABLE.search(value) for value in request.headers.values())
-    if secret and address.scheme == "http" and address.hostname not in _LOOPBACK and not request.plain_http:
-        problems.append(
-            "its headers have secrets, and http would show them to anybody on the way: use https, or `plain_http: true`"
-        )
     if problems:
         raise UsageError("; ".join(problems), where=where)
     return request
