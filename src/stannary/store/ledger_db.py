@@ -15,7 +15,7 @@ from pathlib import Path
 
 from stannary.core.errors import BackendError, IntegrityError, UsageError
 from stannary.store.file_lock import held
-from stannary.store.ledger_store import OPERATORS, Plain, Row
+from stannary.store.ledger_store import OPERATORS, Glance, Plain, Row
 
 __all__ = ["SqliteStore"]
 
@@ -131,6 +131,11 @@ class SqliteStore:
                 yield
             finally:
                 self._connection.execute("ROLLBACK")
+
+    def glance(self, tiles: Sequence[tuple[int, int]], index: int) -> contextlib.AbstractContextManager[Glance | None]:
+        """Return nothing: there is no way to a server to be saved."""
+        del tiles, index
+        return contextlib.nullcontext()
 
     @contextlib.contextmanager
     def sequencer(self) -> Iterator[list[Callable[[], None]]]:

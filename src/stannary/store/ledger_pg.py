@@ -22,8 +22,9 @@ import psycopg
 
 from stannary.core.errors import BackendError, IntegrityError, UsageError
 from stannary.store.file_lock import held
-from stannary.store.ledger_pg_schema import MAKE, SHAPE, SHAPE_QUERY, STATE, VERSION, check
-from stannary.store.ledger_store import OPERATORS, Plain, Row
+from stannary.store.ledger_pg_schema import MAKE, SHAPE, SHAPE_QUERY, VERSION, check
+from stannary.store.ledger_pg_statements import ADD, CHECKPOINT, GLANCE, ROWS, STATE, STATE_WIDTH, TILE
+from stannary.store.ledger_store import OPERATORS, Glance, Plain, Row
 from stannary.store.postgres import connect, is_lost, redacted, translated
 
 __all__ = ["PostgresStore"]
@@ -31,13 +32,6 @@ __all__ = ["PostgresStore"]
 _PATIENCE_SECONDS = 15  # for a server that restarts
 _MOST_KEPT = 16_384  # rows, before they are sent
 _COPY_FROM = 24  # rows from which COPY is cheaper than parameters
-_ROWS = "SELECT idx, type, kind, subject, id, time, record FROM @entry"
-_ADD = (
-    "INSERT INTO @entry (idx, type, kind, subject, id, time, record) SELECT * FROM "
-    "unnest(%b::int8[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::bytea[])"
-)
-_TILE = "INSERT INTO @tile VALUES (%b, %b, %b) ON CONFLICT (level, n) DO UPDATE SET hashes = excluded.hashes"
-_CHECKPOINT = "INSERT INTO @checkpoint VALUES (%b, %b) ON CONFLICT (size) DO UPDATE SET note = excluded.note"
 
 
 class PostgresStore:
@@ -61,7 +55,7 @@ class PostgresStore:
         self._generation = 0
         self._writes: list[tuple[bytes, Sequence[Any]]] = []
         self._rows: list[Row] = []
-        self._db = connect(url, write=write)
+        self._db = self._connect()
         try:
             if create is not None:
                 self._create(create)
@@ -73,6 +67,11 @@ class PostgresStore:
     def again(self) -> PostgresStore:
         """Connect a second time, for reading."""
         return PostgresStore(self._url, self._origin, lock=self._file)
+
+    def _connect(self, patience: float = 0.0) -> psycopg.Connection[Any]:
+        made = connect(self._url, write=self.write, patience=patience)
+        made.execute(b"SET plan_cache_mode = force_generic_plan")  # to plan a glance takes twice as long as to answer it
+        return made
 
     def _sql(self, text: str) -> bytes:
         return text.replace("@", f"{self.schema}.").encode()
@@ -130,6 +129,27 @@ class PostgresStore:
                 self._end()
 
     @contextlib.contextmanager
+    def glance(self, tiles: Sequence[tuple[int, int]], index: int) -> Iterator[Glance | None]:
+        """Ask for some full tiles and an entry in one statement: one way to the server and back instead of three."""
+        self._same_process()
+        with self._lock, translated(self.where):
+            yield None if self._inside or self._db.closed else self._glance(tiles, index)
+
+    def _glance(self, tiles: Sequence[tuple[int, int]], index: int) -> Glance | None:
+        try:
+            values = [level for level, _ in tiles], [n for _, n in tiles], index
+            found = self._db.execute(self._sql(GLANCE), values, binary=True).fetchone() or ()
+        except psycopg.Error as error:
+            if not is_lost(error):
+                raise
+            self._db.close()  # a snapshot connects again
+            return None
+        state, hashes, row = found[:STATE_WIDTH], found[STATE_WIDTH], found[STATE_WIDTH + 1 :]
+        self._take_up(state)
+        there = {tile: bytes(content) for tile, content in zip(tiles, hashes, strict=True) if content is not None}
+        return Glance(self._generation, str(state[0] or ""), there, Row._make(row) if row[0] is not None else None)
+
+    @contextlib.contextmanager
     def sequencer(self) -> Iterator[list[Callable[[], None]]]:
         """Be the only writer, of all machines."""
         self._same_process()
@@ -165,14 +185,15 @@ class PostgresStore:
         row: tuple[Any, ...] | None = None
         for again in (True, False):
             if self._db.closed:
-                self._reconnect()
+                self._db = self._connect(_PATIENCE_SECONDS)
             try:
                 with self._db.pipeline():
                     self._db.execute(begin.encode())
                     first = self._db.execute(lock.encode()) if lock else None
                     state = self._db.execute(self._sql(STATE))
                 row = first.fetchone() if first else None
-                self._take_up(state.fetchone())
+                self._state = state.fetchone()
+                self._take_up(self._state)
                 break
             except psycopg.Error as error:
                 self._db.close()
@@ -182,13 +203,8 @@ class PostgresStore:
         return str(row[1]) if row else ""
 
     def _take_up(self, state: tuple[Any, ...] | None) -> None:
-        if state != self._seen:
-            self._generation += 1
-            self._seen = state
-        self._state = state
-
-    def _reconnect(self) -> None:
-        self._db = connect(self._url, write=self.write, patience=_PATIENCE_SECONDS)
+        self._generation += state != self._seen
+        self._seen = state
 
     def _commit(self, transaction: str) -> None:
         """Send all that was written, and the COMMIT, and wait until it is durable."""
@@ -215,7 +231,7 @@ class PostgresStore:
     def _happened(self, transaction: str, error: psycopg.Error) -> bool:
         """Ask the server what became of a transaction. Whoever has the lock knows that it has ended."""
         try:
-            self._reconnect()
+            self._db = self._connect(_PATIENCE_SECONDS)
             with self._db.transaction():
                 self._db.execute("SELECT pg_advisory_xact_lock(%s)", (self._key,))
                 found = self._db.execute("SELECT pg_xact_status(%s::xid8)", (transaction,)).fetchone()
@@ -278,10 +294,9 @@ class PostgresStore:
     def tile(self, level: int, n: int) -> bytes:
         """Return the hashes of a tile, as many as there are."""
         found = self._read("SELECT hashes FROM @tile WHERE level = %b AND n = %b", (level, n))
-        if found or level:
-            return bytes(found[0][0]) if found else b""
-        rows = self._read("SELECT leaf FROM @tail WHERE idx BETWEEN %b AND %b ORDER BY idx", (n << 8, n << 8 | 255))
-        return b"".join([leaf for (leaf,) in rows])
+        if not found and not level:
+            found = self._read("SELECT leaf FROM @tail WHERE idx BETWEEN %b AND %b ORDER BY idx", (n << 8, n << 8 | 255))
+        return b"".join([hashes for (hashes,) in found])
 
     def rows(self, start: int, end: int) -> Iterator[Row]:
         """Yield the entries from `start` up to `end`."""
@@ -290,15 +305,19 @@ class PostgresStore:
 
     def block(self, start: int, end: int) -> list[Plain]:
         """Return the same as plain tuples."""
-        return self._read(f"{_ROWS} WHERE idx >= %b AND idx < %b ORDER BY idx", (start, end))
+        return self._read(f"{ROWS} WHERE idx >= %b AND idx < %b ORDER BY idx", (start, end))
 
     def search(self, where: Sequence[tuple[str, str, str]], most: int, *, newest: bool = False) -> list[Row]:
         """Return the first entries for which (column, `=`, `>=` or `<`, value) hold, by index; or the last, the newest first."""
         known = {"type", "kind", "subject", "id", "time"}
         terms = [f"{column} {OPERATORS[operator]} %b" for column, operator, _ in where if column in known]
         terms += [f"{column} <> ''" for column in sorted({"subject", "kind"} & {column for column, _, _ in where})]
-        query = f"{_ROWS} WHERE {' AND '.join(terms) or 'true'} ORDER BY idx {'DESC' if newest else 'ASC'} LIMIT %b"
-        return list(map(Row._make, self._read(query, [*(value for _, _, value in where), most])))
+        query = f"{ROWS} WHERE {' AND '.join(terms) or 'true'} ORDER BY idx {'DESC' if newest else 'ASC'} LIMIT %b"
+        self._flush()
+        with self._db.cursor(binary=True) as cursor, self._db.pipeline():
+            self._db.execute(b"SET LOCAL plan_cache_mode = auto")  # which index is best depends on what is looked for
+            found = cursor.execute(self._sql(query), [*(value for _, _, value in where), most]).fetchall()
+        return list(map(Row._make, found))
 
     def body(self, digest: str) -> bytes | None:
         """Return a body that is too large for its record."""
@@ -330,18 +349,19 @@ class PostgresStore:
 
     def put_tile(self, level: int, n: int, hashes: bytes) -> None:
         """Write a tile anew."""
-        self._later(_TILE, [(level, n, hashes)])
+        self._later(TILE, [(level, n, hashes)])
         if level == 0:
             self._later("DELETE FROM @tail WHERE idx <= %b", [(n << 8 | 255,)])
 
     def add_tail(self, leaves: Iterable[tuple[int, bytes]]) -> None:
         """Add leaf hashes to the last tile of level 0."""
-        found = list(leaves)
-        self._later("INSERT INTO @tail SELECT * FROM unnest(%b::int8[], %b::bytea[])", [tuple(map(list, zip(*found, strict=True)))])
+        self._later(
+            "INSERT INTO @tail SELECT * FROM unnest(%b::int8[], %b::bytea[])", [tuple(map(list, zip(*leaves, strict=True)))]
+        )
 
     def put_checkpoint(self, size: int, note: str) -> None:
         """Write a checkpoint anew."""
-        self._later(_CHECKPOINT, [(size, note)])
+        self._later(CHECKPOINT, [(size, note)])
 
     def drop_checkpoint(self, size: int) -> None:
         """Forget a checkpoint."""
@@ -357,7 +377,7 @@ class PostgresStore:
         if not rows:
             return
         if len(rows) < _COPY_FROM:
-            self._writes.insert(0, (self._sql(_ADD), [list(column) for column in zip(*rows, strict=True)]))
+            self._writes.insert(0, (self._sql(ADD), [list(column) for column in zip(*rows, strict=True)]))
             return
         text = "COPY @entry (idx, type, kind, subject, id, time, record) FROM STDIN (FORMAT BINARY)"
         with self._db.cursor().copy(self._sql(text)) as copy:

@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg
 
-__all__ = ["MAKE", "SHAPE", "SHAPE_QUERY", "STATE", "VERSION", "check"]
+__all__ = ["MAKE", "SHAPE", "SHAPE_QUERY", "VERSION", "check"]
 
 VERSION = 1
 # Texts are compared byte for byte ("C"): other collations change with the system's libraries, and break indexes when they do.
@@ -30,13 +30,6 @@ CREATE TABLE @tail (idx int8 PRIMARY KEY, leaf bytea NOT NULL)
   WITH (autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_scale_factor = 0);
 CREATE TABLE @checkpoint (size int8 PRIMARY KEY, note text NOT NULL)
   WITH (autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_scale_factor = 0);
-"""
-
-# The head; the first and the last index; by which transactions the rows were written that it rests on.
-STATE = """
-SELECT (SELECT note FROM @checkpoint ORDER BY size DESC LIMIT 1), (SELECT min(idx) FROM @entry), (SELECT max(idx) FROM @entry),
-  (SELECT count(*) FROM @tail), (SELECT sum(xmin::text::int8)::int8 FROM @tail),
-  (SELECT count(*) FROM @tile WHERE level > 0), (SELECT sum(xmin::text::int8)::int8 FROM @tile WHERE level > 0)
 """
 
 # Everything in the schema that decides what a statement sees or does, one line each.

@@ -17,7 +17,7 @@ from typing import NamedTuple, ParamSpec, Protocol, TypeVar
 
 from stannary.core.errors import BackendError
 
-__all__ = ["LOST", "OPERATORS", "LedgerStore", "Plain", "Row", "is_url", "open_store", "retried"]
+__all__ = ["LOST", "OPERATORS", "Glance", "LedgerStore", "Plain", "Row", "is_url", "open_store", "retried"]
 
 LOST = "LED023"  # the code of the error for a connection that is gone
 _Given = ParamSpec("_Given")
@@ -80,6 +80,15 @@ OPERATORS = {"=": "=", ">=": ">=", "<": "<"}  # that `search` knows
 Plain = tuple[int, str, str, str, str, str, bytes]  # a Row as the back end gives it
 
 
+class Glance(NamedTuple):
+    """What one statement says: `changed()` and `head()` as of it, the tiles that were asked for, and the entry."""
+
+    changed: int
+    note: str
+    tiles: Mapping[tuple[int, int], bytes]
+    row: Row | None
+
+
 class LedgerStore(Protocol):
     """What keeps a ledger. Reading happens inside `snapshot()` or `sequencer()`."""
 
@@ -94,6 +103,13 @@ class LedgerStore(Protocol):
 
     def snapshot(self) -> contextlib.AbstractContextManager[None]:
         """Hold one state of all tables for reading."""
+        ...
+
+    def glance(self, tiles: Sequence[tuple[int, int]], index: int) -> contextlib.AbstractContextManager[Glance | None]:
+        """Ask for some full tiles and an entry (none of index -1) in one statement, where that costs less than a snapshot.
+
+        None where it does not, and inside of `snapshot()` or `sequencer()`. No other thread reads or writes in the block.
+        """
         ...
 
     def sequencer(self) -> contextlib.AbstractContextManager[list[Callable[[], None]]]:

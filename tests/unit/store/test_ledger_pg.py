@@ -371,3 +371,63 @@ def test_every_error_is_one_of_ours(postgres, tmp_path):
             store._read("SELECT 1 / 0")
         with store.snapshot():
             assert store.span() == (0, 0)
+
+
+# One way to the server and back
+
+
+def test_a_proof_and_an_entry_are_one_statement(postgres, tmp_path):
+    with opened(postgres, tmp_path) as writer, opened(postgres, tmp_path, write=False) as reader:
+        writer.append([record(n) for n in range(1500)])
+        reader.head()
+        with psycopg.connect(postgres, autocommit=True) as other:
+            pid = reader._store._db.info.backend_pid
+            asked = "SELECT query, state, xact_start FROM pg_stat_activity WHERE pid = %s"
+            for index in (3, 700, 1499):
+                proof = reader.prove(index)
+                query, state, begun = other.execute(asked, (pid,)).fetchone()
+                assert ("unnest" in query, state, begun) == (True, "idle", None), "nothing was begun, and nothing came after it"
+                assert proof == writer.prove(index)
+                assert reader.read(index) == writer.read(index)
+                assert "unnest" in other.execute(asked, (pid,)).fetchone()[0]
+            assert reader.head().size == 1500
+            assert "unnest" in other.execute(asked, (pid,)).fetchone()[0]
+
+
+def test_a_head_that_another_wrote_is_taken_up_before_it_is_proven_under(postgres, tmp_path):
+    with opened(postgres, tmp_path) as writer, opened(postgres, tmp_path, write=False) as reader:
+        for count in (300, 1, 600):
+            writer.append([record(n) for n in range(count)])
+            size = writer.head().size
+            assert (reader.prove(5).size, reader.read(size - 1).index, reader.head().size) == (size, size - 1, size)
+
+
+def test_what_a_glance_brings_is_proven(postgres, tmp_path):
+    with opened(postgres, tmp_path) as writer:
+        writer.append([record(n) for n in range(700)])
+    with psycopg.connect(postgres, autocommit=True) as other:
+        schema = other.execute("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'stannary%'").fetchone()[0]
+        other.execute(
+            f"UPDATE {schema}.tile SET hashes = set_byte(hashes, 40, 255 - get_byte(hashes, 40)) WHERE level = 0 AND n = 1"
+        )
+        other.execute(f"UPDATE {schema}.entry SET record = record || ' '::bytea WHERE idx = 9")
+    with opened(postgres, tmp_path, write=False) as reader:
+        assert reader.prove(9).index == 9
+        for call, code in (
+            (lambda: reader.prove(257), "LED006"),
+            (lambda: reader.read(257), "LED006"),
+            (lambda: reader.read(9), "LED007"),
+        ):
+            with pytest.raises(IntegrityError) as refused:
+                call()
+            assert refused.value.code == code
+
+
+def test_a_glance_on_a_connection_that_is_gone_connects_again(postgres, tmp_path):
+    with opened(postgres, tmp_path) as writer, opened(postgres, tmp_path, write=False) as reader:
+        writer.append([record(n) for n in range(3)])
+        wanted = reader.prove(1)
+        terminate(postgres)
+        assert reader.prove(1) == wanted
+        terminate(postgres)
+        assert reader.read(1).index == 1

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Literal
@@ -15,7 +16,7 @@ from stannary.evidence.ledger.entry import Entry, asked_for, header_of, rejoin, 
 from stannary.evidence.ledger.sequencer import Sequencer
 from stannary.evidence.ledger.tree import Reading, Tree, gone
 from stannary.store.head_file import HeadFile
-from stannary.store.ledger_store import LedgerStore, Row, retried
+from stannary.store.ledger_store import Glance, LedgerStore, Row, retried
 
 if TYPE_CHECKING:
     from stannary.evidence.ledger.census import Census
@@ -136,6 +137,15 @@ class Finding:
         if not found:
             raise gone(index)
         return found[0]
+
+    @contextlib.contextmanager
+    def _glance(self, index: int, *, entry: bool = True) -> Iterator[Glance | None]:
+        """Look at an entry and what proves it, in one statement; None when the head is another one by now, or it cannot be done."""
+        if not 0 <= index < self._tree.head.size:
+            yield None
+            return
+        with self._store.glance(self._tree.above(index), index if entry else -1) as found:
+            yield found if self._tree.bring(found) else None
 
     def _counted(self) -> Census:
         from stannary.evidence.ledger.census import Census

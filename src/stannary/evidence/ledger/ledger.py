@@ -167,6 +167,9 @@ class Ledger(Finding):
     @retried
     def head(self) -> Checkpoint:
         """Return the signed head, proven to be the one of the stored tree and to continue the last one seen."""
+        with self._store.glance((), -1) as seen:
+            if self._tree.bring(seen):
+                return self._tree.head
         with self.reading():
             return self._tree.head
 
@@ -179,6 +182,9 @@ class Ledger(Finding):
     @retried
     def read(self, index: int) -> Entry:
         """Return an entry. Raises UsageError when there is none of that index."""
+        with self._glance(index) as seen:
+            if seen is not None and seen.row is not None:
+                return self._proven([seen.row])[0]
         with self.reading():
             self._within(index, self._tree.head.size)
             found = self._proven(self._store.rows(index, index + 1))
@@ -202,6 +208,10 @@ class Ledger(Finding):
     @retried
     def prove(self, index: int, size: int | None = None) -> Receipt:
         """Return a receipt for an entry under the head, or under the kept (cosigned) checkpoint of `size` entries."""
+        if size is None:
+            with self._glance(index, entry=False) as seen:
+                if seen is not None:
+                    return self._receipt(index, self._tree.head, self._tree.note)
         with self.reading():
             head, note = self._tree.head, self._tree.note
             if size is not None and size != head.size:
@@ -211,10 +221,13 @@ class Ledger(Finding):
                     raise UsageError(msg, code="LED018", help="prove it under the head")
                 head, _ = open_checkpoint(note, self.key)
             self._within(index, head.size)
-            leaf = self._tree.leaf(index)
-            proof = inclusion_proof(index, head.size, self._tree.node)
-            verify_inclusion(leaf, index, head.size, proof, head.root)
-            return Receipt(index, leaf.hex(), head.size, head.root.hex(), tuple(item.hex() for item in proof), note)
+            return self._receipt(index, head, note)
+
+    def _receipt(self, index: int, head: Checkpoint, note: str) -> Receipt:
+        leaf = self._tree.leaf(index)
+        proof = inclusion_proof(index, head.size, self._tree.node)
+        verify_inclusion(leaf, index, head.size, proof, head.root)
+        return Receipt(index, leaf.hex(), head.size, head.root.hex(), tuple(item.hex() for item in proof), note)
 
     @retried
     def root_at(self, size: int) -> bytes:

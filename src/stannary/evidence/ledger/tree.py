@@ -14,7 +14,7 @@ from stannary.core.errors import IntegrityError
 from stannary.crypto.merkle import HASH_SIZE, TILE_HEIGHT, TILE_WIDTH, Frontier, node_hash, peaks, root_of, verify_consistency
 from stannary.crypto.merkle import consistency_proof as _consistency_proof
 from stannary.crypto.note import Checkpoint, VerifierKey, open_checkpoint
-from stannary.store.ledger_store import LedgerStore
+from stannary.store.ledger_store import Glance, LedgerStore
 
 __all__ = ["Reading", "Tree", "gone"]
 
@@ -33,6 +33,7 @@ class Tree:
         self._changed = -1  # what the store said when the head was taken up
         self._edge: list[_Rows] = []  # the last, partial tile of each level
         self._full: OrderedDict[tuple[int, int], _Rows] = OrderedDict()
+        self._brought: dict[tuple[int, int], bytes] = {}  # read beforehand, unproven
 
     def refresh(self) -> Checkpoint:
         """Take up the head of the store, if anybody wrote since. Raises IntegrityError.
@@ -75,6 +76,22 @@ class Tree:
             )
         proof = _consistency_proof(seen.size, self.head.size, self.node)
         verify_consistency(seen.size, self.head.size, seen.root, self.head.root, proof)
+
+    def above(self, index: int) -> list[tuple[int, int]]:
+        """Return the tiles on the way from an entry to the root that are not in memory."""
+        size, found, level = self.head.size, [], 0
+        while (n := index >> TILE_HEIGHT * (level + 1)) < size >> TILE_HEIGHT * (level + 1):
+            if (level, n) not in self._full:
+                found.append((level, n))
+            level += 1
+        return found
+
+    def bring(self, glance: Glance | None) -> bool:
+        """Tell whether what a glance at the store says is of the head that was taken up; then its tiles are read from it."""
+        if glance is None or (glance.changed, glance.note) != (self._changed, self.note):
+            return False
+        self._brought = dict(glance.tiles)
+        return True
 
     def node(self, level: int, index: int) -> bytes:
         """Return the hash of a complete subtree."""
@@ -125,7 +142,7 @@ class Tree:
         return edge
 
     def _read(self, level: int, n: int, width: int) -> list[bytes]:
-        content = self.store.tile(level, n) if width else b""
+        content = self._brought.pop((level, n), None) or (self.store.tile(level, n) if width else b"")
         if len(content) != width * HASH_SIZE:
             msg = f"tile {n} of level {level} has {len(content) / HASH_SIZE:g} hashes, not {width}"
             raise _broken(msg)
