@@ -81,7 +81,9 @@ def test_the_counts_are_those_of_a_hook(forest) -> None:
     assert found.spend.queries == sum(seen) == target.spend.queries
     assert found.spend.calls == len(seen)
     assert found.done.all()
-    assert sum(stage.spend.queries for stage in found.stages) == found.spend.queries - len(data)  # the first look
+    assert sum(stage.spend.queries for stage in found.stages) == found.spend.queries - 2 * len(
+        data
+    )  # the first look, and at its trees
 
 
 @pytest.mark.parametrize("norm", ["l0", "l1", "l2", "linf", "cost"])
@@ -233,3 +235,24 @@ def test_brittleness_leaves_out_what_is_not_answered_and_ends_with_the_budget() 
     stopped = float_brittleness(Counting(target, budget=20), x, torch.ones(2, dtype=torch.float64))
     assert "budget" in stopped.stopped
     assert len(stopped.rates) < 4
+
+
+@pytest.mark.parametrize("kind", ["forest", "xgboost"])
+def test_trees_that_can_be_read_are_attacked_as_such(forest, kind) -> None:
+    """It finds for a few queries what the others find for many, and never more; what is no tree ensemble is said."""
+    data = people(40, seed=13)
+    rows = people()
+    boosted = xgboost.XGBClassifier(n_estimators=20, max_depth=4, n_jobs=1).fit(rows.x.numpy(), rows.y.numpy())
+    target = Counting(xgboost_target(boosted)) if kind == "xgboost" else target_of(forest)
+    found = smallest(target, data, DOMAIN, TableOptions("standard", norm="cost"), pool=rows)
+    pull, trees, jump = found.stages
+    assert trees.id == "trees-8"
+    assert trees.spend.queries < pull.spend.queries / 3
+    assert (found.by == 1).sum() > (found.by == 0).sum()
+    assert "not defined for cost" in jump.skipped
+    blind = Counting(ArrayTarget((7,), 2, None, lambda x: target.inner.decide(torch.from_numpy(x)).numpy()))
+    other = smallest(blind, data, DOMAIN, TableOptions("standard", norm="cost"), pool=rows)
+    assert other.stages[-1].skipped == "its trees are not at hand"
+    some = other.size.isfinite()
+    assert (found.size[some] <= other.size[some] + 1e-9).all()
+    assert found.size[some].median() < other.size[some].median()

@@ -8,7 +8,9 @@ import torch
 
 from stannary.checks.robustness.attacks.hopskipjump import HopSkipJump
 from stannary.checks.robustness.attacks.pullback import PullBack
+from stannary.checks.robustness.attacks.trees import TreeAttack
 from stannary.checks.robustness.engine import Attack
+from stannary.checks.robustness.tree_model import Ensemble
 from stannary.core.errors import UsageError
 
 __all__ = ["TABLE_PRESETS", "table_stages"]
@@ -16,26 +18,34 @@ __all__ = ["TABLE_PRESETS", "table_stages"]
 
 @dataclass(frozen=True)
 class _Budget:
-    """`rounds` of pull-back, `steps` of HopSkipJump (10 are some 2,500 queries, 20 some 6,400, 40 some 17,000)."""
+    """`rounds` of pull-back; `beam` and turns (`again`) on trees; `steps` of HopSkipJump: 20 are some 6,400 queries."""
 
     rounds: int
+    beam: int
+    again: int
     steps: int
 
 
-TABLE_PRESETS = {"smoke": _Budget(2, 0), "gate": _Budget(8, 10), "standard": _Budget(8, 20), "paranoid": _Budget(32, 40)}
+TABLE_PRESETS = {
+    "smoke": _Budget(2, 4, 0, 0),
+    "gate": _Budget(8, 8, 3, 10),
+    "standard": _Budget(8, 8, 3, 20),
+    "paranoid": _Budget(32, 32, 6, 40),
+}
 
 
-def table_stages(preset: str, pool: tuple[torch.Tensor, torch.Tensor]) -> tuple[Attack, ...]:
+def table_stages(preset: str, pool: tuple[torch.Tensor, torch.Tensor], trees: Ensemble | None = None) -> tuple[Attack, ...]:
     """Return the attacks of a preset.
 
-    - `smoke`: pull-back from two rows a sample: says that a model is weak, never that it is strong
-    - `gate`: pull-back from eight, the attack on trees, ten steps of HopSkipJump
+    - `smoke`: pull-back from two rows a sample, a short search of trees: says that a model is weak, never that it is strong
+    - `gate`: pull-back from eight rows, the attack on trees, ten steps of HopSkipJump
     - `standard`: the same with twenty steps
-    - `paranoid`: pull-back from 32, forty steps
+    - `paranoid`: pull-back from 32 rows, a wider search of trees, forty steps
 
     Args:
         preset: its name.
         pool: rows `(m, columns)` and their labels `(m,)` from which attacks begin.
+        trees: of the model, where they can be read.
 
     Raises:
         UsageError: there is no such preset.
@@ -45,6 +55,8 @@ def table_stages(preset: str, pool: tuple[torch.Tensor, torch.Tensor]) -> tuple[
         msg = f"no such preset: {preset} (there are {', '.join(TABLE_PRESETS)})"
         raise UsageError(msg)
     stages: list[Attack] = [PullBack(pool, rounds=budget.rounds)]
+    if trees is not None:
+        stages.append(TreeAttack(trees, beam=budget.beam, again=budget.again))
     if budget.steps:
         stages.append(HopSkipJump(budget.steps, pool=pool))
     return tuple(stages)

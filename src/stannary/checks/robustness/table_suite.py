@@ -27,6 +27,7 @@ from stannary.checks.robustness.engine import Attack, Found, attack_block, block
 from stannary.checks.robustness.presets import describe
 from stannary.checks.robustness.rows import Problem
 from stannary.checks.robustness.table_stages import table_stages
+from stannary.checks.robustness.tree_local import local_trees
 from stannary.checks.target.counting import Counting
 from stannary.checks.target.data import Dataset
 from stannary.checks.target.domain import TableDomain
@@ -125,12 +126,15 @@ def smallest(
         raise UsageError(msg)
     problem = _problem(target, domain, options, data.x)
     rows = pool if pool is not None and len(pool) else data
-    attacks = (*options.first, *table_stages(options.preset, (rows.x, rows.y)))
+    before = target.spend.copy()
+    trees, why = local_trees(target, rows.x, data.names)
+    attacks = (*options.first, *table_stages(options.preset, (rows.x, rows.y), trees))
     stages = _stages(attacks, problem)
     _refuse(problem, data, stages)
     n = len(data)
     order = torch.randperm(n, generator=torch.Generator().manual_seed(options.seed))
     found = _nothing(problem, stages, data.x)
+    found.spend = target.spend.since(before)
     checkpoint = None if options.folder is None else Checkpoint(options.folder, _fingerprint(attacks, problem, data, options))
     for number, block in enumerate(blocks(n, BLOCK if options.stop is None else GATE_BLOCK)):
         at = order[block.start : block.stop]
@@ -144,6 +148,8 @@ def smallest(
             tick(len(at))
         if found.stopped or (options.stop is not None and _decided(options.stop, found, at, options.eps)):
             break
+    if trees is None:
+        found.stages.append(StageResult("trees", "decision", {}, skipped=why))
     found.notes = _doubts(found, len(rows.y.unique()))
     found.seconds = time.perf_counter() - started
     return found

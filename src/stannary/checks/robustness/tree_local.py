@@ -10,16 +10,17 @@ import torch
 from stannary.checks.robustness.tree_model import Ensemble, EnsembleTarget
 from stannary.checks.robustness.tree_readers import read_trees
 from stannary.checks.target.interface import Target
-from stannary.core.errors import InputError
+from stannary.core.errors import BackendError, InputError
 
 __all__ = ["local_trees"]
 
-PROBES = 512  # rows of data on which the copy must decide as the target does
+PROBES = 512  # rows of data on which margins must agree
+ASKED = 100  # rows on which the copy must decide as the target does
 AGREE = 0.98  # ties of a forest's votes go one way or the other with the order of summation
 
 
 def local_trees(target: Target, x: torch.Tensor, names: tuple[str, ...] = ()) -> tuple[Ensemble | None, str]:
-    """Return the trees of a target over the columns of the data, or None and why there are none.
+    """Return the trees of a target over the columns of the data, or None and why there are none; the target is asked a few rows.
 
     Args:
         target: the model, as it is asked; of a counting one the model inside.
@@ -40,7 +41,10 @@ def local_trees(target: Target, x: torch.Tensor, names: tuple[str, ...] = ()) ->
     if at is not None:
         index = torch.tensor([*at, -1])  # the last one is what a leaf's -1 finds
         trees = replace(trees, feature=index[trees.feature], features=x.shape[1])
-    agreed = float((EnsembleTarget(trees).decide(x[:PROBES]) == inner.decide(x[:PROBES])).double().mean())
+    try:
+        agreed = float((EnsembleTarget(trees).decide(x[:ASKED]) == target.decide(x[:ASKED])).double().mean())
+    except (InputError, BackendError) as exc:  # no budget or no answer: nothing says that they are the target's
+        return None, str(exc)
     if agreed < AGREE:
         return None, f"its trees as read decide otherwise on {1 - agreed:.1%} of the data"
     return trees, ""

@@ -93,21 +93,35 @@ def _sklearn(model: Any, features: int) -> Reading:  # noqa: ANN401, ARG001 - on
         if getattr(model, "n_outputs_", 1) != 1:
             msg = "forests of several outputs are not modelled"
             raise InputError(msg)
-        return [_sklearn_tree(one.tree_, None, 1, 1 / len(members)) for one in members], torch.float32, model.predict_proba
+        return (
+            [_sklearn_tree(one.tree_, None, 1, 1 / len(members)) for one in members],
+            torch.float32,
+            _named(model, model.predict_proba),
+        )
     if name == "GradientBoostingClassifier":
         rows = model.estimators_
         classes = rows.shape[1]
         trees = [_sklearn_tree(one.tree_, k, classes, model.learning_rate) for row in rows for k, one in enumerate(row)]
-        return trees, torch.float32, model.decision_function
+        return trees, torch.float32, _named(model, model.decision_function)
     if name == "HistGradientBoostingClassifier":
         trees = [
             _histogram_tree(one.nodes, k, len(row))
             for row in model._predictors  # noqa: SLF001 - there is no public way to a fitted model's trees
             for k, one in enumerate(row)
         ]
-        return trees, torch.float64, model.decision_function
+        return trees, torch.float64, _named(model, model.decision_function)
     msg = f"scikit-learn's {name} is not a tree ensemble that can be read"
     raise InputError(msg)
+
+
+def _named(model: Any, function: Callable[[Any], Any]) -> Callable[[Any], Any]:  # noqa: ANN401 - scikit-learn has no types
+    """Return the function for plain arrays: a model that was fitted with names of columns warns without them."""
+    names = getattr(model, "feature_names_in_", None)
+    if names is None:
+        return function
+    import pandas as pd
+
+    return lambda x: function(pd.DataFrame(x, columns=names))
 
 
 def _sklearn_tree(tree: Any, place: int | None, classes: int, factor: float) -> Tree:  # noqa: ANN401 - scikit-learn has no types
