@@ -17,7 +17,7 @@ import re
 from typing import Any
 
 from stannary.core.errors import FormatError
-from stannary.formats.inline_code import hand_on_inline
+from stannary.formats.inline_code import hand_on_inline, note_evaluated
 from stannary.formats.interface import Sink, View, clip
 
 __all__ = ["read_ini", "read_toml"]
@@ -97,6 +97,7 @@ def _flush(section: str, key: str, value: str, sink: Sink) -> None:
 
 
 def _setting(section: str, key: str, value: str, sink: Sink) -> None:
+    note_evaluated(sink, f"{section}.{key}", value)
     if key.startswith("@"):
         sink.fact("config.registered", None, registry=clip(key[1:]), name=clip(value), section=clip(section))
     elif '"@' in value:

@@ -21,15 +21,18 @@ __all__ = ["PAYLOAD_MAGIC", "hand_on", "is_marshalled", "note_code", "opens_enco
 PAYLOAD_MAGIC = (
     b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK\x03\x04", b"\x1f\x8b\x08", b"BZh", b"\xfd7zXZ\x00", b"\x7fELF",
     b"MZ", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe", b"\x93NUMPY", b"cposix\n", b"cos\n", b"cbuiltins\n", b"c__builtin__\n",
-    b"csubprocess\n", b"(cos\n", b"#!/", b"import ", b"from ", b"x\x9c", b"x\xda",
+    b"csubprocess\n", b"(cos\n", b"(S'", b'(S"', b"(U", b"(X", b"(V", b"(cposix\n", b"(c__builtin__\n", b"(cbuiltins\n", b"(dp0\n",
+    b"(lp0\n", b"#!/", b"import ", b"from ", b"x\x9c", b"x\xda",
 )  # fmt: skip
 
 #: How text begins that may be base64 or hex of a pickle, an archive, a program, a script or code.
 _ENCODED = (
-    "gAN", "gAS", "gAJ", "gAU", "UEsD", "H4sI", "f0VM", "TVqQ", "TVp", "Y29z", "Y3Bvc", "KGNv", "IyEv", "aW1wb3J0", "eJ", "Z0F",
-    "SDRz", "VUVz", "WTI5", "4wAAAA", "4wEAAA", "4wIAAA", "YwAAAA", "YwEAAA", "YwIAAA", "8005", "8004", "8003", "8002",
+    "gAN", "gAS", "gAJ", "gAU", "UEsD", "H4sI", "f0VM", "TVqQ", "TVp", "Y29z", "Y3Bvc", "KGN", "KFMn", "KFMi", "KFU", "KFg", "KFY",
+    "KGRw", "KGxw", "IyEv", "aW1wb3J0", "eJ", "Z0F", "SDRz", "VUVz", "WTI5", "4wAAAA", "4wEAAA", "4wIAAA", "YwAAAA", "YwEAAA",
+    "YwIAAA", "8005", "8004", "8003", "8002", "2853", "2863", "636f730a",
 )  # fmt: skip
 _BASE64 = re.compile(r"[A-Za-z0-9+/_\-\s]{20,}={0,2}\s*")
+_BASE32 = re.compile(r"[A-Z2-7]+=*")
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2}){16,}")
 _TEMPLATE = re.compile(r"\{%-?\s*\w|\{\{")
 _PICKLE_FIRST = frozenset("c(]}l")  # of protocol 0, which is text
@@ -137,6 +140,10 @@ def _decoded(text: str, layers: int = 3) -> tuple[str, bytes] | None:
         content = bytes.fromhex(stripped)
         if _is_payload(content):
             return "hex", content
+    if len(stripped) >= 24 and _BASE32.fullmatch(stripped) and rare_head(stripped[:64].encode()):
+        content = decode_rare(stripped.encode())
+        if content and (_is_payload(content) or glance(content).runs):
+            return "rare", content
     if len(stripped) >= 24 and _BASE64.fullmatch(stripped):
         compact = "".join(stripped.split()).rstrip("=").replace("-", "+").replace("_", "/")
         try:
@@ -180,6 +187,8 @@ def _is_payload(content: bytes) -> bool:
         return False
     if content[:1] == b"\x80":
         return content.rstrip(b"\0")[-1:] == b"."
+    if content[:1] == b"(":
+        return glance(content).runs
     if content[:1] == b"x":
         try:
             zlib.decompressobj().decompress(content[:256], 64)

@@ -18,6 +18,7 @@ _SOURCE = re.compile(r"^(?:import |from \w[\w.]* import |def \w+\(|class \w+|exe
 # What libraries evaluate in a configuration: an expression from the first character on, or a resolver that evaluates.
 _EVALUATED = re.compile(
     r"\s*[\"']?(?:__import__|os\.(?:system|popen)|subprocess\.\w+)\(|\s*(?:exec|eval)\((?=[\w\"'(]).*\)\s*\Z"
+    r"|\s*lambda\b[^:\n]{0,60}:\s*(?:__import__|exec|eval|os\.\w+|subprocess\.\w+|getattr)\s*\("
     r"|\$\{(?:oc\.)?(?:eval|python|py|exec)\s*:",
     re.DOTALL,
 )
@@ -46,7 +47,7 @@ def note_source(sink: Sink, name: str, text: str) -> None:
 
 def note_evaluated(sink: Sink, path: str, text: str) -> None:
     """Report a value that is an expression of Python: `config.code`."""
-    if "(" in text[:40] or text.startswith("${"):
+    if "(" in text[:80] or text.startswith("${"):
         found = _EVALUATED.match(text)
         if found is not None:
             sink.fact("config.code", None, path=clip(path), text=clip(text, 200))

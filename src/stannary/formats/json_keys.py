@@ -10,6 +10,7 @@ from typing import Any
 from stannary.formats.inline_code import SOURCE_KEYS, hand_on_inline, note_source
 from stannary.formats.interface import Sink, clip
 from stannary.formats.requirements_text import parse_requirement
+from stannary.formats.setting_values import outside
 
 __all__ = ["KEYS", "Tags", "outside"]
 
@@ -35,6 +36,9 @@ _TYPE_TAGS = frozenset(
         "__class__",
         "$type",
         "@class",
+        "@type",
+        "__proto__",
+        "__js_function",
         "javaClass",
         "__type__",
         "__pyclass__",
@@ -95,25 +99,19 @@ _REMOTE = frozenset(
 _OPENED = frozenset(
     {"template_path", "prefix_path", "suffix_path", "prompt_path", "llm_path", "llm_chain_path", "examples", "example_prompt_path"}
 )
+_FUNCTION = "_$$ND_FUNC$$_"  # node-serialize calls what follows
+_CLASS = re.compile(r"[a-z][\w$]*(?:\.[a-z_$][\w$]*)+\.[A-Z][\w$]*")  # of Java, as Jackson writes [class, fields]
+# What ONNX Runtime, Triton and others load as native code.
+_NATIVE = frozenset(
+    {"custom_ops_library", "custom_op_library", "register_custom_ops_library", "op_library_filename", "plugin_library"}
+)
+_DIGEST = re.compile(r"[a-z0-9]{2,12}:[0-9a-f]{16,128}")
 # The manifest of a TorchServe archive: what the server imports and opens.
 _PACKAGED = frozenset({"handler", "serializedFile", "modelFile", "extraFiles", "requirementsFile"})
 _PACKAGE = frozenset({"serializedFile", "modelFile", "modelName"})
 KEYS = _TYPE_TAGS | _TARGETS | _TEMPLATES | _REMOTE | {"lc", "weight_map", "_type"}
 _DOTTED = re.compile(r"[A-Za-z_][\w]*(?:[.:/][A-Za-z_]\w*)+")
-_ENCODED_PATH = re.compile(r"%2e%2e|\.\.%(?:2f|5c)|%00|\0", re.IGNORECASE)
 _JINJA = re.compile(r"\{%|\{\{")
-
-
-def outside(path: str) -> str:
-    """Say how a file reference leaves its folder: `url`, `absolute`, `traversal`, `encoded`, or an empty string."""
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]{1,20}://", path):
-        return "url"
-    if path.startswith(("/", "\\", "~")) or re.match(r"[A-Za-z]:[\\/]", path):
-        return "absolute"
-    if ".." in path.replace("\\", "/").split("/"):
-        return "traversal"
-    # A download decodes what a path on disk keeps; a name ends at NUL for everything written in C.
-    return "encoded" if _ENCODED_PATH.search(path) else ""
 
 
 class Tags:
@@ -125,7 +123,7 @@ class Tags:
     def object(self, path: str, members: dict[str, Any], pairs: Sequence[tuple[str, Any]]) -> None:
         """Report what the members of one object mean. `pairs` has repeated keys."""
         for key, value in pairs:
-            if key in _TYPE_TAGS:
+            if key in _TYPE_TAGS and (key != "__proto__" or isinstance(value, list)):
                 for name in _names(value):
                     self.sink.fact("json.object", None, tag=key, name=clip(name), path=clip(path))
             elif key in _TARGETS and isinstance(value, str) and _DOTTED.fullmatch(value):
@@ -153,26 +151,59 @@ class Tags:
 
     def _sources(self, path: str, members: dict[str, Any]) -> None:
         """Read the functions that flows and agents keep as text; a list of records is data."""
+        for key, value in members.items():
+            if isinstance(value, str) and value.startswith(_FUNCTION):
+                self.sink.fact(
+                    "json.object", None, tag=_FUNCTION, name=clip(value.removeprefix(_FUNCTION)), path=clip(f"{path}.{key}")
+                )
         for key in SOURCE_KEYS & members.keys() if not path.startswith("[") else ():
             if isinstance(members[key], str):
                 note_source(self.sink, f"{path}.{key}".lstrip("."), members[key])
 
     def _opened(self, path: str, members: dict[str, Any], pairs: Sequence[tuple[str, Any]]) -> None:
         """Report the files outside of its folder that loading the object opens."""
+        for key in _NATIVE & members.keys():
+            if isinstance(members[key], str) and (how := outside(members[key])):
+                self.sink.fact("json.opened", None, key=key, value=clip(members[key]), how=how, path=clip(path))
+        digest = members.get("digest")
+        if (
+            isinstance(digest, str) and "mediaType" in members and not _DIGEST.fullmatch(digest)
+        ):  # a registry's blob is a file of that name
+            self.sink.fact("json.opened", None, key="digest", value=clip(digest), how="digest", path=clip(path))
+        self._components(path, members)
         chain, packaged = "_type" in members, bool(_PACKAGE & members.keys())
         for key, value in pairs if chain or packaged else ():
             named = (chain and key in _OPENED) or (packaged and key in _PACKAGED)
             if named and isinstance(value, str) and outside(value):
                 self.sink.fact("json.opened", None, key=key, value=clip(value), how=outside(value), path=clip(path))
 
+    def _components(self, path: str, members: dict[str, Any]) -> None:
+        """Report the classes of a diffusers pipeline, [library, class] under each name, and the parts of a Core ML package."""
+        if not path and "_class_name" in members:
+            for key, value in members.items():
+                if isinstance(value, list) and len(value) == 2 and all(isinstance(v, str) for v in value):
+                    if how := outside(value[0]):
+                        self.sink.fact("json.opened", None, key=key, value=clip(value[0]), how=how, path=clip(key))
+                    else:
+                        self.sink.fact("json.target", None, key="component", name=clip(".".join(value)), args={}, path=clip(key))
+        parts = members.get("itemInfoEntries")
+        for _, part in parts if isinstance(parts, list) else ():
+            name = dict(part).get("path") if isinstance(part, list) and part and isinstance(part[0], tuple) else None
+            if isinstance(name, str) and (how := outside(name)):
+                self.sink.fact("json.opened", None, key="path", value=clip(name), how=how, path="itemInfoEntries")
+
     def array(self, path: str, items: list[Any]) -> None:
-        """Report the classes of a sentence-transformers module list."""
+        """Report the classes of a sentence-transformers module list, and objects that Jackson writes as [class, fields]."""
+        if len(items) == 2 and isinstance(items[0], str) and _CLASS.fullmatch(items[0]):
+            self.sink.fact("json.object", None, tag="[]", name=clip(items[0]), path=clip(path))
         for item in items:
             members = dict(item) if isinstance(item, list) and item and isinstance(item[0], tuple) else None
             if members is None:
                 return
             if isinstance(members.get("type"), str) and {"idx", "path"} <= members.keys():
                 self.sink.fact("json.module_type", None, name=clip(members["type"]), path=clip(path))
+                if isinstance(members["path"], str) and (how := outside(members["path"])):
+                    self.sink.fact("json.opened", None, key="path", value=clip(members["path"]), how=how, path=clip(path))
 
     def _remote(self, key: str, value: Any, path: str) -> None:  # noqa: ANN401 - any JSON value
         if key in {"trust_remote_code", "handler", "custom_pipeline", "custom_generate", "code_revision"}:

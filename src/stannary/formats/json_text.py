@@ -28,12 +28,14 @@ from stannary.core.errors import FormatError
 from stannary.formats.embedded_text import hand_on, opens_encoded
 from stannary.formats.inline_code import note_evaluated
 from stannary.formats.interface import Sink, View, clip
-from stannary.formats.json_keys import KEYS, Tags, outside
+from stannary.formats.json_keys import KEYS, Tags
+from stannary.formats.setting_values import LARGEST, note_setting, outside
 
 __all__ = ["probe", "read"]
 
 _TREE = 2 << 20
 _DEPTH = 200
+_SHORTEST = 24  # characters of an encoded pickle that calls something
 _NESTED = 20  # depth down to which documents in strings are read
 _START = re.compile(rb'\s*(?:\{\s*["}]|\[\s*(?:["{\[\]]|-?\d|true|false|null))')
 _KEY = re.compile(rb'"(' + b"|".join(re.escape(k.encode()) for k in sorted(KEYS)) + rb')"\s*:\s*')
@@ -70,8 +72,10 @@ def read(view: View, sink: Sink) -> None:
     keys = [clip(key, 60) for key, _ in first][:60] if isinstance(first, _Pairs) else []
     sink.fact("json.document", None, kind=kind, keys=keys, size=len(view), documents=len(documents))
     tags = Tags(sink)
+    # Lines of records and lists of them are data, whose strings mean nothing to a program.
+    told: set[str] | None = set() if len(documents) == 1 and isinstance(first, _Pairs) and len(view) <= LARGEST else None
     for document in documents:
-        _walk(document, tags, sink)
+        _walk(document, tags, sink, told)
     if problem:
         _search(view, sink)
         if named:
@@ -98,12 +102,14 @@ def _documents(text: str) -> tuple[list[Any], str]:
         found.append(value)
 
 
-def _walk(document: Any, tags: Tags, sink: Sink) -> None:  # noqa: ANN401 - any JSON value
+def _walk(document: Any, tags: Tags, sink: Sink, told: set[str] | None) -> None:  # noqa: ANN401 - any JSON value
     stack: list[tuple[str, Any, int]] = [("", document, 0)]
     while stack:
         path, value, depth = stack.pop()
         if isinstance(value, str):
             note_evaluated(sink, path, value)
+            if told is not None:
+                note_setting(sink, path, path.rpartition(".")[2], value, told)
         if depth > _DEPTH:
             sink.incomplete(f"{clip(path)}: JSON nested deeper than {_DEPTH}")
             continue
@@ -122,11 +128,12 @@ def _walk(document: Any, tags: Tags, sink: Sink) -> None:  # noqa: ANN401 - any 
             stack.extend(
                 (f"{path}[{index}]", item, depth + 1)
                 for index, item in enumerate(value)
-                if isinstance(item, list) or (isinstance(item, str) and (len(item) >= 40 or "(" in item))
+                if isinstance(item, list)
+                or (isinstance(item, str) and (len(item) >= _SHORTEST or "(" in item or "/" in item or "\\" in item))
             )
         elif isinstance(value, str) and depth < _NESTED and value[:1] in "{[" and _KEY.search(value.encode("utf-8", "replace")):
             stack.extend((f"{path}(text)", inner, depth + 1) for inner in _documents(value)[0])
-        elif isinstance(value, str) and len(value) >= 40 and opens_encoded(value):
+        elif isinstance(value, str) and len(value) >= _SHORTEST and opens_encoded(value):
             hand_on(sink, path or "value", value)
 
 

@@ -25,7 +25,12 @@ _LATIN = tuple(
     magic.decode("latin-1").encode() for magic in (b"\x80", b"x\x9c", b"x\xda", b"x\x01", b"x^", *(m for m, _ in _MAGICS))
 )
 # Protocol 0 and 1 open with no magic: the global that they import stands in the first lines.
-_TEXT_PICKLE = re.compile(rb"[(\[\]}ld]{0,4}c[A-Za-z_][\w.]{0,60}\r?\n[A-Za-z_][\w.]{0,60}\r?\n")
+_TEXT_PICKLE = re.compile(
+    rb"[(\[\]}ld]{0,4}(?:(?:S(?:'[^'\n]{0,60}'|\"[^\"\n]{0,60}\")|V[^\n]{0,60}|[ILFgp][-\w.]{1,20})\r?\n){0,6}[ci][A-Za-z_][\w.]{0,60}\r?\n[A-Za-z_][\w.]{0,60}\r?\n"
+    rb"|[(\[\]}ld]{1,4}(?:S['\"]|V)[^\n]{40,}\Z"  # a text that goes on behind what is looked at
+)
+_NAMED = re.compile(rb"[ci][A-Za-z_][\w.]{0,60}\r?\n")
+_COUNTED = 8
 _ENCODED_FIRST = frozenset(bytes((c,)) for c in b"gYKHeUf/QN4867215ZWSVOc(]}ldCALPUe{J@-G+Ir6:?<MFD7=")
 _PICKLE_NEXT = frozenset(b"\x95}](cC)XU\x8c\x8aKNMJGV\x88\x89\x8f\x8d\x8e\x96")
 
@@ -47,6 +52,8 @@ def embedded_kind(head: bytes) -> str:
 
 def _text_pickle(head: bytes) -> bool:
     """Tell whether bytes open like a pickle of protocol 0 or 1 that imports something at once."""
+    if head[:2] in (b"(U", b"(X") and len(head) > _COUNTED:  # a text with its length, and a name after it
+        return _NAMED.match(head, 3 + head[2] if head[1:2] == b"U" else 6 + int.from_bytes(head[2:6], "little")) is not None
     return head[:1] in (b"c", b"(", b"]", b"}", b"l", b"d") and _TEXT_PICKLE.match(head) is not None
 
 

@@ -21,8 +21,19 @@ _RARE = re.compile(
     rb"|={1,2}[A-Za-z0-9+/]{22}"  # base64 backwards, padded
 )
 _FIRST = frozenset(bytes((c,)) for c in b"fVCcALPUe{J@-G+Ir6:?<QMFD7K=")
-_BACKWARDS_END = (b"gA"[::-1], b"UEsD"[::-1], b"H4sI"[::-1], b"eJ"[::-1], b"Y29z"[::-1], b"Y3Bv"[::-1])
-_LAST = frozenset(b"Rbuset0\x85\x86\x87")  # what stands before the STOP of a pickle
+_BACKWARDS_END = (
+    b"gA"[::-1],
+    b"UEsD"[::-1],
+    b"H4sI"[::-1],
+    b"eJ"[::-1],
+    b"Y29z"[::-1],
+    b"Y3Bv"[::-1],
+    b"KFM"[::-1],
+    b"KFU"[::-1],
+    b"KFY"[::-1],
+    b"KGN"[::-1],
+)
+_LAST = frozenset(b"Rbuset0\n\x85\x86\x87")  # what stands before the STOP of a pickle
 _MOST = 1 << 22
 
 

@@ -9,6 +9,7 @@ Facts (kind: fields)
 - pickle.build: module, name, target (global | computed | instance), state: BUILD on something
   that is no fresh instance, or with a state that sets dunder attributes
 - pickle.state_code: module, name, key, text: state that the class executes when it is set (no key: not known)
+- state.told: module, name, text: strings of the state of a class of no common library that may be commands, code or places
 - pickle.mutate: module, name, target, how, items: items put into something that is no container
 - pickle.computed_name: op, module, name: an import whose name the stream computes
 - pickle.array_file: path: an old joblib array that numpy loads, with pickles, from a file of this name
@@ -32,6 +33,8 @@ from stannary.formats.pickle_traits import (
     GETATTR,
     TAKE_BYTES,
     Aside,
+    Keys,
+    Told,
     bulk,
     carries_code,
     is_partial,
@@ -71,17 +74,6 @@ _KEPT = 4096  # the machine copies strings up to this length
 _FRAME_MIN = 4  # no pickler frames less
 
 
-class Keys:
-    """What the keys of dictionaries and sets cost to hash, and those that have the hash of another one."""
-
-    __slots__ = ("alike", "seen", "work")
-
-    def __init__(self) -> None:
-        self.seen: dict[int, Any] = {}
-        self.alike: set[Any] = set()
-        self.work = 0
-
-
 class Recorder:
     """Collects across the streams of one file; `emit` turns it into facts."""
 
@@ -110,6 +102,7 @@ class Recorder:
         self.nested_streams = False
         self.unclear_array = False  # a joblib array of a shape or type that cannot be told
         self.keys = Keys()
+        self.told = Told()
         self.bombs: set[str] = set()  # what would exhaust a loader: "key" that takes for ever to hash, "memo" index
         self.torn = False  # a frame ends inside an opcode
         self.memo: list[Any] = []  # of the last stream
@@ -294,6 +287,8 @@ class Recorder:
             target.state = state
             if type(target.func) is Global:
                 target.func.uses.add("build")
+                for text in self.told.of(target.func, state):
+                    self.tell("state.told", offset, module=target.func.module, name=target.func.name, text=text)
                 if target.func.name == "NumpyArrayWrapper" and target.func.module.endswith("joblib.numpy_pickle"):
                     machine.array_follows(target, state)
                 if target.func.name.endswith("NDArrayWrapper") and type(state) is Map and "filename" in state.items:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from typing import Any
 
 from stannary.formats.pickle_values import Blob, Global, Made, Map, Opaque, root_name
@@ -10,6 +12,8 @@ __all__ = [
     "GETATTR",
     "TAKE_BYTES",
     "Aside",
+    "Keys",
+    "Told",
     "bulk",
     "carries_code",
     "is_partial",
@@ -43,6 +47,18 @@ _TEXT_MAKERS = frozenset({("builtins", "str"), ("builtins", "getattr"), ("builti
 
 
 _EXECUTED = frozenset({"_parse_arg_template"})
+# Roots of libraries whose classes are known by name, and judged so.
+_COMMON = frozenset({
+    "sklearn", "numpy", "pandas", "torch", "scipy", "xgboost", "lightgbm", "catboost", "keras", "tensorflow", "transformers",
+    "joblib", "collections", "datetime", "builtins", "spacy", "statsmodels", "torchvision", "nltk", "gensim",
+})  # fmt: skip
+_INSTANCES, _LOOKS, _WIDE, _ARGV, _EXCERPT = 4, 400, 64, 8, 2000
+_TELLING = re.compile(
+    r"(?:[|;&`]|\$\(|://|\\\\|\b(?:ba|z|da)?sh\b|\bcmd\b|(?i:powershell)|\bpython|\bcurl\b|\bwget\b|\brm\b|\bimport\b|\bexec\b|\beval\b|\bos\.|subprocess|__|/etc/|\.ssh|/\.\w|\.(?:so|dll|exe|pth|py|sh|ps1|bat)\Z)"
+)
+_INTERPRETER = re.compile(
+    r"(?:^|[/\\])(?:(?:ba|z|da|k)?sh|cmd(?:\.exe)?|powershell(?:\.exe)?|pwsh|python[\d.]*|perl|ruby|node|curl|wget)\Z"
+)
 
 
 class Aside:
@@ -59,6 +75,49 @@ class Aside:
                 self.values.append(value)
             else:
                 self.full = True
+
+
+class Keys:
+    """What the keys of dictionaries and sets cost to hash, and those that have the hash of another one."""
+
+    __slots__ = ("alike", "seen", "work")
+
+    def __init__(self) -> None:
+        self.seen: dict[int, Any] = {}
+        self.alike: set[Any] = set()
+        self.work = 0
+
+
+class Told:
+    """What classes that no common library has are told by their state: strings that may be commands, code, paths or addresses."""
+
+    __slots__ = ("looked",)
+
+    def __init__(self) -> None:
+        self.looked: Counter[Global] = Counter()
+
+    def of(self, func: Global, state: Any) -> list[str]:  # noqa: ANN401 - symbolic
+        """Return such strings of a state; of the first instances of a class alone."""
+        if func.module.partition(".")[0] in _COMMON or self.looked[func] >= _INSTANCES:
+            return []
+        self.looked[func] += 1
+        found: list[str] = []
+        todo = [state]
+        for _ in range(_LOOKS):
+            if not todo:
+                break
+            item = todo.pop()
+            if type(item) is str:
+                found += [item[:_EXCERPT]] if _TELLING.search(item) else []
+            elif type(item) is Map:
+                todo += item.items[: 2 * _WIDE]
+            elif type(item) in (tuple, list):
+                parts = [part for word in item[:_ARGV] for part in (word if type(word) in (tuple, list) else (word,))]
+                words = [part for part in parts[:_ARGV] if type(part) is str]
+                if len(words) > 1 and _INTERPRETER.search(words[0]):
+                    found.append(" ".join(words)[:_EXCERPT])
+                todo += item[:_WIDE]
+        return found[:_WIDE]
 
 
 def kind_of(target: Any) -> str:  # noqa: ANN401 - symbolic

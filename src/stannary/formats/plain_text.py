@@ -44,7 +44,7 @@ _RUN = {
 }
 _ESCAPED_X = re.compile(rb"\\x[0-9a-fA-F]{2}[, \n\"']{0,4}(?:\\x|0x)[0-9a-fA-F]{2}")
 _ESCAPED_0X = re.compile(rb"0x[0-9a-fA-F]{2}[, \n\"']{0,4}(?:\\x|0x)[0-9a-fA-F]{2}")
-_SHORTEST = {"base64": 40, "hex": 40, "escape": 64}
+_SHORTEST = {"base64": 30, "hex": 40, "escape": 64}
 _UU = re.compile(rb"^begin [0-7]{3} [^\n]{1,80}\n((?:[ -`]{1,61}\n)+)(?:`?\n)?end", re.MULTILINE)
 # A pickle's beginning, also of one that is cut: a frame, a name, a text, an empty container and what goes into it.
 _OPCODES = re.compile(
@@ -301,6 +301,8 @@ def _known(content: bytes) -> bool:
         return _inflates(content)
     if content[:2] == b"MZ":
         return len(content) > 64 and b"PE\0\0" in content[:4096]
+    if content[:1] == b"(":
+        return glance(content).runs
     if content[:1] == b"\x80" and not _OPCODES.match(content):
         # Numbers that a text pickle escapes begin like this now and then.
         seen = glance(content)

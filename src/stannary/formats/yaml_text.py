@@ -7,6 +7,7 @@ Facts (`path` is the place in the document, `a.b[3]`; `line` counts from 1):
 `yaml.command`: a command line that a tool runs. Fields: key, command, path, line.
 `yaml.flavor`: an MLflow model flavor. Fields: flavor, loader_module, code, model_code_path, python_model, data, path.
 `yaml.remote_code`: trust_remote_code and the like. Fields: key, value, path, line.
+`yaml.opened`: a place outside of the folder in an `MLmodel`. Fields: key, value, how, path, line.
 `yaml.aliases`: aliases and how many nodes they expand to. Fields: aliases, expanded.
 `yaml.python`: Python code as a value (block scalar with import or def). Fields: path, line; the code is read as Python.
 """
@@ -19,6 +20,7 @@ from stannary.core.errors import FormatError
 from stannary.formats.embedded_text import hand_on
 from stannary.formats.inline_code import hand_on_inline, note_evaluated
 from stannary.formats.interface import Sink, View, clip
+from stannary.formats.setting_values import LARGEST, note_setting, outside
 from stannary.formats.yaml_scan import Node, Scanned, scan
 
 __all__ = ["CORE_TAGS", "read"]
@@ -83,6 +85,11 @@ _REMOTE = frozenset({"trust_remote_code", "custom_pipeline", "auto_map", "remote
 _FLAVOR = re.compile(
     r"^flavors\.([\w.-]+?)\.(loader_module|code|model_code_path|python_model|data|env|cloudpickle_version|model_class)(?:\.path)?$"
 )
+# What MLflow opens below the folder of a model.
+_PLACES = frozenset({
+    "model_path", "pickled_model", "python_model", "code", "data", "env", "conda", "virtualenv", "model_data", "path",
+    "model_code_path", "model_class", "model_file", "state_dict_path", "saved_model_dir", "keras_model", "xgb_model",
+})  # fmt: skip
 _LISTED = re.compile(
     r"(?:^|\.)(?:plugins|callbacks|hooks|pipeline|components|transforms|custom_imports\.imports)\[\d+\](?:\.name)?$"
 )
@@ -120,12 +127,21 @@ def read(view: View, sink: Sink) -> None:
         sink.fact("yaml.aliases", None, aliases=found.aliases, expanded=found.expanded)
     if found.irregular:
         _words(text, sink)
-    _nodes(found, sink)
+    _nodes(found, sink, base)
+    if len(view) <= LARGEST:
+        told: set[str] = set()
+        for node in found.nodes:
+            if node.value:
+                note_setting(sink, node.path, node.key, node.value, told)
     _flavors(found, sink)
 
 
-def _nodes(found: Scanned, sink: Sink) -> None:
+def _nodes(found: Scanned, sink: Sink, base: str) -> None:
     nodes = found.nodes
+    if base.lower() == "mlmodel":
+        for node in nodes:
+            if node.key in _PLACES and node.value and (how := outside(node.value)):
+                sink.fact("yaml.opened", None, key=node.key, value=clip(node.value), how=how, path=clip(node.path), line=node.line)
     for index, node in enumerate(nodes):
         if node.tag and node.tag not in CORE_TAGS:
             tag, _, name = node.tag.partition(":")

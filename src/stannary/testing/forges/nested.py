@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import bz2
 import gzip
+import json
 import lzma
 import pickle
 import zlib
@@ -23,6 +24,8 @@ _INNER = {
     "protocol3": b"\x80\x03" + _CALL,
     "unframed4": b"\x80\x04" + _CALL,
     "framed5": b"\x80\x05\x95" + len(_CALL).to_bytes(8, "little") + _CALL,
+    "instance": b"(S'echo stannary'\nios\nsystem\n.",
+    "instance1": b"(U\x0decho stannaryios\nsystem\n.",
 }
 _ENCODED: dict[str, Callable[[bytes], bytes | str]] = {
     "raw": bytes,
@@ -76,7 +79,7 @@ for _number, _inner in enumerate(_INNER):
             _register(_inner, _encoding, (0, 2, 4)[(_number + _shift // 2) % 3])
 
 
-for _number, (_inner, _encoding) in enumerate((i, e) for i in ("protocol2", "framed5", "text") for e in _RARE):
+for _number, (_inner, _encoding) in enumerate((i, e) for i in ("protocol2", "framed5", "text", "instance") for e in _RARE):
     _ENCODED[_encoding] = _RARE[_encoding]
     _register(_inner, _encoding, (2, 4, 0)[_number % 3])
 
@@ -87,6 +90,19 @@ for _name, _value, _bad in (
 ):
     forge(f"nested.{_name}", filename="state.pkl", family="nested pickle", malicious=_bad)(
         partial(pickle.dumps, {"weight": [0.5], "code": _value}, 4)
+    )
+
+
+for _name, _encode in (
+    ("base64", base64.b64encode),
+    ("hex", bytes.hex),
+    ("base85", base64.b85encode),
+    ("base32", base64.b32encode),
+):
+    _text = _encode(_INNER["instance"])
+    _document = json.dumps({"model_type": "bert", "state": _text if isinstance(_text, str) else _text.decode()}).encode()
+    forge(f"nested.instance_{_name}_in_json", filename="config.json", family="nested pickle", malicious=True)(
+        partial(bytes, _document)
     )
 
 

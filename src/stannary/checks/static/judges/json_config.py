@@ -74,7 +74,7 @@ def target_hit(fact: Fact, rule: str) -> Iterator[Hit]:
     args = fact.data.get("args")
     handed = [a for a in (args.values() if isinstance(args, dict) else ()) if "." in str(a) and danger_of(str(a)) == "dangerous"]
     if level == "dangerous":
-        yield Hit(rule, fact, None, None, "critical" if certain else "high")
+        yield Hit(rule, fact, None, None, "critical" if certain or key == "component" else "high")
     elif handed and certain:
         yield Hit(rule, fact, f"{name} is given {str(handed[0])[:120]}", None, "high")
     elif level == "loads":
@@ -85,7 +85,10 @@ def target_hit(fact: Fact, rule: str) -> Iterator[Hit]:
 
 def _object(fact: Fact, tags: set[str]) -> Iterator[Hit]:
     tag, name = str(fact.data["tag"]), str(fact.data["name"])
-    if tag in {"$type", "@class", "javaClass"}:
+    if tag in {"__proto__", "__js_function", "_$$ND_FUNC$$_"}:
+        yield Hit("JSN002", fact, f"{fact.data['path']}: {tag} {name[:80]}", None, "medium" if tag == "__proto__" else None)
+        return
+    if tag in {"$type", "@class", "javaClass", "@type", "[]"}:
         gadget = contains_any(name, "foreign_gadgets")
         if gadget:
             yield Hit("JSN002", fact)
@@ -122,8 +125,10 @@ def _remote(fact: Fact) -> Iterator[Hit]:
     severity: Severity = "info"
     if key in {"auto_map", "custom_pipelines"}:
         severity = "medium" if "--" in value else "low"
-        if "/" in value.partition("--")[2] or ".." in value:
+        if "/" in value.partition("--")[2] or ".." in value or value.startswith(("/", "\\", "~")) or "://" in value:
             severity = "high"
+    elif key in {"custom_pipeline", "custom_generate"}:  # code of another repository, or of an address
+        severity = "high" if "://" in value else "medium" if "/" in value.strip("./") else "low"
     elif key == "auto_mapping":
         if fact.data["entry"] != "parent_library" or value.startswith("transformers"):
             return

@@ -20,7 +20,7 @@ _CODE = re.compile(
     r"|subprocess|globals\s*\(|builtins|print\s*\()|^\s*@?\w[\w.]*\([^)]*\)\s*$",
 )
 _URL = re.compile(
-    r"^(?:https?|ftps?|file|s3|gs|hf|ssh|git|ldap|rmi|jar|data|smb|wss?|tcp)://|^//[\w.-]+/|^\\\\[\w.-]+\\|^\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?$",
+    r"^[a-z][a-z0-9+.-]{1,24}://|^//[\w.-]+/|^\\\\[\w.-]+\\|^\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?$",
     re.IGNORECASE,
 )
 _PATH = re.compile(

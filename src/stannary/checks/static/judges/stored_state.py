@@ -6,8 +6,11 @@ import re
 from collections.abc import Iterator, Sequence
 
 from stannary.checks.static.judges.danger import danger_of
-from stannary.checks.static.judges.shell import HOSTILE, classify
+from stannary.checks.static.judges.shell import HOSTILE, classify, doubtful_address
+from stannary.checks.static.judges.word_sets import contains_any
+from stannary.checks.static.knowledge import load
 from stannary.checks.static.ruleset import Hit
+from stannary.core.model import Severity
 from stannary.formats.interface import Fact
 
 __all__ = ["evaluated", "judge"]
@@ -22,6 +25,20 @@ _PLAIN = frozenset(
 )
 _NATIVE = frozenset(["system", "popen", "execl", "execlp", "execv", "execve", "execvp", "dlopen", "fork", "posix_spawn", "socket"])
 _COMMANDS = frozenset({"program_name", "command", "cmd", "script", "_ezpickle_args", "_ezpickle_kwargs"})
+_INTERPRETED = re.compile(
+    r"^\s*(?:\S*[/\\])?(?:(?:ba|z|da|k)?sh\s+-\w*c\b|cmd(?:\.exe)?\s+/[ck]\b|(?:powershell|pwsh)(?:\.exe)?\s+-\w+|(?:python[\d.]*|perl|ruby|node)\s+-\w*[ecr]\b)"
+    r"|^\s*rm\s+-\w*[rf]",
+    re.IGNORECASE,
+)
+_SOURCE = re.compile(
+    r"__import__\s*\(|\b(?:os|posix|nt)\.(?:system|popen|exec[lv]\w*|spawn\w*)\s*\(|\bsubprocess\.\w+\s*\(|\b(?:pickle|marshal)\.loads?\s*\("
+    r"|\bimport\s+(?:os|subprocess|socket|pty|ctypes)\b|__(?:subclasses|globals|builtins)__"
+)
+_ELSEWHERE = re.compile(
+    r"(?:(?:\.\./){2,}\S*\.(?:py|so|sh|dll|exe)|(?:\./|/tmp/|/dev/shm/)\S*\.(?:so|dll|exe|sh|ps1|bat)|https?://\S+\.(?:sh|ps1|exe|bat|dll|so|vbs))",
+    re.IGNORECASE,
+)
+_NAME = re.compile(r"[A-Za-z_]\w*(?:\.\w+)+")
 _WORDS = re.compile(r"[;&|`$<>\n]")
 
 
@@ -36,6 +53,33 @@ def judge(facts: Sequence[Fact]) -> Iterator[Hit]:
                 yield Hit("PKL038", fact, None, None, "medium")
         elif fact.kind == "state.evaluated" and (wrong := evaluated(str(fact.data["key"]), str(fact.data["text"]))):
             yield Hit("PKL039", fact, f"{fact.data['key']}: {wrong}")
+        elif fact.kind == "state.told":
+            yield from _told(fact)
+
+
+def _told(fact: Fact) -> Iterator[Hit]:
+    """A class that nobody knows, whose state is a command, code, or a place that no model needs."""
+    known = load()
+    module, name, text = (str(fact.data[key]) for key in ("module", "name", "text"))
+    if known.role(module, name) or known.is_stdlib(module):
+        return
+    found = classify(text)
+    severity: Severity | None = "high" if found.kind in HOSTILE else None
+    what = found.kind if severity else ""
+    if not what and _INTERPRETED.search(text):
+        what = "a command"
+    elif not what and (match := _SOURCE.search(text)):
+        what = f"code that reaches {match[0]}"
+    elif not what and " " not in text and (place := contains_any(text, "startup_paths") or contains_any(text, "secret_paths")):
+        what = f"the path of {place}"
+    elif not what and (doubtful_address(text.replace("http://", "https://")) or text.startswith("\\\\")):
+        what = "an address that no model needs"
+    elif not what and _ELSEWHERE.fullmatch(text):
+        what = "a program that is elsewhere"
+    elif not what and _NAME.fullmatch(text) and danger_of(text) == "dangerous":
+        what = "the name of a function that runs things"
+    if what:
+        yield Hit("PKL040", fact, f"{module}.{name} is told {what}: {text[:120]}", None, severity)
 
 
 def evaluated(key: str, text: str) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from stannary.checks.static.judges.commands import command_hit
 from stannary.checks.static.judges.danger import danger_of
 from stannary.checks.static.judges.json_config import target_hit
-from stannary.checks.static.judges.shell import classify
+from stannary.checks.static.judges.shell import classify, doubtful_address
+from stannary.checks.static.judges.word_sets import contains_any, words
 from stannary.checks.static.ruleset import Hit
 from stannary.formats.interface import Fact
 
@@ -47,32 +48,27 @@ _SPACY = (
     "scispacy",
     "medspacy",
 )
+_OTHERS = ("ruby/", "perl/", "php/", "java/", "javax.", "com.sun.", "org.springframework", "!ruby", "js/function")
 _BOMB = 1_000_000
+_HOST = re.compile(r"[a-z][a-z0-9+.-]*://(?:[^/@]*@)?([^/?#]*)", re.IGNORECASE)
+# Addresses of one's own network, and what is only short or cheap.
+_COMMON = re.compile(
+    r"\.(?:xyz|top|tk)(?::\d+)?$|^(?:bit\.ly|t\.co|is\.gd|tinyurl\.com)|^(?:127|10|0)\.|192\.168\.|172\.(?:1[6-9]|2\d|3[01])\.|169\.254\.|(?:100\.(?:6[4-9]|[7-9]\d|1[01]\d|12[0-7])\.)"
+)
+_MOUNTED = re.compile(r"/(?:etc|root|home|var/run/docker\.sock)?:/")  # a volume that is the machine's own
 
 
 def judge(facts: Sequence[Fact]) -> Iterator[Hit]:
     """Judge the facts of one configuration file."""
     for fact in facts:
-        match fact.kind:
-            case "yaml.tag":
-                yield from _tag(fact)
-            case "yaml.target":
-                yield from target_hit(fact, "YML003")
-            case "config.target":
-                yield from target_hit(fact, "CFG002")
-            case "yaml.flavor":
-                yield from _flavor(fact)
-            case "yaml.command":
-                yield from command_hit(fact, str(fact.data["command"]), "YML005")
-            case "config.command":
-                yield from command_hit(fact, str(fact.data["command"]), "CFG003", executed=False)
-            case "yaml.aliases":
-                if fact.data["expanded"] > _BOMB:
-                    yield Hit("YML006", fact)
-            case "config.registered":
-                yield from _registered(fact)
-            case "config.build":
-                yield from _build(fact)
+        found = _BY_KIND.get(fact.kind)
+        if found is not None:
+            yield from found(fact)
+
+
+def _aliases(fact: Fact) -> Iterator[Hit]:
+    if fact.data["expanded"] > _BOMB:
+        yield Hit("YML006", fact)
 
 
 def _tag(fact: Fact) -> Iterator[Hit]:
@@ -95,8 +91,42 @@ def _tag(fact: Fact) -> Iterator[Hit]:
         given = fact.data["args"]
         if isinstance(given, list) and given and danger_of(str(given[0])) == "dangerous":
             yield Hit("YML001", fact, f"!function {given[0]}", None, "critical")
-    elif tag.startswith(("ruby/", "perl/", "php/", "java/", "javax.", "com.sun.", "org.springframework", "!ruby")):
+    elif tag.lstrip("!") in {"include", "inc", "import", "include_dir", "file", "load"}:
+        given = fact.data["args"]
+        path = str(given[0]) if isinstance(given, list) and given else ""
+        if path.startswith(("/", "\\", "~")) or ".." in path.replace("\\", "/").split("/") or "://" in path:
+            yield Hit("CFG006", fact, f"{tag} {path[:120]}")
+    elif tag.startswith(_OTHERS) or contains_any(f"{tag}:{name}", "foreign_gadgets"):
         yield Hit("YML002", fact)
+
+
+def _value(fact: Fact) -> Iterator[Hit]:
+    """What a setting is, whatever it is for: a file of credentials, another machine, a function that runs things."""
+    kind, value, key = str(fact.data["kind"]), str(fact.data["value"]), str(fact.data["key"])
+    if kind == "place":
+        place = _place(value)
+        if place:
+            yield Hit("CFG006", fact, f"{key}: {value[:120]} ({place})")
+        elif value.startswith("\\\\") or _MOUNTED.match(value):
+            yield Hit("CFG006", fact, f"{key}: {value[:120]}")
+    elif (
+        kind == "address"
+        and (host := _HOST.match(value))
+        and doubtful_address(f"https://{host[1]}")
+        and not _COMMON.search(host[1])
+    ):
+        yield Hit("CFG006", fact, f"{key}: {value[:120]}, an address that no model needs")
+    elif kind == "name" and (value in words("python_process") or value in words("dangerous_names")):
+        yield Hit("CFG006", fact, f"{key}: {value}, which runs programs or code")
+
+
+def _place(value: str) -> str:
+    """Return the file of start-up or credentials that a path leads to, as whole words: `token` is no `tokenizer.json`."""
+    for place in sorted(words("startup_paths") | words("secret_paths")):
+        at = value.find(place)
+        if at >= 0 and not (place[-1].isalpha() and value[at + len(place) : at + len(place) + 1].isalpha()):
+            return place
+    return ""
 
 
 def _flavor(fact: Fact) -> Iterator[Hit]:
@@ -131,3 +161,17 @@ def _build(fact: Fact) -> Iterator[Hit]:
         yield Hit("CFG004", fact)
     elif classify(value).kind not in {"tool", "other"}:
         yield from command_hit(fact, value, "CFG003")
+
+
+_BY_KIND: dict[str, Callable[[Fact], Iterator[Hit]]] = {
+    "yaml.tag": _tag,
+    "yaml.target": lambda fact: target_hit(fact, "YML003"),
+    "config.target": lambda fact: target_hit(fact, "CFG002"),
+    "yaml.flavor": _flavor,
+    "yaml.command": lambda fact: command_hit(fact, str(fact.data["command"]), "YML005"),
+    "config.command": lambda fact: command_hit(fact, str(fact.data["command"]), "CFG003", executed=False),
+    "yaml.aliases": _aliases,
+    "config.registered": _registered,
+    "config.build": _build,
+    "config.value": _value,
+}
