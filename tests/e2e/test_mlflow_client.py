@@ -59,6 +59,10 @@ def mlflow(tmp_path_factory):
         run(folder, "access", "user", "add", role)
         run(folder, "access", "grant", role, role)
         tokens[role] = run(folder, "access", "token", "issue", role).stdout.strip()
+    run(folder, "access", "user", "add", "both")
+    for role in ("contributor", "admin"):
+        run(folder, "access", "grant", "both", role)
+    tokens["both"] = run(folder, "access", "token", "issue", "both").stdout.strip()
     server = Served(folder, "--rate", "0")
 
     def ask(role, lines):
@@ -161,6 +165,87 @@ print(json.dumps({
     run(folder, "registry", "quarantine", "fraud:1", "--reason", "incident 12")
     found = mlflow("viewer", 'print(json.dumps(denied(mlflow.artifacts.download_artifacts, "models:/fraud@production")))')
     assert "quarantined" in found
+
+
+def test_a_client_describes_searches_copies_renames_and_deletes(mlflow):
+    """What scripts around MLflow do besides registering: each call of an unmodified client, and what it reads back."""
+    found = mlflow(
+        "contributor",
+        """
+client.create_registered_model("risk", tags={"team": "a", "tier": "1"}, description="scores of risk")
+empty = client.get_registered_model("risk")
+try:
+    client.create_registered_model("risk")
+except MlflowException as error:
+    again = error.error_code
+for n in range(4):
+    (folder / "model" / "weights.bin").write_bytes(bytes([n]) * 1000)
+    source = upload(folder / "model", f"mlflow-artifacts:/uploads/default/risk/{n}")
+    client.create_model_version("risk", source, tags={"n": str(n), "parity": str(n % 2)}, run_id=f"run{n}")
+client.update_registered_model("risk", description="better words")
+client.set_registered_model_tag("risk", "owner", "ann")
+client.delete_registered_model_tag("risk", "tier")
+client.update_model_version("risk", "2", description="the second")
+client.set_model_version_tag("risk", "2", "checked", "yes")
+client.delete_model_version_tag("risk", "2", "n")
+model, version = client.get_registered_model("risk"), client.get_model_version("risk", "2")
+copied = client.copy_model_version("models:/risk/2", "elsewhere")
+def versions(*args, **more):
+    return [row.version for row in client.search_model_versions(*args, **more)]
+pages, token = [], None
+while True:
+    page = client.search_model_versions("name='risk'", max_results=3, page_token=token)
+    pages.append(len(page))
+    token = page.token
+    if not token:
+        break
+print(json.dumps({
+    "empty": [empty.description, empty.tags, len(empty.latest_versions)], "again": again,
+    "model": [model.description, model.tags], "version": [version.description, version.tags.get("checked"), version.tags.get("n")],
+    "copied": [copied.name, copied.version, copied.tags["stannary.digest"] == version.tags["stannary.digest"]],
+    "by tag": versions("name = 'risk' AND tags.parity = '1'"), "by run": versions("run_id IN ('run0','run2')"),
+    "ordered": versions("name='risk'", order_by=["version_number ASC"]), "pages": pages,
+    "models": [row.name for row in client.search_registered_models("tags.owner = 'ann'")],
+    "sorted": [row.name for row in client.search_registered_models("name LIKE '%s%'", order_by=["name DESC"])],
+    "deleted": denied(client.delete_model_version, "risk", "1"), "renamed": denied(client.rename_registered_model, "risk", "mine"),
+}))
+""",
+    )
+    assert found["empty"] == ["scores of risk", {"team": "a", "tier": "1"}, 0]
+    assert found["again"] == "RESOURCE_ALREADY_EXISTS"
+    assert found["model"] == ["better words", {"team": "a", "owner": "ann"}]
+    assert found["version"] == ["the second", "yes", None]
+    assert found["copied"] == ["elsewhere", "1", True]
+    assert (found["by tag"], found["by run"]) == (["4", "2"], ["3", "1"])
+    assert (found["ordered"], found["pages"]) == (["1", "2", "3", "4"], [3, 1])
+    assert found["models"] == ["risk"]
+    assert {"risk", "elsewhere"} <= set(found["sorted"])
+    assert found["sorted"] == sorted(found["sorted"], reverse=True)
+    assert found["deleted"].startswith("PERMISSION_DENIED")
+    assert found["renamed"].startswith("PERMISSION_DENIED")
+    found = mlflow(
+        "both",
+        """
+client.delete_model_version("risk", "1")
+client.rename_registered_model("risk", "peril")
+renamed = client.get_registered_model("peril")
+names = [row.name for row in client.search_registered_models()]
+left = [row.version for row in client.search_model_versions("name='peril'")]
+path = Path(mlflow.artifacts.download_artifacts("models:/peril/4", dst_path=str(folder / "renamed")))
+client.delete_registered_model("elsewhere")
+print(json.dumps({
+    "renamed": [renamed.name, renamed.description, renamed.tags.get("owner")], "left": left,
+    "there": "peril" in names and "risk" not in names, "content": (path / "weights.bin").stat().st_size,
+    "old": denied(client.get_registered_model, "risk"), "gone": denied(client.get_registered_model, "elsewhere"),
+    "mistaken": denied(client.search_model_versions, "name = 'risk' OR 1"),
+}))
+""",
+    )
+    assert found["renamed"] == ["peril", "better words", "ann"]
+    assert (found["left"], found["there"], found["content"]) == (["4", "3", "2"], True, 1000)
+    assert found["old"].startswith("RESOURCE_DOES_NOT_EXIST")
+    assert found["gone"].startswith("RESOURCE_DOES_NOT_EXIST")
+    assert found["mistaken"].startswith("INVALID_PARAMETER_VALUE")
 
 
 def policy(folder):

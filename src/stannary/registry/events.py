@@ -18,7 +18,20 @@ from stannary.core.model import Json
 from stannary.evidence.ledger import Entry, entry
 from stannary.registry.names import Name
 
-__all__ = ["Dropped", "Event", "Frozen", "Held", "Moved", "Protected", "Quarantined", "Registered", "about", "read", "record"]
+__all__ = [
+    "Dropped",
+    "Event",
+    "Frozen",
+    "Held",
+    "Labelled",
+    "Moved",
+    "Protected",
+    "Quarantined",
+    "Registered",
+    "about",
+    "read",
+    "record",
+]
 
 SCHEMA = "stannary.registry-event/1"
 TYPE = "registry"
@@ -105,7 +118,22 @@ class Dropped(_Event, tag="drop", frozen=True, kw_only=True):
     reason: str
 
 
-Event: TypeAlias = Registered | Moved | Protected | Frozen | Quarantined | Held | Dropped
+class Labelled(_Event, tag="label", frozen=True, kw_only=True):
+    """A model (`number` 0) or version was described: what is said of it, which no policy goes by. Its contents stay as they are.
+
+    `note` None: as it was. `gone`: the name has no labels any more, as one that was never taken.
+    """
+
+    name: Name
+    number: int = 0
+    kind: str = "model"
+    note: str | None = None
+    tags: dict[str, str] = {}
+    untag: tuple[str, ...] = ()
+    gone: bool = False
+
+
+Event: TypeAlias = Registered | Moved | Protected | Frozen | Quarantined | Held | Dropped | Labelled
 
 
 def about(event: Event) -> str:
@@ -113,6 +141,8 @@ def about(event: Event) -> str:
     match event:
         case Registered():
             text = f"version {event.name.namespace}/{event.name.name}:{event.number}"
+        case Labelled():
+            text = f"label {event.name.namespace}/{event.name.name}:{event.number}"
         case Held():
             text = f"hold {event.name.namespace}/{event.name.name}:{event.number}"
         case Dropped():

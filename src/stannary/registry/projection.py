@@ -14,7 +14,7 @@ from stannary.core.errors import IntegrityError
 from stannary.evidence.ledger import Entry, Ledger
 from stannary.evidence.ledger.entry import timestamp
 from stannary.registry import events
-from stannary.registry.events import Dropped, Event, Frozen, Held, Moved, Protected, Quarantined, Registered
+from stannary.registry.events import Dropped, Event, Frozen, Held, Labelled, Moved, Protected, Quarantined, Registered
 from stannary.registry.names import Name
 from stannary.store import tables as t
 
@@ -31,7 +31,7 @@ _MARK = (
     .values(size=sa.bindparam("entries"), root=sa.bindparam("head"))
 )
 _INSERT = {table: sa.insert(table) for table in (t.model, t.version, t.alias_move)}
-_PROJECTED = (t.hold, t.quarantine, t.frozen, t.protection, t.alias_move, t.alias, t.version, t.model, t.applied)
+_PROJECTED = (t.label, t.hold, t.quarantine, t.frozen, t.protection, t.alias_move, t.alias, t.version, t.model, t.applied)
 
 
 def is_behind(connection: Connection, ledger: Ledger) -> bool:
@@ -99,6 +99,8 @@ def apply(connection: Connection, event: Event, row: Entry | tuple[int, datetime
             key = {"model": model_id(connection, event.name), "number": event.number}
             values = {"reason": event.reason, "actor": event.actor, "entry": index}
             _set_or_lift(connection, t.hold, key, values, lifted=event.lifted)
+        case Labelled():
+            _labelled(connection, event, index, when)
         case Dropped():
             chosen = (t.version.c.model == model_id(connection, event.name)) & (t.version.c.number == event.number)
             connection.execute(sa.update(t.version).where(chosen).values(dropped=True))
@@ -131,6 +133,25 @@ def _registered(connection: Connection, event: Registered, index: int, when: str
         "entry": index,
     }  # fmt: skip
     connection.execute(_INSERT[t.version], values)
+
+
+def _labelled(connection: Connection, event: Labelled, index: int, when: str) -> None:
+    place = {"namespace": event.name.namespace, "name": event.name.name}
+    row = connection.execute(_MODEL, place).first()
+    if row is None:
+        made = connection.execute(_INSERT[t.model], {**place, "kind": event.kind, "created": when, "latest": 0})
+        model = int(made.inserted_primary_key[0]) if made.inserted_primary_key else 0
+    else:
+        model = row.id
+    if event.gone:
+        connection.execute(sa.delete(t.label).where(t.label.c.model == model))
+        return
+    key = {"model": model, "number": event.number}
+    before = connection.execute(sa.select(t.label.c.note, t.label.c.tags).where(_is(t.label, key))).first()
+    note, tags = before if before is not None else (None, {})
+    tags = {**tags, **event.tags, **dict.fromkeys(event.untag)}
+    values = {"note": note if event.note is None else event.note, "tags": tags, "changed": when, "entry": index}
+    _replace(connection, t.label, key, values)
 
 
 def _moved(connection: Connection, event: Moved, index: int, when: str) -> None:

@@ -133,10 +133,16 @@ def _may_move(
     protection = protection_of(connection, name, alias)
     _refuse(protection.frozen, name, alias)
     version = registry.trusted.resolve(connection, Reference(name, number))
-    if protection.separate and not is_rollback and version.creator == registry.actor:
+    if protection.separate and not is_rollback and registry.actor in _pushers(version):
         msg = f"was pushed by {registry.actor}, who does not promote it as well"
         raise PolicyDenied(msg, where=str(version), code="REG022", help="somebody else who may promote has to do it")
     return version, protection
+
+
+def _pushers(version: Version) -> set[str]:
+    """Return who pushed a version, also under the names it had before."""
+    before = version.info.get("pushed_by")
+    return {version.creator, *(str(who) for who in (before if isinstance(before, list) else ()))}
 
 
 def _conclude(

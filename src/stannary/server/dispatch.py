@@ -181,6 +181,8 @@ class _Upload:
 
 
 def _parameter(item: Parameter, request: Request) -> Any:  # noqa: ANN401 - of the parameter's type
+    if item.type is list:
+        return request.query_params.getlist(item.name)
     text = request.query_params.get(item.name)
     if text is None:
         return item.default

@@ -27,7 +27,7 @@ class Principal(Protocol):
 
 
 class Parameter(msgspec.Struct, frozen=True):
-    """A parameter of a query: its name, its type (`str`, `int` or `bool`), what it means."""
+    """A parameter of a query: its name, its type (`str`, `int`, `bool`, or `list` for texts of any number), what it means."""
 
     name: str
     type: type

@@ -40,6 +40,7 @@ __all__ = [
     "frozen",
     "hold",
     "job",
+    "label",
     "metadata",
     "model",
     "protection",
@@ -159,6 +160,17 @@ hold = Table(
     Column("number", Integer, nullable=False),
     Column("reason", Text, nullable=False),
     Column("actor", _NAME, nullable=False),
+    Column("entry", BigInteger, nullable=False),
+    PrimaryKeyConstraint("model", "number"),
+)
+label = Table(
+    "registry_label",
+    metadata,
+    Column("model", Integer, ForeignKey("registry_model.id"), nullable=False),
+    Column("number", Integer, nullable=False),  # 0: the model itself
+    Column("note", Text, nullable=True),  # NULL: what was said when it was pushed
+    Column("tags", JSON, nullable=False),  # null for one that was taken away
+    Column("changed", _TIME, nullable=False),
     Column("entry", BigInteger, nullable=False),
     PrimaryKeyConstraint("model", "number"),
 )

@@ -103,10 +103,10 @@ def test_what_cannot_be_done_says_so_in_the_words_of_mlflow(push, client_of):
     missing = client.get(f"{API}/registered-models/get", params={"name": "fraud"})
     error(missing, 404, "RESOURCE_DOES_NOT_EXIST")
     assert client.post(f"{API}/registered-models/create", json={"name": "fraud"}).json()["registered_model"]["name"] == "fraud"
+    assert client.get(f"{API}/registered-models/get", params={"name": "fraud"}).json()["registered_model"]["latest_versions"] == []
     push(b"one")
     error(client.post(f"{API}/registered-models/create", json={"name": "fraud"}), 400, "RESOURCE_ALREADY_EXISTS")
     error(client.post(f"{API}/registered-models/create", json={"name": "My Model"}), 400, "INVALID_PARAMETER_VALUE")
-    error(client.patch(f"{API}/model-versions/update", json={"name": "fraud", "version": "1"}), 400, "INVALID_PARAMETER_VALUE")
     for source in ("s3://bucket/model", "http://169.254.169.254/latest", "file:///etc/passwd", "/etc", "runs:/abc/model"):
         asked = {"name": "fraud", "source": source}
         message = error(client.post(f"{API}/model-versions/create", json=asked), 400, "INVALID_PARAMETER_VALUE")
@@ -151,3 +151,105 @@ def test_uploads_that_nobody_registers_are_taken_away_after_a_day(client_of, ben
     names = [path.name for path in (bench.root / ".stannary" / "mlflow-uploads").rglob("*") if path.is_dir()]
     assert "old" not in names
     assert "new" in names
+
+
+def searched(client, what, **params):
+    response = client.get(f"{API}/{what}/search", params=params)
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+def test_searches_take_the_filters_and_orders_of_the_client(push, client_of, bench):
+    client = client_of("contributor")
+    for n, name in enumerate(("fraud", "claims", "frames")):
+        client.post(f"{API}/registered-models/create", json={"name": name, "tags": [{"key": "n", "value": str(n)}]})
+    for n in range(5):
+        push(b"%d" % n, tags=[{"key": "even", "value": str(n % 2 == 0)}], run_id=f"run{n}")
+    client.post(f"{API}/model-versions/set-tag", json={"name": "fraud", "version": "2", "key": "Team Name", "value": "it's risk_1"})
+
+    def models(text, **more):
+        return [row["name"] for row in searched(client, "registered-models", filter=text, **more)["registered_models"]]
+
+    def versions(text, **more):
+        return [row["version"] for row in searched(client, "model-versions", filter=text, **more)["model_versions"]]
+
+    assert models("") == ["claims", "frames", "fraud"]
+    assert models("name LIKE 'fra%'") == ["frames", "fraud"]
+    assert models("name ILIKE '%AU%'") == ["fraud"]
+    assert models("name LIKE 'fr__d'") == ["fraud"]
+    assert models("name = 'fraud' AND tags.n = '0'") == models("tag.`n`='0'") == ["fraud"]
+    assert models("name LIKE '%a%' and tags.n != '1'") == ["frames", "fraud"]
+    assert models("name = 'Not A Name'") == models("tags.other != 'x'") == []
+    assert models("", order_by=["name DESC"]) == ["fraud", "frames", "claims"]
+    assert versions("name='fraud'") == ["5", "4", "3", "2", "1"]
+    assert versions("tags.even = 'True'") == ["5", "3", "1"]
+    assert versions("run_id IN ('run0', 'run3')") == ["4", "1"]
+    assert versions("version_number > 1 AND version_number <= '3'") == ["3", "2"]
+    assert versions("tags.`Team Name` LIKE 'it''s%k_1'") == ["2"]
+    assert versions("source_path LIKE '%fraud/4'") == ["4"]
+    assert versions("", order_by=["version_number ASC"]) == ["1", "2", "3", "4", "5"]
+    assert versions("", order_by=["last_updated_timestamp DESC"])[0] == "2"
+    for bad in (
+        "name ~ 'x'", "name = ", "= 'x'", "name = 'x' OR name = 'y'", "creator = 'x'", "name IN 'x'", "name IN ()",
+        "version_number LIKE '1'",
+        "name > 'x", "name < 'x'", "'", "name = 'a' name = 'b'", "x" * 20_000, " AND ".join(["name = 'a'"] * 60),
+    ):  # fmt: skip
+        for what in ("registered-models", "model-versions"):
+            error(client.get(f"{API}/{what}/search", params={"filter": bad}), 400, "INVALID_PARAMETER_VALUE")
+    error(client.get(f"{API}/registered-models/search", params={"order_by": "kind"}), 400, "INVALID_PARAMETER_VALUE")
+
+
+@pytest.mark.parametrize("order", [[], ["version_number ASC"]])
+def test_a_search_is_paged_to_its_end(push, client_of, order):
+    client = client_of("contributor")
+    for n in range(5):
+        push(b"%d" % n)
+    for n in range(2):
+        client.post(f"{API}/model-versions/create", json={"name": f"other{n}", "source": "models:/fraud/1"})
+    rows, token = [], ""
+    for _ in range(9):
+        page = searched(client, "model-versions", max_results=2, page_token=token, order_by=order)
+        rows += [(row["name"], row["version"]) for row in page["model_versions"]]
+        token = page.get("next_page_token", "")
+        if not token:
+            break
+    assert len(set(rows)) == len(rows) == 7
+    for bad in ("at:x", "x", "at:-1", "a b:1"):
+        response = client.get(f"{API}/model-versions/search", params={"page_token": bad, "order_by": order})
+        error(response, 400, "INVALID_PARAMETER_VALUE")
+
+
+def test_models_and_versions_are_described_renamed_and_deleted(push, client_of, bench):
+    client, admin = client_of("contributor"), client_of("admin")
+    push(b"one", description="as pushed", tags=[{"key": "old", "value": "1"}])
+
+    def version():
+        row = client.get(f"{API}/model-versions/get", params={"name": "fraud", "version": "1"}).json()["model_version"]
+        return row["description"], {tag["key"]: tag["value"] for tag in row["tags"] if tag["key"] != "stannary.digest"}
+
+    assert version() == ("as pushed", {"old": "1"})
+    which = {"name": "fraud", "version": "1"}
+    assert client.patch(f"{API}/model-versions/update", json={**which, "description": "new"}).status_code == 200
+    assert client.post(f"{API}/model-versions/set-tag", json={**which, "key": "k", "value": "v"}).json() == {}
+    assert client.request("DELETE", f"{API}/model-versions/delete-tag", json={**which, "key": "old"}).json() == {}
+    assert version() == ("new", {"k": "v"})
+    forged = client.post(f"{API}/model-versions/set-tag", json={**which, "key": "stannary.digest", "value": "sha256:00"})
+    error(forged, 400, "INVALID_PARAMETER_VALUE")
+    assert client.patch(f"{API}/registered-models/update", json={"name": "fraud", "description": "words"}).status_code == 200
+    client.post(f"{API}/registered-models/set-tag", json={"name": "fraud", "key": "a", "value": "b"})
+    client.post(f"{API}/registered-models/set-tag", json={"name": "fraud", "key": "c", "value": "d"})
+    client.request("DELETE", f"{API}/registered-models/delete-tag", json={"name": "fraud", "key": "a"})
+    found = client.get(f"{API}/registered-models/get", params={"name": "fraud"}).json()["registered_model"]
+    assert (found["description"], found["tags"]) == ("words", [{"key": "c", "value": "d"}])
+    rename = {"name": "fraud", "new_name": "scams"}
+    error(client_of("viewer").post(f"{API}/registered-models/rename", json=rename), 403, "PERMISSION_DENIED")
+    from stannary.registry import labels
+
+    labels.rename(bench.opened[0], FRAUD, Name("default", "scams"))
+    moved = client.get(f"{API}/registered-models/get", params={"name": "scams"}).json()["registered_model"]
+    assert (moved["description"], [row["version"] for row in moved["latest_versions"]]) == ("words", ["1"])
+    error(client.get(f"{API}/registered-models/get", params={"name": "fraud"}), 404, "RESOURCE_DOES_NOT_EXIST")
+    error(client.request("DELETE", f"{API}/registered-models/delete", json={"name": "scams"}), 403, "PERMISSION_DENIED")
+    assert admin.request("DELETE", f"{API}/registered-models/delete", json={"name": "scams"}).json() == {}
+    error(client.get(f"{API}/registered-models/get", params={"name": "scams"}), 404, "RESOURCE_DOES_NOT_EXIST")
+    assert searched(client, "registered-models")["registered_models"] == []

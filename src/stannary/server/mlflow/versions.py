@@ -10,21 +10,22 @@ import msgspec
 from stannary.core.canonical import canonical_json
 from stannary.core.errors import UsageError
 from stannary.core.model import Json
+from stannary.registry.labels import label
 from stannary.registry.names import Name, Reference
 from stannary.registry.retention import delete
 from stannary.server.mlflow.errors import unsupported
 from stannary.server.mlflow.moves import transitioned
+from stannary.server.mlflow.searching import search_versions
 from stannary.server.mlflow.staging import Staging
-from stannary.server.mlflow.words import asked, named, number_of, source_of, version_of
+from stannary.server.mlflow.words import label_of, named, number_of, pairs_of, source_of, version_of
 from stannary.server.operations import Call, Operation, Parameter
 
 __all__ = ["OPERATIONS"]
 
 _VERSION = "/mlflow/model-versions"
-_FILTER = re.compile(r"\s*name\s*=\s*'([^']*)'\s*", re.IGNORECASE)
 _UPLOADS = "mlflow-artifacts:/uploads/"
 _VERSIONS = re.compile(r"(?:models|mlflow-artifacts):/(?:versions/([a-z0-9._-]+)/)?([a-z0-9._~-]+)/([1-9][0-9]{0,8})/?")
-_MOST = 1000
+_OURS = "stannary."  # how the tags begin that nobody sets
 
 
 class NewVersion(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,11 +47,20 @@ class Which(msgspec.Struct, frozen=True, kw_only=True):
     description: str = ""
 
 
+class Tagged(msgspec.Struct, frozen=True, kw_only=True):
+    """A tag of a version."""
+
+    name: str
+    version: str
+    key: str
+    value: str = ""
+
+
 def _create(call: Call) -> dict[str, Any]:
     """Register what was uploaded, or another version of this registry under a new name."""
     name, sent = named(call.body.name), call.body
     told: dict[str, Json] = {"source": sent.source, "run_id": sent.run_id}
-    told["tags"] = {row.get("key", ""): row.get("value", "") for row in sent.tags or ()}
+    told["tags"] = dict(pairs_of(sent.tags))
     call.store.allowed("push", name)
     other = _VERSIONS.fullmatch(sent.source)
     if other is not None:
@@ -72,23 +82,7 @@ def _get(call: Call) -> dict[str, Any]:
     if found.dropped:
         msg = "was deleted"
         raise UsageError(msg, where=str(found), code="REG013", help="its number is never given again")
-    return {"model_version": version_of(found)}
-
-
-def _search(call: Call) -> dict[str, Any]:
-    limit = min(_MOST, max(1, call.query["max_results"]))
-    text = asked(call.query["filter"])
-    match = _FILTER.fullmatch(text)
-    if match is None:
-        what = f"cannot search by {text[:120]!r}"
-        raise unsupported(what, "name = '…'")
-    before = number_of(call.query["page_token"]) if call.query["page_token"] else None
-    try:
-        found = call.store.versions(named(match[1]), before=before, limit=limit)
-    except UsageError:
-        return {"model_versions": []}
-    token = {"next_page_token": str(found[-1].number)} if len(found) == limit else {}
-    return {"model_versions": [version_of(row) for row in found if not row.dropped], **token}
+    return {"model_version": version_of(found, label_of(call, found))}
 
 
 def _uri(call: Call) -> dict[str, Any]:
@@ -97,9 +91,27 @@ def _uri(call: Call) -> dict[str, Any]:
 
 
 def _update(call: Call) -> dict[str, Any]:
-    del call
-    what = "a version does not change"
-    raise unsupported(what, "describe a version when it is created")
+    """Describe a version. Its contents stay what they are."""
+    name, number = named(call.body.name), number_of(call.body.version)
+    label(call.store, name, number, note=call.body.description)
+    return _shown(call, name, number)
+
+
+def _tag(call: Call) -> dict[str, Any]:
+    label(call.store, named(call.body.name), number_of(call.body.version), tags={_key(call.body.key): call.body.value})
+    return {}
+
+
+def _untag(call: Call) -> dict[str, Any]:
+    label(call.store, named(call.body.name), number_of(call.body.version), untag=[_key(call.body.key)])
+    return {}
+
+
+def _key(text: str) -> str:
+    if text.startswith(_OURS):
+        msg = f"{text[:60]!r} is said by the registry"
+        raise UsageError(msg, where="key", code="API002", help="choose another key")
+    return text
 
 
 def _delete(call: Call) -> dict[str, Any]:
@@ -110,7 +122,12 @@ def _delete(call: Call) -> dict[str, Any]:
 def _stage(call: Call) -> dict[str, Any]:
     name, number = named(call.body.name), number_of(call.body.version)
     transitioned(call, name, number, call.body.stage)
-    return {"model_version": version_of(call.store.show(Reference(name, number)))}
+    return _shown(call, name, number)
+
+
+def _shown(call: Call, name: Name, number: int) -> dict[str, Any]:
+    found = call.store.show(Reference(name, number))
+    return {"model_version": version_of(found, label_of(call, found))}
 
 
 def _reference(name: str, version: str) -> Reference:
@@ -129,16 +146,21 @@ OPERATIONS = (
         "SearchVersions",
         "GET",
         "search",
-        _search,
-        "The versions of a model.",
+        search_versions,
+        "Versions by model, number, run, source, time and tags.",
         query=(
-            Parameter("filter", str, "name = '…'.", ""),
+            Parameter("filter", str, "name = '…' AND tags.team = '…'.", ""),
+            Parameter(
+                "order_by", list, "name, version_number, creation_timestamp or last_updated_timestamp, then ASC or DESC.", ()
+            ),
             Parameter("max_results", int, "How many at most.", 1000, 0, 1_000_000),
             Parameter("page_token", str, "The token of the page before.", ""),
         ),
     ),
     _row("DownloadUri", "GET", "get-download-uri", _uri, "Where a version is loaded from.", query=_WHICH),
-    _row("UpdateVersion", "PATCH", "update", _update, "Not possible: a version does not change.", body=Which),
+    _row("UpdateVersion", "PATCH", "update", _update, "Describe a version.", body=Which),
+    _row("TagVersion", "POST", "set-tag", _tag, "Set a tag of a version.", body=Tagged),
+    _row("UntagVersion", "DELETE", "delete-tag", _untag, "Take a tag of a version away.", body=Tagged),
     _row("DeleteVersion", "DELETE", "delete", _delete, "Delete a version that is not in service or held.", body=Which),
     _row("TransitionStage", "POST", "transition-stage", _stage, "Move the alias of a stage, if its policy allows it.", body=Which),
 )

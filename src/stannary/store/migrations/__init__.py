@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["HEAD", "MIGRATIONS", "upgrade"]
 
 # version → module, the oldest first
-MIGRATIONS = {"0001": "r0001_registry", "0002": "r0002_access", "0003": "r0003_jobs"}
+MIGRATIONS = {"0001": "r0001_registry", "0002": "r0002_access", "0003": "r0003_jobs", "0004": "r0004_labels"}
 HEAD = list(MIGRATIONS)[-1]
 
 

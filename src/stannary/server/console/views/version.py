@@ -17,6 +17,7 @@ from stannary.evidence.story import Story, story_of
 from stannary.evidence.verify import verify_envelope
 from stannary.registry import queries
 from stannary.registry.compare import Difference, compare
+from stannary.registry.labels import labels_of
 from stannary.registry.model import Version
 from stannary.report.registry import FileRow
 from stannary.server.console.page import Page, Shown
@@ -64,6 +65,8 @@ class VersionPage(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[FileRow, ...]
     files_left: int
     aliases: tuple[str, ...]
+    description: str
+    tags: dict[str, str]
     rights: dict[str, bool]
 
 
@@ -102,6 +105,7 @@ def _version(call: Call) -> Shown:
     story = story_of(store.chain, store.subject(found), admit=lambda other: sees(store, other))
     with store.reading() as connection:
         placed = queries.aliases(connection, found.name)
+        label = labels_of(connection, found.name).get(found.number)
     rows, left = _findings(store.chain, found.digest)
     files = () if found.dropped else store.manifest(found).files
     rights = {
@@ -111,7 +115,8 @@ def _version(call: Call) -> Shown:
         version=found, chain=tuple(steps(found, story, placed)), story=story, findings=rows, findings_left=left,
         rules=_stories({row.rule for row in rows}), aliases=tuple(sorted({"production", *(item.alias for item in placed)})),
         files=tuple(FileRow(file.path, file.size, file.sha256) for file in files[:_FILES]), files_left=max(0, len(files) - _FILES),
-        rights=rights,
+        rights=rights, description=(label.note or "") if label else "",
+        tags={key: value for key, value in (label.tags if label else {}).items() if value is not None},
     )  # fmt: skip
     return Shown(template="version.html", title=str(found), data=data)
 
