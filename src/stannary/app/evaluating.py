@@ -63,8 +63,9 @@ def infer(request: Request) -> str:
 
 def _answer(request: Request, note: Callable[[str], None], *, infer: bool = False) -> Answer:
     with ExitStack() as stack:
-        model = None if infer or request.is_function else _admit(request, stack, note)
-        if request.is_function or (request.trust and (request.workers > 1 or request.device != "cpu")):
+        own = request.is_function or (request.is_endpoint and not infer)  # the caller's own code, or nothing that is loaded
+        model = None if infer or own else _admit(request, stack, note)
+        if own or (request.trust and (request.workers > 1 or request.device != "cpu")):
             from stannary.app.evaluation_work import do
 
             return _raised(do(Work(request=request, model=model, infer=infer), note))

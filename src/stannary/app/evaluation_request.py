@@ -37,6 +37,19 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     jail: Literal["process", "landlock", "bwrap"] | None = None
     trust: bool = False
     offline: bool = False
+    request: str | None = None
+    answers: str | None = None
+    attempts: int | None = None
+
+    @property
+    def is_address(self) -> bool:
+        """Whether the model is named by an address."""
+        return self.model.startswith(("http://", "https://"))
+
+    @property
+    def is_endpoint(self) -> bool:
+        """Whether the model is asked at its address, and not fetched from there."""
+        return self.is_address and (self.request is not None or "llm" in self.suites)
 
     @property
     def is_function(self) -> bool:
@@ -60,13 +73,24 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         wrong = [
             text
             for text, bad in (
-                ("--data is needed: the samples to attack", made.data is None),
+                ("--data is needed: the samples to attack", made.data is None and "llm" not in made.suites),
                 ("--replay needs --adversarials, the folder of the examples", bool(made.replay) and not made.adversarials),
                 (
                     f"--{'device ' + made.device if made.device != 'cpu' else 'workers'} runs outside of the guard: add --trust",
                     not made.trust and not made.is_function and (made.workers > 1 or made.device != "cpu"),
                 ),
-                ("--offline forbids an endpoint", made.offline and made.model.startswith(("http://", "https://"))),
+                ("--offline forbids an endpoint", made.offline and made.is_address),
+                ("--suite llm goes alone: other suites attack classifiers", "llm" in suites and set(suites) != {"llm"}),
+                ("--answers keeps what an endpoint answered, and this is none", bool(made.answers) and not made.is_endpoint),
+                (
+                    "--request says how an address (https://...) is asked, and this is none",
+                    bool(made.request) and not made.is_address,
+                ),
+                ("--attempts is of --suite llm", made.attempts is not None and "llm" not in suites),
+                (
+                    "an endpoint is asked by one process: `concurrency` in its file says how often",
+                    made.is_endpoint and made.workers > 1,
+                ),
             )
             if bad
         ]

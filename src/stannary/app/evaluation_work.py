@@ -52,6 +52,10 @@ def do(work: Work, note: Note) -> Answer:
             from stannary.app.evaluation_suites import domain_text
 
             return Answer(text=domain_text(_data(work.request), work.request.data or ""))
+        if "llm" in work.request.suites:
+            from stannary.app.evaluation_endpoint import language_card
+
+            return Answer(card=language_card(work, note))
         return Answer(card=_card(work, note))
     except StannaryError as error:
         kind = next((base.__name__ for base in type(error).__mro__ if base.__name__ in _KINDS), "Bug")
@@ -124,6 +128,10 @@ def _data(request: Request) -> Dataset:
 
 def _target(work: Work, data: Dataset) -> Target:
     request = work.request
+    if request.is_endpoint:
+        from stannary.app.evaluation_endpoint import endpoint_target
+
+        return endpoint_target(request, data)
     if work.model is None:
         from stannary.checks.target.callable_model import import_object
         from stannary.checks.target.open_file import target_of
@@ -144,7 +152,8 @@ def _model(work: Work, target: Target) -> Model:
     notes = tuple(getattr(target, "notes", ()))
     common: dict[str, Any] = {"access": target.access, "classes": target.classes, "shape": target.shape, "notes": notes}
     if admitted is None:
-        return Model(path=work.request.model, name=work.request.model, format="function", jail="none", **common)
+        kind = "endpoint" if work.request.is_endpoint else "function"
+        return Model(path=work.request.model, name=work.request.model, format=kind, jail="none", **common)
     return Model(
         path=admitted.display,
         name=os.path.basename(admitted.display.rstrip("/")) or admitted.display,  # noqa: PTH119 - may be an address

@@ -13,7 +13,7 @@ from stannary.run.jail import LEVELS
 
 __all__ = ["PRESETS", "SUITES", "command"]
 
-SUITES = ("robustness",)
+SUITES = ("robustness", "llm")
 PRESETS = ("smoke", "gate", "standard", "paranoid")
 _SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 
@@ -37,6 +37,9 @@ _SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 @click.option(
     "--shadows", type=click.IntRange(2), default=32, show_default=True, metavar="N", help="Shadow models of --suite privacy."
 )
+@click.option("--request", metavar="FILE", help="How the endpoint MODEL is asked (YAML): body, headers, limits, prices.")
+@click.option("--answers", metavar="FILE", help="Keep the answers of an endpoint; an interrupted run pays none of them twice.")
+@click.option("--attempts", type=click.IntRange(1), metavar="N", help="Attempts of --suite llm at most.  [default: all]")
 @click.option("--adversarials", metavar="DIR", help="Keep examples that fool the model in DIR, by digest.")
 @click.option("--replay", metavar="DIGEST", default="", help="Try the examples of an earlier version first.")
 @click.option("--checkpoint", metavar="DIR", help="Keep what is done in DIR; an interrupted run goes on from there.")
@@ -60,8 +63,9 @@ def command(ctx: click.Context, /, **given: Any) -> int:  # noqa: ANN401 - click
     """Attack MODEL before an attacker does, and say what it stands, with intervals and true costs.
 
     MODEL is a file (TorchScript, torch.export, ONNX, scikit-learn, XGBoost, LightGBM, CatBoost, Keras), a Python function
-    as module:function. A file is scanned first, and what the scan refuses is not loaded; the rest is opened in a guarded
-    process that sees nothing but the model and the data.
+    as module:function, or the address of an endpoint with --request. --suite llm probes a language model: an
+    OpenAI-compatible address, a GGUF file or a folder of transformers. A file is scanned first, and what the scan refuses
+    is not loaded; the rest is opened in a guarded process that sees nothing but the model and the data.
     """
     from stannary.cli.evaluate_run import start
 

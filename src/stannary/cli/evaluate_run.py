@@ -31,7 +31,8 @@ def start(given: Mapping[str, Any], talk: Talk) -> int:
     """Do what the options of the command line ask for and return the exit code. Raises what the error tree has."""
     outputs = _outputs(given["formats"], given["output"])
     workspace = open_workspace(given["workspace"], offline=given["offline"]) if given["record"] else None
-    needs_torch()
+    if "llm" not in given["suites"] or not given["model"].startswith(("http://", "https://")):
+        needs_torch()
     from stannary.app.evaluating import evaluate, infer
     from stannary.app.evaluation_request import Request
 

@@ -83,13 +83,13 @@ class ChatRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         )  # fmt: skip
 
 
-def load_chat_request(path: Path) -> ChatRequest:
+def load_chat_request(path: Path, url: str | None = None) -> ChatRequest:
     """Read a chat endpoint's file.
 
     Raises:
         UsageError: it cannot be read, is no YAML, or says something that a chat endpoint does not have.
     """
-    return chat_request_of(read_mapping(path), str(path))
+    return chat_request_of(read_mapping(path, url), str(path))
 
 
 def chat_request_of(found: object, where: str = "request") -> ChatRequest:

@@ -115,17 +115,17 @@ class HttpRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         )  # fmt: skip
 
 
-def load_request(path: Path) -> HttpRequest:
+def load_request(path: Path, url: str | None = None) -> HttpRequest:
     """Read a request's file.
 
     Raises:
         UsageError: it cannot be read, is no YAML, or says something that a request does not have.
     """
-    return request_of(read_mapping(path), str(path))
+    return request_of(read_mapping(path, url), str(path))
 
 
-def read_mapping(path: Path) -> dict[str, Any]:
-    """Read a YAML file that holds a mapping. Raises UsageError."""
+def read_mapping(path: Path, url: str | None = None) -> dict[str, Any]:
+    """Read a YAML file that holds a mapping; `url` is the address where it names none. Raises UsageError."""
     import yaml
 
     try:
@@ -137,8 +137,11 @@ def read_mapping(path: Path) -> dict[str, Any]:
         msg = f"the request cannot be read: {exc}"
         raise UsageError(msg, where=str(path)) from exc
     if not isinstance(found, dict):
-        msg = "a request is a mapping that begins with `url`"
+        msg = "a request is a mapping: `url`, `preset` and so on"
         raise UsageError(msg, where=str(path))
+    if url is not None and found.setdefault("url", url) != url:
+        msg = f"it is about {found['url']}, and not about {url}"
+        raise UsageError(msg, where=str(path), help="leave `url` out of the file, or name the same address")
     return found
 
 

@@ -25,7 +25,7 @@ from stannary.core.errors import BackendError, InputError, UsageError
 
 __all__ = ["HttpTarget", "http_target", "read_answer"]
 
-Records = Callable[[torch.Tensor], Sequence[object]]
+Rows = Callable[[torch.Tensor], Sequence[Sequence[object]]]
 _PROBES = 16
 
 
@@ -38,7 +38,8 @@ class HttpTarget:
         classes: how many there are.
         kind: what it answers: `logits`, `probabilities` or `labels`.
         columns: names of a table's columns, for `{{columns}}` and `{{records}}`.
-        records: makes what `{{records}}` stands for out of inputs `(n, *shape)`; by default column → number.
+        rows: makes the rows that are sent out of inputs `(n, *shape)`, e.g. with words where the data has them; by default the
+            numbers as they are.
         cache: file in which answers are kept.
 
     Raises:
@@ -55,13 +56,13 @@ class HttpTarget:
         *,
         kind: str = "logits",
         columns: Sequence[str] = (),
-        records: Records | None = None,
+        rows: Rows | None = None,
         cache: Path | None = None,
     ) -> None:
         self.request, self.shape, self.classes, self.kind = request, shape, classes, kind
         self.name = request.url
         self.access: Access = "decision" if kind == "labels" else "score"
-        self.labels, self.columns, self.records = request.labels, tuple(columns), records
+        self.labels, self.columns, self.rows = request.labels, tuple(columns), rows
         self.notes: list[str] = []
         self.pool = Pool(
             request.url,
@@ -153,24 +154,23 @@ class HttpTarget:
         """Return a request's body for inputs `(n, *shape)`."""
         whole = self.request.whole
 
-        def rows() -> list[object]:
-            return [_nested(row, whole=whole) for row in x.tolist()]
+        def rows() -> Sequence[Sequence[object]]:
+            if self.rows is None:
+                return [_nested(row, whole=whole) for row in x.tolist()]
+            return [[number(one, whole=whole) if isinstance(one, float) else one for one in row] for row in self.rows(x)]
 
         values: dict[str, Callable[[], object]] = {
             "rows": rows,
-            "flat": lambda: [number(value, whole=whole) for value in x.reshape(-1).tolist()],
-            "shape": lambda: list(x.shape),
+            "flat": lambda: [one for row in rows() for one in _flat(row)],
+            "shape": lambda: list(x.shape) if self.rows is None else [len(x), len(self.columns)],
             "n": lambda: len(x),
             "columns": lambda: list(self.columns),
-            "records": lambda: self.records(x) if self.records else [self._named(row) for row in x.tolist()],
+            "records": lambda: [dict(zip(self.columns, row, strict=True)) for row in rows()],
         }
         if not self.columns and "{{columns}}" in json.dumps(self.request.body):
             msg = "the body has {{columns}}, and the data has no columns with names"
             raise UsageError(msg, where=self.name)
         return json.dumps(fill(self.request.body, values), allow_nan=False, separators=(",", ":")).encode()
-
-    def _named(self, row: Sequence[float]) -> dict[str, object]:
-        return {name: number(value, whole=self.request.whole) for name, value in zip(self.columns, row, strict=True)}
 
 
 def http_target(
@@ -179,7 +179,7 @@ def http_target(
     *,
     classes: int = 0,
     columns: Sequence[str] = (),
-    records: Records | None = None,
+    rows: Rows | None = None,
     cache: Path | None = None,
 ) -> HttpTarget:
     """Return an endpoint as a target. A few rows of `probe` `(n, *shape)` are asked to learn what it gives, and paid for.
@@ -189,7 +189,7 @@ def http_target(
         probe: some inputs.
         classes: how many there are, where it gives labels only.
         columns: names of a table's columns.
-        records: see `HttpTarget`.
+        rows: see `HttpTarget`.
         cache: file in which answers are kept.
 
     Raises:
@@ -197,9 +197,9 @@ def http_target(
         InputError: the answer is neither scores nor labels, or has another number of classes than `classes`.
         UsageError: the request cannot be made.
     """
-    target = HttpTarget(request, tuple(probe.shape[1:]), 2, columns=columns, records=records, cache=cache)
-    rows = probe[: min(_PROBES, request.batch)].detach().cpu()
-    (answer,) = target.pool.ask([target._body(rows)], lambda content: read_answer(content, request, len(rows)))  # noqa: SLF001 - its maker
+    target = HttpTarget(request, tuple(probe.shape[1:]), 2, columns=columns, rows=rows, cache=cache)
+    few = probe[: min(_PROBES, request.batch)].detach().cpu()
+    (answer,) = target.pool.ask([target._body(few)], lambda content: read_answer(content, request, len(few)))  # noqa: SLF001 - its maker
     if answer.value is None:
         target.close()
         raise BackendError("the endpoint gives no usable answer: " + answer.why, where=request.url)
@@ -269,8 +269,12 @@ def _kind(out: Any, request: HttpRequest) -> str:  # noqa: ANN401 - numpy
     return "probabilities" if looks_like_probabilities(out) else "logits"
 
 
-def _nested(row: Any, *, whole: bool) -> object:  # noqa: ANN401 - lists of numbers
+def _nested(row: Any, *, whole: bool) -> Any:  # noqa: ANN401 - lists of numbers
     return [_nested(one, whole=whole) for one in row] if isinstance(row, list) else number(row, whole=whole)
+
+
+def _flat(row: object) -> list[object]:
+    return [one for part in row for one in _flat(part)] if isinstance(row, list) else [row]
 
 
 def _runs(parts: Sequence[torch.Tensor]) -> list[list[torch.Tensor]]:

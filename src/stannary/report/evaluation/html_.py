@@ -56,6 +56,7 @@ def _page(card: EvaluationResult, examples: int) -> str:
         extraction=Markup(plots.curve(privacy.extraction, "queries", log=True)) if privacy else "",  # noqa: S704 - SVG of numbers
         pictures=[example for example in shown if _is_picture(example)],
         changed=[example for example in shown if example.changes],
+        transcripts=examples,
         left=len(robustness.examples) - len(shown) if robustness else 0,
     )
     return page.rstrip() + "\n"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stannary.checks.target.card import AttackRun, EvaluationResult
+from stannary.checks.target.card import AttackRun, EvaluationResult, Probes
 from stannary.checks.target.statistics import Rate
 from stannary.report.escape import inline
 from stannary.report.wording import counted
@@ -53,8 +53,14 @@ def measured(card: EvaluationResult) -> list[tuple[str, str]]:
         rows += [(name, percent(value)) for name, value in card.privacy.rates.items()]
         rows += [(name, f"not said: {inline(why)}") for name, why in card.privacy.refused.items()]
     if card.probes:
-        rows += [(f"probes: {name}", percent(value)) for name, value in card.probes.families.items()]
+        rows += [(f"attempts that succeed: {name}", percent(value)) for name, value in card.probes.families.items()]
+        rows.append(("spent", _probed(card.probes)))
     return [(inline(name, 100), value) for name, value in rows]
+
+
+def _probed(part: Probes) -> str:
+    spent = f"{part.requests:,} requests ({part.cached:,} from earlier), {part.tokens_in:,} tokens in, {part.tokens_out:,} out"
+    return spent if part.price is None else f"{spent}, {part.price:.4g} {inline(part.currency, 10)}".rstrip()
 
 
 def attack_rows(card: EvaluationResult) -> list[tuple[str, str, str, str]]:
