@@ -18,7 +18,7 @@ from stannary.checks.robustness.engine import run
 from stannary.checks.robustness.rows import Problem
 from stannary.checks.robustness.tree_local import local_trees
 from stannary.checks.robustness.tree_model import EnsembleTarget
-from stannary.checks.robustness.tree_moves import Columns, LeafBoxes, moves
+from stannary.checks.robustness.tree_moves import Columns, LeafBoxes, Walker
 from stannary.checks.robustness.tree_readers import read_trees
 from stannary.checks.target.array_model import ArrayTarget
 from stannary.checks.target.boosted import lightgbm_target, xgboost_target
@@ -115,7 +115,7 @@ def test_outputs_after_every_change_of_one_column(name) -> None:
     data = people(200)
     model, _ = fitted(name, data)
     trees, x = read_trees(model, data.x), people(8, seed=2).x
-    base, found = moves(trees, x)
+    base, found = Walker(trees).moves(x)
     assert torch.allclose(base, trees.outputs(x))
     for at in (found.high, torch.nextafter(found.low.float(), torch.tensor(torch.inf)).double()):
         real = at.isfinite()

@@ -68,7 +68,7 @@ class Replay:
     """
 
     access: Access = "decision"
-    norms: tuple[str, ...] = ("linf", "l2", "l1", "l0")
+    norms: tuple[str, ...] = ("linf", "l2", "l1", "l0", "cost")
     minimal = False
     steps = 1
 

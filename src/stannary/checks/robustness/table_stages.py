@@ -27,10 +27,10 @@ class _Budget:
 
 
 TABLE_PRESETS = {
-    "smoke": _Budget(2, 4, 0, 0),
-    "gate": _Budget(8, 8, 3, 10),
-    "standard": _Budget(8, 8, 3, 20),
-    "paranoid": _Budget(32, 32, 6, 40),
+    "smoke": _Budget(2, 4, 1, 0),
+    "gate": _Budget(8, 8, 6, 10),
+    "standard": _Budget(8, 8, 6, 20),
+    "paranoid": _Budget(32, 32, 12, 40),
 }
 
 

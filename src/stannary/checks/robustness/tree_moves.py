@@ -16,7 +16,7 @@ from stannary.checks.robustness.rows import Problem
 from stannary.checks.robustness.tree_model import Ensemble, after
 from stannary.checks.target.domain import TableDomain
 
-__all__ = ["Columns", "LeafBoxes", "Moves", "moves", "values_beside"]
+__all__ = ["Columns", "LeafBoxes", "Moves", "Walker", "values_beside"]
 
 
 @dataclass(frozen=True)
@@ -106,65 +106,76 @@ class Moves(NamedTuple):
     outputs: torch.Tensor
 
 
-def moves(trees: Ensemble, x: torch.Tensor) -> tuple[torch.Tensor, Moves]:
-    """Return the outputs `(n, classes)` of inputs `(n, features)`, and those after every change of one column."""
-    x = x.to(trees.dtype).double()
-    leaf, place, free, low, high = _reached(trees, x)
-    count = len(trees.roots)
-    here = free < 0
-    now = torch.zeros(len(x) * count, dtype=torch.int64)
-    now[place[here]] = leaf[here]
-    base = trees.value[now].reshape(len(x), count, trees.value.shape[1]).sum(1) + trees.base
-    leaf, place, free, low, high = (column[~here] for column in (leaf, place, free, low, high))
-    delta = trees.value[leaf] - trees.value[now[place]]
-    state = place // count
-    key, at, delta = (state * trees.features + free).repeat(2), torch.cat((low, high)), torch.cat((delta, -delta))
-    order = at.argsort(stable=True)
-    order = order[key[order].argsort(stable=True)]
-    key, at, sums = key[order], at[order], delta[order].cumsum(0)
-    if not len(key):
-        none = key
-        return base, Moves(none, none, at, at, sums)
-    real = ((key[1:] == key[:-1]) & (at[1:] > at[:-1])).nonzero()[:, 0]
-    state = key[real] // trees.features
-    return base, Moves(state, key[real] % trees.features, at[real], at[real + 1], base[state] + sums[real])
+class Walker:
+    """The trees of an ensemble with thresholds as numbers of their order, which are quicker to compare and to sort."""
 
+    def __init__(self, trees: Ensemble) -> None:
+        inner = trees.feature >= 0
+        ends = torch.tensor([-torch.inf, torch.inf], dtype=torch.float64)
+        self.trees, self.edges = trees, torch.cat((ends, trees.threshold[inner])).unique()
+        self.threshold, self.low, self.high = (
+            torch.searchsorted(self.edges, column).int() for column in (trees.threshold, trees.low, trees.high)
+        )
+        self.feature, self.sides = trees.feature.int(), (trees.left.int(), trees.right.int())
 
-def _reached(trees: Ensemble, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """Walk all trees with all inputs, leaving the way at one column at most.
+    def moves(self, x: torch.Tensor) -> tuple[torch.Tensor, Moves]:
+        """Return the outputs `(n, classes)` of inputs `(n, features)`, and those after every change of one column."""
+        trees, count = self.trees, len(self.trees.roots)
+        x = x.to(trees.dtype).double()
+        leaf, place, free, low, high = self._reached(torch.searchsorted(self.edges, x.contiguous()).int())
+        here = free < 0
+        now = torch.zeros(len(x) * count, dtype=torch.int32)
+        now[place[here]] = leaf[here]
+        base = trees.value[now].reshape(len(x), count, trees.value.shape[1]).sum(1) + trees.base
+        at = (~here).nonzero()[:, 0]
+        leaf, place, free, low, high = (column[at] for column in (leaf, place, free, low, high))
+        delta = trees.value[leaf] - trees.value[now[place]]
+        width = len(self.edges)
+        column = ((place // count).long() * trees.features + free) * width
+        key, order = torch.cat((column + low, column + high)).sort()
+        sums = torch.cat((delta, -delta))[order].cumsum(0)
+        column = torch.div(key, width, rounding_mode="floor")
+        real = ((column[1:] == column[:-1]) & (key[1:] > key[:-1])).nonzero()[:, 0]
+        column, state = column[real], torch.div(column[real], trees.features, rounding_mode="floor")
+        low, high = (self.edges[key[end] - column * width] for end in (real, real + 1))
+        return base, Moves(state, column % trees.features, low, high, base[state] + sums[real])
 
-    Return leaves, places (input * trees + tree), the column that has to change (-1: none) and the bounds `(low, high]` that
-    it has to be in.
-    """
-    count = len(trees.roots)
-    node = trees.roots.repeat(len(x))
-    place = torch.arange(len(x) * count)
-    free = torch.full_like(node, -1)
-    low, high = torch.full((len(node),), -torch.inf, dtype=torch.float64), torch.full((len(node),), torch.inf, dtype=torch.float64)
-    ended: list[tuple[torch.Tensor, ...]] = []
-    for _ in range(trees.depth + 1):
-        inner = trees.feature[node] >= 0
-        ended.append(tuple(column[~inner] for column in (node, place, free, low, high)))
-        node, place, free, low, high = (column[inner] for column in (node, place, free, low, high))
-        if not len(node):
-            break
-        feature, threshold = trees.feature[node], trees.threshold[node]
-        goes = x[place // count, feature] <= threshold
-        own, open_ = free == feature, free < 0
-        parts = []
-        for left, fits in ((True, goes), (False, ~goes)):
-            at = (fits | own | open_).nonzero()[:, 0]
-            leaves = (open_ & ~fits)[at]
-            bound = own[at] | leaves
-            down, up = (torch.where(leaves, whole[node[at]], part[at]) for whole, part in ((trees.low, low), (trees.high, high)))
-            if left:
-                up = torch.where(bound, torch.minimum(up, threshold[at]), up)
-            else:
-                down = torch.where(bound, torch.maximum(down, threshold[at]), down)
-            side = trees.left if left else trees.right
-            parts.append((side[node[at]], place[at], torch.where(leaves, feature[at], free[at]), down, up))
-        node, place, free, low, high = (torch.cat(columns) for columns in zip(*parts, strict=True))
-    return tuple(torch.cat(columns) for columns in zip(*ended, strict=True))
+    def _reached(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Walk all trees with all inputs (as numbers), leaving the way at one column at most.
+
+        Return leaves, places (input * trees + tree), the column that has to change (-1: none) and the bounds `(low, high]` that
+        it has to be in, as numbers.
+        """
+        count, features = len(self.trees.roots), self.trees.features
+        node = self.trees.roots.int().repeat(len(x))
+        place = torch.arange(len(node), dtype=torch.int32)
+        free, low, high = torch.full_like(node, -1), torch.zeros_like(node), torch.full_like(node, len(self.edges) - 1)
+        flat, ended = x.reshape(-1), []
+        for _ in range(self.trees.depth + 1):
+            feature = self.feature[node]
+            leaf, inner = (feature < 0).nonzero()[:, 0], (feature >= 0).nonzero()[:, 0]
+            ended.append(tuple(column[leaf] for column in (node, place, free, low, high)))
+            if not len(inner):
+                break
+            node, place, free, low, high, feature = (column[inner] for column in (node, place, free, low, high, feature))
+            threshold = self.threshold[node]
+            goes = flat[torch.div(place, count, rounding_mode="floor") * features + feature] <= threshold
+            own, open_ = free == feature, free < 0
+            anyway = own | open_
+            parts = []
+            for left, fits in ((True, goes), (False, ~goes)):
+                at = (fits | anyway).nonzero()[:, 0]
+                on, was, cut = node[at], feature[at], threshold[at]
+                leaves = (open_ & ~fits)[at]
+                down, up = torch.where(leaves, self.low[on], low[at]), torch.where(leaves, self.high[on], high[at])
+                bound = own[at] | leaves
+                if left:
+                    up = torch.where(bound, torch.minimum(up, cut), up)
+                else:
+                    down = torch.where(bound, torch.maximum(down, cut), down)
+                parts.append((self.sides[not left][on], place[at], torch.where(leaves, was, free[at]), down, up))
+            node, place, free, low, high = (torch.cat(columns) for columns in zip(*parts, strict=True))
+        return tuple(torch.cat(columns) for columns in zip(*ended, strict=True))
 
 
 def values_beside(

@@ -18,12 +18,12 @@ import torch
 from stannary.checks.robustness.attacks.decisions import ask
 from stannary.checks.robustness.rows import Problem, Rows
 from stannary.checks.robustness.tree_model import Ensemble
-from stannary.checks.robustness.tree_moves import Columns, LeafBoxes, moves, values_beside
+from stannary.checks.robustness.tree_moves import Columns, LeafBoxes, Walker, values_beside
 from stannary.checks.target.interface import Access
 
 __all__ = ["TreeAttack"]
 
-CHUNK = 1 << 18  # (state, tree) pairs that are walked at once
+CHUNK = 1 << 15  # (state, tree) pairs that are walked at once
 LEAVES = 1 << 17  # ensembles with more are not attacked by whole leaves
 BACK = 40  # improvements that are made at most on the way back, on average
 ASKED = 3  # of the cheapest seeming successes of a row and a step
@@ -56,11 +56,11 @@ class TreeAttack:
     minimal = True
     rounds = 1
 
-    def __init__(self, trees: Ensemble, *, beam: int = 8, depth: int = 12, again: int = 3) -> None:
+    def __init__(self, trees: Ensemble, *, beam: int = 8, depth: int = 6, again: int = 6) -> None:
         self.id = f"trees-{beam}"
         self.beam, self.depth, self.again = beam, depth, again
         self.steps = (again + 1) * (2 * depth + BACK)
-        self._trees, self._boxes = trees, LeafBoxes(trees)
+        self._trees, self._walker, self._boxes = trees, Walker(trees), LeafBoxes(trees)
         tree = torch.searchsorted(trees.roots, torch.arange(len(trees.value)), right=True) - 1
         most = torch.zeros(len(trees.roots), dtype=torch.float64).scatter_reduce(0, tree, trees.value.abs().amax(1), "amax")
         self._floor = MARGIN * max(1.0, float(most.sum() + trees.base.abs().amax()))  # a lead below it may be rounding
@@ -168,7 +168,7 @@ class TreeAttack:
 
     def _singles(self, problem: Problem, rows: Rows, columns: Columns, states: tuple[torch.Tensor, torch.Tensor]) -> _Tries:
         owner, x = states
-        found = moves(self._trees, x)[1]
+        found = self._walker.moves(x)[1]
         row, feature = owner[found.state], found.feature
         home = rows.origin[row, feature]
         value = values_beside(columns, self._trees, feature, (found.low, found.high), home)
