@@ -34,6 +34,7 @@ _INLINE = re.compile(r"\bpython[\d.]*\s+(?:-\w\s+)*-c\s+([\"'])(.*?)\1(?:\s|$)",
 _EXECUTORS = frozenset(
     {"exec", "eval", "compile", "execfile", "code.InteractiveInterpreter().runsource", "timeit.timeit", "cProfile.run"}
 )
+_THROUGH = re.compile(r"(?:[A-Za-z_]\w*\.)+((?:os|subprocess|posix|pty|builtins)\.[a-z_]\w*)")
 _NESTED_LEVELS = 4
 _INLINE_LEVELS = 8
 _INLINE_CALLS = 600
@@ -183,10 +184,14 @@ class Flow(Statements):
     def called(self, value: Value, args: list[Value], keywords: dict[str, Value], origins: frozenset[str]) -> None:
         """Report a call of an outside name."""
         name, line = value.name, self.line
+        through = None if is_reported(name) else _THROUGH.fullmatch(name)
+        if through is not None:  # a module that is reached by way of another one that imports it
+            name, value = through[1], value.copy()
+            value.name, value.dynamic = name, True
         handed = [*args, *keywords.values()]
         if self.mode != "function" and name.rpartition(".")[2] in RUNNERS:
             for item in handed:
-                if isinstance(item.node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                if isinstance(item.node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
                     self._run(item, [], {})
                     self.line = line
         trusts = "trust_remote_code" in keywords and keywords["trust_remote_code"].const is True

@@ -23,6 +23,7 @@ _COMPUTED = {"pathlib.Path.home": "~", "tempfile.gettempdir": "/tmp", "os.getcwd
 _PATHS = frozenset({"pathlib.Path", "pathlib.PurePath", "pathlib.PosixPath"})
 SELF = "<this module>"
 MAX_NAME = 160
+_INNER = frozenset({"__globals__", "__builtins__", "func_globals"})  # of a function, its module's names
 
 
 class Invocations:
@@ -85,8 +86,10 @@ class Invocations:
                 return found
         if base.name == SELF:
             return self.scope.find(attribute) or UNKNOWN
+        if attribute == "__doc__" and isinstance(base.node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            return const(ast.get_docstring(base.node, clean=False) or "")
         if not base.name:
-            return Value("", base.origins)
+            return Value(f"<function>.{attribute}" if base.node is not None and attribute in _INNER else "", base.origins)
         name = attribute if base.name in {"builtins", "__builtins__"} and attribute != "__dict__" else f"{base.name}.{attribute}"
         if name in self.patches:
             return self.patches[name]
@@ -101,6 +104,8 @@ class Invocations:
             return self.enter(called, args, keywords)
         origins = origins | merge_origins((*args, *keywords.values()))
         name = target.name
+        if not name and "gc.get_objects" in origins:
+            self.called(Value("gc.get_objects()[]"), args, keywords, origins)
         if not name:
             return Value("", origins)
         special = self._special(name, args, target)
@@ -149,6 +154,8 @@ class Invocations:
             return result
         if name in {"os.getenv", "os.environ.get", "os.environ.setdefault"} and first.known:
             key = str(first.const)
+            if name == "os.environ.setdefault":
+                self.called(target, args, {}, merge_origins(args))
             return const(_HOME[key]) if key in _HOME else Value(f"os.environ[{key}]", frozenset({f"os.environ[{key}]"}))
         if name.endswith(".__getattribute__"):
             holder, wanted = (first, second) if name in {"object.__getattribute__", "type.__getattribute__"} else (target, first)
@@ -183,6 +190,11 @@ class Invocations:
             value = sequence(results)
             value.origins |= {first.name} if first.name else frozenset()
             return value
+        if name == "functools.reduce" and second.items:
+            result = second.items[0] if len(args) < 3 else args[2]
+            for item in second.items[1 if len(args) < 3 else 0 : 64]:
+                result = self._invoke(first, [result, item], {}, first.origins)
+            return result
         if name == "functools.partial" and (first.name or first.node):
             result = first.copy()
             self._invoke(first, args[1:], {}, merge_origins(args))

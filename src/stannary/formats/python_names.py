@@ -118,6 +118,7 @@ _REPORTED = frozenset(
         "transformers",
         "mlflow",
         "boto3",
+        "airflow",
         "discord",
         "telegram",
         "pyperclip",
@@ -197,6 +198,12 @@ RUNNERS = frozenset(
         "settrace",
         "setprofile",
         "signal",
+        "addaudithook",
+        "finalize",
+        "call_later",
+        "add_done_callback",
+        "register_at_fork",
+        "__set__",
     ]
 )
 
@@ -217,11 +224,11 @@ def parse(source: str | bytes, name: str = "<source>") -> ast.Module:
 
 def is_reported(name: str) -> bool:
     """Tell whether a call of this dotted name becomes a fact."""
-    if name.startswith(_LOUD) or name.endswith(".__set__"):
+    if name.startswith((*_LOUD, "<function>.__")) or name.endswith(".__set__"):
         return True
     if name.startswith("pathlib.") and name.rpartition(".")[2] in _PATH_METHODS:
         return True
-    if name in {"logging.config.dictConfig", "logging.config.fileConfig"}:
+    if name in {"logging.config.dictConfig", "logging.config.fileConfig", "os.environ.__setitem__"}:
         return True
     root = name.replace("(", ".").replace("[", ".").partition(".")[0]
     return root in _REPORTED and not name.startswith(_QUIET)

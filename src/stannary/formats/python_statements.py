@@ -217,6 +217,9 @@ class Statements(Expressions):
             if base.name == "sys.modules" and key.known:
                 self.line = target.lineno
                 self.called(Value("sys.modules.__setitem__"), [key, value], {}, value.origins)
+            elif base.name == "os.environ" and key.known:
+                self.line = target.lineno
+                self.called(Value("os.environ.__setitem__"), [key, value], {}, value.origins)
             grows = base.items is not None and key.known and len(base.items) < _MAX_ITEMS and (base.keys or not base.items)
             if grows and base.items is not None and isinstance(target.value, ast.Name) and key.const not in base.keys:
                 self._bind_name(target.value.id, sequence((*base.items, value), (*base.keys, key.const)))

@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
+from stannary.checks.static.judges.python_outside import data_run, environment, sends_token
 from stannary.checks.static.judges.shell import HOSTILE, classify, doubtful_address
 from stannary.checks.static.judges.word_sets import contains_any, words
 from stannary.core.model import Severity
@@ -47,6 +48,9 @@ RULES = {
     "foreign-code": "SRC018",
     "shellcode": "SRC019",
     "patch": "SRC025",
+    "environment": "SRC026",
+    "data-run": "SRC027",
+    "native-foreign": "SRC015",
 }
 
 _C: Severity = "critical"
@@ -80,6 +84,9 @@ _TABLE: dict[str, tuple[Severity, Severity, Severity, Severity]] = {
     "remote-code":     (_L, _I, _I, _I),
     "foreign-code":    (_M, _L, _L, _I),
     "shellcode":       (_C, _H, _H, _H),
+    "environment":     (_H, _M, _M, _M),
+    "data-run":        (_H, _M, _M, _I),
+    "native-foreign":  (_H, _M, _M, _L),
 }  # fmt: skip
 SEVERITIES: dict[str, dict[str, Severity]] = {kind: dict(zip(_ORDER, row, strict=True)) for kind, row in _TABLE.items()}
 
@@ -113,11 +120,12 @@ _NATIVE = (
     "torch.utils.cpp_extension.load",
     "numpy.ctypeslib.load_library",
 )
+_FOREIGN = ("/tmp/", "/var/tmp/", "/dev/shm/", "\\\\", "//")  # noqa: S108 - texts: where anybody can put a library
 _RESOLVERS = frozenset({"socket.gethostbyname", "socket.gethostbyname_ex", "socket.getaddrinfo", "dns.resolver.resolve"})
 _WHO = frozenset({"platform.node", "getpass.getuser", "socket.gethostname", "os.getlogin", "os.uname"})
 _HOOKS = frozenset(f"sys.{where}.{how}" for where in ("meta_path", "path_hooks") for how in ("insert", "append", "extend"))
 # Members of frames and functions through which built-ins are reached without being named.
-_INNER = re.compile(r"\b(?:f_builtins|f_globals|__builtins__|__globals__)\[")
+_INNER = re.compile(r"\b(?:f_builtins|f_globals|__builtins__|__globals__)\[|^<function>\.__\w+__")
 _TEMPLATE_INNER = re.compile(r"__(?:globals|builtins|class|subclasses|mro|init|import|base)__")
 _NATIVE_CALL = re.compile(r"\b(?:system|popen|exec[lv]p?e?|posix_spawn|dlopen|fork|CreateProcess\w*|WinExec|ShellExecute\w*)\s*\(")
 _AUTOSTART = re.compile(r"CurrentVersion\\+Run|Winlogon|Image File Execution Options", re.IGNORECASE)
@@ -155,13 +163,15 @@ def behaviour(call: Mapping[str, Any]) -> Behaviour | None:
     text = " ".join([*args, *call["keywords"].values()])
     base = name.removesuffix(".__call__")
     call_of = _Call(base, args, text, origins, call)
-    for test in (_process, _inner, _code, _files, _transfer, _remote_code, _loading, _patch):
+    for test in (_process, _sets, _inner, _code, _files, _transfer, _remote_code, _loading, _patch):
         found = test(call_of)
         if found is not None:
             return found
     for reference in call["refs"]:
         if reference in words("python_process") and base not in {"getattr", "isinstance", "print"}:
-            handed = " ".join(a for a in [*args, *call["keywords"].values()] if a != f"<{reference}>")
+            mark = f"<{reference}>"
+            given = args[args.index(mark) + 1 :] if mark in args else args  # what is before the function is not for it
+            handed = " ".join(a for a in [*given, *call["keywords"].values()] if a != mark)
             return _command(reference, handed, call)
     return None
 
@@ -216,17 +226,29 @@ def _code(c: _Call) -> Behaviour | None:
     if name in {"eval", "exec", "compile", "execfile"} and (decoded or {"chr", "ord"} <= origins):
         return Behaviour("decode-run", f"{name} runs code decoded by {', '.join(sorted(decoded or {'chr'}))}")
     # Keras does so to load a Lambda layer, in a function; nothing honest does it on import.
-    made = name in {"types.FunctionType", "types.CodeType"} and "marshal.loads" in origins and call["scope"] != "function"
-    if made and len(decoded) > 1:
+    if name in {"types.FunctionType", "types.CodeType"} and "marshal.loads" in origins and call["scope"] != "function":
         return Behaviour("decode-run", f"{name} builds code decoded by {', '.join(sorted(decoded))}")
+    if what := data_run(name, c.args, origins):
+        return Behaviour("data-run", f"{name} runs {what}")
     if call["dynamic"] and name in {"eval", "exec"}:
         return Behaviour("hidden-call", f"{name}, the name put together at run time")
     return Behaviour("code", f"{name}({text[:80]})")
 
 
+def _sets(c: _Call) -> Behaviour | None:
+    """What changes the surroundings in which something else runs."""
+    if variable := environment(c.name, c.args, c.data["keywords"]):
+        return Behaviour("environment", f"{c.name} sets {variable}")
+    if c.name == "mmap.mmap" and re.fullmatch(r"[4-7]|.*PROT_EXEC.*", c.data["keywords"].get("prot", "")):
+        return Behaviour("shellcode", "mmap.mmap makes memory executable")
+    return None
+
+
 def _inner(c: _Call) -> Behaviour | None:
     """What reaches built-ins, a shell or a start-up place without a name that says so."""
     name, args, text, _, _ = c
+    if name == "gc.get_objects()[]":
+        return Behaviour("hidden-call", f"calls an object that it looked for in memory ({text[:80]})")
     if _INNER.search(name) and args:
         return Behaviour("hidden-call", f"calls a built-in through {name}({text[:80]})")
     if name.startswith("jinja2.") and (found := _TEMPLATE_INNER.search(text)):
@@ -268,6 +290,8 @@ def _files(c: _Call) -> Behaviour | None:
         "os.symlink",
         "os.link",
     }
+    if name in {"tensorflow.io.write_file", "numpy.save", "numpy.savetxt", "joblib.dump"} and args:
+        target, writes = args[1 if name == "joblib.dump" and len(args) > 1 else 0], True
     written = (args[1] if len(args) > 1 else "") if copies else target if writes else ""
     place = contains_any(written, "startup_paths")
     if place and (place != ".pth" or "site-packages" in text + target or any(o.startswith("site.") for o in origins)):
@@ -288,6 +312,8 @@ def _transfer(c: _Call) -> Behaviour | None:
     if not name.startswith(_SENDERS):
         return None
     sends = any(part in name for part in ("post", "put", "send", "request", "urlopen", "storbinary", "get", "Request", "patch"))
+    if secret := sends_token(args[0] if args else "", origins):
+        return Behaviour("steal", f"{name}({args[0][:80]}) sends {secret}")
     if sends and "os.environ" in origins:
         return Behaviour("steal", f"{name}({args[0][:80] if args else ''}) sends the environment")
     if (
@@ -306,6 +332,8 @@ def _loading(c: _Call) -> Behaviour | None:
     if name.startswith("ctypes.") and any(mark in name for mark in _SHELLCODE):
         return Behaviour("shellcode", f"{name} makes memory executable")
     if name.startswith(_NATIVE) and not call["of"]:
+        if any(a.startswith(_FOREIGN) for a in c.args):
+            return Behaviour("native-foreign", f"{name}({text[:80]})")
         own = name in {"torch.ops.load_library", "torch.classes.load_library"} or any("/" in a or a.startswith(".") for a in c.args)
         return Behaviour("native-file" if own and "cpp_extension" not in name else "native", f"{name}({text[:80]})")
     if name in words("python_unsafe_load"):

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from stannary.checks.static.judges.python_behaviour import RULES, SEVERITIES, Behaviour, Place, behaviour
+from stannary.checks.static.judges.python_outside import is_installed, is_served
 from stannary.checks.static.judges.word_sets import words
 from stannary.checks.static.ruleset import Hit
 from stannary.core.model import Severity, severity_rank
@@ -15,6 +16,8 @@ __all__ = ["judge", "judge_call"]
 
 _TEST = re.compile(r"^(?:test_.*|.*_test|conftest)\.py$")
 _STARTUP = frozenset({"sitecustomize.py", "usercustomize.py"})
+# Methods that a definition, an annotation or a loader calls, and nobody by name.
+_IMPLICIT = frozenset({"__class_getitem__", "__init_subclass__", "__set_name__", "__setstate__"})
 _GADGET = frozenset({"__subclasses__", "__globals__", "__builtins__"})
 _PATHS_TO_GADGET = frozenset({"__bases__", "__mro__", "__base__", "__globals__", "__builtins__"})
 
@@ -32,9 +35,10 @@ def _part(facts: list[Fact]) -> Iterator[Hit]:
     module = next((f.data for f in facts if f.kind == "python.module"), {})
     name, notebook = str(module.get("name", "")), module.get("context") == "notebook"
     inner: dict[int, set[str]] = {}
+    bases = {str(f.data["name"]): f.data["bases"] for f in facts if f.kind == "python.class"}
     for fact in facts:
         if fact.kind == "python.call":
-            yield from judge_call(fact, place_of(fact, startup=name in _STARTUP, notebook=notebook))
+            yield from judge_call(fact, place_of(fact, name, bases, notebook=notebook))
         elif fact.kind == "python.reduce":
             callee = fact.data["callee"]
             if callee in words("python_process") or callee in words("python_exec") or callee in {"__import__", "getattr"}:
@@ -47,11 +51,14 @@ def _part(facts: list[Fact]) -> Iterator[Hit]:
                 yield Hit("SRC021", fact)
 
 
-def place_of(fact: Fact, *, startup: bool = False, notebook: bool = False) -> Place:
-    """Return where the code of a fact runs, seen from its file alone."""
+def place_of(fact: Fact, file: str, bases: dict[str, list[str]], *, notebook: bool = False) -> Place:
+    """Return where the code of a fact runs, seen from its file alone. `bases`: of the classes of the file."""
     if fact.data.get("scope") == "function":
-        return "other"
-    if startup:
+        function = str(fact.data.get("function", ""))
+        if is_served(file, function, bases):
+            return "serve"
+        return "import" if is_installed(function, bases) or function.rpartition(".")[2] in _IMPLICIT else "other"
+    if file in _STARTUP:
         return "load"
     # A notebook's cells run when a person runs them, one by one and on purpose.
     return "other" if notebook or fact.data.get("scope") == "main" else "import"

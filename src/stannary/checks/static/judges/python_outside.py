@@ -1,0 +1,108 @@
+"""Ways by which Python source has something else run: the environment of later programs, code kept as data, tokens sent out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from stannary.checks.static.judges.shell import doubtful_address
+
+__all__ = ["data_run", "environment", "is_installed", "is_served", "sends_token"]
+
+# A variable by which a loader, a shell or an interpreter runs what it names, and values of it that are of no account.
+_VARIABLES: dict[str, str] = {
+    "PYTHONBREAKPOINT": r"0|pdb\.set_trace|ipdb\.set_trace|",
+    "PYTHONSTARTUP": "",
+    "PYTHONINSPECT": "",
+    "PYTHONHOME": "",
+    "LD_PRELOAD": r"(?:\S*/)?(?:lib(?:jemalloc|tcmalloc|mimalloc|gomp|iomp5|asan|stdc\+\+|nccl|cudart)[\w.+-]*|)(?::\S*)?",
+    "LD_AUDIT": "",
+    "DYLD_INSERT_LIBRARIES": "",
+    "BASH_ENV": "",
+    "PROMPT_COMMAND": "",
+    "PERL5OPT": "",
+    "RUBYOPT": "",
+    "GIT_SSH_COMMAND": r"ssh(?:\s+-\S+(?:\s+[\w.=/~-]+)?)*",
+    "GIT_EXTERNAL_DIFF": "",
+    "NODE_OPTIONS": r"(?:--max[-_]old[-_]space[-_]size=\d+|--no-warnings|\s)*",
+    "JAVA_TOOL_OPTIONS": r"(?!.*-(?:javaagent|agentlib|agentpath)).*",
+}
+_FOLDERS = frozenset({"PYTHONPATH", "PATH", "LD_LIBRARY_PATH"})
+_ANYBODY = re.compile(r"(?:^|:)(?:/tmp|/var/tmp|/dev/shm)(?:[:/]|$)")
+_SETTERS = frozenset({"os.environ.__setitem__", "os.environ.setdefault", "os.putenv", "os.environ.update"})
+# What files of data are opened with: their content is no program.
+_DATA = frozenset({
+    "json.load", "json.loads", "yaml.safe_load", "yaml.load", "safetensors.safe_open", "safetensors.torch.load_file", "torch.load",
+    "numpy.load", "numpy.fromfile", "PIL.Image.open", "pickle.load", "joblib.load", "h5py.File", "onnx.load", "cv2.imread",
+    "transformers.AutoConfig.from_pretrained", "msgpack.unpackb", "gguf.GGUFReader", "pandas.read_csv", "pandas.read_parquet",
+})  # fmt: skip
+_TOKENS = (
+    "huggingface_hub.get_token",
+    "huggingface_hub.HfFolder.get_token",
+    "HfFolder.get_token",
+    "keyring.get_password",
+    "browser_cookie3.",
+)
+_SECRET = re.compile(r"os\.environ\[\w*(?:TOKEN|SECRET|PASSWORD|PASSWD|API_?KEY|CREDENTIALS|ACCESS_KEY)\w*\]", re.IGNORECASE)
+# Classes and functions that a framework calls by name when it loads or serves what is in the folder.
+_CLASSES = frozenset({"EndpointHandler", "TritonPythonModel"})
+_BASES = frozenset({
+    "BaseHandler", "BasePredictor", "PythonModel", "GeneratorBasedBuilder", "ArrowBasedBuilder", "BeamBasedBuilder", "DiffusionPipeline",
+    "PreTrainedModel", "PretrainedConfig", "PreTrainedTokenizer", "PreTrainedTokenizerFast", "Pipeline",
+})  # fmt: skip
+_COMMANDS = frozenset({"install", "develop", "egg_info", "install_lib", "install_scripts", "easy_install", "bdist_egg"})
+_FUNCTIONS: dict[str, re.Pattern[str]] = {
+    "inference.py": re.compile(r"(?:model|input|predict|output|transform)_fn"),
+    "conftest.py": re.compile(r"pytest_\w+"),
+    "gunicorn.conf.py": re.compile(r"on_\w+|when_ready|(?:pre|post)_\w+|worker_\w+|child_exit"),
+    "handler.py": re.compile(r"handle|initialize"),
+    "score.py": re.compile(r"init|run"),
+    "hubconf.py": re.compile(r"[a-zA-Z]\w*"),
+}
+
+
+def environment(name: str, args: Sequence[str], keywords: dict[str, str]) -> str:
+    """Return the variable, and its value, by which later programs load something; empty when there is none."""
+    if name not in _SETTERS:
+        return ""
+    pairs = [(args[0], args[1])] if len(args) > 1 else []
+    for variable, value in (*pairs, *keywords.items()):
+        harmless = _VARIABLES.get(variable)
+        if harmless is not None and not (harmless and re.fullmatch(harmless, value)) and not value.startswith(("<", "{")):
+            return f"{variable}={value[:100]}"
+        if variable in _FOLDERS and _ANYBODY.search(value):
+            return f"{variable}={value[:100]}"
+    return ""
+
+
+def data_run(name: str, args: Sequence[str], origins: frozenset[str]) -> str:
+    """Return what kind of data is executed as code; empty when it is none."""
+    if name in {"exec", "execfile"}:
+        found = sorted(o for o in origins if o in _DATA or o.startswith("os.environ["))
+        return f"what comes from {found[0]}" if found else ""
+    if name == "runpy.run_path" and args and re.search(r"\.(?!py\b|pyw\b|zip\b|pyz\b|\w*[<{}>])[A-Za-z]\w{0,11}$", args[0]):
+        return f"the file {args[0][:80]}"
+    return ""
+
+
+def sends_token(address: str, origins: frozenset[str]) -> str:
+    """Return the secret that goes to an address of nobody known."""
+    if not doubtful_address(address):
+        return ""
+    return next((o for o in sorted(origins) if o.startswith(_TOKENS) or o.endswith(".get_token") or _SECRET.match(o)), "")
+
+
+def is_served(file: str, function: str, bases: dict[str, list[str]]) -> bool:
+    """Tell whether a framework calls a function because of where it stands. `bases`: of the classes of the file."""
+    owner, _, method = function.rpartition(".")
+    if not owner:
+        pattern = _FUNCTIONS.get(file)
+        return pattern is not None and pattern.fullmatch(method) is not None
+    ends = {base.rpartition(".")[2] for base in bases.get(owner, ())}
+    return owner in _CLASSES or bool(ends & _BASES)
+
+
+def is_installed(function: str, bases: dict[str, list[str]]) -> bool:
+    """Tell whether a method belongs to a command that every installation runs."""
+    owner = function.rpartition(".")[0]
+    return bool({base.rpartition(".")[2] for base in bases.get(owner, ())} & _COMMANDS)
