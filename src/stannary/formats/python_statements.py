@@ -213,21 +213,24 @@ class Statements(Expressions):
                 self.line = target.lineno
                 self.called(Value(f"{base.name}.{target.attr}.__set__"), [value], {}, value.origins)
         elif isinstance(target, ast.Subscript):
-            base, key = self.eval(target.value), self.eval(target.slice)
-            if base.name == "sys.modules" and key.known:
-                self.line = target.lineno
-                self.called(Value("sys.modules.__setitem__"), [key, value], {}, value.origins)
-            elif base.name == "os.environ" and key.known:
-                self.line = target.lineno
-                self.called(Value("os.environ.__setitem__"), [key, value], {}, value.origins)
-            grows = base.items is not None and key.known and len(base.items) < _MAX_ITEMS and (base.keys or not base.items)
-            if grows and base.items is not None and isinstance(target.value, ast.Name) and key.const not in base.keys:
-                self._bind_name(target.value.id, sequence((*base.items, value), (*base.keys, key.const)))
-                return
-            if isinstance(target.value, ast.Name) and value.origins - base.origins:
-                changed = base.copy()
-                changed.origins = merge_origins((base, value))
-                self._bind_name(target.value.id, changed)
+            self._bind_item(target, value)
+
+    def _bind_item(self, target: ast.Subscript, value: Value) -> None:
+        base, key = self.eval(target.value), self.eval(target.slice)
+        if base.name == "sys.modules" and key.known:
+            self.line = target.lineno
+            self.called(Value("sys.modules.__setitem__"), [key, value], {}, value.origins)
+        elif base.name == "os.environ" and key.known:
+            self.line = target.lineno
+            self.called(Value("os.environ.__setitem__"), [key, value], {}, value.origins)
+        grows = base.items is not None and key.known and len(base.items) < _MAX_ITEMS and (base.keys or not base.items)
+        if grows and base.items is not None and isinstance(target.value, ast.Name) and key.const not in base.keys:
+            self._bind_name(target.value.id, sequence((*base.items, value), (*base.keys, key.const)))
+            return
+        if isinstance(target.value, ast.Name) and value.origins - base.origins:
+            changed = base.copy()
+            changed.origins = merge_origins((base, value))
+            self._bind_name(target.value.id, changed)
 
     def _bind_name(self, name: str, value: Value) -> None:
         names = self.scope.names

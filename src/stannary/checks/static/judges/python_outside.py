@@ -15,7 +15,7 @@ _VARIABLES: dict[str, str] = {
     "PYTHONSTARTUP": "",
     "PYTHONINSPECT": "",
     "PYTHONHOME": "",
-    "LD_PRELOAD": r"(?:\S*/)?(?:lib(?:jemalloc|tcmalloc|mimalloc|gomp|iomp5|asan|stdc\+\+|nccl|cudart)[\w.+-]*|)(?::\S*)?",
+    "LD_PRELOAD": r"(?:\S*/)?(?:lib(?:jemalloc|tcmalloc|mimalloc|gomp|iomp5|asan|stdc\+\+|nccl|cudart)[\w.+-]*|)(?::\S*)?|(?:/usr)?(?:/local)?/lib\S*",
     "LD_AUDIT": "",
     "DYLD_INSERT_LIBRARIES": "",
     "BASH_ENV": "",
@@ -47,7 +47,8 @@ _SECRET = re.compile(r"os\.environ\[\w*(?:TOKEN|SECRET|PASSWORD|PASSWD|API_?KEY|
 # Classes and functions that a framework calls by name when it loads or serves what is in the folder.
 _CLASSES = frozenset({"EndpointHandler", "TritonPythonModel"})
 _BASES = frozenset({
-    "BaseHandler", "BasePredictor", "PythonModel", "GeneratorBasedBuilder", "ArrowBasedBuilder", "BeamBasedBuilder", "DiffusionPipeline",
+    "BaseHandler", "BasePredictor", "PythonModel", "GeneratorBasedBuilder", "ArrowBasedBuilder", "BeamBasedBuilder",
+    "DiffusionPipeline",
     "PreTrainedModel", "PretrainedConfig", "PreTrainedTokenizer", "PreTrainedTokenizerFast", "Pipeline",
 })  # fmt: skip
 _COMMANDS = frozenset({"install", "develop", "egg_info", "install_lib", "install_scripts", "easy_install", "bdist_egg"})
