@@ -15,7 +15,8 @@ _VARIABLES: dict[str, str] = {
     "PYTHONSTARTUP": "",
     "PYTHONINSPECT": "",
     "PYTHONHOME": "",
-    "LD_PRELOAD": r"(?:\S*/)?(?:lib(?:jemalloc|tcmalloc|mimalloc|gomp|iomp5|asan|stdc\+\+|nccl|cudart)[\w.+-]*|)(?::\S*)?|(?:/usr)?(?:/local)?/lib\S*",
+    "LD_PRELOAD": r"(?:/usr)?(?:/local)?/lib\S*"
+    r"|(?:\S*/)?(?:lib(?:jemalloc|tcmalloc|mimalloc|gomp|iomp5|asan|stdc\+\+|nccl|cudart)[\w.+-]*|)(?::\S*)?",
     "LD_AUDIT": "",
     "DYLD_INSERT_LIBRARIES": "",
     "BASH_ENV": "",
