@@ -1,6 +1,7 @@
 """`stannary ledger` as a user has it: two workspaces, proofs in files, a witness, and what is refused."""
 
 import json
+import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -147,3 +148,35 @@ def test_what_cannot_be_done_is_an_error_of_the_caller(made, tmp_path, arguments
     done = stannary(*arguments, cwd=tmp_path / "a")
     assert (done.returncode, done.stdout) == (2, "")
     assert f"error[{code}]" in done.stderr
+
+
+def test_a_log_is_handed_over_and_followed_offline(made, tmp_path):
+    """The commands of the how-to: rotate, keys, prove, verify with the key that was trusted before, a witness, adopt."""
+    a, b, copy = tmp_path / "a", tmp_path / "b", tmp_path / "copy"
+    shutil.copytree(a, copy)
+    old = key_of(a)
+    ok("prove", "0", "-o", "before.proof", "--record", "before.json", cwd=a)
+    request = ok("witness", "request", cwd=a)
+    ok("witness", "sign", "-", "--log", old, cwd=b, stdin=request)
+    new = ok("rotate", "--no-passphrase", cwd=a).strip()
+    assert (new, new == old) == (key_of(a), False)
+    ok("keys", "--format", "json", "-o", tmp_path / "keys.json", cwd=a)
+    append(Workspace.find(str(a)), 2)
+    ok("prove", "7", "-o", "after.proof", "--record", "after.json", cwd=a)
+    for name in ("before", "after"):
+        offline = ("verify", "--proof", a / f"{name}.proof", "--record", a / f"{name}.json", "--log")
+        for key in (old, new):
+            ok(*offline, key, "--keys", tmp_path / "keys.json", cwd=tmp_path)
+    assert stannary(*offline, old, cwd=tmp_path).stderr.startswith("error[LED004]")
+    assert [line.split()[0] for line in ok("keys", cwd=a).splitlines()] == ["retired", "current"]
+    assert "what was signed" in stannary("audit", cwd=a).stderr
+
+    request = ok("witness", "request", "--old", "5", cwd=a)
+    assert stannary("witness", "sign", "-", "--log", new, cwd=b, stdin=request).stderr.startswith("error[LED027]")
+    ok("witness", "sign", "-", "--log", new, "--keys", tmp_path / "keys.json", cwd=b, stdin=request)
+
+    shutil.copy(a / ".stannary" / "ledger.db", copy / ".stannary" / "ledger.db")
+    assert stannary("head", cwd=copy).stderr.startswith("error[LED004]")
+    followed = stannary("keys", "--adopt", tmp_path / "keys.json", cwd=copy)
+    assert (followed.returncode, "it is only read" in followed.stderr) == (0, True)
+    assert (key_of(copy), stannary("keys", "--key", "x", cwd=copy).returncode) == (new, 2)

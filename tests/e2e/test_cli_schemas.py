@@ -41,6 +41,7 @@ PRINTS = {
     "keys": "keys list --format json",
     "kinds": "evidence kinds --format json",
     "ledger-audit": "ledger audit --format json",
+    "ledger-keys": "ledger keys --format json",
     "ledger-head": "ledger head --format json",
     "ledger-proof": "ledger prove 1 --format json",
     "lineage": "lineage model --format json",

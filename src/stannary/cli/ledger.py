@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from stannary.crypto.note import Checkpoint, VerifierKey
     from stannary.evidence.ledger import Ledger
+    from stannary.evidence.ledger.log_keys import LogKeys
     from stannary.evidence.workspace import Workspace
 
 __all__ = ["Audit", "Deviation", "Head", "Proof", "command", "open_ledger", "show", "workspace_option"]
@@ -76,6 +77,7 @@ class _Asked(msgspec.Struct, frozen=True, kw_only=True):
     proof: str | None
     record: str | None
     log: str | None
+    keys: str | None
     witnesses: tuple[str, ...]
     quorum: int | None
     form: str
@@ -87,6 +89,8 @@ _TABLE = {
     "verify": ("stannary.cli.ledger:verify_", "Hold the log, or a proof from it, against what was signed."),
     "audit": ("stannary.cli.ledger:audit_", "Hash everything again and report every deviation."),
     "export": ("stannary.cli.ledger:export_", "Write the log as static files for any tlog-tiles reader."),
+    "keys": ("stannary.cli.ledger_keys:keys_", "Show the keys of the log, or follow it to a new one."),
+    "rotate": ("stannary.cli.ledger_keys:rotate_", "Hand the log over to a new key."),
     "move": ("stannary.cli.ledger_move:command", "Take the ledger into a database, or back."),
     "witness": ("stannary.cli.ledger_witness:command", "Have heads cosigned, and cosign those of others."),
 }
@@ -109,7 +113,7 @@ def open_ledger(workspace: Workspace, *, write: bool = False, accept: bool = Fal
     if not accept:
         return workspace.ledger(write=write)
     address, origin, head = workspace.ledger_address, workspace.settings.origin, workspace.head_path
-    return Ledger.open(address, None, origin=origin, verifier=workspace.log_key, head=head, accept=True)
+    return Ledger.open(address, None, origin=origin, verifier=workspace.log_keys, head=head, accept=True)
 
 
 def show(value: msgspec.Struct, form: str, rows: dict[str, object]) -> None:
@@ -193,6 +197,12 @@ def prove_(what: str, workspace: str | None, form: str, output: str | None, reco
 @click.option("--record", metavar="FILE", default=None, help="The entry that the proof is of.")
 @click.option("--log", metavar="KEY", default=None, help="The verifier key of the log, or a file with it.")
 @click.option(
+    "--keys",
+    metavar="FILE",
+    default=None,
+    help="The keys of a log that was handed over: what `ledger keys --format json` writes.",
+)
+@click.option(
     "--witness", "witnesses", metavar="KEY", multiple=True, help="The verifier key of a witness, or a file of them; repeatable."
 )
 @click.option(
@@ -210,14 +220,14 @@ def verify_(**given: Any) -> int:  # noqa: ANN401 - click passes each option
 
     asked = _Asked(**given)
     cosigners = read_keys(asked.witnesses)
-    if asked.proof or asked.record or asked.log:
+    if asked.proof or asked.record or asked.log or asked.keys:
         return _verify_offline(asked, cosigners)
     with open_ledger(Workspace.find(asked.workspace)) as ledger:
         old = _text(asked.since) if asked.since else None
         with _about(asked.since):
             head = ledger.verify_since(old) if old else ledger.head()
         if cosigners:
-            head = _require(ledger.cosigned() or ledger.head_note(), ledger.key, cosigners, asked.quorum)
+            head = _require(ledger.cosigned() or ledger.head_note(), ledger.keys, cosigners, asked.quorum)
         names = tuple(key.name for key in cosigners)
         _show_head(ledger, asked.form, head, since=_size_of(old) if old else None, witnesses=names)
     return 0
@@ -236,12 +246,11 @@ def audit_(ctx: click.Context, workspace: str | None, form: str, deep: bool) -> 
 
     Every deviation is reported, not only the first. Exit code 1 when there is one.
     """
-    from stannary.crypto.note import VerifierKey
     from stannary.evidence.ledger import audit_file
     from stannary.evidence.workspace import Workspace
 
     place = Workspace.find(workspace)
-    report = audit_file(place.ledger_address, VerifierKey.of(place.settings.origin, place.log_key), place.head_path, deep=deep)
+    report = audit_file(place.ledger_address, place.log_keys, place.head_path, deep=deep)
     found = tuple(Deviation(item.code, item.message, item.index) for item in report.deviations)
     rows: dict[str, object] = {"origin": report.origin, "entries": f"{report.entries:,} of {report.size:,}", "root": report.root}
     shown = Audit("stannary.ledger-audit/1", report.origin, report.size, report.root, report.entries, report.nodes, found)
@@ -291,33 +300,34 @@ def _index(ledger: Ledger, what: str) -> int:
 
 
 def _verify_offline(asked: _Asked, cosigners: list[VerifierKey]) -> int:
-    from stannary.crypto.note import VerifierKey
     from stannary.evidence.ledger import Receipt, verify
+    from stannary.evidence.ledger.log_keys import LogKeys, read_handovers
     from stannary.evidence.ledger.witness import read_keys
     from stannary.evidence.workspace import Workspace
 
     if asked.proof is None or asked.record is None:
         msg = "a proof is verified with --proof FILE and --record FILE"
         raise UsageError(msg, code="USE012", help="`stannary ledger prove ID -o FILE --record FILE` writes both")
-    if asked.log:
-        key = read_keys([asked.log])[0]
-    else:
-        found = Workspace.find(asked.workspace)
-        key = VerifierKey.of(found.settings.origin, found.log_key)
+    keys = LogKeys(read_keys([asked.log])[0]) if asked.log else Workspace.find(asked.workspace).log_keys
+    if asked.keys:
+        with _about(asked.keys):
+            keys = LogKeys.following(keys.current, read_handovers(asked.keys))
     content = _bytes(asked.record)
     with _about(asked.proof):
         receipt = Receipt.of_proof(_text(asked.proof), content)
-        head = verify(content, receipt, key)
+        head = verify(content, receipt, keys)
     if cosigners:
-        _require(receipt.checkpoint, key, cosigners, asked.quorum)
+        _require(receipt.checkpoint, keys, cosigners, asked.quorum)
     names = tuple(item.name for item in cosigners)
-    shown = Head("stannary.ledger-head/1", head.origin, head.size, head.root.hex(), str(key), receipt.checkpoint, None, names)
+    shown = Head(
+        "stannary.ledger-head/1", head.origin, head.size, head.root.hex(), str(keys.current), receipt.checkpoint, None, names
+    )
     rows: dict[str, object] = {"origin": head.origin, "entry": f"{receipt.index} of {head.size:,}", "root": shown.root}
     show(shown, asked.form, rows | ({"witnesses": ", ".join(names)} if names else {}))
     return 0
 
 
-def _require(note: str, log: VerifierKey, cosigners: list[VerifierKey], quorum: int | None) -> Checkpoint:
+def _require(note: str, log: LogKeys, cosigners: list[VerifierKey], quorum: int | None) -> Checkpoint:
     from stannary.core.clock import system_clock
     from stannary.evidence.ledger.witness import Quorum
 

@@ -56,20 +56,23 @@ def request_(workspace: str | None, old: int, output: str | None) -> int:
 @click.command("sign")
 @click.argument("request", metavar="REQUEST", type=click.File(encoding="utf-8", errors="replace"))
 @click.option("--log", metavar="KEY", required=True, help="The verifier key of the log whose head it is, or a file with it.")
+@click.option("--keys", metavar="FILE", default=None, help="The keys of a log that was handed over: `ledger keys --format json`.")
 @workspace_option
 @click.option("-o", "--output", metavar="FILE", default=None, help="Write it to a file.")
 @common_options
 @click.pass_context
-def sign_(ctx: click.Context, request: TextIO, log: str, workspace: str | None, output: str | None) -> int:
+def sign_(ctx: click.Context, /, request: TextIO, log: str, keys: str | None, workspace: str | None, output: str | None) -> int:
     """Cosign the head in a request with this workspace's log key, if it continues the last one seen; remember it in this ledger."""
     from stannary.cli.workspace import open_workspace
+    from stannary.evidence.ledger.log_keys import LogKeys, read_handovers
     from stannary.evidence.ledger.witness import Witness, read_keys
 
     found = open_workspace(workspace)
     (key,) = read_keys([log])[:1]
+    followed = LogKeys.following(key, read_handovers(keys) if keys else ())
     with open_ledger(found, write=True) as ledger:
         witness = Witness(found.settings.origin, found.log_signer, ledger, found.clock)
-        _write(witness.sign(request.read(), key), output)
+        _write(witness.sign(request.read(), followed), output)
     talk_of(ctx).note(f"signed as {witness.key}")
     return 0
 

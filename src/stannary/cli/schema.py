@@ -39,6 +39,7 @@ SCHEMAS: dict[str, tuple[str, str]] = {
     "authority-audit": ("stannary.cli.authority:AuditDocument", "What `stannary trust audit --format json` writes."),
     "ledger-head": ("stannary.cli.ledger:Head", "What `stannary ledger head` and `verify` write with `--format json`."),
     "ledger-proof": ("stannary.cli.ledger:Proof", "What `stannary ledger prove --format json` writes."),
+    "ledger-keys": ("stannary.cli.ledger_keys:KeysOfLog", "What `stannary ledger keys --format json` writes."),
     "ledger-audit": ("stannary.cli.ledger:Audit", "What `stannary ledger audit --format json` writes."),
     "models": ("stannary.report.registry:ModelsDocument", "What `stannary registry list --format json` writes."),
     "versions": ("stannary.report.registry:VersionsDocument", "What `stannary registry list NAME --format json` writes."),

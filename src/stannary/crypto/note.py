@@ -87,6 +87,11 @@ class VerifierKey(msgspec.Struct, frozen=True):
         return found
 
     @property
+    def spki(self) -> bytes:
+        """Return the SubjectPublicKeyInfo."""
+        return self.public if self.kind == ECDSA else _SPKI + self.public
+
+    @property
     def id(self) -> bytes:
         """Return the four bytes that signatures name the key by."""
         if self.kind == ECDSA:
@@ -105,7 +110,7 @@ class VerifierKey(msgspec.Struct, frozen=True):
             message = _cosigned(int.from_bytes(signature[:8], "big"), text)
             signature = signature[8:]
         try:
-            PublicKey.of_der(self.public if self.kind == ECDSA else _SPKI + self.public).verify(signature, message)
+            PublicKey.of_der(self.spki).verify(signature, message)
         except IntegrityError as error:
             raise _spoiled(self.name) from error
 

@@ -15,7 +15,8 @@ __all__ = ["export_evidence"]
 def export_evidence(chain: Chain, folder: Path, subject: Digest | None = None) -> int:
     """Write ID.dsse.json and ID.receipt.json of each statement, and the keys; return how many there are.
 
-    A receipt holds the record's place in the log, the proof and a signed checkpoint; `log.vkey` verifies it.
+    A receipt holds the record's place in the log, the proof and a signed checkpoint; `log.vkey` verifies it, with
+    `log.keys.json` where the log was handed over to another key.
     """
     folder.mkdir(parents=True, exist_ok=True)
     entries = chain.ledger.find(subject=str(subject)) if subject is not None else chain.ledger.find()
@@ -32,6 +33,8 @@ def export_evidence(chain: Chain, folder: Path, subject: Digest | None = None) -
     keys.mkdir(exist_ok=True)
     for key in chain.workspace.trust.keys:
         (keys / f"{key.keyid}.pem").write_text(key.pem, encoding="utf-8")
+    if chain.ledger.keys.retired:
+        (folder / "log.keys.json").write_bytes(msgspec.json.encode(chain.ledger.keys.document()))
     (folder / "log.pub").write_bytes(chain.workspace.log_key.pem())
     (folder / "log.vkey").write_text(str(chain.ledger.key) + "\n", encoding="utf-8")
     return count

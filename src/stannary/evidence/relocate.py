@@ -34,13 +34,13 @@ def relocate(workspace: Workspace, database: str) -> Checkpoint:
     if address == workspace.ledger_address:
         msg = "the ledger is there already"
         raise UsageError(msg, where=str(workspace.root), code="WSP007", help="`stannary ledger head` shows its state")
-    origin, signer, key = workspace.settings.origin, workspace.log_signer, workspace.log_key
+    origin, signer, keys = workspace.settings.origin, workspace.log_signer, workspace.log_keys
     with contextlib.ExitStack() as stack:
         stack.enter_context(held(f"{workspace.head_path}.moving"))
         old = stack.enter_context(workspace.ledger())
         name = stack.enter_context(tempfile.TemporaryDirectory(dir=workspace.root))
         # What is at the new place already is proven by the copy that continues it, and not by a head remembered of it.
-        with Ledger.open(address, signer, origin=origin, verifier=key, head=Path(name) / "head", accept=True) as new:
+        with Ledger.open(address, signer, origin=origin, verifier=keys, head=Path(name) / "head", accept=True) as new:
             _copy(old, new, Path(name) / "log")
             workspace.relocate(database)
             return new.head()

@@ -22,13 +22,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from stannary.core.clock import Clock, system_clock
-from stannary.core.errors import InputError, UsageError
+from stannary.core.errors import InputError, IntegrityError, UsageError
 from stannary.crypto.interface import Algorithm, Signer, Wrapper
 from stannary.crypto.keys import PrivateKey, PublicKey, generate, read_private, read_public
 from stannary.evidence.trust import TrustFile, read_trust, write_trust
 
 if TYPE_CHECKING:
     from stannary.evidence.ledger import Ledger
+    from stannary.evidence.ledger.log_keys import LogKeys
     from stannary.evidence.workspace_keys import Elsewhere
 
 __all__ = ["FOLDER", "Settings", "Workspace"]
@@ -41,13 +42,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The content of `workspace.json`. Keys are paths from the workspace, or addresses as `open_signer` takes them.
 
     `database` is where the ledger is: nothing for a file in the workspace, the URL of a PostgreSQL database, or `env:NAME`
-    for a variable that has the URL. `contents` and `wrapping_keys` are explained in `evidence/contents.py`.
+    for a variable that has the URL. `ledger_public` is the public half of `ledger_key`; `handovers` is the file of the
+    keys of a log that was handed over to another. `contents` and `wrapping_keys` are explained in `evidence/contents.py`.
     """
 
     schema: str = _SCHEMA
     origin: str
     signing_key: str = "keys/signing.pem"
     ledger_key: str = "keys/ledger.pem"
+    ledger_public: str = "keys/ledger.pub"
+    handovers: str = ""
     database: str = ""
     contents: str = ""
     wrapping_keys: tuple[str, ...] = ()
@@ -150,14 +154,38 @@ class Workspace:
     @cached_property
     def log_key(self) -> PublicKey:
         """Return the public half of the key that signs checkpoints."""
-        return read_public(self.root / "keys" / "ledger.pub")
+        return read_public(self.root / self.settings.ledger_public)
+
+    @cached_property
+    def log_keys(self) -> LogKeys:
+        """Return the keys of the log, verified: that one, and those before it. Raises UsageError, InputError or IntegrityError."""
+        from stannary.evidence.ledger.log_keys import LogKeys, read_handovers
+
+        trusted = LogKeys.of(self.settings.origin, self.log_key)
+        if not self.settings.handovers:
+            return trusted
+        found = LogKeys.following(trusted.current, read_handovers(self.root / self.settings.handovers))
+        if found.current != trusted.current:
+            msg = f"the key of the log is {trusted.current.id.hex()}, and it was handed over to {found.current.id.hex()}"
+            raise IntegrityError(msg, where=str(self.root), code="LED027", help="restore workspace.json and keys/ from a backup")
+        return found
+
+    def hand_over(self, keys: LogKeys, names: tuple[str, str, str]) -> None:
+        """Use the last of these keys from now on; `names` are the settings ledger_key, ledger_public and handovers."""
+        text = msgspec.json.format(msgspec.json.encode(keys.document()), indent=2)
+        (self.root / names[2]).write_bytes(text + b"\n")
+        settings = msgspec.structs.replace(self.settings, ledger_key=names[0], ledger_public=names[1], handovers=names[2])
+        _write(self.root, settings)
+        self.settings = settings
+        for name in ("log_signer", "log_key", "log_keys"):
+            vars(self).pop(name, None)
 
     def ledger(self, *, write: bool = False) -> Ledger:
         """Open the ledger; for writing it is made when there is none. Raises what `Ledger.open` does."""
         from stannary.evidence.ledger import Ledger
 
         signer = self.log_signer if write else None
-        origin, verifier = self.settings.origin, self.log_key
+        origin, verifier = self.settings.origin, self.log_keys
         return Ledger.open(self.ledger_address, signer, origin=origin, verifier=verifier, clock=self.clock, head=self.head_path)
 
     @property

@@ -20,7 +20,6 @@ import msgspec
 
 from stannary.core.errors import BackendError, InputError, IntegrityError, UsageError
 from stannary.core.model import Digest
-from stannary.crypto.note import VerifierKey
 from stannary.evidence.contents import contents_at
 from stannary.evidence.ledger.replay import follow_into
 from stannary.evidence.workspace import Workspace
@@ -149,8 +148,7 @@ def follow(workspace: Workspace, source: str | Path, open_copy: Callable[[], Reg
     if told.origin != workspace.settings.origin:
         msg = f"is of the log {told.origin!r}, and this replica follows {workspace.settings.origin!r}"
         raise UsageError(msg, where=str(folder), code="REG031", help="take workspace.json and keys/ledger.pub from the original")
-    key = VerifierKey.of(workspace.settings.origin, workspace.log_key)
-    head = follow_into(workspace.ledger_address, folder / "ledger", key, workspace.head_path)
+    head = follow_into(workspace.ledger_address, folder / "ledger", workspace.log_keys, workspace.head_path)
     if (head.size, head.root.hex()) != (told.entries, told.root):
         msg = f"says {told.entries} entries and root {told.root[:16]}; its log has {head.size} and {head.root.hex()[:16]}"
         raise IntegrityError(msg, where=str(folder / "backup.json"), code="REG032", help="its log was written to after it")

@@ -17,6 +17,7 @@ from stannary.crypto.interface import Signer, Verifier
 from stannary.crypto.merkle import leaf_hash
 from stannary.crypto.note import VerifierKey
 from stannary.evidence.ledger.entry import Receipt, timestamp
+from stannary.evidence.ledger.log_keys import LogKeys
 from stannary.evidence.ledger.sequencer import Prepared, Sequencer, forgotten, remembered
 from stannary.evidence.ledger.tree import Tree
 from stannary.evidence.sigstore.entry import promised
@@ -46,6 +47,7 @@ class SignatureLog:
     def __init__(self, path: str | Path, origin: str, verifier: Verifier, signer: Signer | None = None) -> None:
         """Open it. Raises UsageError, BackendError, or IntegrityError when it was tampered with or rolled back."""
         self.key = VerifierKey.of_log(origin, verifier)
+        self._keys = LogKeys(self.key)
         self.id = log_id(verifier)
         self._signer = signer
         self._open: list[LedgerStore] = []
@@ -53,11 +55,11 @@ class SignatureLog:
         try:
             if signer is not None:
                 self._open.append(SqliteStore(path, create={"origin": origin, "format": _FORMAT}, write=True))
-                self._sequencer = Sequencer(self._open[0], self.key, signer, head)
+                self._sequencer = Sequencer(self._open[0], self._keys, signer, head)
                 self._sequencer.begin()
             self._store: LedgerStore = SqliteStore(path)
             self._open.append(self._store)
-            self._tree = Tree(self._store, self.key)
+            self._tree = Tree(self._store, self._keys)
             seen = head.as_now()
             with self._store.snapshot():
                 self._tree.refresh()
@@ -89,7 +91,7 @@ class SignatureLog:
 
     def _remember(self, head: HeadFile) -> None:
         """Hold the log to the head that was seen last. Raises IntegrityError when nothing says which that was."""
-        seen = remembered(head, self.key)
+        seen = remembered(head, self._keys)
         if seen is None:
             raise forgotten(head)
         self._tree.remember(seen[0])

@@ -18,9 +18,10 @@ import msgspec
 
 from stannary.core.errors import InputError, IntegrityError, StannaryError, UsageError
 from stannary.crypto.merkle import HASH_SIZE, TILE_HEIGHT, TILE_WIDTH, Frontier, fold, node_hash, verify_consistency
-from stannary.crypto.note import Checkpoint, VerifierKey, open_checkpoint
+from stannary.crypto.note import Checkpoint, VerifierKey
 from stannary.evidence.ledger.census import Recount
 from stannary.evidence.ledger.entry import LARGEST_LEAF, all_say, header_of, rejoin
+from stannary.evidence.ledger.log_keys import HANDOVER, LogKeys
 from stannary.evidence.ledger.sequencer import remembered
 from stannary.store.head_file import HeadFile
 from stannary.store.ledger_store import LedgerStore, Plain, Row, is_url, open_store
@@ -55,14 +56,14 @@ class Report(msgspec.Struct, frozen=True):
         return not self.deviations
 
 
-def audit(store: LedgerStore, key: VerifierKey, head_file: HeadFile, *, deep: bool = False) -> Report:
+def audit(store: LedgerStore, keys: LogKeys, head_file: HeadFile, *, deep: bool = False) -> Report:
     """Audit one state of a ledger, while it may go on."""
     seen = head_file.as_now()
     with store.snapshot():
-        return _Audit(store, key, Recount(head_file.path.with_suffix(".census"), key)).run(seen, deep=deep)
+        return _Audit(store, keys, Recount(head_file.path.with_suffix(".census"), keys.current)).run(seen, deep=deep)
 
 
-def audit_file(address: str | Path, key: VerifierKey, head: str | Path | None = None, *, deep: bool = False) -> Report:
+def audit_file(address: str | Path, keys: VerifierKey | LogKeys, head: str | Path | None = None, *, deep: bool = False) -> Report:
     """Audit a ledger (a file, or the URL of a database), also one that `Ledger.open` refuses. Raises UsageError when there is none.
 
     `head` is the file that remembers its head, PATH.head by default. With `deep` the back end compares its indexes with
@@ -72,23 +73,25 @@ def audit_file(address: str | Path, key: VerifierKey, head: str | Path | None = 
         msg = "a ledger in a database is audited against the file here that remembers its head"
         raise UsageError(msg, code="LED018", help="give `head`")
     file = HeadFile(head or f"{address}.head")
+    keys = LogKeys(keys) if isinstance(keys, VerifierKey) else keys
     try:
-        with contextlib.closing(open_store(address, key.name, lock=file.path)) as store:
-            return audit(store, key, file, deep=deep)
+        with contextlib.closing(open_store(address, keys.name, lock=file.path)) as store:
+            return audit(store, keys, file, deep=deep)
     except IntegrityError as error:  # it cannot even be read to its end
-        return Report(key.name, 0, "", 0, 0, (Deviation(error.code or "LED010", error.message),))
+        return Report(keys.name, 0, "", 0, 0, (Deviation(error.code or "LED010", error.message),))
 
 
 class _Audit:
-    def __init__(self, store: LedgerStore, key: VerifierKey, census: Recount) -> None:
+    def __init__(self, store: LedgerStore, keys: LogKeys, census: Recount) -> None:
         self.store = store
-        self.key = key
+        self.keys = keys
         self.census = census
         self.found: list[Deviation] = []
         self.entries = self.nodes = 0
         self.named = {"subject": 0, "kind": 0}  # how many rows have one
         self.bodies: set[str] = set()
         self.subtrees = Frontier()  # over the roots of full tiles of level 0
+        self.handovers: list[tuple[int, bytes]] = []
         self.heads: dict[int, bytes] = {}  # the roots that the records give at the sizes of checkpoints
         self.strays: dict[int, bytes] = {}  # records that are not the leaf where they stand
         self.wanted: dict[bytes, int] = {}  # leaves whose record is not where it belongs
@@ -107,7 +110,7 @@ class _Audit:
                 )
             for problem in problems.result() if problems else self.store.problems():
                 self.say("LED010", f"the store is damaged: {problem[:200]}")
-        return Report(self.key.name, head.size, head.root.hex(), self.entries, self.nodes, tuple(self.found))
+        return Report(self.keys.name, head.size, head.root.hex(), self.entries, self.nodes, tuple(self.found))
 
     def _compare(self, head_file: HeadFile) -> Checkpoint:
         """Hold all that is stored against what is signed, and return the head.
@@ -118,10 +121,11 @@ class _Audit:
         4. that there is nothing else.
         """
         checkpoints = self._checkpoints()  # 1.
-        head = checkpoints[-1] if checkpoints else Checkpoint(self.key.name, 0, self.subtrees.root())
+        head = checkpoints[-1] if checkpoints else Checkpoint(self.keys.name, 0, self.subtrees.root())
         seen = self._remembered(head_file, head)
         sizes = {checkpoint.size for checkpoint in checkpoints} | ({seen.size} if seen else set())
         self._entries(head.size, sizes)  # 2.
+        self._handed_over()
         self._strays(right=self.heads.get(head.size) == head.root)
         for size, signed in dict.fromkeys((item.size, item.root) for item in [*checkpoints, *([seen] if seen else [])]):  # 3.
             root = self.heads.get(size)
@@ -134,7 +138,7 @@ class _Audit:
         found: list[Checkpoint] = []
         for size, note in self.store.checkpoints():
             try:
-                checkpoint, _ = open_checkpoint(note, self.key)
+                checkpoint, _ = self.keys.open(note, proven=True)
             except StannaryError as error:
                 self.say(error.code or "LED005", f"checkpoint of {size} entries: {error.message}")
                 continue
@@ -143,11 +147,15 @@ class _Audit:
             found.append(checkpoint)
         if not found:
             self.say("LED004", "there is no signed head")
-        return sorted(found, key=lambda item: item.size)
+        found.sort(key=lambda item: item.size)
+        if found and found[-1].size < self.keys.first:
+            what = f"it was handed over after {self.keys.first - 1} entries, and has {found[-1].size}"
+            self.say("LED003", f"the ledger was rolled back: {what}")
+        return found
 
     def _remembered(self, file: HeadFile, head: Checkpoint) -> Checkpoint | None:
         try:
-            seen = remembered(file, self.key)
+            seen = remembered(file, self.keys)
         except IntegrityError as error:
             self.say(error.code or "LED005", f"the remembered head: {error.message}")
             return None
@@ -204,6 +212,7 @@ class _Audit:
         self.entries += len(rows)
         self.named["kind"] += len(rows) - [row[2] for row in rows].count("")
         self.named["subject"] += len(rows) - [row[3] for row in rows].count("")
+        self.handovers += [(row[0], row[6]) for row in rows if row[1] == HANDOVER]
         if not all_say(rows):
             for row in rows:
                 if not all_say((row,)):
@@ -244,6 +253,12 @@ class _Audit:
                 self.say("LED013", f"entry {row.idx} has its body apart, and would hold it", row.idx)
         except IntegrityError as error:
             self.say("LED013", f"entry {row.idx}: {error.message}", row.idx)
+
+    def _handed_over(self) -> None:
+        """Say which entries that hand the log over are not the ones that lead to its keys."""
+        known = {(item.last - 1, hand.record.encode()) for item, hand in zip(self.keys.retired, self.keys.handovers, strict=True)}
+        for index, _ in known.symmetric_difference(self.handovers):
+            self.say("LED027", f"entry {index} hands the log over, and that is not known here, or is known and not there", index)
 
     def _strays(self, *, right: bool) -> None:
         """Say of records that are not the stored leaf where they stand which of the two it is, and whether it was moved.

@@ -48,7 +48,7 @@ class Census:
             start = len(self._sealed) << kept.HEIGHT
             end = start + (1 << kept.HEIGHT)
             if self._size == start and end <= size:
-                body = kept.load(self._folder, start, self._subtree(start), self._tree.key)
+                body = kept.load(self._folder, start, self._subtree(start), self._tree.keys.current)
                 if body is not None:
                     self._sealed.append(kept.Segment(start, body))
                     self._size = self._placed = end
@@ -65,7 +65,7 @@ class Census:
         self._sealed.append(kept.Segment(start, body))
         self._open, self._places, self._placed = _none(), _empty(), self._size
         if self._sign is not None:
-            kept.save(self._folder, (start, self._subtree(start), body), self._tree.key.name, self._sign)
+            kept.save(self._folder, (start, self._subtree(start), body), self._tree.keys.name, self._sign)
 
     def _read(self, end: int) -> None:
         """Take in the entries up to `end`, from their records; none of them when one is not what it should be."""

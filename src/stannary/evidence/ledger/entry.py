@@ -11,6 +11,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -21,6 +22,9 @@ from stannary.crypto.merkle import leaf_hash, verify_inclusion
 from stannary.crypto.note import Checkpoint, VerifierKey, open_checkpoint, parse_note
 from stannary.crypto.proof_file import decode_proof
 from stannary.store.ledger_store import Plain
+
+if TYPE_CHECKING:
+    from stannary.evidence.ledger.log_keys import LogKeys
 
 __all__ = [
     "LARGEST_LEAF",
@@ -243,16 +247,19 @@ def rejoin(leaf: bytes, body: bytes | None) -> bytes:
     return canonical_json(value)
 
 
-def verify(record: bytes, receipt: Receipt, key: VerifierKey, origin: str | None = None) -> Checkpoint:
+def verify(record: bytes, receipt: Receipt, key: VerifierKey | LogKeys, origin: str | None = None) -> Checkpoint:
     """Return the checkpoint under which the record is in the log of `key`. Needs no ledger. Raises IntegrityError.
 
-    1. the checkpoint is signed by the log, and is of that log;
+    1. the checkpoint is signed by the log (of several keys, by the one whose turn it was), and is of that log;
     2. it says the size and the root that the receipt says;
     3. the record hashes to the leaf of the receipt;
     4. the proof leads from that leaf to the root.
     """
     # 1.
-    checkpoint, _ = open_checkpoint(receipt.checkpoint, key, origin)
+    opened = (
+        open_checkpoint(receipt.checkpoint, key, origin) if isinstance(key, VerifierKey) else key.open(receipt.checkpoint, origin)
+    )
+    checkpoint = opened[0]
     # 2.
     if (checkpoint.size, checkpoint.root.hex()) != (receipt.size, receipt.root):
         msg = "the receipt and its checkpoint name different heads"

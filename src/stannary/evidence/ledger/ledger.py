@@ -18,9 +18,11 @@ import msgspec
 from stannary.core.errors import InputError, IntegrityError, UsageError
 from stannary.crypto.interface import Signer, Verifier
 from stannary.crypto.merkle import consistency_proof, inclusion_proof, leaf_hash, root_of, verify_inclusion
-from stannary.crypto.note import Checkpoint, Note, VerifierKey, open_checkpoint, parse_note, verify_note
+from stannary.crypto.note import Checkpoint, Note, VerifierKey, parse_note, verify_note
+from stannary.crypto.proof_file import encode_proof
 from stannary.evidence.ledger.entry import Entry, Receipt, checked, header_of, leaf_of
 from stannary.evidence.ledger.finding import Finding
+from stannary.evidence.ledger.log_keys import HANDOVER, Handover, LogKeys, handover_record
 from stannary.evidence.ledger.remember import head_file_of, require_file, require_none
 from stannary.evidence.ledger.sequencer import Prepared, Sequencer, forgotten, remembered
 from stannary.evidence.ledger.tree import Tree, gone
@@ -41,18 +43,19 @@ class Ledger(Finding):
     def __init__(
         self,
         stores: Sequence[LedgerStore],
-        key: VerifierKey,
+        keys: LogKeys,
         head: HeadFile,
         sequencer: Sequencer | None,
         clock: Callable[[], datetime],
     ) -> None:
-        self.key = key
+        self.key = keys.current
+        self.keys = keys
         self._store = stores[-1]
         self._stores = stores
         self._head_file = head
         self._sequencer = sequencer
         self._clock = clock
-        self._tree = Tree(self._store, key)
+        self._tree = Tree(self._store, keys)
         self._census = None
 
     @classmethod
@@ -62,25 +65,26 @@ class Ledger(Finding):
         signer: Signer | None,
         *,
         origin: str,
-        verifier: Verifier,
+        verifier: Verifier | LogKeys,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         head: str | Path | None = None,
         accept: bool = False,
     ) -> Ledger:
         """Open a ledger, or make it when there is none and `signer` is given. Without a signer it is read-only.
 
-        `address` is a file, or the URL of a PostgreSQL database. `origin` names the log, `verifier` is its public key
-        (Ed25519). `head` is the file that remembers the last signed head, PATH.head by default; on another disk it shows more.
-        When that file is lost, `accept` takes the head as it is: for somebody who has verified it since a kept checkpoint.
+        `address` is a file, or the URL of a PostgreSQL database. `origin` names the log, `verifier` is its public key (Ed25519),
+        or its keys when it was handed over. `head` is the file that remembers the last signed head, PATH.head by default; on
+        another disk it shows more. When that file is lost, `accept` takes the head as it is: for somebody who has verified it
+        since a kept checkpoint.
         Raises UsageError, BackendError, or IntegrityError when the store was rolled back or is not that log.
         """
-        key = VerifierKey.of(origin, verifier)
+        keys = LogKeys.of(origin, verifier)
         head_file = head_file_of(address, head)
-        if signer is not None and signer.public.spki != verifier.spki:
+        if signer is not None and VerifierKey.of(origin, signer.public) != keys.current:
             msg = "the signer has another key than the log"
             raise UsageError(msg, where=str(head_file.path), code="KEY010", help="open the ledger with its own key")
         if signer is None and not is_url(address):
-            require_file(Path(address), head_file, key)
+            require_file(Path(address), head_file, keys)
         lock = Path(f"{head_file.path}.lock")
         meta = {"origin": origin, "format": "stannary.ledger/1"} if signer is not None else None
         sequencer = None
@@ -88,16 +92,16 @@ class Ledger(Finding):
         try:
             if signer is not None:
                 opened.append(open_store(address, origin, lock=lock, create=meta, write=True))
-                sequencer = Sequencer(opened[0], key, signer, head_file)
+                sequencer = Sequencer(opened[0], keys, signer, head_file)
                 sequencer.begin()
             opened.append(open_store(address, origin, lock=lock))
-            ledger = cls(opened, key, head_file, sequencer, clock)
+            ledger = cls(opened, keys, head_file, sequencer, clock)
             ledger.recall(accept=accept)
         except BaseException as error:
             for item in opened:
                 item.close()
             if isinstance(error, UsageError) and error.code == "LED018":
-                require_none(error, head_file, key)
+                require_none(error, head_file, keys)
             raise
         return ledger
 
@@ -122,6 +126,9 @@ class Ledger(Finding):
         """
         sequencer, now = self._writing(), self._clock()
         prepared = [self._prepare(record, now) for record in records]
+        if any(item.columns[0] == HANDOVER for item in prepared):
+            msg = f"an entry of type {HANDOVER} hands the log over to another key, and is made by that alone"
+            raise InputError(msg, where="record", code="LED027", help="`stannary ledger rotate`")
         return sequencer.append(prepared) if prepared else []
 
     def _prepare(self, record: bytes, now: datetime) -> Prepared:
@@ -137,13 +144,13 @@ class Ledger(Finding):
     def add_cosignature(self, content: str | bytes, witnesses: Iterable[VerifierKey]) -> Checkpoint:
         """Keep a checkpoint of this log with the cosignatures of witnesses on it. Raises IntegrityError when one does not hold."""
         sequencer = self._writing()
-        checkpoint, note = open_checkpoint(content, self.key)
+        checkpoint, note = self.keys.open(content, proven=True)
         known = verify_note(note, witnesses)
         if not known:
             msg = "none of the witnesses has signed this checkpoint"
             raise IntegrityError(msg, code="LED014", help="give the verifier key of the witness that did")
         lines = {(line.name, line.id): line for line in note.signatures}
-        kept = [lines[key.name, key.id] for key in (self.key, *known)]
+        kept = [lines[key.name, key.id] for key in (*self.keys.all, *known) if (key.name, key.id) in lines]
         with self.reading():
             stored = self._checkpoint(checkpoint.size)
             if stored:
@@ -152,9 +159,28 @@ class Ledger(Finding):
         sequencer.put_checkpoint(checkpoint, str(Note(note.text, tuple(kept))))
         return checkpoint
 
+    def hand_over(self, new: Signer, *, compromised: bool = False) -> Handover:
+        """Hand the log over to a new key: append the entry that says so. This ledger signs nothing any more; open it with that key.
+
+        `compromised`: the old key was stolen, and its word alone is not to be taken. Raises UsageError when the ledger is read-only
+        or the key is the one that it has.
+        """
+        sequencer, old, now = self._writing(), self._writing().signer, self._clock()
+
+        def make(head: Checkpoint) -> Prepared:
+            return self._prepare(handover_record(head, old, new, now, compromised=compromised), now)
+
+        return self.handover(sequencer.hand_over(make, new).index)
+
+    def handover(self, index: int) -> Handover:
+        """Return an entry by which the log was handed over, with its proof. Raises UsageError or IntegrityError for another one."""
+        receipt = self.prove(index, index + 1)
+        proof = encode_proof(receipt.index, [bytes.fromhex(item) for item in receipt.proof], receipt.checkpoint)
+        return Handover(self.read(index).record.decode(), proof)
+
     def keep(self, note: str) -> None:
         """Keep a checkpoint that another copy of this log keeps: the log's signature is verified, those of witnesses are not."""
-        self._writing().put_checkpoint(open_checkpoint(note, self.key)[0], note)
+        self._writing().put_checkpoint(self.keys.open(note, proven=True)[0], note)
 
     def _writing(self) -> Sequencer:
         if self._sequencer is None:
@@ -219,7 +245,7 @@ class Ledger(Finding):
                 if not note:
                     msg = f"there is no signed checkpoint of {size} entries"
                     raise UsageError(msg, code="LED018", help="prove it under the head")
-                head, _ = open_checkpoint(note, self.key)
+                head, _ = self.keys.open(note, proven=True)
             self._within(index, head.size)
             return self._receipt(index, head, note)
 
@@ -251,7 +277,7 @@ class Ledger(Finding):
     @retried
     def verify_since(self, content: str | bytes) -> Checkpoint:
         """Return the head, when it continues a checkpoint of this log that was kept elsewhere. Raises IntegrityError."""
-        old, _ = open_checkpoint(content, self.key)
+        old, _ = self.keys.open(content, proven=True)
         with self.reading():
             self._tree.remember(old)
             return self._tree.head
@@ -260,13 +286,13 @@ class Ledger(Finding):
     def cosigned(self, size: int | None = None) -> str:
         """Return the kept checkpoint of `size`, or the largest one that a witness has signed; an empty text for none."""
         if size is None:
-            return next(reversed(self.kept()), "")
+            return next((note for note in reversed(self.kept()) if self.keys.is_cosigned(note)), "")
         with self.reading():
             return self._checkpoint(size)
 
     @retried
     def kept(self) -> list[str]:
-        """Return every checkpoint that a witness has signed, the smallest first."""
+        """Return every checkpoint with more than one signature, the smallest first: a witness's, or two keys' at a hand-over."""
         with self.reading():
             return [note for _, note in self._store.checkpoints() if len(parse_note(note).signatures) > 1]
 
@@ -279,7 +305,7 @@ class Ledger(Finding):
         from stannary.evidence.ledger.audit import audit
 
         with contextlib.closing(self._store.again()) as store:
-            return audit(store, self.key, self._head_file, deep=deep)
+            return audit(store, self.keys, self._head_file, deep=deep)
 
     @retried
     def export_tiles(self, folder: str | Path) -> Checkpoint:
@@ -297,14 +323,14 @@ class Ledger(Finding):
         """
         from stannary.evidence.ledger.replay import bring_in
 
-        return self.verify_since(bring_in(self._writing(), Path(folder), self.key, self.head().size))
+        return self.verify_since(bring_in(self._writing(), Path(folder), self.keys, self.head().size))
 
     # The remembered head
 
     @retried
     def recall(self, *, accept: bool = False) -> Checkpoint:
         """Hold the head against the remembered one. With `accept`, remember this one when none is: after `verify_since`."""
-        seen = remembered(self._head_file, self.key)  # first: a head is remembered after it was committed
+        seen = remembered(self._head_file, self.keys)  # first: a head is remembered after it was committed
         with self._store.snapshot():
             self._tree.refresh()
             if seen is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from stannary.core.errors import IntegrityError, UsageError
-from stannary.crypto.note import VerifierKey
+from stannary.evidence.ledger.log_keys import LogKeys
 from stannary.evidence.ledger.sequencer import remembered
 from stannary.store.head_file import HeadFile
 from stannary.store.ledger_store import is_url
@@ -21,7 +21,7 @@ def head_file_of(address: str | Path, head: str | Path | None) -> HeadFile:
     return HeadFile(head or f"{address}.head")
 
 
-def require_file(path: Path, head: HeadFile, key: VerifierKey) -> None:
+def require_file(path: Path, head: HeadFile, keys: LogKeys) -> None:
     """Raise when there is no ledger to read: IntegrityError when one is remembered, else UsageError."""
     if path.exists() and path.stat().st_size:
         return
@@ -29,13 +29,13 @@ def require_file(path: Path, head: HeadFile, key: VerifierKey) -> None:
     error = UsageError(
         msg, where=str(path), code="LED018", help="`stannary init` makes a workspace; the first entry makes its ledger"
     )
-    require_none(error, head, key)
+    require_none(error, head, keys)
     raise error
 
 
-def require_none(missing: UsageError, head: HeadFile, key: VerifierKey) -> None:
+def require_none(missing: UsageError, head: HeadFile, keys: LogKeys) -> None:
     """Raise IntegrityError for a ledger that is not there, when one is remembered."""
-    seen = remembered(head, key)
+    seen = remembered(head, keys)
     if seen is not None:
         msg = f"the ledger is gone: it had {seen[0].size} entries"
         raise IntegrityError(

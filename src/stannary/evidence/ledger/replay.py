@@ -11,8 +11,9 @@ from pathlib import Path
 
 from stannary.core.errors import InputError, IntegrityError, UsageError
 from stannary.crypto.merkle import TILE_HEIGHT, TILE_WIDTH, leaf_hash, tile_path
-from stannary.crypto.note import Checkpoint, VerifierKey, open_checkpoint
+from stannary.crypto.note import Checkpoint
 from stannary.evidence.ledger.entry import checked, header_of, rejoin
+from stannary.evidence.ledger.log_keys import LogKeys
 from stannary.evidence.ledger.sequencer import Prepared, Sequencer
 from stannary.store.head_file import HeadFile
 from stannary.store.ledger_store import open_store
@@ -20,12 +21,12 @@ from stannary.store.ledger_store import open_store
 __all__ = ["bring_in", "exported_head", "exported_records", "follow_into"]
 
 
-def bring_in(sequencer: Sequencer, folder: Path, key: VerifierKey, size: int) -> str:
+def bring_in(sequencer: Sequencer, folder: Path, keys: LogKeys, size: int) -> str:
     """Append what an exported log has beyond `size` entries, and return the note of its head.
 
     Raises UsageError when it has fewer, InputError or IntegrityError for what is no continuation.
     """
-    head, note = exported_head(folder, key)
+    head, note = exported_head(folder, keys)
     if head.size < size:
         msg = f"the exported log has {head.size:,} entries, and this one has {size:,} already"
         raise UsageError(msg, where=str(folder), code="LED018", help="there is nothing to take from it")
@@ -34,25 +35,25 @@ def bring_in(sequencer: Sequencer, folder: Path, key: VerifierKey, size: int) ->
     return note
 
 
-def follow_into(address: str | Path, folder: Path, key: VerifierKey, head: Path) -> Checkpoint:
+def follow_into(address: str | Path, folder: Path, keys: LogKeys, head: Path) -> Checkpoint:
     """Bring a copy of a log up to its export, or make one, without the log's private key. Returns the head.
 
     `head` is the file that remembers the copy's head. Raises what `bring_in` raises; then the copy is what it was.
     """
-    meta = {"origin": key.name, "format": "stannary.ledger/1"}
-    store = open_store(address, key.name, lock=Path(f"{head}.lock"), create=meta, write=True)
+    meta = {"origin": keys.name, "format": "stannary.ledger/1"}
+    store = open_store(address, keys.name, lock=Path(f"{head}.lock"), create=meta, write=True)
     try:
         note = store.head()
-        size = open_checkpoint(note, key)[0].size if note else 0
-        return open_checkpoint(bring_in(Sequencer(store, key, None, HeadFile(head)), folder, key, size), key)[0]
+        size = keys.open_head(note).size if note else 0
+        return keys.open_head(bring_in(Sequencer(store, keys, None, HeadFile(head)), folder, keys, size))
     finally:
         store.close()
 
 
-def exported_head(folder: Path, key: VerifierKey) -> tuple[Checkpoint, str]:
+def exported_head(folder: Path, keys: LogKeys) -> tuple[Checkpoint, str]:
     """Return the head of an exported log and its note. Raises InputError when there is none, IntegrityError for another log's."""
     note = _read(folder / "checkpoint").decode("utf-8", "replace")
-    return open_checkpoint(note, key)[0], note
+    return keys.open_head(note), note
 
 
 def exported_records(folder: Path, start: int, end: int) -> Iterator[Prepared]:

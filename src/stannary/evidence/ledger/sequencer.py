@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
 from stannary.core.errors import BackendError, IntegrityError, StannaryError, UsageError
 from stannary.crypto.interface import Signer
-from stannary.crypto.merkle import TILE_HEIGHT, TILE_WIDTH, Frontier, inclusion_proofs
-from stannary.crypto.note import Checkpoint, Note, VerifierKey, open_checkpoint, parse_note, sign_note
+from stannary.crypto.merkle import TILE_HEIGHT, TILE_WIDTH, Frontier, inclusion_proofs, leaf_hash
+from stannary.crypto.note import Checkpoint, Note, parse_note, sign_note
 from stannary.evidence.ledger.entry import Receipt
+from stannary.evidence.ledger.log_keys import HANDOVER, LogKeys, named_in
 from stannary.evidence.ledger.tree import Tree
 from stannary.store.head_file import HeadFile
 from stannary.store.ledger_store import LedgerStore, Row
@@ -25,6 +26,7 @@ from stannary.store.ledger_store import LedgerStore, Row
 __all__ = ["Prepared", "Sequencer", "forgotten", "remembered"]
 
 _LARGEST_BATCH = 8192
+_HANDOVER = f'"type":"{HANDOVER}"}}'.encode()  # what such a record, canonical JSON, ends with
 
 
 class Prepared(msgspec.Struct, frozen=True):
@@ -60,12 +62,13 @@ class _State(msgspec.Struct):
 class Sequencer:
     """The writing side of a ledger."""
 
-    def __init__(self, store: LedgerStore, key: VerifierKey, signer: Signer | None, head: HeadFile) -> None:
+    def __init__(self, store: LedgerStore, keys: LogKeys, signer: Signer | None, head: HeadFile) -> None:
         self._store = store
-        self._key = key
+        self._keys = keys
+        self._key = keys.current
         self._signer = signer
         self._head = head
-        self._tree = Tree(store, key)
+        self._tree = Tree(store, keys)
         self._state: _State | None = None
         self._queue: list[_Request] = []
         self._queue_lock = threading.Lock()
@@ -79,10 +82,10 @@ class Sequencer:
             if self._store.span() != (0, 0):
                 msg = "the signed head of the ledger is missing"
                 raise IntegrityError(msg, code="LED004", help="restore the ledger from a backup")
-            seen = remembered(self._head, self._key)
+            seen = remembered(self._head, self._keys)
             if seen:
                 self._tree.remember(seen[0])
-            note = self._signed(self._tree.head)
+            note = str(self._signed(self._tree.head))
             # The remembered head is there before the ledger is: a ledger without one has lost it.
             self._head.begin(note)
             self._store.put_checkpoint(0, note)
@@ -98,6 +101,11 @@ class Sequencer:
         if request.error is not None:
             raise request.error
         return request.receipts
+
+    @property
+    def signer(self) -> Signer:
+        """Return the key. Raises UsageError for a copy."""
+        return self._own()
 
     def sign(self, text: str) -> Note:
         """Return a text of the log's own, signed with its key."""
@@ -141,13 +149,13 @@ class Sequencer:
 
     def _nothing(self) -> _State:
         """Return the state of a ledger that has never had anything. Raises IntegrityError when something says it had."""
-        if self._store.span() != (0, 0) or remembered(self._head, self._key):
+        if self._store.span() != (0, 0) or remembered(self._head, self._keys):
             msg = "the signed head of the ledger is missing"
             raise IntegrityError(msg, code="LED004", help="restore the ledger from a backup")
         return _State(0, Frontier(), [], cosigned=True, slot=0)
 
-    def _signed(self, head: Checkpoint) -> str:
-        return str(sign_note(head.text, self._key.name, self._own(), self._key.kind))
+    def _signed(self, head: Checkpoint) -> Note:
+        return sign_note(head.text, self._key.name, self._own(), self._key.kind)
 
     def _own(self) -> Signer:
         if self._signer is None:
@@ -191,27 +199,51 @@ class Sequencer:
         """
         with self._store.sequencer() as after:
             state = self._current()  # 1.
-            first, frontier, edge = state.frontier.size, state.frontier.copy(), [list(row) for row in state.edge]
-            nodes = frontier.nodes()
-            for record in records:  # 2.
-                for level, index, value in frontier.append(record.hash):
-                    nodes[level, index] = value
-            head = Checkpoint(self._key.name, frontier.size, frontier.root())
-            note = self._signed(head)
-            rows = (Row(first + i, *record.columns, record.leaf) for i, record in enumerate(records))
-            self._store.add(rows, [(record.body_digest, record.body) for record in records if record.body_digest])  # 3.
-            self._write_tiles(first, frontier.size, nodes, edge)
-            if not state.cosigned:
-                self._store.drop_checkpoint(first)
-            self._store.put_checkpoint(frontier.size, note)
-            after.append(lambda: self._head.write(note, state.slot))  # 4.
-        self._state = _State(state.changed, frontier, edge, cosigned=False, slot=1 - state.slot)
-        root = head.root.hex()
-        proofs = inclusion_proofs(first, frontier.size, nodes)
-        return [
-            Receipt(first + i, record.hash.hex(), frontier.size, root, tuple([item.hex() for item in proof]), note)
-            for i, (record, proof) in enumerate(zip(records, proofs, strict=True))
-        ]
+            state, receipts = self._extend(state, records, after)
+        self._state = state
+        return receipts()
+
+    def hand_over(self, make: Callable[[Checkpoint], Prepared], new: Signer) -> Receipt:
+        """Append the entry that `make` returns for the head, under a checkpoint that the new key signs too: its old key's last."""
+        with self._turn:
+            with self._store.sequencer() as after:
+                state = self._current()
+                self._state = None
+                head = Checkpoint(self._key.name, state.frontier.size, state.frontier.root())
+                _, receipts = self._extend(state, [make(head)], after, new)
+            return receipts()[0]
+
+    def _extend(
+        self, state: _State, records: list[Prepared], after: list[Callable[[], None]], also: Signer | None = None
+    ) -> tuple[_State, Callable[[], list[Receipt]]]:
+        """Write what records add; return the state that it leads to, and what makes the receipts, which can wait for the commit."""
+        first, frontier, edge = state.frontier.size, state.frontier.copy(), [list(row) for row in state.edge]
+        nodes = frontier.nodes()
+        for record in records:  # 2.
+            for level, index, value in frontier.append(record.hash):
+                nodes[level, index] = value
+        head = Checkpoint(self._key.name, frontier.size, frontier.root())
+        signed = self._signed(head)
+        if also is not None:
+            signed = Note(signed.text, (*signed.signatures, *sign_note(head.text, self._key.name, also).signatures))
+        note = str(signed)
+        rows = (Row(first + i, *record.columns, record.leaf) for i, record in enumerate(records))
+        self._store.add(rows, [(record.body_digest, record.body) for record in records if record.body_digest])  # 3.
+        self._write_tiles(first, frontier.size, nodes, edge)
+        if not state.cosigned:
+            self._store.drop_checkpoint(first)
+        self._store.put_checkpoint(frontier.size, note)
+        after.append(lambda: self._head.write(note, state.slot))  # 4.
+
+        def receipts() -> list[Receipt]:
+            root = head.root.hex()
+            proofs = inclusion_proofs(first, frontier.size, nodes)
+            return [
+                Receipt(first + i, record.hash.hex(), frontier.size, root, tuple([item.hex() for item in proof]), note)
+                for i, (record, proof) in enumerate(zip(records, proofs, strict=True))
+            ]
+
+        return _State(state.changed, frontier, edge, cosigned=False, slot=1 - state.slot), receipts
 
     def _write_tiles(self, first: int, size: int, nodes: dict[tuple[int, int], bytes], edge: list[list[bytes]]) -> None:
         """Write what the leaves from `first` to `size` add to the tiles, and bring `edge` up to it."""
@@ -238,16 +270,28 @@ class Sequencer:
         changed = self._store.changed()
         if self._state is None or self._state.changed != changed:
             self._tree.refresh()
-            seen = remembered(self._head, self._key)
+            seen = remembered(self._head, self._keys)
             if not seen:
                 raise forgotten(self._head)
             self._tree.remember(seen[0])
+            self._not_handed_over()
             cosigned = len(parse_note(self._tree.note).signatures) > 1
             self._state = _State(changed, self._tree.frontier(), self._tree.edge(), cosigned, 1 - seen[1])
         return self._state
 
+    def _not_handed_over(self) -> None:
+        """Raise IntegrityError when the last entry hands the log over to another key than this one: that one has to go on."""
+        size = self._tree.head.size
+        for row in self._store.rows(size - 1, size) if size and self._signer is not None else ():
+            if row.record.endswith(_HANDOVER) and self._tree.leaf(row.idx) == leaf_hash(row.record):
+                new = named_in(row.record, self._key.name)[1]
+                if new != self._key:
+                    msg = f"the log was handed over to key {new.id.hex()}, and this is key {self._key.id.hex()}"
+                    hint = "`stannary ledger rotate` finishes what was broken off; elsewhere `stannary ledger keys --adopt FILE`"
+                    raise IntegrityError(msg, code="LED027", help=hint)
 
-def remembered(file: HeadFile, key: VerifierKey) -> tuple[Checkpoint, int] | None:
+
+def remembered(file: HeadFile, keys: LogKeys) -> tuple[Checkpoint, int] | None:
     """Return the newest head that is remembered, and its slot; None when there is no file. Raises IntegrityError."""
     slots = file.read()
     if not slots:
@@ -256,7 +300,7 @@ def remembered(file: HeadFile, key: VerifierKey) -> tuple[Checkpoint, int] | Non
     problem: IntegrityError | None = None
     for slot, note in enumerate(slots):
         try:
-            found.append((open_checkpoint(note, key)[0], slot))
+            found.append((keys.open(note, proven=True)[0], slot))
         except IntegrityError as error:  # the one that was being written when the power went; never both
             problem = error
     if not found and problem is not None:

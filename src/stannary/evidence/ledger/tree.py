@@ -13,7 +13,8 @@ from types import TracebackType
 from stannary.core.errors import IntegrityError
 from stannary.crypto.merkle import HASH_SIZE, TILE_HEIGHT, TILE_WIDTH, Frontier, node_hash, peaks, root_of, verify_consistency
 from stannary.crypto.merkle import consistency_proof as _consistency_proof
-from stannary.crypto.note import Checkpoint, VerifierKey, open_checkpoint
+from stannary.crypto.note import Checkpoint
+from stannary.evidence.ledger.log_keys import LogKeys
 from stannary.store.ledger_store import Glance, LedgerStore
 
 __all__ = ["Reading", "Tree", "gone"]
@@ -25,10 +26,10 @@ _Rows = list[list[bytes]]  # the hashes of a tile, then what they fold to, level
 class Tree:
     """A proven view of the store at one checkpoint. Use it inside `store.snapshot()` or `store.sequencer()`."""
 
-    def __init__(self, store: LedgerStore, key: VerifierKey) -> None:
+    def __init__(self, store: LedgerStore, keys: LogKeys) -> None:
         self.store = store
-        self.key = key
-        self.head = Checkpoint(key.name, 0, root_of(0, self.node))
+        self.keys = keys
+        self.head = Checkpoint(keys.name, 0, root_of(0, self.node))
         self.note = ""
         self._changed = -1  # what the store said when the head was taken up
         self._edge: list[_Rows] = []  # the last, partial tile of each level
@@ -49,7 +50,7 @@ class Tree:
         if not note:
             msg = "the signed head of the ledger is missing"
             raise IntegrityError(msg, code="LED004", help="restore the ledger from a backup")
-        head, _ = open_checkpoint(note, self.key)  # 1.
+        head = self.keys.open_head(note)  # 1.
         if self.store.span() != (head.size, head.size):  # 2.
             msg = f"there are {self.store.span()[0]:,} entries, and the signed head has {head.size:,}"
             raise _lost(msg)

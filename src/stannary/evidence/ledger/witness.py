@@ -22,13 +22,14 @@ from stannary.core.errors import IntegrityError, StannaryError, UsageError
 from stannary.core.model import Json
 from stannary.crypto.interface import Signer
 from stannary.crypto.merkle import EMPTY_ROOT, verify_consistency
-from stannary.crypto.note import COSIGNATURE, Checkpoint, VerifierKey, cosign, cosigned_at, open_checkpoint
-from stannary.evidence.ledger.entry import entry
+from stannary.crypto.note import COSIGNATURE, Checkpoint, VerifierKey, cosign, cosigned_at, parse_note, verify_note
+from stannary.evidence.ledger.entry import Entry, entry
 from stannary.evidence.ledger.ledger import Ledger
+from stannary.evidence.ledger.log_keys import LogKeys
 from stannary.store.file_lock import held
 from stannary.store.ledger_store import is_url
 
-__all__ = ["Quorum", "Request", "Witness", "read_keys", "request_for"]
+__all__ = ["Quorum", "Request", "Stale", "Witness", "keys_of", "read_keys", "request_for"]
 
 _MOST_HASHES = 63
 _FUTURE = timedelta(minutes=5)
@@ -68,7 +69,7 @@ class Quorum(msgspec.Struct, frozen=True):
     needed: int
     max_age: timedelta | None = None
 
-    def require(self, content: str, log: VerifierKey, now: datetime) -> Checkpoint:
+    def require(self, content: str, log: VerifierKey | LogKeys, now: datetime) -> Checkpoint:
         """Return the checkpoint when enough witnesses signed it. Raises IntegrityError.
 
         1. the log signed it;
@@ -76,7 +77,7 @@ class Quorum(msgspec.Struct, frozen=True):
         3. witnesses are counted by key, so that one under two names is one; none from the future counts, none too old;
         4. there are enough.
         """
-        checkpoint, note = open_checkpoint(content, log)  # 1.
+        checkpoint, note = keys_of(log).open(content, proven=True)  # 1.
         times = cosigned_at(note, self.witnesses)  # 2.
         fresh: set[bytes] = set()
         for key in self.witnesses:  # 3.
@@ -107,41 +108,62 @@ class Witness:
         self._ledger = ledger
         self._clock = clock
 
-    def seen(self, log: VerifierKey) -> Checkpoint:
-        """Return the last head of a log that was cosigned: of no entries when there is none."""
-        found = self._ledger.find(type="witness", subject=_subject(log), complete=True)
-        if not found:
-            return Checkpoint(log.name, 0, EMPTY_ROOT)
-        body = found[-1].body
-        if not isinstance(body, Mapping):
-            msg = "an entry of type witness is not one"
-            raise IntegrityError(msg, code="LED012", help="use a ledger that only the witness writes")
-        return open_checkpoint(str(body["checkpoint"]), log)[0]
+    def seen(self, log: VerifierKey | LogKeys) -> Checkpoint:
+        """Return the last head of a log that was cosigned: of no entries when there is none.
 
-    def sign(self, request: str | Request, log: VerifierKey) -> str:
-        """Return the cosignature line for a request of a log, after remembering it. Raises IntegrityError, or UsageError (LED021).
+        Raises IntegrityError for a log of this name with another key, unless a hand-over leads from that to this.
+        """
+        keys = keys_of(log)
+        found = self._ledger.find(type="witness", subject=_subject(keys.name), complete=True)
+        if not found:  # as it was remembered before keys were followed
+            found = [item for item in self._ledger.find(type="witness", complete=True) if _body(item).get("origin") == keys.name]
+        if not found:
+            return Checkpoint(keys.name, 0, EMPTY_ROOT)
+        body = _body(found[-1])
+        known = str(body.get("key"))
+        if known not in [str(key) for key in keys.all]:
+            msg = (
+                f"{keys.name} was cosigned under another key, and nothing shows that this one, {keys.current.id.hex()}, follows it"
+            )
+            raise IntegrityError(msg, where=known[:200], code="LED027", help="give --keys FILE, as the log's owner writes it")
+        return keys.open(str(body["checkpoint"]), proven=True)[0]
+
+    def sign(self, request: str | Request, log: VerifierKey | LogKeys) -> str:
+        """Return the cosignature line for a request of a log, after remembering it.
 
         1. the log signed the checkpoint;
         2. it is not behind the last one that was seen;
         3. the proof starts there, and shows that it continues it;
         4. it is remembered, durably, before it is signed. Nobody else is at it meanwhile.
+
+        Raises IntegrityError; Stale (a UsageError, LED021) for a request from another size than the last one seen.
         """
+        keys = keys_of(log)
         asked = Request.parse(request) if isinstance(request, str) else request
-        checkpoint, note = open_checkpoint(asked.checkpoint, log)  # 1.
+        checkpoint, note = keys.open_head(asked.checkpoint), parse_note(asked.checkpoint)  # 1.
         with held(f"{self._ledger.head_path}.witness"):
-            seen = self.seen(log)
+            seen = self.seen(keys)
             if checkpoint.size < seen.size:  # 2.
-                msg = f"{log.name} was rolled back: {seen.size} entries were seen, and this head has {checkpoint.size}"
+                msg = f"{keys.name} was rolled back: {seen.size} entries were seen, and this head has {checkpoint.size}"
                 raise IntegrityError(msg, code="LED003", help="keep both heads: they are proof that the log lost entries")
             if asked.old != seen.size:  # 3.
-                msg = f"the request starts from {asked.old} entries, and the last head seen has {seen.size}"
-                raise UsageError(msg, where=log.name, code="LED021", help=f"`stannary ledger witness request --old {seen.size}`")
+                raise Stale(asked.old, seen.size, keys.name)
             verify_consistency(seen.size, checkpoint.size, seen.root, checkpoint.root, asked.proof)
             now = self._clock()
             if checkpoint != seen:  # 4.
-                body: Json = {"origin": log.name, "size": checkpoint.size, "key": str(log), "checkpoint": asked.checkpoint}
-                self._ledger.append([entry("witness", body, time=now, subject=_subject(log))])
+                key = str(verify_note(note, keys.all)[-1])
+                body: Json = {"origin": keys.name, "size": checkpoint.size, "key": key, "checkpoint": asked.checkpoint}
+                self._ledger.append([entry("witness", body, time=now, subject=_subject(keys.name))])
             return str(cosign(note, self.key.name, self._signer, int(now.timestamp())))
+
+
+class Stale(UsageError):
+    """A request that starts from another size than the last head that the witness has seen."""
+
+    def __init__(self, old: int, seen: int, log: str) -> None:
+        self.seen = seen
+        msg = f"the request starts from {old} entries, and the last head seen has {seen}"
+        super().__init__(msg, where=log, code="LED021", help=f"`stannary ledger witness request --old {seen}`")
 
 
 def request_for(ledger: Ledger, old: int = 0) -> Request:
@@ -171,5 +193,18 @@ def read_keys(given: Sequence[str]) -> list[VerifierKey]:
     return found
 
 
-def _subject(log: VerifierKey) -> str:
-    return f"sha256:{hashlib.sha256(str(log).encode()).hexdigest()}"
+def keys_of(log: VerifierKey | LogKeys) -> LogKeys:
+    """Return the keys of a log that may have had one only."""
+    return LogKeys(log) if isinstance(log, VerifierKey) else log
+
+
+def _body(item: Entry) -> Mapping[str, Json]:
+    body = item.body
+    if not isinstance(body, Mapping):
+        msg = "an entry of type witness is not one"
+        raise IntegrityError(msg, code="LED012", help="use a ledger that only the witness writes")
+    return body
+
+
+def _subject(name: str) -> str:
+    return f"sha256:{hashlib.sha256(name.encode()).hexdigest()}"
