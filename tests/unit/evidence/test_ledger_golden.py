@@ -1,4 +1,4 @@
-"""Proofs of a log that was handed over twice, kept as they were written: whoever trusts any of its keys can verify them for ever."""
+"""Proofs of a log that was handed over twice, kept as they were: whoever trusts any of its keys can verify them for ever."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +22,7 @@ def proof(name):
 
 
 @pytest.mark.parametrize("trusted", [FIRST, LAST], ids=["first", "last"])
-@pytest.mark.parametrize(("name", "index", "size"), [("first-key", 1, 3), ("proven-anew", 1, 303), ("third-key", 302, 303)])
+@pytest.mark.parametrize("name, index, size", [("first-key", 1, 3), ("proven-anew", 1, 303), ("third-key", 302, 303)])
 def test_an_old_proof_verifies_under_the_keys_that_followed(name, index, size, trusted):
     keys = LogKeys.following(trusted, read_handovers(FOLDER / "keys.json"))
     assert (keys.current, len(keys.all)) == (LAST, 3)
