@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stannary.app.evaluation_request import Request
+from stannary.checks.target.box import Box
 from stannary.checks.target.card import Robustness
 from stannary.core.errors import InputError
 from stannary.core.evidence import Measurement
@@ -15,10 +15,9 @@ if TYPE_CHECKING:
     from stannary.checks.target.counting import Counting
     from stannary.checks.target.data import Dataset
     from stannary.checks.target.domain import TableDomain
-    from stannary.checks.target.interface import Domain
     from stannary.checks.target.statistics import Rate
 
-__all__ = ["Suite", "domain_text", "robustness"]
+__all__ = ["Suite", "domain_text", "robustness", "table_domain"]
 
 _TABLE_EPS, _ARRAY_EPS = 0.5, 0.1
 
@@ -36,34 +35,64 @@ class Suite(NamedTuple):
 
 
 def robustness(target: Counting, data: Dataset, whole: Dataset, request: Request) -> Suite:
-    """Attack the samples of `data`, drawn from `whole`. Raises as `stannary.checks.robustness.suite`."""
-    from stannary.checks.robustness.suite import Options
-    from stannary.checks.robustness.suite import robustness as attack
-
-    domain, digest = _domain(request, whole)
-    table = data.kind == "table"
-    options = Options(
-        preset=request.preset,
-        norm=request.norm or ("l2" if table else "linf"),
-        eps=request.eps or (_TABLE_EPS if table else _ARRAY_EPS),
-        seed=request.seed,
-        least=request.min_robust,
-        workers=request.workers,
-        folder=Path(request.adversarials) if request.adversarials else None,
-        replay=request.replay,
-        checkpoint=Path(request.checkpoint) if request.checkpoint else None,
-        domain=digest,
-    )
-    found = attack(target, data, domain, options)
+    """Attack the samples of `data`, drawn from `whole`. Raises as the suites of `stannary.checks.robustness`."""
+    found, incomplete = _table(target, data, whole, request) if data.kind == "table" else _array(target, data, request)
     return Suite(
-        found.part,
-        measurements=tuple(_measured(found.part, request.seed)),
-        incomplete=found.incomplete,
-        reasons=tuple(_too_weak(found.part, request.min_robust)),
-        next=tuple(_next(found.part, request, table=table)),
+        found,
+        measurements=tuple(_measured(found, request.seed)),
+        incomplete=incomplete,
+        reasons=tuple(_too_weak(found, request.min_robust)),
+        next=tuple(_next(found, request, table=data.kind == "table")),
         atlas=("AML.T0015", "AML.T0043.000"),
         owasp=("ML01:2023",),
     )
+
+
+def _array(target: Counting, data: Dataset, request: Request) -> tuple[Robustness, tuple[str, ...]]:
+    from stannary.checks.robustness.suite import Options
+    from stannary.checks.robustness.suite import robustness as attack
+
+    if request.domain:
+        msg = "a domain says what columns of a table may be; this data has none"
+        raise InputError(msg, where=request.domain)
+    options = Options(
+        preset=request.preset,
+        norm=request.norm or "linf",
+        eps=request.eps or _ARRAY_EPS,
+        seed=request.seed,
+        least=request.min_robust,
+        workers=request.workers,
+        folder=_path(request.adversarials),
+        replay=request.replay,
+        checkpoint=_path(request.checkpoint),
+    )
+    box = Box() if data.kind == "image" else Box(float(data.x.min()), float(data.x.max()))
+    found = attack(target, data, box, options)
+    return found.part, found.incomplete
+
+
+def _table(target: Counting, data: Dataset, whole: Dataset, request: Request) -> tuple[Robustness, tuple[str, ...]]:
+    from stannary.checks.robustness.replay import Replay, load
+    from stannary.checks.robustness.table_card import table_robustness
+    from stannary.checks.robustness.table_suite import TableOptions
+    from stannary.checks.target.statistics import StopRule
+
+    folder = _path(request.adversarials)
+    least = request.min_robust
+    options = TableOptions(
+        preset=request.preset,
+        norm=request.norm or "l2",
+        eps=request.eps or _TABLE_EPS,
+        seed=request.seed,
+        stop=StopRule(least) if least is not None and request.preset == "gate" else None,
+        folder=_path(request.checkpoint),
+        first=(Replay(*load(folder, request.replay)),) if request.replay and folder else (),
+    )
+    return table_robustness(target, data, table_domain(whole, request.domain), options, pool=whole, folder=folder)
+
+
+def _path(name: str | None) -> Path | None:
+    return Path(name) if name else None
 
 
 def _measured(part: Robustness, seed: int) -> list[Measurement]:
@@ -72,7 +101,9 @@ def _measured(part: Robustness, seed: int) -> list[Measurement]:
     rows = [("accuracy", part.clean), (metric_of(part.threat.norm, part.threat.eps or 0), part.robust)]
     rows += [(f"robustness.brittleness.{kind}", share) for kind, share in part.brittleness.items()]
     found = [_measurement(metric, share, seed) for metric, share in rows]
-    if part.distance is not None:
+    if (
+        part.distance is not None and not part.unfinished
+    ):  # of samples that nobody attacked to the end the smallest change is not known
         d = part.distance
         found.append(Measurement(metric=f"robustness.{d.norm}.median", value=d.median, low=d.low, high=d.high, n=d.n, seed=seed))
     return found
@@ -103,23 +134,11 @@ def _next(part: Robustness, request: Request, *, table: bool) -> list[str]:
     return found
 
 
-def _domain(request: Request, data: Dataset) -> tuple[Domain, str]:
-    """Return the domain, and the digest of its file. Raises InputError."""
-    if data.kind == "table":
-        if request.domain:
-            from stannary.checks.target.domain_file import read_domain
+def table_domain(data: Dataset, file: str | None) -> TableDomain:
+    """Return the domain of a table: the one in a file, or what its data suggests. Raises UsageError, InputError."""
+    from stannary.checks.target.domain_file import read_domain
 
-            read = read_domain(request.domain, data.names)
-            return read, f"sha256:{hashlib.sha256(Path(request.domain).read_bytes()).hexdigest()}"
-        return _inferred(data), ""
-    if request.domain:
-        msg = "a domain says what columns of a table may be; this data has none"
-        raise InputError(msg, where=request.domain)
-    from stannary.checks.target.box import Box
-
-    if data.kind == "image":
-        return Box(), ""
-    return Box(float(data.x.min()), float(data.x.max())), ""
+    return read_domain(file, data.names) if file else _inferred(data)
 
 
 def _inferred(data: Dataset) -> TableDomain:

@@ -1,4 +1,4 @@
-"""Examples as people see them: pictures as PNG, rows as changed columns."""
+"""Examples as people see them: pictures as PNG."""
 
 from __future__ import annotations
 
@@ -8,13 +8,9 @@ import zlib
 
 import torch
 
-from stannary.checks.target.card import Change
-from stannary.checks.target.data import Dataset
-
-__all__ = ["changes", "is_picture", "png"]
+__all__ = ["is_picture", "png"]
 
 _MOST_PIXELS = 256 * 256
-_MOST_CHANGES = 60
 
 
 def is_picture(shape: tuple[int, ...]) -> bool:
@@ -37,19 +33,3 @@ def png(x: torch.Tensor, low: float = 0.0, high: float = 1.0) -> str:
         struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in parts
     )
     return base64.b64encode(b"\x89PNG\r\n\x1a\n" + chunks).decode("ascii")
-
-
-def changes(data: Dataset, before: torch.Tensor, after: torch.Tensor) -> tuple[Change, ...]:
-    """Return what differs between two rows `(columns,)`, by the columns of the file: words as words."""
-    if data.encodings:
-        frame = data.frame(torch.stack((before, after)))
-        pairs = [(str(name), frame[name].iloc[0], frame[name].iloc[1]) for name in frame.columns]
-    else:
-        names = data.names or tuple(f"x{at}" for at in range(len(before)))
-        pairs = list(zip(names, before.tolist(), after.tolist(), strict=True))
-    found = [Change(column=name, before=_plain(old), after=_plain(new)) for name, old, new in pairs if old != new]
-    return tuple(found[:_MOST_CHANGES])
-
-
-def _plain(value: object) -> float | str:
-    return float(value) if isinstance(value, int | float) else str(value)

@@ -1,37 +1,31 @@
 """The suite: what `stannary evaluate --suite robustness` measures, put together into a part of the report card.
 
-Pictures and arrays are attacked inside a ball by a cascade. Rows of a table are attacked for the smallest allowed change, since a
-radius means little where columns have units of their own: the radius is then read off the distances that were found.
+Pictures and arrays are attacked inside a ball by a cascade; tables by `table_suite`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from stannary.checks.robustness import cascade as whole
-from stannary.checks.robustness.attacks.hopskipjump import HopSkipJump
-from stannary.checks.robustness.attacks.pullback import PullBack
-from stannary.checks.robustness.engine import Attack
-from stannary.checks.robustness.picture import changes, is_picture, png
+from stannary.checks.robustness.picture import is_picture, png
 from stannary.checks.robustness.presets import Plan, preset
 from stannary.checks.robustness.replay import Replay, load, store
 from stannary.checks.robustness.rows import Problem
-from stannary.checks.target.card import AttackRun, CurvePoint, Distance, Example, Robustness, Stop, Threat
+from stannary.checks.target.card import AttackRun, Example, Robustness, Stop, Threat
 from stannary.checks.target.counting import Counting
 from stannary.checks.target.data import Dataset
 from stannary.checks.target.interface import Domain
-from stannary.checks.target.statistics import Rate, StopRule, clopper_pearson, median_interval, rate
+from stannary.checks.target.statistics import Rate, StopRule, clopper_pearson, rate
 
 __all__ = ["Measured", "Options", "metric_of", "robustness"]
 
 _SHOWN = 12
 _ALPHA = 0.05
-_CURVE = (0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0)  # of the radius
-_LEAST_MEDIAN = 6  # values that an interval of the median takes at 95 %
 
 
 @dataclass(frozen=True)
@@ -40,7 +34,7 @@ class Options:
 
     Args:
         preset: `smoke`, `gate`, `standard` or `paranoid`.
-        norm: of the radius: `linf`, `l2`, `l1` (pictures, arrays); tables count in standard deviations.
+        norm: of the radius: `linf`, `l2`, `l1`.
         eps: the radius.
         seed: of everything random.
         least: the robust accuracy that the gate's stop rule decides about; None for no rule.
@@ -50,6 +44,7 @@ class Options:
         replay: digest of examples of an earlier version, tried first.
         checkpoint: folder from which an interrupted run goes on.
         domain: digest of the domain's file, for the record.
+        eot: answers averaged where the target is random; 0 for the preset's own.
     """
 
     preset: str = "standard"
@@ -63,14 +58,16 @@ class Options:
     replay: str = ""
     checkpoint: Path | None = None
     domain: str = ""
+    eot: int = 0
 
 
 @dataclass(frozen=True)
 class Measured:
-    """The part of the card, and what could not be measured."""
+    """The part of the card, what could not be measured, and the status of each sample `(n,)`, as `cascade` gives it."""
 
     part: Robustness
     incomplete: tuple[str, ...]
+    status: torch.Tensor
 
 
 def metric_of(norm: str, eps: float) -> str:
@@ -79,38 +76,24 @@ def metric_of(norm: str, eps: float) -> str:
 
 
 def robustness(target: Counting, data: Dataset, domain: Domain, options: Options) -> Measured:
-    """Measure how a classifier stands attacks on the samples of `data`, in a domain.
+    """Measure how a classifier stands attacks on the samples of `data`, in a domain. Tables: `table_card.table_robustness`.
 
     Raises:
         UsageError, InputError: as `cascade`.
     """
-    plan = smallest(data, options.preset) if data.kind == "table" else preset(options.preset, target.classes, fab=options.fab)
+    plan = preset(options.preset, target.classes, fab=options.fab)
     replayed = 0
     if options.replay and options.folder is not None:
         again = Replay(*load(options.folder, options.replay))
         plan = Plan(plan.id, (again, *plan.stages), block=plan.block, shuffle=plan.shuffle, eot=plan.eot)
         replayed = again.rounds
-    scale = getattr(domain, "scale", None)
-    problem = Problem(
-        target,
-        domain,
-        norm=options.norm,
-        eps=None if data.kind == "table" else options.eps,
-        seed=options.seed,
-        scale=scale(data.x[:1]) if scale is not None and options.norm not in ("l0", "cost") else None,
-    )
+    if options.eot:
+        plan = replace(plan, eot=options.eot)
+    problem = Problem(target, domain, norm=options.norm, eps=options.eps, seed=options.seed)
     rule = StopRule(options.least, _ALPHA) if options.least is not None and plan.id == "gate" else None
     stop = _stopping(rule) if rule else None
     result = whole.cascade(plan, problem, data.x, data.y, stop=stop, folder=options.checkpoint, workers=options.workers)
     return _measured(result, problem, data, options, (rule, replayed))
-
-
-def smallest(data: Dataset, name: str) -> Plan:
-    """Return the plan that looks for the smallest change of each row of a table."""
-    pool = (data.x, data.y)
-    rounds, steps = {"smoke": (2, 2), "gate": (4, 5), "standard": (8, 10), "paranoid": (16, 20)}[name]
-    stages: tuple[Attack, ...] = (PullBack(pool, rounds=rounds), HopSkipJump(steps, pool=pool))
-    return Plan(f"smallest-{name}", stages)
 
 
 def _stopping(rule: StopRule) -> Callable[[whole.Tally], bool]:
@@ -136,17 +119,12 @@ def _measured(
     unfinished = int((result.status[seen] == whole.UNFINISHED).sum())
     stood = result.count(whole.ROBUST)
     broken = result.status == whole.BROKEN
-    ended = not result.stopped and not result.spend.unanswered
-    if problem.eps is None:  # fooled, but by a larger change than the radius that is reported
-        far = int((broken & (result.size > options.eps)).sum())
-        stood, unfinished = (stood + far, unfinished) if ended else (stood, unfinished + far)  # or nobody looked any nearer
     incomplete = [f"{unfinished} of {n} samples were not attacked to the end: {result.stopped}"] if unfinished else []
     if rule is not None and not decided:
         incomplete.append(f"the stop rule did not decide about {rule.threshold:g} within {rule.n} samples")
     adversarials = ""
     if options.folder is not None and bool(broken.any()):
         adversarials = store(options.folder, data.x[broken], result.x[broken])
-    sizes = result.size[(result.status == whole.ROBUST) | broken].tolist() if problem.eps is None and ended else []
     part = Robustness(
         preset=options.preset,
         threat=Threat(norm=problem.norm, eps=options.eps, knowledge=problem.target.access, domain=options.domain),
@@ -156,14 +134,12 @@ def _measured(
         stop=None
         if rule is None
         else Stop(rule="beta-binomial e-process", alpha=_ALPHA, threshold=rule.threshold, decision=rule.decision(), samples=rule.n),
-        curve=curve_of(sizes, n - len(sizes), [options.eps * factor for factor in _CURVE]) if sizes else (),
-        distance=distances(sizes, problem.norm),
         examples=_examples(result, problem, data),
         adversarials=adversarials,
         replayed=replayed,
         unfinished=unfinished,
     )
-    return Measured(part, tuple(incomplete))
+    return Measured(part, tuple(incomplete), result.status)
 
 
 def _bounded(stood: int, unfinished: int, n: int) -> Rate:
@@ -193,8 +169,6 @@ def _examples(result: whole.CascadeResult, problem: Problem, data: Dataset) -> t
         return ()
     device = problem.target.device
     decided = problem.target.decide(result.x[chosen].to(device)).cpu()
-    cost = getattr(problem.domain, "cost", None)
-    prices = cost(result.x[chosen], data.x[chosen]).tolist() if cost is not None else [None] * len(chosen)
     low, high = (float(value.min()) for value in problem.domain.span(data.x))
     shows = is_picture(data.shape)
     found = []
@@ -207,8 +181,6 @@ def _examples(result: whole.CascadeResult, problem: Problem, data: Dataset) -> t
                 label=_named(data, int(data.y[sample])),
                 decided=_named(data, int(decided[at])),
                 distance=float(result.size[sample]),
-                cost=prices[at],
-                changes=changes(data, before, after) if data.kind == "table" else (),
                 before=png(before, low, high) if shows else "",
                 after=png(after, low, high) if shows else "",
             )
@@ -218,18 +190,3 @@ def _examples(result: whole.CascadeResult, problem: Problem, data: Dataset) -> t
 
 def _named(data: Dataset, label: int) -> str:
     return data.label_names[label] if 0 <= label < len(data.label_names) else str(label)
-
-
-def distances(sizes: list[float], norm: str) -> Distance | None:
-    """Return the median of the finite distances with its interval; None when there are fewer than six."""
-    finite = [size for size in sizes if size != float("inf")]
-    if len(finite) < _LEAST_MEDIAN:
-        return None
-    middle, low, high = median_interval(finite)
-    return Distance(norm=norm, median=middle, low=low, high=high, n=len(finite))
-
-
-def curve_of(sizes: list[float], wrong: int, points: list[float]) -> tuple[CurvePoint, ...]:
-    """Return the accuracy left at each radius, from the smallest change of each sample (`inf`: none was found)."""
-    n = len(sizes) + wrong
-    return tuple(CurvePoint(eps=eps, accuracy=rate(sum(size > eps for size in sizes), n)) for eps in points)
