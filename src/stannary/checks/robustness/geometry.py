@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-__all__ = ["choose", "onto_plane", "per_row", "random_offset", "steepest"]
+__all__ = ["choose", "length", "onto_l1", "onto_plane", "per_row", "random_offset", "steepest", "within"]
 
 _TINY = 1e-12
 
@@ -79,3 +79,32 @@ def onto_plane(
         gain = free.mul_(weight).sum(1, keepdim=True)
         length = length + torch.where(gain > _TINY, (wanted - got).clamp_min(0) / gain.clamp_min(_TINY), 0.0)
     return (sign * torch.minimum(pace * length, room)).reshape(x.shape)
+
+
+def length(d: torch.Tensor, norm: str) -> torch.Tensor:
+    """Return the length of each row `(n, *shape)` in `linf`, `l2` or `l1`, `(n,)`."""
+    flat = d.flatten(1)
+    if norm == "linf":
+        return flat.abs().amax(1)
+    return flat.norm(dim=1) if norm == "l2" else flat.abs().sum(1)
+
+
+def within(d: torch.Tensor, norm: str, radius: torch.Tensor) -> torch.Tensor:
+    """Return differences `(n, *shape)` moved into balls in `linf`, `l2` or `l1` of a radius `(n,)` of their own."""
+    limit = per_row(radius, d)
+    if norm == "linf":
+        return torch.maximum(torch.minimum(d, limit), -limit)
+    if norm == "l2":
+        return d * (limit / per_row(d.flatten(1).norm(dim=1).clamp_min(_TINY), d)).clamp_max(1)
+    return onto_l1(d.flatten(1), radius[:, None]).reshape(d.shape)
+
+
+def onto_l1(flat: torch.Tensor, radius: torch.Tensor | float) -> torch.Tensor:
+    """Project rows `(n, features)` onto the l1 ball of a radius, one for all or `(n, 1)` (Duchi et al. 2008, figure 1)."""
+    size = flat.abs()
+    ordered = size.sort(1, descending=True).values
+    sums = ordered.cumsum(1) - radius
+    index = torch.arange(1, flat.shape[1] + 1, device=flat.device, dtype=flat.dtype)
+    count = (ordered * index > sums).sum(1, keepdim=True).clamp_min(1)
+    shift = (sums.gather(1, count - 1) / count).clamp_min(0)
+    return torch.where(size.sum(1, keepdim=True) <= radius, flat, flat.sign() * (size - shift).clamp_min(0))

@@ -6,6 +6,7 @@ from typing import Protocol, cast
 
 import torch
 
+from stannary.checks.robustness.geometry import onto_l1
 from stannary.checks.target.interface import Domain, Target
 from stannary.core.errors import UsageError
 
@@ -167,18 +168,7 @@ def _shrink(d: torch.Tensor, norm: str, eps: float) -> torch.Tensor:
         size = flat.square().sum(1, keepdim=True).sqrt()
         return (flat * (eps / size.clamp_min(1e-12)).clamp_max(1)).reshape(d.shape)
     if norm == "l1":
-        return _onto_l1(flat, eps).reshape(d.shape)
+        return onto_l1(flat, eps).reshape(d.shape)
     count = int(eps)
     kept = flat.abs().topk(min(count, flat.shape[1]), dim=1).indices
     return torch.zeros_like(flat).scatter(1, kept, flat.gather(1, kept)).reshape(d.shape)
-
-
-def _onto_l1(flat: torch.Tensor, eps: float) -> torch.Tensor:
-    """Project rows onto the l1 ball (Duchi et al. 2008, figure 1)."""
-    size = flat.abs()
-    ordered = size.sort(1, descending=True).values
-    sums = ordered.cumsum(1) - eps
-    index = torch.arange(1, flat.shape[1] + 1, device=flat.device, dtype=flat.dtype)
-    count = (ordered * index > sums).sum(1, keepdim=True).clamp_min(1)
-    shift = (sums.gather(1, count - 1) / count).clamp_min(0)
-    return torch.where(size.sum(1, keepdim=True) <= eps, flat, flat.sign() * (size - shift).clamp_min(0))

@@ -63,7 +63,9 @@ class TorchTarget:
             x = x.detach().requires_grad_(True)  # noqa: FBT003 - torch's
             out = self._forward(x)
             losses = loss(out)
-            (grad,) = torch.autograd.grad(losses.sum(), x, allow_unused=True)
+            grad = None
+            if losses.requires_grad:  # not where the input goes through comparisons or rounding alone
+                (grad,) = torch.autograd.grad(losses.sum(), x, allow_unused=True)
         grad = torch.zeros_like(x) if grad is None else grad
         return out.detach(), losses.detach(), grad
 
