@@ -6,15 +6,14 @@ puts behind it is handed on.
 
 from __future__ import annotations
 
-import itertools
 import re
 
 from stannary.core.errors import Truncated
-from stannary.formats.interface import Sink, View, clip
+from stannary.formats import pdf
+from stannary.formats.interface import Sink, View
 
 __all__ = ["read_media", "read_unsupported", "read_weights"]
 
-_ACTIVE_PDF = re.compile(rb"/S\s*/(JavaScript|Launch)\b")
 _NO_LENGTH = frozenset({0x01, *range(0xD0, 0xD8)})  # JPEG markers without a length
 _MAX_STEPS = 200_000
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
@@ -145,19 +144,14 @@ def _gif_end(view: View) -> int:
 
 
 def _pdf_end(view: View, sink: Sink) -> int:
-    """Return the end of the last `%%EOF`, and report the actions that are not compressed."""
-    found: dict[str, int] = {}
+    """Return the end of the last `%%EOF`, and report what the document would start."""
+    pdf.read_objects(view, sink)
     block = 4 << 20
     last = -1
     for start in range(0, len(view), block):
-        part = bytes(view.data[start : start + block + 32])
-        for match in itertools.islice(_ACTIVE_PDF.finditer(part), 100):
-            found.setdefault(match.group(1).decode(), start + match.start())
-        hit = part.rfind(b"%%EOF")
+        hit = bytes(view.data[start : start + block + 32]).rfind(b"%%EOF")
         last = start + hit if hit >= 0 else last
         sink.budget.check_time()
-    for name, at in found.items():
-        sink.fact("media.pdf_action", at, name=clip(name))
     if last < 0:
         msg = "no end marker"
         raise Truncated(msg, len(view))
