@@ -79,6 +79,7 @@ FORMATS: tuple[Format, ...] = (
     Format("skops", _F + "skops:read", probe="probe", first=b"{\xef \n\r\t"),
     Format("lightgbm", _F + "lightgbm:read", ((0, b"tree\n"), (0, b"tree\r\n"))),
     Format("rdata", _F + "rdata:read", ((0, b"RDX2\n"), (0, b"RDX3\n"), (0, b"RDA2\n"), (0, b"RDA3\n"), (0, b"X\n\x00\x00\x00"), (0, b"A\n2\n"), (0, b"A\n3\n"))),
+    Format("matlab", _F + "matlab:read", ((0, b"MATLAB 5.0 MAT-file"),)),
     Format("torch7", _F + "torch7:read", names=("*.t7", "*.th7"), probe="probe", first=b"\x01\x02\x03\x04"),
     Format("protobuf", _F + "protobuf_models:read", probe="probe", first=_PROTOBUF_FIRST,
            names=("*.onnx", "saved_model.pb", "*.pb", "*.pbtxt", "*.meta", "*.mlmodel", "*.pdmodel", "*.pdiparams", "keras_metadata.pb")),

@@ -20,6 +20,8 @@ _TORCH = re.compile(
 )
 _CLASSES = re.compile(r"\b__torch__\.torch\.classes\.([A-Za-z_]\w*)\.([A-Za-z_]\w*)")
 _PYTHON = re.compile(r"\^([A-Za-z_]\w*)\(")
+_EFFECTS = frozenset({"from_file", "save", "PythonOp", "system", "exec", "popen", "shell", "eval"})
+_IMPORTS = re.compile(r"^[ \t]*(?:import|from)[ \t]+(?!__torch__\b|torch\b)([A-Za-z_][\w.]*)", re.MULTILINE)
 _STRING = re.compile(r"(?P<q>\"\"\"|'''|\"|')(?:\\.|(?!(?P=q)).)*?(?P=q)", re.DOTALL)
 
 
@@ -40,11 +42,8 @@ def read_sources(sources: Sequence[tuple[str, str]], sink: Sink) -> None:
 
 
 def _operators(code: str) -> list[tuple[str, str, int]]:
-    found = [
-        (f"{m[1]}::{m[2]}", m[1], m.start())
-        for m in _OPS.finditer(code)
-        if m[1] not in {"aten", "prim"} or m[2] in {"from_file", "save", "PythonOp"}
-    ]
+    found = [(f"{m[1]}::{m[2]}", m[1], m.start()) for m in _OPS.finditer(code) if m[1] not in {"aten", "prim"} or m[2] in _EFFECTS]
+    found += [(f"import {m[1]}", "import", m.start()) for m in _IMPORTS.finditer(code)]
     found += [
         (
             f"aten::{m[1]}" if m[1] in {"from_file", "save", "load"} else f"torch.{m[1]}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import struct
+from functools import partial
 
 from stannary.testing.forges import forge
 from stannary.testing.forges._protobuf_writer import message, number
@@ -240,3 +241,16 @@ def _() -> bytes:
     for _depth in range(60):
         inner = graph(node("If", attributes=attribute("then_branch", message(6, inner))))
     return number(1, 9) + message(7, inner) + message(8, number(2, 17))
+
+
+for _name, _place in {"variable": "$HOME/.ssh/id_rsa", "encoded": "%2e%2e/w.bin", "pipe": "|echo stannary"}.items():
+    forge(f"onnx.external_{_name}", filename="model.onnx", family=FAMILY, malicious=True)(
+        partial(model, node("Relu"), _init(external(_place)))
+    )
+for _name, _offset in {"before": "-100", "far": str(1 << 63)}.items():
+    forge(f"onnx.external_offset_{_name}", filename="model.onnx", family=FAMILY, malicious=True)(
+        partial(model, node("Relu"), _init(external("w.bin", offset=_offset)))
+    )
+forge("onnx.calls_server", filename="model.onnx", family=FAMILY, malicious=True)(
+    partial(model, node("OpenAIAudioToText", "com.microsoft.extensions"))
+)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 from stannary.testing.forges import forge
 from stannary.testing.forges._protobuf_writer import attribute_string, message, number
@@ -282,3 +283,9 @@ def _() -> bytes:
 @forge("tensorflow.checkpoint_index_truncated", filename="model.ckpt.index", family=FAMILY, malicious=None)
 def _() -> bytes:
     return bytes(100)
+
+
+for _op in ("TextLineDataset", "WholeFileReaderV2", "LoadAndRemapMatrix", "WriteSummary"):
+    forge(f"tensorflow.served_{_op.lower()}", filename="saved_model.pb", family=FAMILY, malicious=True)(
+        partial(saved_model, node("n", _op))
+    )

@@ -87,6 +87,14 @@ _DEBUG = frozenset(
         "CopyHost",
     }
 )
+# They open what they are given; a model to be served is given tensors, and has no use for them.
+_SERVED = frozenset({
+    "TextLineDataset", "TFRecordDataset", "TFRecordDatasetV2", "FixedLengthRecordDataset", "FixedLengthRecordDatasetV2",
+    "WholeFileReader", "WholeFileReaderV2", "TFRecordReader", "TFRecordReaderV2", "TextLineReader", "TextLineReaderV2",
+    "FixedLengthRecordReader", "FixedLengthRecordReaderV2", "ReaderRead", "ReaderReadV2", "ReaderReadUpTo", "ReaderReadUpToV2",
+    "CacheDataset", "CacheDatasetV2", "LoadAndRemapMatrix", "WriteSummary", "WriteScalarSummary", "WriteImageSummary",
+    "WriteGraphSummary", "ImportEvent",
+})  # fmt: skip
 # They end the process that serves the model.
 _ABORTS = frozenset({"Abort"})
 # Training graphs open the data they were trained with: only in a model to be served is an absolute path strange.
@@ -129,12 +137,12 @@ def judge(facts: Iterable[Fact]) -> Iterator[Hit]:
     served = any(fact.kind == "tf.model" and fact.data["kind"] == "saved_model" for fact in found)
     for fact in found:
         if fact.kind == "tf.operator":
-            yield from _operator(fact)
+            yield from _operator(fact, served=served)
         elif fact.kind == "tf.path":
             yield from _path(fact, served=served)
 
 
-def _operator(fact: Fact) -> Iterator[Hit]:
+def _operator(fact: Fact, *, served: bool) -> Iterator[Hit]:
     op = fact.data["op"]
     if op in _PYTHON:
         yield Hit("TFM001", fact)
@@ -144,6 +152,8 @@ def _operator(fact: Fact) -> Iterator[Hit]:
         yield Hit("TFM003", fact)
     elif op in _NETWORK:
         yield Hit("TFM004", fact)
+    elif served and op in _SERVED:
+        yield Hit("TFM003" if "Write" not in op else "TFM002", fact, severity="medium")
     elif op == "CreateSummaryFileWriter":
         yield Hit("TFM002", fact, severity="medium")
     elif op in _DEBUG and op.startswith("Debug"):
