@@ -111,8 +111,8 @@ def throughput(folder, size):
     found = {row: [] for row in rows}
     for _ in range(ROUNDS):
         for row, work in rows.items():
-            found[row].append(timed(work)[0])
-    return {row: median(values) for row, values in found.items()}
+            found[row].append(timed(work))
+    return {row: tuple(median([value[n] for value in values]) for n in (0, 1)) for row, values in found.items()}
 
 
 def sparse(folder, size, keys):
@@ -162,17 +162,16 @@ def main(arguments):
         shutil.rmtree(folder)
     speed = lambda seconds: size / 1000 * 1.048576 / seconds  # noqa: E731 - GB of 10^9 bytes
     print(f"{size} MiB in pieces of 1 MiB, medians of {ROUNDS}.\n")
-    print("| what | GB per CPU s | beside age |\n|---|---|---|")
+    print("| what | GB per CPU s | GB per s of the clock | beside age (CPU) |\n|---|---|---|---|")
     beside = {"seal": 0, "open": 1, "put, encrypted: digest, seal, file": 0, "read, encrypted: file, open, digest": 1}
-    for row, seconds in found.items():
+    for row, (seconds, clock) in found.items():
         ratio = f"{peer[beside[row]] / seconds:.1f} x" if peer and row in beside else ""
-        print(f"| {row} | {speed(seconds):.2f} | {ratio} |")
+        print(f"| {row} | {speed(seconds):.2f} | {speed(clock):.2f} | {ratio} |")
     if peer:
-        print(
-            f"| age ({PYRAGE}), encrypt, in memory | {speed(peer[0]):.2f} | |\n| age, decrypt, in memory | {speed(peer[1]):.2f} | |"
-        )
+        for what, seconds in (("encrypt", peer[0]), ("decrypt", peer[1])):
+            print(f"| age ({PYRAGE}), {what}, in memory | {speed(seconds):.2f} | | |")
     else:
-        print(f"| age | {why} | |")
+        print(f"| age | {why} | | |")
     print(f"\nAn object of {large / 1e9:.2f} GB, 40 times each.\n")
     print("| what | by the clock, median | worst | CPU, median |\n|---|---|---|---|")
     for what, rows in (("a range of 1 MiB from its middle", ranges), ("its key wrapped by another", turns)):

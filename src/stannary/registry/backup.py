@@ -21,12 +21,14 @@ import msgspec
 from stannary.core.errors import BackendError, InputError, IntegrityError, UsageError
 from stannary.core.model import Digest
 from stannary.evidence.contents import contents_at
+from stannary.evidence.ledger import Ledger
 from stannary.evidence.ledger.replay import follow_into
 from stannary.evidence.workspace import Workspace
 from stannary.registry import queries
 from stannary.registry.manifest import decode
 from stannary.registry.names import DEFAULT, Name
 from stannary.registry.registry import Registry
+from stannary.registry.transfer import inline_manifest, manifest_content
 from stannary.store.blobs.interface import Blobs
 
 __all__ = ["Backup", "follow", "read_backup", "restore", "write_backup"]
@@ -76,7 +78,7 @@ def _write(registry: Registry, folder: Path) -> Backup:
     with registry.reading() as connection:
         wanted = list(queries.live_digests(connection))
     target = contents_at(registry.chain.workspace, folder / "blobs")
-    count, total = _copy(registry.blobs, target, wanted)
+    count, total = _copy(ledger, registry.blobs, target, wanted)
     made = Backup(origin=head.origin, entries=head.size, root=head.root.hex(), blobs=count, size=total)
     with scratch.open("wb") as file:
         file.write(msgspec.json.format(msgspec.json.encode(made), indent=2) + b"\n")
@@ -129,7 +131,7 @@ def restore(registry: Registry, source: str | Path, *, root: str = "") -> Backup
         raise IntegrityError(msg, where=str(folder / "backup.json"), code="REG032", help="its log was written to after it")
     with registry.reading() as connection:
         wanted = list(queries.live_digests(connection))
-    count, total = _copy(contents_at(registry.chain.workspace, folder / "blobs"), registry.blobs, wanted)
+    count, total = _copy(ledger, contents_at(registry.chain.workspace, folder / "blobs"), registry.blobs, wanted)
     return msgspec.structs.replace(told, blobs=count, size=total)
 
 
@@ -156,26 +158,26 @@ def follow(workspace: Workspace, source: str | Path, open_copy: Callable[[], Reg
     try:
         with copy.reading() as connection:
             wanted = list(queries.live_digests(connection))
-        count, total = _copy(contents_at(workspace, folder / "blobs"), copy.blobs, wanted)
+        count, total = _copy(copy.chain.ledger, contents_at(workspace, folder / "blobs"), copy.blobs, wanted)
     finally:
         copy.close()
     return msgspec.structs.replace(told, blobs=count, size=total)
 
 
-def _copy(source: Blobs, target: Blobs, wanted: list[tuple[str, str]]) -> tuple[int, int]:
+def _copy(ledger: Ledger, source: Blobs, target: Blobs, wanted: list[tuple[str, str, int]]) -> tuple[int, int]:
     """Copy the contents of versions that are not there yet, each manifest last; return how many there are, and their bytes."""
     seen: set[Digest] = set()
     total = 0
-    for digest, name in wanted:
+    for digest, name, entry in wanted:
         manifest = Digest.parse(name)
-        content = b"".join(source.read(manifest))
+        content = manifest_content(source, ledger, name, entry)
         for file in decode(content, digest, name).files:
             found = Digest(file.sha256)
             if found not in seen:
                 target.put(found, file.size, source.read(found))
                 seen.add(found)
                 total += file.size
-        if manifest not in seen:
+        if manifest not in seen and not inline_manifest(ledger, entry):
             target.put(manifest, len(content), iter((content,)))
             seen.add(manifest)
             total += len(content)

@@ -50,7 +50,10 @@ class _Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", omit_
 
 
 class Registered(_Event, tag="version", frozen=True, kw_only=True):
-    """A version was pushed: its number, the artifact's digest, and the digest of its manifest."""
+    """A version was pushed: its number, the artifact's digest, the digest of its manifest.
+
+    `inline` is the manifest itself, when it is small and contents are not encrypted: then nothing else has to be on disk for it.
+    """
 
     name: Name
     kind: str
@@ -61,6 +64,7 @@ class Registered(_Event, tag="version", frozen=True, kw_only=True):
     files: int
     note: str = ""
     info: dict[str, Json] = {}
+    inline: str = ""
 
 
 class Moved(_Event, tag="alias", frozen=True, kw_only=True):

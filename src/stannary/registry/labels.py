@@ -17,6 +17,7 @@ from stannary.registry.events import Dropped, Event, Labelled, Registered
 from stannary.registry.model import Version
 from stannary.registry.names import Name, Reference
 from stannary.registry.registry import Registry
+from stannary.registry.transfer import inline_manifest
 from stannary.store import tables as t
 
 __all__ = ["Label", "exists", "forget", "label", "labels_of", "labels_of_models", "rename", "take"]
@@ -165,6 +166,7 @@ def _again(registry: Registry, version: Version, new: Name) -> Registered:
         actor=registry.actor, name=new, kind=version.kind, number=version.number, digest=version.digest, manifest=version.manifest,
         size=version.size, files=version.files, note=version.note,
         info={**version.info, "renamed_from": str(version), "pushed_by": pushed},
+        inline=inline_manifest(registry.chain.ledger, version.entry),
     )  # fmt: skip
 
 

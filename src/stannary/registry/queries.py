@@ -350,10 +350,13 @@ def freeze_of(connection: Connection, name: Name, alias: str) -> str:
     return str(connection.execute(_FREEZE, place).scalar() or "")
 
 
-def live_digests(connection: Connection) -> Iterator[tuple[str, str]]:
-    """Yield the digest and the manifest of every version that was not dropped."""
-    for row in connection.execute(sa.select(t.version.c.digest, t.version.c.manifest).where(~t.version.c.dropped).distinct()):
-        yield row.digest, row.manifest
+def live_digests(connection: Connection) -> Iterator[tuple[str, str, int]]:
+    """Yield the digest, the manifest and the entry of every version that was not dropped; of those that are the same, the last."""
+    c = t.version.c
+    for row in connection.execute(
+        sa.select(c.digest, c.manifest, sa.func.max(c.entry).label("entry")).where(~c.dropped).group_by(c.digest, c.manifest)
+    ):
+        yield row.digest, row.manifest, row.entry
 
 
 def _alias(row: Row[*tuple[Any, ...]]) -> Alias:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -24,7 +23,7 @@ from stannary.registry.events import Event, Registered, record
 from stannary.registry.model import Model, Move, Protection, Version
 from stannary.registry.names import Name, Reference
 from stannary.registry.projection import apply, catch_up, clear, is_behind, mark
-from stannary.registry.transfer import fetch, read_manifest, upload
+from stannary.registry.transfer import fetch, keep_manifest, read_manifest, upload
 from stannary.registry.trusted import Trusted
 from stannary.store.blobs.interface import Blobs
 from stannary.store.database import Database
@@ -56,6 +55,7 @@ class _Pushed(NamedTuple):
     size: int
     files: int
     reused: tuple[Digest, ...]
+    inline: str = ""
 
 
 class Registry:
@@ -175,7 +175,7 @@ class Registry:
         artifact = identify(path, kind)
         self._refuse_quarantined(str(artifact.digest), artifact.name)
         found = upload(self.blobs, artifact, Path(path))
-        made = _Pushed(str(artifact.digest), str(found.manifest), artifact.size, len(artifact.files), found.reused)
+        made = _Pushed(str(artifact.digest), str(found.manifest), artifact.size, len(artifact.files), found.reused, found.inline)
         if kind == "dataset":
             info = {**describe(artifact, Path(path)), **(info or {})}
         return self._register(name, kind, made, note, info or {})
@@ -195,9 +195,8 @@ class Registry:
         if wrong:
             msg = f"names {len(wrong)} contents that are not there, or are of another size"
             raise InputError(msg, where=str(wrong[0]), code="REG005", help="store every content before its manifest")
-        own = Digest(hashlib.sha256(content).hexdigest())
-        self.blobs.put(own, len(content), iter((content,)))
-        made = _Pushed(digest, str(own), found.size, len(found.files), (*stored, own))
+        own = keep_manifest(self.blobs, content)
+        made = _Pushed(digest, str(own.manifest), found.size, len(found.files), (*stored, *own.reused), own.inline)
         return self._register(name, found.kind, made, note, info or {})
 
     def pull(self, reference: Reference, destination: str | Path) -> tuple[Version, Path]:
@@ -211,7 +210,7 @@ class Registry:
 
     def manifest(self, version: Version) -> manifest.Manifest:
         """Return the files of a version. Raises IntegrityError when it is not the manifest that was registered."""
-        return read_manifest(self.blobs, version)
+        return read_manifest(self.blobs, self.chain.ledger, version)
 
     # Writing
 
@@ -288,7 +287,7 @@ class Registry:
             number = model.latest + 1 if model else 1
             event = Registered(
                 actor=self.actor, name=name, kind=kind, number=number, digest=made.digest, manifest=made.manifest,
-                size=made.size, files=made.files, note=note, info=info,
+                size=made.size, files=made.files, note=note, info=info, inline=made.inline,
             )  # fmt: skip
             self.commit(connection, [event])
             return queries.version(connection, Reference(name, number))

@@ -101,7 +101,7 @@ def sweep(registry: Registry, *, dry_run: bool = False, grace: timedelta = _GRAC
     registry.allowed("sweep", Name(DEFAULT, "*"))
     with registry.writing() as connection:
         used: set[Digest] = set()
-        for digest, manifest in queries.live_digests(connection):
+        for digest, manifest, _ in queries.live_digests(connection):
             reference = next(row for row in queries.versions_with(connection, digest) if row.manifest == manifest)
             used.add(Digest.parse(manifest))
             used.update(Digest(file.sha256) for file in registry.manifest(reference).files)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import tempfile
@@ -11,20 +12,25 @@ from typing import NamedTuple
 
 from stannary.core.errors import BackendError, InputError, IntegrityError, UsageError
 from stannary.core.model import Artifact, Digest
+from stannary.evidence.ledger import Ledger
+from stannary.registry import events
 from stannary.registry.manifest import LARGEST, Manifest, decode, encode
 from stannary.registry.model import Version
+from stannary.store.blobs.encrypted import EncryptedBlobs
 from stannary.store.blobs.interface import Blobs
 
-__all__ = ["Uploaded", "fetch", "read_manifest", "upload"]
+__all__ = ["INLINE", "Uploaded", "fetch", "inline_manifest", "keep_manifest", "manifest_content", "read_manifest", "upload"]
 
+INLINE = 8192  # bytes of a manifest that stands in its event: some sixty files
 _CHUNK = 1 << 20
 
 
 class Uploaded(NamedTuple):
-    """The digest of the manifest, and the blobs that were there before."""
+    """The digest of the manifest, the blobs that were there before, and the manifest if it is to stand in the event."""
 
     manifest: Digest
     reused: tuple[Digest, ...]
+    inline: str = ""
 
 
 def upload(blobs: Blobs, artifact: Artifact, path: Path) -> Uploaded:
@@ -36,22 +42,53 @@ def upload(blobs: Blobs, artifact: Artifact, path: Path) -> Uploaded:
         source = path if single else path / file.path
         if not blobs.put(digest, file.size, _chunks(source)):
             reused.append(digest)
-    content, digest = encode(artifact, single=single)
+    content, _ = encode(artifact, single=single)
     if len(content) > LARGEST:
         msg = f"has {len(artifact.files):,} files, whose names alone take more than {LARGEST >> 20} MiB"
         raise InputError(msg, where=str(path), code="REG007", help="pack the small files into archives")
-    if not blobs.put(digest, len(content), iter((content,))):
-        reused.append(digest)
-    return Uploaded(digest, tuple(reused))
+    kept = keep_manifest(blobs, content)
+    return kept._replace(reused=(*reused, *kept.reused))
 
 
-def read_manifest(blobs: Blobs, version: Version) -> Manifest:
-    """Return the files of a version. Raises IntegrityError when that is not the manifest of its artifact."""
-    digest = Digest.parse(version.manifest)
+def keep_manifest(blobs: Blobs, content: bytes) -> Uploaded:
+    """Store a manifest, unless it is small enough to stand in the event of its version, where it costs no flush of its own.
+
+    It is stored where contents are encrypted: names of files are not to stand in a log that keeps everything.
+    """
+    digest = Digest(hashlib.sha256(content).hexdigest())
+    if len(content) <= INLINE and not isinstance(blobs, EncryptedBlobs):
+        return Uploaded(digest, (), content.decode())
+    is_new = blobs.put(digest, len(content), iter((content,)))
+    return Uploaded(digest, () if is_new else (digest,))
+
+
+def manifest_content(blobs: Blobs, ledger: Ledger, manifest: str, entry: int) -> bytes:
+    """Return a manifest as it stands in the event of its version, which is that entry, or in the store; not decoded yet.
+
+    Raises IntegrityError when it is larger than any, or not the one of that digest.
+    """
+    content = inline_manifest(ledger, entry).encode()
+    if content:
+        if f"sha256:{hashlib.sha256(content).hexdigest()}" != manifest:
+            msg = "is not the manifest that stands in the event of the version"
+            raise IntegrityError(msg, where=manifest, code="REG003", help="stannary registry rebuild; stannary ledger audit")
+        return content
+    digest = Digest.parse(manifest)
     if blobs.size(digest) > LARGEST:
         msg = "is larger than any manifest is"
-        raise IntegrityError(msg, where=version.manifest, code="REG003")
-    return decode(b"".join(blobs.read(digest)), version.digest, str(version))
+        raise IntegrityError(msg, where=manifest, code="REG003")
+    return b"".join(blobs.read(digest))
+
+
+def inline_manifest(ledger: Ledger, entry: int) -> str:
+    """Return the manifest that stands in the event of a version, empty when none does."""
+    event = events.read(ledger.read(entry))
+    return event.inline if isinstance(event, events.Registered) else ""
+
+
+def read_manifest(blobs: Blobs, ledger: Ledger, version: Version) -> Manifest:
+    """Return the files of a version. Raises IntegrityError when that is not the manifest of its artifact."""
+    return decode(manifest_content(blobs, ledger, version.manifest, version.entry), version.digest, str(version))
 
 
 def fetch(blobs: Blobs, manifest: Manifest, destination: Path) -> Path:

@@ -59,10 +59,11 @@ def serve(site: Site, listener: Listener, *, log_json: bool = True, grace: int =
     _logging(as_json=log_json)
     tls = _tls(listener)
     sessions = AccessSessions(site.access) if site.access is not None else None
+    # There are no WebSockets here, and their library takes its share of the start.
     config = uvicorn.Config(
         build(site, pages(site, sessions)), host=listener.host, port=listener.port,
         log_config=None, access_log=False, server_header=False,
-        date_header=True, timeout_graceful_shutdown=grace, h11_max_incomplete_event_size=1 << 16, lifespan="off", **tls,
+        date_header=True, timeout_graceful_shutdown=grace, h11_max_incomplete_event_size=1 << 16, lifespan="off", ws="none", **tls,
     )  # fmt: skip
     server = _Server(config, site)
     with beside(site.chain.workspace.root, workers, grace):

@@ -158,10 +158,22 @@ NEEDS = {
     "storeContent": {"push"},
     "hasContent": {"push"},
     "listEntries": {"audit"},
+    "findEntries": {"audit"},
     "proveEntry": {"audit"},
     "logStatement": {"approve", "push"},
 }
-FREE = {"listJobs", "getJob", "cancelJob", "openapi", "whoami", "getHead", "proveConsistency", "listModels", "listApprovals"}
+FREE = {
+    "listJobs",
+    "getJob",
+    "cancelJob",
+    "openapi",
+    "whoami",
+    "getHead",
+    "proveConsistency",
+    "listModels",
+    "listApprovals",
+    "search",
+}
 BODIES = {
     "registerVersion": {"manifest": "{}"},
     "promote": {"number": 1},
