@@ -21,7 +21,7 @@ _SENT = re.compile(
 # A kernel is told to run something; libraries that clean up behind a plot pass a variable.
 _KERNEL = re.compile(
     r"""kernel\s*(?:\.|\[["'])\s*execute(?:["']\])?\s*\(\s*(?:["'`](?:[^"'`\n]|\\.){0,400}?(?:!|%|\bos\b|subprocess|system|popen|exec|eval|open\s*\(|urllib|requests|socket|shutil|__import__)|atob)"""
-    r"""|requestExecute\s*\(\s*\{\s*code\s*:|/api/(?:terminals|kernels)\b["'`]""",
+    r"""|requestExecute\s*\(\s*\{\s*code\s*:|/api/(?:terminals|kernels)\b["'`]|<i?frame\b[^>]{0,200}\bsrc\s*=\s*["']?\s*javascript:""",
     re.IGNORECASE,
 )
 _SECRETS = re.compile(

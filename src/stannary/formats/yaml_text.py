@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 
 from stannary.core.errors import FormatError
-from stannary.formats.embedded_text import hand_on
+from stannary.formats.embedded_text import hand_on, opens_encoded
 from stannary.formats.inline_code import hand_on_inline, note_evaluated
 from stannary.formats.interface import Sink, View, clip
 from stannary.formats.setting_values import LARGEST, note_setting, outside
@@ -98,6 +98,7 @@ _TAG_WORD = re.compile(r"(?:!!|!<tag:yaml\.org,2002:|!)((?:python|ruby|java|perl
 _JINJA = re.compile(r"\{%|\{\{")
 _PYTHON = re.compile(r"^(?:import |from \w[\w.]* import |def \w+\(|exec\(|eval\(|__import__\()", re.MULTILINE)
 _LONG = 40
+_SHORTEST = 24  # characters of an encoded pickle that calls something
 _EXPANSION = 10_000
 
 
@@ -179,7 +180,7 @@ def _value(nodes: list[Node], index: int, sink: Sink) -> None:
     elif "\n" in value and node.key not in _COMMANDS and _PYTHON.search(value):
         sink.fact("yaml.python", None, path=clip(node.path), line=node.line)
         sink.child(f"{clip(node.path, 80)}.py", value.encode("utf-8", "surrogatepass"), hint="python")
-    elif len(value) >= _LONG and " " not in value.strip():
+    elif (len(value) >= _LONG and " " not in value.strip()) or (len(value) >= _SHORTEST and opens_encoded(value)):
         hand_on(sink, clip(node.path, 80), value)
 
 

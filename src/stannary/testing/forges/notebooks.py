@@ -53,6 +53,7 @@ _HOSTILE = {
     "output_kernel": notebook(_code("1", text__html=f"<script>{_KERNEL}</script>")),
     "output_javascript": notebook(_code("1", application__javascript="Jupyter.notebook.kernel.execute('!echo stannary')")),
     "output_svg": notebook(_code("1", image__svg_xml=_SVG)),
+    "output_frame": notebook(_code("1", text__html="<iframe src='javascript:parent.IPython.notebook.kernel.execute(1)'></iframe>")),
     "output_terminal": notebook(_code("1", text__html="<script>fetch('/api/terminals', {method: 'POST'})</script>")),
     "html_magic_kernel": notebook(_code(f"%%html\n<script>{_KERNEL}</script>")),
     "widget_module": notebook(

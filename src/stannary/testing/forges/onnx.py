@@ -243,7 +243,12 @@ def _() -> bytes:
     return number(1, 9) + message(7, inner) + message(8, number(2, 17))
 
 
-for _name, _place in {"variable": "$HOME/.ssh/id_rsa", "encoded": "%2e%2e/w.bin", "pipe": "|echo stannary"}.items():
+for _name, _place in {
+    "variable": "$HOME/.ssh/id_rsa",
+    "encoded": "%2e%2e/w.bin",
+    "pipe": "|echo stannary",
+    "half_encoded": "..%2f..%2fw.bin",
+}.items():
     forge(f"onnx.external_{_name}", filename="model.onnx", family=FAMILY, malicious=True)(
         partial(model, node("Relu"), _init(external(_place)))
     )

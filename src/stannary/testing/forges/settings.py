@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -86,6 +87,11 @@ _YAML: dict[str, tuple[str, str, bool | None]] = {
     "output_of_startup": ("model.dvc", "outs:\n- path: ../../../.bashrc\n  md5: aaaa\n", True),
     "output_plain": ("model.dvc", "outs:\n- path: ../data/model.pkl\n  md5: aaaa\n", False),
     "mounts_machine": ("MLproject", "name: x\ndocker_env:\n  image: python\n  volumes: ['/:/host']\n", True),
+    "pickle_in_base85": (
+        "config.yaml",
+        "name: x\nblob: " + repr(base64.b85encode(b"(S'echo stannary'\nios\nsystem\n.").decode()) + "\n",
+        True,
+    ),
     "package_by_address": ("bentofile.yaml", "service: x\npython:\n  packages: ['http://203.0.113.9/x.whl']\n", True),
 }
 for _name, (_file, _text, _bad) in _YAML.items():

@@ -49,7 +49,7 @@ _SPACY = (
     "medspacy",
 )
 _OTHERS = ("ruby/", "perl/", "php/", "java/", "javax.", "com.sun.", "org.springframework", "!ruby", "js/function")
-_BOMB = 1_000_000
+_BOMB = 200_000
 _HOST = re.compile(r"[a-z][a-z0-9+.-]*://(?:[^/@]*@)?([^/?#]*)", re.IGNORECASE)
 # Addresses of one's own network, and what is only short or cheap.
 _COMMON = re.compile(
