@@ -208,6 +208,9 @@ def test_made_from_signed_evidence(run, place):
         "slice": "claims-2026q3.parquet, n=1000, threshold >= 0.6",
         "confidenceInterval": {"lowerBound": "0.68", "upperBound": "0.74"},
     } in card["quantitativeAnalysis"]["performanceMetrics"]
+    graph = json.loads(run("bom", "model", "--format", "spdx").stdout)["@graph"]
+    metrics = [row for item in graph for row in item.get("ai_metric", ())]
+    assert {"type": "DictionaryEntry", "key": "robust_accuracy", "value": "0.71 [0.68, 0.74], n=1000"} in metrics
     workflow = document["formulation"][0]["workflows"][0]
     assert {"parameters": [{"name": "lr", "value": "0.1"}, {"name": "seed.torch", "value": "7"}]} in workflow["inputs"]
     assert {"resource": {"ref": "data:training:reviews.csv"}} in workflow["inputs"]

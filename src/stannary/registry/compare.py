@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from stannary.core.evidence import Measurement
 from stannary.core.model import Digest
+from stannary.registry.measured import MeasureChange, change, measured
 from stannary.registry.names import Reference
 from stannary.registry.registry import Registry
 
@@ -29,16 +29,6 @@ class FindingRow(msgspec.Struct, frozen=True, kw_only=True, order=True):
     severity: str
     file: str
     message: str
-
-
-class MeasureChange(msgspec.Struct, frozen=True, kw_only=True):
-    """A measurement of both versions, or of one; `apart` when their intervals do not meet."""
-
-    check: str
-    metric: str
-    before: Measurement | None = None
-    after: Measurement | None = None
-    apart: bool = False
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,8 +62,8 @@ def compare(registry: Registry, first: Reference, second: Reference) -> Differen
         for path in sorted(before.keys() | after.keys())
         if path not in before or path not in after or before[path].sha256 != after[path].sha256
     ]
-    found, measured = _evidence(registry, one.digest)
-    found_after, measured_after = _evidence(registry, two.digest)
+    found, found_after = _findings(registry, one.digest), _findings(registry, two.digest)
+    then, now = measured(registry.chain, one.digest), measured(registry.chain, two.digest)
     return Difference(
         first=str(one),
         second=str(two),
@@ -81,27 +71,18 @@ def compare(registry: Registry, first: Reference, second: Reference) -> Differen
         files=tuple(files),
         only_first=tuple(sorted(found - found_after)),
         only_second=tuple(sorted(found_after - found)),
-        measurements=tuple(
-            _change(key, measured.get(key), measured_after.get(key)) for key in sorted(measured.keys() | measured_after.keys())
-        ),
+        measurements=tuple(change(key, then.get(key), now.get(key)) for key in sorted(then.keys() | now.keys())),
     )
 
 
-def _evidence(registry: Registry, digest: str) -> tuple[set[FindingRow], dict[tuple[str, str], Measurement]]:
-    """Return the findings of the newest statement of each check about a digest, and its measurements."""
+def _findings(registry: Registry, digest: str) -> set[FindingRow]:
+    """Return the findings of the newest statement of each check about a digest."""
     newest = {}
     for item in registry.chain.about(Digest.parse(digest)).evidence:
         if item.value.kind not in ("vsa", "waiver"):
             newest[item.value.kind, item.value.check.id] = item.value
-    findings, measurements = set(), {}
-    for evidence in newest.values():
-        for row in evidence.findings:
-            findings.add(FindingRow(rule=row.rule, severity=row.severity, file=row.where.file, message=row.message))
-        for measured in evidence.measurements:
-            measurements[evidence.check.id or evidence.kind, measured.metric] = measured
-    return findings, measurements
-
-
-def _change(key: tuple[str, str], before: Measurement | None, after: Measurement | None) -> MeasureChange:
-    apart = before is not None and after is not None and (before.high < after.low or after.high < before.low)
-    return MeasureChange(check=key[0], metric=key[1], before=before, after=after, apart=apart)
+    return {
+        FindingRow(rule=row.rule, severity=row.severity, file=row.where.file, message=row.message)
+        for evidence in newest.values()
+        for row in evidence.findings
+    }

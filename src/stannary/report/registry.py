@@ -179,8 +179,8 @@ def diff_text(found: Difference) -> str:
         lines += [f"  {mark} {row.rule} ({row.severity}) {inline(row.file)}: {inline(row.message)}" for row in rows]
     for row in found.measurements:
         values = [_measured(item) for item in (row.before, row.after)]
-        apart = "  (apart)" if row.apart else ""
-        lines.append(f"  = {inline(row.check)} {inline(row.metric)}: {' -> '.join(values)}{apart}")
+        said = f"{row.verdict}{f'; {row.samples}' if row.samples else ''}"
+        lines.append(f"  = {inline(row.check)} {inline(row.metric)}: {' -> '.join(values)}  ({said})")
     return "\n".join(lines) + "\n"
 
 

@@ -8,6 +8,7 @@ from importlib import resources
 
 import pytest
 from tests.unit.registry.conftest import APPROVED
+from tests.unit.registry.test_measured import LINF, evaluate
 from tests.unit.server.console_bench import HERE, Browser, SimulatedSessions
 
 from stannary.registry import promotion, retention
@@ -283,6 +284,29 @@ def test_two_versions_are_compared(bench, browser_of):
     assert [row["path"] for row in found["difference"]["files"]] == ["weights.bin"]
     assert "weights.bin" in browser.get(f"{CLAIMS}/compare?first=1&second=2").text
     assert "the same artifact" in browser.get(f"{CLAIMS}/compare?first=2&second=2").text
+
+
+def test_a_version_that_was_evaluated_has_a_report_card_beside_the_one_before(bench, browser_of):
+    browser, first = browser_of("viewer"), bench.push(b"first")
+    assert "Report card" not in browser.get(f"{CLAIMS}/versions/1").text
+    assert browser.get(f"{CLAIMS}/versions/1.json").json()["card"] is None
+    evaluate(bench, first, {LINF: (0.6, 0.65, 0.7)}, incomplete=["<b>nothing</b> else"])
+    second = bench.push(b"second")
+    said = evaluate(bench, second, {LINF: (0.2, 0.25, 0.3), "accuracy": (0.8, 0.9, 0.95)}, n=90)
+    text = browser.get(f"{CLAIMS}/versions/2").text
+    assert "Report card" in text
+    assert "0.25 [0.2, 0.3]" in text
+    assert "0.65 [0.6, 0.7]" in text
+    assert "500 samples before, 90 now" in text
+    assert f"/evidence/{str(said.id)[7:]}/statement" in text
+    assert text.count('<svg class="interval"') == 2
+    assert "style=" not in text
+    card = browser.get(f"{CLAIMS}/versions/2.json").json()["card"]
+    assert {row["metric"]: row["verdict"] for row in card["rows"]} == {"accuracy": "new", LINF: "worse"}
+    assert "&lt;b&gt;nothing" in browser.get(f"{CLAIMS}/versions/1").text
+    compared = browser.get(f"{CLAIMS}/compare?first=2&second=1").text
+    assert "better" in compared
+    assert "not measured" in compared
 
 
 def test_who_may_not_read_sees_no_page_of_it(bench, browser_of):

@@ -12,7 +12,7 @@ import msgspec
 from stannary.core.model import File
 from stannary.formats.interface import clip
 from stannary.report.bom.findings import findings
-from stannary.report.bom.inventory import Dataset, Facts, Inventory, Licence, Model, Origin, Package
+from stannary.report.bom.inventory import Dataset, Facts, Inventory, Licence, Measured, Model, Origin, Package
 from stannary.report.bom.licences import reference
 from stannary.report.bom.options import BomOptions
 from stannary.report.bom.spdx_profiles import CLASSES, NO_ASSERTION, lacks
@@ -122,7 +122,7 @@ class _Graph:
         ref = self._id("model", model.path)
         supplier = (self.options.supplier if primary else "") or flat(facts, "supplier") or flat(facts, "author")
         metrics = [
-            {"type": "DictionaryEntry", "key": line(row.metric, 200), "value": line(row.value, 200)}
+            {"type": "DictionaryEntry", "key": line(row.metric, 200), "value": line(_with_interval(row), 200)}
             for row in self.inventory.metrics[:2000]
         ]
         thresholds = [
@@ -303,6 +303,13 @@ def _day(text: str) -> str:
     except ValueError:
         return ""
     return (found.astimezone(UTC) if found.tzinfo else found).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _with_interval(row: Measured) -> str:
+    """Return a measurement in one text: the AI profile has no field for its interval and its sample."""
+    if row.low is None or row.high is None:
+        return row.value
+    return f"{row.value} [{row.low:g}, {row.high:g}]{f', n={row.n}' if row.n is not None else ''}"
 
 
 def _hash(digest: str) -> dict[str, str]:

@@ -18,6 +18,7 @@ from stannary.evidence.verify import verify_envelope
 from stannary.registry import queries
 from stannary.registry.compare import Difference, compare
 from stannary.registry.labels import labels_of
+from stannary.registry.measured import ReportCard, card_of
 from stannary.registry.model import Version
 from stannary.report.registry import FileRow
 from stannary.server.console.page import Page, Shown
@@ -59,6 +60,7 @@ class VersionPage(msgspec.Struct, frozen=True, kw_only=True):
     version: Version
     chain: tuple[Step, ...]
     story: Story
+    card: ReportCard | None
     findings: tuple[FindingRow, ...]
     findings_left: int
     rules: dict[str, RuleRow]
@@ -112,7 +114,8 @@ def _version(call: Call) -> Shown:
         action: store.may(action, found.name) for action in ("promote", "rollback", "approve", "quarantine", "freeze", "push")
     }
     data = VersionPage(
-        version=found, chain=tuple(steps(found, story, placed)), story=story, findings=rows, findings_left=left,
+        version=found, chain=tuple(steps(found, story, placed)), story=story, card=card_of(store, found), findings=rows,
+        findings_left=left,
         rules=_stories({row.rule for row in rows}), aliases=tuple(sorted({"production", *(item.alias for item in placed)})),
         files=tuple(FileRow(file.path, file.size, file.sha256) for file in files[:_FILES]), files_left=max(0, len(files) - _FILES),
         rights=rights, description=(label.note or "") if label else "",
