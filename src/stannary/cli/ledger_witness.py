@@ -15,6 +15,8 @@ _TABLE = {
     "key": ("stannary.cli.ledger_witness:key_", "Print the verifier key of this workspace as a witness."),
     "request": ("stannary.cli.ledger_witness:request_", "Write what to send to a witness."),
     "sign": ("stannary.cli.ledger_witness:sign_", "Cosign the head in a request, as a witness."),
+    "ask": ("stannary.cli.ledger_witness_http:ask_", "Have witnesses cosign the head, over HTTP."),
+    "serve": ("stannary.cli.ledger_witness_http:serve_", "Be a witness, over HTTP."),
     "add": ("stannary.cli.ledger_witness:add_", "Keep what a witness answered."),
 }
 

@@ -24,7 +24,7 @@ from stannary.server.guard_access import AccessGuard
 from stannary.server.site import Site
 from stannary.server.workers import workers as beside
 
-__all__ = ["Listener", "open_site", "serve"]
+__all__ = ["Listener", "open_site", "prepare_logging", "serve", "tls_of"]
 
 
 class Listener(NamedTuple):
@@ -56,8 +56,8 @@ def serve(site: Site, listener: Listener, *, log_json: bool = True, grace: int =
     Raises UsageError for an address that cannot be listened on without TLS, and for certificates that cannot be read.
     """
     _refuse_open_plain(listener)
-    _logging(as_json=log_json)
-    tls = _tls(listener)
+    prepare_logging(as_json=log_json)
+    tls = tls_of(listener)
     sessions = AccessSessions(site.access) if site.access is not None else None
     # There are no WebSockets here, and their library takes its share of the start.
     config = uvicorn.Config(
@@ -104,7 +104,8 @@ def _refuse_open_plain(listener: Listener) -> None:
         )
 
 
-def _tls(listener: Listener) -> dict[str, Any]:
+def tls_of(listener: Listener) -> dict[str, Any]:
+    """Return what uvicorn is told of the certificates. Raises UsageError for one that is not there."""
     if not listener.certificate:
         return {}
     for path in filter(None, (listener.certificate, listener.key, listener.clients)):
@@ -142,7 +143,8 @@ class _Text(logging.Formatter):
         return f"{text} {' '.join(f'{name}={value}' for name, value in row.items())}" if row else text
 
 
-def _logging(*, as_json: bool) -> None:
+def prepare_logging(*, as_json: bool) -> None:
+    """Log on stderr, a line of JSON or of text each."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json() if as_json else _Text("%(levelname)s %(name)s %(message)s"))
     root = logging.getLogger()

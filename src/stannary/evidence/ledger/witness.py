@@ -168,8 +168,8 @@ class Stale(UsageError):
 
 def request_for(ledger: Ledger, old: int = 0) -> Request:
     """Return what a log sends to a witness that last saw `old` entries."""
-    head = ledger.head()
-    return Request(old, tuple(ledger.consistency(old, head.size)), ledger.head_note())
+    with ledger.reading():
+        return Request(old, tuple(ledger.consistency(old)), ledger.head_note())
 
 
 def read_keys(given: Sequence[str]) -> list[VerifierKey]:
