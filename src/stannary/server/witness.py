@@ -6,9 +6,11 @@ It needs no account: whatever is cosigned is signed by a log that is known here 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import signal
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from starlette.applications import Starlette
@@ -48,7 +50,7 @@ def build(witness: Witness, logs: Mapping[str, LogKeys]) -> Starlette:
             _log.exception("nothing was signed")
             answer = Answer(503, f"the witness cannot sign now ({error.code})\n")
         _log.info("add-checkpoint", extra={"row": {"event": "add-checkpoint", "status": answer.status}})
-        return Response(answer.body, answer.status, media_type=answer.type)
+        return Response(answer.body, answer.status, {"Content-Type": answer.type})  # as it is: Starlette adds a charset to text
 
     async def healthz(_: Request) -> Response:
         return PlainTextResponse("ok\n")
@@ -73,8 +75,17 @@ def serve(witness: Witness, logs: Mapping[str, LogKeys], listener: Listener, *, 
         limit_concurrency=_AT_ONCE, timeout_keep_alive=5, timeout_graceful_shutdown=10,
         h11_max_incomplete_event_size=1 << 16, lifespan="off", **tls_of(listener),
     )  # fmt: skip
-    server = uvicorn.Server(config)
-    server.run()
+    server = _Server(config)
+    with contextlib.suppress(SystemExit):  # what uvicorn raises when it cannot listen
+        server.run()
     if not server.started:
         msg = f"cannot listen on {listener.host}:{listener.port}"
         raise UsageError(msg, code="SRV001", help="is something else there? --port 0 takes any")
+
+
+class _Server(uvicorn.Server):
+    def handle_exit(self, sig: int, frame: Any) -> None:  # noqa: ANN401 - uvicorn's
+        """End when what is under way has. Not as uvicorn does, which raises the signal again, before the ledger is closed."""
+        del frame
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True
