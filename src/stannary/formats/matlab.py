@@ -64,8 +64,7 @@ class _Reader:
 
     def walk(self, view: View, start: int, end: int, depth: int) -> int:
         """Read the elements of a part; return how many matrices there were."""
-        position = found = 0
-        position = start
+        position, found = start, 0
         while position + 8 <= end:
             element = self._element(view, position, end)
             position = element.end
@@ -117,6 +116,9 @@ class _Reader:
             parts.append(part)
             position = part.end
             self.left -= 1
+        if self.left < 0:
+            self.sink.incomplete("more arrays of MATLAB than are read", position)
+            return
         if not parts or parts[0].size < 4:  # the flags
             return
         kind = self._number(view, parts[0].start) & 0xFF
@@ -135,7 +137,10 @@ class _Reader:
         elif kind in _BYTES and len(parts) > 3:  # and the numbers
             note_payload(self.sink, name or "array", view.data[parts[3].start : parts[3].start + parts[3].size], parts[3].start)
         for part in parts:
-            if part.kind == _MATRIX and part.size and depth < _DEPTH:
+            if part.kind == _MATRIX and part.size and depth >= _DEPTH:
+                self.sink.incomplete(f"arrays of MATLAB within more than {_DEPTH} others", part.start)
+                return
+            if part.kind == _MATRIX and part.size:
                 self._matrix(view, part, depth + 1, handle=handle or kind == _HANDLE)
 
     def _text(self, view: View, part: _Element) -> str:

@@ -35,6 +35,13 @@ def _handle(text: str) -> bytes:
     return _array(16, 1, 1, _text(text, ""), name="activation")
 
 
+def _deep(levels: int) -> bytes:
+    inner = _text("eval('x')", "")
+    for _ in range(levels):
+        inner = _array(1, 1, 1, inner, name="")
+    return inner
+
+
 _NUMBERS = _array(6, 1, 2, _element(9, struct.pack("<dd", 0.5, 1.5)), name="weights")
 _JAVA = _element(
     14,
@@ -60,6 +67,7 @@ for _name, _content, _bad in (
         mat_file(_NUMBERS, _text("a model of the system (2.1)", "notes"), _element(15, zlib.compress(_handle("@(x) max(x, 0)")))),
         False,
     ),
+    ("deep", mat_file(_deep(60)), None),
     ("truncated", mat_file(_NUMBERS)[:-20], None),
 ):
     forge(f"matlab.{_name}", filename="model.mat", family="MAT-files", malicious=_bad)(_content.__bytes__)
