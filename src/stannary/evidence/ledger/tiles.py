@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from stannary.core.errors import IntegrityError
@@ -14,29 +17,60 @@ from stannary.store.ledger_store import LedgerStore
 
 __all__ = ["export"]
 
+_SCRATCH = ".tile-"
+
 
 def export(store: LedgerStore, tree: Tree, folder: Path) -> Checkpoint:
     """Write tiles, entry bundles and, last, the checkpoint: a reader never sees a head whose tiles are not there.
 
-    Full tiles and bundles that are there already are compared, not written again: they never change.
-    A body that is too large for its leaf is written as `body/sha256/HEX`. Raises IntegrityError.
+    What the checkpoint rests on is on the disk before it is. Full tiles and bundles that are there already are compared, not
+    written again: they never change. A body that is too large for its leaf is written as `body/sha256/HEX`. What an export that was
+    killed has left half written is removed. Raises IntegrityError.
     """
-    size, level = tree.head.size, 0
-    while size >> TILE_HEIGHT * level:
-        full, partial = divmod(size >> TILE_HEIGHT * level, TILE_WIDTH)
-        for n in range(full + (1 if partial else 0)):
-            width = TILE_WIDTH if n < full else partial
-            _write(folder / tile_path(level, n, width), b"".join(tree.hashes(level, n)))
-            if level == 0:
-                _bundle(store, tree, folder, n, width)
-        level += 1
-    _write(folder / "checkpoint", tree.note.encode(), replace=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    with _alone(folder):
+        for path in folder.rglob(f"{_SCRATCH}*"):
+            path.unlink()
+        changed: set[Path] = set()
+        size, level = tree.head.size, 0
+        while size >> TILE_HEIGHT * level:
+            full, partial = divmod(size >> TILE_HEIGHT * level, TILE_WIDTH)
+            for n in range(full + (1 if partial else 0)):
+                width = TILE_WIDTH if n < full else partial
+                changed |= _write(folder, tile_path(level, n, width), b"".join(tree.hashes(level, n)))
+                if level == 0:
+                    changed |= _bundle(store, tree, folder, n, width)
+            level += 1
+        for item in changed:
+            _flush(item)
+        for item in _write(folder, "checkpoint", tree.note.encode(), replace=True):
+            _flush(item)
     return tree.head
 
 
-def _bundle(store: LedgerStore, tree: Tree, folder: Path, n: int, width: int) -> None:
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Let no other export write there meanwhile; the system lets go when the process ends."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _flush(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _bundle(store: LedgerStore, tree: Tree, folder: Path, n: int, width: int) -> set[Path]:
     from stannary.evidence.ledger.entry import header_of
 
+    changed: set[Path] = set()
     start, leaves, parts = n << TILE_HEIGHT, tree.hashes(0, n), []
     rows = list(store.rows(start, start + width))
     if [leaf_hash(row.record) for row in rows] != leaves:
@@ -46,20 +80,24 @@ def _bundle(store: LedgerStore, tree: Tree, folder: Path, n: int, width: int) ->
         parts.append(len(row.record).to_bytes(2) + row.record)
         detached = header_of(row.record).detached
         if detached:
-            _write(folder / "body" / "sha256" / detached.sha256, store.body(detached.sha256) or b"")
-    _write(folder / tile_path("entries", n, width), b"".join(parts))
+            changed |= _write(folder, f"body/sha256/{detached.sha256}", store.body(detached.sha256) or b"")
+    return changed | _write(folder, tile_path("entries", n, width), b"".join(parts))
 
 
-def _write(path: Path, content: bytes, *, replace: bool = False) -> None:
-    """Write a file as a whole, unless it is there. Raises IntegrityError when it is, and is another."""
+def _write(root: Path, name: str, content: bytes, *, replace: bool = False) -> set[Path]:
+    """Write a file as a whole, unless it is there; return the folders that changed. Raises IntegrityError when it is another."""
+    path = root / name
     if path.exists() and not replace:
         if path.read_bytes() != content:
             msg = "was published with another content than the log has"
             raise IntegrityError(msg, where=str(path), code="LED002", help="keep the file: it shows that the log was rewritten")
-        return
+        return set()
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, scratch = tempfile.mkstemp(dir=path.parent, prefix=".tile-")
+    descriptor, scratch = tempfile.mkstemp(dir=path.parent, prefix=_SCRATCH)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
     Path(scratch).chmod(0o644)
     Path(scratch).replace(path)
+    return {item for item in path.parents if item == root or root in item.parents}
