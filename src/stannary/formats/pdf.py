@@ -124,30 +124,35 @@ def _streams(view: View, sink: Sink) -> Iterator[tuple[int, bytes, bytes]]:
         if end < 0:
             end = len(view)
         position = end
-        embedded = b"/EmbeddedFile" in header
-        if (_PLAIN_KINDS.search(header) and not embedded) or (end - begin > _LARGEST and not embedded):
+        holds = b"/EmbeddedFile" in header or b"/ObjStm" in header
+        if not holds and (_PLAIN_KINDS.search(header) or end - begin > _LARGEST):
             continue
-        content = _decoded(bytes(view.data[begin : min(end, begin + (_LARGEST << 3))]), header, sink)
+        content, whole = _decoded(bytes(view.data[begin : min(end, begin + (_LARGEST << 3))]), header, sink)
+        if holds and end > begin and (not whole or end - begin > _LARGEST << 3):
+            sink.incomplete("a stream of a PDF that holds objects or a file was not read to its end", begin)
         if content:
             yield begin, header, content
         sink.budget.check_time()
     sink.incomplete(f"more than {_STREAMS} streams in a PDF", position)
 
 
-def _decoded(raw: bytes, header: bytes, sink: Sink) -> bytes:
-    """Undo the filters of a stream; empty when one of them is for pictures, or is not known."""
+def _decoded(raw: bytes, header: bytes, sink: Sink) -> tuple[bytes, bool]:
+    """Undo the filters of a stream; nothing when one of them is for pictures or not known. Tells whether all was undone."""
+    whole = True
     filters = _FILTER.search(header)
     for name in (filters[1] or filters[2]).replace(b"/", b" ").split() if filters else ():
         try:
             if name in {b"FlateDecode", b"Fl"}:
-                raw = zlib.decompressobj().decompress(raw, _LARGEST)
+                engine = zlib.decompressobj()
+                raw = engine.decompress(raw, _LARGEST)
+                whole = whole and not engine.unconsumed_tail
                 sink.budget.take_inflated(len(raw))
             elif name in {b"ASCII85Decode", b"A85"}:
                 raw = base64.a85decode(raw.strip().removesuffix(b"~>").removeprefix(b"<~"))
             elif name in {b"ASCIIHexDecode", b"AHx"}:
                 raw = bytes.fromhex(raw.partition(b">")[0].decode("ascii"))
             else:
-                return b""
+                return b"", False
         except (zlib.error, ValueError, binascii.Error):
-            return b""
-    return raw
+            return b"", False
+    return raw, whole

@@ -66,4 +66,8 @@ _PLAIN = document(
 )
 for _name, _content in _HOSTILE.items():
     forge(f"pdf.{_name}", filename="card.pdf", family="PDF", malicious=True)(_content.__bytes__)
+_UNREAD = document(
+    b"<</Type/Catalog/OpenAction 10 0 R>>", b"<</Type/ObjStm/N 1/First 5/Filter/LZWDecode/Length 9>>stream\nxxxxxxxxx\nendstream"
+)
+forge("pdf.objects_unread", filename="card.pdf", family="PDF", malicious=None)(_UNREAD.__bytes__)
 forge("pdf.plain", filename="paper.pdf", family="PDF", malicious=False)(_PLAIN.__bytes__)
