@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 from stannary.checks.privacy import membership
+from stannary.checks.privacy.extraction import Extraction, extract
 from stannary.checks.privacy.membership import AuditOptions
 from stannary.checks.privacy.recipes import Recipe, Train, recipe_for
 from stannary.checks.privacy.result import AttackResult, PrivacyResult
@@ -30,6 +31,7 @@ from stannary.core.evidence import Measurement
 __all__ = ["Measured", "Options", "metric_of", "privacy_suite"]
 
 PREFIX = "privacy.membership."
+_ATLAS, _OWASP = ("AML.T0024.000",), ("ML04:2023",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +46,8 @@ class Options:
         checkpoint: a folder in which trained shadows' confidences are kept, to go on after an interruption.
         bootstrap: rounds for the interval of the area.
         group: networks that are trained as one stack.
+        extraction: budgets of queries at which copies of the model are made, of half the non-members; none by default, as they
+            cost queries. Copies are judged on the other half.
     """
 
     shadows: int = 32
@@ -53,6 +57,7 @@ class Options:
     checkpoint: Path | None = None
     bootstrap: int = 1000
     group: int = 8
+    extraction: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,8 +68,8 @@ class Measured:
     measurements: tuple[Measurement, ...]
     attacks: tuple[AttackResult, ...]
     incomplete: tuple[str, ...] = ()
-    atlas: tuple[str, ...] = ("AML.T0024.000",)
-    owasp: tuple[str, ...] = ("ML04:2023",)
+    atlas: tuple[str, ...] = _ATLAS
+    owasp: tuple[str, ...] = _OWASP
 
 
 def metric_of(fpr: float) -> str:
@@ -118,16 +123,28 @@ def privacy_suite(
     notes += _notes(recipe, counted)
     rates, refused = _rates(found)
     worst = found.worst
+    copied = _copied(counted, theirs, options, seed)
     part = Privacy(
         attack=worst.attack,
         auc=worst.auc,
         rates=rates,
         refused=refused,
         roc=worst.roc,
+        extraction=copied.curve if copied else (),
         shadows=found.shadows,
-        notes=notes,
+        notes=notes + (copied.notes if copied else ()),
     )
-    return Measured(part, _measurements(part, seed), found.attacks)
+    more = {"atlas": (*_ATLAS, "AML.T0024.002"), "owasp": (*_OWASP, "ML05:2023")} if copied else {}
+    return Measured(part, _measurements(part, seed), found.attacks, **more)
+
+
+def _copied(target: Counting, pool: Dataset, options: Options, seed: int) -> Extraction | None:
+    """Copy the model with half of the data that its owner holds back, and judge the copies by the other half."""
+    if not options.extraction:
+        return None
+    order = torch.randperm(len(pool), generator=generator(seed, "extraction"))
+    half = len(pool) // 2
+    return extract(target, pool.x[order[:half]], pool.x[order[half:]], budgets=options.extraction, seed=seed)
 
 
 def _distinct(members: Dataset, nonmembers: Dataset) -> tuple[Dataset, tuple[str, ...]]:
@@ -176,7 +193,9 @@ def _rates(found: PrivacyResult) -> tuple[dict[str, Rate], dict[str, str]]:
 
 def _measurements(part: Privacy, seed: int) -> tuple[Measurement, ...]:
     rows: Mapping[str, Rate] = ({"auc": part.auc} if part.auc else {}) | dict(part.rates)
+    named = {f"{PREFIX}{name}": rate for name, rate in rows.items()}
+    named |= {f"privacy.extraction.fidelity_at_{point.eps:g}": point.accuracy for point in part.extraction}
     return tuple(
-        Measurement(metric=f"{PREFIX}{name}", value=rate.value, low=rate.low, high=rate.high, n=rate.n, seed=seed)
-        for name, rate in rows.items()
+        Measurement(metric=name, value=rate.value, low=rate.low, high=rate.high, n=rate.n, seed=seed)
+        for name, rate in named.items()
     )
