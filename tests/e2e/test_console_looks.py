@@ -1,0 +1,161 @@
+"""How the pages of the console look and are used in a real Chromium: on a phone, in the dark, by the keyboard alone, by axe.
+
+STANNARY_SCREENSHOTS names a folder to write pictures into: those of docs/images are made so.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from tests.e2e.browsing import CHROMIUM, PASSWORD, heading, loaded, log_in, refused, violations
+from tests.e2e.test_serve import Served, run
+
+pytestmark = [pytest.mark.tree, pytest.mark.skipif(not CHROMIUM, reason="needs chromium and chromium-driver")]
+SCREENS = {"phone": (375, 740, "light"), "phone in the dark": (375, 740, "dark"), "desk in the dark": (1200, 900, "dark")}
+PAGES = (
+    "/models", "/models/default/claims/versions", "/models/default/claims/versions/2",
+    "/models/default/claims/versions/2/gate", "/models/default/claims/compare?first=1&second=2",
+    "/search?q=claims", "/search?q=eval-result", "/search?q=nothing-like-it",
+    "/ledger?actor=workspace&since=2020-01-01", "/ledger/0", "/approvals", "/jobs", "/account", "/people",
+    "/people/user:boss/rights", "/policies?model=claims&alias=production", "/protections",
+)  # fmt: skip
+POLICY = "name: approved\nrequire:\n  - kind: statement\n    check: approval\n    approvals: 1\n"
+
+
+def card(*rows):
+    results = [
+        {"metric": name, "value": value, "interval": {"low": low, "high": high, "level": 0.95}, "sampleSize": n, "seed": 7}
+        for name, low, value, high, n in rows
+    ]
+    return {
+        "check": {"id": "evaluate", "version": "0.1"},
+        "outcome": "passed",
+        "results": results,
+        "finishedOn": "2026-11-24T09:00:00Z",
+    }
+
+
+LINF = "robustness.linf.eps_0.1"
+CARDS = {
+    1: card(("accuracy", 0.91, 0.93, 0.95, 500), (LINF, 0.55, 0.6, 0.64, 500), ("privacy.membership.auc", 0.5, 0.52, 0.55, 500)),
+    2: card(("accuracy", 0.92, 0.94, 0.96, 500), (LINF, 0.7, 0.74, 0.78, 1000), ("privacy.membership.auc", 0.58, 0.61, 0.65, 500)),
+}
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("looks")
+    run(folder, "init", "--no-passphrase")
+    for number in (1, 2):
+        model = folder / f"model{number}"
+        model.mkdir()
+        (model / "config.json").write_text(json.dumps({"model_type": "bert", "layers": number}))
+        (folder / "card.json").write_text(json.dumps(CARDS[number]))
+        run(folder, "registry", "push", f"model{number}", "claims", "--note", f"claims of cars, round {number}")
+        run(folder, "attest", f"model{number}", "--kind", "eval-result", "--predicate", "card.json")
+        run(folder, "scan", f"model{number}", "--record")
+    (folder / "approved.yaml").write_text(POLICY)
+    run(folder, "registry", "protect", "claims@production", "--policy", "approved.yaml")
+    run(folder, "registry", "approve", "claims:1", "--statement", "looked at")
+    run(folder, "registry", "promote", "claims:1", "production")
+    run(folder, "registry", "promote", "claims:2", "production", code=1)
+    for name, roles in (("boss", ("admin", "auditor", "reviewer")), ("eve", ("viewer",))):
+        run(folder, "access", "user", "add", name, "--password", stdin=PASSWORD + "\n")
+        for role in roles:
+            run(folder, "access", "grant", name, role)
+    server = Served(folder)
+    yield f"http://127.0.0.1:{server.port}"
+    server.end()
+
+
+@pytest.fixture
+def screen(browser):
+    """Return what makes the window a screen; afterwards it is the desk's again."""
+
+    def be(name):
+        width, height, scheme = SCREENS[name]
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+        return width, scheme
+
+    yield be
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+@pytest.mark.parametrize("name", SCREENS)
+def test_every_page_fits_the_screen_is_of_its_scheme_and_has_no_violation(served, browser, screen, name):
+    width, scheme = screen(name)
+    log_in(browser, served, "boss")
+    for page in PAGES:
+        browser.get(f"{served}{page}")
+        assert heading(browser) not in ("Log in", "Not found", "Not allowed"), page
+        assert not violations(browser), page
+        assert browser.execute_script("return document.scrollingElement.scrollWidth") <= width, page
+        colours = browser.execute_script("return getComputedStyle(document.body).backgroundColor.match(/[0-9]+/g).map(Number)")
+        assert (max(colours[:3]) < 60) == (scheme == "dark"), (page, colours)
+        # Targets are large enough for a finger: the height of a line at least.
+        small = browser.execute_script(
+            "return [...document.querySelectorAll('main :is(button, .button, select, input:not([type=hidden], [type=checkbox]))')]"
+            ".filter(e => e.offsetParent && e.getBoundingClientRect().height < 24).map(e => e.outerHTML)"
+        )
+        assert small == [], page
+    assert not refused(browser)
+
+
+def tab_to(browser, wanted, most=60):
+    """Press Tab until the element with the focus is wanted; each one on the way can be seen to have it."""
+    for _ in range(most):
+        ActionChains(browser).send_keys(Keys.TAB).perform()
+        at = browser.switch_to.active_element
+        outline = at.value_of_css_property("outline-style"), at.value_of_css_property("outline-width")
+        assert outline[0] != "none", at.get_attribute("outerHTML")
+        if wanted(at):
+            return at
+    pytest.fail(f"nothing like that has the focus after {most} tabs")
+
+
+def test_a_version_is_found_and_opened_by_the_keyboard_alone(served, browser):
+    log_in(browser, served, "eve")
+    browser.get(f"{served}/models")
+    first = tab_to(browser, lambda _: True)
+    assert first.text == "Skip to the content"
+    tab_to(browser, lambda at: at.text == "Search")
+    loaded(browser, ActionChains(browser).send_keys(Keys.ENTER).perform)
+    assert heading(browser) == "Search"
+    assert browser.switch_to.active_element.get_attribute("id") == "q"  # one can type at once
+    loaded(browser, ActionChains(browser).send_keys("round 2", Keys.ENTER).perform)
+    assert "q=round+2" in browser.current_url
+    tab_to(browser, lambda at: at.text == "claims:2")
+    loaded(browser, ActionChains(browser).send_keys(Keys.ENTER).perform)
+    assert heading(browser).startswith("claims:2")
+    step = tab_to(browser, lambda at: at.tag_name == "summary")
+    ActionChains(browser).send_keys(Keys.ENTER).perform()
+    assert step.find_element(By.XPATH, "..").get_attribute("open") is not None
+    tab_to(browser, lambda at: at.get_attribute("aria-labelledby") == "card")  # a wide table is scrolled by the arrows
+    assert not violations(browser)
+
+
+def test_the_report_card_is_there_and_pictures_are_made_of_it(served, browser):
+    log_in(browser, served, "boss")
+    browser.get(f"{served}/models/default/claims/versions/2")
+    rows = {
+        row.find_element(By.TAG_NAME, "th").text.split()[0]: row.text
+        for row in browser.find_elements(By.CSS_SELECTOR, "[aria-labelledby=card] tbody tr")
+    }
+    assert {name: next(word for word in ("better", "worse", "no difference") if word in text) for name, text in rows.items()} == {
+        "accuracy": "no difference", "robustness.linf.eps_0.1": "better", "privacy.membership.auc": "worse",
+    }  # fmt: skip
+    assert "500 samples before, 1,000 now" in rows["robustness.linf.eps_0.1"]
+    assert len(browser.find_elements(By.CSS_SELECTOR, "svg.interval")) == 3
+    folder = os.environ.get("STANNARY_SCREENSHOTS")
+    if folder:
+        browser.save_screenshot(str(Path(folder) / "console.png"))
+        browser.execute_script("document.getElementById('card').scrollIntoView()")
+        browser.save_screenshot(str(Path(folder) / "console-card.png"))
