@@ -19,6 +19,7 @@ from stannary.evidence.rego_gate import RegoPolicy, decide_by_rego
 from stannary.evidence.statement import subject_of_resource
 from stannary.policy.decide import decide
 from stannary.policy.model import Policy
+from stannary.policy.privacy_budget import SPEND
 
 if TYPE_CHECKING:
     from stannary.evidence.lineage import Admit
@@ -38,15 +39,21 @@ class Judged(NamedTuple):
 
 
 def judge(chain: Chain, subject: Resource, policy: Policy | RegoPolicy) -> Judged:
-    """Decide about a subject from the evidence in the ledger. Raises UsageError or BackendError when an engine cannot."""
+    """Decide about a subject from the evidence in the ledger.
+
+    Raises UsageError or BackendError when an engine cannot, IntegrityError when a privacy budget is bounded and cannot be known.
+    """
     from stannary.evidence.lineage import revocations_above
+    from stannary.evidence.privacy_budget import spends_above
 
     digest = subject_of_resource(subject)
     # Earlier decisions are evidence too, but only for a policy that asks for one: an artifact can have thousands.
     asks = isinstance(policy, RegoPolicy) or any(requirement.kind == "vsa" for requirement in policy.require)
     known = chain.about(digest, decisions=asks)
     waivers = tuple(item for item in known.evidence if item.value.kind == "waiver")
-    evidence = (*(item for item in known.evidence if item.value.kind != "waiver"), *revocations_above(chain, digest))
+    own = (item for item in known.evidence if item.value.kind != "waiver")
+    budgets = not isinstance(policy, RegoPolicy) and any(requirement.kind == SPEND for requirement in policy.require)
+    evidence = (*own, *revocations_above(chain, digest), *(spends_above(chain, digest) if budgets else ()))
     name = subject.name or next((item.value.subject_name for item in evidence if item.value.subject_name), "")
     now = chain.workspace.clock()
     if isinstance(policy, RegoPolicy):

@@ -66,12 +66,8 @@ def dp_sgd(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor, settings: S
                 if settings.tick is not None:
                     settings.tick(len(batch))
         spent = float(engine.get_epsilon(bounds.delta))
-    privacy = {
-        **bounds._asdict(),
-        "epsilon": spent,
-        "noise": float(noisy.noise_multiplier),
-        "rate": settings.batch / max(1, len(x)),
-    }
+    ((noise, rate, steps),) = engine.accountant.history  # one mechanism throughout; what composition goes by
+    privacy = {**bounds._asdict(), "epsilon": spent, "noise": float(noise), "rate": float(rate), "steps": float(steps)}
     notes = [f"{kept} parameters could not be reset: if they saw this data before, the bound is not theirs"] if kept else []
     notes += ["the noise comes from a known seed: no privacy"] if known else []
     parameters = {**privacy, "epochs": settings.epochs, "accountant": "prv", "seed": settings.seed}

@@ -9,6 +9,7 @@ Pure, total, deterministic: the same input gives the same decision, whatever ord
 5. A measurement is held against the worse end of its interval.
 6. A revocation of the subject, or of anything it was made from, denies, whatever else is there, and cannot be waived.
 7. A policy that requires nothing allows nothing.
+8. What is spent of the privacy of a data set is the sum over all trainings on it (`privacy_budget.py`), and of each data set above.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from stannary.core.model import Digest
 from stannary.policy.findings import outcome_reason
 from stannary.policy.measures import measure_reasons
 from stannary.policy.model import Policy, Requirement, duration, shown
+from stannary.policy.privacy_budget import SPEND, budget_reasons
 from stannary.policy.waivers import Waivers
 
 __all__ = ["ANCESTOR_REVOKED", "REVOCATION", "SKEW", "decide", "revocation_reasons"]
@@ -45,19 +47,20 @@ def decide(
     Args:
         policy: with everything it inherits.
         subject: the digest of the artifact.
-        evidence: what is known; revocations of the subject's ancestors (from its lineage) belong here too.
+        evidence: what is known; revocations of the subject's ancestors (from its lineage) and what was spent of the privacy of
+            the data sets among them belong here too.
         waivers: evidence of the kind `waiver`.
         now: the time of the decision, aware.
         name: what the subject is called, for the reasons.
     """
     known: dict[str, list[_VE]] = {}
     for item in evidence:
-        if item.value.subject == subject or item.value.kind == "revocation":
+        if item.value.subject == subject or item.value.kind in (REVOCATION, SPEND):
             known.setdefault(item.value.kind, []).append(item)
     covering = Waivers(policy.waivers, subject, waivers, now)
     reasons = [*revocation_reasons(known.get("revocation", ()), subject, now)]
     for requirement in policy.require:
-        reasons.extend(_required(requirement, known, covering, now))
+        reasons.extend(_required(requirement, known, covering, now, subject))
     if not policy.require:
         reasons.append(Reason(rule="policy", ok=False, message="the policy requires nothing, so it allows nothing"))
     used = sorted({reason.evidence for reason in reasons if reason.evidence})
@@ -93,11 +96,15 @@ def revocation_reasons(items: Iterable[_VE], subject: Digest, now: datetime) -> 
         yield Reason(rule=REVOCATION, ok=False, message=text, evidence=str(found.id), help="use another version")
 
 
-def _required(requirement: Requirement, known: dict[str, list[_VE]], waivers: Waivers, now: datetime) -> list[Reason]:
+def _required(
+    requirement: Requirement, known: dict[str, list[_VE]], waivers: Waivers, now: datetime, subject: Digest
+) -> list[Reason]:
     rule = requirement.name
     usable, ignored = _usable(requirement, known, now)
     newest = _newest(usable)
-    if requirement.approvals is not None:
+    if requirement.kind == SPEND:
+        reasons = budget_reasons(requirement, known, subject)
+    elif requirement.approvals is not None:
         reasons = [_approved(requirement, usable, now)]
     elif not newest:
         about = f" of {requirement.check}" if requirement.check else ""

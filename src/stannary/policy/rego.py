@@ -12,9 +12,11 @@ from typing import Any
 
 import msgspec
 
+from stannary.core.errors import UsageError
 from stannary.core.evidence import Evidence, Verified
 from stannary.core.model import Digest, Json
 from stannary.policy.model import Policy, duration
+from stannary.policy.privacy_budget import SPEND
 
 __all__ = ["input_document", "module_of", "policy_data"]
 
@@ -34,7 +36,14 @@ def input_document(
 
 
 def module_of(policy: Policy) -> str:
-    """Return a Rego module that decides as the policy does: `data.stannary.gate.deny` and `.allow`."""
+    """Return a Rego module that decides as the policy does: `data.stannary.gate.deny` and `.allow`.
+
+    Raises:
+        UsageError: the policy bounds a privacy budget, whose sum Rego cannot work out.
+    """
+    if any(requirement.kind == SPEND for requirement in policy.require):
+        msg = f"the policy {policy.name} bounds a privacy budget, which takes the sum of trainings and cannot be said in Rego"
+        raise UsageError(msg, code="POL011", help="keep that requirement in a policy of its own, for `stannary gate`")
     fixed = resources.files("stannary.policy").joinpath("data", "gate.rego").read_text("utf-8")
     data = msgspec.json.format(msgspec.json.encode(policy_data(policy)), indent=2).decode().replace("`", "\\u0060")
     # As text: OPA's type checker would take a literal's nulls for all that a field can be.

@@ -113,6 +113,16 @@ EXAMPLES: dict[str, dict[str, Json]] = {
         "actor": "playbook:extraction",
         "finishedOn": _WHEN,
     },
+    "privacy-spend": {
+        "mechanism": "dp-sgd",
+        "epsilon": 2.9,
+        "delta": 1e-05,
+        "accountant": "prv",
+        "gaussian": {"noiseMultiplier": 1.1, "samplingRate": 0.01, "steps": 3000},
+        "limit": {"epsilon": 8.0},
+        "model": _DATA,
+        "finishedOn": _WHEN,
+    },
     "revocation": {"reason": "consent withdrawn for part of the data", "owner": "dpo@example.com", "finishedOn": _WHEN},
     "slsa-provenance": {
         "buildDefinition": {

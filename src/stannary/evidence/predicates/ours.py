@@ -23,11 +23,14 @@ __all__ = [
     "Lineage",
     "LineageEdge",
     "ModelScan",
+    "PrivacySpend",
     "Relation",
     "ResponseAction",
     "Result",
     "Revocation",
+    "SampledGaussian",
     "ScanFindingV1",
+    "SpendLimit",
     "Statement",
     "TrainingRun",
     "Waiver",
@@ -211,3 +214,41 @@ class Revocation(_Predicate, frozen=True, kw_only=True, omit_defaults=True, rena
     reason: Text
     owner: Text
     lifted: bool = False
+
+
+_Positive = Annotated[float, msgspec.Meta(gt=0, le=1e9)]
+_Chance = Annotated[float, msgspec.Meta(ge=0, lt=1)]
+
+
+class SampledGaussian(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A private training by its parameters: noise over clipping norm, chance of a sample to be in a step, steps."""
+
+    noise_multiplier: Annotated[float, msgspec.Meta(ge=0.01, le=1e6)]
+    sampling_rate: Annotated[float, msgspec.Meta(gt=0, le=1)]
+    steps: Annotated[int, msgspec.Meta(ge=1, le=10**12)]
+
+
+class SpendLimit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the total of the data set may reach with this spend in it."""
+
+    epsilon: _Positive | None = None
+    delta: _Chance | None = None
+
+
+class PrivacySpend(_Predicate, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """What a training with differential privacy spent on the subject, a data set: (`epsilon`, `delta`) by an accountant.
+
+    With `gaussian` the sum over several trainings is tighter than the sum of their epsilons. With `limit` it is a reservation,
+    stated before the training: it counts, and the training may begin, only if the total with it is within the limit. `nonce` tells
+    two that are alike from one that was logged twice.
+    """
+
+    mechanism: Text
+    epsilon: _Positive
+    delta: _Chance
+    accountant: Text
+    gaussian: SampledGaussian | None = None
+    limit: SpendLimit | None = None
+    model: Resource | None = None
+    purpose: str = ""
+    nonce: str = ""

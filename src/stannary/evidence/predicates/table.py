@@ -196,6 +196,9 @@ _ROWS = (
     Kind("revocation", _OURS + "revocation:v1", ours.Revocation, _revocation, "The subject must no longer be used."),
     Kind("slsa-provenance", "https://slsa.dev/provenance/v1", published.SlsaProvenance, _slsa, "SLSA build provenance."),
     Kind(
+        "privacy-spend", _OURS + "privacy-spend:v1", ours.PrivacySpend, _stated("privacy-spend"), "Privacy that a training spent."
+    ),
+    Kind(
         "test-result",
         "https://in-toto.io/attestation/test-result/v0.1",
         published.TestResult,
