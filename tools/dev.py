@@ -28,7 +28,7 @@ USAGE = """usage: ./dev VERB
 # Tests that import the real libraries; they run in .venv-ml. STANNARY_ML=0 leaves them out.
 ML_TESTS = "tests/libraries"
 RULE_TESTS = "tests/unit/test_house_rules.py"
-CONSOLE_TEST = "tests/e2e/test_console.py"
+CONSOLE_TESTS = ("tests/e2e/test_console.py", "tests/e2e/test_console_looks.py", "tests/e2e/test_console_work.py")
 # The environments of others that tests run programs of, each only before the tests that do.
 NEEDED = {
     "tests/conformance": ORACLES,
@@ -81,7 +81,7 @@ def test(args: Sequence[str]) -> int:
     for suite, environment in NEEDED.items():
         if reaches(args, suite):
             ensure(environment)
-    if reaches(args, CONSOLE_TEST):
+    if any(reaches(args, suite) for suite in CONSOLE_TESTS):
         ensure_browser()
     if args:
         chosen = ML if any(ML_TESTS in arg for arg in args) else MAIN

@@ -115,7 +115,7 @@ def _jail(work: Work, folder: str) -> Jail:
     from stannary.run.jail import Jail
 
     request = work.request
-    read = [request.data, request.domain, work.model.path if work.model else None]
+    read = [request.data, request.members, request.domain, work.model.path if work.model else None]
     write = [request.adversarials, request.checkpoint]
     for path in filter(None, write):
         Path(path).mkdir(parents=True, exist_ok=True)

@@ -28,6 +28,9 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 0
     budget: int | None = None
     min_robust: float | None = None
+    members: str | None = None
+    shadows: int = 32
+    max_leak: float | None = None
     domain: str | None = None
     adversarials: str | None = None
     replay: str = ""
@@ -68,12 +71,13 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         """Return the request of a command line. Raises UsageError for what does not go together."""
         suites = tuple(given["suites"]) or ("robustness",)
         if "all" in suites:
-            suites = ("robustness",)
+            suites = ("robustness", "privacy") if given["members"] else ("robustness",)
         made = cls(**{name: given[name] for name in cls.__struct_fields__ if name in given} | {"suites": suites})
         wrong = [
             text
             for text, bad in (
                 ("--data is needed: the samples to attack", made.data is None and "llm" not in made.suites),
+                ("--suite privacy needs --members, the training data", "privacy" in made.suites and not made.members),
                 ("--replay needs --adversarials, the folder of the examples", bool(made.replay) and not made.adversarials),
                 (
                     f"--{'device ' + made.device if made.device != 'cpu' else 'workers'} runs outside of the guard: add --trust",

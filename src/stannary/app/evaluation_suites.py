@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from stannary.checks.target.domain import TableDomain
     from stannary.checks.target.statistics import Rate
 
-__all__ = ["Suite", "domain_text", "robustness", "table_domain"]
+__all__ = ["Suite", "domain_text", "privacy", "robustness", "table_domain"]
 
-_TABLE_EPS, _ARRAY_EPS = 0.5, 0.1
+_TABLE_EPS, _ARRAY_EPS = {"l0": 1.0, "cost": 1.0}, 0.1  # columns, and cost; in standard deviations 0.5
 
 
 class Suite(NamedTuple):
@@ -82,7 +82,7 @@ def _table(target: Counting, data: Dataset, whole: Dataset, request: Request) ->
     options = TableOptions(
         preset=request.preset,
         norm=request.norm or "l2",
-        eps=request.eps or _TABLE_EPS,
+        eps=request.eps or _TABLE_EPS.get(request.norm or "", 0.5),
         seed=request.seed,
         stop=StopRule(least) if least is not None and request.preset == "gate" else None,
         folder=_path(request.checkpoint),
@@ -93,6 +93,32 @@ def _table(target: Counting, data: Dataset, whole: Dataset, request: Request) ->
 
 def _path(name: str | None) -> Path | None:
     return Path(name) if name else None
+
+
+def privacy(target: Counting, data: Dataset, request: Request) -> Suite:
+    """Measure what the model tells of who was in its training data, `request.members`; `data` was not. Raises as the suite."""
+    from stannary.checks.privacy.suite import Options, metric_of, privacy_suite
+    from stannary.checks.target.data import open_data
+
+    members = open_data(request.members or "", target=request.target)
+    if members.shape != data.shape or members.names != data.names:
+        msg = f"has inputs of shape {members.shape}, the data of {data.shape}: both need the same columns in the same order"
+        raise InputError(msg, where=request.members)
+    members = members.aligned(target.classes, data.label_names)
+    options = Options(shadows=request.shadows, samples=request.samples, checkpoint=_path(request.checkpoint))
+    found = privacy_suite(target, members, data, options=options, seed=request.seed)
+    reasons = []
+    if request.max_leak is not None:
+        told = next((row for row in found.measurements if row.metric == metric_of(0.01)), None)
+        if told is None:
+            reasons.append(
+                f"the share of members told at 1 % false alarms cannot be said of so few samples: not known to be {request.max_leak:.1%}"
+            )
+        elif told.high > request.max_leak:
+            reasons.append(
+                f"members told at 1 % false alarms: {told.value:.1%}, up to {told.high:.1%}, above {request.max_leak:.1%}"
+            )
+    return Suite(found.part, found.measurements, found.incomplete, tuple(reasons), (), found.atlas, found.owasp)
 
 
 def _measured(part: Robustness, seed: int) -> list[Measurement]:

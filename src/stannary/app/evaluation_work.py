@@ -86,6 +86,9 @@ def _card(work: Work, note: Note) -> EvaluationResult:
     if "robustness" in request.suites:
         note(f"attacking {len(sampled)} samples")
         found["robustness"] = suites.robustness(counted, sampled, data, request)
+    if "privacy" in request.suites:
+        note(f"asking who was in the training data, with {request.shadows} shadow models")
+        found["privacy"] = suites.privacy(counted, data, request)
     incomplete = tuple(text for one in found.values() for text in one.incomplete)
     reasons = tuple(text for one in found.values() for text in one.reasons)
     return EvaluationResult(
@@ -99,6 +102,7 @@ def _card(work: Work, note: Note) -> EvaluationResult:
         queries=counted.spend.queries,
         seconds=time.perf_counter() - started,
         robustness=found["robustness"].part if "robustness" in found else None,
+        privacy=found["privacy"].part if "privacy" in found else None,
         measurements=tuple(row for one in found.values() for row in one.measurements),
         incomplete=incomplete,
         reasons=reasons,

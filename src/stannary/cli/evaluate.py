@@ -13,7 +13,7 @@ from stannary.run.jail import LEVELS
 
 __all__ = ["PRESETS", "SUITES", "command"]
 
-SUITES = ("robustness", "llm")
+SUITES = ("robustness", "privacy", "llm", "all")
 PRESETS = ("smoke", "gate", "standard", "paranoid")
 _SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 
@@ -32,11 +32,13 @@ _SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 @click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Of everything random.")
 @click.option("--budget", type=click.IntRange(1), metavar="N", help="Ask the model at most N times.")
 @click.option("--min-robust", type=_SHARE, metavar="SHARE", help="Fail below this robust accuracy; --preset gate decides about it.")
+@click.option("--members", metavar="FILE", help="The training data, for --suite privacy; --data is what was not trained on.")
+@click.option(
+    "--shadows", type=click.IntRange(0), default=32, show_default=True, metavar="N", help="Shadow models of --suite privacy."
+)
+@click.option("--max-leak", type=_SHARE, metavar="SHARE", help="Fail above this share of members told at 1 % false alarms.")
 @click.option("--domain", metavar="FILE", help="What columns may be and how they may change (YAML); inferred without it.")
 @click.option("--write-domain", metavar="FILE", help="Write the inferred domain, to be edited, and stop.")
-@click.option(
-    "--shadows", type=click.IntRange(2), default=32, show_default=True, metavar="N", help="Shadow models of --suite privacy."
-)
 @click.option("--request", metavar="FILE", help="How the endpoint MODEL is asked (YAML): body, headers, limits, prices.")
 @click.option("--answers", metavar="FILE", help="Keep the answers of an endpoint; an interrupted run pays none of them twice.")
 @click.option("--attempts", type=click.IntRange(1), metavar="N", help="Attempts of --suite llm at most.  [default: all]")

@@ -206,3 +206,20 @@ def test_an_interruption_loses_nothing(cancer, tmp_path) -> None:
     assert found["robustness"]["robust"]["n"] == 40
     whole = card(cancer / "forest.joblib", "--data", cancer / "test.csv", "--samples", 40)
     assert whole["robustness"]["robust"] == found["robustness"]["robust"]
+
+
+def test_who_was_in_the_training_data_is_told(cancer) -> None:
+    model = cancer / "boosted.ubj"
+    given = (model, "--data", cancer / "test.csv", "--suite", "privacy", "--members", cancer / "train.csv", "--shadows", 4)
+    found = card(*given)
+    rows = {row["metric"]: row for row in found["measurements"]}
+    auc = rows["privacy.membership.auc"]
+    assert auc["low"] <= auc["value"] <= auc["high"]
+    assert found["privacy"]["shadows"] == 4
+    assert found["robustness"] is None
+    told = rows.get("privacy.membership.tpr_at_1pct")
+    least = max(told["high"] / 2, 1e-6) if told else 0.5
+    assert card(*given, "--max-leak", least, rc=1)["reasons"]
+    missing = stannary("evaluate", model, "--data", cancer / "test.csv", "--suite", "privacy")
+    assert missing.returncode == 2
+    assert "--members" in missing.stderr
