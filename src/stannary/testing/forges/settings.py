@@ -40,7 +40,7 @@ _JSON: dict[str, tuple[str, Any, bool | None]] = {
     "vocabulary_of_credentials": ("tokenizer_config.json", {"vocab_file": "~/.ssh/id_rsa", "tokenizer_class": "BertTokenizer"}, True),
     "vocabulary_plain": (
         "tokenizer_config.json",
-        {"vocab_file": "vocab.txt", "tokenizer_file": "/root/.cache/huggingface/tokenizer.json", "name_or_path": "../models/bert"},
+        {"vocab_file": "vocab.txt", "tokenizer_file": "/home/ml/.cache/huggingface/tokenizer.json", "name_or_path": "../models/bert"},
         False,
     ),
     "weights_by_address": ("config.json", {"architecture": "resnet50", "pretrained_cfg": {"url": "http://203.0.113.9/x.pth"}}, True),
