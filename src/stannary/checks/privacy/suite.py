@@ -7,14 +7,17 @@ measured.measurements    # `privacy.membership.auc`, `privacy.membership.tpr_at_
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
 from stannary.checks.privacy import membership
+from stannary.checks.privacy.attributes import infer_attribute
+from stannary.checks.privacy.attributes import metric_of as attribute_metric
 from stannary.checks.privacy.extraction import Extraction, extract
+from stannary.checks.privacy.inversion import invert
 from stannary.checks.privacy.membership import AuditOptions
 from stannary.checks.privacy.recipes import Recipe, Train, recipe_for
 from stannary.checks.privacy.result import AttackResult, PrivacyResult
@@ -31,7 +34,11 @@ from stannary.core.evidence import Measurement
 __all__ = ["Measured", "Options", "metric_of", "privacy_suite"]
 
 PREFIX = "privacy.membership."
-_ATLAS, _OWASP = ("AML.T0024.000",), ("ML04:2023",)
+_IDS = {
+    "membership": ("AML.T0024.000", "ML04:2023"),
+    "inversion": ("AML.T0024.001", "ML03:2023"),
+    "extraction": ("AML.T0024.002", "ML05:2023"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +55,8 @@ class Options:
         group: networks that are trained as one stack.
         extraction: budgets of queries at which copies of the model are made, of half the non-members; none by default, as they
             cost queries. Copies are judged on the other half.
+        attributes: columns of a table that members would not have known, to be inferred.
+        inversion: whether inputs typical of every class are made, and what they show is judged.
     """
 
     shadows: int = 32
@@ -58,6 +67,8 @@ class Options:
     bootstrap: int = 1000
     group: int = 8
     extraction: tuple[int, ...] = ()
+    attributes: tuple[str, ...] = ()
+    inversion: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,8 +79,8 @@ class Measured:
     measurements: tuple[Measurement, ...]
     attacks: tuple[AttackResult, ...]
     incomplete: tuple[str, ...] = ()
-    atlas: tuple[str, ...] = _ATLAS
-    owasp: tuple[str, ...] = _OWASP
+    atlas: tuple[str, ...] = ()
+    owasp: tuple[str, ...] = ()
 
 
 def metric_of(fpr: float) -> str:
@@ -124,18 +135,54 @@ def privacy_suite(
     rates, refused = _rates(found)
     worst = found.worst
     copied = _copied(counted, theirs, options, seed)
+    more = _others(counted, (ours, theirs), options, seed)
     part = Privacy(
         attack=worst.attack,
         auc=worst.auc,
-        rates=rates,
+        rates=rates | more.rates,
         refused=refused,
         roc=worst.roc,
         extraction=copied.curve if copied else (),
         shadows=found.shadows,
-        notes=notes + (copied.notes if copied else ()),
+        notes=notes + (copied.notes if copied else ()) + more.notes,
     )
-    more = {"atlas": (*_ATLAS, "AML.T0024.002"), "owasp": (*_OWASP, "ML05:2023")} if copied else {}
-    return Measured(part, _measurements(part, seed), found.attacks, **more)
+    named = {f"{PREFIX}auc": worst.auc} | {f"{PREFIX}{name}": one for name, one in rates.items()} | more.named
+    named |= {f"privacy.extraction.fidelity_at_{point.eps:g}": point.accuracy for point in part.extraction}
+    measurements = tuple(
+        Measurement(metric=name, value=one.value, low=one.low, high=one.high, n=one.n, seed=seed) for name, one in named.items()
+    )
+    ids = [_IDS["membership"], *([_IDS["extraction"]] if copied else []), *more.ids]
+    return Measured(part, measurements, found.attacks, atlas=tuple(one for one, _ in ids), owasp=tuple(one for _, one in ids))
+
+
+class _Others(NamedTuple):
+    """Rates by what a report calls them, and by what a policy does; notes; ids in ATLAS and OWASP's list."""
+
+    rates: dict[str, Rate]
+    named: dict[str, Rate]
+    notes: tuple[str, ...]
+    ids: tuple[tuple[str, str], ...]
+
+
+def _others(target: Counting, data: tuple[Dataset, Dataset], options: Options, seed: int) -> _Others:
+    """Infer attributes and invert, as far as it is asked for."""
+    rates: dict[str, Rate] = {}
+    named: dict[str, Rate] = {}
+    notes: list[str] = []
+    ours, theirs = data
+    for name in options.attributes:
+        found = infer_attribute(target, ours, theirs, name, seed=seed)
+        rates |= {f"{name}: inferred of members": found.members, f"{name}: guessed without the model": found.baseline}
+        rates[f"{name}: advantage"] = named[attribute_metric(name)] = found.advantage
+        notes.append(f"{name} was inferred by {found.attack}; of records that the model never saw, {found.others.value:.1%}")
+    if options.inversion and target.access == "decision":
+        notes.append("no inversion: it takes scores, and the target gives labels alone")
+    elif options.inversion:
+        made = invert(target, ours, theirs, seed=seed)
+        rates["classes shown by inversion"] = named["privacy.inversion.recognised"] = made.recognised
+        notes.append(f"inverted with {made.queries} queries, judged by a classifier that is right on {made.judge_accuracy:.1%}")
+    done = "privacy.inversion.recognised" in named
+    return _Others(rates, named, tuple(notes), (_IDS["inversion"],) if done or options.attributes else ())
 
 
 def _copied(target: Counting, pool: Dataset, options: Options, seed: int) -> Extraction | None:
@@ -189,13 +236,3 @@ def _rates(found: PrivacyResult) -> tuple[dict[str, Rate], dict[str, str]]:
             rates[name] = max((one.tpr[at].rate or point.rate for one in found.attacks), key=lambda rate: rate.value)
     rates["advantage"] = max((one.advantage for one in found.attacks), key=lambda rate: rate.value)
     return rates, refused
-
-
-def _measurements(part: Privacy, seed: int) -> tuple[Measurement, ...]:
-    rows: Mapping[str, Rate] = ({"auc": part.auc} if part.auc else {}) | dict(part.rates)
-    named = {f"{PREFIX}{name}": rate for name, rate in rows.items()}
-    named |= {f"privacy.extraction.fidelity_at_{point.eps:g}": point.accuracy for point in part.extraction}
-    return tuple(
-        Measurement(metric=name, value=rate.value, low=rate.low, high=rate.high, n=rate.n, seed=seed)
-        for name, rate in named.items()
-    )
