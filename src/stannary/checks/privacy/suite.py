@@ -120,18 +120,8 @@ def privacy_suite(
     counted = target if isinstance(target, Counting) else Counting(target)
     others, notes = _distinct(members, nonmembers)
     ours, theirs = (_drawn(one, options.samples, seed, at) for at, one in enumerate((members, others)))
-    recipe = None
-    if options.shadows and counted.access != "decision":
-        recipe = recipe_for(counted, ours, train, seed=seed, group=options.group)
-    found = membership.audit(
-        counted, (ours.x, ours.y), (theirs.x, theirs.y), recipe.factory if recipe else None,
-        options=AuditOptions(
-            attacks=_attacks(recipe), shadows=options.shadows or 2, rates=options.rates, bootstrap=options.bootstrap,
-            workers=options.workers, checkpoint=options.checkpoint,
-        ),
-        seed=seed,
-    )  # fmt: skip
-    notes += _notes(recipe, counted)
+    found, more_notes = _membership(counted, (ours, theirs), train, options, seed)
+    notes += more_notes
     rates, refused = _rates(found)
     worst = found.worst
     copied = _copied(counted, theirs, options, seed)
@@ -153,6 +143,25 @@ def privacy_suite(
     )
     ids = [_IDS["membership"], *([_IDS["extraction"]] if copied else []), *more.ids]
     return Measured(part, measurements, found.attacks, atlas=tuple(one for one, _ in ids), owasp=tuple(one for _, one in ids))
+
+
+def _membership(
+    target: Counting, data: tuple[Dataset, Dataset], train: Train | None, options: Options, seed: int
+) -> tuple[PrivacyResult, tuple[str, ...]]:
+    """Run the attacks on membership that mean something; return what they found, and with which shadows."""
+    ours, theirs = data
+    recipe = None
+    if options.shadows and target.access != "decision":
+        recipe = recipe_for(target, ours, train, seed=seed, group=options.group)
+    found = membership.audit(
+        target, (ours.x, ours.y), (theirs.x, theirs.y), recipe.factory if recipe else None,
+        options=AuditOptions(
+            attacks=_attacks(recipe), shadows=options.shadows or 2, rates=options.rates, bootstrap=options.bootstrap,
+            workers=options.workers, checkpoint=options.checkpoint,
+        ),
+        seed=seed,
+    )  # fmt: skip
+    return found, _notes(recipe, target)
 
 
 class _Others(NamedTuple):
