@@ -232,3 +232,25 @@ def test_other_words_fool_a_model_only_where_the_meaning_stays(encoder):
     assert loose.likeness(text[0], found.changes[0]) >= 0.7
     assert spam(found.texts)[0] < 0
     assert attack_texts(target, text, [1], TextOptions(options.edits, share=0.3, limit=strict)).success == [False]
+
+
+def test_the_card_counts_the_worst_case_and_only_what_was_attacked_to_the_end():
+    from stannary.checks.robustness.text_suite import text_robustness
+
+    made, labels = texts(40)
+    labels[0] = 1 - labels[0]  # wrong from the start
+    attacks = [TextOptions(CharacterEdits(["swap"]), share=0.05), TextOptions(CharacterEdits(["zero-width"]), share=0.5, units=100)]
+    card = text_robustness(TextTarget(linear, 2, made), made, labels, attacks, ("ham", "spam"))
+    exact = [fewest(text, label) for text, label in zip(made[1:], labels[1:], strict=True)]
+    stand = sum(count is None or count > max(1, len(words_of(text)) // 2) for count, text in zip(exact, made[1:], strict=True))
+    assert (card.clean.value, card.robust.n, card.robust.value) == (39 / 40, 40, stand / 40)
+    assert [run.survivors_out for run in card.attacks][-1] == stand
+    assert card.attacks[0].survivors_out == card.attacks[1].survivors_in
+    assert card.unfinished == 0
+    assert card.examples[0].distance == 1
+    assert card.examples[0].label in ("ham", "spam")
+    budget = TextTarget(linear, 2, made, budget=2000)
+    cut = text_robustness(budget, made, labels, attacks)
+    assert cut.unfinished > 0
+    assert cut.robust.n == 40 - cut.unfinished
+    assert any(run.stopped for run in cut.attacks)
