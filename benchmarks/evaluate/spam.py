@@ -98,9 +98,8 @@ def main(count: int) -> None:
         changed = np.median([len(one) for one, done in zip(found.changes, found.success, strict=True) if done] or [0])
         per, low, high = found.spend.queries / len(chosen), 100 * evaded.low, 100 * evaded.high
         share = f"{100 * evaded.value:.1f} % [{low:.1f}, {high:.1f}] evade"
-        print(
-            f"{name:<30} {share}, median {changed:.0f} words; {per:.0f} queries a mail in {found.spend.calls} calls, {spent:.1f} CPU s"
-        )
+        asked_for = f"{per:.0f} queries a mail in {found.spend.calls} calls, {spent:.1f} CPU s"
+        print(f"{name:<30} {share}, median {changed:.0f} words; {asked_for}")
 
 
 if __name__ == "__main__":
