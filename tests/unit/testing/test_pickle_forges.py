@@ -1,4 +1,4 @@
-"""Every hostile pickle is at least suspicious, every plain one clean. The bombs are in the benchmarks."""
+"""Every hostile pickle is at least suspicious, every plain one clean, one of an unknown class unverified. The bombs are in the benchmarks."""
 
 from __future__ import annotations
 
@@ -33,4 +33,4 @@ def test_verdict(name, rules):
     elif item.malicious is None:
         assert verdict != "clean"
     else:
-        assert verdict == "clean"
+        assert verdict == ("unverified" if ".unknown_" in name else "clean")  # a class that nobody knows stays one
