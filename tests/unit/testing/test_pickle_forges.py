@@ -1,4 +1,4 @@
-"""Every hostile pickle is at least suspicious, every plain one clean, one of an unknown class unverified. The bombs are in the benchmarks."""
+"""Every hostile pickle is at least suspicious, every plain one clean, or unverified. The bombs are in the benchmarks."""
 
 from __future__ import annotations
 
