@@ -14,15 +14,17 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from stannary import __version__
 from stannary.app.evaluation_request import Answer, Request, Work
+from stannary.checks.target.card import EvaluationResult, Tool
 from stannary.core.errors import BackendError, Bug, InputError, IntegrityError, PolicyDenied, StannaryError, UsageError
+from stannary.report.escape import inline
 
 if TYPE_CHECKING:
     from stannary.app.opening import Admitted
-    from stannary.checks.target.card import EvaluationResult
     from stannary.run.jail import Jail
 
-__all__ = ["evaluate", "infer"]
+__all__ = ["evaluate", "infer", "vouched"]
 
 _DAYS = 20 * 24 * 3600.0  # an evaluation takes what it takes; Ctrl-C ends it
 _LOOK = 0.5
@@ -32,13 +34,14 @@ _ERRORS = {kind.__name__: kind for kind in (BackendError, Bug, InputError, Integ
 _MACHINE = (
     "/proc/cpuinfo",
     "/proc/meminfo",
-    "/proc/self",
     "/proc/stat",
     "/proc/sys/vm",
     "/proc/sys/kernel",
     "/sys/devices/system",
     "/sys/fs/cgroup",
 )
+_ITSELF = "/proc/self"  # found by the process that enters the guard: resolved here it would be this one
+_SAID = 300
 
 
 def evaluate(request: Request, *, note: Callable[[str], None] = lambda _: None) -> EvaluationResult:
@@ -49,27 +52,45 @@ def evaluate(request: Request, *, note: Callable[[str], None] = lambda _: None) 
         PolicyDenied: the scan refuses the model.
         BackendError: the guard, or an endpoint.
     """
-    card = _answer(request, note).card
-    if card is None:
+    answer, work = _answer(request, note)
+    if answer.card is None:
         msg = "the evaluation gave no card"
         raise Bug(msg)
-    return card
+    return vouched(answer.card, work)
+
+
+def vouched(card: EvaluationResult, work: Work) -> EvaluationResult:
+    """Return the card with what this process knows by itself: which artifact it is about, in which guard, what was asked.
+
+    A model that ran code in the guard could otherwise have a card signed about another artifact.
+    """
+    request, admitted = work.request, work.model
+    model = msgspec.structs.replace(card.model, path=request.model, digest=None, sha256=None, jail=work.jail)
+    if admitted is not None:
+        name = admitted.display.rstrip("/").rpartition("/")[2] or admitted.display
+        given = {"path": admitted.display, "name": name, "digest": admitted.digest, "sha256": admitted.sha256}
+        model = msgspec.structs.replace(model, **given, format=admitted.format)
+    return msgspec.structs.replace(
+        card, tool=Tool(version=__version__), model=model, suite=request.suites, seed=request.seed, device=request.device
+    )
 
 
 def infer(request: Request) -> str:
     """Return the domain that is inferred from the data, as YAML. Raises as `evaluate`."""
-    return _answer(request, lambda _: None, infer=True).text
+    return _answer(request, lambda _: None, infer=True)[0].text
 
 
-def _answer(request: Request, note: Callable[[str], None], *, infer: bool = False) -> Answer:
+def _answer(request: Request, note: Callable[[str], None], *, infer: bool = False) -> tuple[Answer, Work]:
     with ExitStack() as stack:
         own = request.is_function or (request.is_endpoint and not infer)  # the caller's own code, or nothing that is loaded
         model = None if infer or own else _admit(request, stack, note)
+        work = Work(request=request, model=model, infer=infer)
         if own or (request.trust and (request.workers > 1 or request.device != "cpu")):
             from stannary.app.evaluation_work import do
 
-            return _raised(do(Work(request=request, model=model, infer=infer), note))
-        return _raised(_guarded(Work(request=request, model=model, infer=infer), stack, note))
+            return _raised(do(work, note)), work
+        answer, work = _guarded(work, stack, note)
+        return _raised(answer), work
 
 
 def _admit(request: Request, stack: ExitStack, note: Callable[[str], None]) -> Admitted:
@@ -82,7 +103,7 @@ def _admit(request: Request, stack: ExitStack, note: Callable[[str], None]) -> A
     return admit(target, ScanOptions(jail=request.jail), trust=request.trust)
 
 
-def _guarded(work: Work, stack: ExitStack, note: Callable[[str], None]) -> Answer:
+def _guarded(work: Work, stack: ExitStack, note: Callable[[str], None]) -> tuple[Answer, Work]:
     """Do the work in a process of its own, in the guard."""
     from stannary.run import scratch
     from stannary.run.interface import Done, Job, Setup
@@ -99,7 +120,7 @@ def _guarded(work: Work, stack: ExitStack, note: Callable[[str], None]) -> Answe
     while True:
         for outcome in pool.results(timeout=_LOOK):
             if isinstance(outcome, Done):
-                return msgspec.json.decode(outcome.value, type=Answer)
+                return msgspec.json.decode(outcome.value, type=Answer), work
             why = outcome.reason if hasattr(outcome, "reason") else outcome.error
             msg = f"the process that evaluated it ended: {why}"
             raise InputError(msg, where=work.request.model, code="EVA004")
@@ -107,8 +128,8 @@ def _guarded(work: Work, stack: ExitStack, note: Callable[[str], None]) -> Answe
 
 
 def _tell(progress: Path, note: Callable[[str], None]) -> None:
-    with contextlib.suppress(OSError):  # nothing to tell yet
-        note(progress.read_text(encoding="utf-8"))
+    with contextlib.suppress(OSError), progress.open(encoding="utf-8", errors="replace") as file:  # nothing to tell yet
+        note(inline(file.read(_SAID)))  # the process is not trusted: neither with the length nor with the signs
 
 
 def _jail(work: Work, folder: str) -> Jail:
@@ -121,7 +142,7 @@ def _jail(work: Work, folder: str) -> Jail:
         Path(path).mkdir(parents=True, exist_ok=True)
     return Jail(
         level=request.jail,
-        read=tuple(str(Path(path).resolve()) for path in (*read, *_MACHINE) if path and Path(path).exists()),
+        read=(*(str(Path(path).resolve()) for path in (*read, *_MACHINE) if path and Path(path).exists()), _ITSELF),
         write=(folder, "/dev/null", *(str(Path(path).resolve()) for path in write if path)),
         memory=_MEMORY,
         open_files=1024,

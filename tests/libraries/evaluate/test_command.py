@@ -223,3 +223,31 @@ def test_who_was_in_the_training_data_is_told(cancer) -> None:
     missing = stannary("evaluate", model, "--data", cancer / "test.csv", "--suite", "privacy")
     assert missing.returncode == 2
     assert "--members" in missing.stderr
+
+
+class Stepped(torch.nn.Module):
+    """Sees its input in five steps: no gradient comes through."""
+
+    def __init__(self, net) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x):
+        return self.net((x * 4).round() / 4)
+
+
+def test_a_model_that_hides_its_gradients_is_not_called_robust(digits, tmp_path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        stepped = torch.jit.trace(Stepped(torch.jit.load(digits / "net.pt")), torch.rand(2, 1, 8, 8))
+        stepped.save(tmp_path / "stepped.pt")
+    given = ("--data", digits / "digits.npz", "--samples", 60, "--eps", 0.02, "--min-robust", 0.3, "--preset", "gate")
+    found = card(tmp_path / "stepped.pt", *given, rc=3)
+    part = found["robustness"]
+    assert part["masked"]
+    assert part["robust"]["low"] == 0.0
+    assert found["outcome"] == "incomplete"
+    assert next(row for row in found["measurements"] if row["metric"] == "robustness.linf.eps_0.02")["low"] == 0.0
+    honest = card(digits / "net.pt", *given)
+    assert not honest["robustness"]["masked"]
+    assert honest["robustness"]["stop"]["decision"] == "pass"

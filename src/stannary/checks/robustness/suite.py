@@ -9,9 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import msgspec
 import torch
 
 from stannary.checks.robustness import cascade as whole
+from stannary.checks.robustness.masking import allows, masking_report
 from stannary.checks.robustness.picture import is_picture, png
 from stannary.checks.robustness.presets import Plan, preset
 from stannary.checks.robustness.replay import Replay, load, store
@@ -93,7 +95,26 @@ def robustness(target: Counting, data: Dataset, domain: Domain, options: Options
     rule = StopRule(options.least, _ALPHA) if options.least is not None and plan.id == "gate" else None
     stop = _stopping(rule) if rule else None
     result = whole.cascade(plan, problem, data.x, data.y, stop=stop, folder=options.checkpoint, workers=options.workers)
-    return _measured(result, problem, data, options, (rule, replayed))
+    found = _measured(result, problem, data, options, (rule, replayed))
+    failed = rule is not None and rule.decision() == "fail"
+    return found if plan.id == "smoke" or failed else _unmasked(found, problem, data)  # neither of these claims robustness
+
+
+def _unmasked(found: Measured, problem: Problem, data: Dataset) -> Measured:
+    """Look for signs that gradients are masked. Of a masked model the accuracy under attack has no lower bound."""
+    if problem.target.access != "white" or problem.norm not in ("linf", "l2"):
+        return found
+    report = masking_report(problem, data.x, data.y)
+    part = msgspec.structs.replace(found.part, masking=report.points, masked=report.masked)
+    missed = found.incomplete
+    if report.stopped:
+        missed = (*missed, f"whether gradients are masked is not known: {report.stopped}")
+    elif report.masked:
+        signs = ", ".join(point.id for point in report.points if point.warn)
+        missed = (*missed, f"gradients are masked ({signs}): attacks that follow them say nothing, and robustness is not shown")
+    if not allows(report):
+        part = msgspec.structs.replace(part, robust=msgspec.structs.replace(part.robust, low=0.0))
+    return replace(found, part=part, incomplete=missed)
 
 
 def _stopping(rule: StopRule) -> Callable[[whole.Tally], bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -16,7 +17,7 @@ from stannary.core.model import Json
 __all__ = ["BadNets", "Blended", "Columns", "OneTarget"]
 
 
-class OneTarget:
+class OneTarget(ABC):
     """What attacks have in common that want one class, `target`, for all samples of others."""
 
     id: ClassVar[str]
@@ -24,9 +25,9 @@ class OneTarget:
     share: float
     seed: int
 
+    @abstractmethod
     def trigger(self, x: torch.Tensor) -> torch.Tensor:
         """Put the trigger on inputs `(m, *shape)`."""
-        raise NotImplementedError
 
     def victims(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:  # noqa: ARG002 - the protocol's
         """Return the samples of other classes."""
