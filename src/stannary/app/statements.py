@@ -61,20 +61,44 @@ def state_scan(result: ScanResult, started: datetime, finished: datetime) -> lis
     ]
 
 
-def record_evaluation(card: EvaluationResult, workspace: Workspace, started: datetime, finished: datetime) -> Recorded:
-    """Sign and log a report card. Raises InputError when what was evaluated has no digest, as a function or an endpoint."""
+def record_evaluation(card: EvaluationResult, workspace: Workspace, started: datetime, finished: datetime) -> list[Recorded]:
+    """Sign and log a report card, one statement a suite: policies ask for suites one by one.
+
+    Raises InputError when what was evaluated has no digest, as a function or an endpoint; then nothing is.
+    """
     import msgspec
 
     from stannary.evidence.chain import Chain
     from stannary.evidence.from_evaluation import evaluation
     from stannary.evidence.statement import subject_resource
 
-    stated = evaluation(msgspec.to_builtins(card), finished, started)
-    if stated.digest is None:
-        msg = "has no digest, so nothing can be stated about it"
-        raise InputError(msg, where=stated.path, code="EVD011", help="only artifacts have one: evaluate the model's file")
-    subject = subject_resource(stated.digest, stated.name, stated.sha256)
-    return Chain(workspace, write=True).state(subject, "eval-result", msgspec.to_builtins(stated.predicate))
+    stated = []
+    for suite in card.suite:
+        made = evaluation(msgspec.to_builtins(_of_suite(card, suite)), finished, started)
+        if made.digest is None:
+            msg = "has no digest, so nothing can be stated about it"
+            raise InputError(msg, where=made.path, code="EVD011", help="only artifacts have one: evaluate the model's file")
+        stated.append((subject_resource(made.digest, made.name, made.sha256), msgspec.to_builtins(made.predicate)))
+    chain = Chain(workspace, write=True)
+    return [chain.state(subject, "eval-result", predicate) for subject, predicate in stated]
+
+
+def _of_suite(card: EvaluationResult, suite: str) -> EvaluationResult:
+    """Return what a card says of one suite; what was missed or failed in any stays in all."""
+    import msgspec
+
+    def of(metric: str) -> str:
+        first = metric.partition(".")[0]
+        return first if first in ("privacy", "llm") else "robustness"
+
+    return msgspec.structs.replace(
+        card,
+        suite=(suite,),
+        measurements=tuple(row for row in card.measurements if of(row.metric) == suite),
+        robustness=card.robustness if suite == "robustness" else None,
+        privacy=card.privacy if suite == "privacy" else None,
+        probes=card.probes if suite == "llm" else None,
+    )
 
 
 class Bom(NamedTuple):

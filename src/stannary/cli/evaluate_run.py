@@ -47,8 +47,8 @@ def start(given: Mapping[str, Any], talk: Talk) -> int:
     if workspace is not None:
         from stannary.app.statements import record_evaluation
 
-        recorded = record_evaluation(card, workspace, started, system_clock())
-        talk.note(f"recorded {recorded.id.hex[:12]} about {recorded.subject} as entry {recorded.receipt.index}")
+        for recorded in record_evaluation(card, workspace, started, system_clock()):
+            talk.note(f"recorded {recorded.id.hex[:12]} about {recorded.subject} as entry {recorded.receipt.index}")
     if "table" not in outputs or outputs["table"]:
         talk.verdict(f"{card.outcome}: {inline(card.model.path)}")
     return exits.CLEAN if given["exit_zero"] else _code(card)

@@ -76,7 +76,7 @@ class EvaluatedModel(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def evaluation(card: Mapping[str, Json], finished: datetime, started: datetime | None = None) -> EvaluatedModel:
-    """Return the predicate of a report card. Raises InputError when it is none."""
+    """Return the predicate of a report card: its check is the suite, by which policies ask. Raises InputError when it is none."""
     try:
         read = msgspec.convert(card, _Card)
         digest = Digest.parse(read.model.digest) if read.model.digest else None
@@ -95,7 +95,7 @@ def evaluation(card: Mapping[str, Json], finished: datetime, started: datetime |
     data = read.data
     inputs = (Resource(digest={"sha256": Digest.parse(data.digest).hex}, name=data.path),) if data and data.digest else ()
     predicate = EvalResult(
-        check=Check(id="evaluate", version=read.tool.version, parameters=parts),
+        check=Check(id=read.suite[0] if len(read.suite) == 1 else "evaluate", version=read.tool.version, parameters=parts),
         outcome=outcome,
         results=tuple(map(_result, read.measurements)),
         queries=read.queries,

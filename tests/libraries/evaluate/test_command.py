@@ -174,13 +174,16 @@ def test_a_card_becomes_evidence_that_a_policy_bounds(cancer, tmp_path) -> None:
     assert stannary("init", space).returncode == 0
     model = cancer / "boosted.ubj"
     done = stannary(
-        "evaluate", model, "--data", cancer / "test.csv", "--preset", "smoke", "--samples", 30, "--record", "--workspace", space
-    )
+        "evaluate", model, "--data", cancer / "test.csv", "--preset", "smoke", "--samples", 30, "--record", "--workspace", space,
+        "--suite", "robustness", "--suite", "privacy", "--members", cancer / "train.csv", "--shadows", 2,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    assert done.stderr.count("recorded ") == 2
     policy = tmp_path / "robust.yaml"
     for least, rc in ((0.01, 0), (0.99, 1)):
         policy.write_text(
-            "name: robust\nrequire:\n- kind: eval-result\n  measures:\n"
+            "name: robust\nrequire:\n- kind: eval-result\n  check: privacy\n"
+            "- kind: eval-result\n  check: robustness\n  measures:\n"
             f"  - metric: robustness.l2.eps_0.5\n    min: {least}\n    min_samples: 30\n"
         )
         gate = stannary("gate", model, "--policy", policy, "--workspace", space)

@@ -121,7 +121,7 @@ def test_intervals_that_touch_show_no_difference_and_unknown_metrics_are_only_ap
 def test_an_alias_moves_by_the_worse_end_of_what_was_measured(bench, interval, moved):
     registry = bench.opened[0]
     bound = Measure(metric=LINF, min=0.6, min_samples=500)
-    policy = Policy(name="robust", require=(Requirement(kind="eval-result", check="evaluate", measures=(bound,)),))
+    policy = Policy(name="robust", require=(Requirement(kind="eval-result", check="robustness", measures=(bound,)),))
     promotion.protect(registry, CLAIMS, "production", policy)
     version = bench.push(b"one")
     none = promotion.promote(registry, CLAIMS, 1, "production")
@@ -130,4 +130,4 @@ def test_an_alias_moves_by_the_worse_end_of_what_was_measured(bench, interval, m
     found = promotion.promote(registry, CLAIMS, 1, "production")
     assert found.moved == moved
     assert any(f"{LINF} = {interval[1]:g}" in reason.message for reason in found.decision.reasons)
-    assert measured(registry.chain, version.digest)["evaluate", LINF].row.low == interval[0]
+    assert measured(registry.chain, version.digest)["robustness", LINF].row.low == interval[0]
