@@ -233,6 +233,7 @@ names = [row.name for row in client.search_registered_models()]
 left = [row.version for row in client.search_model_versions("name='peril'")]
 path = Path(mlflow.artifacts.download_artifacts("models:/peril/4", dst_path=str(folder / "renamed")))
 client.delete_registered_model("elsewhere")
+client.delete_registered_model("peril")
 print(json.dumps({
     "renamed": [renamed.name, renamed.description, renamed.tags.get("owner")], "left": left,
     "there": "peril" in names and "risk" not in names, "content": (path / "weights.bin").stat().st_size,

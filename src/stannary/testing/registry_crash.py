@@ -38,6 +38,7 @@ from stannary.registry.names import Name, Reference
 from stannary.registry.projection import clear, is_behind
 from stannary.registry.registry import Registry
 from stannary.registry.retention import sweep
+from stannary.registry.transfer import inline_manifest
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerProcess
@@ -227,7 +228,9 @@ def _swept(registry: Registry, folder: Path, outcome: Outcome) -> None:
     with registry.reading() as connection:
         for name in NAMES:
             for version in queries.versions(connection, name) if queries.kind_of(connection, name) else []:
-                used |= {Digest.parse(version.manifest), *(Digest(file.sha256) for file in registry.manifest(version).files)}
+                used |= {Digest(file.sha256) for file in registry.manifest(version).files}
+                if not inline_manifest(registry.chain.ledger, version.entry):
+                    used.add(Digest.parse(version.manifest))
     there = {digest for digest, _, _ in registry.blobs.digests()}
     if there != used:
         outcome.problems.append(f"after a sweep there are {len(there - used)} contents too many and {len(used - there)} too few")

@@ -56,8 +56,6 @@ class Ledger(Finding):
         self._sequencer = sequencer
         self._clock = clock
         self._tree = Tree(self._store, keys)
-        if sequencer is not None:
-            self._tree.written = lambda: sequencer.written
         self._census = None
 
     @classmethod

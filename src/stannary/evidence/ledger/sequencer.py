@@ -19,7 +19,7 @@ from stannary.crypto.merkle import TILE_HEIGHT, TILE_WIDTH, Frontier, inclusion_
 from stannary.crypto.note import Checkpoint, Note, parse_note, sign_note
 from stannary.evidence.ledger.entry import Receipt
 from stannary.evidence.ledger.log_keys import HANDOVER, LogKeys, named_in
-from stannary.evidence.ledger.tree import Tree, Written
+from stannary.evidence.ledger.tree import Tree
 from stannary.store.head_file import HeadFile
 from stannary.store.ledger_store import LedgerStore, Row
 
@@ -70,7 +70,6 @@ class Sequencer:
         self._head = head
         self._tree = Tree(store, keys)
         self._state: _State | None = None
-        self.written: Written | None = None
         self._queue: list[_Request] = []
         self._queue_lock = threading.Lock()
         self._turn = threading.Lock()
@@ -200,10 +199,8 @@ class Sequencer:
         """
         with self._store.sequencer() as after:
             state = self._current()  # 1.
-            state, note, receipts = self._extend(state, records, after)
+            state, receipts = self._extend(state, records, after)
         self._state = state
-        head = Checkpoint(self._key.name, state.frontier.size, state.frontier.root())
-        self.written = Written(note, head, [list(row) for row in state.edge])
         return receipts()
 
     def hand_over(self, make: Callable[[Checkpoint], Prepared], new: Signer) -> Receipt:
@@ -213,13 +210,13 @@ class Sequencer:
                 state = self._current()
                 self._state = None
                 head = Checkpoint(self._key.name, state.frontier.size, state.frontier.root())
-                _, _, receipts = self._extend(state, [make(head)], after, new)
+                _, receipts = self._extend(state, [make(head)], after, new)
             return receipts()[0]
 
     def _extend(
         self, state: _State, records: list[Prepared], after: list[Callable[[], None]], also: Signer | None = None
-    ) -> tuple[_State, str, Callable[[], list[Receipt]]]:
-        """Write what records add; return the state that it leads to, its note, and what makes the receipts after the commit."""
+    ) -> tuple[_State, Callable[[], list[Receipt]]]:
+        """Write what records add; return the state that it leads to, and what makes the receipts, which can wait for the commit."""
         first, frontier, edge = state.frontier.size, state.frontier.copy(), [list(row) for row in state.edge]
         nodes = frontier.nodes()
         for record in records:  # 2.
@@ -246,7 +243,7 @@ class Sequencer:
                 for i, (record, proof) in enumerate(zip(records, proofs, strict=True))
             ]
 
-        return _State(state.changed, frontier, edge, cosigned=False, slot=1 - state.slot), note, receipts
+        return _State(state.changed, frontier, edge, cosigned=False, slot=1 - state.slot), receipts
 
     def _write_tiles(self, first: int, size: int, nodes: dict[tuple[int, int], bytes], edge: list[list[bytes]]) -> None:
         """Write what the leaves from `first` to `size` add to the tiles, and bring `edge` up to it."""

@@ -8,9 +8,7 @@ handed out can therefore not be wrong: a changed hash, a moved or missing tile r
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
 from types import TracebackType
-from typing import NamedTuple
 
 from stannary.core.errors import IntegrityError
 from stannary.crypto.merkle import HASH_SIZE, TILE_HEIGHT, TILE_WIDTH, Frontier, node_hash, peaks, root_of, verify_consistency
@@ -19,18 +17,10 @@ from stannary.crypto.note import Checkpoint
 from stannary.evidence.ledger.log_keys import LogKeys
 from stannary.store.ledger_store import Glance, LedgerStore
 
-__all__ = ["Reading", "Tree", "Written", "gone"]
+__all__ = ["Reading", "Tree", "gone"]
 
 _CACHED = 512  # full tiles with what is between their rows: some 35 kB each
 _Rows = list[list[bytes]]  # the hashes of a tile, then what they fold to, level by level
-
-
-class Written(NamedTuple):
-    """A head as its writer signed it, and the last, partial tile of each level under it."""
-
-    note: str
-    head: Checkpoint
-    edge: list[list[bytes]]
 
 
 class Tree:
@@ -44,7 +34,6 @@ class Tree:
         self._changed = -1  # what the store said when the head was taken up
         self._edge: list[_Rows] = []  # the last, partial tile of each level
         self._full: OrderedDict[tuple[int, int], _Rows] = OrderedDict()
-        self.written: Callable[[], Written | None] = lambda: None  # the last head that a writer in this process signed
         self._brought: dict[tuple[int, int], bytes] = {}  # read beforehand, unproven
 
     def refresh(self) -> Checkpoint:
@@ -61,18 +50,15 @@ class Tree:
         if not note:
             msg = "the signed head of the ledger is missing"
             raise IntegrityError(msg, code="LED004", help="restore the ledger from a backup")
-        written = self.written()
-        ours = written is not None and written.note == note
-        head = written.head if written is not None and ours else self.keys.open_head(note)  # 1.
+        head = self.keys.open_head(note)  # 1.
         if self.store.span() != (head.size, head.size):  # 2.
             msg = f"there are {self.store.span()[0]:,} entries, and the signed head has {head.size:,}"
             raise _lost(msg)
-        # What the writer in this process has put there it has from its own, proven tree: it need not be read and proven again.
-        edge = [_rows(row) for row in written.edge] if written is not None and ours else self._read_edge(head.size)
+        edge = self._read_edge(head.size)
         before = (self.head, self._edge)
         self.head, self._edge = head, edge
         try:
-            if not ours and root_of(head.size, self.node) != head.root:  # 3.
+            if root_of(head.size, self.node) != head.root:  # 3.
                 msg = f"the stored tree does not give the signed head of size {head.size:,}"
                 raise _broken(msg)
             self.remember(before[0])  # 4.
