@@ -125,7 +125,7 @@ def pgd(bench: Bench, n: int = 1000) -> None:
     for name, eps in CASES:
         net, x, y = bench.nets[name], bench.x[:n], bench.y[:n]
         theirs, art = bench.foolbox(net), bench.art(net)
-        step = fa.LinfPGD(abs_stepsize=0.01 if eps < 0.2 else 0.02, steps=40)  # noqa: PLR2004 - between the two radii
+        step = fa.LinfPGD(abs_stepsize=0.01 if eps < 0.2 else 0.02, steps=40)
         kept = ProjectedGradientDescent(
             art, norm="inf", eps=eps, eps_step=step.abs_stepsize, max_iter=40, num_random_init=1, batch_size=200, verbose=False
         )
@@ -197,13 +197,21 @@ def minimal(bench: Bench, n: int = 400) -> None:
     from stannary.checks.robustness.curve import curve
     from stannary.checks.robustness.engine import run
 
+    wagner = fa.L2CarliniWagnerAttack(binary_search_steps=5, steps=200)
     pairs = [
-        ("l2", "DDN, 100 steps", fa.DDNAttack(steps=100), n), ("l2", "DDN, 100 steps", DDN(100), n), ("l2", "FMN, 100 steps", fa.L2FMNAttack(steps=100), n),
-        ("l2", "FMN, 50 steps", FMN(50), n), ("l2", "DeepFool", fa.L2DeepFoolAttack(), 100), ("l2", "DeepFool", DeepFool(), 100),
-        ("l2", "C&W, 5x200", fa.L2CarliniWagnerAttack(binary_search_steps=5, steps=200), 50), ("l2", "C&W, 5x200", CarliniWagner(5, 200), 50),
-        ("linf", "FMN, 100 steps", fa.LInfFMNAttack(steps=100), n), ("linf", "FMN, 50 steps", FMN(50), n),
-        ("l1", "FMN, 100 steps", fa.L1FMNAttack(steps=100), n), ("l1", "FMN, 100 steps", FMN(100), n),
-    ]  # fmt: skip
+        ("l2", "DDN, 100 steps", fa.DDNAttack(steps=100), n),
+        ("l2", "DDN, 100 steps", DDN(100), n),
+        ("l2", "FMN, 100 steps", fa.L2FMNAttack(steps=100), n),
+        ("l2", "FMN, 50 steps", FMN(50), n),
+        ("l2", "DeepFool", fa.L2DeepFoolAttack(), 100),
+        ("l2", "DeepFool", DeepFool(), 100),
+        ("l2", "C&W, 5x200", wagner, 50),
+        ("l2", "C&W, 5x200", CarliniWagner(5, 200), 50),
+        ("linf", "FMN, 100 steps", fa.LInfFMNAttack(steps=100), n),
+        ("linf", "FMN, 50 steps", FMN(50), n),
+        ("l1", "FMN, 100 steps", fa.L1FMNAttack(steps=100), n),
+        ("l1", "FMN, 100 steps", FMN(100), n),
+    ]
     rows = []
     for name, _ in CASES:
         net, theirs = bench.nets[name], bench.foolbox(bench.nets[name])
@@ -244,11 +252,10 @@ def masking(bench: Bench) -> None:
     rows = []
     for name, net in nets.items():
         for eps in (0.1, 0.3) if name in bench.nets else (0.1,):
-            work = (
-                lambda net=net, eps=eps: masking_report(  # noqa: E731 - as everywhere here
-                    bench.ours(net, "linf", eps), bench.x[:200], bench.y[:200], pool=bench.x[1000:3000]
-                )
-            )
+
+            def work(net=net, eps=eps) -> Any:
+                return masking_report(bench.ours(net, "linf", eps), bench.x[:200], bench.y[:200], pool=bench.x[1000:3000])
+
             cpu, report = timed(work)
             signs = ", ".join(f"{point.id} {point.value:.2f}" for point in report.points if point.warn)
             rows.append(f"{name}, {eps} | {'masked' if report.masked else 'not masked'} | {signs} | {cpu:.0f}")
@@ -261,23 +268,14 @@ def stop(_bench: Bench | None, runs: int = 1000) -> None:
     from stannary.checks.target.statistics import StopRule
 
     rows = []
-    for share, threshold in (
-        (0.93, 0.8),
-        (0.92, 0.8),
-        (0.9, 0.8),
-        (0.7, 0.8),
-        (0.5, 0.8),
-        (0.24, 0.8),
-        (0.82, 0.8),
-        (0.8, 0.8),
-        (0.79, 0.8),
-    ):
+    threshold = 0.8
+    for share in (0.95, 0.93, 0.9, 0.7, 0.65, 0.5, 0.24, 0.82, 0.8, 0.79):
         draws = random.Random(f"{share} {threshold}")
         needed, wrong, open_ = [], 0, 0
         for _ in range(runs):
             rule = StopRule(threshold)
             decision = "inconclusive"
-            while decision == "inconclusive" and rule.n < 2000:  # noqa: PLR2004 - as many as a long evaluation has
+            while decision == "inconclusive" and rule.n < 2000:
                 rule.hits += sum(draws.random() < share for _ in range(GATE_BLOCK))
                 rule.n += GATE_BLOCK
                 decision = rule.decision()
@@ -286,7 +284,7 @@ def stop(_bench: Bench | None, runs: int = 1000) -> None:
             wrong += decision == ("fail" if share >= threshold else "pass")
         needed.sort()
         rows.append(
-            f"{share} | {threshold} | {needed[runs // 2]} | {needed[runs * 9 // 10]} | {wrong / runs:.1%} | {open_ / runs:.1%}"
+            f"{share:.2f} | {threshold} | {needed[runs // 2]} | {needed[runs * 9 // 10]} | {wrong / runs:.1%} | {open_ / runs:.1%}"
         )
     table(
         f"The gate's stop rule, {runs} simulated runs",
