@@ -160,7 +160,7 @@ def standard(bench: Bench, n: int = 500, few: int = 20) -> None:
         net, x, y = bench.nets[name], bench.x[:n], bench.y[:n]
 
         def autoattack(net=net, x=x, y=y, eps=eps) -> Any:
-            return AutoAttack(net, eps=eps, norm="Linf", seed=0, device="cpu").run_standard_evaluation(x, y, batch_size=250)
+            return AutoAttack(net, eps=eps, norm="Linf", seed=0, device="cpu").run_standard_evaluation(x, y, batch_size=250)[0]
 
         def own(fab, net=net, x=x, y=y, eps=eps) -> Any:
             return cascade(preset("standard", 10, fab=fab), bench.ours(net, "linf", eps), x, y).x

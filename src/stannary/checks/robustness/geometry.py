@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-__all__ = ["choose", "length", "onto_l1", "onto_plane", "per_row", "random_offset", "steepest", "within"]
+__all__ = ["choose", "length", "onto_l1", "onto_l1_within", "onto_plane", "per_row", "random_offset", "steepest", "within"]
 
 _TINY = 1e-12
 
@@ -108,3 +108,20 @@ def onto_l1(flat: torch.Tensor, radius: torch.Tensor | float) -> torch.Tensor:
     count = (ordered * index > sums).sum(1, keepdim=True).clamp_min(1)
     shift = (sums.gather(1, count - 1) / count).clamp_min(0)
     return torch.where(size.sum(1, keepdim=True) <= radius, flat, flat.sign() * (size - shift).clamp_min(0))
+
+
+def onto_l1_within(flat: torch.Tensor, radius: torch.Tensor, bounds: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+    """Project rows `(n, features)` onto the l1 ball of radius `(n,)` and bounds around 0 at once (Croce and Hein 2021, section 3).
+
+    The answer is a soft threshold clipped to the bounds; the threshold is found by halving, to float32's last bits.
+    """
+    low, high = bounds
+    size = flat.abs()
+    room = torch.where(flat > 0, high, -low).clamp_min(0)
+    least, most = torch.zeros_like(radius)[:, None], size.amax(1, keepdim=True)
+    over = torch.minimum(size, room).sum(1, keepdim=True) > radius[:, None]
+    for _ in range(24):
+        middle = (least + most) / 2
+        far = torch.minimum((size - middle).clamp_min(0), room).sum(1, keepdim=True) > radius[:, None]
+        least, most = torch.where(far, middle, least), torch.where(far, most, middle)
+    return flat.sign() * torch.minimum((size - torch.where(over, most, 0.0)).clamp_min(0), room)

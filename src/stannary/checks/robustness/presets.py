@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from stannary.checks.robustness.attacks.apgd import APGD, APGDT
+from stannary.checks.robustness.attacks.apgd_l1 import APGDL1
+from stannary.checks.robustness.attacks.ddn import DDN
+from stannary.checks.robustness.attacks.deepfool import DeepFool
+from stannary.checks.robustness.attacks.estimated import NES, SPSA
 from stannary.checks.robustness.attacks.fab import FAB
-from stannary.checks.robustness.attacks.pgd import PGD
+from stannary.checks.robustness.attacks.fmn import FMN
+from stannary.checks.robustness.attacks.pgd import FGSM, PGD
 from stannary.checks.robustness.attacks.square import Square
 from stannary.checks.robustness.engine import Attack
 from stannary.core.errors import UsageError
 
-__all__ = ["PRESETS", "Plan", "describe", "preset"]
+__all__ = ["ATTACKS", "PRESETS", "Plan", "describe", "plan_of", "preset"]
 
 PRESETS = ("smoke", "gate", "standard", "paranoid")
 GATE_BLOCK = 32
 EOT = 20
+ATTACKS: Mapping[str, Callable[[int], Attack]] = {  # by the number of classes
+    "fgsm": lambda _: FGSM(),
+    "pgd": lambda _: PGD(40),
+    "apgd-ce": lambda _: APGD("ce", 100),
+    "apgd-dlr": lambda _: APGD("dlr", 100),
+    "apgd-t": lambda classes: APGDT(classes, targets=9, steps=100),
+    "apgd-l1": lambda _: APGDL1("ce", 100),
+    "fab": lambda classes: FAB(classes, targets=9, steps=100),
+    "ddn": lambda _: DDN(100),
+    "fmn": lambda _: FMN(50),
+    "deepfool": lambda _: DeepFool(),
+    "square": lambda _: Square(5000),
+    "nes": lambda _: NES(),
+    "spsa": lambda _: SPSA(),
+}
 
 
 @dataclass(frozen=True)
@@ -58,6 +79,19 @@ def preset(name: str, classes: int, *, fab: bool = True) -> Plan:
         return Plan(name, (PGD(10), *restarts, APGDT(classes, targets=9, steps=200), *boundary, Square(10_000)), eot=EOT)
     msg = f"no such preset: {name} (there are {', '.join(PRESETS)})"
     raise UsageError(msg)
+
+
+def plan_of(names: Sequence[str], classes: int) -> Plan:
+    """Return a plan of attacks by name, in the order given.
+
+    Raises:
+        UsageError: there is no such attack.
+    """
+    unknown = [name for name in names if name not in ATTACKS]
+    if unknown or not names:
+        msg = f"no such attack: {', '.join(unknown) or 'none is named'} (there are {', '.join(ATTACKS)})"
+        raise UsageError(msg)
+    return Plan("+".join(names), tuple(ATTACKS[name](classes) for name in names))
 
 
 def describe(attack: Attack) -> dict[str, str | int | float | bool]:

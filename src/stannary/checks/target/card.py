@@ -16,8 +16,8 @@ from stannary.core.evidence import Measurement, Outcome
 from stannary.core.model import Json
 
 __all__ = [
-    "AttackRun", "Change", "CurvePoint", "Distance", "EvaluationResult", "Example", "MaskingPoint", "Model", "Privacy", "Probes",
-    "Robustness", "Stop", "TestData", "Threat", "Tool",
+    "AttackRun", "Change", "CorruptionPoint", "CurvePoint", "Distance", "EvaluationResult", "Example", "MaskingPoint", "Model",
+    "Privacy", "Probes", "Robustness", "Stop", "TestData", "Threat", "Tool",
 ]  # fmt: skip
 
 
@@ -132,6 +132,14 @@ class MaskingPoint(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
 
 
+class CorruptionPoint(msgspec.Struct, frozen=True, kw_only=True):
+    """Accuracy under one common corruption at one severity, 1 to 5."""
+
+    corruption: str
+    severity: int
+    accuracy: Rate
+
+
 class Stop(msgspec.Struct, frozen=True, kw_only=True):
     """How the gate's stop rule ended."""
 
@@ -157,6 +165,8 @@ class Robustness(msgspec.Struct, frozen=True, kw_only=True):
     needed: Mapping[str, Rate] = {}  # in which share of the smallest changes each column takes part
     masking: tuple[MaskingPoint, ...] = ()
     masked: bool = False
+    corruptions: tuple[CorruptionPoint, ...] = ()
+    poses: Rate | None = None  # the worst case over a grid of rotations and translations
     stop: Stop | None = None
     examples: tuple[Example, ...] = ()
     adversarials: str = ""  # digest of the stored examples
