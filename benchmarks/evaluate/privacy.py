@@ -123,9 +123,8 @@ def membership() -> None:
         print(f"| {name} | {area:.3f} | {hits:.1%} | {seconds:.1f} |")
     best = max((hits, name) for name, (_, hits, _) in mean.items() if name.startswith("ART"))
     lira = mean[f"lira, {SHADOWS} shadows"]
-    print(
-        f"\nLiRA / best of ART ({best[1]}): {lira[1] / best[0]:.1f}; RMIA 4 - loss, AUC: {mean['rmia, 4 shadows'][0] - mean['loss'][0]:.3f}"
-    )
+    gain = mean["rmia, 4 shadows"][0] - mean["loss"][0]
+    print(f"\nLiRA / best of ART ({best[1]}): {lira[1] / best[0]:.1f}; RMIA 4 - loss, AUC: {gain:.3f}")
     stacking(data)
 
 

@@ -31,6 +31,9 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     members: str | None = None
     shadows: int = 32
     max_leak: float | None = None
+    extract: tuple[int, ...] = ()
+    attributes: tuple[str, ...] = ()
+    invert: bool = False
     domain: str | None = None
     adversarials: str | None = None
     replay: str = ""
@@ -78,6 +81,10 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
             for text, bad in (
                 ("--data is needed: the samples to attack", made.data is None and "llm" not in made.suites),
                 ("--suite privacy needs --members, the training data", "privacy" in made.suites and not made.members),
+                (
+                    "--extract, --attribute and --invert are of --suite privacy",
+                    "privacy" not in made.suites and bool(made.extract or made.attributes or made.invert),
+                ),
                 ("--replay needs --adversarials, the folder of the examples", bool(made.replay) and not made.adversarials),
                 (
                     f"--{'device ' + made.device if made.device != 'cpu' else 'workers'} runs outside of the guard: add --trust",

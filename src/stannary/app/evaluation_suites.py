@@ -105,7 +105,14 @@ def privacy(target: Counting, data: Dataset, request: Request) -> Suite:
         msg = f"has inputs of shape {members.shape}, the data of {data.shape}: both need the same columns in the same order"
         raise InputError(msg, where=request.members)
     members = members.aligned(target.classes, data.label_names)
-    options = Options(shadows=request.shadows, samples=request.samples, checkpoint=_path(request.checkpoint))
+    options = Options(
+        shadows=request.shadows,
+        samples=request.samples,
+        checkpoint=_path(request.checkpoint),
+        extraction=request.extract,
+        attributes=request.attributes,
+        inversion=request.invert,
+    )
     found = privacy_suite(target, members, data, options=options, seed=request.seed)
     reasons = []
     if request.max_leak is not None:

@@ -254,3 +254,20 @@ def test_a_model_that_hides_its_gradients_is_not_called_robust(digits, tmp_path)
     honest = card(digits / "net.pt", *given)
     assert not honest["robustness"]["masked"]
     assert honest["robustness"]["stop"]["decision"] == "pass"
+
+
+def test_copies_and_inversion_are_made_when_asked_for(cancer) -> None:
+    model = cancer / "forest.joblib"
+    given = (model, "--data", cancer / "test.csv", "--suite", "privacy", "--members", cancer / "train.csv", "--shadows", 0)
+    found = card(*given, "--extract", 60, "--extract", 120, "--invert")
+    rows = {row["metric"]: row for row in found["measurements"]}
+    assert rows["privacy.extraction.fidelity_at_120"]["value"] > 0.8
+    assert [point["eps"] for point in found["privacy"]["extraction"]] == [60, 120]
+    assert rows["privacy.inversion.recognised"]["n"] == 2
+    assert {"AML.T0024.001", "AML.T0024.002"} <= set(found["atlas"])
+    other = stannary("evaluate", *given, "--attribute", "mean radius")
+    assert other.returncode == 2
+    assert "different values" in other.stderr
+    alone = stannary("evaluate", model, "--data", cancer / "test.csv", "--invert")
+    assert alone.returncode == 2
+    assert "of --suite privacy" in alone.stderr
