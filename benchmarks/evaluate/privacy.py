@@ -35,7 +35,7 @@ ROOT = Path(__file__).resolve().parents[2]
 HOME = ROOT / ".venv-peers" / "privacy"
 LOCK = ROOT / "requirements" / "peers-privacy.txt"
 EPOCHS, RATE, BATCH, GROUP = 60, 1e-3, 64, 8
-MEMBERS, TARGETS, SHADOWS = 1000, 3, 64
+MEMBERS, TARGETS, SHADOWS = 1000, 1, 64
 
 
 def peers() -> Path:
