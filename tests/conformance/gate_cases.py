@@ -37,6 +37,7 @@ def case(seed):
         ),
     )
     evidence = [item(rng, number) for number in range(rng.randrange(9))]
+    evidence += [logged_again(rng, one) for one in evidence if rng.random() < 0.2]
     waivers = [waiver(rng, 1000 + number) for number in range(rng.randrange(5))]
     return policy, evidence, waivers
 
@@ -66,7 +67,14 @@ def friendly(rng, seed):
             del good[field]
         who = (wanted.signers or ("ann", "bob", "ci"))[number % len(wanted.signers or "abc")]
         evidence.append(seal(msgspec.structs.replace(made, **good), keyid="k", identity=who, index=number))
+    evidence += [logged_again(rng, one) for one in evidence if rng.random() < 0.2]
     return policy, evidence, [waiver(rng, 1000 + number) for number in range(rng.choice((0, 0, 1)))]
+
+
+def logged_again(rng, one):
+    """Return the same statement by another entry."""
+    made = msgspec.structs.replace(one.value, recorded=rng.choice((one.value.recorded, NOW)))
+    return seal(made, keyid=one.keyid, identity=one.identity, index=50 + rng.randrange(9))
 
 
 def requirement(rng, number):
@@ -121,7 +129,7 @@ def item(rng, number):
         outcome=rng.choice(("passed", "passed", "passed", "failed", "incomplete", "error")),
         issued=NOW - ages(rng),
         expires=rng.choice((None, None, NOW + timedelta(days=1), NOW, NOW - timedelta(hours=1))),
-        recorded=rng.choice((None, NOW - abs(ages(rng)))),
+        recorded=rng.choice((None, NOW - abs(ages(rng)))) if rng.random() < 0.98 else NOW + timedelta(minutes=rng.choice((4, 6))),
         verdict=rng.choice(("clean", "unverified", "unsafe", "")),
         counts=SeverityCounts(**counts),
         findings=tuple(findings),

@@ -23,6 +23,7 @@ from stannary.evidence.statement import encode
 from stannary.evidence.trust import TrustFile
 from stannary.evidence.verify import Trusted, verify_envelope
 from stannary.evidence.workspace import Workspace
+from stannary.policy.order import without_replays
 
 __all__ = ["Chain", "Known", "Recorded", "signed_statement"]
 
@@ -140,7 +141,8 @@ class Chain:
                 refused.append(item.held)
             elif item.held is not None and str(item.held.value.subject) == item.subject:
                 found.append(item.held)
-        return Known(tuple(found), tuple(refused))
+        # What is logged again is no newer by it, and is told once.
+        return Known(tuple(without_replays(found)), tuple(refused))
 
     def _verifiers(self) -> Trusted:
         trust = self.workspace.trust

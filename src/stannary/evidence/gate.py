@@ -6,18 +6,19 @@ under `urn:stannary:decision:v1` in it.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from stannary.core.errors import StannaryError
+from stannary.core.errors import IntegrityError, StannaryError
 from stannary.core.evidence import Decision, Evidence, Resource, Verified
 from stannary.core.model import Json
 from stannary.crypto.dsse import Envelope
 from stannary.evidence.chain import Chain, Recorded, signed_statement
 from stannary.evidence.rego_gate import RegoPolicy, decide_by_rego
 from stannary.evidence.statement import subject_of_resource
-from stannary.policy.decide import decide
+from stannary.policy.decide import SKEW, decide
 from stannary.policy.model import Policy
 from stannary.policy.privacy_budget import SPEND
 
@@ -41,11 +42,13 @@ class Judged(NamedTuple):
 def judge(chain: Chain, subject: Resource, policy: Policy | RegoPolicy) -> Judged:
     """Decide about a subject from the evidence in the ledger.
 
-    Raises UsageError or BackendError when an engine cannot, IntegrityError when a privacy budget is bounded and cannot be known.
+    Raises UsageError or BackendError when an engine cannot, IntegrityError when a privacy budget is bounded and cannot be known, or
+    when the ledger has an entry from after now: with a clock turned back, what expired would count again.
     """
     from stannary.evidence.lineage import revocations_above
     from stannary.evidence.privacy_budget import spends_above
 
+    now = _now(chain)
     digest = subject_of_resource(subject)
     # Earlier decisions are evidence too, but only for a policy that asks for one: an artifact can have thousands.
     asks = isinstance(policy, RegoPolicy) or any(requirement.kind == "vsa" for requirement in policy.require)
@@ -55,12 +58,21 @@ def judge(chain: Chain, subject: Resource, policy: Policy | RegoPolicy) -> Judge
     budgets = not isinstance(policy, RegoPolicy) and any(requirement.kind == SPEND for requirement in policy.require)
     evidence = (*own, *revocations_above(chain, digest), *(spends_above(chain, digest) if budgets else ()))
     name = subject.name or next((item.value.subject_name for item in evidence if item.value.subject_name), "")
-    now = chain.workspace.clock()
     if isinstance(policy, RegoPolicy):
         decision = decide_by_rego(policy, digest, evidence, waivers, now, name=name)
     else:
         decision = decide(policy, digest, evidence, waivers, now, name=name)
     return Judged(decision, evidence, waivers, known.refused)
+
+
+def _now(chain: Chain) -> datetime:
+    """Return the time. Raises IntegrityError when the last entry of the ledger says that it was later already."""
+    now, size = chain.workspace.clock(), chain.ledger.head().size
+    last = chain.ledger.read(size - 1).time if size else now
+    if last > now + SKEW:
+        msg = f"it is {now:%Y-%m-%d %H:%M:%S} here, and the last entry of the ledger is of {last:%Y-%m-%d %H:%M:%S}"
+        raise IntegrityError(msg, where=f"entry {size - 1}", code="EVD017", help="set the clock of this machine, and ask again")
+    return now
 
 
 def spelled_out(chain: Chain, decision: Decision, *, admit: Admit | None = None) -> Decision:

@@ -20,7 +20,8 @@ from stannary.evidence.chain import Chain
 from stannary.evidence.ledger import Entry
 from stannary.evidence.lineage import TAINTING, edges_of
 from stannary.evidence.verify import Trusted, verify_envelope
-from stannary.store.lineage_db import Admit, LineageStore, StoredEdge, Walked
+from stannary.policy.order import since
+from stannary.store.lineage_db import Admit, LineageStore, StatedBy, StoredEdge, StoredRevocation, Walked
 
 __all__ = ["LineageIndex", "Tainted"]
 
@@ -69,7 +70,7 @@ class LineageIndex:
 
     def _take(self, entries: Sequence[Entry], trusted: Trusted, meta: dict[str, str]) -> None:
         edges: list[StoredEdge] = []
-        revocations: list[tuple[str, bool, str, str]] = []
+        revocations: list[StoredRevocation] = []
         names: list[tuple[str, str]] = []
         for row in entries:
             if row.type not in ("evidence", "decision"):
@@ -89,7 +90,8 @@ class LineageIndex:
             edges.extend(_stored(item))
             if found.kind == "revocation":
                 reason = str(found.predicate.get("reason", ""))
-                revocations.append((found.subject.hex, found.outcome != "passed", reason, found.id.hex))
+                who = StatedBy(found.id.hex, item.keyid, row.index, since(found).timestamp())
+                revocations.append(StoredRevocation(found.subject.hex, found.outcome != "passed", reason, who))
         self._store.add(edges, revocations, names, meta)
 
     def resolve(self, name: str) -> Digest:

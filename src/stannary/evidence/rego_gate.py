@@ -9,7 +9,7 @@ from typing import NamedTuple
 from stannary.core.evidence import Decision, Evidence, Reason, Verified
 from stannary.core.model import Digest, Json
 from stannary.evidence.engines.interface import Engine
-from stannary.policy.decide import revocation_reasons
+from stannary.policy.decide import clock_reasons, revocation_reasons
 from stannary.policy.rego import input_document
 
 __all__ = ["RegoPolicy", "decide_by_rego"]
@@ -36,7 +36,7 @@ def decide_by_rego(
     """Return what the policy says. Raises UsageError or BackendError when the engine cannot evaluate it."""
     document = input_document(subject, evidence, waivers, now, name=name)
     revocations = [item for item in evidence if item.value.kind == "revocation"]
-    reasons = [*revocation_reasons(revocations, subject, now)]
+    reasons = [*clock_reasons(evidence, now), *revocation_reasons(revocations, subject, now)]
     denied = sorted((_reason(item) for item in policy.engine.deny(policy.module, document)), key=lambda r: (r.rule, r.message))
     reasons += denied or [Reason(rule="rego", ok=True, message=f"{policy.engine.name} denies nothing")]
     known = {str(item.value.id) for item in evidence}

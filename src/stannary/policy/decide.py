@@ -3,13 +3,15 @@
 Pure, total, deterministic: the same input gives the same decision, whatever order the evidence comes in.
 
 1. Evidence about another subject, issued in the future, or signed by nobody the requirement trusts, counts for nothing.
-2. Of each check the newest evidence counts: a newer failure beats an older pass.
+2. Of each check the newest evidence counts: a newer failure beats an older pass, and an older pass that is logged again, or
+   only now, does not beat it (`order.py`).
 3. What expired, is older than `max_age`, covers a part only, or is *incomplete* or *error*, satisfies nothing.
 4. Findings above `max_severity` fail it, unless a waiver that is valid now covers each of them.
 5. A measurement is held against the worse end of its interval.
 6. A revocation of the subject, or of anything it was made from, denies, whatever else is there, and cannot be waived.
 7. A policy that requires nothing allows nothing.
-8. What is spent of the privacy of a data set is the sum over all trainings on it (`privacy_budget.py`), and of each data set above.
+8. When the ledger knows of something that was recorded after now, a clock is wrong, and nothing is allowed by it.
+9. What is spent of the privacy of a data set is the sum over all trainings on it (`privacy_budget.py`), and of each data set above.
 """
 
 from __future__ import annotations
@@ -17,18 +19,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
+import msgspec
+
 from stannary.core.evidence import Decision, Evidence, Reason, Verified
 from stannary.core.model import Digest
+from stannary.policy.commands import command_for
 from stannary.policy.findings import outcome_reason
 from stannary.policy.measures import measure_reasons
 from stannary.policy.model import Policy, Requirement, duration, shown
+from stannary.policy.order import order, since, standing, without_replays
 from stannary.policy.privacy_budget import SPEND, budget_reasons
 from stannary.policy.waivers import Waivers
 
-__all__ = ["ANCESTOR_REVOKED", "REVOCATION", "SKEW", "decide", "revocation_reasons"]
+__all__ = ["ANCESTOR_REVOKED", "CLOCK", "REVOCATION", "SKEW", "clock_reasons", "decide", "revocation_reasons"]
 
 REVOCATION = "revocation"  # the rule that every policy has
 ANCESTOR_REVOKED = "something that it was made from was revoked"
+CLOCK = "clock"  # and this one
 SKEW = timedelta(minutes=5)  # by so much the clocks of who signs and of who decides may differ
 _VE = Verified[Evidence]
 
@@ -54,11 +61,11 @@ def decide(
         name: what the subject is called, for the reasons.
     """
     known: dict[str, list[_VE]] = {}
-    for item in evidence:
+    for item in without_replays(evidence):
         if item.value.subject == subject or item.value.kind in (REVOCATION, SPEND):
             known.setdefault(item.value.kind, []).append(item)
     covering = Waivers(policy.waivers, subject, waivers, now)
-    reasons = [*revocation_reasons(known.get("revocation", ()), subject, now)]
+    reasons = [*clock_reasons(evidence, now), *revocation_reasons(known.get("revocation", ()), subject, now)]
     for requirement in policy.require:
         reasons.extend(_required(requirement, known, covering, now, subject))
     if not policy.require:
@@ -78,21 +85,26 @@ def decide(
     )
 
 
+def clock_reasons(items: Iterable[_VE], now: datetime) -> Iterable[Reason]:
+    """Yield a reason to deny when something was recorded after now: with a clock turned back, what expired would count again."""
+    last = max((item.value.recorded for item in items if item.value.recorded is not None), default=now)
+    if last > now + SKEW:
+        text = f"it is {now:%Y-%m-%d %H:%M}, and the ledger recorded evidence on {last:%Y-%m-%d %H:%M}: one of the clocks is wrong"
+        yield Reason(rule=CLOCK, ok=False, message=text, help="set the clock of this machine, and ask again")
+
+
 def revocation_reasons(items: Iterable[_VE], subject: Digest, now: datetime) -> Iterable[Reason]:
     """Yield a reason to deny for each subject whose newest revocation stands.
 
     What was revoked further up is not named: a decision is read by people who may not read that. The evidence says it to those
     who may, and `evidence.lineage.told_reasons` puts it into the text for them.
     """
-    newest: dict[Digest, _VE] = {}
-    for item in sorted(items, key=_order):
-        if item.value.issued <= now + SKEW:
-            newest[item.value.subject] = item
-    for about, item in sorted(newest.items()):
+    usable = [item for item in without_replays(items) if item.value.issued <= now + SKEW]
+    for item in sorted(standing(usable, lambda one: one.value.subject), key=lambda one: (one.value.subject, order(one))):
         found = item.value
         if found.outcome == "passed":
             continue
-        text = f"it was revoked: {found.predicate.get('reason', '')}" if about == subject else ANCESTOR_REVOKED
+        text = f"it was revoked: {found.predicate.get('reason', '')}" if found.subject == subject else ANCESTOR_REVOKED
         yield Reason(rule=REVOCATION, ok=False, message=text, evidence=str(found.id), help="use another version")
 
 
@@ -109,9 +121,9 @@ def _required(
     elif not newest:
         about = f" of {requirement.check}" if requirement.check else ""
         text = f"there is no evidence of kind {requirement.kind}{about}{ignored}"
-        reasons = [Reason(rule=rule, ok=False, message=text, help=_command(requirement))]
+        reasons = [Reason(rule=rule, ok=False, message=text, help=command_for(requirement))]
     else:
-        reasons = [reason for item in newest for reason in _holds(requirement, item, waivers, now)]
+        reasons = [reason for item in newest for reason in _told(item, newest, _holds(requirement, item, waivers, now))]
     failed = [reason for reason in reasons if not reason.ok]
     waiver = waivers.of_requirement(rule) if failed and requirement.waivable else None
     if waiver is None:
@@ -122,6 +134,17 @@ def _required(
         else reason
         for reason in reasons
     ]
+
+
+def _told(item: _VE, newest: Sequence[_VE], reasons: Iterable[Reason]) -> Iterable[Reason]:
+    """Say of a failure beside which something later in the log stands why that is not enough."""
+    later = [o for o in newest if o.value.check.id == item.value.check.id and order(o) > order(item)]
+    for reason in reasons:
+        if later and not reason.ok:
+            text = f"{reason.message}; what was logged after it ({later[-1].value.id.hex[:12]}) was issued before it"
+            yield msgspec.structs.replace(reason, message=text)
+        else:
+            yield reason
 
 
 def _usable(requirement: Requirement, known: dict[str, list[_VE]], now: datetime) -> tuple[list[_VE], str]:
@@ -146,32 +169,19 @@ def _usable(requirement: Requirement, known: dict[str, list[_VE]], now: datetime
     return usable, f" that counts ({rest})" if rest else ""
 
 
-def _order(item: _VE) -> tuple[datetime, int, Digest]:
-    """Order evidence by when it came to be known; the digest decides where nothing else does."""
-    found = item.value
-    return found.recorded or found.issued, -1 if item.index is None else item.index, found.id
-
-
 def _newest(usable: list[_VE]) -> list[_VE]:
-    """Return the newest evidence of each check, by the check's id."""
-    newest: dict[str, _VE] = {}
-    for item in sorted(usable, key=_order):
-        newest[item.value.check.id] = item
-    return [newest[check] for check in sorted(newest)]
+    """Return the evidence of each check that nothing newer supersedes, by the check's id."""
+    return sorted(standing(usable, lambda item: item.value.check.id), key=lambda item: (item.value.check.id, order(item)))
 
 
 def _stale(requirement: Requirement, found: Evidence, now: datetime) -> str:
     """Return why the time of the evidence is over, or nothing."""
     if found.expires is not None and found.expires <= now:
         return f"expired on {found.expires:%Y-%m-%d %H:%M}"
-    age = now - _since(found)
+    age = now - since(found)
     if requirement.max_age is not None and age > duration(requirement.max_age):
         return f"is {shown(age)} old, and {requirement.max_age} is the limit"
     return ""
-
-
-def _since(found: Evidence) -> datetime:
-    return min(found.issued, found.recorded) if found.recorded is not None else found.issued
 
 
 def _holds(requirement: Requirement, item: _VE, waivers: Waivers, now: datetime) -> Iterable[Reason]:
@@ -179,7 +189,7 @@ def _holds(requirement: Requirement, item: _VE, waivers: Waivers, now: datetime)
     rule, about = requirement.name, str(found.id)
     stale = _stale(requirement, found, now)
     if stale:
-        yield Reason(rule=rule, ok=False, message=f"the evidence {stale}", evidence=about, help=_command(requirement))
+        yield Reason(rule=rule, ok=False, message=f"the evidence {stale}", evidence=about, help=command_for(requirement))
         return
     if found.partial:
         yield Reason(rule=rule, ok=False, message="the evidence covers a part of the artifact only", evidence=about)
@@ -190,37 +200,21 @@ def _holds(requirement: Requirement, item: _VE, waivers: Waivers, now: datetime)
 
 def _approved(requirement: Requirement, usable: list[_VE], now: datetime) -> Reason:
     """Count the identities whose newest statement approves. One who rejects is heard whatever the count."""
-    newest: dict[str, _VE] = {}
-    for item in sorted(usable, key=_order):
-        newest[item.identity] = item
-    rejecting = sorted(who for who, item in newest.items() if item.value.outcome == "failed")
+    newest = standing(usable, lambda item: item.identity)
+    rejecting = sorted({item.identity: item for item in newest if item.value.outcome == "failed"}.items())
     approving = sorted(
-        who for who, item in newest.items() if item.value.outcome == "passed" and not _stale(requirement, item.value, now)
+        {i.identity: i for i in newest if i.value.outcome == "passed" and not _stale(requirement, i.value, now)}.items()
     )
-    wanted = requirement.approvals or 1
-    rule, last = requirement.name, str(newest[max(newest)].value.id) if newest else ""
+    wanted, rule = requirement.approvals or 1, requirement.name
     if rejecting:
-        item = newest[rejecting[0]]
-        return Reason(rule=rule, ok=False, message=f"{', '.join(rejecting)} rejected it", evidence=str(item.value.id))
+        text = f"{', '.join(who for who, _ in rejecting)} rejected it"
+        return Reason(rule=rule, ok=False, message=text, evidence=str(rejecting[0][1].value.id))
+    who = ", ".join(name for name, _ in approving)
     if len(approving) < wanted:
-        text = f"{len(approving)} of {wanted} approvals ({', '.join(approving) or 'nobody yet'})"
-        return Reason(rule=rule, ok=False, message=text, evidence=last, help=_command(requirement))
-    return Reason(rule=rule, ok=True, message=f"approved by {', '.join(approving)}", evidence=str(newest[approving[0]].value.id))
-
-
-def _command(requirement: Requirement) -> str:
-    """Return what makes the evidence that a requirement asks for."""
-    kind = requirement.kind
-    commands = {
-        "model-scan": "stannary scan TARGET --record",
-        "model-signature": "stannary sign TARGET --record",
-        "cyclonedx": "stannary bom TARGET --record",
-        "eval-result": "stannary attest TARGET --kind eval-result --predicate FILE",
-    }
-    if kind == "statement":
-        decision = " --decision approve" if requirement.approvals is not None or requirement.check == "approval" else ""
-        return f"stannary attest TARGET --topic {requirement.check or 'TOPIC'}{decision} --statement TEXT"
-    return commands.get(kind, f"stannary attest TARGET --kind {kind} --predicate FILE")
+        last = str(max(newest, key=lambda item: item.identity).value.id) if newest else ""
+        text = f"{len(approving)} of {wanted} approvals ({who or 'nobody yet'})"
+        return Reason(rule=rule, ok=False, message=text, evidence=last, help=command_for(requirement))
+    return Reason(rule=rule, ok=True, message=f"approved by {who}", evidence=str(approving[0][1].value.id))
 
 
 def _stands_until(policy: Policy, used: Sequence[str], evidence: Sequence[_VE], now: datetime) -> datetime | None:
@@ -230,7 +224,7 @@ def _stands_until(policy: Policy, used: Sequence[str], evidence: Sequence[_VE], 
         if requirement.max_age is None:
             continue
         age = duration(requirement.max_age)
-        ends += [_since(i.value) + age for i in evidence if i.value.kind == requirement.kind and str(i.value.id) in set(used)]
+        ends += [since(i.value) + age for i in evidence if i.value.kind == requirement.kind and str(i.value.id) in set(used)]
     if policy.valid_for is not None:
         ends.append(now + duration(policy.valid_for))
     return min(ends, default=None)

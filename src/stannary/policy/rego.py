@@ -16,6 +16,7 @@ from stannary.core.errors import UsageError
 from stannary.core.evidence import Evidence, Verified
 from stannary.core.model import Digest, Json
 from stannary.policy.model import Policy, duration
+from stannary.policy.order import without_replays
 from stannary.policy.privacy_budget import SPEND
 
 __all__ = ["input_document", "module_of", "policy_data"]
@@ -30,7 +31,7 @@ def input_document(
         "subject": str(subject),
         "name": name,
         "now": _microseconds(now),
-        "evidence": [_evidence(item) for item in evidence],
+        "evidence": [_evidence(item) for item in without_replays(evidence)],
         "waivers": [_waiver(item) for item in waivers if item.value.kind == "waiver"],
     }
 

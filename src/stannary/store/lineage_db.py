@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import msgspec
 
-__all__ = ["Admit", "LineageStore", "StoredEdge", "Walked"]
+__all__ = ["Admit", "LineageStore", "StatedBy", "StoredEdge", "StoredRevocation", "Walked"]
 
-_VERSION = 2
+_VERSION = 3
 _BATCH = 5000
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -27,7 +27,10 @@ CREATE TABLE edge (
 ) WITHOUT ROWID;
 CREATE INDEX edge_source ON edge (source, target);
 CREATE TABLE down (target INTEGER NOT NULL, source INTEGER NOT NULL, PRIMARY KEY (target, source)) WITHOUT ROWID;
-CREATE TABLE revocation (node INTEGER PRIMARY KEY, stands INTEGER NOT NULL, reason TEXT NOT NULL, evidence TEXT NOT NULL);
+CREATE TABLE revocation (
+    node INTEGER NOT NULL, evidence TEXT NOT NULL, signer TEXT NOT NULL, idx INTEGER NOT NULL, since REAL NOT NULL,
+    stands INTEGER NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (node, evidence, signer)
+) WITHOUT ROWID;
 """
 
 
@@ -44,6 +47,24 @@ class StoredEdge(NamedTuple):
     evidence: str
     source_name: str = ""
     target_name: str = ""
+
+
+class StatedBy(NamedTuple):
+    """A statement: its id, the key that signed it, its place in the log, since when it is known (seconds)."""
+
+    evidence: str
+    signer: str
+    place: int
+    since: float
+
+
+class StoredRevocation(NamedTuple):
+    """That an artifact was revoked, or (`stands` is false) that this was taken back."""
+
+    digest: str
+    stands: bool
+    reason: str
+    by: StatedBy
 
 
 class Walked(msgspec.Struct, frozen=True):
@@ -86,26 +107,25 @@ class LineageStore:
     def add(
         self,
         edges: Iterable[StoredEdge],
-        revocations: Iterable[tuple[str, bool, str, str]],
+        revocations: Iterable[StoredRevocation],
         names: Iterable[tuple[str, str]],
         meta: dict[str, str],
     ) -> None:
-        """Add all or nothing: edges, revocations (digest, stands, reason, evidence), names (digest, name), notes."""
+        """Add all or nothing: edges, revocations, names (digest, name), notes."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
             for digest, name in names:
                 self._node(digest, name)
             for edge in edges:
-                row = (self._node(edge.target, edge.target_name), self._node(edge.source, edge.source_name))
+                between = (self._node(edge.target, edge.target_name), self._node(edge.source, edge.source_name))
                 self._db.execute(
-                    "INSERT OR IGNORE INTO edge VALUES (?, ?, ?, ?, ?)", (*row, edge.relation, edge.taints, edge.evidence)
+                    "INSERT OR IGNORE INTO edge VALUES (?, ?, ?, ?, ?)", (*between, edge.relation, edge.taints, edge.evidence)
                 )
                 if edge.taints:
-                    self._db.execute("INSERT OR IGNORE INTO down VALUES (?, ?)", row)
-            for digest, stands, reason, evidence in revocations:
-                self._db.execute(
-                    "INSERT OR REPLACE INTO revocation VALUES (?, ?, ?, ?)", (self._node(digest), stands, reason, evidence)
-                )
+                    self._db.execute("INSERT OR IGNORE INTO down VALUES (?, ?)", between)
+            for item in revocations:  # one that is logged again is not newer by it
+                row = (self._node(item.digest), *item.by, item.stands, item.reason)
+                self._db.execute("INSERT OR IGNORE INTO revocation VALUES (?, ?, ?, ?, ?, ?, ?)", row)
             self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", meta.items())
             self._db.execute("COMMIT")
         except BaseException:
@@ -128,10 +148,15 @@ class LineageStore:
         return str(row[0]) if row else ""
 
     def revoked(self) -> list[tuple[str, str, str, str]]:
-        """Return (digest, name, reason, evidence) of every revocation that stands."""
-        return self._db.execute(
-            "SELECT digest, name, reason, evidence FROM revocation JOIN node ON id = node WHERE stands ORDER BY digest"
+        """Return (digest, name, reason, evidence) of every revocation that stands, the last one of each artifact.
+
+        It is superseded, as by the gate, by what came into the log later and was not issued before it.
+        """
+        rows = self._db.execute(
+            "SELECT digest, name, reason, evidence FROM revocation r JOIN node ON id = node WHERE stands AND NOT EXISTS"
+            " (SELECT 1 FROM revocation o WHERE o.node = r.node AND o.idx > r.idx AND o.since >= r.since) ORDER BY digest, idx"
         ).fetchall()
+        return list({row[0]: row for row in rows}.values())
 
     def reached(self, digest: str) -> int:
         """Return how many artifacts were made from one, at any distance, by edges that carry taint."""

@@ -25,13 +25,23 @@ about(e) if e.subject == input.subject
 
 about(e) if e.kind == "revocation"
 
-known_at(e) := e.recorded if e.recorded != null
+since(e) := min([e.issued, e.recorded]) if e.recorded != null
 
-known_at(e) := e.issued if e.recorded == null
+since(e) := e.issued if e.recorded == null
 
-since(e) := min([e.issued, known_at(e)])
+# One statement supersedes another when it came into the log later and was not issued before it. The document has each
+# statement once: one that is logged again is not newer by it.
+supersedes(o, e) if {
+	since(o) >= since(e)
+	[o.index, since(o), o.id] > [e.index, since(e), e.id]
+}
 
-order(e) := [known_at(e), e.index, e.id]
+# Something was recorded after now: a clock is wrong.
+deny contains "clock" if {
+	some e in input.evidence
+	e.recorded != null
+	e.recorded > input.now + skew
+}
 
 # A policy that requires nothing allows nothing.
 deny contains "policy" if count(policy.require) == 0
@@ -46,7 +56,7 @@ deny contains "revocation" if {
 standing(e) if {
 	e.kind == "revocation"
 	e.issued <= input.now + skew
-	newer := [o | some o in known; o.kind == "revocation"; o.subject == e.subject; o.issued <= input.now + skew; order(o) > order(e)]
+	newer := [o | some o in known; o.kind == "revocation"; o.subject == e.subject; o.issued <= input.now + skew; supersedes(o, e)]
 	count(newer) == 0
 }
 
@@ -91,13 +101,13 @@ signer_counts(req, e) if e.identity in req.signers
 newest(req) := {e |
 	all := usable(req)
 	some e in all
-	count([o | some o in all; o.check == e.check; order(o) > order(e)]) == 0
+	count([o | some o in all; o.check == e.check; supersedes(o, e)]) == 0
 }
 
 newest_by_identity(req) := {e |
 	all := usable(req)
 	some e in all
-	count([o | some o in all; o.identity == e.identity; order(o) > order(e)]) == 0
+	count([o | some o in all; o.identity == e.identity; supersedes(o, e)]) == 0
 }
 
 stale(_, e) if {
