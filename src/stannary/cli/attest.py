@@ -143,15 +143,9 @@ def _write(subject: Resource, kind: str, given: dict[str, Any]) -> None:
 
 
 def _logged_bundle(chain: Any, file: str, subject: Any) -> Any:  # noqa: ANN401 - Chain, Resource, Recorded; imported on use
-    from stannary.core.errors import IntegrityError
-    from stannary.evidence.statement import decode, subject_of, subject_of_resource
+    from stannary.evidence.statement import subject_of_resource
 
-    envelope = dsse.decode(_read(file), file)
-    _, about = subject_of(decode(dsse.payload_of(envelope), file))
-    if about != subject_of_resource(subject) and about.hex not in subject.digest.values():
-        msg = f"is about {about}, not about {subject_of_resource(subject)}"
-        raise IntegrityError(msg, where=file, code="EVD003")
-    return chain.log([envelope])[0]
+    return chain.log([dsse.decode(_read(file), file)], subject=subject_of_resource(subject))[0]
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from stannary.cli.group import LazyGroup, common_options, talk_of
 from stannary.cli.workspace import format_option, open_workspace, subject_at, workspace_option, write_json
 from stannary.core.errors import IntegrityError
 from stannary.core.evidence import Evidence, Verified
+from stannary.core.model import Digest
 from stannary.report.documents import EvidenceDocument, EvidenceRow, KindRow, KindsDocument, StatementDocument
 from stannary.report.escape import inline
 
@@ -73,7 +74,8 @@ def show(name: str, workspace: str | None) -> int:
     opened = open_workspace(workspace)
     chain = Chain(opened)
     row, envelope = chain.one(name)
-    item = verify_envelope(envelope, opened.trust.verifiers(), recorded=row.time, index=row.index)
+    about = Digest.parse(row.subject)
+    item = verify_envelope(envelope, opened.trust.verifiers(), subject=about, recorded=row.time, index=row.index)
     found = item.value
     write_json(
         StatementDocument(statement=EvidenceRow.of(item), predicate_type=found.predicate_type, predicate=dict(found.predicate))

@@ -57,6 +57,7 @@ class VerifyReport(msgspec.Struct, frozen=True, kw_only=True):
     checked: int
     signed: int
     unsigned: int
+    left_out: tuple[str, ...] = ()
     bytes: int
     root: str
     artifact: str | None
@@ -164,6 +165,7 @@ def _report(target: str, signature: str, found: Verification) -> VerifyReport:
         checked=found.checked,
         signed=len(found.manifest.paths),
         unsigned=found.unsigned,
+        left_out=found.left_out,
         bytes=found.size,
         root=f"sha256:{found.manifest.root}",
         artifact=str(found.artifact) if found.artifact else None,
@@ -190,5 +192,8 @@ def _print(report: VerifyReport, form: str) -> None:
         rows.append(("artifact", report.artifact))
     if report.unsigned and report.outcome != "refused":
         rows.append(("unsigned", f"{counted(report.unsigned, 'file')} that no signature covers, accepted as asked"))
+    if report.left_out and report.outcome != "refused":
+        more = f" and {len(report.left_out) - 5} more" if len(report.left_out) > 5 else ""  # noqa: PLR2004 - what a line has room for
+        rows.append(("left out", f"{', '.join(report.left_out[:5])}{more}: not signed, and not looked at"))
     for name, text in rows:
         click.echo(f"{name:<10} {visible(text)}")

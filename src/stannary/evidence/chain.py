@@ -75,14 +75,17 @@ class Chain:
         """
         return self.log([signed_statement(subject, kind, predicate, signer or self.workspace.signer)])[0]
 
-    def log(self, envelopes: Sequence[dsse.Envelope], also: Sequence[bytes] = ()) -> list[Recorded]:
+    def log(
+        self, envelopes: Sequence[dsse.Envelope], also: Sequence[bytes] = (), *, subject: Digest | None = None
+    ) -> list[Recorded]:
         """Log envelopes that somebody signed, and behind them other records, all or nothing. Raises IntegrityError or InputError.
 
+        With `subject` they are filed under that artifact, which has to be one of theirs; without, each is about one alone.
         What nobody here trusts, or nobody understands, is not taken: it would be refused whenever it is read.
         """
         trusted = self._verifiers()
         now = self.workspace.clock()
-        found = [verify_envelope(envelope, trusted, recorded=now).value for envelope in envelopes]
+        found = [verify_envelope(envelope, trusted, subject=subject, recorded=now).value for envelope in envelopes]
         records = [
             entry(
                 "decision" if evidence.kind == "vsa" else "evidence",
@@ -168,7 +171,8 @@ class Chain:
         if row.type not in ("evidence", "decision"):
             return None
         try:
-            item = verify_envelope(_envelope(row), self._trusted, recorded=row.time, index=row.index)
+            about = Digest.parse(row.subject)
+            item = verify_envelope(_envelope(row), self._trusted, subject=about, recorded=row.time, index=row.index)
             _filed_rightly(row, item.value)
         except (IntegrityError, InputError) as error:
             error.where = f"entry {row.index}"

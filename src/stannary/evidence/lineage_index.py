@@ -78,8 +78,9 @@ class LineageIndex:
             if row.kind not in _KINDS and row.kind != "model-scan":
                 continue
             try:
-                item = verify_envelope(msgspec.convert(row.body, dsse.Envelope), trusted, recorded=row.time, index=row.index)
-            except (IntegrityError, InputError, msgspec.ValidationError) as error:
+                envelope, about = msgspec.convert(row.body, dsse.Envelope), Digest.parse(row.subject)
+                item = verify_envelope(envelope, trusted, subject=about, recorded=row.time, index=row.index)
+            except (IntegrityError, InputError, ValueError) as error:
                 self.refused.append(
                     error if isinstance(error, StannaryError) else InputError(str(error), where=f"entry {row.index}")
                 )

@@ -14,8 +14,21 @@ from stannary.core.canonical import canonical_json
 from stannary.core.errors import InputError
 from stannary.core.evidence import Resource
 from stannary.core.model import Digest, Json
+from stannary.core.strict_json import strict_json
+from stannary.formats.tree import dir_hash
 
-__all__ = ["MOST_BYTES", "STATEMENT", "InToto", "decode", "encode", "subject_of", "subject_of_resource", "subject_resource"]
+__all__ = [
+    "MOST_BYTES",
+    "STATEMENT",
+    "InToto",
+    "about",
+    "decode",
+    "encode",
+    "filed_about",
+    "subject_of",
+    "subject_of_resource",
+    "subject_resource",
+]
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 MOST_BYTES = 64 << 20  # a bill of materials of a large repository has a few megabytes
@@ -49,7 +62,8 @@ def encode(subject: Sequence[Resource], predicate_type: str, predicate: Mapping[
 def decode(payload: bytes, where: str = "statement") -> InToto:
     """Read a statement. Raises InputError.
 
-    1. it is JSON of the statement's shape, of version 1, and not larger than anything sensible;
+    1. it is JSON of the statement's shape, of version 1, not larger than anything sensible, and says nothing twice: of two keys
+       alike one program would take the first, and another the second;
     2. every subject has a digest, and digests are hex.
     """
     # 1.
@@ -57,8 +71,8 @@ def decode(payload: bytes, where: str = "statement") -> InToto:
         msg = f"is larger than {MOST_BYTES:,} bytes"
         raise InputError(msg, where=where, code="EVD001")
     try:
-        found = msgspec.json.decode(payload, type=InToto)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        found = msgspec.convert(strict_json(payload), InToto)
+    except (ValueError, RecursionError) as error:
         msg = f"is not an in-toto statement: {error}"
         raise InputError(msg, where=where, code="EVD001") from error
     if found.type != STATEMENT:
@@ -84,13 +98,34 @@ def subject_resource(digest: Digest, name: str, sha256: str | None = None) -> Re
 
 
 def subject_of(statement: InToto) -> tuple[Resource, Digest]:
-    """Return the first subject that has a digest we key on: `dirHash1`, else `sha256`. Raises InputError."""
+    """Return the subject and the digest we key on: `dirHash1`, else `sha256`. Raises InputError when it is none, or several."""
+    found: dict[Digest, Resource] = {}
     for algorithm in _KEYS:
         for resource in statement.subject:
             if len(resource.digest.get(algorithm, "")) == _HEX_DIGITS:
-                return resource, subject_of_resource(resource)
+                found.setdefault(subject_of_resource(resource), resource)
+    if len(found) == 1:
+        return next((resource, digest) for digest, resource in found.items())
+    if found:
+        msg = f"is about {len(found):,} artifacts, and it is not said for which of them it is to count"
+        hint = "stannary attest TARGET --bundle FILE, for each artifact that is there"
+        raise InputError(msg, where="statement", code="EVD018", help=hint)
     msg = "no subject has a dirHash1 or sha256 digest"
     raise InputError(msg, where="statement", code="EVD001")
+
+
+def about(statement: InToto, subject: Digest) -> Resource | None:
+    """Return the subject of a statement that is the artifact with a digest, None when there is none.
+
+    A single file is meant by its SHA-256 too, when it has the name that the statement says: both are what its digest is made of.
+    """
+    for resource in statement.subject:
+        if any(len(resource.digest.get(name, "")) == _HEX_DIGITS for name in _KEYS) and subject_of_resource(resource) == subject:
+            return resource
+        content, name = resource.digest.get("sha256", "").lower(), resource.name.rpartition("/")[2]
+        if "dirHash1" not in resource.digest and len(content) == _HEX_DIGITS and name and dir_hash([(name, content)]) == subject:
+            return resource
+    return None
 
 
 def subject_of_resource(resource: Resource) -> Digest:
@@ -101,6 +136,15 @@ def subject_of_resource(resource: Resource) -> Digest:
             return Digest(value.lower())
     msg = f"{resource.name or 'a resource'} has no dirHash1 or sha256 digest"
     raise InputError(msg, where="statement", code="EVD001")
+
+
+def filed_about(statement: InToto, subject: str) -> Digest:
+    """Return the artifact that a statement is filed under, which has to be one of its subjects. Raises InputError."""
+    digest = Digest.parse(subject)
+    if about(statement, digest) is None:
+        msg = f"is filed under {digest}, which it is not about"
+        raise InputError(msg, where="statement", code="EVD008", help="stannary ledger audit")
+    return digest
 
 
 def _is_hex(text: str) -> bool:

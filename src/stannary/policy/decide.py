@@ -198,13 +198,16 @@ def _holds(requirement: Requirement, item: _VE, waivers: Waivers, now: datetime)
     yield from measure_reasons(requirement, found)
 
 
+def _approves(found: Evidence) -> bool:
+    """Tell whether it is for it: what a person states approves by its decision, and a text alone by nothing."""
+    return found.outcome == "passed" and (found.kind != "statement" or found.verdict == "approve")
+
+
 def _approved(requirement: Requirement, usable: list[_VE], now: datetime) -> Reason:
     """Count the identities whose newest statement approves. One who rejects is heard whatever the count."""
     newest = standing(usable, lambda item: item.identity)
     rejecting = sorted({item.identity: item for item in newest if item.value.outcome == "failed"}.items())
-    approving = sorted(
-        {i.identity: i for i in newest if i.value.outcome == "passed" and not _stale(requirement, i.value, now)}.items()
-    )
+    approving = sorted({i.identity: i for i in newest if _approves(i.value) and not _stale(requirement, i.value, now)}.items())
     wanted, rule = requirement.approvals or 1, requirement.name
     if rejecting:
         text = f"{', '.join(who for who, _ in rejecting)} rejected it"

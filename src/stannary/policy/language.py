@@ -150,7 +150,7 @@ class _Reader:
             except* StannaryError as group:
                 for error in group.exceptions:
                     self.wrong((*path, "extends"), str(error))
-        waivers = self._waivers(path, body)
+        waivers = self._waivers(path, body, inherited.waivers)
         changes: dict[str, Any] = {
             "description": self._field(path, body, "description", str),
             "valid_for": self._field(path, body, "valid_for", Duration),
@@ -163,11 +163,15 @@ class _Reader:
             **{field: value for field, value in changes.items() if value is not None},
         )
 
-    def _waivers(self, path: tuple[str | int, ...], body: dict[str, Any]) -> WaiverRule | None:
+    def _waivers(self, path: tuple[str | int, ...], body: dict[str, Any], inherited: WaiverRule) -> WaiverRule | None:
+        """Return the rule with what it does not say taken from the inherited one: who may waive is not inherited away."""
         if "waivers" not in body:
             return None
         made: WaiverRule | None = self._struct((*path, "waivers"), body["waivers"], WaiverRule)
-        return made
+        if made is None:
+            return None
+        said = [name for name, value in body["waivers"].items() if value is not None]
+        return msgspec.structs.replace(inherited, **{name: getattr(made, name) for name in said})
 
     def _requirements(self, path: tuple[str | int, ...], body: dict[str, Any]) -> tuple[Requirement, ...]:
         rows = body.get("require", [])

@@ -29,10 +29,10 @@ def order(item: _VE) -> tuple[int, datetime, Digest]:
 
 
 def without_replays(items: Iterable[_VE]) -> list[_VE]:
-    """Return each statement once for each who signed it, by its first entry, in the order of the log."""
-    first: dict[tuple[Digest, str], _VE] = {}
+    """Return each statement once for each who signed it and each it is about, by its first entry, in the order of the log."""
+    first: dict[tuple[Digest, Digest, str], _VE] = {}
     for item in sorted(items, key=order):
-        first.setdefault((item.value.id, item.keyid), item)
+        first.setdefault((item.value.id, item.value.subject, item.keyid), item)
     return list(first.values())
 
 

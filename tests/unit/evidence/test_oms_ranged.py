@@ -166,3 +166,12 @@ def test_what_is_no_safetensors_file_is_said_to_be_none(tmp_path, content):
     stannary.sign(path, key=KEY)
     with pytest.raises(InputError, match="not a safetensors file"):
         stannary.open_signed(path, signature=f"{path}.sig", key=KEY.public).tensors(".")
+
+
+def test_a_file_that_was_emptied_is_not_read_as_an_empty_one(model):
+    stannary.sign(model, key=KEY)
+    (model / "config.json").write_text("")
+    opened = stannary.open_signed(model, signature=f"{model}.sig", key=KEY.public)
+    with pytest.raises(IntegrityError, match="no content any more"):
+        opened.open("config.json")
+    assert opened.open("empty").read() == b""

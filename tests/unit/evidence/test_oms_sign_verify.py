@@ -128,6 +128,7 @@ def test_ignored_paths_are_exact_and_written_into_the_signature(model):
     assert made.artifact is None
     manifest = parse_manifest(made.bundle.payload)
     assert "adapter" in manifest.serialization.ignore_paths
+    assert examine_model(str(model), made.bundle, KeyTrust(KEY.public)).left_out == ("adapter",)
     (model / "adapter" / "adapter.bin").write_bytes(b"other")
     assert codes(model, made.bundle) == []
     (model / "adapter2").write_text("")

@@ -13,6 +13,7 @@ from stannary.crypto.keys import generate
 from stannary.evidence.predicates.table import KINDS
 from stannary.evidence.statement import encode, subject_resource
 from stannary.evidence.verify import verify_envelope
+from stannary.formats.tree import dir_hash
 from stannary.testing.statements import EXAMPLES, SUBJECT_HEX
 
 KEY = generate("ed25519")
@@ -98,8 +99,42 @@ def test_the_name_of_a_statement_does_not_depend_on_who_signed_it():
 
 def test_the_digest_that_binds_names_comes_first():
     both = Resource(name="x", digest={"sha256": "1" * 64, "dirHash1": "2" * 64})
-    payload = encode([Resource(name="y", digest={"sha256": "3" * 64}), both], KINDS["lineage"].predicate_type, EXAMPLES["lineage"])
+    payload = encode([both], KINDS["lineage"].predicate_type, EXAMPLES["lineage"])
     assert verify_envelope(dsse.sign(payload, KEY), TRUSTED).value.subject == Digest("2" * 64)
+
+
+def test_a_statement_about_several_artifacts_counts_for_the_one_that_is_asked_for():
+    rows = [Resource(name=name, digest={"dirHash1": digit * 64}) for name, digit in (("x", "2"), ("y", "3"))]
+    envelope = dsse.sign(encode(rows, KINDS["lineage"].predicate_type, EXAMPLES["lineage"]), KEY)
+    with pytest.raises(InputError, match="about 2 artifacts"):
+        verify_envelope(envelope, TRUSTED)
+    for digit, name in (("2", "x"), ("3", "y")):
+        found = verify_envelope(envelope, TRUSTED, subject=Digest(digit * 64)).value
+        assert (found.subject, found.subject_name) == (Digest(digit * 64), name)
+    with pytest.raises(IntegrityError, match="not about sha256:4444"):
+        verify_envelope(envelope, TRUSTED, subject=Digest("4" * 64))
+
+
+def test_a_single_file_is_meant_by_its_content_and_its_name():
+    payload = encode(
+        [Resource(name="dist/m.safetensors", digest={"sha256": "5" * 64})], KINDS["lineage"].predicate_type, EXAMPLES["lineage"]
+    )
+    envelope, digest = dsse.sign(payload, KEY), dir_hash([("m.safetensors", "5" * 64)])
+    assert verify_envelope(envelope, TRUSTED, subject=digest).value.subject == digest
+    with pytest.raises(IntegrityError, match="is about sha256:5555"):
+        verify_envelope(envelope, TRUSTED, subject=dir_hash([("other.safetensors", "5" * 64)]))
+
+
+@pytest.mark.parametrize("key", ["subject", "predicateType", "predicate", "_type"])
+def test_a_statement_that_says_a_thing_twice_is_none(key):
+    payload = encode([Resource(name="x", digest={"dirHash1": "2" * 64})], KINDS["lineage"].predicate_type, EXAMPLES["lineage"])
+    said = json.loads(payload)
+    for twice in (
+        json.dumps({key: said[key]})[:-1].encode() + b"," + payload[1:],
+        payload.replace(b'"dirHash1":"2', b'"dirHash1":"' + b"4" * 64 + b'","dirHash1":"2'),
+    ):
+        with pytest.raises(InputError, match="stands twice"):
+            verify_envelope(dsse.sign(twice, KEY), TRUSTED)
 
 
 def test_nothing_else_makes_verified_evidence():

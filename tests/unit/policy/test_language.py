@@ -8,6 +8,7 @@ from stannary.core.errors import InputError, UsageError
 from stannary.evidence.predicates.table import KINDS
 from stannary.policy.language import parse
 from stannary.policy.library import SHIPPED, load
+from stannary.policy.model import WaiverRule
 
 KIND_NAMES = frozenset(KINDS)
 
@@ -137,3 +138,13 @@ def test_the_digest_is_of_what_is_demanded_not_of_how_it_is_written():
     a = read("name: x\nrequire: [{kind: vuln, max_severity: low}]\n")
     b = read("# the same\nname: 'x'\nrequire:\n  - max_severity: low\n    kind: vuln\n")
     assert a.digest == b.digest != read("name: x\nrequire: [{kind: vuln}]\n").digest
+
+
+def test_who_may_waive_is_not_inherited_away():
+    base = "name: base\nwaivers: {signers: [security], max_days: 30}\n"
+    policy = parse("name: mine\nextends: base\nwaivers: {max_days: 5}\n", "mine", lambda _: parse(base, "base", nothing))
+    assert policy.waivers == WaiverRule(signers=("security",), max_days=5)
+    stage = parse(base + "stages: {live: {waivers: {max_days: 1}}}\n", "base", nothing, "live")
+    assert stage.waivers == WaiverRule(signers=("security",), max_days=1)
+    none = parse("name: mine\nextends: base\nwaivers: {allow: false}\n", "mine", lambda _: parse(base, "base", nothing))
+    assert not none.waivers.allow

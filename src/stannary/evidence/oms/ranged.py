@@ -97,6 +97,10 @@ class SignedFile(io.RawIOBase):
             self.close()
             msg = f"has {self.size:,} bytes, and was signed with {end:,}"
             raise IntegrityError(msg, where=self.name, code="SIG005", help="get the file again from where it was signed")
+        if not self.size and end is None and self._new().hexdigest() != self._digests[0]:  # no range of it will ever be read
+            self.close()
+            msg = "is not what was signed: it has no content any more"
+            raise IntegrityError(msg, where=self.name, code="SIG005", help="get the file again from where it was signed")
         if self._step > memory and self.size > memory:
             self.close()
             msg = f"is verified in ranges of {self._step:,} bytes, and {memory:,} may be kept in memory"

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -92,6 +93,7 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     size: int
     differences: tuple[Difference, ...] = ()
     unsigned: int = 0
+    left_out: tuple[str, ...] = ()  # paths that are there, and that the signature or the caller leaves out
     artifact: Digest | None = None
 
 
@@ -144,6 +146,7 @@ def examine_model(path: str, signature: str | Path | Bundle, trust: Trust, optio
         size=sum(outcome.size for name, outcome in outcomes.items() if name in wanted),
         differences=tuple(differences),
         unsigned=len(extra),
+        left_out=tuple(sorted(name for name in left_out - {inside} if os.path.lexists(os.path.join(path, name)))),
         artifact=_identity(listing, outcomes, manifest) if whole else None,
     )
 

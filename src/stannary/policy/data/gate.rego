@@ -80,7 +80,18 @@ holds(req) if {
 	req.approvals != null
 	last := newest_by_identity(req)
 	count([e | some e in last; e.outcome == "failed"]) == 0
-	count({e.identity | some e in last; e.outcome == "passed"; not stale(req, e)}) >= req.approvals
+	count({e.identity | some e in last; approves(e); not stale(req, e)}) >= req.approvals
+}
+
+approves(e) if {
+	e.outcome == "passed"
+	e.kind != "statement"
+}
+
+# A text without a decision approves nothing.
+approves(e) if {
+	e.outcome == "passed"
+	e.verdict == "approve"
 }
 
 usable(req) := {e |

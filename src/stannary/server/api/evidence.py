@@ -105,11 +105,10 @@ def _lineage(call: Call) -> SeenLineage:
 
 
 def _envelope(call: Call) -> dict[str, Any]:
-    _, envelope = call.store.chain.one(call.path["id"])
-    from stannary.evidence.statement import decode, subject_of
+    row, envelope = call.store.chain.one(call.path["id"])
+    from stannary.evidence.statement import decode, filed_about
 
-    _, digest = subject_of(decode(dsse.payload_of(envelope)))
-    _may_see(call, digest)
+    _may_see(call, filed_about(decode(dsse.payload_of(envelope)), row.subject))
     found: dict[str, Any] = msgspec.to_builtins(envelope)
     return found
 

@@ -15,7 +15,7 @@ from stannary.core.errors import InputError
 from stannary.core.model import Digest, Json
 from stannary.crypto import dsse
 from stannary.evidence.predicates.table import KINDS
-from stannary.evidence.statement import STATEMENT, decode, subject_of
+from stannary.evidence.statement import STATEMENT, about, decode
 from stannary.registry.model import Version
 from stannary.registry.waiting import Waiting
 from stannary.server.api.approvals import approvals
@@ -87,11 +87,11 @@ def _approve(call: Call) -> Go:
     found = _version(call)
     call.store.allowed("approve", call.name)
     envelope = dsse.decode(call.body.get("envelope", "").encode(), "envelope")
-    about = subject_of(decode(dsse.payload_of(envelope), "envelope"))[1]
-    if about != Digest.parse(found.digest):
-        msg = f"is about {about}, not about {found.digest}"
+    digest = Digest.parse(found.digest)
+    if about(decode(dsse.payload_of(envelope), "envelope"), digest) is None:
+        msg = f"is not about {found.digest}"
         raise InputError(msg, where="envelope", code="EVD010", help=f"stannary attest registry:{found} -o approval.json")
-    call.store.chain.log([envelope])
+    call.store.chain.log([envelope], subject=digest)
     if call.body.get("back") == "approvals":
         return Go("/approvals")
     return Go(f"/models/{call.name.namespace}/{call.name.name}/versions/{found.number}")

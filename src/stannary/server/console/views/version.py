@@ -12,7 +12,7 @@ from stannary.core.model import Digest
 from stannary.crypto import dsse
 from stannary.evidence.chain import Chain
 from stannary.evidence.ledger import Receipt
-from stannary.evidence.statement import decode, subject_of
+from stannary.evidence.statement import decode, filed_about
 from stannary.evidence.story import Story, story_of
 from stannary.evidence.verify import verify_envelope
 from stannary.registry import queries
@@ -173,10 +173,11 @@ def _statement(call: Call) -> Shown:
         raise UsageError(msg, where=name, code="EVD007", help="the ledger's page finds entries by id")
     envelope = msgspec.convert(row.body, dsse.Envelope)
     statement = decode(dsse.payload_of(envelope))
-    versions = may_see(call, subject_of(statement)[1])
+    about = filed_about(statement, row.subject)
+    versions = may_see(call, about)
     signer = keyid = problem = ""
     try:
-        item = verify_envelope(envelope, chain.workspace.trust.verifiers(), recorded=row.time, index=row.index)
+        item = verify_envelope(envelope, chain.workspace.trust.verifiers(), subject=about, recorded=row.time, index=row.index)
         signer, keyid = item.identity, item.keyid
     except StannaryError as error:
         problem = str(error)
