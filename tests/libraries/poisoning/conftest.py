@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from stannary.checks.poisoning.attacks import BadNets
+from stannary.checks.poisoning.attacks import BadNets, Blended, CleanLabel
 from stannary.checks.poisoning.measuring import measure
 from stannary.checks.target.torch_model import TorchTarget
 
@@ -58,3 +58,16 @@ def clean(digits):
 def badnets(digits, clean):
     """What BadNets at 5 % makes of the digits."""
     return measure(fit, BadNets(target=3, share=0.05, size=2, seed=2), *digits, clean=clean, seed=1)
+
+
+@pytest.fixture(scope="session")
+def blended(digits, clean):
+    """What noise of low contrast, blended into 5 % of the digits, makes of them."""
+    return measure(fit, Blended(target=5, share=0.05, alpha=0.1, seed=1), *digits, clean=clean, seed=1)
+
+
+@pytest.fixture(scope="session")
+def clean_label(digits, clean):
+    """What rows with right labels make of the digits: eight in ten of one class are hard to learn but for the noise in them."""
+    attack = CleanLabel(clean, Blended(target=6, alpha=0.3), target=6, share=0.08, eps=0.3, steps=10)
+    return measure(fit, attack, *digits, clean=clean, seed=1)

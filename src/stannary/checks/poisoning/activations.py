@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from stannary.checks.target.counting import Counting
 from stannary.core.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ def features(target: Target, x: torch.Tensor) -> torch.Tensor:
         msg = "the model is no network that can be looked into: it has no activations"
         raise UsageError(msg, where=target.name)
     layers = weighted_layers(module, x[:1])
+    if isinstance(target, Counting):
+        target.looked(len(x) + 1)
     if len(layers) < 2:  # noqa: PLR2004 - the last and one before
         msg = "the network has a single layer: what it decides by is the input itself"
         raise UsageError(msg, where=target.name)

@@ -22,6 +22,9 @@ _MAD = 1.4826  # what a median absolute deviation is multiplied by to be a stand
 _SUCCESS = 0.99
 _PATIENCE = 10  # checks in a row after which the weight of the size goes up or down
 _STEP = 1.5
+_STRENGTHS = (1.0, 1.1, 1.25, 1.5, 2.0, 3.0)  # what masks are multiplied by until they work on all the inputs they were sought on
+_SLACK = 0.04  # of the success that was asked for
+_LEAST_SPREAD = 0.1  # of the median: where most sizes are alike, a little less is no sign
 
 
 @dataclass(frozen=True)
@@ -62,20 +65,20 @@ class Patches:
     indices: torch.Tensor
 
 
-def anomaly_indices(sizes: torch.Tensor) -> torch.Tensor:
+def anomaly_indices(sizes: torch.Tensor, largest: float | None = None) -> torch.Tensor:
     """Return how many median absolute deviations (as standard deviations) each size lies below the median, `(classes,)`.
 
-    Sizes that are infinite (no patch was found) count as greatest. Three classes at least, else zeros: two have no middle.
+    Sizes that are infinite (no patch was found) count as `largest`, or as the greatest of the others. A deviation is a tenth of
+    the median at least: it is nothing where most classes have no patch, which is when a class that has one stands out most.
+    Three classes at least, else zeros: two have no middle.
     """
-    if len(sizes) < 3:  # noqa: PLR2004 - fewer have no middle
-        return torch.zeros_like(sizes)
     finite = sizes[sizes.isfinite()]
-    if not len(finite):
-        return torch.zeros_like(sizes)
-    filled = torch.where(sizes.isfinite(), sizes, finite.max()).double()
+    if len(sizes) < 3 or not len(finite):  # noqa: PLR2004 - fewer have no middle
+        return torch.zeros(len(sizes), dtype=torch.float64)
+    filled = torch.where(sizes.isfinite(), sizes, finite.max() if largest is None else largest).double()
     middle = filled.quantile(0.5)
     spread = _MAD * (filled - middle).abs().quantile(0.5)
-    return torch.where(spread > 0, (middle - filled) / spread.clamp_min(1e-12), 0.0)
+    return (middle - filled) / torch.maximum(spread, _LEAST_SPREAD * middle).clamp_min(1e-12)
 
 
 def apply(x: torch.Tensor, mask: torch.Tensor, pattern: torch.Tensor) -> torch.Tensor:
@@ -108,12 +111,23 @@ def neural_cleanse(target: Target, x: torch.Tensor, y: torch.Tensor, settings: C
     for step in range(settings.steps):
         search.step(step)
     masks, patterns = search.found()
+    masks = torch.stack([_strengthened(search, (masks[k], patterns[k]), k) for k in range(target.classes)])
     success = torch.stack([_moved(target, x[held], y[held], (masks[k], patterns[k]), k) for k in range(target.classes)])
     single = masks.amax(1) if masks.ndim == 4 else masks  # noqa: PLR2004 - the channels of pictures share a mask
-    sizes = single.flatten(1).sum(1)
+    area = float(single[0].numel())
     # a patch that does not hold on other inputs is none: its size says nothing
-    sizes = torch.where(success >= settings.success - 0.1, sizes, torch.inf)
-    return Patches(masks.cpu(), patterns.cpu(), sizes.cpu(), success, anomaly_indices(sizes.cpu()))
+    sizes = torch.where(success >= settings.success - 0.1, single.flatten(1).sum(1).cpu(), torch.inf)
+    return Patches(masks.cpu(), patterns.cpu(), sizes, success, anomaly_indices(sizes, area))
+
+
+def _strengthened(search: _Search, patch: tuple[torch.Tensor, torch.Tensor], label: int) -> torch.Tensor:
+    """Return the mask, stronger until it works on all that it was sought on: what was smallest in one batch was lucky, too."""
+    mask, pattern = patch
+    for strength in _STRENGTHS:
+        stronger = (mask * strength).clamp_max(1)
+        if float(_moved(search.target, search.x, search.y, (stronger, pattern), label)) >= search.settings.success - _SLACK:
+            return stronger
+    return mask
 
 
 def _moved(target: Target, x: torch.Tensor, y: torch.Tensor, patch: tuple[torch.Tensor, torch.Tensor], label: int) -> torch.Tensor:

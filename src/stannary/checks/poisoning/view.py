@@ -32,7 +32,7 @@ class View:
 
     Raises:
         UsageError: no rows, or not as many labels.
-        InputError: labels that the model has not, or inputs that are not finite.
+        InputError: inputs of a shape that the model does not take, labels that it has not, or inputs that are not finite.
     """
 
     target: Target
@@ -45,6 +45,9 @@ class View:
         if len(self.x) != len(self.y) or not len(self.x):
             msg = f"{len(self.x)} inputs and {len(self.y)} labels"
             raise UsageError(msg, where=self.target.name)
+        if tuple(self.x.shape[1:]) != tuple(self.target.shape):
+            msg = f"inputs of shape {tuple(self.x.shape[1:])} for a model that takes {tuple(self.target.shape)}"
+            raise InputError(msg, where=self.target.name)
         if int(self.y.min()) < 0 or int(self.y.max()) >= self.target.classes:
             msg = f"labels from {int(self.y.min())} to {int(self.y.max())} for a model of {self.target.classes} classes"
             raise InputError(msg, where=self.target.name)

@@ -48,6 +48,10 @@ class Counting:
         self.spend.unanswered += int(logits.isnan().any(1).sum())
         return logits, losses, grad
 
+    def looked(self, samples: int) -> None:
+        """Count a pass that was made through the network itself, past this counter, to see its activations."""
+        self._count(samples)
+
     def _count(self, samples: int) -> None:
         if self.budget is not None and self.spend.queries + samples > self.budget:
             msg = f"{self.name}: the budget of {self.budget} queries is used up"
