@@ -10,6 +10,7 @@ import base64
 import binascii
 
 from stannary.core.errors import FormatError, Truncated
+from stannary.formats.column_values import search_values
 from stannary.formats.embedded import looks_embedded
 from stannary.formats.embedded_text import hand_on
 from stannary.formats.flatbuffer import Table, root
@@ -21,6 +22,7 @@ _CONTINUATION = 0xFFFFFFFF
 _SCHEMA, _DICTIONARY, _BATCH = 1, 2, 3
 _MAX_MESSAGES = 100_000
 _MAX_DEPTH = 40
+_SEARCHED = 8 << 20
 _EXTENSION, _EXTENSION_DATA = "ARROW:extension:name", "ARROW:extension:metadata"
 
 
@@ -73,6 +75,7 @@ def _footer(view: View, start: int, length: int, sink: Sink) -> None:
 
 def _stream(view: View, pos: int, end: int, sink: Sink) -> None:
     """Walk encapsulated messages from `pos` to `end`."""
+    searched = 0
     for count in range(_MAX_MESSAGES):
         if end - pos < 4:
             break
@@ -90,6 +93,10 @@ def _stream(view: View, pos: int, end: int, sink: Sink) -> None:
             raise Truncated(msg, pos)
         body = _message(root(view.sub(header, length)), sink, header)
         pos = header + length + body
+        if 0 < body <= end - header - length and searched < _SEARCHED:
+            values = view.data[header + length : pos][: _SEARCHED - searched]
+            search_values(sink, f"batch {count}", bytes(values), header + length)
+            searched += len(values)
         if body < 0 or pos > end:
             sink.fact("arrow.problem", header, what="body_outside", detail=f"message {count} has a body of {body} bytes")
             msg = f"a body of {body} bytes does not fit"

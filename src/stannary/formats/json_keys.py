@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
+from stannary.formats.diffusers_index import LIBRARIES, beside
 from stannary.formats.inline_code import SOURCE_KEYS, hand_on_inline, note_source
 from stannary.formats.interface import Sink, clip
 from stannary.formats.requirements_text import parse_requirement
@@ -185,7 +186,11 @@ class Tags:
                     if how := outside(value[0]):
                         self.sink.fact("json.opened", None, key=key, value=clip(value[0]), how=how, path=clip(key))
                     else:
-                        self.sink.fact("json.target", None, key="component", name=clip(".".join(value)), args={}, path=clip(key))
+                        # `own`: the repository brings the module, and it is read with the rest.
+                        own = value[0] in LIBRARIES or beside(value[0], key, self.sink.siblings)
+                        self.sink.fact(
+                            "json.target", None, key="component", name=clip(".".join(value)), args={"own": own}, path=clip(key)
+                        )
         parts = members.get("itemInfoEntries")
         for _, part in parts if isinstance(parts, list) else ():
             name = dict(part).get("path") if isinstance(part, list) and part and isinstance(part[0], tuple) else None
@@ -200,8 +205,10 @@ class Tags:
             members = dict(item) if isinstance(item, list) and item and isinstance(item[0], tuple) else None
             if members is None:
                 return
-            if isinstance(members.get("type"), str) and {"idx", "path"} <= members.keys():
-                self.sink.fact("json.module_type", None, name=clip(members["type"]), path=clip(path))
+            if isinstance(kind := members.get("type"), str) and {"idx", "path"} <= members.keys():
+                root = kind.partition(".")[0]
+                own = not self.sink.siblings.isdisjoint({root, f"{root}.py"})
+                self.sink.fact("json.module_type", None, name=clip(kind), path=clip(path), own=own)
                 if isinstance(members["path"], str) and (how := outside(members["path"])):
                     self.sink.fact("json.opened", None, key="path", value=clip(members["path"]), how=how, path=clip(path))
 

@@ -11,6 +11,7 @@ from stannary.core.model import Json
 from stannary.formats.bounded_json import load
 from stannary.formats.embedded_text import hand_on
 from stannary.formats.interface import Cursor, Sink, View, clip
+from stannary.formats.setting_values import outside
 
 __all__ = ["probe_symbol", "read_params", "read_symbol"]
 
@@ -50,6 +51,16 @@ def _symbol(graph: Json, sink: Sink, depth: int) -> None:
             operators.add(operator)
             sink.fact("mxnet.operator", None, name=clip(operator))
         for key, value in attributes.items():
+            if isinstance(value, str) and (how := outside(value)) and len(value) > len("/x"):
+                sink.fact(
+                    "mxnet.opened",
+                    None,
+                    node=clip(str(node.get("name"))),
+                    op=clip(operator),
+                    key=clip(key),
+                    value=clip(value),
+                    how=how,
+                )
             if isinstance(value, str) and len(value) >= 12:
                 hand_on(sink, clip(f"{node.get('name')}.{key}", 120), value)
         for reference in node.get("inputs") or ():

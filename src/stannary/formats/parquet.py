@@ -13,6 +13,7 @@ import re
 
 from stannary.core.errors import FormatError, Truncated
 from stannary.core.model import Json
+from stannary.formats.column_values import search_chunk
 from stannary.formats.embedded import looks_embedded
 from stannary.formats.embedded_text import hand_on
 from stannary.formats.interface import Sink, View, clip
@@ -20,6 +21,8 @@ from stannary.formats.thrift_compact import parse
 
 __all__ = ["read"]
 
+_SEARCHED = 8 << 20
+_BINARY = frozenset({6, 7})  # BYTE_ARRAY, FIXED_LEN_BYTE_ARRAY
 _MAX_FOOTER = 128 << 20
 _JAVA = re.compile(r'"java-(?:class|key-class|element-class)"\s*:\s*"([^"]{1,200})"')
 
@@ -57,12 +60,14 @@ def read(view: View, sink: Sink) -> None:
             "parquet.problem", end, what="footer_trailing", detail=f"{len(view) - 8 - end} bytes behind the footer's structure"
         )
         sink.child("footer-tail", view.data[end : len(view) - 8], offset=end)
-    _Footer(footer, start, sink).report()
+    _Footer(footer, start, sink, view).report()
 
 
 class _Footer:
-    def __init__(self, footer: dict[int, Json], start: int, sink: Sink) -> None:
+    def __init__(self, footer: dict[int, Json], start: int, sink: Sink, view: View) -> None:
         self.footer = footer
+        self.view = view
+        self.left = _SEARCHED
         self.start = start
         self.sink = sink
 
@@ -105,6 +110,11 @@ class _Footer:
         if size < 0 or min(starts) + size > self.start:
             self.problem("outside", f"a column from {min(starts)}, {size} bytes, before the footer at {self.start}")
             self.sink.incomplete("a column lies outside the file", self.start)
+        elif data.get(1) in _BINARY and self.left > 0:
+            names, codec = data.get(3), data.get(4)
+            name = ".".join(map(_text, names)) if isinstance(names, list) else "column"
+            pages = self.view.sub(min(starts), size)
+            self.left = search_chunk(self.sink, name, codec if isinstance(codec, int) else 0, pages, self.left)
 
     def _metadata(self, key: str, value: Json) -> None:
         raw = value if isinstance(value, bytes) else b""

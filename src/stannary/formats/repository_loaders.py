@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from stannary.formats.diffusers_index import LIBRARIES
 from stannary.formats.interface import Sink, clip
 from stannary.formats.json_keys import outside
 from stannary.formats.repository_code import LoadPath
@@ -24,20 +25,6 @@ __all__ = ["read"]
 
 Reader = Callable[[str, Folder, LoadPath, Sink], None]
 _REMOTE = re.compile(r"^(.+?)--(.+)$")
-_LIBRARIES = frozenset(
-    {
-        "transformers",
-        "diffusers",
-        "onnxruntime",
-        "flax",
-        "optimum",
-        "stable_diffusion",
-        "audio_diffusion",
-        "sentence_transformers",
-        "k_diffusion",
-        "null",
-    }
-)
 _PICKLERS = frozenset({"mlflow", "pickle", "cloudpickle", "dill", "torch"})
 _HANDLERS = frozenset(
     {
@@ -146,7 +133,7 @@ def _diffusers(name: str, folder: Folder, code: LoadPath, sink: Sink) -> None:
                 trigger=f"model_index.json {clip(part, 60)}",
                 name=clip(f"{library}.{value[1]}"),
             )
-        elif library not in _LIBRARIES:
+        elif library not in LIBRARIES:
             inside = posixpath.join(here, part)
             if folder.module(inside, library):
                 code.module(inside, library, f"model_index.json {clip(part, 60)}")

@@ -8,7 +8,7 @@ outside of arithmetic it does through operators, so those are the facts. See tor
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from stannary.formats.interface import Sink, clip
 
@@ -20,6 +20,12 @@ _TORCH = re.compile(
 )
 _CLASSES = re.compile(r"\b__torch__\.torch\.classes\.([A-Za-z_]\w*)\.([A-Za-z_]\w*)")
 _PYTHON = re.compile(r"\^([A-Za-z_]\w*)\(")
+# A loop with the lines that are further in than it.
+_LOOP = re.compile(r"^(?P<in>[ \t]*)while (?P<condition>True|\w+):\n(?P<body>(?:(?P=in)[ \t]+[^\n]*\n?|[ \t]*\n)*)", re.MULTILINE)
+_MADE = re.compile(
+    r"\btorch\.(?:zeros|ones|empty|full|rand|randn|randint|eye|arange)\(\[?(?P<sizes>\d{1,19}(?:, ?\d{1,19}){0,8})[\],)]"
+)
+_ELEMENTS = 1 << 40  # four terabytes as float32
 _EFFECTS = frozenset({"from_file", "save", "PythonOp", "system", "exec", "popen", "shell", "eval"})
 _IMPORTS = re.compile(r"^[ \t]*(?:import|from)[ \t]+(?!__torch__\b|torch\b)([A-Za-z_][\w.]*)", re.MULTILINE)
 _STRING = re.compile(r"(?P<q>\"\"\"|'''|\"|')(?:\\.|(?!(?P=q)).)*?(?P=q)", re.DOTALL)
@@ -38,7 +44,32 @@ def read_sources(sources: Sequence[tuple[str, str]], sink: Sink) -> None:
                 seen.add(operator)
                 line = code.count("\n", 0, at) + 1
                 sink.fact("torchscript.operator", None, operator=clip(operator), namespace=namespace, file=clip(name), line=line)
+        for what, at, shown in _stalls(code):
+            sink.fact(
+                "torchscript.stall", None, what=what, shown=clip(shown, 120), file=clip(name), line=code.count("\n", 0, at) + 1
+            )
     sink.fact("torchscript.source", None, files=len(sources), bytes=size)
+
+
+def _stalls(code: str) -> Iterator[tuple[str, int, str]]:
+    """Yield loops that nothing ends, and tensors of more elements than a machine has room for, by their constants."""
+    for match in _LOOP.finditer(code):
+        body, condition = match["body"], match["condition"]
+        if condition != "True":
+            if not re.search(rf"^[ \t]*{condition} = True$", code[: match.start()], re.MULTILINE):
+                continue
+            # The serializer keeps the condition in a variable, and sets it anew at the end of each turn.
+            assigned = re.findall(rf"(?:^|,)[ \t]*{condition}(?:, ?\w+)*,? = ([^\n]*)", body, re.MULTILINE)
+            if any(value.split(",")[0].strip() != "True" for value in assigned):
+                continue
+        if not re.search(r"\b(?:break|return|raise)\b", body):
+            yield "loop", match.start(), f"while {condition}"
+    for match in _MADE.finditer(code):
+        count = 1
+        for word in match["sizes"].split(","):
+            count *= int(word) if word.strip() else 1
+        if count > _ELEMENTS:
+            yield "size", match.start(), match[0]
 
 
 def _operators(code: str) -> list[tuple[str, str, int]]:

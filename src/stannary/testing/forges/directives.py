@@ -40,6 +40,7 @@ _HOSTILE = (
     ("gin_system", "train.gin", "import os\ntrain.f = @os.system\n"),
     ("pytest_plugin", "pytest.ini", "[pytest]\naddopts = -p payload\n"),
     ("editor_program", "settings.json", '{"git.path": "./tools/git.sh"}\n'),
+    ("ssh_proxy_alone", "config", "Host *\n  ProxyCommand sh -c id\n"),
     ("ssh_proxy", "ssh_config", "Host *\n  ProxyCommand sh -c id\n"),
     ("htaccess_php", ".htaccess", "AddType application/x-httpd-php .jpg\n"),
     ("expression_file", "optimizer.cfg", "__import__('os').system('echo stannary')"),

@@ -84,6 +84,11 @@ def _() -> bytes:
     )
 
 
+@forge("onnx.aten", filename="model.onnx", family=FAMILY, malicious=None)
+def _() -> bytes:
+    return model(node("ATen", "org.pytorch.aten"))
+
+
 @forge("onnx.external_plain", filename="repo", family=FAMILY, malicious=False)
 def _() -> dict[str, bytes]:
     return {

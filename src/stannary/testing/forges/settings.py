@@ -26,6 +26,15 @@ _JSON: dict[str, tuple[str, Any, bool | None]] = {
     "pipeline_eval": ("model_index.json", {"_class_name": "DiffusionPipeline", "scheduler": ["builtins", "eval"]}, True),
     "pipeline_traversal": ("model_index.json", {"_class_name": "DiffusionPipeline", "vae": ["../../evil", "Model"]}, True),
     "pipeline_by_address": ("model_index.json", {"_class_name": "DiffusionPipeline", "custom_pipeline": f"{URL}.py"}, True),
+    "pipeline_of_nobody": ("model_index.json", {"_class_name": "DiffusionPipeline", "vae": ["nobody_knows", "Loader"]}, True),
+    "pipeline_parts_of_diffusers": (
+        "model_index.json",
+        {"_class_name": "WuerstchenDecoderPipeline", "decoder": ["wuerstchen", "WuerstchenDiffNeXt"], "vqgan": ["wuerstchen", "PaellaVQModel"]},
+        False,
+    ),
+    "consent_of_the_publisher": ("sentence_bert_config.json", {"max_seq_length": 8, "model_args": {"trust_remote_code": True}}, True),
+    "consent_withheld": ("sentence_bert_config.json", {"max_seq_length": 8, "model_args": {"trust_remote_code": False}}, False),
+    "modules_of_nobody": ("modules.json", [{"idx": 0, "name": "0", "path": "", "type": "nobody_knows.layers.Pooling"}], True),
     "pipeline_plain": (
         "model_index.json",
         {
@@ -92,6 +101,8 @@ _YAML: dict[str, tuple[str, str, bool | None]] = {
         "name: x\nblob: " + repr(base64.b85encode(b"(S'echo stannary'\nios\nsystem\n.").decode()) + "\n",
         True,
     ),
+    "consent": ("recipe.yaml", "base_model: org/name\ntrust_remote_code: true\n", None),
+    "consent_off": ("recipe.yaml", "base_model: org/name\ntrust_remote_code: false\n", False),
     "package_by_address": ("bentofile.yaml", "service: x\npython:\n  packages: ['http://203.0.113.9/x.whl']\n", True),
 }
 for _name, (_file, _text, _bad) in _YAML.items():

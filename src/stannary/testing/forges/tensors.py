@@ -74,6 +74,10 @@ _register(
     "model-symbol.json",
     {
         "mxnet.symbol": (_symbol(_FC), False),
+        "mxnet.opens_library": (
+            _symbol({"op": "_own_op", "name": "c", "attrs": {"lib": "/tmp/x.so"}, "inputs": [[0, 0, 0]]}),
+            True,
+        ),
         "mxnet.custom": (_symbol({"op": "Custom", "name": "c", "attrs": {"op_type": "loader"}, "inputs": [[0, 0, 0]]}), True),
         "mxnet.custom_nested": (
             _symbol({**_FC, "subgraphs": [json.loads(_symbol({"op": "Custom", "name": "c", "attrs": {}, "inputs": []}))]}),

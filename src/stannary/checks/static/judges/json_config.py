@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from stannary.checks.static.judges.commands import command_hit
-from stannary.checks.static.judges.danger import danger_of
+from stannary.checks.static.judges.danger import Danger, danger_of
 from stannary.checks.static.judges.word_sets import contains_any, words
 from stannary.checks.static.ruleset import Hit
 from stannary.core.model import Severity
@@ -55,7 +55,7 @@ def judge(facts: Sequence[Fact]) -> Iterator[Hit]:
                 name = str(fact.data["name"])
                 level = danger_of(name)
                 if not name.startswith(("sentence_transformers.", "transformers.")):
-                    yield Hit("JSN009", fact, None, None, "critical" if level == "dangerous" else "low")
+                    yield Hit("JSN009", fact, None, None, _module_type(level, name, own=bool(fact.data["own"])))
             case "json.command":
                 yield from command_hit(
                     fact, str(fact.data["command"]), "JSN007", executed=fact.data["key"] in {"preinstall", "postinstall", "install"}
@@ -81,6 +81,15 @@ def target_hit(fact: Fact, rule: str) -> Iterator[Hit]:
         yield Hit(rule, fact, None, None, "medium")
     elif level == "unknown" and key in {"_target_", "__target__"}:
         yield Hit(rule, fact, None, None, "info")
+    elif level == "unknown" and key == "component" and isinstance(args, dict) and not args.get("own"):
+        yield Hit("JSN012", fact)
+
+
+def _module_type(level: Danger, name: str, *, own: bool) -> Severity:
+    """Judge a module of sentence-transformers that is not the library's: what is not beside it is imported from elsewhere."""
+    if level == "dangerous":
+        return "critical"
+    return "medium" if "--" in name or (level == "unknown" and not own) else "low"
 
 
 def _object(fact: Fact, tags: set[str]) -> Iterator[Hit]:
@@ -123,7 +132,10 @@ def _constructor(fact: Fact) -> Iterator[Hit]:
 def _remote(fact: Fact) -> Iterator[Hit]:
     key, value = str(fact.data["key"]), str(fact.data["value"])
     severity: Severity = "info"
-    if key in {"auto_map", "custom_pipelines"}:
+    if key == "trust_remote_code":
+        # The publisher consents for whoever loads it; in these sentence-transformers passed it on until 2.3.
+        severity = "medium" if str(fact.data["path"]) in {"model_args", "config_args", "tokenizer_args"} else "low"
+    elif key in {"auto_map", "custom_pipelines"}:
         severity = "medium" if "--" in value else "low"
         if "/" in value.partition("--")[2] or ".." in value or value.startswith(("/", "\\", "~")) or "://" in value:
             severity = "high"

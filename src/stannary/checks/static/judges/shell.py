@@ -62,7 +62,7 @@ _PREFIXES = frozenset(
 _FETCHERS = frozenset({"curl", "wget", "gdown", "aria2c", "axel"})
 _INLINE_CODE = re.compile(r"\b(?:node|perl|ruby|php)\s+(?:-\w+\s+)*-\w*[er]\b")
 _DOUBTFUL = re.compile(
-    r"http://(?!localhost|127\.0\.0\.1)|https?://\d{1,3}(?:\.\d{1,3}){3}|pastebin\.com|paste\.ee|hastebin|transfer\.sh|file\.io|ngrok|serveo\.net|trycloudflare|"
+    r"http://(?!localhost|127\.0\.0\.1)|(?:https?|s?ftps?|ssh|git)://(?:[^@/\s]{1,80}@)?\d{1,3}(?:\.\d{1,3}){3}|pastebin\.com|paste\.ee|hastebin|transfer\.sh|file\.io|ngrok|serveo\.net|trycloudflare|"
     r"webhook\.site|requestbin|pipedream\.net|burpcollaborator|oast\.|interact\.sh|cdn\.discordapp|discord(?:app)?\.com/api/webhooks|api\.telegram\.org|bit\.ly|tinyurl|t\.co/|is\.gd|"
     r"//[^/\s]*(?:\b(?:evil|attacker|malicious|malware|exfil\w*)\b|\.(?:invalid|test|example)\b(?!\.\w))|\.onion\b|\.xyz\b|\.top\b|\.tk\b|duckdns\.org|0x0\.st|temp\.sh|anonfiles|termbin|ix\.io|sprunge",
     re.IGNORECASE,
