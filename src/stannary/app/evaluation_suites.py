@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from stannary.checks.target.domain import TableDomain
     from stannary.checks.target.statistics import Rate
 
-__all__ = ["Suite", "domain_text", "privacy", "robustness", "table_domain"]
+__all__ = ["Suite", "backdoor", "domain_text", "privacy", "robustness", "table_domain"]
 
 _TABLE_EPS, _ARRAY_EPS = {"l0": 1.0, "cost": 1.0}, 0.1  # columns, and cost; in standard deviations 0.5
 
@@ -98,13 +98,8 @@ def _path(name: str | None) -> Path | None:
 def privacy(target: Counting, data: Dataset, request: Request) -> Suite:
     """Measure what the model tells of who was in its training data, `request.members`; `data` was not. Raises as the suite."""
     from stannary.checks.privacy.suite import Options, metric_of, privacy_suite
-    from stannary.checks.target.data import open_data
 
-    members = open_data(request.members or "", target=request.target)
-    if members.shape != data.shape or members.names != data.names:
-        msg = f"has inputs of shape {members.shape}, the data of {data.shape}: both need the same columns in the same order"
-        raise InputError(msg, where=request.members)
-    members = members.aligned(target.classes, data.label_names)
+    members = _members(target, data, request)
     options = Options(
         shadows=request.shadows,
         samples=request.samples,
@@ -126,15 +121,31 @@ def privacy(target: Counting, data: Dataset, request: Request) -> Suite:
     return Suite(found.part, found.measurements, found.incomplete, tuple(reasons), (), found.atlas, found.owasp)
 
 
+def backdoor(target: Counting, data: Dataset, request: Request) -> Suite:
+    """Look for a backdoor in the model, and for what it learned it from in `request.members`, or in `data` without them."""
+    from stannary.checks.poisoning.suite import backdoor_suite
+
+    found = backdoor_suite(target, data, _members(target, data, request) if request.members else None, seed=request.seed)
+    return Suite(found.part, found.measurements, found.incomplete, found.reasons, found.next, found.atlas, found.owasp)
+
+
+def _members(target: Counting, data: Dataset, request: Request) -> Dataset:
+    from stannary.checks.target.data import open_data
+
+    members = open_data(request.members or "", target=request.target)
+    if members.shape != data.shape or members.names != data.names:
+        msg = f"has inputs of shape {members.shape}, the data of {data.shape}: both need the same columns in the same order"
+        raise InputError(msg, where=request.members)
+    return members.aligned(target.classes, data.label_names)
+
+
 def _measured(part: Robustness, seed: int) -> list[Measurement]:
     from stannary.checks.robustness.suite import metric_of
 
     rows = [("accuracy", part.clean), (metric_of(part.threat.norm, part.threat.eps or 0), part.robust)]
     rows += [(f"robustness.brittleness.{kind}", share) for kind, share in part.brittleness.items()]
     found = [_measurement(metric, share, seed) for metric, share in rows]
-    if (
-        part.distance is not None and not part.unfinished
-    ):  # of samples that nobody attacked to the end the smallest change is not known
+    if part.distance is not None and not part.unfinished:  # of samples not attacked to the end the smallest change is not known
         d = part.distance
         found.append(Measurement(metric=f"robustness.{d.norm}.median", value=d.median, low=d.low, high=d.high, n=d.n, seed=seed))
     return found

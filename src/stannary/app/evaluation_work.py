@@ -89,6 +89,9 @@ def _card(work: Work, note: Note) -> EvaluationResult:
     if "privacy" in request.suites:
         note(f"asking who was in the training data, with {request.shadows} shadow models")
         found["privacy"] = suites.privacy(counted, data, request)
+    if "backdoor" in request.suites:
+        note("looking for a backdoor")
+        found["backdoor"] = suites.backdoor(counted, data, request)
     incomplete = tuple(text for one in found.values() for text in one.incomplete)
     reasons = tuple(text for one in found.values() for text in one.reasons)
     return EvaluationResult(
@@ -103,6 +106,7 @@ def _card(work: Work, note: Note) -> EvaluationResult:
         seconds=time.perf_counter() - started,
         robustness=found["robustness"].part if "robustness" in found else None,
         privacy=found["privacy"].part if "privacy" in found else None,
+        backdoor=found["backdoor"].part if "backdoor" in found else None,
         measurements=tuple(row for one in found.values() for row in one.measurements),
         incomplete=incomplete,
         reasons=reasons,

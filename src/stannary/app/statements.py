@@ -89,7 +89,7 @@ def _of_suite(card: EvaluationResult, suite: str) -> EvaluationResult:
 
     def of(metric: str) -> str:
         first = metric.partition(".")[0]
-        return first if first in ("privacy", "llm") else "robustness"
+        return first if first in ("privacy", "llm", "backdoor") else "robustness"
 
     return msgspec.structs.replace(
         card,
@@ -98,6 +98,7 @@ def _of_suite(card: EvaluationResult, suite: str) -> EvaluationResult:
         robustness=card.robustness if suite == "robustness" else None,
         privacy=card.privacy if suite == "privacy" else None,
         probes=card.probes if suite == "llm" else None,
+        backdoor=card.backdoor if suite == "backdoor" else None,
     )
 
 

@@ -13,7 +13,7 @@ from stannary.run.jail import LEVELS
 
 __all__ = ["PRESETS", "SUITES", "command"]
 
-SUITES = ("robustness", "privacy", "llm", "all")
+SUITES = ("robustness", "privacy", "backdoor", "llm", "all")
 PRESETS = ("smoke", "gate", "standard", "paranoid")
 _SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 
@@ -32,7 +32,9 @@ _SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 @click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Of everything random.")
 @click.option("--budget", type=click.IntRange(1), metavar="N", help="Ask the model at most N times.")
 @click.option("--min-robust", type=_SHARE, metavar="SHARE", help="Fail below this robust accuracy; --preset gate decides about it.")
-@click.option("--members", metavar="FILE", help="The training data, for --suite privacy; --data is what was not trained on.")
+@click.option(
+    "--members", metavar="FILE", help="The training data, for --suite privacy and backdoor; --data is what was not trained on."
+)
 @click.option(
     "--shadows", type=click.IntRange(0), default=32, show_default=True, metavar="N", help="Shadow models of --suite privacy."
 )

@@ -20,8 +20,22 @@ __all__ = ["EvaluatedModel", "evaluation"]
 
 _MOST_TEXTS = 100
 _TEXT = 500
-_SUITES = ("robustness", "privacy", "probes")
-_KEPT = ("preset", "threat", "attacks", "stop", "masked", "masking", "adversarials", "shadows", "attack", "attempts")
+_SUITES = ("robustness", "privacy", "probes", "backdoor")
+_KEPT = (
+    "preset",
+    "threat",
+    "attacks",
+    "stop",
+    "masked",
+    "masking",
+    "adversarials",
+    "shadows",
+    "attack",
+    "attempts",
+    "verdict",
+    "reasons",
+    "skipped",
+)
 
 
 class _Tool(msgspec.Struct, frozen=True):
@@ -63,6 +77,7 @@ class _Card(msgspec.Struct, frozen=True):
     robustness: dict[str, Json] | None = None
     privacy: dict[str, Json] | None = None
     probes: dict[str, Json] | None = None
+    backdoor: dict[str, Json] | None = None
 
 
 class EvaluatedModel(msgspec.Struct, frozen=True, kw_only=True):

@@ -24,7 +24,10 @@ def module_of(target: Target) -> torch.nn.Module | None:
     """Return the network behind a target, or None where there is none to look into."""
     inner = getattr(target, "inner", target)  # of a counting wrapper
     module = getattr(inner, "module", None)
-    return module if isinstance(module, torch.nn.Module) else None
+    if not isinstance(module, torch.nn.Module):
+        return None
+    scripted = any(isinstance(part, torch.jit.ScriptModule) for part in module.modules())  # TorchScript takes no hooks
+    return None if scripted else module
 
 
 def weighted_layers(module: torch.nn.Module, x: torch.Tensor) -> list[torch.nn.Module]:
@@ -69,7 +72,7 @@ def features(target: Target, x: torch.Tensor) -> torch.Tensor:
     if isinstance(target, Counting):
         target.looked(len(x) + 1)
     if len(layers) < 2:  # noqa: PLR2004 - the last and one before
-        msg = "the network has a single layer: what it decides by is the input itself"
+        msg = "the network has a single layer, or none that can be looked into: it has no activations"
         raise UsageError(msg, where=target.name)
     return _into(module, layers[-1], x)
 

@@ -16,8 +16,8 @@ from stannary.core.evidence import Measurement, Outcome
 from stannary.core.model import Json
 
 __all__ = [
-    "AttackRun", "Change", "CorruptionPoint", "CurvePoint", "Distance", "EvaluationResult", "Example", "MaskingPoint", "Model",
-    "Privacy", "Probes", "Robustness", "Stop", "TestData", "Threat", "Tool",
+    "AttackRun", "Backdoor", "BackdoorClass", "Change", "CorruptionPoint", "CurvePoint", "Distance", "EvaluationResult", "Example",
+    "MaskingPoint", "Model", "Privacy", "Probes", "Robustness", "Stop", "TestData", "Threat", "Tool",
 ]  # fmt: skip
 
 
@@ -187,6 +187,30 @@ class Privacy(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
+class BackdoorClass(msgspec.Struct, frozen=True, kw_only=True):
+    """One class: the smallest patch that makes the model decide for it, and its rows that were learned against their looks."""
+
+    label: str
+    patch: float | None = None  # pixels or columns; none was found that works
+    deviations: float | None = None  # how many the patch lies below the median of the classes
+    by_model: float | None = None  # scores from 0 to 1, an alarm from one half on; None: not measured
+    by_rows: float | None = None
+    odd: int = 0
+
+
+class Backdoor(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether the model, and the rows that it may have learned from, show a backdoor. `suspects` are numbers of rows."""
+
+    verdict: Literal["alarm", "no alarm", "inconclusive"]
+    score: float | None = None
+    reasons: tuple[str, ...] = ()
+    classes: tuple[BackdoorClass, ...] = ()
+    rows: int = 0
+    suspects: tuple[int, ...] = ()  # of the class that raised the alarm, the most suspicious first
+    loudest: float | None = None  # the channel that lies farthest above its layer, in standard deviations; it raises no alarm
+    skipped: Mapping[str, str] = {}  # detectors that did not run, and why
+
+
 class Probes(msgspec.Struct, frozen=True, kw_only=True):
     """What probes of a language model did: the share of attempts that succeeded, by family, of those that were answered."""
 
@@ -223,6 +247,7 @@ class EvaluationResult(msgspec.Struct, frozen=True, kw_only=True):
     robustness: Robustness | None = None
     privacy: Privacy | None = None
     probes: Probes | None = None
+    backdoor: Backdoor | None = None
     measurements: tuple[Measurement, ...] = ()
     incomplete: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()  # which thresholds failed

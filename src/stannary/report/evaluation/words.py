@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stannary.checks.target.card import AttackRun, EvaluationResult, Probes
+from stannary.checks.target.card import AttackRun, Backdoor, BackdoorClass, EvaluationResult, Probes
 from stannary.checks.target.statistics import Rate
 from stannary.report.escape import inline
 from stannary.report.wording import counted
@@ -11,6 +11,7 @@ __all__ = ["attack_rows", "measured", "percent", "title", "verdict"]
 
 _VERDICTS = {"passed": "measured", "failed": "below the threshold", "incomplete": "incomplete", "error": "failed to run"}
 _NEEDED = 5  # columns named
+_SUSPECTS = 10  # rows named
 
 
 def percent(rate: Rate) -> str:
@@ -52,10 +53,27 @@ def measured(card: EvaluationResult) -> list[tuple[str, str]]:
             rows.append((f"membership AUC ({card.privacy.attack})", f"{card.privacy.auc.value:.3f} [{low:.3f}, {high:.3f}]"))
         rows += [(name, percent(value)) for name, value in card.privacy.rates.items()]
         rows += [(name, f"not said: {inline(why)}") for name, why in card.privacy.refused.items()]
+    if card.backdoor:
+        rows += _backdoor(card.backdoor)
     if card.probes:
         rows += [(f"attempts that succeed: {name}", percent(value)) for name, value in card.probes.families.items()]
         rows.append(("spent", _probed(card.probes)))
     return [(inline(name, 100), value) for name, value in rows]
+
+
+def _backdoor(part: Backdoor) -> list[tuple[str, str]]:
+    said = f"{part.verdict}, score {part.score:.2f} (alarm from 0.50)" if part.score is not None else part.verdict
+    rows = [("backdoor", said)] + [("why", inline(text)) for text in part.reasons]
+    rows += [(f"smallest patch for {one.label}", _patch(one)) for one in part.classes[:_NEEDED]]
+    if part.suspects:
+        rows.append(("most suspicious rows", ", ".join(map(str, part.suspects[:_SUSPECTS]))))
+    return rows + [(f"not run: {name}", inline(why)) for name, why in part.skipped.items()]
+
+
+def _patch(one: BackdoorClass) -> str:
+    if one.patch is None:
+        return "none works"
+    return f"{one.patch:.3g}, {one.deviations or 0:.1f} deviations below the median, {counted(one.odd, 'odd row')}"
 
 
 def _probed(part: Probes) -> str:
