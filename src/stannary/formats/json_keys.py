@@ -59,6 +59,9 @@ _TARGETS = frozenset(
         "feature_extractor_type",
         "similarity_fn_name",
         "_class_name",
+        "quantizer",
+        "quantizer_class",
+        "quantization_class",
     }
 )
 _TEMPLATES = frozenset(

@@ -36,6 +36,7 @@ __all__ = ["probe", "read"]
 _TREE = 2 << 20
 _DEPTH = 200
 _SHORTEST = 24  # characters of an encoded pickle that calls something
+_NESTED_SETTINGS = 1 << 16
 _NESTED = 20  # depth down to which documents in strings are read
 _START = re.compile(rb'\s*(?:\{\s*["}]|\[\s*(?:["{\[\]]|-?\d|true|false|null))')
 _KEY = re.compile(rb'"(' + b"|".join(re.escape(k.encode()) for k in sorted(KEYS)) + rb')"\s*:\s*')
@@ -131,10 +132,15 @@ def _walk(document: Any, tags: Tags, sink: Sink, told: set[str] | None) -> None:
                 if isinstance(item, list)
                 or (isinstance(item, str) and (len(item) >= _SHORTEST or "(" in item or "/" in item or "\\" in item))
             )
-        elif isinstance(value, str) and depth < _NESTED and value[:1] in "{[" and _KEY.search(value.encode("utf-8", "replace")):
+        elif isinstance(value, str) and depth < _NESTED and value[:1] in "{[" and _is_document(value, settings=told is not None):
             stack.extend((f"{path}(text)", inner, depth + 1) for inner in _documents(value)[0])
         elif isinstance(value, str) and len(value) >= _SHORTEST and opens_encoded(value):
             hand_on(sink, path or "value", value)
+
+
+def _is_document(value: str, *, settings: bool) -> bool:
+    """Tell whether a text is JSON to be read: it has a key that means code, or it stands in settings (CatBoost's `params`)."""
+    return (settings and len(value) <= _NESTED_SETTINGS) or _KEY.search(value.encode("utf-8", "replace")) is not None
 
 
 def _duplicates(path: str, members: _Pairs, sink: Sink) -> None:

@@ -56,4 +56,33 @@ for _name, _filename, _content in (
     ("php_archive", "x.phar", b'<?php __HALT_COMPILER(); ?>\r\nO:4:"Evil":0:{}GBMB'),
 ):
     file(f"serial.{_name}", _filename, _content, _OBJECTS)
+
+
+def _bson(*items: tuple[bytes, bytes, bytes]) -> bytes:
+    body = b"".join(kind + key + b"\0" + value for kind, key, value in items) + b"\0"
+    return (len(body) + 4).to_bytes(4, "little") + body
+
+
+def _text(key: bytes, value: bytes) -> tuple[bytes, bytes, bytes]:
+    return b"\x02", key, (len(value) + 1).to_bytes(4, "little") + value + b"\0"
+
+
+def _julia(*names: bytes) -> bytes:
+    """A struct of BSON.jl whose type has the name."""
+    parts = _bson(*(_text(str(i).encode(), n) for i, n in enumerate(names)))
+    kind = _bson(_text(b"tag", b"datatype"), (b"\x04", b"name", parts))
+    return _bson((b"\x03", b"model", _bson(_text(b"tag", b"struct"), (b"\x03", b"type", kind))))
+
+
+_JULIA = b"7JL\x1c\x04\0\0\0"
+_JLD2 = b"HDF5-based Julia Data Format, version 0.2.0\0".ljust(512, b"\0")
+for _name, _filename, _content, _bad in (
+    ("julia_bson_run", "model.bson", _julia(b"Base", b"run"), True),
+    ("julia_bson_dense", "model.bson", _julia(b"Flux", b"Dense"), None),
+    ("julia_stream_run", "model.jls", _JULIA + b"\x15\0\x04Base\x03run\0\0", True),
+    ("julia_stream_plain", "model.jls", _JULIA + b"\x15\0\x04Flux\x05Chain\0\0", None),
+    ("bson_plain", "data.bson", _bson(_text(b"name", b"iris"), (b"\x10", b"rows", b"\x96\0\0\0")), False),
+    ("jld2_run", "model.jld2", _JLD2 + b"Core.Function Base.run\0", True),
+):
+    file(f"serial.{_name}", _filename, _content, _OBJECTS, malicious=_bad)
 file("serial.java_weka", "weka.model", _java("weka.classifiers.trees.J48", "weka.core.Instances"), _OBJECTS, malicious=False)

@@ -23,6 +23,11 @@ def _source(
 
 for _name, _text in {
     "system_on_import": "import os\nos.system('echo stannary')\n",
+    "example_runner": "import doctest\ndoctest.run_docstring_examples('>>> import os; os.system(\"echo stannary\")', {})\n",
+    "debugger": "import pdb\npdb.run('import os; os.system(\"echo stannary\")')\n",
+    "listens_to_keys": "from pynput import keyboard\nkeyboard.Listener(on_press=print).start()\n",
+    "lets_eval_be_loaded": "import torch.serialization as s\ns.add_safe_globals([eval])\n",
+    "writes_into_system": "import shutil\nshutil.copy('x.so', '/usr/lib/x.so')\n",
     "system_alias": "from os import system as log\nlog('echo stannary')\n",
     "system_getattr": "import os\ngetattr(os, 'sys' + 'tem')('echo stannary')\n",
     "system_dunder_import": "__import__('o' + 's').system('echo stannary')\n",

@@ -26,6 +26,9 @@ _JSON: dict[str, tuple[str, Any, bool | None]] = {
     "pipeline_eval": ("model_index.json", {"_class_name": "DiffusionPipeline", "scheduler": ["builtins", "eval"]}, True),
     "pipeline_traversal": ("model_index.json", {"_class_name": "DiffusionPipeline", "vae": ["../../evil", "Model"]}, True),
     "pipeline_by_address": ("model_index.json", {"_class_name": "DiffusionPipeline", "custom_pipeline": f"{URL}.py"}, True),
+    "settings_in_text": ("model.json", {"model_info": {"params": json.dumps({"loss": {"custom_loss": "os.system"}})}}, True),
+    "settings_in_text_plain": ("model.json", {"model_info": {"params": json.dumps({"loss_function": {"type": "RMSE"}})}}, False),
+    "quantizer_of_nobody": ("config.json", {"quantization_config": {"quant_method": "own", "quantizer": "nobody_knows.q.Quantizer"}}, None),
     "pipeline_of_nobody": ("model_index.json", {"_class_name": "DiffusionPipeline", "vae": ["nobody_knows", "Loader"]}, True),
     "pipeline_parts_of_diffusers": (
         "model_index.json",

@@ -79,6 +79,8 @@ def target_hit(fact: Fact, rule: str) -> Iterator[Hit]:
         yield Hit(rule, fact, f"{name} is given {str(handed[0])[:120]}", None, "high")
     elif level == "loads":
         yield Hit(rule, fact, None, None, "medium")
+    elif level == "unknown" and key.startswith("quanti"):  # a class of the publisher's own, not read here
+        yield Hit(rule, fact, None, None, "low")
     elif level == "unknown" and key in {"_target_", "__target__"}:
         yield Hit(rule, fact, None, None, "info")
     elif level == "unknown" and key == "component" and isinstance(args, dict) and not args.get("own"):

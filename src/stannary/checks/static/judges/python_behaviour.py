@@ -12,7 +12,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
-from stannary.checks.static.judges.python_outside import data_run, environment, sends_token
+from stannary.checks.static.judges.danger import danger_of
+from stannary.checks.static.judges.python_outside import data_run, environment, reaches, sends_token
 from stannary.checks.static.judges.shell import HOSTILE, classify, doubtful_address
 from stannary.checks.static.judges.word_sets import contains_any, words
 from stannary.core.model import Severity
@@ -94,6 +95,7 @@ _REPOSITORY = re.compile(r"([A-Za-z0-9][\w.-]*)/[A-Za-z0-9][\w.-]*(?::[\w./-]+)?
 _SHELLS = ("/bin/sh", "/bin/bash", "sh -i", "bash -i", "cmd.exe", "powershell", "/bin/zsh")
 _SENDERS = (
     "requests.",
+    "webbrowser.open",
     "urllib.request.",
     "httpx.",
     "socket.socket().send",
@@ -120,6 +122,8 @@ _NATIVE = (
     "torch.utils.cpp_extension.load",
     "numpy.ctypeslib.load_library",
 )
+_SYSTEM = ("/usr/lib", "/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/lib", "/lib/", "/bin/", "/sbin/", "C:\\Windows")
+_LISTENS = ("pynput.keyboard.Listener", "pynput.mouse.Listener", "keyboard.hook", "keyboard.on_press", "keyboard.record")
 _FOREIGN = ("/tmp/", "/var/tmp/", "/dev/shm/", "\\\\", "//")  # noqa: S108 - texts: where anybody can put a library
 _RESOLVERS = frozenset({"socket.gethostbyname", "socket.gethostbyname_ex", "socket.getaddrinfo", "dns.resolver.resolve"})
 _WHO = frozenset({"platform.node", "getpass.getuser", "socket.gethostname", "os.getlogin", "os.uname"})
@@ -163,7 +167,7 @@ def behaviour(call: Mapping[str, Any]) -> Behaviour | None:
     text = " ".join([*args, *call["keywords"].values()])
     base = name.removesuffix(".__call__")
     call_of = _Call(base, args, text, origins, call)
-    for test in (_process, _sets, _inner, _code, _files, _transfer, _remote_code, _loading, _patch):
+    for test in (_process, _sets, _opens, _inner, _code, _files, _transfer, _remote_code, _loading, _patch):
         found = test(call_of)
         if found is not None:
             return found
@@ -232,7 +236,9 @@ def _code(c: _Call) -> Behaviour | None:
         return Behaviour("data-run", f"{name} runs {what}")
     if call["dynamic"] and name in {"eval", "exec"}:
         return Behaviour("hidden-call", f"{name}, the name put together at run time")
-    return Behaviour("code", f"{name}({text[:80]})")
+    # exec, eval and compile are followed into their source; a debugger, a console or an example runner is not.
+    indirect = name not in {"eval", "exec", "compile", "execfile"} and reaches(text)
+    return Behaviour("process" if indirect else "code", f"{name}({text[:80]})")
 
 
 def _sets(c: _Call) -> Behaviour | None:
@@ -242,6 +248,13 @@ def _sets(c: _Call) -> Behaviour | None:
     if c.name == "mmap.mmap" and re.fullmatch(r"[4-7]|.*PROT_EXEC.*", c.data["keywords"].get("prot", "")):
         return Behaviour("shellcode", "mmap.mmap makes memory executable")
     return None
+
+
+def _opens(c: _Call) -> Behaviour | None:
+    """What opens a way for something later: what a load may call, or what is typed."""
+    if c.name == "torch.serialization.add_safe_globals" and (let := [r for r in c.data["refs"] if danger_of(r) == "dangerous"]):
+        return Behaviour("hidden-call", f"{c.name} lets every later load call {let[0]}")
+    return Behaviour("secret-file", f"{c.name} listens to what is typed") if c.name.startswith(_LISTENS) else None
 
 
 def _inner(c: _Call) -> Behaviour | None:
@@ -293,6 +306,8 @@ def _files(c: _Call) -> Behaviour | None:
     if name in {"tensorflow.io.write_file", "numpy.save", "numpy.savetxt", "joblib.dump"} and args:
         target, writes = args[1 if name == "joblib.dump" and len(args) > 1 else 0], True
     written = (args[1] if len(args) > 1 else "") if copies else target if writes else ""
+    if written.startswith(_SYSTEM):
+        return Behaviour("persist", f"{name} writes {written[:80]}, a folder of the system")
     place = contains_any(written, "startup_paths")
     if place and (place != ".pth" or "site-packages" in text + target or any(o.startswith("site.") for o in origins)):
         return Behaviour("persist", f"{name} writes {target[:80]}")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from stannary.checks.static.judges.shell import doubtful_address
 
-__all__ = ["data_run", "environment", "is_installed", "is_served", "sends_token"]
+__all__ = ["data_run", "environment", "is_installed", "is_served", "reaches", "sends_token"]
 
 # A variable by which a loader, a shell or an interpreter runs what it names, and values of it that are of no account.
 _VARIABLES: dict[str, str] = {
@@ -108,3 +108,14 @@ def is_installed(function: str, bases: dict[str, list[str]]) -> bool:
     """Tell whether a method belongs to a command that every installation runs."""
     owner = function.rpartition(".")[0]
     return bool({base.rpartition(".")[2] for base in bases.get(owner, ())} & _COMMANDS)
+
+
+_REACHES = re.compile(
+    r"\b(?:os|posix|nt)\.(?:system|popen|exec[lv]\w*|spawn\w*)\s*\(|\bsubprocess\.\w+\s*\(|__import__\s*\(|\bpty\.spawn\s*\(|\b(?:pickle|marshal)\.loads?\s*\("
+)
+
+
+def reaches(text: str) -> str:
+    """Return the words by which source in a text runs a program, whatever form of source it is; empty when there are none."""
+    found = _REACHES.search(text)
+    return found[0] if found else ""

@@ -39,6 +39,7 @@ _ELSEWHERE = re.compile(
     re.IGNORECASE,
 )
 _NAME = re.compile(r"[A-Za-z_]\w*(?:\.\w+)+")
+_MACHINE = re.compile(r"(?:[a-z][a-z0-9+.-]{1,20}://(?:[^/@\s]{1,80}@)?)?(\d{1,3}(?:\.\d{1,3}){3})(?:[:/]\S*)?$", re.IGNORECASE)
 _WORDS = re.compile(r"[;&|`$<>\n]")
 
 
@@ -74,12 +75,23 @@ def _told(fact: Fact) -> Iterator[Hit]:
         what = f"the path of {place}"
     elif not what and (doubtful_address(text.replace("http://", "https://")) or text.startswith("\\\\")):
         what = "an address that no model needs"
+    elif not what and (machine := _MACHINE.match(text)) and is_public(machine[1]):
+        what = "the number of a machine"
     elif not what and _ELSEWHERE.fullmatch(text):
         what = "a program that is elsewhere"
     elif not what and _NAME.fullmatch(text) and danger_of(text) == "dangerous":
         what = "the name of a function that runs things"
     if what:
         yield Hit("PKL040", fact, f"{module}.{name} is told {what}: {text[:120]}", None, severity)
+
+
+def is_public(number: str) -> bool:
+    """Tell whether the number of a machine is of no network of one's own, and no version such as 1.26.4.0."""
+    parts = [int(part) for part in number.split(".")]
+    if max(parts) > 255 or parts[0] < 20:  # noqa: PLR2004 - a byte; versions begin with a small number
+        return False
+    own = parts[0] == 127 or parts[:2] in ([192, 168], [169, 254]) or (parts[0] == 172 and 16 <= parts[1] < 32)  # noqa: PLR2004 - RFC 1918
+    return not own and parts[0] < 224  # noqa: PLR2004 - multicast
 
 
 def evaluated(key: str, text: str) -> str:
