@@ -90,5 +90,11 @@ def read_jls(view: View, sink: Sink) -> None:
 
 
 def read_jld(view: View, sink: Sink) -> None:
-    """Report the types that a JLD2 file names; what it is else, HDF5's reader says."""
+    """Report the types that a JLD2 file names; what it is else, HDF5's reader says. Raises FormatError when that is not there."""
+    # Alone it is the block in front of the HDF5, which its reader hands on.
+    if len(view) > 512 and not any(bytes(view.data[at : at + 4]) == b"\x89HDF" for at in (512, 1024, 2048)):
+        msg = "a file of Julia without the HDF5 behind its header"
+        raise FormatError(msg, 512)
     _report(view, "JLD2", [match[0].decode("ascii") for match in _DOTTED.finditer(view.head(_LIMIT))], sink)
+    if len(view) <= 512:
+        sink.inert("the header of a JLD2 file")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from stannary.testing.forges._hdf5_writer import Writer
 from stannary.testing.forges._small_zip import small_zip
 from stannary.testing.forges.configs import URL, file
 
@@ -74,15 +75,22 @@ def _julia(*names: bytes) -> bytes:
     return _bson((b"\x03", b"model", _bson(_text(b"tag", b"struct"), (b"\x03", b"type", kind))))
 
 
+def _hdf5() -> bytes:
+    w = Writer()
+    made = w.finish(w.group({"weights": w.dataset((2, 4), bytes(32))}))
+    return made[:24] + (512).to_bytes(8, "little") + made[32:]  # addresses count from behind Julia's header
+
+
 _JULIA = b"7JL\x1c\x04\0\0\0"
 _JLD2 = b"HDF5-based Julia Data Format, version 0.2.0\0".ljust(512, b"\0")
-for _name, _filename, _content, _bad in (
+for _name, _filename, _made, _bad in (
     ("julia_bson_run", "model.bson", _julia(b"Base", b"run"), True),
     ("julia_bson_dense", "model.bson", _julia(b"Flux", b"Dense"), None),
     ("julia_stream_run", "model.jls", _JULIA + b"\x15\0\x04Base\x03run\0\0", True),
     ("julia_stream_plain", "model.jls", _JULIA + b"\x15\0\x04Flux\x05Chain\0\0", None),
     ("bson_plain", "data.bson", _bson(_text(b"name", b"iris"), (b"\x10", b"rows", b"\x96\0\0\0")), False),
-    ("jld2_run", "model.jld2", _JLD2 + b"Core.Function Base.run\0", True),
+    ("jld2_run", "model.jld2", _JLD2 + _hdf5() + b"Core.Function Base.run\0", True),
+    ("jld2_plain", "model.jld2", _JLD2 + _hdf5(), False),
 ):
-    file(f"serial.{_name}", _filename, _content, _OBJECTS, malicious=_bad)
+    file(f"serial.{_name}", _filename, _made, _OBJECTS, malicious=_bad)
 file("serial.java_weka", "weka.model", _java("weka.classifiers.trees.J48", "weka.core.Instances"), _OBJECTS, malicious=False)
