@@ -18,6 +18,7 @@ __all__ = ["probe_bson", "read_bson", "read_jld", "read_jls"]
 
 _LIMIT = 16 << 20
 _MOST = 1000
+_HEADER = 512
 _STRING = re.compile(rb"\x02([^\0]{1,60})\0(....)", re.DOTALL)
 _WORD = re.compile(rb"[A-Za-z_][A-Za-z0-9_]*!?")
 _DOTTED = re.compile(rb"\b(?:Base|Core|Main|Libdl|Downloads|Sockets|[A-Z]\w{1,40})(?:\.[A-Za-z_]\w*!?){1,6}")
@@ -91,10 +92,11 @@ def read_jls(view: View, sink: Sink) -> None:
 
 def read_jld(view: View, sink: Sink) -> None:
     """Report the types that a JLD2 file names; what it is else, HDF5's reader says. Raises FormatError when that is not there."""
-    # Alone it is the block in front of the HDF5, which its reader hands on.
-    if len(view) > 512 and not any(bytes(view.data[at : at + 4]) == b"\x89HDF" for at in (512, 1024, 2048)):
-        msg = "a file of Julia without the HDF5 behind its header"
-        raise FormatError(msg, 512)
-    _report(view, "JLD2", [match[0].decode("ascii") for match in _DOTTED.finditer(view.head(_LIMIT))], sink)
-    if len(view) <= 512:
+    names = [match[0].decode("ascii") for match in _DOTTED.finditer(view.head(_LIMIT))]
+    if len(view) <= _HEADER and not names:  # the block in front of the HDF5, which its reader hands on
         sink.inert("the header of a JLD2 file")
+        return
+    if not any(bytes(view.data[at : at + 4]) == b"\x89HDF" for at in (_HEADER, 1024, 2048)):
+        msg = "a file of Julia without the HDF5 behind its header"
+        raise FormatError(msg, _HEADER)
+    _report(view, "JLD2", names, sink)
