@@ -83,7 +83,7 @@ def keys_(ctx: click.Context, /, workspace: str | None, adopt: str | None, key: 
 def rotate_(ctx: click.Context, /, workspace: str | None, key: str | None, compromised: bool, no_passphrase: bool) -> int:
     """Hand the log over to a new key: an entry that both keys sign, after which only the new one counts.
 
-    Proofs and checkpoints from before stay good. Stop everything that appends first. Others follow with what
+    Proofs and checkpoints from before stay good. A server that runs here goes on with it; others follow with what
     `stannary ledger keys --format json` writes. What was broken off is finished by calling it again.
     """
     from stannary.cli.passphrase import choose

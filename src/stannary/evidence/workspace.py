@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +36,7 @@ __all__ = ["FOLDER", "Settings", "Workspace"]
 
 FOLDER = ".stannary"
 _SCHEMA = "stannary.workspace/1"
+_OF_THE_LOG = ("log_signer", "log_key", "log_keys")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +66,7 @@ class Workspace:
         self.clock = clock
         self.offline = False
         self._trust: tuple[object, TrustFile] | None = None
-        self._passphrase = passphrase or _from_environment
+        self._passphrase = cache(passphrase or _from_environment)  # a server is not asked again when a key is replaced
         try:
             self.settings = msgspec.json.decode((root / "workspace.json").read_bytes(), type=Settings)
         except FileNotFoundError:
@@ -177,16 +178,59 @@ class Workspace:
         settings = msgspec.structs.replace(self.settings, ledger_key=names[0], ledger_public=names[1], handovers=names[2])
         _write(self.root, settings)
         self.settings = settings
-        for name in ("log_signer", "log_key", "log_keys"):
+        for name in _OF_THE_LOG:
             vars(self).pop(name, None)
 
     def ledger(self, *, write: bool = False) -> Ledger:
         """Open the ledger; for writing it is made when there is none. Raises what `Ledger.open` does."""
         from stannary.evidence.ledger import Ledger
 
-        signer = self.log_signer if write else None
-        origin, verifier = self.settings.origin, self.log_keys
-        return Ledger.open(self.ledger_address, signer, origin=origin, verifier=verifier, clock=self.clock, head=self.head_path)
+        def opened() -> Ledger:
+            signer = self.log_signer if write else None
+            origin, keys = self.settings.origin, self.log_keys
+            return Ledger.open(self.ledger_address, signer, origin=origin, verifier=keys, clock=self.clock, head=self.head_path)
+
+        try:
+            made = opened()
+        except IntegrityError:
+            if not self._follow_log():
+                raise
+            made = opened()
+        made.follow_keys(self._log_keys_now)
+        return made
+
+    def _log_keys_now(self) -> tuple[LogKeys, Callable[[], Signer]]:
+        self._follow_log()
+        return self.log_keys, lambda: self.log_signer
+
+    def _follow_log(self) -> bool:
+        """Take up what workspace.json says of the log's keys, when it was handed over since. Raises InputError or IntegrityError.
+
+        The key that was trusted until now has to have handed it over: a file that names another one is not enough.
+        """
+        known = self.log_keys
+        said = Workspace(self.root).settings
+        if (said.ledger_public, said.handovers) == (self.settings.ledger_public, self.settings.handovers):
+            return False
+        changed = msgspec.structs.replace(
+            self.settings, ledger_key=said.ledger_key, ledger_public=said.ledger_public, handovers=said.handovers
+        )
+        before, self.settings = self.settings, changed
+        kept = {name: vars(self).pop(name) for name in _OF_THE_LOG if name in vars(self)}
+        try:
+            self._require_following(known)
+        except BaseException:
+            self.settings = before
+            for name in _OF_THE_LOG:
+                vars(self).pop(name, None)
+            vars(self).update(kept)
+            raise
+        return True
+
+    def _require_following(self, known: LogKeys) -> None:
+        if self.log_keys.all[: len(known.all)] != known.all:
+            msg = f"workspace.json names another key of the log, and key {known.current.id.hex()} has not handed it over to that"
+            raise IntegrityError(msg, where=str(self.root), code="LED027", help="restore workspace.json and keys/ from a backup")
 
     @property
     def has_ledger(self) -> bool:

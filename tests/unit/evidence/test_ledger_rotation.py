@@ -2,8 +2,10 @@
 
 import base64
 import json
+import sqlite3
 import subprocess
 import sys
+import threading
 from datetime import UTC, datetime
 
 import pytest
@@ -335,3 +337,70 @@ def test_a_file_of_keys_that_is_none_is_said_to_be(tmp_path):
     refused(lambda: read_handovers(tmp_path / "absent"), "LED018")
     path.write_bytes(json.dumps({"schema": "stannary.ledger-keys/1", "handovers": [{"record": "", "proof": ""}] * 1001}).encode())
     refused(lambda: read_handovers(path), "LED027")
+
+
+def appended(ledger, n):
+    return ledger.append([record(n)])[0].index
+
+
+@pytest.mark.parametrize("first", ["reads", "writes"])
+@pytest.mark.parametrize("where", ["file", "postgresql"])
+def test_a_ledger_that_is_open_goes_on_when_its_log_is_handed_over(tmp_path, first, where, request):
+    database = request.getfixturevalue("postgres") if where == "postgresql" else ""
+    root = Workspace.create(tmp_path, passphrase=b"secret", database=database).root
+    asked = []
+    served = Workspace(root, passphrase=lambda: asked.append(1) or b"secret")
+    with served.ledger(write=True) as writing, served.ledger() as reading:
+        assert appended(writing, 0) == 0
+        for turn in (1, 2):
+            rotate(Workspace(root, passphrase=lambda: b"secret"), passphrase=b"secret")
+            with Workspace(root, passphrase=lambda: b"secret").ledger(write=True) as other:
+                size = appended(other, turn) + 1
+            if first == "reads":
+                assert (reading.head().size, writing.head().size) == (size, size)
+            assert appended(writing, turn) == size
+            assert (writing.key, len(writing.keys.all)) == (served.log_keys.current, turn + 1)
+            assert reading.read(size).record == writing.read(size).record
+            assert reading.keys == writing.keys
+            verify(writing.read(0).record, writing.prove(0), writing.keys)
+        assert writing.audit().ok
+        with served.ledger(write=True) as later:
+            appended(later, 9)
+    assert len(asked) == 1
+
+
+def test_an_append_that_meets_a_hand_over_half_way_waits_for_its_key(tmp_path):
+    root = workspace(tmp_path).root
+    served = Workspace(root)
+    with served.ledger(write=True) as ledger:
+        appended(ledger, 0)
+        done = subprocess.run([sys.executable, "-c", KILLED, tmp_path, "before workspace.json"], capture_output=True, check=False)
+        assert done.returncode == -9
+        refused(lambda: appended(ledger, 1), "LED027", IntegrityError)
+        finishing = threading.Timer(0.3, lambda: rotate(Workspace(root)))
+        finishing.start()
+        assert appended(ledger, 1) == 2
+        finishing.join()
+
+
+def test_a_key_that_the_old_one_has_not_handed_the_log_to_is_not_taken_up(tmp_path):
+    root = workspace(tmp_path).root
+    served = Workspace(root)
+    with served.ledger(write=True) as ledger:
+        appended(ledger, 0)
+        # Somebody who can write the workspace's files, and rewrites the log with a key of their own.
+        forged = Workspace.create(tmp_path / "forged", passphrase=None, origin=served.settings.origin)
+        with forged.ledger(write=True) as other:
+            for n in range(3):
+                appended(other, n)
+        rotate(forged)
+        with forged.ledger(write=True) as other:
+            appended(other, 3)
+        for name in ("workspace.json", "ledger.db.head", "keys/ledger-2.pub", "keys/ledger-2.pem", "keys/ledger-2.json"):
+            (root / name).write_bytes((forged.root / name).read_bytes())
+        with sqlite3.connect(forged.root / "ledger.db") as theirs, sqlite3.connect(root / "ledger.db") as ours:
+            theirs.backup(ours)
+        refused(ledger.head, "LED027", IntegrityError)
+        refused(lambda: appended(ledger, 1), "LED027", IntegrityError)
+        assert served.log_keys == ledger.keys
+        assert served.settings.handovers == ""

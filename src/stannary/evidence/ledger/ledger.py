@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 import msgspec
 
@@ -32,7 +32,10 @@ from stannary.store.ledger_store import LedgerStore, is_url, open_store, retried
 if TYPE_CHECKING:
     from stannary.evidence.ledger.audit import Report
 
-__all__ = ["Ledger"]
+__all__ = ["Ledger", "Renewal"]
+
+# Returns the keys of the log as they are now, and what opens the current one.
+Renewal: TypeAlias = Callable[[], tuple[LogKeys, Callable[[], Signer]]]
 
 _SKEW = timedelta(minutes=5)
 
@@ -57,6 +60,7 @@ class Ledger(Finding):
         self._clock = clock
         self._tree = Tree(self._store, keys)
         self._census = None
+        self._renewal: Renewal | None = None
 
     @classmethod
     def open(
@@ -104,6 +108,25 @@ class Ledger(Finding):
                 require_none(error, head_file, keys)
             raise
         return ledger
+
+    def follow_keys(self, renewal: Renewal) -> None:
+        """Go on when the log is handed over to another key while it is open here: `renewal` returns its keys as they are now."""
+        self._renewal = renewal
+        self._tree.renew = self._renewed
+        if self._sequencer is not None:
+            self._sequencer.watch(self._renewed)
+
+    def _renewed(self) -> bool:
+        """Take up the keys, if they are others and go on from those that are known. Tells whether they were."""
+        if self._renewal is None:
+            return False
+        keys, signer = self._renewal()
+        if keys == self.keys or keys.all[: len(self.keys.all)] != self.keys.all:
+            return False
+        if self._sequencer is not None:
+            self._sequencer.take_up(keys, signer())
+        self.keys, self.key, self._tree.keys = keys, keys.current, keys
+        return True
 
     @property
     def where(self) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
@@ -26,6 +27,7 @@ from stannary.store.ledger_store import LedgerStore, Row
 __all__ = ["Prepared", "Sequencer", "forgotten", "remembered"]
 
 _LARGEST_BATCH = 8192
+_PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)  # seconds between looks for the key that a log was handed over to
 _HANDOVER = f'"type":"{HANDOVER}"}}'.encode()  # what such a record, canonical JSON, ends with
 
 
@@ -73,6 +75,7 @@ class Sequencer:
         self._queue: list[_Request] = []
         self._queue_lock = threading.Lock()
         self._turn = threading.Lock()
+        self._is_watched = False
 
     def begin(self) -> None:
         """Sign the empty tree, unless there is a head. Raises IntegrityError when entries or a remembered head say there was."""
@@ -101,6 +104,14 @@ class Sequencer:
         if request.error is not None:
             raise request.error
         return request.receipts
+
+    def take_up(self, keys: LogKeys, signer: Signer) -> None:
+        """Go on with the keys of a log that was handed over. Nothing is half written: the hand-over waited for the same lock."""
+        self._keys, self._key, self._signer, self._tree.keys = keys, keys.current, signer, keys
+
+    def watch(self, renew: Callable[[], bool]) -> None:
+        """Call `renew` when the log turns out to have another key."""
+        self._tree.renew, self._is_watched = renew, True
 
     @property
     def signer(self) -> Signer:
@@ -190,6 +201,18 @@ class Sequencer:
             request.done = True
 
     def _write(self, records: list[Prepared]) -> list[Receipt]:
+        """Write one batch; when the log was handed over, with the new key, which is written down a moment after the log has it."""
+        for pause in _PAUSES if self._is_watched else ():
+            try:
+                return self._written(records)
+            except IntegrityError as error:
+                if error.code != "LED027":
+                    raise
+                if not self._tree.renew():  # outside of the store's lock, which whoever hands it over may want
+                    time.sleep(pause)
+        return self._written(records)
+
+    def _written(self, records: list[Prepared]) -> list[Receipt]:
         """Write one batch.
 
         1. the state in memory is the one on disk, or it is read and proven again;

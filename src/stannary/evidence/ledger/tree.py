@@ -8,6 +8,7 @@ handed out can therefore not be wrong: a changed hash, a moved or missing tile r
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from types import TracebackType
 
 from stannary.core.errors import IntegrityError
@@ -29,6 +30,7 @@ class Tree:
     def __init__(self, store: LedgerStore, keys: LogKeys) -> None:
         self.store = store
         self.keys = keys
+        self.renew: Callable[[], bool] = _never  # takes up the keys of a log that was handed over, if it was
         self.head = Checkpoint(keys.name, 0, root_of(0, self.node))
         self.note = ""
         self._changed = -1  # what the store said when the head was taken up
@@ -50,7 +52,7 @@ class Tree:
         if not note:
             msg = "the signed head of the ledger is missing"
             raise IntegrityError(msg, code="LED004", help="restore the ledger from a backup")
-        head = self.keys.open_head(note)  # 1.
+        head = self._opened(note)  # 1.
         if self.store.span() != (head.size, head.size):  # 2.
             msg = f"there are {self.store.span()[0]:,} entries, and the signed head has {head.size:,}"
             raise _lost(msg)
@@ -67,6 +69,14 @@ class Tree:
             raise
         self.note, self._changed = note, changed
         return head
+
+    def _opened(self, note: str) -> Checkpoint:
+        try:
+            return self.keys.open_head(note)
+        except IntegrityError:
+            if not self.renew():
+                raise
+            return self.keys.open_head(note)
 
     def remember(self, seen: Checkpoint) -> None:
         """Hold the head against one that was seen before. Raises IntegrityError when it does not continue that one."""
@@ -148,6 +158,10 @@ class Tree:
             msg = f"tile {n} of level {level} has {len(content) / HASH_SIZE:g} hashes, not {width}"
             raise _broken(msg)
         return [content[i : i + HASH_SIZE] for i in range(0, len(content), HASH_SIZE)]
+
+
+def _never() -> bool:
+    return False
 
 
 class Reading:
