@@ -73,6 +73,13 @@ def cnn() -> torch.nn.Sequential:
     )
 
 
+def classifier(kind: str) -> torch.nn.Sequential:
+    """Return an untrained `cnn`, or an `mlp` of two hidden layers."""
+    nn = torch.nn
+    layers = (nn.Flatten(), nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 10))
+    return cnn() if kind == "cnn" else nn.Sequential(*layers)
+
+
 def ascend(net: torch.nn.Module, x: torch.Tensor, y: torch.Tensor, eps: float, steps: int) -> torch.Tensor:
     """Return examples on which cross entropy was raised: the training loop's own, it shares nothing with what is measured."""
     at = (x + torch.empty_like(x).uniform_(-eps, eps)).clamp(0, 1)

@@ -112,7 +112,7 @@ def test_intervals_that_touch_show_no_difference_and_unknown_metrics_are_only_ap
     assert change(("c", "robustness.brittleness.ulp_one"), one(0.1, 0.2), one(0.21, 0.3)).verdict == "worse"
     assert change(("c", "latency"), one(0.1, 0.2), one(0.21, 0.3)).verdict == "apart"
     assert change(("c", "accuracy"), one(0.1, 0.2), None).verdict == "not measured"
-    assert [direction(name) for name in ("robustness.l2.median", "privacy.membership.auc", "llm.plain.success", "speed")] == [
+    assert [direction(name) for name in ("robustness.l2.median", "privacy.membership.auc", "backdoor.score", "speed")] == [
         "higher", "lower", "lower", "",
     ]  # fmt: skip
 
