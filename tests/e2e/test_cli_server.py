@@ -21,10 +21,13 @@ def place(tmp_path_factory):
     policy.write_text("name: approved\nrequire:\n  - kind: statement\n    check: approval\n    approvals: 1\n")
     run(folder, "registry", "protect", "claims@production", "--policy", str(policy))
     tokens = {}
-    for role in ("viewer", "contributor", "releaser"):
+    for role in ("viewer", "contributor", "releaser", "reviewer"):
         run(folder, "access", "user", "add", role)
         run(folder, "access", "grant", role, role)
         tokens[role] = run(folder, "access", "token", "issue", role).stdout.strip()
+    run(folder, "access", "user", "add", "keeper")
+    run(folder, "access", "grant", "keeper", "admin")
+    tokens["keeper"] = run(folder, "access", "token", "issue", "keeper").stdout.strip()
     server = Served(folder, "--rate", "0")
     yield folder, f"http://127.0.0.1:{server.port}", tokens
     server.end()
@@ -111,3 +114,57 @@ def test_a_token_is_not_sent_in_the_clear_and_an_unknown_one_is_refused(place, t
     assert "characters" in ask(place, tmp_path, "a\tb", "list", code=2).stderr
     assert "only one" in ask(place, tmp_path, "viewer", "list", "--workspace", str(place[0]), code=2).stderr
     assert "serve" in ask(place, tmp_path, "viewer", "list", code=2, url="http://127.0.0.1:9").stderr
+
+
+def test_what_keeps_an_alias_or_a_version_is_done_on_the_server_that_is_named(place, tmp_path):
+    there = place[0]
+    (tmp_path / "m").mkdir()
+    for content in (b"one", b"two", b"three"):
+        (tmp_path / "m" / "weights.bin").write_bytes(content)
+        ask(place, tmp_path, "contributor", "push", "m", "kept")
+    found = ask(place, tmp_path, "viewer", "diff", "kept:1", "kept:2", code=1).stdout
+    assert "~ weights.bin" in found
+    assert "of one name" in ask(place, tmp_path, "viewer", "diff", "kept:1", "claims:1", code=2).stderr
+
+    policy = tmp_path / "seen.yaml"
+    policy.write_text("name: seen\nextends: baseline\nrequire:\n  - kind: statement\n    check: approval\n    approvals: 1\n")
+    assert "may not protect" in ask(place, tmp_path, "viewer", "protect", "kept@canary", "--policy", str(policy), code=1).stderr
+    ask(place, tmp_path, "keeper", "protect", "kept@canary", "--policy", str(policy), "--separate")
+    # It is the policy with what it inherits: the scan that the shipped one asks for, and the approval.
+    denied = ask(place, tmp_path, "releaser", "promote", "kept:2", "canary", code=1).stdout
+    assert "model-scan" in denied
+    assert "approval" in denied
+    ask(place, tmp_path, "releaser", "freeze", "kept@canary", "--reason", "incident 12")
+    assert "incident 12" in ask(place, tmp_path, "releaser", "promote", "kept:2", "canary", code=1).stderr
+    ask(place, tmp_path, "releaser", "freeze", "kept@canary", "--lift")
+
+    ask(place, tmp_path, "keeper", "hold", "kept:1", "--reason", "case 4711")
+    old = ("retain", "kept", "--keep", "1", "--older-than", "0d")
+    assert "days" in ask(place, tmp_path, "keeper", "retain", "kept", "--older-than", "12h", code=2).stderr
+    assert "swept where they are" in ask(place, tmp_path, "keeper", *old, "--sweep", code=2).stderr
+    would = json.loads(ask(place, tmp_path, "keeper", *old, "--dry-run", "--format", "json").stdout)
+    assert [row["number"] for row in would["versions"]] == [2]
+    ask(place, tmp_path, "keeper", *old)
+    versions = json.loads(run(there, "registry", "list", "kept", "--format", "json").stdout)["versions"]
+    assert [(row["number"], row["dropped"], row["held"]) for row in versions] == [
+        (3, False, ""), (2, True, ""), (1, False, "case 4711"),
+    ]  # fmt: skip
+    ask(place, tmp_path, "keeper", "hold", "kept:1", "--lift")
+
+
+def test_an_approval_is_signed_here_and_counts_there_when_its_key_is_trusted(place, tmp_path):
+    there = place[0]
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "weights.bin").write_bytes(b"to be approved")
+    ask(place, tmp_path, "contributor", "push", "m", "seen")
+    run(there, "registry", "protect", "seen@production", "--policy", str(there / "approved.yaml"))
+    said = ("approve", "seen:1", "--statement", "looked at")
+    assert "key of your own" in ask(place, tmp_path, "reviewer", *said, code=2).stderr
+    key = str(tmp_path / "ann.pem")
+    run(tmp_path, "keys", "generate", key, "--no-passphrase")
+    ask(place, tmp_path, "reviewer", *said, "--key", key, code=1)  # nobody there trusts it yet
+    run(there, "trust", "add", "ann@example.com", str(tmp_path / "ann.pub"))
+    assert "may not" in ask(place, tmp_path, "viewer", *said, "--key", key, code=1).stderr
+    assert ask(place, tmp_path, "reviewer", *said, "--key", key).stdout.startswith("sha256:")
+    ask(place, tmp_path, "releaser", "promote", "seen:1", "production")
+    assert "ann@example.com" in run(there, "why", "seen@production").stdout

@@ -28,7 +28,7 @@ from stannary.policy.model import duration
 from stannary.report.documents import RecordedDocument
 from stannary.report.escape import inline
 
-__all__ = ["command"]
+__all__ = ["approval_of", "command"]
 
 _LARGEST = 64 << 20
 # Kind → what the options say, by the name of the field; the first ones have to be there.
@@ -112,6 +112,17 @@ def command(ctx: click.Context, /, **given: Any) -> int:  # noqa: ANN401 - click
         click.echo(str(recorded.id))
     talk_of(ctx).note(f"recorded {kind} about {inline(given['target'])} as entry {recorded.receipt.index}")
     return 0
+
+
+def approval_of(subject: Resource, given: dict[str, Any], signer: Signer) -> dsse.Envelope:
+    """Return a signed approval, or rejection, of a subject; `given` has `statement`, `decision` and `expires`."""
+    from stannary.evidence.chain import signed_statement
+
+    fields = dict.fromkeys(("author", "predicate", "edge")) | {"topic": "approval"} | given
+    others = {name: fields.get(name) for row in _FIELDS.values() for part in row for name in part}
+    with _callers("EVD002"):
+        predicate = _predicate("statement", {**others, **fields}, system_clock(), _name(signer, None))
+    return signed_statement(subject, "statement", predicate, signer)
 
 
 def _signer(given: dict[str, Any]) -> Signer:

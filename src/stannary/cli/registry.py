@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stannary.cli.group import LazyGroup, common_options, talk_of
-from stannary.cli.registry_remote import client_of, list_there, server_option, show_there
+from stannary.cli.registry_remote import client_of, diff_there, list_there, server_option, show_there
 from stannary.cli.workspace import format_option, open_workspace, workspace_option, write_json
 from stannary.report.escape import inline
 
@@ -179,10 +179,11 @@ def show(reference: str, files: bool, server: str | None, workspace: str | None,
 @click.command("diff")
 @click.argument("first")
 @click.argument("second")
+@server_option
 @workspace_option
 @format_option("table", "json")
 @common_options
-def diff(first: str, second: str, workspace: str | None, form: str) -> int:
+def diff(first: str, second: str, server: str | None, workspace: str | None, form: str) -> int:
     """Compare two versions: files that came, went or changed, and what evidence says of one and not of the other.
 
     Exits 0 when they are the same artifact, and 1 when they differ.
@@ -191,7 +192,8 @@ def diff(first: str, second: str, workspace: str | None, form: str) -> int:
     from stannary.registry.names import parse
     from stannary.report.registry import diff_text
 
-    found = compare(open_registry(workspace, write=False), parse(first), parse(second))
+    client, one, two = client_of(server, workspace), parse(first), parse(second)
+    found = diff_there(client, one, two) if client else compare(open_registry(workspace, write=False), one, two)
     if form == "json":
         write_json(found)
     else:

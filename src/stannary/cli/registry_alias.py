@@ -10,7 +10,7 @@ import click
 from stannary.cli import exits
 from stannary.cli.group import common_options, talk_of
 from stannary.cli.registry import open_registry
-from stannary.cli.registry_remote import client_of, server_option, tell_there
+from stannary.cli.registry_remote import approve_there, client_of, policy_there, server_option, tell_there
 from stannary.cli.talk import Talk, wants_color
 from stannary.cli.workspace import format_option, workspace_option, write_json
 from stannary.core.errors import UsageError
@@ -83,6 +83,7 @@ def rollback(ctx: click.Context, /, reference: str, remove: bool, server: str | 
 @click.option("--reject", is_flag=True, help="State that it may not.")
 @click.option("--expires", metavar="TIME", default="90d", show_default=True, help="When the approval ends: 30d, or a date.")
 @click.option("--key", metavar="KEY", help="Sign with this key (as `stannary sign` takes it), not with the workspace's.")
+@server_option
 @workspace_option
 @format_option("table", "json")
 @common_options
@@ -92,8 +93,11 @@ def approve(ctx: click.Context, /, version: str, **given: Any) -> int:  # noqa: 
     from stannary.cli.attest import command as attest
     from stannary.registry.names import parse
 
-    found = open_registry(given["workspace"], write=False).resolve(parse(version))
     decision = "reject" if given.pop("reject") else "approve"
+    client = client_of(given.pop("server"), given["workspace"])
+    if client:
+        return approve_there(client, version, {**given, "decision": decision}, talk_of(ctx))
+    found = open_registry(given["workspace"], write=False).resolve(parse(version))
     return int(ctx.invoke(attest, target=found.digest, topic="approval", decision=decision, **given))
 
 
@@ -103,10 +107,11 @@ def approve(ctx: click.Context, /, version: str, **given: Any) -> int:  # noqa: 
     "--policy", metavar="NAME|FILE[#STAGE]", required=True, help="baseline, production, high-risk, a YAML file, or a .rego file."
 )
 @click.option("--separate", is_flag=True, help="Whoever pushed a version does not promote it.")
+@server_option
 @workspace_option
 @common_options
 @click.pass_context
-def protect(ctx: click.Context, reference: str, policy: str, separate: bool, workspace: str | None) -> int:
+def protect(ctx: click.Context, /, reference: str, policy: str, server: str | None, workspace: str | None, separate: bool) -> int:
     """Say by which policy an alias moves. It is kept as it is now: a later change of the file changes nothing.
 
     [NAMESPACE/]*@ALIAS means every name of the namespace that has no policy of its own.
@@ -115,9 +120,15 @@ def protect(ctx: click.Context, reference: str, policy: str, separate: bool, wor
     from stannary.registry import promotion
 
     name, alias = _at_alias(reference, any_name=True)
-    found = read_policy(policy)
-    promotion.protect(open_registry(workspace), name, alias, found, separate=separate)
-    talk_of(ctx).note(f"{inline(f'{name}@{alias}')} moves by {inline(found.name)} from now on")
+    client = client_of(server, workspace)
+    if client:
+        text, known = policy_there(policy)
+        client.protect(name, alias, text, separate=separate)
+    else:
+        found = read_policy(policy)
+        promotion.protect(open_registry(workspace), name, alias, found, separate=separate)
+        known = found.name
+    talk_of(ctx).note(f"{inline(f'{name}@{alias}')} moves by {inline(known)} from now on")
     return 0
 
 
@@ -125,10 +136,11 @@ def protect(ctx: click.Context, reference: str, policy: str, separate: bool, wor
 @click.argument("reference", metavar="NAME@ALIAS")
 @click.option("--reason", default="", help="Why.")
 @click.option("--lift", is_flag=True, help="Let it move again.")
+@server_option
 @workspace_option
 @common_options
 @click.pass_context
-def freeze(ctx: click.Context, reference: str, reason: str, lift: bool, workspace: str | None) -> int:
+def freeze(ctx: click.Context, /, reference: str, reason: str, lift: bool, server: str | None, workspace: str | None) -> int:
     """Keep an alias where it is, whatever a policy says. NAME@* means every alias of a name, *@* every one."""
     from stannary.registry import promotion
 
@@ -136,7 +148,11 @@ def freeze(ctx: click.Context, reference: str, reason: str, lift: bool, workspac
         msg = "a freeze has a reason"
         raise UsageError(msg, where="--reason", code="REG016", help='--reason "incident 12 is being looked into"')
     name, alias = _at_alias(reference, any_name=True, any_alias=True)
-    promotion.freeze(open_registry(workspace), name, alias, reason or "lifted", lifted=lift)
+    client = client_of(server, workspace)
+    if client:
+        client.freeze(name, alias, reason, lifted=lift)
+    else:
+        promotion.freeze(open_registry(workspace), name, alias, reason or "lifted", lifted=lift)
     talk_of(ctx).note(f"{inline(f'{name}@{alias}')} {'may move again' if lift else 'stays where it is'}")
     return 0
 

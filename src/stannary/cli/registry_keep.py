@@ -56,10 +56,11 @@ def quarantine(ctx: click.Context, /, target: str, reason: str, lift: bool, serv
 @click.argument("version")
 @click.option("--reason", default="", help="Why, such as the number of the case.")
 @click.option("--lift", is_flag=True, help="Let it be deleted again.")
+@server_option
 @workspace_option
 @common_options
 @click.pass_context
-def hold(ctx: click.Context, version: str, reason: str, lift: bool, workspace: str | None) -> int:
+def hold(ctx: click.Context, /, version: str, reason: str, lift: bool, server: str | None, workspace: str | None) -> int:
     """Keep VERSION from being deleted, whatever retention says (legal hold)."""
     from stannary.registry.names import parse
     from stannary.registry.retention import hold as held
@@ -67,9 +68,14 @@ def hold(ctx: click.Context, version: str, reason: str, lift: bool, workspace: s
     if not reason and not lift:
         msg = "a hold has a reason"
         raise UsageError(msg, where="--reason", code="REG016", help='--reason "case 4711"')
-    registry = open_registry(workspace)
-    found = registry.show(parse(version))
-    held(registry, found.name, found.number, reason or "lifted", lifted=lift)
+    client = client_of(server, workspace)
+    if client:
+        found = client.show(parse(version))[0]
+        client.hold(found.name, found.number, reason, lifted=lift)
+    else:
+        registry = open_registry(workspace)
+        found = registry.show(parse(version))
+        held(registry, found.name, found.number, reason or "lifted", lifted=lift)
     talk_of(ctx).note(f"{inline(str(found))} {'may be deleted again' if lift else 'is held'}")
     return 0
 
@@ -81,6 +87,7 @@ def hold(ctx: click.Context, version: str, reason: str, lift: bool, workspace: s
 @click.option("--reason", default="retention", show_default=True, help="Why, as the ledger will say.")
 @click.option("--sweep", is_flag=True, help="Delete the contents that no version names any more.")
 @click.option("--dry-run", is_flag=True, help="Say what would be deleted.")
+@server_option
 @workspace_option
 @format_option("table", "json")
 @common_options
@@ -97,20 +104,26 @@ def retain(ctx: click.Context, /, name: str | None, **given: Any) -> int:  # noq
     if name is None and not given["sweep"]:
         msg = "needs a NAME, or --sweep"
         raise UsageError(msg, where="retain", code="USE013", help="stannary registry retain NAME --keep 10")
-    registry, talk, dry_run = open_registry(given["workspace"]), talk_of(ctx), given["dry_run"]
+    client, talk, dry_run = client_of(given["server"], given["workspace"]), talk_of(ctx), given["dry_run"]
+    if client and given["sweep"]:
+        msg = "contents are swept where they are: in the server's own workspace"
+        raise UsageError(msg, where="--sweep", code="USE015", help="leave out --sweep, or unset STANNARY_SERVER")
+    registry = None if client else open_registry(given["workspace"])
     would = "would be deleted" if dry_run else "deleted"
     if name is not None:
         found, keep, age = parse_model(name), given["keep"], _age(given["older_than"])
-        if dry_run:
+        if client:
+            chosen = client.retain(found, keep=keep, days=_days(age), reason=given["reason"], dry_run=dry_run)
+        elif registry is not None and dry_run:
             chosen = retention.plan(registry, found, keep=keep, older_than=age)
-        else:
+        elif registry is not None:
             chosen = retention.retain(registry, found, keep=keep, older_than=age, reason=given["reason"])
         if given["form"] == "json":
             write_json(DeletedDocument(versions=tuple(chosen), dry_run=dry_run))
         else:
             click.echo("\n".join(version_lines(chosen)), nl=bool(chosen))
         talk.note(f"{len(chosen)} version{'s' if len(chosen) != 1 else ''} {would}")
-    if given["sweep"]:
+    if given["sweep"] and registry is not None:
         swept = retention.sweep(registry, dry_run=dry_run)
         if given["form"] == "json" and name is None:
             write_json(SweptDocument.of(swept, dry_run=dry_run))
@@ -197,6 +210,14 @@ def rebuild(ctx: click.Context, workspace: str | None) -> int:
     count = open_registry(workspace).rebuild()
     talk_of(ctx).note(f"made again from {count:,} events")
     return 0
+
+
+def _days(age: timedelta) -> int:
+    """Return an age in the days that a server is told. Raises UsageError for one that is none."""
+    if age % timedelta(days=1):
+        msg = "a server is told days"
+        raise UsageError(msg, where="--older-than", code="USE015", help="--older-than 30d")
+    return age.days
 
 
 def _age(text: str) -> timedelta:

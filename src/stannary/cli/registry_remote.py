@@ -16,9 +16,20 @@ from stannary.report.escape import inline
 if TYPE_CHECKING:
     from stannary.cli.talk import Talk
     from stannary.registry.client import Client
+    from stannary.registry.compare import Difference
     from stannary.registry.names import Name, Reference
 
-__all__ = ["client_of", "list_there", "quarantine_there", "server_option", "show_there", "tell_there"]
+__all__ = [
+    "approve_there",
+    "client_of",
+    "diff_there",
+    "list_there",
+    "policy_there",
+    "quarantine_there",
+    "server_option",
+    "show_there",
+    "tell_there",
+]
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -90,6 +101,54 @@ def quarantine_there(client: Client, target: str, reason: str, *, lifted: bool, 
     talk.note(f"{wanted} {'may be used again' if lifted else 'cannot be had any more'}")
     for version in concerned:
         talk.note(f"it is {inline(str(version))}{inline(''.join(f' @{alias}' for alias in version.aliases))}")
+    return exits.CLEAN
+
+
+def diff_there(client: Client, first: Reference, second: Reference) -> Difference:
+    """Return what is different between two versions, which a server compares within one name. Raises UsageError."""
+    if first.name != second.name:
+        msg = f"compares versions of one name, and these are of {first.name} and {second.name}"
+        raise UsageError(msg, where="--server", code="USE015", help="pull both, and compare the folders")
+    one, two = (client.show(reference)[0] for reference in (first, second))
+    return client.compare(first.name, one.number, two.number)
+
+
+def policy_there(policy: str) -> tuple[str, str]:
+    """Return a policy as a server takes it, with all that it inherits, and its name. Raises UsageError."""
+    import msgspec
+
+    from stannary.cli.policies import read_policy
+    from stannary.policy.model import Policy
+
+    found = read_policy(policy)
+    if not isinstance(found, Policy):
+        msg = "a server takes policies in YAML alone"
+        raise UsageError(msg, where=policy, code="USE015", help="protect it with a .rego file in the server's own workspace")
+    return msgspec.json.encode(found).decode(), found.name
+
+
+def approve_there(client: Client, version: str, given: dict[str, Any], talk: Talk) -> int:
+    """Sign an approval here, with a key of one's own, and have the server log it."""
+    from stannary.cli.attest import approval_of
+    from stannary.cli.signing_key import open_key
+    from stannary.core.model import Digest
+    from stannary.evidence.statement import subject_resource
+    from stannary.registry.names import parse
+    from stannary.report.documents import RecordedDocument
+
+    if not given["key"]:
+        msg = "an approval for a server is signed here, with a key of your own that it trusts"
+        raise UsageError(
+            msg, where="--key", code="USE015", help="stannary keys generate ann.pem; the server's owner trusts ann.pub"
+        )
+    found = client.show(parse(version))[0]
+    envelope = approval_of(subject_resource(Digest.parse(found.digest), str(found.name)), given, open_key(given["key"]))
+    recorded = client.state(envelope)
+    if given["form"] == "json":
+        write_json(RecordedDocument(id=recorded.id, subject=recorded.subject, index=recorded.index))
+    else:
+        click.echo(recorded.id)
+    talk.note(f"recorded statement about {inline(str(found))} as entry {recorded.index}")
     return exits.CLEAN
 
 

@@ -23,13 +23,15 @@ import msgspec
 from stannary.core.canonical import canonical_json
 from stannary.core.errors import BackendError, InputError, IntegrityError, PolicyDenied, StannaryError, UsageError
 from stannary.core.model import ArtifactKind, File, Json
+from stannary.crypto.dsse import Envelope
 from stannary.evidence.subject import identify
+from stannary.registry.compare import Difference
 from stannary.registry.dataset import describe
 from stannary.registry.manifest import Manifest, decode, encode
 from stannary.registry.model import Alias, Model, Move, Version
 from stannary.registry.names import Name, Reference
 
-__all__ = ["Client", "Listed"]
+__all__ = ["Client", "Listed", "Stated"]
 
 _TIMEOUT = 120
 _TRIES = 4
@@ -61,6 +63,14 @@ class Listed(msgspec.Struct, frozen=True):
     versions: tuple[Version, ...]
     aliases: tuple[Alias, ...] = ()
     moves: tuple[Move, ...] = ()
+
+
+class Stated(msgspec.Struct, frozen=True):
+    """A statement that a server has logged: its id, what it is about, its entry."""
+
+    id: str
+    subject: str
+    index: int
 
 
 class _Problem(msgspec.Struct, frozen=True):
@@ -240,6 +250,42 @@ class Client:
         if lifted:
             return list(self._json("DELETE", f"/quarantine/{digest}", Listed).versions)
         return list(self._json("POST", "/quarantine", Listed, msgspec.json.encode({"digest": digest, "reason": reason})).versions)
+
+    def freeze(self, name: Name, alias: str, reason: str, *, lifted: bool = False) -> None:
+        """Keep an alias where it is, or lift that."""
+        place = f"{_model(name)}/aliases/{urllib.parse.quote(alias, safe='')}/freeze"
+        if lifted:
+            self._json("DELETE", place, None)
+        else:
+            self._json("PUT", place, None, msgspec.json.encode({"reason": reason}))
+
+    def protect(self, name: Name, alias: str, policy: str, *, separate: bool = False) -> None:
+        """Say by which policy an alias moves: a shipped one by its name, or one in YAML."""
+        body = msgspec.json.encode({"policy": policy, "separate": separate})
+        self._json("PUT", f"{_model(name)}/aliases/{urllib.parse.quote(alias, safe='')}/protection", None, body)
+
+    def hold(self, name: Name, number: int, reason: str, *, lifted: bool = False) -> None:
+        """Keep a version from being deleted, or lift that."""
+        place = f"{_model(name)}/versions/{number}/hold"
+        if lifted:
+            self._json("DELETE", place, None)
+        else:
+            self._json("PUT", place, None, msgspec.json.encode({"reason": reason}))
+
+    def retain(self, name: Name, *, keep: int, days: int, reason: str, dry_run: bool) -> list[Version]:
+        """Delete old versions, or say which would be; return them."""
+        body = msgspec.json.encode({"keep": keep, "days": days, "reason": reason, "dry_run": dry_run})
+        return list(self._json("POST", f"{_model(name)}/retain", Listed, body).versions)
+
+    def compare(self, name: Name, first: int, second: int) -> Difference:
+        """Return what is different between two versions of a name."""
+        query = urllib.parse.urlencode({"first": first, "second": second})
+        return self._json("GET", f"{_model(name)}/compare?{query}", Difference)
+
+    def state(self, envelope: Envelope) -> Stated:
+        """Have a statement that was signed here logged there."""
+        body = msgspec.json.encode({"envelope": envelope})
+        return self._json("POST", "/evidence", Stated, body)
 
     # HTTP
 
