@@ -6,45 +6,24 @@ that is and takes its card. A function, a GPU and several processes cannot be ha
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from stannary import __version__
 from stannary.app.evaluation_request import Answer, Request, Work
+from stannary.app.guarding import Note, guarded, jail_of, raised, scratch_folder
 from stannary.checks.target.card import EvaluationResult, Tool
-from stannary.core.errors import BackendError, Bug, InputError, IntegrityError, PolicyDenied, StannaryError, UsageError
-from stannary.report.escape import inline
+from stannary.core.errors import Bug
 
 if TYPE_CHECKING:
     from stannary.app.opening import Admitted
-    from stannary.run.jail import Jail
 
 __all__ = ["evaluate", "infer", "vouched"]
 
-_DAYS = 20 * 24 * 3600.0  # an evaluation takes what it takes; Ctrl-C ends it
-_LOOK = 0.5
-_MEMORY = 1 << 38  # address space is no measure of a network's memory; the machine's own is the limit
-_ERRORS = {kind.__name__: kind for kind in (BackendError, Bug, InputError, IntegrityError, PolicyDenied, UsageError)}
-# What libraries of arrays look at to know the machine; nothing of another process.
-_MACHINE = (
-    "/proc/cpuinfo",
-    "/proc/meminfo",
-    "/proc/stat",
-    "/proc/sys/vm",
-    "/proc/sys/kernel",
-    "/sys/devices/system",
-    "/sys/fs/cgroup",
-)
-_ITSELF = "/proc/self"  # found by the process that enters the guard: resolved here it would be this one
-_SAID = 300
 
-
-def evaluate(request: Request, *, note: Callable[[str], None] = lambda _: None) -> EvaluationResult:
+def evaluate(request: Request, *, note: Note = lambda _: None) -> EvaluationResult:
     """Evaluate what is asked for and return the card. `note` is told how far it is, in words.
 
     Raises:
@@ -80,7 +59,7 @@ def infer(request: Request) -> str:
     return _answer(request, lambda _: None, infer=True)[0].text
 
 
-def _answer(request: Request, note: Callable[[str], None], *, infer: bool = False) -> tuple[Answer, Work]:
+def _answer(request: Request, note: Note, *, infer: bool = False) -> tuple[Answer, Work]:
     with ExitStack() as stack:
         own = request.is_function or (request.is_endpoint and not infer)  # the caller's own code, or nothing that is loaded
         model = None if infer or own else _admit(request, stack, note)
@@ -93,7 +72,7 @@ def _answer(request: Request, note: Callable[[str], None], *, infer: bool = Fals
         return _raised(answer), work
 
 
-def _admit(request: Request, stack: ExitStack, note: Callable[[str], None]) -> Admitted:
+def _admit(request: Request, stack: ExitStack, note: Note) -> Admitted:
     from stannary.app.opening import admit
     from stannary.app.targets import located
     from stannary.checks.static.scan import ScanOptions
@@ -103,55 +82,22 @@ def _admit(request: Request, stack: ExitStack, note: Callable[[str], None]) -> A
     return admit(target, ScanOptions(jail=request.jail), trust=request.trust)
 
 
-def _guarded(work: Work, stack: ExitStack, note: Callable[[str], None]) -> tuple[Answer, Work]:
+def _guarded(work: Work, stack: ExitStack, note: Note) -> tuple[Answer, Work]:
     """Do the work in a process of its own, in the guard."""
-    from stannary.run import scratch
-    from stannary.run.interface import Done, Job, Setup
-    from stannary.run.pool import Pool
-
-    folder = scratch.make()
-    stack.callback(scratch.remove, folder)
-    work = msgspec.structs.replace(work, folder=folder)
-    progress = Path(folder, "progress")
-    pool = stack.enter_context(Pool(Setup("stannary.app.evaluation_work:worker"), _jail(work, folder), seconds=_DAYS))
-    held = pool.started()
-    work = msgspec.structs.replace(work, jail=held.level if held is not None else "none")
-    pool.submit(Job(msgspec.json.encode(work)))
-    while True:
-        for outcome in pool.results(timeout=_LOOK):
-            if isinstance(outcome, Done):
-                return msgspec.json.decode(outcome.value, type=Answer), work
-            why = outcome.reason if hasattr(outcome, "reason") else outcome.error
-            msg = f"the process that evaluated it ended: {why}"
-            raise InputError(msg, where=work.request.model, code="EVA004")
-        _tell(progress, note)
-
-
-def _tell(progress: Path, note: Callable[[str], None]) -> None:
-    with contextlib.suppress(OSError), progress.open(encoding="utf-8", errors="replace") as file:  # nothing to tell yet
-        note(inline(file.read(_SAID)))  # the process is not trusted: neither with the length nor with the signs
-
-
-def _jail(work: Work, folder: str) -> Jail:
-    from stannary.run.jail import Jail
-
-    request = work.request
+    request, folder = work.request, scratch_folder(stack)
     read = [request.data, request.members, request.domain, work.model.path if work.model else None]
-    write = [request.adversarials, request.checkpoint]
-    for path in filter(None, write):
-        Path(path).mkdir(parents=True, exist_ok=True)
-    return Jail(
-        level=request.jail,
-        read=(*(str(Path(path).resolve()) for path in (*read, *_MACHINE) if path and Path(path).exists()), _ITSELF),
-        write=(folder, "/dev/null", *(str(Path(path).resolve()) for path in write if path)),
-        memory=_MEMORY,
-        open_files=1024,
+    answer, level = guarded(
+        "stannary.app.evaluation_work:worker",
+        jail_of(request.jail, folder, read, (request.adversarials, request.checkpoint)),
+        lambda level: msgspec.json.encode(msgspec.structs.replace(work, folder=folder, jail=level)),
+        request.model,
+        note,
     )
+    return msgspec.json.decode(answer, type=Answer), msgspec.structs.replace(work, jail=level)
 
 
 def _raised(answer: Answer) -> Answer:
     """Return the answer, or raise the error that it tells of."""
-    if not answer.error:
-        return answer
-    kind: type[StannaryError] = _ERRORS.get(answer.error, Bug)
-    raise kind(answer.message, where=answer.where, code=answer.code, help=answer.help)
+    if answer.error is not None:
+        raise raised(answer.error)
+    return answer

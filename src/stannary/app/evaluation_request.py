@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from stannary.app.guarding import Told
 from stannary.app.opening import Admitted
 from stannary.checks.target.card import EvaluationResult
 from stannary.core.errors import UsageError
@@ -125,8 +126,4 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
     card: EvaluationResult | None = None
     text: str = ""
-    error: str = ""
-    message: str = ""
-    where: str | None = None
-    code: str | None = None
-    help: str | None = None
+    error: Told | None = None

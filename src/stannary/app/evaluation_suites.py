@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from stannary.checks.target.domain import TableDomain
     from stannary.checks.target.statistics import Rate
 
-__all__ = ["Suite", "backdoor", "domain_text", "privacy", "robustness", "table_domain"]
+__all__ = ["Suite", "backdoor", "domain_text", "measurements_of", "privacy", "robustness", "table_domain"]
 
 _TABLE_EPS, _ARRAY_EPS = {"l0": 1.0, "cost": 1.0}, 0.1  # columns, and cost; in standard deviations 0.5
 
@@ -39,7 +39,7 @@ def robustness(target: Counting, data: Dataset, whole: Dataset, request: Request
     found, incomplete = _table(target, data, whole, request) if data.kind == "table" else _array(target, data, request)
     return Suite(
         found,
-        measurements=tuple(_measured(found, request.seed)),
+        measurements=measurements_of(found, request.seed),
         incomplete=incomplete,
         reasons=tuple(_too_weak(found, request.min_robust)),
         next=tuple(_next(found, request, table=data.kind == "table")),
@@ -139,7 +139,8 @@ def _members(target: Counting, data: Dataset, request: Request) -> Dataset:
     return members.aligned(target.classes, data.label_names)
 
 
-def _measured(part: Robustness, seed: int) -> list[Measurement]:
+def measurements_of(part: Robustness, seed: int) -> tuple[Measurement, ...]:
+    """Return what policies bound of a part of a card."""
     from stannary.checks.robustness.suite import metric_of
 
     rows = [("accuracy", part.clean), (metric_of(part.threat.norm, part.threat.eps or 0), part.robust)]
@@ -148,7 +149,7 @@ def _measured(part: Robustness, seed: int) -> list[Measurement]:
     if part.distance is not None and not part.unfinished:  # of samples not attacked to the end the smallest change is not known
         d = part.distance
         found.append(Measurement(metric=f"robustness.{d.norm}.median", value=d.median, low=d.low, high=d.high, n=d.n, seed=seed))
-    return found
+    return tuple(found)
 
 
 def _measurement(metric: str, share: Rate, seed: int) -> Measurement:

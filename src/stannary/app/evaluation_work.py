@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import time
@@ -14,8 +13,8 @@ import msgspec
 
 from stannary import __version__
 from stannary.app.evaluation_request import Answer, Request, Work
+from stannary.app.guarding import Note, served, tell
 from stannary.checks.target.card import EvaluationResult, Model, TestData, Tool
-from stannary.core.errors import IntegrityError, StannaryError
 
 if TYPE_CHECKING:
     from stannary.app.opening import Admitted
@@ -24,23 +23,13 @@ if TYPE_CHECKING:
 
 __all__ = ["do", "worker"]
 
-_KINDS = ("UsageError", "InputError", "PolicyDenied", "IntegrityError", "BackendError", "Bug")
-Note = Callable[[str], None]
-
 
 def worker(_data: bytes) -> Callable[[bytes, bool], bytes]:
     """Return the handler of the guarded process: a `Work` as JSON becomes an `Answer` as JSON."""
 
     def handle(payload: bytes, _degraded: bool) -> bytes:  # noqa: FBT001 - the protocol's
         work = msgspec.json.decode(payload, type=Work)
-        progress = Path(work.folder, "progress")
-        new = progress.with_suffix(".new")
-
-        def note(text: str) -> None:
-            new.write_text(text, encoding="utf-8")
-            new.replace(progress)
-
-        return msgspec.json.encode(do(work, note))
+        return msgspec.json.encode(do(work, served(work.folder)))
 
     return handle
 
@@ -57,17 +46,8 @@ def do(work: Work, note: Note) -> Answer:
 
             return Answer(card=language_card(work, note))
         return Answer(card=_card(work, note))
-    except StannaryError as error:
-        kind = next((base.__name__ for base in type(error).__mro__ if base.__name__ in _KINDS), "Bug")
-        return Answer(error=kind, message=error.message, where=error.where, code=error.code, help=error.help)
-    except MemoryError:
-        return Answer(error="InputError", message="there is not enough memory for it", where=work.request.model, code="EVA005")
-    except Exception as error:  # noqa: BLE001 - what is our bug is told as one, with its place
-        import traceback
-
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        message = f"{type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno})"
-        return Answer(error="Bug", message=message, where=work.request.model)
+    except Exception as error:  # noqa: BLE001 - told to the caller, who raises it
+        return Answer(error=tell(error, work.request.model))
 
 
 def _card(work: Work, note: Note) -> EvaluationResult:
@@ -145,13 +125,10 @@ def _target(work: Work, data: Dataset) -> Target:
         from stannary.checks.target.open_file import target_of
 
         return target_of(import_object(request.model), data, name=request.model, device=request.device)
+    from stannary.app.opening import scanned_bytes
     from stannary.checks.target.open_file import model_file, open_model
 
-    path = model_file(Path(work.model.path))
-    content = path.read_bytes()
-    if work.model.files and hashlib.sha256(content).hexdigest() not in {one.removeprefix("sha256:") for one in work.model.files}:
-        msg = "the file is not the one that was scanned: it changed in between"
-        raise IntegrityError(msg, where=work.model.display, code="EVA006")
+    content = scanned_bytes(work.model, model_file(Path(work.model.path)))
     return open_model(content, data, name=work.model.display, device=request.device)
 
 

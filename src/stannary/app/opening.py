@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from stannary.core.errors import InputError, PolicyDenied
+from stannary.core.errors import InputError, IntegrityError, PolicyDenied
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from stannary.checks.static.result import TargetResult
     from stannary.checks.static.scan import ScanOptions, Target
 
-__all__ = ["Admitted", "admit"]
+__all__ = ["Admitted", "admit", "scanned_bytes"]
 
 
 class Admitted(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +63,17 @@ def admit(target: Target, options: ScanOptions, *, trust: bool = False) -> Admit
         format=_format_of(found),
         verdict=found.verdict,
     )
+
+
+def scanned_bytes(model: Admitted, path: Path) -> bytes:
+    """Return the content of the model's file. Raises IntegrityError where it is not what was scanned."""
+    import hashlib
+
+    content = path.read_bytes()
+    if model.files and hashlib.sha256(content).hexdigest() not in {one.removeprefix("sha256:") for one in model.files}:
+        msg = "the file is not the one that was scanned: it changed in between"
+        raise IntegrityError(msg, where=model.display, code="EVA006")
+    return content
 
 
 def _format_of(found: TargetResult) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,7 +21,7 @@ from stannary.report.evaluation import renderer
 if TYPE_CHECKING:
     from stannary.checks.target.card import EvaluationResult
 
-__all__ = ["start"]
+__all__ = ["needs_torch", "outputs_of", "start", "written"]
 
 _BY_SUFFIX = {".json": "json", ".html": "html", ".htm": "html", ".md": "markdown", ".xml": "junit"}
 _CODES = {"passed": exits.CLEAN, "failed": exits.DENIED, "incomplete": exits.INCOMPLETE, "error": exits.INCOMPLETE}
@@ -29,7 +29,7 @@ _CODES = {"passed": exits.CLEAN, "failed": exits.DENIED, "incomplete": exits.INC
 
 def start(given: Mapping[str, Any], talk: Talk) -> int:
     """Do what the options of the command line ask for and return the exit code. Raises what the error tree has."""
-    outputs = _outputs(given["formats"], given["output"])
+    outputs = outputs_of(given["formats"], given["output"], renderer)
     workspace = open_workspace(given["workspace"], offline=given["offline"]) if given["record"] else None
     if "llm" not in given["suites"] or not given["model"].startswith(("http://", "https://")):
         needs_torch()
@@ -43,7 +43,9 @@ def start(given: Mapping[str, Any], talk: Talk) -> int:
         return exits.CLEAN
     started = system_clock()
     card = evaluate(request, note=talk.detail)
-    _write(card, outputs, talk)
+    for name, path in outputs.items():
+        color = not path and name == "table" and wants_color(sys.stdout, talk.color)
+        written(renderer(name)(card, color=color), name, path, talk)
     if workspace is not None:
         from stannary.app.statements import record_evaluation
 
@@ -72,8 +74,8 @@ def _code(card: EvaluationResult) -> int:
     return exits.worst(codes)
 
 
-def _outputs(given: Sequence[str], output: str | None) -> dict[str, str]:
-    """Return format → file (empty: stdout). Raises an ExceptionGroup of UsageErrors."""
+def outputs_of(given: Sequence[str], output: str | None, known: Callable[[str], object]) -> dict[str, str]:
+    """Return format → file (empty: stdout); `known` refuses a format. Raises an ExceptionGroup of UsageErrors."""
     problems: list[UsageError] = []
     found: dict[str, str] = {}
     plain = [item for item in given if "=" not in item]
@@ -85,7 +87,7 @@ def _outputs(given: Sequence[str], output: str | None) -> dict[str, str]:
     rows += [(name, path) for name, equals, path in (item.partition("=") for item in given) if equals]
     for name, path in rows:
         try:
-            renderer(name)
+            known(name)
         except UsageError as error:
             problems.append(error)
         folder = os.path.dirname(path) or "."  # noqa: PTH120 - a name that a user wrote
@@ -100,12 +102,10 @@ def _outputs(given: Sequence[str], output: str | None) -> dict[str, str]:
     return found
 
 
-def _write(card: EvaluationResult, outputs: Mapping[str, str], talk: Talk) -> None:
-    for name, path in outputs.items():
-        color = not path and name == "table" and wants_color(sys.stdout, talk.color)
-        text = renderer(name)(card, color=color)
-        if path:
-            write_file(path, text)
-            talk.detail(f"wrote {name} to {path}")
-        else:
-            click.echo(text, nl=False, color=color)
+def written(text: str, name: str, path: str, talk: Talk) -> None:
+    """Write a report of a format to its file, or to stdout where it has none."""
+    if path:
+        write_file(path, text)
+        talk.detail(f"wrote {name} to {path}")
+    else:
+        click.echo(text, nl=False, color="\x1b" in text)

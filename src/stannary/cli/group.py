@@ -18,6 +18,7 @@ __all__ = ["COMMANDS", "LazyGroup", "common_options", "flags_of", "root", "talk_
 COMMANDS: dict[str, tuple[str, str]] = {
     "scan": ("stannary.cli.scan:command", "Find what is dangerous in models and repositories."),
     "evaluate": ("stannary.cli.evaluate:command", "Attack a model before an attacker does; measure what it stands."),
+    "harden": ("stannary.cli.harden:command", "Harden a model, and say by a paired test whether that worked."),
     "attest": ("stannary.cli.attest:command", "State something about an artifact, signed and logged."),
     "evidence": ("stannary.cli.evidence:command", "List, show, verify and export signed evidence."),
     "gate": ("stannary.cli.gate:command", "Decide by a policy, from evidence alone; explain; record."),

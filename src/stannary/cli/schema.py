@@ -17,6 +17,7 @@ SCHEMAS: dict[str, tuple[str, str]] = {
     "import": ("stannary.registry.from_mlflow:Imported", "What `stannary registry import --format json` writes."),
     "scan": ("stannary.checks.static.result:ScanResult", "What `stannary scan --format json` writes."),
     "evaluate": ("stannary.checks.target.card:EvaluationResult", "What `stannary evaluate --format json` writes."),
+    "harden": ("stannary.harden.card:HardeningResult", "What `stannary harden --format json` writes."),
     "baseline": ("stannary.checks.static.waivers:Baseline", "What `stannary scan --write-baseline` writes and `--baseline` reads."),
     "sign": ("stannary.cli.sign:SignReport", "What `stannary sign --format json` writes."),
     "verify": ("stannary.cli.verify:VerifyReport", "What `stannary verify --format json` writes."),

@@ -36,7 +36,7 @@ from stannary.evidence.workspace import Workspace
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Run", "training_run"]
+__all__ = ["Run", "environment_of", "training_run"]
 
 _Path = str | os.PathLike[str]
 
@@ -94,17 +94,11 @@ class Run:
             edges=tuple(LineageEdge(relation=relation, resource=resource) for relation, _, resource in self._inputs),
             code=tuple(self._code),
             parameters=self._parameters,
-            packages=_packages(),
             seeds=self._seeds,
-            hardware=_hardware(),
-            environment={
-                "python": platform.python_version(),
-                "implementation": sys.implementation.name,
-                "platform": platform.platform(),
-            },
             metrics=self._metrics,
             started_on=self._started,
             finished_on=self._workspace.clock(),
+            **environment_of(),
         )
         subjects = [resource_of(identify(path)) for path in outputs]
         if subjects:
@@ -152,6 +146,16 @@ def training_run(
         run.finish("error")
         raise
     run.finish("passed")
+
+
+def environment_of() -> dict[str, Any]:
+    """Return the fields of a training run that say where it ran: packages, hardware, interpreter."""
+    interpreter = {
+        "python": platform.python_version(),
+        "implementation": sys.implementation.name,
+        "platform": platform.platform(),
+    }
+    return {"packages": _packages(), "hardware": _hardware(), "environment": interpreter}
 
 
 def _code_at(path: Path) -> Resource:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from stannary.harden.interface import Hardened, Settings, epochs_of, seeded
+from stannary.harden.interface import Hardened, Settings, epochs_of, seeded, trainable
 
 __all__ = ["adversarial_training", "ascend", "free", "step_into_ball", "trades"]
 
@@ -103,7 +103,7 @@ def _train(
     model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor, settings: Settings, loss: Callable[[torch.Tensor, torch.Tensor], Any]
 ) -> None:
     """Train with Adam, its rate reduced tenfold for the last quarter. The inner attack sees the model in evaluation mode."""
-    model.requires_grad_(True)  # noqa: FBT003 - torch's
+    trainable(model)
     optimizer = torch.optim.Adam(model.parameters(), settings.rate)
     total = settings.epochs * -(-len(x) // settings.batch)
     for number, (batch, labels) in enumerate(epochs_of(x, y, settings)):

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import copy
+import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
-from stannary.core.errors import UsageError
+from stannary.core.errors import InputError, UsageError
 from stannary.core.model import Json
 
-__all__ = ["Hardened", "Settings", "epochs_of", "seeded"]
+__all__ = ["Hardened", "Settings", "copied", "epochs_of", "modules_of", "seeded", "trainable"]
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,35 @@ class Hardened:
     masking: bool = False
     privacy: dict[str, float] | None = None
     notes: tuple[str, ...] = ()
+
+
+_M = TypeVar("_M", bound=torch.nn.Module)
+
+
+def trainable(model: _M) -> _M:
+    """Let every parameter have gradients; a TorchScript module refuses `requires_grad_` as a whole."""
+    for parameter in model.parameters():
+        if parameter.is_floating_point():
+            parameter.requires_grad_(True)  # noqa: FBT003 - torch's
+    return model
+
+
+def copied(model: _M) -> _M:
+    """Return a copy whose parameters are its own; a deep copy of TorchScript has some that cannot be trained."""
+    if not isinstance(model, torch.jit.ScriptModule):
+        return copy.deepcopy(model)
+    buffer = io.BytesIO()
+    torch.jit.save(model, buffer)
+    buffer.seek(0)
+    found: _M = torch.jit.load(buffer, map_location=next((one.device for one in model.parameters()), torch.device("cpu")))
+    return found
+
+
+def modules_of(model: torch.nn.Module, method: str) -> None:
+    """Refuse a network whose layers cannot be told apart, for a method that starts them anew. Raises InputError."""
+    if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
+        msg = f"{method} starts every layer anew, and TorchScript does not say which layers there are"
+        raise InputError(msg, help="give the module itself: saved whole by torch.save, or `package.module:build()`")
 
 
 def seeded(settings: Settings, device: torch.device | str = "cpu") -> torch.Generator:

@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional
 
 from stannary.core.errors import InputError, UsageError
-from stannary.harden.interface import Hardened, Settings
+from stannary.harden.interface import Hardened, Settings, modules_of, trainable
 
 __all__ = ["dp_sgd"]
 
@@ -40,11 +40,12 @@ def dp_sgd(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor, settings: S
         msg = "dp-sgd takes Opacus, which is not installed"
         raise UsageError(msg, code="USE014", help="pip install opacus") from exc
     bounds = _bounds(settings, len(x))
+    modules_of(model, "dp-sgd")
     problems = ModuleValidator.validate(model, strict=False)
     if problems:
         msg = f"cannot be trained with differential privacy: {problems[0]}"
         raise InputError(msg, help="replace batch normalisation by group normalisation")
-    model = copy.deepcopy(model).requires_grad_(True).train()  # noqa: FBT003 - torch's
+    model = trainable(copy.deepcopy(model)).train()
     kept = 0 if settings.get("keep", 0) else _reset(model, settings.seed)
     optimizer = torch.optim.Adam(model.parameters(), settings.rate)
     loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, y), batch_size=settings.batch)
@@ -91,6 +92,7 @@ def _bounds(settings: Settings, n: int) -> _Bounds:
 
 def _bare(private: torch.nn.Module) -> torch.nn.Module:
     """Return the module without what Opacus hung on it."""
+    private.remove_hooks()  # Opacus' wrapper; with its hooks the module cannot be trained again
     trained: torch.nn.Module = private._module.eval()  # noqa: SLF001 - Opacus' way to the module itself
     for parameter in trained.parameters():
         for name in ("grad_sample", "summed_grad", "_forward_counter"):

@@ -9,9 +9,9 @@ from torch.nn import functional
 
 from stannary.checks.target.statistics import clopper_pearson
 from stannary.core.errors import UsageError
-from stannary.harden.interface import Hardened, Settings, epochs_of, seeded
+from stannary.harden.interface import Hardened, Settings, epochs_of, seeded, trainable
 
-__all__ = ["Smoothed", "certify", "smoothing"]
+__all__ = ["Smoothed", "Voting", "certify", "smoothing"]
 
 _BATCH = 1000
 
@@ -48,12 +48,26 @@ class Smoothed(torch.nn.Module):
         return (total / self.votes).clamp_min(1e-12).log()
 
 
+class Voting(torch.nn.Module):
+    """The same as `Smoothed` as one batch, with torch's own noise: what can be traced into a file."""
+
+    def __init__(self, smoothed: Smoothed) -> None:
+        super().__init__()
+        self.module, self.sigma, self.votes = smoothed.module, smoothed.sigma, smoothed.votes
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return `(n, classes)` logarithms of the mean softmax under noise."""
+        many = x.repeat(self.votes, *[1] * (x.ndim - 1))
+        shares = functional.softmax(self.module(many + self.sigma * torch.randn_like(many)), 1)
+        return shares.reshape(self.votes, -1, shares.shape[1]).mean(0).clamp_min(1e-12).log()
+
+
 def smoothing(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor, settings: Settings) -> Hardened:
     """Train with Gaussian noise of `sigma` (0.25), and wrap the model so that it decides by vote."""
     sigma, votes = settings.get("sigma", 0.25), int(settings.get("votes", 100))
     generator = seeded(settings, x.device)
     smoothed = Smoothed(model, sigma, votes, settings.seed)
-    model.requires_grad_(True)  # noqa: FBT003 - torch's
+    trainable(model)
     optimizer = torch.optim.Adam(model.parameters(), settings.rate)
     for batch, labels in epochs_of(x, y, settings):
         model.train()

@@ -13,7 +13,7 @@ import torch
 from torch.nn import functional
 
 from stannary.core.errors import UsageError
-from stannary.harden.interface import Hardened, Settings, epochs_of, seeded
+from stannary.harden.interface import Hardened, Settings, copied, epochs_of, modules_of, seeded, trainable
 
 __all__ = ["Ensemble", "Rounded", "Squeezed", "distill", "ensemble", "output_perturbation", "squeeze"]
 
@@ -43,7 +43,8 @@ class Squeezed(torch.nn.Module):
         if not 1 <= bits <= 16:  # noqa: PLR2004 - what has any effect
             msg = f"{bits} bits: 1 to 16"
             raise UsageError(msg, code="USE013")
-        self.module, self.levels, self.median, self.through = module, 2**bits - 1, median, through
+        self.module, self.bits, self.levels = module, bits, 2**bits - 1
+        self.median, self.through = median, through
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the logits of the squeezed inputs."""
@@ -110,13 +111,12 @@ def output_perturbation(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor
 
 def distill(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor, settings: Settings) -> Hardened:
     """Train a copy, started anew, on the model's own answers at temperature `temperature` (20)."""
-    import copy
-
     temperature = settings.get("temperature", 20.0)
     if not 0 < temperature < float("inf"):
         msg = f"a temperature of {temperature}"
         raise UsageError(msg, code="USE013")
-    student = copy.deepcopy(model).requires_grad_(True)  # noqa: FBT003 - torch's
+    modules_of(model, "distill")
+    student = trainable(copied(model))
     torch.manual_seed(settings.seed)
     for module in student.modules():
         if callable(getattr(module, "reset_parameters", None)):
@@ -137,7 +137,6 @@ def distill(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor, settings: 
 
 def ensemble(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor, settings: Settings) -> Hardened:
     """Train `members` (3) copies adversarially, each from its own start and on samples of its own drawing, and average them."""
-    import copy
     from dataclasses import replace
 
     from stannary.harden.adversarial import adversarial_training
@@ -146,7 +145,7 @@ def ensemble(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor, settings:
     generator = seeded(settings)
     trained = []
     for number in range(count):
-        member = copy.deepcopy(model)
+        member = copied(model)
         drawn = torch.randint(len(x), (len(x),), generator=generator).to(x.device)
         trained.append(adversarial_training(member, x[drawn], y[drawn], replace(settings, seed=settings.seed + number)).model)
     return Hardened(Ensemble(trained).eval(), "ensemble", {"members": count, "eps": settings.eps, "epochs": settings.epochs})

@@ -18,7 +18,7 @@ from stannary.checks.target.data import Dataset
 from stannary.checks.target.interface import Target
 from stannary.core.errors import InputError, UsageError
 
-__all__ = ["model_file", "open_model", "target_of"]
+__all__ = ["model_file", "open_model", "open_object", "target_of"]
 
 _PROBES = 256
 _PACKED = (b"x\x9c", b"x\x01", b"x\xda", b"x^", b"\x1f\x8b", b"BZ", b"\xfd7zXZ", b"]\0\0", b"\x04\x22\x4d\x18")  # joblib's
@@ -201,12 +201,16 @@ def _catboost(content: bytes, data: Dataset, _probe: torch.Tensor, name: str, _d
 
 
 def _skops(content: bytes, data: Dataset, _probe: torch.Tensor, name: str, _device: str) -> Target:
+    return target_of(_skops_object(content, name), data, name=name)
+
+
+def _skops_object(content: bytes, name: str) -> Any:  # noqa: ANN401 - what skops returns
     skops = _library("skops.io", name)
     unknown = _loaded(lambda: skops.get_untrusted_types(data=content), name)
     if unknown:
         msg = f"the file has types that skops does not know: {', '.join(unknown[:5])}"
         raise InputError(msg, where=name, help="load it yourself and name a function that returns it: `package.module:build()`")
-    return target_of(_loaded(lambda: skops.loads(content), name), data, name=name)
+    return _loaded(lambda: skops.loads(content), name)
 
 
 def _pickled(content: bytes, data: Dataset, _probe: torch.Tensor, name: str, device: str) -> Target:
@@ -232,6 +236,29 @@ def _loaded(load: Callable[[], Any], name: str) -> Any:  # noqa: ANN401 - what a
         text = str(exc).strip().splitlines() or [""]
         msg = f"the model cannot be loaded: {type(exc).__name__}: {text[0][:300]}"
         raise InputError(msg, where=name) from exc
+
+
+def open_object(content: bytes, *, name: str = "model") -> tuple[Any, str]:
+    """Return the object in a file that a library can train again, and how it was kept: `script`, `torch`, `pickle` or `skops`.
+
+    Raises:
+        InputError: it is no such file: exported programs, ONNX and the boosters' own files do not say how they were trained.
+        UsageError: the library that it needs is not installed.
+    """
+    from stannary.checks.target import torch_file
+
+    kind = torch_file.torch_kind(content) if content[:4] in (b"PK\x03\x04", b"\x80\x02\x8a\n") else ""
+    if kind == "script":
+        return torch_file.open_script(content, name), "script"
+    if kind == "pickle":
+        return torch_file.open_pickled(content, name), "torch"
+    if content[:4] == b"PK\x03\x04" and "schema.json" in _members(content):
+        return _skops_object(content, name), "skops"
+    if content[:1] == b"\x80" or content.startswith(_PACKED):
+        joblib = _library("joblib", name)
+        return _loaded(lambda: joblib.load(io.BytesIO(content)), name), "pickle"
+    msg = "the file holds no model that can be trained again"
+    raise InputError(msg, where=name, help="give TorchScript, a pickled module or classifier, or `package.module:build()`")
 
 
 def target_of(model: Any, data: Dataset, *, name: str = "model", device: str = "cpu") -> Target:  # noqa: ANN401 - any library's
