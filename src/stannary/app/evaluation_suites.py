@@ -115,9 +115,8 @@ def privacy(target: Counting, data: Dataset, request: Request) -> Suite:
         if told is None:
             reasons.append("what share of members is told at 1 % false alarms cannot be said of so few samples")
         elif told.high > request.max_leak:
-            reasons.append(
-                f"members told at 1 % false alarms: {told.value:.1%}, up to {told.high:.1%}, above {request.max_leak:.1%}"
-            )
+            found_at = f"{told.value:.1%}, up to {told.high:.1%}"
+            reasons.append(f"members told at 1 % false alarms: {found_at}, above {request.max_leak:.1%}")
     return Suite(found.part, found.measurements, found.incomplete, tuple(reasons), (), found.atlas, found.owasp)
 
 

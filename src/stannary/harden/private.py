@@ -41,11 +41,11 @@ def dp_sgd(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor, settings: S
         raise UsageError(msg, code="USE014", help="pip install opacus") from exc
     bounds = _bounds(settings, len(x))
     modules_of(model, "dp-sgd")
+    model = trainable(copy.deepcopy(model)).train()  # what is saved is mostly in evaluation mode, which Opacus refuses
     problems = ModuleValidator.validate(model, strict=False)
     if problems:
         msg = f"cannot be trained with differential privacy: {problems[0]}"
         raise InputError(msg, help="replace batch normalisation by group normalisation")
-    model = trainable(copy.deepcopy(model)).train()
     kept = 0 if settings.get("keep", 0) else _reset(model, settings.seed)
     optimizer = torch.optim.Adam(model.parameters(), settings.rate)
     loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, y), batch_size=settings.batch)

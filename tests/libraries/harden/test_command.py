@@ -117,7 +117,7 @@ def test_privacy_is_spent_on_the_ledger_and_not_twice(folder, tmp_path) -> None:
     assert "does not fit" in second.stderr
     assert not (tmp_path / "two.pt").exists()
     lineage = stannary("lineage", "one.pt", "--format", "json", cwd=tmp_path)
-    relations = {edge["relation"] for edge in json.loads(lineage.stdout)["made_from"]}
+    relations = {edge["relation"] for edge in json.loads(lineage.stdout)["above"]}
     assert {"fine-tuned-from", "trained-from"} <= relations
     kinds = {row["kind"] for row in json.loads(stannary("evidence", "list", "--format", "json", cwd=tmp_path).stdout)["evidence"]}
     assert {"privacy-spend", "training-run", "eval-result"} <= kinds
