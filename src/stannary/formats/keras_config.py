@@ -73,6 +73,10 @@ _PATH_KEYS = frozenset(
 _LAMBDA_KEYS = ("function", "output_shape", "mask", "arguments", "value")
 _URL = re.compile(r"^[a-z][a-z0-9+.\-]{1,20}://", re.IGNORECASE)
 _ABSOLUTE = re.compile(r"^(?:/|~[/\w]|[A-Za-z]:[\\/]|\\\\|%[A-Za-z]+%|\$\{?[A-Z_]+)")
+# Where a document says what it is, came from and may be used for; no layer has such an argument.
+_SAYS = re.compile(
+    r"\$(?:schema|id|ref)|source_?ur[li]|home_?page|licen[cs]e(?:_?url)?|repository|documentation|citation", re.IGNORECASE
+)
 _SENSITIVE = re.compile(
     r"^/(?:etc|proc|root|home|var|dev|sys|tmp|usr|opt|mnt|Users|app|data|run|boot|lib|bin)(?:/|$)|^~/|^[A-Za-z]:\\|(?:^|[\\/])\.\.[\\/]"
 )
@@ -309,7 +313,7 @@ class _Walk:
         named = key in _PATH_KEYS
         how = ""
         if _URL.match(value):
-            how = "url"
+            how = "" if _SAYS.fullmatch(key) else "url"
         elif re.search(r"(?:^|[\\/])\.\.[\\/]", value):
             how = "traversal"
         elif (_ABSOLUTE if named else _SENSITIVE).match(value):

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from stannary.core.errors import FormatError
+from stannary.formats.column_values import search_values
 from stannary.formats.identify import is_text
 from stannary.formats.interface import Sink, View, clip
 from stannary.formats.protobuf import FIXED32, FIXED64, LENGTH, VARINT, shape
@@ -24,6 +25,7 @@ Shape = list[tuple[int, int, "int | View"]]
 _TOP_FIELDS = 20_000
 _SMALLEST = 8
 _FAR = 100
+_TAIL = 4 << 20
 
 
 class _Schema(NamedTuple):
@@ -175,7 +177,8 @@ def read(view: View, sink: Sink) -> None:
 
 
 def _damaged(view: View, sink: Sink, name: str) -> None:
-    """Read what is left of a damaged file with the reader its name asks for."""
+    """Read what is left of a damaged file with the reader its name asks for, and what was put behind it."""
+    search_values(sink, "behind", bytes(view.tail(_TAIL)))
     for ending, reader in _BY_NAME:
         if name.endswith(ending):
             module, _, function = reader.partition(":")

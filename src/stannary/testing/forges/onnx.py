@@ -84,6 +84,11 @@ def _() -> bytes:
     )
 
 
+@forge("onnx.pickle_behind", filename="model.onnx", family=FAMILY, malicious=True)
+def _() -> bytes:
+    return model(node("Add")) + b"\x80\x04\x8c\x02os\x8c\x06system\x93(\x8c\x0decho stannarytR."
+
+
 @forge("onnx.aten", filename="model.onnx", family=FAMILY, malicious=None)
 def _() -> bytes:
     return model(node("ATen", "org.pytorch.aten"))

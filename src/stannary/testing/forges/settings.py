@@ -26,6 +26,13 @@ _JSON: dict[str, tuple[str, Any, bool | None]] = {
     "pipeline_eval": ("model_index.json", {"_class_name": "DiffusionPipeline", "scheduler": ["builtins", "eval"]}, True),
     "pipeline_traversal": ("model_index.json", {"_class_name": "DiffusionPipeline", "vae": ["../../evil", "Model"]}, True),
     "pipeline_by_address": ("model_index.json", {"_class_name": "DiffusionPipeline", "custom_pipeline": f"{URL}.py"}, True),
+    "schema_of_a_class": (
+        "schema.json",
+        {
+            "$schema": "http://json-schema.org/draft-07/schema#", "class_name": "Model", "config": {"name": "x", "sourceUrl": "https://models.example.org/x.json"},
+        },
+        False,
+    ),
     "settings_in_text": ("model.json", {"model_info": {"params": json.dumps({"loss": {"custom_loss": "os.system"}})}}, True),
     "settings_in_text_plain": ("model.json", {"model_info": {"params": json.dumps({"loss_function": {"type": "RMSE"}})}}, False),
     "quantizer_of_nobody": ("config.json", {"quantization_config": {"quant_method": "own", "quantizer": "nobody_knows.q.Quantizer"}}, None),
