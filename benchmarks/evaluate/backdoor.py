@@ -4,7 +4,7 @@
     ./dev bench evaluate backdoor --peers PYTHON     # an interpreter that has ART and torch, instead of an environment of its own
     ./dev bench evaluate backdoor --no-peers
 
-Networks are trained on 10,000 images of MNIST by other seeds, on other and fewer data than those that the scales were set on; the
+Networks are trained on 10,000 images of MNIST: by other seeds than those that the scales were set on, and on fewer images; the
 detectors see the first 5,000 of them, and patches are sought on 1,000 test images. Whose rows are poisoned is known: an area under
 the ROC compares the scores with that. ART runs in the environment of `privacy.py`. CPU seconds are the processes' own.
 """
