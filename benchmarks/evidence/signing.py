@@ -1,10 +1,10 @@
 """Signing and verifying beside model_signing: a large model, one of many files, one that did not change.
 
-    ./dev bench evidence signing [--small]
+    ./dev bench evidence signing [--small] [--many]
 
 Every program runs as a user starts it, in turn, on the same files, whose pages are in memory. What counts is CPU
 seconds (user and system, children included) of the whole process, medians of the rounds; a busy machine changes
-them little. model_signing runs in .venv-oracles (STANNARY_ORACLES names another folder).
+them little. --many leaves the large model out. model_signing runs in .venv-oracles (STANNARY_ORACLES names another folder).
 """
 
 import compileall
@@ -124,7 +124,8 @@ def main():
         key = generate()
         key.write(work / "k.pem", None)
         (work / "k.pub").write_bytes(key.public.pem())
-        missed = measure(work, "large", f"{GIB} GiB in 4 files") + measure(work, "many", f"{FILES:,} files of 8 KiB")
+        missed = [] if "--many" in sys.argv else measure(work, "large", f"{GIB} GiB in 4 files")
+        missed += measure(work, "many", f"{FILES:,} files of 8 KiB")
     for line in missed:
         print(f"below its floor: {line}")
     return 1 if missed else 0
