@@ -40,7 +40,7 @@ def harden(
         PolicyDenied: the scan refuses the model, or what came out of the guard.
         BackendError: the guard.
     """
-    _writable(request.output)
+    _writable(request)
     with ExitStack() as stack:
         folder = scratch_folder(stack)
         model = None if request.is_function else _admit(request, stack, note)
@@ -61,11 +61,20 @@ def harden(
         return _kept(result, _made(folder), _output(request, answer.kind), request)
 
 
-def _writable(output: str | None) -> None:
-    """Say before hours of training that a folder is not there. Raises UsageError."""
+def _writable(request: HardenRequest) -> None:
+    """Say before hours of training that a folder is not there, or what would be written over. Raises UsageError."""
+    output = request.output
+    over = [name for name in (request.model, request.data, request.test, request.domain) if output and name and _same(name, output)]
+    if output and over:
+        msg = f"is {over[0]}, which it would be written over"
+        raise UsageError(msg, where=output, code="IO003", help="--save another file")
     if output and not Path(output).absolute().parent.is_dir():
         msg = "its folder is not there"
         raise UsageError(msg, where=output, code="IO002", help="name a file in a folder that is there")
+
+
+def _same(name: str, output: str) -> bool:
+    return Path(name).resolve() == Path(output).resolve()
 
 
 def _admit(request: HardenRequest, stack: ExitStack, note: Note) -> Admitted:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from stannary.core.errors import IntegrityError
+from stannary.core.evidence import Resource
 from stannary.core.model import Digest, Json
 from stannary.harden.methods import METHODS
 
@@ -15,18 +17,15 @@ if TYPE_CHECKING:
     from stannary.evidence.workspace import Workspace
     from stannary.harden.card import Compared, HardeningResult
 
-__all__ = ["record_hardening", "spender"]
+__all__ = ["record_hardening", "spender", "training_data"]
 
 
 def spender(
-    request: HardenRequest, workspace: Workspace, limit: float | None, told: Callable[[Recorded], None]
+    data: Resource, workspace: Workspace, limit: float | None, told: Callable[[Recorded], None]
 ) -> Callable[[HardeningResult], None]:
     """Return what books the epsilon of a training on its data set, and raises PolicyDenied where that is above the limit."""
     from stannary.evidence.chain import Chain
     from stannary.evidence.privacy_budget import spend, spent_by
-    from stannary.evidence.subject import identify, resource_of
-
-    data = resource_of(identify(request.data, "dataset"))
 
     def book(result: HardeningResult) -> None:
         if result.privacy is not None:
@@ -36,10 +35,24 @@ def spender(
     return book
 
 
+def training_data(request: HardenRequest) -> Resource:
+    """Return the training data by its digest. Raises InputError."""
+    from stannary.evidence.subject import identify, resource_of
+
+    return resource_of(identify(request.data, "dataset"))
+
+
 def record_hardening(
-    result: HardeningResult, request: HardenRequest, workspace: Workspace, started: datetime, finished: datetime
+    result: HardeningResult, request: HardenRequest, data: Resource, workspace: Workspace, started: datetime
 ) -> list[Recorded]:
     """State how the hardened model was made, from which model and data, and what it stands.
+
+    Args:
+        result: what came out.
+        request: what was asked for.
+        data: the training data as it was when hardening began.
+        workspace: where it is stated.
+        started: when it began.
 
     Raises:
         IntegrityError: the training data is not what it was when hardening began.
@@ -48,17 +61,19 @@ def record_hardening(
     from stannary.evidence.chain import Chain
     from stannary.evidence.predicates.ours import LineageEdge, TrainingRun
     from stannary.evidence.statement import subject_resource
-    from stannary.evidence.subject import identify, resource_of
     from stannary.evidence.training import environment_of
 
-    edges = []
+    if training_data(request).digest != data.digest:
+        msg = "changed while it was used"
+        raise IntegrityError(msg, where=request.data, code="TRN002", help="harden again on data that stays as it is")
+    finished, edges = workspace.clock(), []
     trains = METHODS[request.method].trains
     original = result.before.model
     if original.digest is not None:
         resource = subject_resource(Digest.parse(original.digest), original.name, original.sha256)
         edges.append(LineageEdge(relation="fine-tuned-from" if trains else "converted-from", resource=resource))
     if trains:
-        edges.append(LineageEdge(relation="trained-from", resource=resource_of(identify(request.data, "dataset"))))
+        edges.append(LineageEdge(relation="trained-from", resource=data))
     parameters: dict[str, Json] = {"method": result.method, "verdict": result.verdict, **result.parameters}
     metrics = _metrics("accuracy", result.accuracy)
     if result.standing is not None:

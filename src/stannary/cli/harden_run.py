@@ -33,7 +33,7 @@ def start(given: Mapping[str, Any], talk: Talk) -> int:
     workspace = open_workspace(given["workspace"], offline=given["offline"]) if given["record"] else None
     needs_torch()
     from stannary.app.hardening import harden
-    from stannary.app.hardening_record import record_hardening, spender
+    from stannary.app.hardening_record import record_hardening, spender, training_data
     from stannary.app.hardening_request import HardenRequest
 
     request = HardenRequest.of(given)
@@ -42,15 +42,16 @@ def start(given: Mapping[str, Any], talk: Talk) -> int:
         talk.note(f"recorded {recorded.id.hex[:12]} about {recorded.subject} as entry {recorded.receipt.index}")
 
     started = system_clock()
-    if workspace is None:
+    data = training_data(request) if workspace is not None else None
+    if workspace is None or data is None:
         result = harden(request, note=talk.detail)
     else:
-        result = harden(request, note=talk.detail, agree=spender(request, workspace, limit, tell))
+        result = harden(request, note=talk.detail, agree=spender(data, workspace, limit, tell))
     for name, path in outputs.items():
         color = not path and name == "table" and wants_color(sys.stdout, talk.color)
         written(renderer(name)(result, color=color), name, path, talk)
-    if workspace is not None:
-        for recorded in record_hardening(result, request, workspace, started, system_clock()):
+    if workspace is not None and data is not None:
+        for recorded in record_hardening(result, request, data, workspace, started):
             tell(recorded)
     elif result.privacy is not None:
         talk.note("what this spends of the data's privacy is on no ledger: --record")

@@ -131,6 +131,9 @@ def test_what_cannot_be_hardened_is_said_and_nothing_is_written(folder, tmp_path
     nowhere = stannary("harden", folder / "net.pt", "--method", "trades", "--data", folder / "train.npz", "--save", "none/new.pt")
     assert nowhere.returncode == 2
     assert "folder is not there" in nowhere.stderr
+    over = stannary("harden", folder / "net.pt", "--method", "trades", "--data", folder / "train.npz", "--save", folder / "net.pt")
+    assert over.returncode == 2
+    assert "written over" in over.stderr
     layers = stannary("harden", folder / "script.pt", "--method", "distill", *data)
     assert layers.returncode == 3
     assert "TorchScript" in layers.stderr
