@@ -26,6 +26,7 @@ except ModuleNotFoundError as error:
     _MSG = "the registry needs SQLAlchemy, which is not installed"
     raise UsageError(_MSG, code="DEP001", help="pip install 'stannary[registry]'") from error
 
+from stannary.store.disk_room import advice
 from stannary.store.migrations import HEAD, upgrade
 from stannary.store.tables import metadata
 
@@ -144,6 +145,8 @@ class Database:
             help_ = "it has to be writable for that"
         elif "disk is full" in text or "No space left" in text:
             help_ = "nothing was changed; make room and do it again"
+        elif "disk I/O error" in text and self.is_sqlite:
+            help_ = advice(Path(where or ""), "check the disk")
         elif "locked" in text:
             help_ = f"another process has been writing for more than {_BUSY_SECONDS} seconds"
         elif "not a database" in text or "malformed" in text:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from stannary.core.errors import BackendError, IntegrityError, UsageError
+from stannary.store.disk_room import advice
 from stannary.store.file_lock import held
 from stannary.store.ledger_store import OPERATORS, Glance, Plain, Row
 
@@ -296,7 +297,8 @@ def _translated(path: Path) -> Iterator[None]:
         if damaged or any(text in str(error) for text in _NO_CODE):
             raise _damaged(path, error) from error
         msg = f"could not be read or written: {error}"
-        raise BackendError(msg, where=str(path), code="LED020", help="check the disk, and who else holds the file") from error
+        help_ = advice(path, "check the disk, and who else holds the file")
+        raise BackendError(msg, where=str(path), code="LED020", help=help_) from error
     except sqlite3.DatabaseError as error:
         raise _damaged(path, error) from error
 
