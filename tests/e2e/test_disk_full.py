@@ -82,11 +82,11 @@ def driven(folder, rooms):
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-@pytest.mark.parametrize("rooms", [[0, 40_000], [90_000, 160_000]])
+@pytest.mark.parametrize("rooms", [[0, 40_000], [160_000]])
 def test_what_does_not_fit_is_an_error_nothing_is_lost_and_with_room_again_all_goes_on(tmp_path, rooms):
     rows = driven(tmp_path, rooms)
     assert len(rows) == 3 * len(rooms)
-    assert any(row["code"] == 2 for row in rows if row["room"] < 100_000) or rooms[0] > 0
+    assert any(row["code"] == 2 for row in rows), rows
     for row in rows:
         assert row["code"] in (0, 2), row
         assert "Traceback" not in row["said"], row

@@ -205,6 +205,48 @@ def test_what_is_no_http_leaves_it_running(served):
     assert served.ask("GET", "/healthz")[0] == 200
 
 
+def called_from(server, sent):
+    """Return the addresses that a server says it was called from, by a caller that names another one."""
+    before = len(server.log.read_text())
+    server.ask("GET", "/api/v1/whoami", **{"X-Forwarded-For": sent, "X-Forwarded-Proto": "https"})
+    rows = [json.loads(line) for line in server.log.read_text()[before:].splitlines() if line.startswith("{")]
+    return {row["client"] for row in rows if row.get("operation") == "whoami"}
+
+
+def test_who_calls_is_what_a_named_proxy_says_and_never_what_a_caller_says(place, served):
+    assert called_from(served, "203.0.113.9") == {"127.0.0.1"}
+    server = Served(place[0], "--rate", "0", "--proxy", "127.0.0.1")
+    try:
+        assert called_from(server, "203.0.113.9") == {"203.0.113.9"}
+        # A proxy adds the address it was called from behind what the caller had sent.
+        assert called_from(server, "198.51.100.1, 203.0.113.9") == {"203.0.113.9"}
+    finally:
+        server.end()
+
+
+def test_another_address_for_each_attempt_does_not_get_around_the_limit_of_logins(place):
+    server = Served(place[0], "--rate", "1")
+    try:
+        path = "/login/provider?issuer=https://login.example"
+        found = [server.ask("GET", path, **{"X-Forwarded-For": f"203.0.113.{n}"})[0] for n in range(20)]
+    finally:
+        server.end()
+    assert found[-1] == 429
+
+
+@pytest.mark.parametrize("header", ["Host", "Authorization", "Content-Type", "Origin", "Sec-Fetch-Site"])
+def test_a_header_that_a_proxy_may_have_read_another_of_is_refused(place, served, header):
+    values = {"Host": f"127.0.0.1:{served.port}", "Authorization": f"Bearer {place[1]['viewer']}"}
+    lines = [f"{name}: {value}" for name, value in values.items()]
+    doubled = [f"{header}: {values.get(header, 'x')}"] * (1 if header in values else 2)
+    request = "\r\n".join(["GET /api/v1/whoami HTTP/1.1", *lines, *doubled, "Connection: close", "", ""])
+    with socket.create_connection(("127.0.0.1", served.port), timeout=WAIT) as connection:
+        connection.sendall(request.encode())
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"more than once" in answer
+
+
 @pytest.mark.parametrize("options, code", [(("--host", "0.0.0.0"), "SRV002"), (("--tls-certificate", "none.pem"), "SRV003")])
 def test_it_does_not_start_where_it_would_not_be_safe(place, options, code):
     assert f"error[{code}]" in run(place[0], "serve", "--port", "0", *options, code=2).stderr

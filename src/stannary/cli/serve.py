@@ -25,6 +25,10 @@ __all__ = ["command"]
 @click.option("--tls-key", metavar="FILE", default="", help="Its key (PEM).")
 @click.option("--tls-clients", metavar="FILE", default="", help="Take only clients with a certificate of this authority (PEM).")
 @click.option(
+    "--proxy", metavar="ADDRESS", default="",
+    help="Take X-Forwarded-For and X-Forwarded-Proto from a proxy at this address (127.0.0.1), which has to set both.",
+)  # fmt: skip
+@click.option(
     "--rate", type=click.FloatRange(0), default=200.0, show_default=True, help="Requests a second of one caller; 0 for any."
 )
 @click.option(
@@ -53,6 +57,7 @@ def command(ctx: click.Context, /, workspace: str | None, **given: Any) -> int: 
     try:
         site = server.open_site(registry, access, version=__version__, rate=given["rate"])
         listener = server.Listener(given["host"], given["port"], given["tls_certificate"], given["tls_key"], given["tls_clients"])
+        listener = listener._replace(proxy=given["proxy"])
         scheme = "https" if listener.certificate else "http"
         if listener.port:  # which one 0 became, the log says
             where = f"{scheme}://{listener.host}:{listener.port}/api/v1/openapi.json"

@@ -22,6 +22,7 @@ __all__ = ["build"]
 _Scope = MutableMapping[str, Any]
 _Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 _Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+_ONCE = (b"host", b"authorization", b"content-length", b"content-type", b"idempotency-key", b"origin", b"sec-fetch-site")
 _HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -71,6 +72,13 @@ class _Headers:
     async def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
+            return
+        names = [name for name, _ in scope["headers"]]
+        doubled = next((name for name in _ONCE if names.count(name) > 1), None)
+        if doubled is not None:
+            # A proxy in front may have gone by the other one.
+            refused = _problem(400, "Bad request", f"the header {doubled.decode()} stands there more than once")
+            await refused(scope, receive, send)
             return
         secure = [(b"strict-transport-security", b"max-age=31536000")] if scope.get("scheme") == "https" else []
 

@@ -28,13 +28,18 @@ __all__ = ["Listener", "open_site", "prepare_logging", "serve", "tls_of"]
 
 
 class Listener(NamedTuple):
-    """Where to listen, and how. `clients` is the CA whose certificates callers have to have (mutual TLS)."""
+    """Where to listen, and how.
+
+    `clients` is the CA whose certificates callers have to have (mutual TLS); `proxy` the addresses whose word for who calls,
+    and for whether that was over TLS, is taken.
+    """
 
     host: str
     port: int
     certificate: str = ""
     key: str = ""
     clients: str = ""
+    proxy: str = ""
 
 
 def open_site(registry: Registry, access: Access, *, version: str, rate: float = 200.0) -> Site:
@@ -59,6 +64,8 @@ def serve(site: Site, listener: Listener, *, log_json: bool = True, grace: int =
     prepare_logging(as_json=log_json)
     tls = tls_of(listener)
     sessions = AccessSessions(site.access) if site.access is not None else None
+    # Whoever is not a proxy that was named says for himself who he is: a new address for each wrong password, for instance.
+    tls |= {"proxy_headers": bool(listener.proxy), "forwarded_allow_ips": listener.proxy}
     # There are no WebSockets here, and their library takes its share of the start.
     config = uvicorn.Config(
         build(site, pages(site, sessions)), host=listener.host, port=listener.port,
