@@ -268,6 +268,7 @@ def test_the_policy_goes_out_as_rego_and_comes_back_as_a_policy(ready, place):
         ("{}", "missing required field"),
         ('{"topic": "t", "statement": 7, "author": "a"}', "Expected `str`"),
         ("\xff", "is not JSON"),
+        ('{"topic": "approval", "topic": "t", "statement": "s", "author": "a"}', "stands twice"),
         (" " * ((1 << 26) + 1), "is larger than"),
     ],
 )

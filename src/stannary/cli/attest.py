@@ -19,6 +19,7 @@ from stannary.core.clock import system_clock
 from stannary.core.errors import InputError, UsageError
 from stannary.core.evidence import Resource
 from stannary.core.model import SEVERITIES, Json
+from stannary.core.strict_json import strict_json
 from stannary.crypto import dsse
 from stannary.crypto.interface import Signer
 from stannary.evidence.predicates.ours import EDGES
@@ -235,8 +236,8 @@ def _time(text: str, now: datetime) -> datetime:
 
 def _json(file: str) -> dict[str, Json]:
     try:
-        found = msgspec.json.decode(_read(file))
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        found = strict_json(_read(file))
+    except (ValueError, RecursionError) as error:
         msg = f"is not JSON: {error}"
         raise InputError(msg, where=file, code="EVD002") from error
     if not isinstance(found, dict):

@@ -16,6 +16,7 @@ import msgspec
 
 from stannary.core.errors import InputError, IntegrityError
 from stannary.core.model import Digest
+from stannary.core.strict_json import strict_json
 from stannary.crypto.interface import Signer, Verifier
 
 __all__ = ["IN_TOTO", "Envelope", "Signature", "decode", "encode", "id_of", "pae", "payload_of", "sign", "verify"]
@@ -97,8 +98,8 @@ def encode(envelope: Envelope) -> bytes:
 def decode(content: bytes, where: str = "envelope") -> Envelope:
     """Read the JSON of an envelope. Raises InputError."""
     try:
-        envelope = msgspec.json.decode(content, type=Envelope)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        envelope = msgspec.convert(strict_json(content), Envelope)
+    except (ValueError, RecursionError) as error:
         msg = f"is not a DSSE envelope: {error}"
         raise InputError(msg, where=where, code="SIG003") from error
     if not 0 < len(envelope.signatures) <= _MOST_SIGNATURES:

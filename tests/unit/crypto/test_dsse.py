@@ -47,6 +47,13 @@ def test_what_is_no_envelope_is_refused(content):
         dsse.decode(content)
 
 
+def test_an_envelope_that_says_a_thing_twice_is_none():
+    content = dsse.encode(dsse.sign(b'{"a":1}', KEY))
+    assert dsse.decode(content) == dsse.decode(b" " + content)
+    with pytest.raises(InputError, match="stands twice"):
+        dsse.decode(b'{"payload":"e30=",' + content[1:])
+
+
 def test_characters_outside_base64_are_refused():
     envelope = dsse.sign(b"{}", KEY)
     with pytest.raises(InputError):
