@@ -55,6 +55,15 @@ def test_spectral_signatures_are_the_squares_along_numpys_first_singular_vector(
         assert np.allclose(found[view.y == label].numpy(), (centred @ first) ** 2, rtol=1e-4, atol=1e-6)
 
 
+def test_of_layers_wider_than_there_are_rows_the_scores_are_numpys_too():
+    x = cloud(30, 200, 8)
+    x[:3, 7] += 20
+    found = spectral_signatures(View(through(200), x, torch.zeros(30, dtype=torch.int64)))
+    centred = x.double().numpy() - x.double().numpy().mean(0)
+    first = np.linalg.svd(centred, full_matrices=False)[2][0]
+    assert np.allclose(found.numpy(), (centred @ first) ** 2, rtol=1e-4, atol=1e-6)
+
+
 def test_two_groups_are_as_tight_as_those_of_scikit_learn(planted):
     view, bad = planted
     for label in range(3):

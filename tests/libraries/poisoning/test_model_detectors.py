@@ -92,6 +92,8 @@ def test_what_offers_no_gradient_or_too_few_samples_is_refused(quarters):
         neural_cleanse(function, x, y)
     with pytest.raises(UsageError, match="15 samples are too few"):
         neural_cleanse(TorchTarget(_Planted(), (1, 8, 8)), x[:15], y[:15])
+    with pytest.raises(UsageError, match="do not fit into memory"):
+        neural_cleanse(TorchTarget(_Planted(), (1, 8, 8)), x, y, Cleanse(batch=1 << 21))
 
 
 def test_anomaly_indices_are_deviations_below_the_median():

@@ -36,6 +36,9 @@ class Clusters:
 def principal(rows: torch.Tensor, count: int) -> torch.Tensor:
     """Return rows `(m, features)`, centred, in their first `count` principal components."""
     centred = rows - rows.mean(0)
+    if rows.shape[1] > len(rows):  # wide layers: of as many dimensions as there are rows, at most
+        values, sides = torch.linalg.eigh(centred @ centred.T)
+        return sides.flip(1)[:, :count] * values.flip(0)[:count].clamp_min(0).sqrt()
     _, axes = torch.linalg.eigh(centred.T @ centred)
     return centred @ axes.flip(1)[:, :count]
 

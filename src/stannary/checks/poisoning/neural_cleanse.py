@@ -24,6 +24,7 @@ _PATIENCE = 10  # checks in a row after which the weight of the size goes up or 
 _STEP = 1.5
 _STRENGTHS = (1.0, 1.1, 1.25, 1.5, 2.0, 3.0)  # what masks are multiplied by until they work on all the inputs they were sought on
 _SLACK = 0.04  # of the success that was asked for
+_MOST_VALUES = 1 << 28  # of the inputs of one step: a gigabyte, and the network's activations come on top
 _LEAST_SPREAD = 0.1  # of the median: where most sizes are alike, a little less is no sign
 
 
@@ -96,7 +97,8 @@ def neural_cleanse(target: Target, x: torch.Tensor, y: torch.Tensor, settings: C
         settings: see `Cleanse`.
 
     Raises:
-        UsageError: the target has no gradient, or there are fewer than 16 samples.
+        UsageError: the target has no gradient, there are fewer than 16 samples, or classes and inputs are too many and too large
+            to be sought on at once.
     """
     settings = settings or Cleanse()
     if target.access != "white":
@@ -104,6 +106,9 @@ def neural_cleanse(target: Target, x: torch.Tensor, y: torch.Tensor, settings: C
         raise UsageError(msg, where=target.name)
     if len(x) < 16:  # noqa: PLR2004 - a dozen to seek, four to see
         msg = f"{len(x)} samples are too few to seek patches on"
+        raise UsageError(msg, where=target.name)
+    if target.classes * settings.batch * x[0].numel() > _MOST_VALUES:
+        msg = f"patches for {target.classes} classes of inputs of {x[0].numel():,} values do not fit into memory at once"
         raise UsageError(msg, where=target.name)
     order = torch.randperm(len(x), generator=generator(settings.seed, "cleanse"))
     held = order[: len(x) // 4]
