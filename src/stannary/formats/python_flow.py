@@ -9,7 +9,7 @@ callables handed over), of (path or command of the object that the method belong
 dynamic (the name was assembled at run time), nested (inside code given as a string).
 `python.reduce`: a `__reduce__` that returns a callable of an outside name. Fields: class, callee, args, line.
 `python.inner`: an attribute that leads into the interpreter. Fields: attribute, of, line.
-`python.class`: name, bases, methods, line.
+`python.class`: name, bases, methods, bound (special methods that are functions of others), line.
 `python.code`: constant text that is executed. Fields: line, length, origins.
 """
 
@@ -195,6 +195,8 @@ class Flow(Statements):
                     self._run(item, [], {})
                     self.line = line
         trusts = "trust_remote_code" in keywords and keywords["trust_remote_code"].const is True
+        # What mmengine and its like build by a name: dict(type="os.system").
+        built = name == "dict" and "type" in keywords and is_reported(str(keywords["type"].const))
         refs = sorted(
             {
                 o.name
@@ -204,7 +206,7 @@ class Flow(Statements):
                 if o.name and "(" not in o.name and is_reported(o.name) and o.node is None
             }
         )
-        if not (is_reported(name) or trusts or (refs and name)):
+        if not (is_reported(name) or trusts or built or (refs and name)):
             return
         if name in _EXECUTORS and args:
             self._nested(args[0], line)

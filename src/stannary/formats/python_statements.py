@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from stannary.core.model import Json
 from stannary.formats.python_expressions import Expressions
-from stannary.formats.python_names import RUNNERS
+from stannary.formats.python_names import RUNNERS, is_reported
 from stannary.formats.python_values import UNKNOWN, Scope, Value, merge_origins, sequence
 
 __all__ = ["Statements"]
@@ -190,7 +190,14 @@ class Statements(Expressions):
                     self._invoke(found, [], {}, frozenset())
         self._decorate(value, node)
         methods = [m.name for m in node.body if isinstance(m, (ast.FunctionDef, ast.AsyncFunctionDef))]
-        self.report("python.class", name=node.name, bases=[b.name for b in bases if b.name], methods=methods[:80], line=node.lineno)
+        self.report(
+            "python.class",
+            name=node.name,
+            bases=[b.name for b in bases if b.name],
+            methods=methods[:80],
+            bound=_bound(value.scope),
+            line=node.lineno,
+        )
         self._bind_name(node.name, value)
 
     def bind(self, target: ast.expr, value: Value) -> None:
@@ -236,6 +243,18 @@ class Statements(Expressions):
         names = self.scope.names
         previous = names.get(name) if self.branch else None
         names[name] = value if previous is None else previous.either(value)
+
+
+def _bound(scope: Scope) -> list[str]:
+    """Return the special methods of a class that are functions of others: `__class_getitem__ = os.system`."""
+    found = [
+        f"{key} = {other.name}"
+        for key, member in scope.names.items()
+        if key.startswith("__") and key.endswith("__")
+        for other in member.options()
+        if other.node is None and other.name and "(" not in other.name and is_reported(other.name)
+    ]
+    return found[:20]
 
 
 def _main_guard(test: ast.expr) -> bool:

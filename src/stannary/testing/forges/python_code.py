@@ -24,6 +24,8 @@ def _source(
 for _name, _text in {
     "system_on_import": "import os\nos.system('echo stannary')\n",
     "example_runner": "import doctest\ndoctest.run_docstring_examples('>>> import os; os.system(\"echo stannary\")', {})\n",
+    "method_bound": "import os\nclass X:\n    __class_getitem__ = os.system\nX['echo stannary']\n",
+    "registry_builds": "model = dict(type='os.system', command='echo stannary')\n",
     "debugger": "import pdb\npdb.run('import os; os.system(\"echo stannary\")')\n",
     "listens_to_keys": "from pynput import keyboard\nkeyboard.Listener(on_press=print).start()\n",
     "lets_eval_be_loaded": "import torch.serialization as s\ns.add_safe_globals([eval])\n",

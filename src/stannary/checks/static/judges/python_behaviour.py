@@ -254,6 +254,8 @@ def _opens(c: _Call) -> Behaviour | None:
     """What opens a way for something later: what a load may call, or what is typed."""
     if c.name == "torch.serialization.add_safe_globals" and (let := [r for r in c.data["refs"] if danger_of(r) == "dangerous"]):
         return Behaviour("hidden-call", f"{c.name} lets every later load call {let[0]}")
+    if c.name == "dict" and (kind := c.data["keywords"].get("type", "")) in words("python_process") | words("python_exec"):
+        return Behaviour("hidden-call", f"a configuration has {kind} built")
     return Behaviour("secret-file", f"{c.name} listens to what is typed") if c.name.startswith(_LISTENS) else None
 
 

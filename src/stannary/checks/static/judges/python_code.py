@@ -39,6 +39,8 @@ def _part(facts: list[Fact]) -> Iterator[Hit]:
     for fact in facts:
         if fact.kind == "python.call":
             yield from judge_call(fact, place_of(fact, name, bases, notebook=notebook))
+        elif fact.kind == "python.class":
+            yield from _bound(fact)
         elif fact.kind == "python.reduce":
             callee = fact.data["callee"]
             if callee in words("python_process") or callee in words("python_exec") or callee in {"__import__", "getattr"}:
@@ -49,6 +51,14 @@ def _part(facts: list[Fact]) -> Iterator[Hit]:
             seen.add(fact.data["attribute"])
             if seen & _GADGET and "__subclasses__" in seen and seen & _PATHS_TO_GADGET:
                 yield Hit("SRC021", fact)
+
+
+def _bound(fact: Fact) -> Iterator[Hit]:
+    """A class one of whose special methods runs programs or code: an index or an attribute is a call that nobody sees."""
+    for pair in fact.data["bound"]:
+        target = pair.partition(" = ")[2]
+        if target in words("python_process") or target in words("python_exec"):
+            yield Hit("SRC004", fact, f"line {fact.data['line']}: class {fact.data['name']} has {pair}")
 
 
 def place_of(fact: Fact, file: str, bases: dict[str, list[str]], *, notebook: bool = False) -> Place:
