@@ -147,7 +147,8 @@ def bench(args: Sequence[str]) -> int:
     ensure(MAIN)
     if os.environ.get("STANNARY_ML") != "0":
         ensure(ML)  # it makes the models that are measured
-    return max([run([MAIN.python, str(path), *rest]) for path in chosen])
+    python = ML.python if args[0] == "evaluate" else MAIN.python  # what is evaluated takes the libraries of models itself
+    return max([run([python, str(path), *rest]) for path in chosen])
 
 
 def tool(name: str, args: Sequence[str]) -> int:

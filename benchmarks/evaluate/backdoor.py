@@ -1,7 +1,7 @@
 """The backdoor suite on poisoned and clean networks, beside ART's activation defence and spectral signatures.
 
     ./dev bench evaluate backdoor                    # some ten CPU minutes
-    ./dev bench evaluate backdoor --peers PYTHON     # an interpreter that has ART and torch, instead of an environment of its own
+    ./dev bench evaluate backdoor --peers=PYTHON     # an interpreter that has ART and torch, instead of an environment of its own
     ./dev bench evaluate backdoor --no-peers
 
 Networks are trained on 10,000 images of MNIST: by other seeds than those that the scales were set on, and on fewer images; the
@@ -125,7 +125,7 @@ def beside(found: list[Case]) -> dict[str, np.ndarray]:
         given, out = Path(folder) / "in.pt", Path(folder) / "out.npz"
         torch.save({str(at): (one.kind, one.net.state_dict(), one.x, one.y) for at, one in enumerate(found)}, given)
         env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": ""}
-        command = [str(privacy.peers()), "-W", "ignore", str(Path(__file__).with_name("art_backdoor.py")), str(given), str(out)]
+        command = [str(privacy.peers()), "-W", "ignore", str(Path(__file__).with_name("_art_backdoor.py")), str(given), str(out)]
         subprocess.run(command, check=True, env=env, stdout=subprocess.DEVNULL)
         return dict(np.load(out))
 

@@ -2,7 +2,7 @@
 
     ./dev bench evaluate privacy                    # both parts: some ten minutes
     ./dev bench evaluate privacy --membership       # or --extraction
-    ./dev bench evaluate privacy --peers PYTHON     # an interpreter that has ART and torch, instead of an environment of its own
+    ./dev bench evaluate privacy --peers=PYTHON     # an interpreter that has ART and torch, instead of an environment of its own
 
 ART runs in an environment of its own (requirements/peers-privacy.txt, under .venv-peers, made on first use). All scores go through
 one curve, ours, and all rates have as many non-members as they take. CPU seconds are the processes' own, with one thread.
@@ -40,6 +40,9 @@ MEMBERS, TARGETS, SHADOWS = 1000, 1, 64
 
 def peers() -> Path:
     """Return an interpreter that has ART; its environment is made if it is not there as the file says."""
+    for item in sys.argv:
+        if item.startswith("--peers="):  # as ./dev passes it on: it takes a word of its own for a part
+            return Path(item.partition("=")[2])
     if "--peers" in sys.argv:
         return Path(sys.argv[sys.argv.index("--peers") + 1])
     stamp, wanted, python = HOME / "installed.txt", LOCK.read_text(encoding="utf-8"), HOME / "bin" / "python"

@@ -1,6 +1,6 @@
 """ART's detectors of poisoned rows, in ART's own environment: from a file with networks and rows to one with scores.
 
-Called by backdoor.py as `art_backdoor.py IN.pt OUT.npz`. Defaults, but for the share that spectral signatures are told: the true
+Called by backdoor.py as `_art_backdoor.py IN.pt OUT.npz`. Defaults, but for the share that spectral signatures are told: the true
 one. The activation defence gives a verdict for each row; of spectral signatures the scores are taken as well.
 """
 
