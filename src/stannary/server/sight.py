@@ -10,6 +10,8 @@ import threading
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from stannary.core.evidence import Decision
 from stannary.core.model import Digest
 from stannary.evidence.gate import spelled_out
@@ -90,6 +92,24 @@ def lineage_of(registry: Registry, digest: Digest) -> Lineage:
         index = LineageIndex(registry.chain)
         try:
             above, below = index.above(digest, admit=admit), index.below(digest, admit=admit)
-            return Lineage(index.name_of(digest), above, below, len(hidden))
+            names = _registered(registry, [digest.hex, *(row.digest for row in (*above, *below))])
+            above, below = ([_called(row, names) for row in rows] for rows in (above, below))
+            return Lineage(names.get(digest.hex) or index.name_of(digest), above, below, len(hidden))
         finally:
             index.close()
+
+
+def _registered(registry: Registry, digests: Iterable[str]) -> dict[str, str]:
+    """Return what artifacts are called in the registry, of the names that the actor may read; digests in hex.
+
+    A statement calls its subject whatever its signer likes; a name in the registry took a right to push there.
+    """
+    with registry.reading() as connection:
+        found = queries.names_with(connection, [f"sha256:{digest}" for digest in dict.fromkeys(digests)])
+    may = {name: registry.may("read", name) for name in set().union(*found.values())}
+    readable_names = {digest: sorted(str(name) for name in names if may[name]) for digest, names in found.items()}
+    return {digest.removeprefix("sha256:"): names[0] for digest, names in readable_names.items() if names}
+
+
+def _called(row: Walked, names: dict[str, str]) -> Walked:
+    return msgspec.structs.replace(row, name=names[row.digest]) if row.digest in names else row

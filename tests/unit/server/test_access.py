@@ -229,6 +229,20 @@ def test_lineage_ends_where_one_may_not_read(bench, client_as):
     assert ([row["name"] for row in everything["below"]], everything["hidden"]) == (["secret/made"], 0)
 
 
+def test_lineage_calls_an_artifact_as_the_registry_does_for_who_asks_and_not_as_the_last_statement(bench, client_as):
+    registry = bench.opened[0]
+    bench.push(b"shared", "secret/base")
+    base, tuned = bench.push(b"shared", "team/base"), bench.push(b"tuned", "team/tuned")
+    for name in ("secret/base", "anything/else"):
+        resource = {"name": name, "digest": dict(registry.subject(base).digest)}
+        edges = [{"relation": "fine-tuned-from", "resource": resource}]
+        registry.chain.state(registry.subject(tuned), "lineage", {"edges": edges, "finishedOn": bench.clock().isoformat()})
+    path = f"/api/v1/artifacts/{tuned.digest}/lineage"
+    found = client_as("ann", "viewer@team/*").get(path).json()
+    assert ([row["name"] for row in found["above"]], found["name"]) == (["team/base"], "team/tuned")
+    assert [row["name"] for row in client_as("all", "viewer").get(path).json()["above"]] == ["secret/base"]
+
+
 def test_a_revoked_ancestor_is_named_to_those_who_may_read_it_and_to_nobody_else(bench, client_as, open_as):
     registry = bench.opened[0]
     secret, tuned = bench.push(b"secret", "secret/base", note="hush"), bench.push(b"tuned", "team/tuned")
