@@ -61,6 +61,7 @@ def evidence():
                 predicate_type="t",
                 check=Check(id=rng.choice(checks.get(kind, (kind,))), version="1"),
                 outcome="passed",
+                verdict="approve" if kind == "statement" else "",
                 issued=NOW - timedelta(hours=EVIDENCE - number),
                 counts=SeverityCounts(),
                 measurements=tuple(Measurement(metric=f"m{n}", value=0.5, low=0.4, high=0.6, n=1000) for n in range(5)),

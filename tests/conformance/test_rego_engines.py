@@ -29,7 +29,7 @@ OWN = """
 package stannary.gate
 import rego.v1
 deny contains {"rule": "ours", "msg": "nobody approved it", "help": "ask ann"} if {
-    count([e | some e in input.evidence; e.kind == "statement"; e.check == "approval"; e.outcome == "passed"]) == 0
+    count([e | some e in input.evidence; e.kind == "statement"; e.check == "approval"; e.verdict == "approve"]) == 0
 }
 """
 

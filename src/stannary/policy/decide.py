@@ -216,18 +216,22 @@ def _approved(requirement: Requirement, usable: list[_VE], now: datetime) -> Rea
     if len(approving) < wanted:
         last = str(max(newest, key=lambda item: item.identity).value.id) if newest else ""
         text = f"{len(approving)} of {wanted} approvals ({who or 'nobody yet'})"
+        silent = sorted({item.identity for item in newest if item.value.outcome == "passed" and not _approves(item.value)})
+        text += f"; what {', '.join(silent)} stated has no decision" if silent else ""
         return Reason(rule=rule, ok=False, message=text, evidence=last, help=command_for(requirement))
     return Reason(rule=rule, ok=True, message=f"approved by {who}", evidence=str(approving[0][1].value.id))
 
 
 def _stands_until(policy: Policy, used: Sequence[str], evidence: Sequence[_VE], now: datetime) -> datetime | None:
     """Return when the decision ends: with its own time, or with the first evidence it rests on."""
-    ends = [item.value.expires for item in evidence if item.value.expires is not None and str(item.value.id) in set(used)]
+    named = set(used)
+    rests_on = [item.value for item in evidence if str(item.value.id) in named]
+    ends = [found.expires for found in rests_on if found.expires is not None]
     for requirement in policy.require:
         if requirement.max_age is None:
             continue
         age = duration(requirement.max_age)
-        ends += [since(i.value) + age for i in evidence if i.value.kind == requirement.kind and str(i.value.id) in set(used)]
+        ends += [since(found) + age for found in rests_on if found.kind == requirement.kind]
     if policy.valid_for is not None:
         ends.append(now + duration(policy.valid_for))
     return min(ends, default=None)

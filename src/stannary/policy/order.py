@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from datetime import datetime
+from operator import itemgetter
 
 from stannary.core.evidence import Evidence, Verified
 from stannary.core.model import Digest
@@ -29,9 +30,12 @@ def order(item: _VE) -> tuple[int, datetime, Digest]:
 
 
 def without_replays(items: Iterable[_VE]) -> list[_VE]:
-    """Return each statement once for each who signed it and each it is about, by its first entry, in the order of the log."""
+    """Return each statement once for each who signed it and each it is about, by its first entry."""
+    every = list(items)
+    if len({(item.value.id.hex, item.value.subject.hex, item.keyid) for item in every}) == len(every):
+        return every
     first: dict[tuple[Digest, Digest, str], _VE] = {}
-    for item in sorted(items, key=order):
+    for item in sorted(every, key=order):
         first.setdefault((item.value.id, item.value.subject, item.keyid), item)
     return list(first.values())
 
@@ -40,8 +44,8 @@ def standing(items: Sequence[_VE], group: Callable[[_VE], Hashable]) -> list[_VE
     """Return of each group the statements that no other of it supersedes, the last of the log first."""
     latest: dict[Hashable, datetime] = {}
     found: list[_VE] = []
-    for item in sorted(items, key=order, reverse=True):
-        key, time = group(item), since(item.value)
+    for (_, time, _), item in sorted([(order(item), item) for item in items], key=itemgetter(0), reverse=True):
+        key = group(item)
         if key not in latest or time > latest[key]:
             latest[key] = time
             found.append(item)

@@ -191,7 +191,9 @@ def approval(by, **fields):
 
 def test_approvals_are_counted_by_identity_and_not_from_who_built_it():
     denied(policy(APPROVAL), [], "0 of 2")
-    denied(policy(APPROVAL), [approval("ann", verdict=""), approval("bob")], "1 of 2 approvals (bob)")  # a text decides nothing
+    denied(
+        policy(APPROVAL), [approval("ann", verdict=""), approval("bob")], "1 of 2 approvals (bob); what ann stated has no decision"
+    )
     denied(policy(APPROVAL), [approval("ann"), approval("ann")], "1 of 2 approvals (ann)")
     decision = allowed(policy(APPROVAL), [approval("ann"), approval("bob")])
     assert decision.reasons[0].message == "approved by ann, bob"
