@@ -65,6 +65,7 @@ def _array(target: Counting, data: Dataset, request: Request) -> tuple[Robustnes
         folder=_path(request.adversarials),
         replay=request.replay,
         checkpoint=_path(request.checkpoint),
+        curve=request.preset in ("standard", "paranoid") and request.budget is None,
     )
     box = Box() if data.kind == "image" else Box(float(data.x.min()), float(data.x.max()))
     found = attack(target, data, box, options)
@@ -99,7 +100,6 @@ def privacy(target: Counting, data: Dataset, request: Request) -> Suite:
     """Measure what the model tells of who was in its training data, `request.members`; `data` was not. Raises as the suite."""
     from stannary.checks.privacy.suite import Options, metric_of, privacy_suite
 
-    members = _members(target, data, request)
     options = Options(
         shadows=request.shadows,
         samples=request.samples,
@@ -108,15 +108,16 @@ def privacy(target: Counting, data: Dataset, request: Request) -> Suite:
         attributes=request.attributes,
         inversion=request.invert,
     )
-    found = privacy_suite(target, members, data, options=options, seed=request.seed)
+    found = privacy_suite(target, _members(target, data, request), data, options=options, seed=request.seed)
     reasons = []
     if request.max_leak is not None:
         told = next((row for row in found.measurements if row.metric == metric_of(0.01)), None)
         if told is None:
             reasons.append("what share of members is told at 1 % false alarms cannot be said of so few samples")
         elif told.high > request.max_leak:
-            found_at = f"{told.value:.1%}, up to {told.high:.1%}"
-            reasons.append(f"members told at 1 % false alarms: {found_at}, above {request.max_leak:.1%}")
+            reasons.append(
+                f"members told at 1 % false alarms: {told.value:.1%}, up to {told.high:.1%}, above {request.max_leak:.1%}"
+            )
     return Suite(found.part, found.measurements, found.incomplete, tuple(reasons), (), found.atlas, found.owasp)
 
 
@@ -157,12 +158,10 @@ def _measurement(metric: str, share: Rate, seed: int) -> Measurement:
 
 def _too_weak(part: Robustness, least: float | None) -> list[str]:
     """Return why the robust accuracy misses what was asked for: the worse end of its interval counts, or the stop rule's word."""
-    if least is None or (part.stop is not None and part.stop.decision != "fail"):
+    robust, stop = part.robust, part.stop
+    if least is None or (robust.low >= least if stop is None else stop.decision != "fail"):
         return []
-    if part.stop is None and part.robust.low >= least:
-        return []
-    low, high = part.robust.low, part.robust.high
-    return [f"robust accuracy {part.robust.value:.1%} [{low:.1%}, {high:.1%}] is not known to be at least {least:.1%}"]
+    return [f"robust accuracy {robust.value:.1%} [{robust.low:.1%}, {robust.high:.1%}] is not known to be at least {least:.1%}"]
 
 
 def _next(part: Robustness, request: Request, *, table: bool) -> list[str]:

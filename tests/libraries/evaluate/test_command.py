@@ -228,6 +228,20 @@ def test_who_was_in_the_training_data_is_told(cancer) -> None:
     assert "--members" in missing.stderr
 
 
+def test_a_standard_run_has_the_curve_and_agrees_with_it(digits) -> None:
+    given = ("--data", digits / "digits.npz", "--samples", 60, "--eps", 0.08)
+    part = card(digits / "net.pt", *given)["robustness"]
+    shares = [point["accuracy"]["value"] for point in part["curve"]]
+    assert len(shares) == 8
+    assert shares == sorted(shares, reverse=True)
+    assert shares[0] <= part["clean"]["value"]
+    (middle,) = [point for point in part["curve"] if abs(point["eps"] - 0.08) < 1e-9]
+    assert middle["accuracy"]["value"] <= part["robust"]["value"]  # the curve knows what the attacks inside the ball found, too
+    assert part["distance"]["low"] <= part["distance"]["median"] <= part["distance"]["high"]
+    bounded = card(digits / "net.pt", *given, "--budget", 2000, rc=3)["robustness"]
+    assert not bounded["curve"]
+
+
 class Stepped(torch.nn.Module):
     """Sees its input in five steps: no gradient comes through."""
 

@@ -23,7 +23,7 @@ from stannary.checks.target.counting import Counting
 from stannary.checks.target.statistics import median_interval, rate
 from stannary.core.errors import BackendError, InputError, UsageError
 
-__all__ = ["POINTS", "Curve", "curve"]
+__all__ = ["POINTS", "Curve", "curve", "median_of"]
 
 POINTS = 8
 _CHECK_STEPS = 10
@@ -97,7 +97,7 @@ def curve(
     silent = target.spend.unanswered - before
     stopped = stopped or (f"the target gave no answer to {silent} queries" if silent else "")
     points = () if stopped else tuple(CurvePoint(eps=e, accuracy=rate(int((size > e).sum()), len(size))) for e in wanted)
-    return Curve(points, None if stopped else _median(problem.norm, size), tuple(runs), size, best, stopped)
+    return Curve(points, None if stopped else median_of(problem.norm, size), tuple(runs), size, best, stopped)
 
 
 def _at(problem: Problem, target: Counting, eps: float | None) -> Problem:
@@ -131,7 +131,8 @@ def _to_check(points: list[float], count: int) -> list[float]:
     return sorted({points[(n + 1) * len(points) // (count + 1)] for n in range(count)}) if count < len(points) else points
 
 
-def _median(norm: str, size: torch.Tensor) -> Distance | None:
+def median_of(norm: str, size: torch.Tensor) -> Distance | None:
+    """Return the median of the distances `(n,)` of samples that were right and fooled; None for too few of them."""
     reached = size[size.isfinite() & (size > 0)].tolist()
     if len(reached) < _FEWEST:
         return None

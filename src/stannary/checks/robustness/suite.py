@@ -13,12 +13,14 @@ import msgspec
 import torch
 
 from stannary.checks.robustness import cascade as whole
+from stannary.checks.robustness.attacks.fmn import FMN
+from stannary.checks.robustness.curve import curve, median_of
 from stannary.checks.robustness.masking import allows, masking_report
 from stannary.checks.robustness.picture import is_picture, png
 from stannary.checks.robustness.presets import Plan, preset
 from stannary.checks.robustness.replay import Replay, load, store
 from stannary.checks.robustness.rows import Problem
-from stannary.checks.target.card import AttackRun, Example, Robustness, Stop, Threat
+from stannary.checks.target.card import AttackRun, CurvePoint, Example, Robustness, Stop, Threat
 from stannary.checks.target.counting import Counting
 from stannary.checks.target.data import Dataset
 from stannary.checks.target.interface import Domain
@@ -28,6 +30,7 @@ __all__ = ["Measured", "Options", "metric_of", "robustness"]
 
 _SHOWN = 12
 _ALPHA = 0.05
+_ROUNDED = 1 + 1e-6  # an example on the border lies within
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class Options:
         checkpoint: folder from which an interrupted run goes on.
         domain: digest of the domain's file, for the record.
         eot: answers averaged where the target is random; 0 for the preset's own.
+        curve: look for the smallest changes, too, and give the accuracy over the radius; takes gradients.
     """
 
     preset: str = "standard"
@@ -61,15 +65,20 @@ class Options:
     checkpoint: Path | None = None
     domain: str = ""
     eot: int = 0
+    curve: bool = False
 
 
 @dataclass(frozen=True)
 class Measured:
-    """The part of the card, what could not be measured, and the status of each sample `(n,)`, as `cascade` gives it."""
+    """The part of the card, what could not be measured, and of each sample its status and how far the example is that was found.
+
+    `status` `(n,)` as `cascade` gives it; `size` `(n,)`: 0 for samples that are wrong as they are, infinite for those that stood.
+    """
 
     part: Robustness
     incomplete: tuple[str, ...]
     status: torch.Tensor
+    size: torch.Tensor
 
 
 def metric_of(norm: str, eps: float) -> str:
@@ -97,7 +106,27 @@ def robustness(target: Counting, data: Dataset, domain: Domain, options: Options
     result = whole.cascade(plan, problem, data.x, data.y, stop=stop, folder=options.checkpoint, workers=options.workers)
     found = _measured(result, problem, data, options, (rule, replayed))
     failed = rule is not None and rule.decision() == "fail"
+    if options.curve:
+        found = _with_curve(found, problem, data)
     return found if plan.id == "smoke" or failed else _unmasked(found, problem, data)  # neither of these claims robustness
+
+
+def _with_curve(found: Measured, problem: Problem, data: Dataset) -> Measured:
+    """Add the accuracy over the radius and the median smallest change: an upper bound, by what all attacks found."""
+    attack = FMN(40)
+    if problem.target.access != "white" or problem.norm not in attack.norms or bool((found.status == whole.UNFINISHED).any()):
+        return found
+    made = curve(problem, data.x, data.y, attack=attack)
+    part = found.part
+    if made.stopped:
+        run = AttackRun(id="curve", survivors_in=len(data), survivors_out=len(data), skipped=made.stopped)
+        return replace(found, part=msgspec.structs.replace(part, attacks=(*part.attacks, run)))
+    size = torch.minimum(made.size.cpu(), found.size)
+    points = tuple(
+        CurvePoint(eps=point.eps, accuracy=rate(int((size > point.eps * _ROUNDED).sum()), len(size))) for point in made.points
+    )
+    runs = (*part.attacks, *made.attacks)
+    return replace(found, part=msgspec.structs.replace(part, curve=points, distance=median_of(problem.norm, size), attacks=runs))
 
 
 def _unmasked(found: Measured, problem: Problem, data: Dataset) -> Measured:
@@ -160,7 +189,8 @@ def _measured(
         replayed=replayed,
         unfinished=unfinished,
     )
-    return Measured(part, tuple(incomplete), result.status)
+    size = torch.where(broken, result.size, torch.inf).masked_fill(result.status == whole.WRONG, 0.0)
+    return Measured(part, tuple(incomplete), result.status, size)
 
 
 def _bounded(stood: int, unfinished: int, n: int) -> Rate:
