@@ -79,13 +79,13 @@ def _table(target: Counting, data: Dataset, whole: Dataset, request: Request) ->
     from stannary.checks.target.statistics import StopRule
 
     folder = _path(request.adversarials)
-    least = request.min_robust
     options = TableOptions(
         preset=request.preset,
         norm=request.norm or "l2",
         eps=request.eps or _TABLE_EPS.get(request.norm or "", 0.5),
         seed=request.seed,
-        stop=StopRule(least) if least is not None and request.preset == "gate" else None,
+        workers=request.workers,
+        stop=StopRule(request.min_robust) if request.min_robust is not None and request.preset == "gate" else None,
         folder=_path(request.checkpoint),
         first=(Replay(*load(folder, request.replay)),) if request.replay and folder else (),
     )

@@ -87,6 +87,12 @@ def test_a_table_is_attacked_in_its_domain(cancer, tmp_path, name) -> None:
     assert kept == text or "mean radius" not in changed
 
 
+def test_several_workers_are_refused_for_a_table(cancer) -> None:
+    made = stannary("evaluate", cancer / "forest.joblib", "--data", cancer / "test.csv", "--workers", 2, "--trust")
+    assert made.returncode == 2, made.stderr
+    assert "one process" in made.stderr
+
+
 def test_a_threshold_decides_by_the_worse_end(digits) -> None:
     given = (digits / "net.pt", "--data", digits / "digits.npz", "--preset", "smoke", "--samples", 60, "--eps", 0.02)
     value = card(*given)["robustness"]["robust"]

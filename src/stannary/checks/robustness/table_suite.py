@@ -53,6 +53,7 @@ class TableOptions:
         stop: decides about the accuracy at `eps`, block by block on samples in random order; only with `eps`.
         folder: of a checkpoint, from which an interrupted run goes on.
         first: attacks that come before all others, such as a `Replay`.
+        workers: more than one is refused: tables are attacked in one process.
     """
 
     preset: str = "standard"
@@ -62,6 +63,7 @@ class TableOptions:
     stop: StopRule | None = None
     folder: Path | None = None
     first: tuple[Attack, ...] = ()
+    workers: int = 1
 
 
 @dataclass
@@ -124,6 +126,9 @@ def smallest(
     if options.stop is not None and options.eps is None:
         msg = "a stop rule needs a radius to decide about"
         raise UsageError(msg)
+    if options.workers > 1:  # rather than a setting that does nothing
+        msg = "several workers share attacks on networks; a table is attacked in one process"
+        raise UsageError(msg, code="USE013", help="leave --workers out")
     problem = _problem(target, domain, options, data.x)
     rows = pool if pool is not None and len(pool) else data
     before = target.spend.copy()
