@@ -58,7 +58,7 @@ def peers() -> Path:
 
 
 def build() -> torch.nn.Module:
-    """Return the reference network; art_membership.py has the same."""
+    """Return the reference network; _art_membership.py has the same."""
     nn = torch.nn
     return nn.Sequential(nn.Flatten(), nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10))
 
@@ -86,7 +86,7 @@ def beside(net: torch.nn.Module, data: tuple[torch.Tensor, ...], python: Path) -
         arrays = {"x": x.numpy(), "y": y.numpy(), "other_x": other_x.numpy(), "other_y": other_y.numpy()}
         np.savez(given, member=member, **arrays, **weights)
         env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": ""}
-        command = [str(python), "-W", "ignore", str(Path(__file__).with_name("art_membership.py")), str(given), str(found)]
+        command = [str(python), "-W", "ignore", str(Path(__file__).with_name("_art_membership.py")), str(given), str(found)]
         subprocess.run(command, check=True, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         return dict(np.load(found))
 

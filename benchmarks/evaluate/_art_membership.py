@@ -1,6 +1,6 @@
 """ART's attacks on membership, in ART's own environment: from a file with the target and its data to one with scores.
 
-Called by privacy.py as `art_membership.py IN.npz OUT.npz`. Attacks have their defaults. Those that are given true memberships are
+Called by privacy.py as `_art_membership.py IN.npz OUT.npz`. Attacks have their defaults. Those that are given true memberships are
 fitted on one half of the samples and asked about the other, and the other way round, so that each sample has a score from a model
 that was not told about it.
 """
