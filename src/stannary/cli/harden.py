@@ -56,9 +56,9 @@ __all__ = ["command"]
 def command(ctx: click.Context, /, **given: Any) -> int:  # noqa: ANN401 - click passes each option
     """Harden MODEL, and say by a paired test whether that worked and what it cost.
 
-    MODEL is a file whose network can be trained again (TorchScript, a pickled module), or a function that returns one, as
-    module:function. It is scanned first, trained in a guarded process, and both models are attacked by the same attacks on
-    samples that were not trained on. It is called hardened only where the interval of the difference lies above zero.
+    MODEL is a file whose model can be trained again (TorchScript, a pickled module, a classifier of trees), or a function that
+    returns one, as module:function. It is scanned first, trained in a guarded process, and both models are attacked by the same
+    attacks on samples that were not trained on. It is called hardened only where the interval of the difference lies above zero.
     squeeze, distill and output-perturbation hide what attackers look at: they are labelled, and never called hardened.
     """
     from stannary.cli.harden_run import start

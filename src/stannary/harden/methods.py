@@ -50,6 +50,13 @@ METHODS: dict[str, Method] = {
     "output-perturbation": Method(
         "wrapping:output_perturbation", "network", "privacy", ("decimals",), "round the answers; masks", trains=False
     ),
+    "tree-robust": Method(
+        "tree_robust:tree_robust",
+        "trees",
+        "robustness",
+        ("samples", "copies", "cost", "leaf"),
+        "train trees away from what fools them",
+    ),
 }
 
 

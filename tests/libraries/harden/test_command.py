@@ -182,3 +182,30 @@ def test_a_network_on_a_table_is_hardened_in_standard_deviations(tmp_path) -> No
     assert found["accuracy"]["after"]["value"] > 0.85
     new = torch.load(tmp_path / "new.pt", weights_only=False)  # the same module, without what scaled its inputs in training
     assert type(new) is torch.nn.Sequential
+
+
+def test_trees_are_trained_anew_or_kept_and_never_called_hardened_without_proof(tmp_path) -> None:
+    import joblib
+    import xgboost
+    from sklearn.datasets import load_breast_cancer
+
+    frame = load_breast_cancer(as_frame=True).frame.sample(frac=1, random_state=0)
+    frame.iloc[:400].to_csv(tmp_path / "train.csv", index=False)
+    frame.iloc[400:].to_csv(tmp_path / "test.csv", index=False)
+    model = xgboost.XGBClassifier(n_estimators=15, max_depth=3, n_jobs=1).fit(frame.iloc[:400, :-1], frame["target"].iloc[:400])
+    joblib.dump(model, tmp_path / "trees.joblib")
+    model.save_model(tmp_path / "trees.ubj")
+    given = ("--method", "tree-robust", "--data", tmp_path / "train.csv", "--test", tmp_path / "test.csv", "--samples", 40)
+    more = ("--set", "samples=40", "--preset", "smoke", "--exit-zero", "--save", tmp_path / "new.joblib", "--format", "json")
+    done = stannary("harden", tmp_path / "trees.joblib", *given, *more)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["verdict"] == "not shown"  # by quick attacks nothing is
+    assert found["accuracy"]["after"]["value"] > 0.85
+    assert type(joblib.load(tmp_path / "new.joblib")) is xgboost.XGBClassifier
+    own = stannary("harden", tmp_path / "trees.ubj", *given)
+    assert own.returncode == 3
+    assert "trained again" in own.stderr
+    network = stannary("harden", tmp_path / "trees.joblib", "--method", "trades", *given[2:])
+    assert network.returncode == 3
+    assert "tree-robust" in network.stderr
