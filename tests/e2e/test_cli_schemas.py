@@ -13,7 +13,9 @@ import msgspec
 import pytest
 
 from stannary.checks.target.card import EvaluationResult, Model, Tool
+from stannary.checks.target.statistics import rate
 from stannary.cli.schema import SCHEMAS
+from stannary.harden.card import Compared, HardeningResult
 from stannary.testing.forges import make
 from stannary.testing.simulators import FileSimulator
 
@@ -129,6 +131,14 @@ def printed_by(name, folder):
         return msgspec.json.decode(
             msgspec.json.encode(EvaluationResult(tool=tool, model=model, suite=("robustness",), seed=0, outcome="passed"))
         )
+    if name == "harden":  # the same: tests/libraries/harden
+        tool, model, half = Tool(version="0"), Model(path="m.pt", name="m.pt"), rate(5, 10)
+        card = EvaluationResult(tool=tool, model=model, suite=("robustness",), seed=0, outcome="passed")
+        same = Compared(before=half, after=half, gained=0, lost=0, difference=0.0, low=0.0, high=0.0, p=1.0)
+        made = HardeningResult(
+            tool=tool, method="trades", verdict="not shown", before=card, after=card, standing=same, accuracy=same
+        )
+        return msgspec.json.decode(msgspec.json.encode(made))
     if name == "statement":
         first = json.loads(run(folder, PRINTS["evidence"]))["evidence"][0]["id"]
         return json.loads(run(folder, f"evidence show {first}"))
