@@ -309,11 +309,11 @@ def _refuses(call: Callable[..., object], kind: type[BaseException], *arguments:
 
 
 def _to_the_end(chunks: Iterator[bytes], content: bytes) -> None:
-    """Read to the end; before an error, nothing but the content may come, and never the whole of it."""
-    done = 0
+    """Read to the end; before an error the whole may come only where it is the content, and something was added to it."""
+    came = b""
     for chunk in chunks:
-        done += len(chunk)
-        _hold(done < len(content) or content == b"", "the last chunk came before the damage was found")
+        came += chunk
+        _hold(len(came) < len(content) or came == content, "the last chunk came before the damage was found")
 
 
 def _true_or_refused(blobs: Blobs, digest: Digest, content: bytes, choice: random.Random) -> None:
