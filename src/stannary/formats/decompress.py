@@ -46,7 +46,7 @@ _STREAMS = 100_000  # joined streams; blocked gzip has one for every 64 KiB
 # A stream is a bomb when it, and all decompression of this file together, are past these marks.
 _BOMB_RATIO = 200
 _BOMB_STREAM = 4 << 20
-_BOMB_TOTAL = 96 << 20
+_BOMB_TOTAL = 64 << 20
 
 
 class Decoder(Protocol):
@@ -278,13 +278,24 @@ def check_bomb(produced: int, consumed: int, budget: Budget) -> None:
         raise BudgetExceeded(msg)
 
 
-def no_bomb(chunks: Iterator[bytes], budget: Budget, consumed: Callable[[], int]) -> Iterator[bytes]:
-    """Pass chunks on until the ratio says bomb: raises BudgetExceeded then."""
+def no_bomb(
+    chunks: Iterator[bytes], budget: Budget, consumed: Callable[[], int], announced: tuple[int, int] = (0, 0)
+) -> Iterator[bytes]:
+    """Pass chunks on until the ratio says bomb: raises BudgetExceeded then.
+
+    `announced` is the size and the packed size that a directory says: one that announces a bomb, and begins as one, is not unpacked
+    up to the mark, for which there may be no time.
+    """
     produced = 0
+    size, packed = announced
+    is_announced = size > _BOMB_TOTAL and size > _BOMB_RATIO * max(1, packed)
     for chunk in chunks:
         yield chunk
         produced += len(chunk)
         check_bomb(produced, consumed(), budget)
+        if is_announced and produced > _BOMB_STREAM and produced > _BOMB_RATIO * max(1, consumed()):
+            msg = f"decompression bomb: {size} bytes out of {packed} are announced"
+            raise BudgetExceeded(msg)
 
 
 def zstd_decoder() -> Decoder:

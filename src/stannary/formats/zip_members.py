@@ -198,7 +198,7 @@ class MemberReader:
         crc = 0
         consumed: Callable[[], int] = lambda: stream.position - stream.start  # noqa: E731 - a small closure
         try:
-            for chunk in no_bomb(stream.chunks(), self.sink.budget, consumed):
+            for chunk in no_bomb(stream.chunks(), self.sink.budget, consumed, (member.size, member.packed)):
                 crc = zlib.crc32(chunk, crc)
                 yield chunk
         except BudgetExceeded:
