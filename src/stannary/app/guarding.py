@@ -6,6 +6,9 @@ The caller never reads the model. What the process says is data: a result, or an
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
+import stat
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,7 +22,7 @@ from stannary.report.escape import inline
 if TYPE_CHECKING:
     from stannary.run.jail import Jail, Level
 
-__all__ = ["Note", "Told", "guarded", "jail_of", "raised", "scratch_folder", "served", "tell"]
+__all__ = ["Note", "Told", "guarded", "jail_of", "left_behind", "raised", "scratch_folder", "served", "tell"]
 
 Note = Callable[[str], None]
 _DAYS = 20 * 24 * 3600.0  # an evaluation takes what it takes; Ctrl-C ends it
@@ -104,8 +107,22 @@ def guarded(factory: str, jail: Jail, payload: Callable[[str], bytes], where: st
 
 
 def _listen(progress: Path, note: Note) -> None:
-    with contextlib.suppress(OSError), progress.open(encoding="utf-8", errors="replace") as file:  # nothing to tell yet
-        note(inline(file.read(_SAID)))  # the process is not trusted: neither with the length nor with the signs
+    with contextlib.suppress(OSError):  # nothing to tell yet
+        note(inline(left_behind(progress, _SAID).decode("utf-8", "replace")))  # neither its length nor its signs are trusted
+
+
+def left_behind(path: Path, most: int = -1) -> bytes:
+    """Return what a guarded process wrote to a file, `most` bytes at most. A link, a pipe or a device in its place is not followed.
+
+    Raises:
+        OSError: there is no such file, or it is none.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no file", str(path))
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read(most)
 
 
 def jail_of(level: Level | None, folder: str, read: Iterable[str | None], write: Iterable[str | None] = ()) -> Jail:

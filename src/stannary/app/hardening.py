@@ -12,7 +12,7 @@ import msgspec
 
 from stannary.app.evaluating import vouched
 from stannary.app.evaluation_request import Request, Work
-from stannary.app.guarding import Note, guarded, jail_of, raised, scratch_folder
+from stannary.app.guarding import Note, guarded, jail_of, left_behind, raised, scratch_folder
 from stannary.app.hardening_request import HardenAnswer, HardenRequest, HardenWork
 from stannary.core.errors import Bug, InputError, UsageError
 from stannary.harden.card import HardeningResult
@@ -101,8 +101,14 @@ def _guarded(work: HardenWork, note: Note) -> tuple[HardenAnswer, HardenWork]:
 
 
 def _vouched(result: HardeningResult, work: HardenWork) -> HardeningResult:
-    """Return the result with what this process knows by itself: the original's identity, the guard, what was asked for."""
+    """Return the result with what this process knows by itself: the original's identity, the guard, what was asked for.
+
+    Raises InputError for a training with differential privacy that does not say what it spent: nothing would be booked.
+    """
     request = work.request
+    if request.method == "dp-sgd" and result.privacy is None:
+        msg = "the training does not say what it spent of the data's privacy"
+        raise InputError(msg, where=request.model, code="EVA004")
     evaluated = Work(
         request=Request(model=request.model, seed=request.seed, device=request.device), model=work.model, jail=work.jail
     )
@@ -116,20 +122,12 @@ def _vouched(result: HardeningResult, work: HardenWork) -> HardeningResult:
 
 
 def _made(folder: str) -> bytes:
-    """Return what the guarded process wrote. It is not trusted: a link or a device in its place is not followed."""
-    import stat
-
-    path = os.path.join(folder, "hardened")  # noqa: PTH118 - opened without following
+    """Return what the guarded process wrote. Raises InputError."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        return left_behind(Path(folder, "hardened"))
     except OSError as exc:
         msg = f"the hardened model cannot be read: {exc.strerror}"
         raise InputError(msg, code="EVA004") from exc
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            msg = "what came out is no file"
-            raise InputError(msg, code="EVA004")
-        return file.read()
 
 
 def _output(request: HardenRequest, kind: str) -> Path:

@@ -1,8 +1,8 @@
 """Pickles among the values of a table's binary columns.
 
 No reader of Parquet or Arrow runs them; the programs that keep objects in a column call `pickle.loads` on each. The pages
-of binary columns are taken out of their compression and searched for streams that call something; a table of many
-gigabytes is searched in its first megabytes only.
+of binary columns are taken out of their compression (Snappy, gzip, zstd; LZ4, LZO and Brotli are not) and searched for
+streams that call something; a table of many gigabytes is searched in its first megabytes only.
 
 Formats: Parquet `PageHeader` (parquet.thrift); Snappy's format description (google/snappy `format_description.txt`).
 """
@@ -13,6 +13,7 @@ import re
 import zlib
 
 from stannary.core.errors import FormatError, Truncated
+from stannary.formats.decompress import DECODE_ERRORS, zstd_decoder
 from stannary.formats.interface import Sink, View, clip
 from stannary.formats.pickle_glance import glance
 from stannary.formats.thrift_compact import parse
@@ -26,7 +27,7 @@ _STREAM = 1 << 20
 _START = re.compile(
     rb"\x80[\x02-\x05](?=[\x28\x4b\x4e\x58\x5d\x63\x7d\x88\x89\x8c\x8f\x94\x95\x42\x43])|(?<=\0\0)c(?=[A-Za-z_][\w.]{0,80}\n[A-Za-z_])"
 )
-_SNAPPY, _GZIP, _NONE = 1, 2, 0
+_NONE, _SNAPPY, _GZIP, _ZSTD = 0, 1, 2, 6
 
 
 def search_values(sink: Sink, name: str, content: memoryview | bytes, offset: int | None = None) -> None:
@@ -84,11 +85,13 @@ def _plain(codec: int, packed: bytes, size: int) -> bytes | None:
         return packed
     if codec == _SNAPPY:
         return unsnap(packed, size)
-    if codec == _GZIP:
-        try:
+    try:
+        if codec == _GZIP:
             return zlib.decompressobj(31).decompress(packed, size)
-        except zlib.error:
-            return None
+        if codec == _ZSTD:
+            return zstd_decoder().feed(packed, size)
+    except DECODE_ERRORS:
+        return None
     return None
 
 

@@ -12,8 +12,8 @@ from stannary.harden.interface import Hardened, Settings
 __all__ = ["Raised", "Standardised", "in_deviations"]
 
 
-class Standardised(torch.nn.Module):
-    """A module on standard scores, of a column's own numbers."""
+class _Scaled(torch.nn.Module):
+    """A module behind a shift and a scale of each column, which are kept with it."""
 
     def __init__(self, module: torch.nn.Module, mean: torch.Tensor, deviation: torch.Tensor) -> None:
         super().__init__()
@@ -22,6 +22,10 @@ class Standardised(torch.nn.Module):
         self.deviation: torch.Tensor
         self.register_buffer("mean", mean)
         self.register_buffer("deviation", deviation)
+
+
+class Standardised(_Scaled):
+    """A module of standard scores that takes a column's own numbers."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the module's answer to the scores of `x` `(n, columns)`."""
@@ -29,16 +33,8 @@ class Standardised(torch.nn.Module):
         return out
 
 
-class Raised(torch.nn.Module):
-    """A module on a column's own numbers, of standard scores: the other way round."""
-
-    def __init__(self, module: torch.nn.Module, mean: torch.Tensor, deviation: torch.Tensor) -> None:
-        super().__init__()
-        self.module = module
-        self.mean: torch.Tensor
-        self.deviation: torch.Tensor
-        self.register_buffer("mean", mean)
-        self.register_buffer("deviation", deviation)
+class Raised(_Scaled):
+    """A module of a column's own numbers that takes standard scores: the other way round."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the module's answer to what has the scores `x` `(n, columns)`."""
