@@ -77,11 +77,26 @@ def test_convolutions_and_dropout_can_be_stacked(noisy_digits) -> None:
 
     x, y = noisy_digits
     plan = Plan(len(x), 4)
-    found = shadow_confidences(TorchFactory(build, epochs=12, rate=3e-3, group=4), plan, (x, y))
+    found = shadow_confidences(TorchFactory(build, epochs=12, rate=3e-3, group=2), plan, (x, y))
     right = found[..., 1][plan.inside] > 0
     assert right.float().mean() > 0.5  # a fifth of the labels is wrong; guessing would be a tenth
-    again = shadow_confidences(TorchFactory(build, epochs=12, rate=3e-3, group=4), plan, (x, y))
-    assert torch.equal(found, again)
+    for workers in (2, 1):
+        again = shadow_confidences(TorchFactory(build, epochs=12, rate=3e-3, group=2), plan, (x, y), workers=workers)
+        assert torch.equal(found, again)
+
+
+def test_networks_that_draw_one_by_one_are_the_same_for_one_worker_and_many(noisy_digits) -> None:
+    def build():
+        return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 32), torch.nn.Dropout(0.3), torch.nn.Linear(32, 10))
+
+    x, y = noisy_digits
+    plan = Plan(200, 6)
+    first, many, again = (
+        shadow_confidences(TorchFactory(build, epochs=3, group=1), plan, (x[:200], y[:200]), workers=workers)
+        for workers in (1, 3, 1)
+    )
+    assert torch.equal(first, many)
+    assert torch.equal(first, again)
 
 
 def test_every_sample_is_in_half_of_the_shadows() -> None:

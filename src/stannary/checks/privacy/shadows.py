@@ -107,13 +107,14 @@ class TorchFactory:
         """Train, and return logits `(g, n, classes)`; see `Factory`."""
         models = [self._new(seed).to(x.device) for seed in seeds]
         orders = self._orders(chosen.shape[1], seeds)
-        if self.group == 1:
-            return self._alone(models[0], (x, y), chosen[0], orders[0])[None]
-        return self._together(models, (x, y), chosen, orders)
+        # torch has one generator for all threads: where layers draw from it (dropout), one stack is trained at a time
+        with _seeded(seeds[0] + 2) if _draws(models[0], x) else contextlib.nullcontext():
+            if self.group == 1:
+                return self._alone(models[0], (x, y), chosen[0], orders[0])[None]
+            return self._together(models, (x, y), chosen, orders)
 
     def _new(self, seed: int) -> torch.nn.Module:
-        with _BUILDING, torch.random.fork_rng():
-            torch.manual_seed(seed)
+        with _seeded(seed):
             return self.build().train()
 
     def _orders(self, m: int, seeds: list[int]) -> torch.Tensor:
@@ -160,21 +161,39 @@ class TorchFactory:
             return out
 
         forward = torch.func.vmap(one, randomness="different")
-        with torch.random.fork_rng():
-            torch.manual_seed(int(orders[0, 0, 0]))  # of layers that draw while they train
-            for epoch in range(self.epochs):
-                order = chosen.gather(1, orders[:, epoch]).to(x.device)
-                for at in batches(order, self.batch, 1):
-                    optimizer.zero_grad()
-                    inputs = x.index_select(0, at.flatten()).unflatten(0, at.shape)
-                    out = forward({name: _turned(leaf) for name, leaf in leaves.items()}, buffers, inputs).flatten(0, 1)
-                    (torch.nn.functional.cross_entropy(out, y[at].flatten(), reduction="sum") / at.shape[1]).backward()
-                    optimizer.step()
+        for epoch in range(self.epochs):
+            order = chosen.gather(1, orders[:, epoch]).to(x.device)
+            for at in batches(order, self.batch, 1):
+                optimizer.zero_grad()
+                inputs = x.index_select(0, at.flatten()).unflatten(0, at.shape)
+                out = forward({name: _turned(leaf) for name, leaf in leaves.items()}, buffers, inputs).flatten(0, 1)
+                (torch.nn.functional.cross_entropy(out, y[at].flatten(), reduction="sum") / at.shape[1]).backward()
+                optimizer.step()
         base.eval()
         ask = torch.func.vmap(one, in_dims=(0, 0, None))
         with torch.no_grad():
             trained = {name: _turned(leaf) for name, leaf in leaves.items()}
             return torch.cat([ask(trained, buffers, part) for part in x.split(_EVALUATED)], 1)
+
+
+@contextlib.contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Hold torch's generators, which all threads share, and give them back as they were."""
+    with _BUILDING, torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield
+
+
+def _draws(model: torch.nn.Module, x: torch.Tensor) -> bool:
+    """Tell whether a network draws while it trains: whether a pass of its copy moves the generator of its device."""
+
+    def state() -> torch.Tensor:
+        return torch.get_rng_state() if x.device.type == "cpu" else torch.cuda.get_rng_state(x.device)
+
+    with _seeded(0), torch.no_grad():
+        before = state()
+        copy.deepcopy(model)(x[:2])
+        return not torch.equal(before, state())
 
 
 def batches(order: torch.Tensor, size: int, axis: int = 0) -> list[torch.Tensor]:
@@ -272,7 +291,8 @@ def shadow_confidences(
 
     if workers == 1:
         return torch.cat([work(group) for group in groups])
-    with ThreadPoolExecutor(workers) as pool:
+    # a new thread starts with OpenMP's own number of threads, and the order of its sums would be another one
+    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(torch.get_num_threads(),)) as pool:
         return torch.cat(list(pool.map(work, groups)))
 
 
