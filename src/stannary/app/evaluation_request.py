@@ -25,6 +25,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     preset: str = "standard"
     norm: str | None = None
     eps: float | None = None
+    threats: tuple[str, ...] = ()
     samples: int = 500
     seed: int = 0
     budget: int | None = None
@@ -81,6 +82,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
             text
             for text, bad in (
                 ("--data is needed: the samples to attack", made.data is None and "llm" not in made.suites),
+                ("--threat is of --suite robustness", bool(made.threats) and "robustness" not in made.suites),
                 ("--suite privacy needs --members, the training data", "privacy" in made.suites and not made.members),
                 (
                     "--extract, --attribute and --invert are of --suite privacy",

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from stannary.app.evaluation_measurements import measurements_of
 from stannary.app.evaluation_request import Request
+from stannary.app.evaluation_threats import bounds_of, threats
 from stannary.checks.target.box import Box
 from stannary.checks.target.card import Robustness
 from stannary.core.errors import InputError
@@ -15,9 +17,8 @@ if TYPE_CHECKING:
     from stannary.checks.target.counting import Counting
     from stannary.checks.target.data import Dataset
     from stannary.checks.target.domain import TableDomain
-    from stannary.checks.target.statistics import Rate
 
-__all__ = ["Suite", "backdoor", "domain_text", "measurements_of", "privacy", "robustness", "table_domain"]
+__all__ = ["Suite", "backdoor", "domain_text", "privacy", "robustness", "table_domain"]
 
 _TABLE_EPS, _ARRAY_EPS = {"l0": 1.0, "cost": 1.0}, 0.1  # columns, and cost; in standard deviations 0.5
 
@@ -37,13 +38,17 @@ class Suite(NamedTuple):
 def robustness(target: Counting, data: Dataset, whole: Dataset, request: Request) -> Suite:
     """Attack the samples of `data`, drawn from `whole`. Raises as the suites of `stannary.checks.robustness`."""
     found, incomplete = _table(target, data, whole, request) if data.kind == "table" else _array(target, data, request)
+    atlas: tuple[str, ...] = ("AML.T0015", "AML.T0043.000")
+    if request.threats:
+        more = threats(target, data, whole, request)
+        found, incomplete, atlas = more.into(found), (*incomplete, *more.incomplete), (*atlas, *more.atlas)
     return Suite(
         found,
         measurements=measurements_of(found, request.seed),
         incomplete=incomplete,
         reasons=tuple(_too_weak(found, request.min_robust)),
         next=tuple(_next(found, request, table=data.kind == "table")),
-        atlas=("AML.T0015", "AML.T0043.000"),
+        atlas=atlas,
         owasp=("ML01:2023",),
     )
 
@@ -67,7 +72,7 @@ def _array(target: Counting, data: Dataset, request: Request) -> tuple[Robustnes
         checkpoint=_path(request.checkpoint),
         curve=request.preset in ("standard", "paranoid") and request.budget is None,
     )
-    box = Box() if data.kind == "image" else Box(float(data.x.min()), float(data.x.max()))
+    box = Box(*bounds_of(data))
     found = attack(target, data, box, options)
     return found.part, found.incomplete
 
@@ -137,23 +142,6 @@ def _members(target: Counting, data: Dataset, request: Request) -> Dataset:
         msg = f"has inputs of shape {members.shape}, the data of {data.shape}: both need the same columns in the same order"
         raise InputError(msg, where=request.members)
     return members.aligned(target.classes, data.label_names)
-
-
-def measurements_of(part: Robustness, seed: int) -> tuple[Measurement, ...]:
-    """Return what policies bound of a part of a card."""
-    from stannary.checks.robustness.suite import metric_of
-
-    rows = [("accuracy", part.clean), (metric_of(part.threat.norm, part.threat.eps or 0), part.robust)]
-    rows += [(f"robustness.brittleness.{kind}", share) for kind, share in part.brittleness.items()]
-    found = [_measurement(metric, share, seed) for metric, share in rows]
-    if part.distance is not None and not part.unfinished:  # of samples not attacked to the end the smallest change is not known
-        d = part.distance
-        found.append(Measurement(metric=f"robustness.{d.norm}.median", value=d.median, low=d.low, high=d.high, n=d.n, seed=seed))
-    return tuple(found)
-
-
-def _measurement(metric: str, share: Rate, seed: int) -> Measurement:
-    return Measurement(metric=metric, value=share.value, low=share.low, high=share.high, n=share.n, seed=seed)
 
 
 def _too_weak(part: Robustness, least: float | None) -> list[str]:

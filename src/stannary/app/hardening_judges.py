@@ -7,7 +7,8 @@ from typing import NamedTuple
 import msgspec
 import torch
 
-from stannary.app.evaluation_suites import measurements_of, table_domain
+from stannary.app.evaluation_measurements import measurements_of
+from stannary.app.evaluation_suites import table_domain
 from stannary.app.hardening_request import HardenRequest
 from stannary.checks.robustness.cascade import ROBUST, WRONG
 from stannary.checks.target.box import Box

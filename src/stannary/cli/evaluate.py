@@ -11,9 +11,10 @@ from stannary.cli.workspace import workspace_option
 from stannary.report.evaluation import FORMATS
 from stannary.run.jail import LEVELS
 
-__all__ = ["PRESETS", "SUITES", "command"]
+__all__ = ["PRESETS", "SUITES", "THREATS", "command"]
 
 SUITES = ("robustness", "privacy", "backdoor", "llm", "all")
+THREATS = ("corruptions", "poses", "patch")
 PRESETS = ("smoke", "gate", "standard", "paranoid")
 _SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 
@@ -28,6 +29,9 @@ _SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 @click.option("--preset", type=click.Choice(PRESETS), default="standard", show_default=True, help="How hard it is attacked.")
 @click.option("--norm", type=click.Choice(["linf", "l2", "l1", "l0", "cost"]), help="Of the radius.  [default: linf; of tables l2]")
 @click.option("--eps", type=click.FloatRange(0, min_open=True), metavar="R", help="The radius; of tables in standard deviations.")
+@click.option(
+    "--threat", "threats", type=click.Choice(THREATS), multiple=True, help="Of pictures: measured beside the radius; repeatable."
+)
 @click.option("--samples", type=click.IntRange(1), default=500, show_default=True, metavar="N", help="Samples drawn from the data.")
 @click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Of everything random.")
 @click.option("--budget", type=click.IntRange(1), metavar="N", help="Ask the model at most N times.")

@@ -15,12 +15,14 @@ import pytest
 from stannary.checks.target.card import (
     AttackRun,
     Change,
+    CorruptionPoint,
     CurvePoint,
     Distance,
     EvaluationResult,
     Example,
     MaskingPoint,
     Model,
+    PatchPoint,
     Privacy,
     Probes,
     Robustness,
@@ -56,6 +58,10 @@ def card(**more) -> EvaluationResult:
         curve=tuple(CurvePoint(eps=e / 10, accuracy=rate(100 - 9 * e, 100)) for e in range(8)),
         distance=Distance(norm="l2", median=1.1, low=0.9, high=1.2, n=97),
         brittleness={"1 ulp": rate(76, 100)},
+        corruptions=tuple(CorruptionPoint(corruption=EVIL, severity=n, accuracy=rate(90 - 9 * n, 100)) for n in range(1, 6)),
+        corrupted={"mean": rate(63, 100), "severity_1": rate(50, 100)},
+        poses=rate(12, 100),
+        patch=PatchPoint(side=8, accuracy=rate(40, 100), success=rate(57, 97), noise=rate(5, 97), picture=PNG),
         masking=(MaskingPoint(id="zero", title="zero gradients", value=0.9, threshold=0.1, warn=True, note=EVIL),),
         masked=True,
         examples=(
@@ -104,7 +110,9 @@ def test_what_others_named_does_nothing_in_any_format(name: str) -> None:
 
 def test_the_page_has_every_part_and_loads_nothing() -> None:
     page = renderer("html")(card())
-    for part in ("measured", "curve", "roc", "extraction", "attacks", "masking", "examples", "facts"):
+    assert "81.0 %" in page
+    assert "right in every pose" in page
+    for part in ("measured", "curve", "roc", "extraction", "attacks", "corruptions", "patch", "masking", "examples", "facts"):
         assert f'id="{part}"' in page, part
     assert page.count("<svg") == 3
     assert "http" not in re.sub(r"http-equiv", "", page)

@@ -27,7 +27,11 @@ _DIM = 0.2  # of the brightness either way
 
 @dataclass(frozen=True)
 class Patching:
-    """How a patch is made: its side in pixels, steps, images a step, the class it wishes for (None: any but the true one)."""
+    """How a patch is made: its side in pixels, steps, images a step, the class it wishes for (None: any but the true one).
+
+    `places`: at how many random places, angles and brightnesses it is measured on each image; it has turned an image if it did at
+    one of them.
+    """
 
     side: int
     steps: int = 200
@@ -36,16 +40,25 @@ class Patching:
     pace: float = 0.05
     seed: int = 0
     bounds: tuple[float, float] = (0.0, 1.0)
+    places: int = 1
 
 
 @dataclass(frozen=True)
 class Patch:
-    """A patch `(channels, side, side)`, and the shares of held-out images, right without it, that it and one of noise turn."""
+    """A patch `(channels, side, side)`, and the shares of held-out images, right without it, that it and one of noise turn.
+
+    `right` `(n,)` bool: the held-out images that were right; `shown` `(n, *shape)`: each of them with the patch, at the place that
+    turned it where one did; `turned` `(n,)` bool. `silent`: answers that were missing, which turn nothing.
+    """
 
     patch: torch.Tensor
     success: Rate
     noise: Rate
     spend: Spend = field(default_factory=Spend)
+    right: torch.Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.bool))
+    turned: torch.Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.bool))
+    shown: torch.Tensor = field(default_factory=lambda: torch.zeros(0))
+    silent: int = 0
 
 
 def adversarial_patch(
@@ -75,12 +88,25 @@ def adversarial_patch(
     noise = torch.rand(patch.shape, generator=generator, device=patch.device, dtype=patch.dtype)
     noise = how.bounds[0] + noise * (how.bounds[1] - how.bounds[0])
     x, labels = test
-    right = counted.decide(x) == labels
+    decided = counted.decide(x)
+    right = decided == labels
     if how.wished is not None:
         right &= labels != how.wished
-    x, labels = x[right], labels[right]
-    shares = [_turned(counted, x, labels, cover, how, generator) for cover in (patch, noise)]
-    return Patch(patch, shares[0], shares[1], counted.spend.since(before))
+    rest = (x[right], labels[right])
+    hit, shown, silent = _turned(counted, rest, patch, how, generator)
+    by_noise, _, _ = _turned(counted, rest, noise, how, generator)
+    turned, covered = torch.zeros_like(right), x.clone()
+    turned[right], covered[right] = hit, shown
+    return Patch(
+        patch,
+        rate(int(hit.sum()), len(hit)),
+        rate(int(by_noise.sum()), len(hit)),
+        counted.spend.since(before),
+        right=right,
+        turned=turned,
+        shown=covered,
+        silent=silent + int((decided < 0).sum()),
+    )
 
 
 def _climb(target: Counting, train: tuple[torch.Tensor, torch.Tensor], how: Patching, generator: torch.Generator) -> torch.Tensor:
@@ -136,9 +162,16 @@ def paste(
 
 
 def _turned(
-    target: Counting, x: torch.Tensor, labels: torch.Tensor, patch: torch.Tensor, how: Patching, generator: torch.Generator
-) -> Rate:
-    """Return the share of images that a patch turns, at one random place each; what gets no answer is not turned."""
-    decided = target.decide(paste(x, patch, generator, how.bounds))
-    hit = (decided != labels) & (decided >= 0) if how.wished is None else decided == how.wished
-    return rate(int(hit.sum()), len(x))
+    target: Counting, images: tuple[torch.Tensor, torch.Tensor], patch: torch.Tensor, how: Patching, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor, int]:
+    """Return which images a patch turns at one of its places, how they look then, and how many answers were missing."""
+    x, labels = images
+    hit, shown, silent = torch.zeros(len(x), dtype=torch.bool, device=x.device), x.clone(), 0
+    for _ in range(how.places if len(x) else 0):
+        laid = paste(x, patch, generator, how.bounds)
+        decided = target.decide(laid)
+        turns = (decided != labels) & (decided >= 0) if how.wished is None else decided == how.wished
+        fresh = ~hit
+        shown[fresh], silent = laid[fresh], silent + int((decided < 0).sum())
+        hit |= turns
+    return hit, shown, silent

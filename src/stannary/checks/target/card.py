@@ -17,7 +17,7 @@ from stannary.core.model import Json
 
 __all__ = [
     "AttackRun", "Backdoor", "BackdoorClass", "Change", "CorruptionPoint", "CurvePoint", "Distance", "EvaluationResult", "Example",
-    "MaskingPoint", "Model", "Privacy", "Probes", "Robustness", "Stop", "TestData", "Threat", "Tool",
+    "MaskingPoint", "Model", "PatchPoint", "Privacy", "Probes", "Robustness", "Stop", "TestData", "Threat", "Tool",
 ]  # fmt: skip
 
 
@@ -140,6 +140,16 @@ class CorruptionPoint(msgspec.Struct, frozen=True, kw_only=True):
     accuracy: Rate
 
 
+class PatchPoint(msgspec.Struct, frozen=True, kw_only=True):
+    """A patch of `side` pixels, and the accuracy that is left under it: the worst of several places on each held-out image."""
+
+    side: int
+    accuracy: Rate
+    success: Rate  # images that were right and are turned
+    noise: Rate  # the same by a patch of noise: what any cover of that size does
+    picture: str = ""  # PNG, base64
+
+
 class Stop(msgspec.Struct, frozen=True, kw_only=True):
     """How the gate's stop rule ended."""
 
@@ -166,7 +176,9 @@ class Robustness(msgspec.Struct, frozen=True, kw_only=True):
     masking: tuple[MaskingPoint, ...] = ()
     masked: bool = False
     corruptions: tuple[CorruptionPoint, ...] = ()
+    corrupted: Mapping[str, Rate] = {}  # the mean of them, and the worst case for each sample: of a kind, of a severity, of all
     poses: Rate | None = None  # the worst case over a grid of rotations and translations
+    patch: PatchPoint | None = None
     stop: Stop | None = None
     examples: tuple[Example, ...] = ()
     adversarials: str = ""  # digest of the stored examples

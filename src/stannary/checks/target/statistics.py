@@ -13,7 +13,7 @@ import msgspec
 
 from stannary.core.errors import UsageError
 
-__all__ = ["Decision", "Rate", "StopRule", "beta_cdf", "clopper_pearson", "mcnemar", "median_interval", "rate"]
+__all__ = ["Decision", "Rate", "StopRule", "beta_cdf", "clopper_pearson", "mcnemar", "mean_rate", "median_interval", "rate"]
 
 Decision = Literal["pass", "fail", "inconclusive"]
 _TINY = 1e-300
@@ -47,6 +47,35 @@ def clopper_pearson(hits: int, n: int, level: float = 0.95) -> tuple[float, floa
     low = 0.0 if hits == 0 else _beta_quantile(tail, hits, n - hits + 1)
     high = 1.0 if hits == n else _beta_quantile(1 - tail, hits + 1, n - hits)
     return low, high
+
+
+def mean_rate(values: Sequence[float], level: float = 0.95) -> Rate:
+    """Return the mean of values in [0, 1] with an interval that holds whatever their distribution (Hoeffding 1963, theorem 1).
+
+    Raises:
+        UsageError: a value lies outside of [0, 1], or is none.
+    """
+    if not all(0 <= value <= 1 for value in values):
+        msg = "a mean of shares takes values from 0 to 1"
+        raise UsageError(msg)
+    n = len(values)
+    if not n:
+        return rate(0, 0, level)
+    mean, most = min(1.0, math.fsum(values) / n), math.log(2 / (1 - level)) / n
+    ends = []
+    for inner, outer in ((mean, 0.0), (mean, 1.0)):
+        near, far = inner, outer
+        for _ in range(60):  # bisection: the divergence rises from the mean to either end
+            middle = (near + far) / 2
+            near, far = (middle, far) if _divergence(mean, middle) <= most else (near, middle)
+        ends.append(far)
+    return Rate(value=mean, low=ends[0], high=ends[1], n=n)
+
+
+def _divergence(a: float, b: float) -> float:
+    """Return the Kullback-Leibler divergence of two coins."""
+    parts = [0.0 if p == 0 else math.inf if q == 0 else p * math.log(p / q) for p, q in ((a, b), (1 - a, 1 - b))]
+    return sum(parts)
 
 
 def beta_cdf(x: float, a: float, b: float) -> float:

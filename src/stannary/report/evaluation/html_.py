@@ -9,7 +9,7 @@ from importlib import resources
 from stannary.checks.target.card import EvaluationResult, Example
 from stannary.report.escape import inline
 from stannary.report.evaluation import plots
-from stannary.report.evaluation.words import attack_rows, measured, title, verdict
+from stannary.report.evaluation.words import attack_rows, corruption_rows, measured, title, verdict
 
 __all__ = ["LIMIT", "render"]
 
@@ -49,6 +49,8 @@ def _page(card: EvaluationResult, examples: int) -> str:
         title=title(card),
         rows=measured(card),
         attacks=attack_rows(card),
+        corruptions=corruption_rows(robustness) if robustness else [],
+        patch=_base64(robustness.patch.picture) if robustness and robustness.patch else "",
         curve=Markup(plots.curve(robustness.curve, f"radius, {robustness.threat.norm}", mark=robustness.threat.eps))  # noqa: S704 - SVG of numbers
         if robustness
         else "",
@@ -64,9 +66,12 @@ def _page(card: EvaluationResult, examples: int) -> str:
 
 def _is_picture(example: Example) -> bool:
     """Tell whether both pictures are base64 and nothing else: they become addresses."""
+    return bool(_base64(example.before) and _base64(example.after))
+
+
+def _base64(text: str) -> str:
+    """Return the text if it is base64, nothing otherwise."""
     try:
-        return bool(
-            example.before and base64.b64decode(example.before, validate=True) and base64.b64decode(example.after, validate=True)
-        )
+        return text if base64.b64decode(text, validate=True) else ""
     except ValueError:
-        return False
+        return ""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from stannary.checks.target.card import AttackRun, Backdoor, BackdoorClass, EvaluationResult, Probes
+from stannary.checks.target.card import AttackRun, Backdoor, BackdoorClass, EvaluationResult, Probes, Robustness
 from stannary.checks.target.statistics import Rate
 from stannary.report.escape import inline
 from stannary.report.wording import counted
 
-__all__ = ["attack_rows", "measured", "percent", "title", "verdict"]
+__all__ = ["attack_rows", "corruption_rows", "measured", "percent", "title", "verdict"]
 
 _VERDICTS = {"passed": "measured", "failed": "below the threshold", "incomplete": "incomplete", "error": "failed to run"}
 _NEEDED = 5  # columns named
@@ -46,6 +46,7 @@ def measured(card: EvaluationResult) -> list[tuple[str, str]]:
             d = part.distance
             rows.append((f"median smallest change, {d.norm}", f"{d.median:.4g} [{d.low:.4g}, {d.high:.4g}], n = {d.n:,}"))
         rows += [(f"flips by {name}", percent(value)) for name, value in part.brittleness.items()]
+        rows += _beyond(part)
         rows += [(f"smallest changes that need {name}", percent(value)) for name, value in list(part.needed.items())[:_NEEDED]]
     if card.privacy:
         if card.privacy.auc:
@@ -59,6 +60,35 @@ def measured(card: EvaluationResult) -> list[tuple[str, str]]:
         rows += [(f"attempts that succeed: {name}", percent(value)) for name, value in card.probes.families.items()]
         rows.append(("spent", _probed(card.probes)))
     return [(inline(name, 100), value) for name, value in rows]
+
+
+def _beyond(part: Robustness) -> list[tuple[str, str]]:
+    """Return the worst cases of what no radius describes."""
+    rows = []
+    if part.corrupted:
+        rows.append(("accuracy under corruptions, mean", percent(part.corrupted["mean"])))
+        rows += [
+            (f"right under every corruption, severity {severity}", percent(part.corrupted[f"severity_{severity}"]))
+            for severity in (1, 3, 5)
+            if f"severity_{severity}" in part.corrupted
+        ]
+        worst = sorted((point.accuracy.value, point.severity, point.corruption) for point in part.corruptions)[:1]
+        rows += [("worst corruption", f"{inline(name, 40)}, severity {severity}: {value:.1%}") for value, severity, name in worst]
+    if part.poses:
+        rows.append(("right in every pose", percent(part.poses)))
+    if part.patch:
+        one = part.patch
+        rows.append((f"right under a patch of {one.side} x {one.side}", percent(one.accuracy)))
+        rows.append(("turned by the patch", f"{percent(one.success)}; by noise {one.noise.value * 100:.1f} %"))
+    return rows
+
+
+def corruption_rows(part: Robustness) -> list[tuple[str, list[str]]]:
+    """Return (kind, accuracy by severity, mild to severe), in the order of the card."""
+    rows: dict[str, list[str]] = {}
+    for point in part.corruptions:
+        rows.setdefault(point.corruption, []).append(f"{point.accuracy.value * 100:.1f} %")
+    return list(rows.items())
 
 
 def _backdoor(part: Backdoor) -> list[tuple[str, str]]:
