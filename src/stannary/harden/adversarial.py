@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -44,27 +45,30 @@ def ascend(
 
 
 def adversarial_training(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor, settings: Settings) -> Hardened:
-    """Train on the worst points of the ball around each sample, `x` `(n, *shape)`, `y` `(n,)`."""
+    """Train on the worst points of the ball around each sample, `x` `(n, *shape)`, `y` `(n,)`.
+
+    The radius grows during the first `warmup` epochs (0): under a large one, a small network may not start to learn at all.
+    """
     generator = seeded(settings, x.device)
 
-    def loss(batch: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        worst = ascend(lambda at: functional.cross_entropy(model(at), labels, reduction="sum"), batch, settings, generator)
+    def loss(batch: torch.Tensor, labels: torch.Tensor, now: Settings) -> torch.Tensor:
+        worst = ascend(lambda at: functional.cross_entropy(model(at), labels, reduction="sum"), batch, now, generator)
         model.train()
         return functional.cross_entropy(model(worst), labels)
 
     _train(model, x, y, settings, loss)
-    return Hardened(model, "adversarial-training", _said(settings, steps=settings.steps))
+    return Hardened(model, "adversarial-training", _said(settings, steps=settings.steps, warmup=settings.get("warmup", 0)))
 
 
 def trades(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor, settings: Settings) -> Hardened:
-    """Train on clean samples, and for alike answers within the ball; `beta` (6) weighs the second."""
+    """Train on clean samples, and for alike answers within the ball; `beta` (6) weighs the second; `warmup` as above."""
     generator, beta = seeded(settings, x.device), settings.get("beta", 6.0)
 
-    def loss(batch: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    def loss(batch: torch.Tensor, labels: torch.Tensor, now: Settings) -> torch.Tensor:
         with torch.no_grad():
             calm = functional.softmax(model(batch), 1)
         worst = ascend(
-            lambda at: functional.kl_div(functional.log_softmax(model(at), 1), calm, reduction="sum"), batch, settings, generator
+            lambda at: functional.kl_div(functional.log_softmax(model(at), 1), calm, reduction="sum"), batch, now, generator
         )
         model.train()
         clean = model(batch)
@@ -72,7 +76,7 @@ def trades(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor, settings: S
         return functional.cross_entropy(clean, labels) + beta * drift
 
     _train(model, x, y, settings, loss)
-    return Hardened(model, "trades", _said(settings, beta=beta, steps=settings.steps))
+    return Hardened(model, "trades", _said(settings, beta=beta, steps=settings.steps, warmup=settings.get("warmup", 0)))
 
 
 def free(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor, settings: Settings) -> Hardened:
@@ -100,17 +104,23 @@ def free(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor, settings: Set
 
 
 def _train(
-    model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor, settings: Settings, loss: Callable[[torch.Tensor, torch.Tensor], Any]
+    model: torch.nn.Module,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    settings: Settings,
+    loss: Callable[[torch.Tensor, torch.Tensor, Settings], Any],
 ) -> None:
     """Train with Adam, its rate reduced tenfold for the last quarter. The inner attack sees the model in evaluation mode."""
     trainable(model)
     optimizer = torch.optim.Adam(model.parameters(), settings.rate)
-    total = settings.epochs * -(-len(x) // settings.batch)
+    per_epoch = -(-len(x) // settings.batch)
+    total, growing = settings.epochs * per_epoch, settings.get("warmup", 0) * per_epoch
     for number, (batch, labels) in enumerate(epochs_of(x, y, settings)):
         for group in optimizer.param_groups:
             group["lr"] = settings.rate * (0.1 if number >= total * 0.75 else 1.0)
         model.eval()
-        found = loss(batch, labels)
+        grown = min(1.0, (number + 1) / growing) if growing > 0 else 1.0
+        found = loss(batch, labels, dataclasses.replace(settings, eps=settings.eps * grown))
         optimizer.zero_grad()
         found.backward()
         optimizer.step()

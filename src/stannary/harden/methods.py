@@ -30,10 +30,10 @@ class Method(NamedTuple):
 
 METHODS: dict[str, Method] = {
     "adversarial-training": Method(
-        "adversarial:adversarial_training", "network", "robustness", (), "train on the worst points around each sample"
+        "adversarial:adversarial_training", "network", "robustness", ("warmup",), "train on the worst points around each sample"
     ),
     "trades": Method(
-        "adversarial:trades", "network", "robustness", ("beta",), "trade accuracy for alike answers around each sample"
+        "adversarial:trades", "network", "robustness", ("beta", "warmup"), "trade accuracy for alike answers around each sample"
     ),
     "free": Method("adversarial:free", "network", "robustness", ("replays",), "adversarial training at the price of training"),
     "ensemble": Method(

@@ -13,6 +13,7 @@ from stannary.checks.robustness.rows import Problem
 from stannary.checks.target.box import Box
 from stannary.checks.target.torch_model import TorchTarget
 from stannary.core.errors import InputError, UsageError
+from stannary.harden import adversarial
 from stannary.harden.adversarial import adversarial_training, free, trades
 from stannary.harden.interface import Settings
 from stannary.harden.private import dp_sgd
@@ -44,6 +45,24 @@ def test_the_l2_ball_is_trained_against_too(digits, net, trained) -> None:
     x, y, x_test, y_test = digits
     made = adversarial_training(net, x, y, Settings(eps=0.8, norm="l2", epochs=12, batch=64, rate=3e-3))
     assert robust(made.model, x_test, y_test, 0.8, "l2") > robust(trained, x_test, y_test, 0.8, "l2") + 0.1
+
+
+@pytest.mark.parametrize("method", [adversarial_training, trades])
+def test_the_radius_grows_while_it_warms_up(digits, net, monkeypatch, method) -> None:
+    """What is attacked lies in the grown ball: an eighth of the radius at the first of eight batches, all of it from the last."""
+    x, y, _, _ = digits
+    seen: list[float] = []
+    grow = adversarial.ascend
+
+    def watched(loss, at, settings, generator):
+        found = grow(loss, at, settings, generator)
+        seen.append(float((found - at).abs().max()))
+        return found
+
+    monkeypatch.setattr(adversarial, "ascend", watched)
+    made = method(net, x[:512], y[:512], Settings(eps=0.16, epochs=3, batch=128, more={"warmup": 2}))
+    assert seen == pytest.approx([0.02 * min(8, number + 1) for number in range(12)], abs=1e-4)
+    assert made.parameters["warmup"] == 2
 
 
 def test_dp_sgd_stays_within_its_budget_and_says_what_it_spent(digits, net) -> None:

@@ -17,6 +17,7 @@ __all__ = ["Decision", "Rate", "StopRule", "beta_cdf", "clopper_pearson", "mcnem
 
 Decision = Literal["pass", "fail", "inconclusive"]
 _TINY = 1e-300
+_WEIGHT = 20.0  # pseudo-samples of the prior around a threshold: tuned for shares ten points away, before they are seen
 
 
 class Rate(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,10 +129,11 @@ def _beta_quantile(share: float, a: float, b: float) -> float:
 class StopRule:
     """Decide whether a share is at least `threshold`, looking after every sample: wrong at most `alpha` of the time.
 
-    Two e-processes, one against each side: the likelihood of what was seen, averaged over all shares on the other side of the
+    Two e-processes, one against each side: the likelihood of what was seen, averaged over the shares on the other side of the
     threshold, over its likelihood at the threshold. Under any share on the refuted side each is a supermartingale (the
     likelihood ratio is monotone), so by Ville's inequality it ever exceeds 1/alpha with probability alpha at most, however
-    often one looks (Howard et al. 2021; Robbins 1970).
+    often one looks (Howard et al. 2021; Robbins 1970). That holds for any average. This one is by a beta distribution around
+    the threshold, cut off at it: shares near it are what takes samples, and those far away are told by either.
 
     Args:
         threshold: what the share has to reach, between 0 and 1.
@@ -144,6 +146,10 @@ class StopRule:
             raise UsageError(msg)
         self.threshold, self.alpha = threshold, alpha
         self.hits = self.n = 0
+        self._a, self._b = _WEIGHT * threshold, _WEIGHT * (1 - threshold)
+        whole = math.lgamma(self._a) + math.lgamma(self._b)
+        self._above = whole + _log_beta_cdf(1 - threshold, self._b, self._a) - math.lgamma(_WEIGHT)
+        self._below = whole + _log_beta_cdf(threshold, self._a, self._b) - math.lgamma(_WEIGHT)
 
     def see(self, hit: bool) -> Decision:  # noqa: FBT001 - one observation
         """Take one more sample into account and say what follows from all of them."""
@@ -163,10 +169,9 @@ class StopRule:
         """Return the logarithms of both e-values: for a share above the threshold, and for one below."""
         t, k, m = self.threshold, self.hits, self.n - self.hits
         at = k * math.log(t) + m * math.log1p(-t)
-        whole = math.lgamma(k + 1) + math.lgamma(m + 1) - math.lgamma(k + m + 2)
-        above = whole + _log_beta_cdf(1 - t, m + 1, k + 1) - math.log1p(-t)
-        below = whole + _log_beta_cdf(t, k + 1, m + 1) - math.log(t)
-        return above - at, below - at
+        a, b = k + self._a, m + self._b
+        whole = math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b) - at
+        return whole + _log_beta_cdf(1 - t, b, a) - self._above, whole + _log_beta_cdf(t, a, b) - self._below
 
 
 def mcnemar(only_first: int, only_second: int) -> float:

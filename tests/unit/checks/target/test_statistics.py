@@ -57,7 +57,7 @@ def test_the_stop_rule_is_wrong_at_most_as_often_as_it_says(truth: float) -> Non
     assert wrong <= 15
 
 
-@pytest.mark.parametrize("truth,most", [(0.93, 150), (0.5, 60), (0.24, 30)])
+@pytest.mark.parametrize("truth,most", [(0.93, 96), (0.9, 150), (0.7, 150), (0.5, 60), (0.24, 30)])
 def test_clear_cases_take_few_samples(truth: float, most: int) -> None:
     rng, needed = random.Random(3), []
     for _ in range(101):
@@ -66,6 +66,26 @@ def test_clear_cases_take_few_samples(truth: float, most: int) -> None:
             pass
         needed.append(rule.n)
     assert sorted(needed)[50] <= most
+
+
+@pytest.mark.parametrize("threshold", [0.03, 0.5, 0.8, 0.99])
+def test_evidence_is_a_fair_bet_at_the_threshold_and_a_bad_one_beyond_it(threshold: float) -> None:
+    """The mean of an e-value over all outcomes is one at the threshold, and less for shares on the side that it speaks against."""
+    n = 40
+
+    def mean(truth: float, side: int) -> float:
+        total = 0.0
+        for k in range(n + 1):
+            rule = StopRule(threshold)
+            rule.hits, rule.n = k, n
+            chance = math.comb(n, k) * truth**k * (1 - truth) ** (n - k)
+            total += chance * math.exp(rule.evidence()[side])
+        return total
+
+    assert mean(threshold, 0) == pytest.approx(1, abs=1e-9)
+    assert mean(threshold, 1) == pytest.approx(1, abs=1e-9)
+    assert mean(threshold / 2, 0) < 1
+    assert mean((1 + threshold) / 2, 1) < 1
 
 
 def test_mcnemar_is_the_exact_binomial() -> None:
