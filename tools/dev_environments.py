@@ -92,6 +92,8 @@ def ensure(environment: Environment) -> None:
         wanted["npm"] = wanted["npm"] if _install_npm(environment, ROOT / "requirements" / environment.npm) else ""
     if environment.project:
         must([environment.python, "-m", "pip", "install", "-qq", "--no-deps", "--no-build-isolation", "-e", str(ROOT)])
+        # As pip compiles a wheel; what is edited afterwards is compiled when it is imported.
+        must([environment.python, "-m", "compileall", "-qq", str(ROOT / "src" / "stannary")])
     stamp.write_text(json.dumps(wanted), encoding="utf-8")
 
 

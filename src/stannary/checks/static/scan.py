@@ -152,6 +152,7 @@ class _Run:
         self.hashes: dict[tuple[int, int], Hashed] = {}
         self.waiting: dict[tuple[int, int], list[Place]] = {}  # for their hash, before they are looked up
         self.hasher: BackgroundHasher | None = None
+        self.compiled: set[str] = set()  # modules that workers compiled
         self.large = large_files(plan) if options.hash else []
         self.tracker = Tracker(options.on_progress, plan.files, plan.size)
         self.decode = msgspec.msgpack.Decoder(Answer).decode
@@ -179,6 +180,10 @@ class _Run:
         finally:
             scratch.remove(folder)
         self.tracker.finish()
+        if self.compiled:
+            from stannary.checks.static import compiled
+
+            compiled.keep(self.compiled)
         return Collected(self.answers, self.lost, self.hashes, interrupted, jail)
 
     def _executor(self, folder: str) -> Executor:
@@ -266,6 +271,7 @@ class _Run:
                 self.answers[place] = answer
                 if answer.entry:
                     self._remember(place, answer)
+                self.compiled.update(answer.compiled)
             case Failed():
                 if self.options.strict:
                     raise Bug(outcome.error, where=self.plan.name(place))

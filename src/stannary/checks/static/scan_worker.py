@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from stannary.checks.static import cache, ruleset, wire
+from stannary.checks.static import cache, compiled, ruleset, wire
 from stannary.checks.static.result import FileReport, Missed, ScanFinding
 from stannary.checks.static.ruleset import Hit
 from stannary.checks.static.verdict import findings_of, sort_findings
@@ -67,7 +68,10 @@ class Work(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Answer(msgspec.Struct, array_like=True):
-    """What came of it. `problem`: why it was not read. `entry`: facts for the cache, under `sha256`."""
+    """What came of it. `problem`: why it was not read. `entry`: facts for the cache, under `sha256`.
+
+    `compiled`: modules that were compiled for it, and should be kept so.
+    """
 
     formats: tuple[str, ...] = ()
     findings: tuple[ScanFinding, ...] = ()
@@ -77,6 +81,7 @@ class Answer(msgspec.Struct, array_like=True):
     identity: tuple[int, int, int, int, int] | None = None
     problem: str = ""
     entry: bytes = b""
+    compiled: tuple[str, ...] = ()
 
 
 def factory(data: bytes) -> Callable[[bytes, bool], bytes]:
@@ -98,6 +103,7 @@ class _Reader:
             self.rules = ruleset.load()
         self.decode = msgspec.msgpack.Decoder(Work).decode
         self.encode = msgspec.msgpack.Encoder().encode
+        self._modules = len(sys.modules)
         self._folder = -1
         self._names: frozenset[str] = frozenset()
         self._digest = ""
@@ -116,6 +122,9 @@ class _Reader:
             answer = self._file(work, limits, keep=not degraded) if work.files is None else self._repository(work, limits)
         except OSError as exc:
             answer = Answer(problem=f"cannot be read: {exc.strerror or exc}")
+        if len(sys.modules) != self._modules:
+            answer.compiled = compiled.uncompiled(self._modules)
+            self._modules = len(sys.modules)
         try:
             return self.encode(answer)
         except UnicodeEncodeError:  # a reader names a file beside the one it read
