@@ -31,7 +31,8 @@ type may get more fields; none is renamed or removed, and every example in `test
 """
 _RELATIONS = """
 Relations of lineage: {}.
-All but `evaluated-on` and `served-by` carry taint: what was made from something revoked may not be used either.
+All but `evaluated-on` and `served-by` carry taint: what was made from something revoked may not be used either. What serves
+something revoked is listed with it by `stannary lineage --tainted`; no gate asks about it.
 """
 
 # What each field of a policy means; a field without a text here fails the build.

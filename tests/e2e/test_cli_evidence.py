@@ -233,7 +233,16 @@ def test_everything_wrong_with_a_policy_is_said_with_its_line(ready, place):
         (("attest", "model", "--topic", "x", "--statement", "y", "--expires", "2020-01-01"), 2, "has passed"),
         (("attest", "model", "--kind", "lineage", "--edge", "made-of=model"), 2, "RELATION=TARGET"),
         (("attest", "model", "--kind", "eval-result"), 2, "is given as JSON"),
-        (("evidence", "show", "abc"), 3, "EVD007"),
+        (("attest", "model", "--kind", "lineage", "--edge", "trained-from=model"), 2, "to itself"),
+        (("evidence", "show", "abc"), 2, "EVD007"),
+        (("evidence", "show", "abcdef"), 2, "names no evidence"),
+        (("evidence", "list", "--kind", "model-scam"), 2, "EVD009"),
+        (("lineage", "nobody"), 2, "LIN001"),
+        (("gate", "model", "--format", "yaml"), 2, "there is no format 'yaml'"),
+        (("gate", "model", "--format", "sarif=nowhere/x.sarif"), 2, "IO002"),
+        (("gate", "model", "--export-input", "-"), 2, "stdout is for the report"),
+        (("evidence", "export", "model"), 2, "EVD019"),
+        (("ledger", "export", "model"), 2, "LED030"),
         (("scan", "model", "--record", "--no-digest"), 2, "USE012"),
         (("trust", "remove", "nobody"), 2, "TRU004"),
     ],
@@ -242,6 +251,24 @@ def test_what_cannot_be_done_is_said_with_its_code(ready, arguments, code, words
     done = ready(*arguments, code=code)
     assert words in done.stderr
     assert done.stdout == ""
+
+
+def test_one_gate_run_writes_many_reports_and_decides_once(ready, place):
+    run = ready
+    done = run("gate", "model", "--format", "json", "--format", "sarif=g.sarif", "--format", "junit=g.xml", code=1)
+    assert json.loads(done.stdout)["verdict"] == "deny"
+    sarif = json.loads((place / "g.sarif").read_text())
+    assert "stannary scan model --record" in sarif["runs"][0]["results"][0]["message"]["text"]
+    assert "next: stannary scan model --record" in (place / "g.xml").read_text()
+    run("gate", "model", "-o", "g.md", code=1)
+    assert "`stannary scan model --record`" in (place / "g.md").read_text()
+    kinds = [row["kind"] for row in json.loads(run("evidence", "list", "--format", "json").stdout)["evidence"]]
+    assert kinds == ["vsa", "vsa"]
+
+
+def test_a_gate_that_cannot_write_its_report_decides_nothing(ready, place):
+    ready("gate", "model", "-o", "nowhere/g.json", code=2)
+    assert json.loads(ready("ledger", "head", "--format", "json").stdout)["size"] == 0
 
 
 def test_without_a_workspace_the_way_to_one_is_named(run):

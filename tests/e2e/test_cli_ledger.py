@@ -62,6 +62,30 @@ def test_a_head_is_printed_kept_and_held_against_later(made, tmp_path):
     assert "\nhelp: " in foreign.stderr
 
 
+def test_what_would_not_be_looked_at_is_refused_and_not_passed_over(made, tmp_path):
+    a = tmp_path / "a"
+    for name in ("empty", "blank"):
+        (tmp_path / name).write_text("" if name == "empty" else "\n# nobody\n")
+    ok("prove", 3, "-o", tmp_path / "p", "--record", tmp_path / "r", cwd=a)
+    proof = ("--proof", tmp_path / "p", "--record", tmp_path / "r")
+    for arguments, code, error in (
+        (("--since", tmp_path / "empty"), 1, "LED005"),
+        (("--since", tmp_path / "blank"), 1, "LED005"),
+        (("--witness", tmp_path / "empty"), 2, "LED018"),
+        (("--witness", tmp_path / "blank"), 2, "LED018"),
+        ((*proof, "--witness", tmp_path / "blank"), 2, "LED018"),
+        ((*proof, "--log", tmp_path / "empty"), 2, "LED018"),
+        ((*proof, "--log", tmp_path / "p"), 2, "KEY001"),
+        ((*proof, "--since", tmp_path / "p"), 2, "USE012"),
+        (("--quorum", "1"), 2, "USE012"),
+        (("--log", ""), 2, "USE012"),
+        (("--proof", ""), 2, "USE012"),
+    ):
+        done = stannary("verify", *arguments, cwd=a)
+        assert (done.returncode, done.stdout) == (code, ""), (arguments, done.stderr)
+        assert f"error[{error}]" in done.stderr
+
+
 def test_an_entry_is_proven_to_somebody_without_the_ledger(made, tmp_path):
     a, elsewhere = tmp_path / "a", tmp_path / "elsewhere"
     elsewhere.mkdir()

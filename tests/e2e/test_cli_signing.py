@@ -139,7 +139,7 @@ def test_a_key_that_encrypts_others(run, tmp_path):
     assert run("keys", "protect", "w.key", "--no-passphrase", STANNARY_PASSPHRASE="x")[0] == 0
     assert open_wrapper(str(tmp_path / "w.key")).key_id == made["keys"][0]["keyid"]
     assert made["keys"][0]["keyid"] in run("keys", "list", ".", "--format", "json")[1]
-    assert run("sign", ".", "--key", "w.key")[0] == 3
+    assert run("sign", ".", "--key", "w.key")[0] == 2
 
 
 def test_the_key_of_the_workspace_is_the_default(run, model, tmp_path):
@@ -174,8 +174,12 @@ def test_certificates(run, model, tmp_path):
     assert code == 1
     assert "error[SIG022]" in err
     code, _, err = run("verify", "bert", "--key", "leaf.key")
-    assert code == 3
-    assert "error[KEY001]" in err
+    assert code == 2  # 3 says that a part was verified
+    assert "error[KEY001]: leaf.key: is not a public key in PEM" in err
+    assert "https://" not in err
+    code, _, err = run("verify", "bert", "--certificate-chain", "leaf.key")
+    assert code == 2
+    assert "error[SIG026]: leaf.key: holds no certificate" in err
     assert run("sign", "bert", "--key", "leaf.key", "--certificate-chain", "root.pem")[0] == 2
 
 
@@ -185,6 +189,9 @@ def test_certificates(run, model, tmp_path):
         (("sign", "nowhere", "--key", "k.pem"), 2, "SCAN001"),
         (("sign", "hf://org/model", "--key", "k.pem"), 2, "SIG019"),
         (("sign", "bert", "--key", "gone.pem"), 2, "KEY007"),
+        (("sign", "bert", "--key", "k.pub"), 2, "KEY002"),
+        (("sign", "bert", "--key", "bert"), 2, "KEY007"),
+        (("verify", "bert", "--key", "k.pub", "--certificate-chain", "k.pub"), 2, "SIG018"),
         (("sign", "bert", "--key", "vault:transit/k", "--offline"), 2, "KEY017"),
         (("sign", "bert", "--key", "k.pem", "--ignore", "*.bin"), 2, "SIG016"),
         (("sign", "bert", "--key", "k.pem", "--shard-size", "0"), 2, "USE001"),

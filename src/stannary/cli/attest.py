@@ -94,7 +94,7 @@ def command(ctx: click.Context, /, **given: Any) -> int:  # noqa: ANN401 - click
         hint = f"did you mean {near[0]}?" if near else "`stannary evidence kinds` lists them"
         msg = f"there is no kind of evidence {kind!r}"
         raise UsageError(msg, where="--kind", code="EVD009", help=hint)
-    subject = subject_at(given["target"], given["workspace"])
+    subject = given["subject"] = subject_at(given["target"], given["workspace"])
     if given["output"]:
         _write(subject, kind, given)
         talk_of(ctx).note(f"wrote {inline(given['output'])}; whoever keeps the ledger logs it: attest TARGET --bundle")
@@ -207,16 +207,20 @@ def _from_options(kind: str, given: dict[str, Any], author: str) -> dict[str, Js
     if kind == "statement" and "author" not in built:
         built["author"] = author
     if kind == "lineage":
-        built["edges"] = [_edge(text) for text in given["edge"]]
+        built["edges"] = [_edge(text, given["subject"]) for text in given["edge"]]
     return built
 
 
-def _edge(text: str) -> dict[str, Json]:
+def _edge(text: str, made: Resource) -> dict[str, Json]:
     relation, equals, target = text.partition("=")
     if relation not in EDGES or not equals or not target:
         msg = f"is RELATION=TARGET with one of {', '.join(EDGES)}; got {text[:80]!r}"
         raise UsageError(msg, where="--edge", code="EVD010")
-    found: dict[str, Json] = {"relation": relation, "resource": msgspec.to_builtins(subject_at(target))}
+    resource = subject_at(target)
+    if resource.digest == made.digest:
+        msg = f"leads from the TARGET to itself: {text[:80]}"
+        raise UsageError(msg, where="--edge", code="EVD010", help="name what it was made from")
+    found: dict[str, Json] = {"relation": relation, "resource": msgspec.to_builtins(resource)}
     return found
 
 

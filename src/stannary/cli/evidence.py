@@ -9,7 +9,7 @@ import click
 from stannary.cli import exits
 from stannary.cli.group import LazyGroup, common_options, talk_of
 from stannary.cli.workspace import format_option, open_workspace, subject_at, workspace_option, write_json
-from stannary.core.errors import IntegrityError
+from stannary.core.errors import IntegrityError, UsageError
 from stannary.core.evidence import Evidence, Verified
 from stannary.core.model import Digest
 from stannary.report.documents import EvidenceDocument, EvidenceRow, KindRow, KindsDocument, StatementDocument
@@ -44,6 +44,7 @@ def list_(ctx: click.Context, target: str | None, kind: str, workspace: str | No
     from stannary.evidence.chain import Chain
     from stannary.evidence.statement import subject_of_resource
 
+    _known_kind(kind)
     chain = Chain(open_workspace(workspace))
     known = chain.about(subject_of_resource(subject_at(target, workspace))) if target else chain.everything(kind)
     rows = [item for item in known.evidence if kind in ("", item.value.kind)]
@@ -56,9 +57,8 @@ def list_(ctx: click.Context, target: str | None, kind: str, workspace: str | No
     for problem in known.refused:
         talk.warning(f"{problem} (this counts for nothing)", problem.help or "stannary ledger audit")
     if not rows and not known.refused:
-        talk.note(
-            "there is no evidence" + (f" about {inline(target)}" if target else "") + "; `stannary scan TARGET --record` makes some"
-        )
+        what = "there is no evidence" + (f" of kind {kind}" if kind else "") + (f" about {inline(target)}" if target else "")
+        talk.note(what if kind else f"{what}; `stannary scan TARGET --record` makes some")
     return exits.DENIED if any(isinstance(problem, IntegrityError) for problem in known.refused) else exits.CLEAN
 
 
@@ -138,6 +138,15 @@ def kinds(form: str) -> int:
     for row in KINDS.values():
         click.echo(f"{row.name:<{width}}  {row.text}\n{'':<{width}}  {row.predicate_type}")
     return 0
+
+
+def _known_kind(kind: str) -> None:
+    """Refuse a kind that nothing can be of: a slip of the pen would read as an empty ledger. Raises UsageError."""
+    from stannary.evidence.predicates.table import KINDS
+
+    if kind and kind not in KINDS:
+        msg = f"there is no kind of evidence {kind!r}"
+        raise UsageError(msg, where="--kind", code="EVD009", help="`stannary evidence kinds` lists them")
 
 
 def _line(item: Verified[Evidence]) -> str:

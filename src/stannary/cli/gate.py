@@ -6,14 +6,16 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from stannary import __version__
 from stannary.cli import exits
 from stannary.cli.group import common_options, talk_of
-from stannary.cli.output import write_file
+from stannary.cli.output import parse_outputs, write_file
 from stannary.cli.policies import read_policy
 from stannary.cli.talk import wants_color
-from stannary.cli.workspace import format_option, open_workspace, subject_at, workspace_option
+from stannary.cli.workspace import open_workspace, subject_at, workspace_option
+from stannary.core.errors import UsageError
 from stannary.evidence.engines.interface import ENGINES
 from stannary.evidence.rego_gate import RegoPolicy
 from stannary.policy.model import Policy
@@ -38,7 +40,10 @@ __all__ = ["command"]
 @click.option("--record/--no-record", default=True, help="Sign the decision and log it.  [default: yes]")
 @click.option("-o", "--output", metavar="FILE", help="Write the report to FILE instead of stdout.")
 @workspace_option
-@format_option(*FORMATS)
+@click.option(
+    "--format", "formats", multiple=True, metavar="NAME[=FILE]",
+    help=f"How to print: {', '.join(FORMATS)}. NAME=FILE writes a file beside; repeatable.  [default: table]",
+)  # fmt: skip
 @common_options
 @click.pass_context
 def command(ctx: click.Context, /, target: str, **given: Any) -> int:  # noqa: ANN401 - click passes each option
@@ -49,27 +54,28 @@ def command(ctx: click.Context, /, target: str, **given: Any) -> int:  # noqa: A
     from stannary.evidence.chain import Chain
     from stannary.evidence.gate import judge, record_decision, spelled_out
 
+    outputs = parse_outputs(given["formats"], given["output"], "table", renderer)  # before anything is decided and logged
+    for option in ("export_input", "export_rego"):
+        if given[option] == "-":
+            msg = "stdout is for the report"
+            raise UsageError(msg, where=f"--{option.replace('_', '-')}", code="USE006", help="name a file")
     policy = read_policy(given["name"], given["engine"])
     subject = subject_at(target, given["workspace"])
     chain = Chain(open_workspace(given["workspace"]), write=given["record"])
     judged = judge(chain, subject, policy)
     recorded = record_decision(chain, subject, judged, __version__) if given["record"] else None
     _export(given, policy, judged)
-    talk, form, output = talk_of(ctx), given["form"], given["output"]
-    context = DecisionContext(
-        target=target,
-        recorded=str(recorded.id) if recorded else "",
-        version=__version__,
-        color=wants_color(sys.stdout, talk.color) and output is None,
-    )
-    text = renderer(form)(spelled_out(chain, judged.decision), context)
-    if output:
-        write_file(output, text)
-    else:
-        click.echo(text, nl=False, color=context.color)
+    talk = talk_of(ctx)
+    context = DecisionContext(target=target, recorded=str(recorded.id) if recorded else "", version=__version__)
+    decision = spelled_out(chain, judged.decision)
+    for form, path in outputs.files:
+        write_file(path, renderer(form)(decision, context))
+    if outputs.stdout:
+        context = msgspec.structs.replace(context, color=wants_color(sys.stdout, talk.color))
+        click.echo(renderer(outputs.stdout)(decision, context), nl=False, color=context.color)
     for problem in judged.refused:
         talk.warning(f"{problem} (this counts for nothing)", problem.help or "stannary evidence list")
-    if form != "table" or output:
+    if outputs.stdout != "table":
         talk.verdict(f"{judged.decision.verdict}: {inline(target)} by policy {inline(policy.name)}")
     return exits.CLEAN if judged.decision.verdict == "allow" else exits.DENIED
 

@@ -220,16 +220,17 @@ def verify_(**given: Any) -> int:  # noqa: ANN401 - click passes each option
 
     asked = _Asked(**given)
     cosigners = read_keys(asked.witnesses)
-    if asked.proof or asked.record or asked.log or asked.keys:
+    _fits(asked)
+    if any(given is not None for given in (asked.proof, asked.record, asked.log, asked.keys)):
         return _verify_offline(asked, cosigners)
     with open_ledger(Workspace.find(asked.workspace)) as ledger:
-        old = _text(asked.since) if asked.since else None
+        old = None if asked.since is None else _text(asked.since)
         with _about(asked.since):
-            head = ledger.verify_since(old) if old else ledger.head()
+            head = ledger.head() if old is None else ledger.verify_since(old)
         if cosigners:
             head = _require(ledger.cosigned() or ledger.head_note(), ledger.keys, cosigners, asked.quorum)
         names = tuple(key.name for key in cosigners)
-        _show_head(ledger, asked.form, head, since=_size_of(old) if old else None, witnesses=names)
+        _show_head(ledger, asked.form, head, since=None if old is None else _size_of(old), witnesses=names)
     return 0
 
 
@@ -299,17 +300,27 @@ def _index(ledger: Ledger, what: str) -> int:
     return found[0].index
 
 
+def _fits(asked: _Asked) -> None:
+    """Refuse what would not be looked at: who says it takes it for verified. Raises UsageError."""
+    if asked.quorum is not None and not asked.witnesses:
+        msg = "says how many witnesses have to have signed, and none is named"
+        raise UsageError(msg, where="--quorum", code="USE012", help="--witness KEY names one; repeatable")
+    if asked.since is not None and (asked.proof is not None or asked.record is not None):
+        msg = "a proof is verified without the ledger, and an older head with it"
+        raise UsageError(msg, where="--since", code="USE012", help="verify them one after the other")
+
+
 def _verify_offline(asked: _Asked, cosigners: list[VerifierKey]) -> int:
     from stannary.evidence.ledger import Receipt, verify
     from stannary.evidence.ledger.log_keys import LogKeys, read_handovers
-    from stannary.evidence.ledger.witness import read_keys
+    from stannary.evidence.ledger.witness import read_key
     from stannary.evidence.workspace import Workspace
 
     if asked.proof is None or asked.record is None:
         msg = "a proof is verified with --proof FILE and --record FILE"
         raise UsageError(msg, code="USE012", help="`stannary ledger prove ID -o FILE --record FILE` writes both")
-    keys = LogKeys(read_keys([asked.log])[0]) if asked.log else Workspace.find(asked.workspace).log_keys
-    if asked.keys:
+    keys = LogKeys(read_key(asked.log)) if asked.log is not None else Workspace.find(asked.workspace).log_keys
+    if asked.keys is not None:
         with _about(asked.keys):
             keys = LogKeys.following(keys.current, read_handovers(asked.keys))
     content = _bytes(asked.record)

@@ -67,10 +67,10 @@ def sign_(ctx: click.Context, /, request: TextIO, log: str, keys: str | None, wo
     """Cosign the head in a request with this workspace's log key, if it continues the last one seen; remember it in this ledger."""
     from stannary.cli.workspace import open_workspace
     from stannary.evidence.ledger.log_keys import LogKeys, read_handovers
-    from stannary.evidence.ledger.witness import Witness, read_keys
+    from stannary.evidence.ledger.witness import Witness, read_key
 
     found = open_workspace(workspace)
-    (key,) = read_keys([log])[:1]
+    key = read_key(log)
     followed = LogKeys.following(key, read_handovers(keys) if keys else ())
     with open_ledger(found, write=True) as ledger:
         witness = Witness(found.settings.origin, found.log_signer, ledger, found.clock)

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from stannary.cli.group import common_options, talk_of
 from stannary.cli.workspace import format_option, open_workspace, subject_at, workspace_option, write_json
 from stannary.core.errors import UsageError
 from stannary.core.model import Digest
+from stannary.evidence.lineage import SERVED
 from stannary.report.documents import LineageDocument, TaintedDocument
 from stannary.report.escape import inline
 
@@ -30,7 +32,7 @@ __all__ = ["command"]
 @common_options
 @click.pass_context
 def command(ctx: click.Context, target: str | None, tainted: bool, workspace: str | None, form: str) -> int:
-    """Show what NAME (a path, sha256:…, or a name in evidence) was made from, and what was made from it.
+    """Show what NAME (a path, sha256:…, registry:NAME@ALIAS, or a name in evidence) was made from, and what was made from it.
 
     Every edge comes from a signed statement, which is named behind it.
     """
@@ -46,7 +48,7 @@ def command(ctx: click.Context, target: str | None, tainted: bool, workspace: st
     if target is None:
         _tainted(index, form)
         return 0
-    digest = _digest(index, target)
+    digest = _digest(index, target, workspace)
     above, below = index.above(digest), index.below(digest)
     if form == "json":
         write_json(
@@ -60,18 +62,18 @@ def command(ctx: click.Context, target: str | None, tainted: bool, workspace: st
         )
         return 0
     click.echo(f"{inline(index.name_of(digest) or target)}\n  {digest}")
-    _print("Made from", above)
+    _print("Made from", [msgspec.structs.replace(row, relation="serves") if row.relation == SERVED else row for row in above])
     _print("Made from it", below)
     click.echo(f"\nRevoking it would take {index.blast_radius(digest):,} with it.")
     return 0
 
 
-def _digest(index: LineageIndex, target: str) -> Digest:
+def _digest(index: LineageIndex, target: str, workspace: str | None) -> Digest:
     from stannary.evidence.statement import subject_of_resource
     from stannary.evidence.subject import named_digest
 
-    if Path(target).exists() or named_digest(target) is not None:
-        return subject_of_resource(subject_at(target))
+    if Path(target).exists() or target.startswith("registry:") or named_digest(target) is not None:
+        return subject_of_resource(subject_at(target, workspace))
     return index.resolve(target)
 
 

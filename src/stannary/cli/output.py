@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -26,10 +27,10 @@ class Outputs(msgspec.Struct, frozen=True):
     files: tuple[tuple[str, str], ...] = ()
 
 
-def parse_outputs(given: Sequence[str], output: str | None, default: str) -> Outputs:
+def parse_outputs(given: Sequence[str], output: str | None, default: str, known: Callable[[str], object] = renderer) -> Outputs:
     """Read `--format NAME`, `--format NAME=FILE` and `-o FILE`, whose ending names the format when nothing else does.
 
-    Raises UsageError, or an ExceptionGroup of them.
+    `known` raises UsageError for a name that is no format. Raises UsageError, or an ExceptionGroup of them.
     """
     problems: list[UsageError] = []
     plain: list[str] = []
@@ -39,7 +40,7 @@ def parse_outputs(given: Sequence[str], output: str | None, default: str) -> Out
     for item in given:
         name, equals, path = item.partition("=")
         try:
-            renderer(name)
+            known(name)
         except UsageError as error:
             problems.append(error)
             continue
@@ -96,6 +97,8 @@ def write_file(path: str, text: str) -> None:
         with target.open("w", encoding="utf-8") as stream:
             stream.write(text)
         return
+    if not target.parent.is_dir():  # said of the folder that was named, and not of the scratch file
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(target.parent))
     import tempfile
 
     descriptor, scratch = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")

@@ -17,6 +17,9 @@ Each says what, where and why, and names the next command in `help`.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 __all__ = [
     "BackendError",
     "BudgetExceeded",
@@ -29,6 +32,7 @@ __all__ = [
     "StannaryError",
     "Truncated",
     "UsageError",
+    "named_by_caller",
 ]
 
 
@@ -115,3 +119,15 @@ class JailUnavailable(BackendError):
 
 class Bug(StannaryError):
     """Ours. Please report it."""
+
+
+@contextlib.contextmanager
+def named_by_caller() -> Iterator[None]:
+    """Make an InputError of what is read meanwhile a UsageError: a key or list that the caller named is no artifact to be analysed.
+
+    The exit code is what differs: 2, and not the 3 by which `verify` says that only a part was verified.
+    """
+    try:
+        yield
+    except InputError as error:
+        raise UsageError(error.message, where=error.where, code=error.code, help=error.help) from error

@@ -30,8 +30,8 @@ def parse_pem(content: bytes, where: str) -> list[x509.Certificate]:
     try:
         return [_parsed(item) for item in x509.load_pem_x509_certificates(content)]
     except Exception as error:  # the parser raises ValueError, UnsupportedAlgorithm, DuplicateExtension and others
-        msg = f"holds no certificate in PEM: {str(error)[:120]}"
-        raise InputError(msg, where=where, code="SIG026") from error
+        msg = f"holds no certificate in PEM: {str(error).partition(' See http')[0][:120].rstrip('. ')}"
+        raise InputError(msg, where=where, code="SIG026", help="it begins with -----BEGIN CERTIFICATE-----") from error
 
 
 def parse_der(content: bytes, where: str) -> x509.Certificate:

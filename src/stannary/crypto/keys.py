@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stannary.core.errors import InputError, IntegrityError, UsageError
+from stannary.core.errors import InputError, IntegrityError, UsageError, named_by_caller
 from stannary.crypto.interface import Algorithm
 
 if TYPE_CHECKING:
@@ -228,13 +228,15 @@ def generate(algorithm: Algorithm = "ecdsa-p256-sha256") -> PrivateKey:
 
 
 def read_private(path: str | Path, passphrase: bytes | None = None) -> PrivateKey:
-    """Read a private key file. Raises UsageError or InputError."""
-    return PrivateKey.of_pem(_content(path), passphrase, str(path))
+    """Read a private key file. Raises UsageError."""
+    with named_by_caller():
+        return PrivateKey.of_pem(_content(path), passphrase, str(path))
 
 
 def read_public(path: str | Path) -> PublicKey:
-    """Read a public key file. Raises UsageError or InputError."""
-    return PublicKey.of_pem(_content(path), str(path))
+    """Read a public key file. Raises UsageError."""
+    with named_by_caller():
+        return PublicKey.of_pem(_content(path), str(path))
 
 
 def _content(path: str | Path) -> bytes:
@@ -244,6 +246,9 @@ def _content(path: str | Path) -> bytes:
     except FileNotFoundError:
         msg = "there is no such key file"
         raise UsageError(msg, where=str(path), code="KEY007", help="`stannary keys generate FILE` makes one") from None
+    except IsADirectoryError:
+        msg = "is a directory, and no key file"
+        raise UsageError(msg, where=str(path), code="KEY007", help="name the file in it") from None
     if len(content) > _LARGEST:
         msg = f"is larger than any key file ({_LARGEST:,} bytes)"
         raise InputError(msg, where=str(path), code="KEY008")
@@ -293,4 +298,5 @@ def _unsupported(key: object, where: str) -> InputError:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0][:120] or type(error).__name__
+    """Return what a parser says, without the advice of its makers to look into their questions and answers."""
+    return str(error).partition("\n")[0].partition(" See http")[0][:120].rstrip(". ") or type(error).__name__

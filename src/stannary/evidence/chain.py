@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from stannary.core.errors import InputError, IntegrityError, StannaryError
+from stannary.core.errors import InputError, IntegrityError, StannaryError, UsageError
 from stannary.core.evidence import Evidence, Resource, Verified
 from stannary.core.model import Digest, Json
 from stannary.crypto import dsse
@@ -120,17 +120,20 @@ class Chain:
         return None if isinstance(held, StannaryError) else held
 
     def one(self, name: str) -> tuple[Entry, dsse.Envelope]:
-        """Return the entry whose id starts with `name` (12 hex digits or more, `sha256:` before them or not).
+        """Return the entry whose id starts with `name` (6 hex digits or more, `sha256:` before them or not).
 
-        Raises InputError when there is none or more than one.
+        Raises UsageError when there is none or more than one.
         """
         wanted = name.removeprefix("sha256:").lower()
-        found = self.ledger.beginning(f"sha256:{wanted}") if re.fullmatch(r"[0-9a-f]{6,64}", wanted) else []
+        if not re.fullmatch(r"[0-9a-f]{6,64}", wanted):
+            msg = f"is no id of a statement: 6 to 64 hex digits; got {name[:80]!r}"
+            raise UsageError(msg, code="EVD007", help="`stannary evidence list` shows the ids")
+        found = self.ledger.beginning(f"sha256:{wanted}")
         rows = [row for row in found if row.type in ("evidence", "decision")]
         distinct = {row.id for row in rows}
         if len(distinct) != 1:
             msg = f"names {len(distinct)} statements" if distinct else "names no evidence"
-            raise InputError(msg, where=name, code="EVD007", help="`stannary evidence list` shows the ids")
+            raise UsageError(msg, where=name[:80], code="EVD007", help="`stannary evidence list` shows the ids")
         return rows[-1], _envelope(rows[-1])
 
     def _known(self, indexes: Iterable[int], wanted: Callable[[_Seen], bool]) -> Known:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from stannary.core.errors import UsageError
 from stannary.core.model import Digest
 from stannary.evidence.chain import Chain
 
@@ -19,6 +20,9 @@ def export_evidence(chain: Chain, folder: Path, subject: Digest | None = None) -
     `log.keys.json` where the log was handed over to another key.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()) and not (folder / "log.vkey").is_file():  # statements in it would change what it is, a model for one
+        msg = "holds other things, and no exported evidence"
+        raise UsageError(msg, where=str(folder), code="EVD019", help="name a new or empty folder")
     entries = chain.ledger.find(subject=str(subject)) if subject is not None else chain.ledger.find()
     count = 0
     for row in entries:

@@ -1,7 +1,8 @@
 """Where things come from: edges between artifacts, only from signed evidence.
 
 An edge leads from a subject to what it was made from, evaluated on or is served by. Taint goes against it: what
-was made from something revoked is not to be used either. An evaluation taints nothing.
+was made from something revoked is not to be used either. An evaluation taints nothing. What serves an artifact stands
+in the lineage behind it, so that the reach of a revocation names it; no gate asks an endpoint where it comes from.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ from stannary.evidence.predicates.ours import Lineage, LineageEdge, TrainingRun
 from stannary.evidence.statement import subject_of_resource
 from stannary.policy.decide import ANCESTOR_REVOKED, REVOCATION
 
-__all__ = ["TAINTING", "Admit", "Edge", "edges_of", "revocations_above", "told_reasons"]
+__all__ = ["SERVED", "TAINTING", "Admit", "Edge", "edges_of", "revocations_above", "told_reasons"]
 
 Admit = Callable[[Digest], bool]  # whether whoever asks may see an artifact
 
 TAINTING = frozenset({"trained-from", "fine-tuned-from", "quantised-from", "merged-from", "converted-from", "derived-dataset"})
+
+SERVED = "served-by"
 
 
 class Edge(NamedTuple):

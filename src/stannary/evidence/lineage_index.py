@@ -12,13 +12,13 @@ from collections.abc import Sequence
 import msgspec
 
 from stannary.core.canonical import digest_of
-from stannary.core.errors import InputError, IntegrityError, StannaryError
+from stannary.core.errors import InputError, IntegrityError, StannaryError, UsageError
 from stannary.core.evidence import Evidence, Verified
 from stannary.core.model import Digest
 from stannary.crypto import dsse
 from stannary.evidence.chain import Chain
 from stannary.evidence.ledger import Entry
-from stannary.evidence.lineage import TAINTING, edges_of
+from stannary.evidence.lineage import SERVED, TAINTING, edges_of
 from stannary.evidence.verify import Trusted, verify_envelope
 from stannary.policy.order import since
 from stannary.store.lineage_db import Admit, LineageStore, StatedBy, StoredEdge, StoredRevocation, Walked
@@ -96,7 +96,7 @@ class LineageIndex:
         self._store.add(edges, revocations, names, meta)
 
     def resolve(self, name: str) -> Digest:
-        """Return the digest of what is called `name` in evidence. Raises InputError when nothing is, or more than one thing."""
+        """Return the digest of what is called `name` in evidence. Raises UsageError when nothing is, or more than one thing."""
         found = self._store.named(name)
         if len(found) == 1:
             return Digest(found[0])
@@ -106,14 +106,14 @@ class LineageIndex:
             if found
             else "stannary evidence list"
         )
-        raise InputError(msg, where=name, code="LIN001", help=hint)
+        raise UsageError(msg, where=name, code="LIN001", help=hint)
 
     def above(self, digest: Digest, *, admit: Admit | None = None) -> list[Walked]:
-        """Return what an artifact was made from, evaluated on or is served by, nearest first; only what `admit` admits."""
+        """Return what an artifact was made from, was evaluated on or serves, nearest first; only what `admit` admits."""
         return self._store.walk(digest.hex, down=False, admit=admit)
 
     def below(self, digest: Digest, *, tainting: bool = False, admit: Admit | None = None) -> list[Walked]:
-        """Return what was made from an artifact, nearest first; with `tainting` only by edges that carry taint."""
+        """Return what was made from an artifact or serves it, nearest first; with `tainting` only by edges that carry taint."""
         return self._store.walk(digest.hex, down=True, tainting=tainting, admit=admit)
 
     def blast_radius(self, digest: Digest) -> int:
@@ -137,15 +137,20 @@ class LineageIndex:
 
 
 def _stored(item: Verified[Evidence]) -> list[StoredEdge]:
-    return [
-        StoredEdge(
-            source=edge.source.hex,
-            target=edge.target.hex,
-            relation=edge.relation,
-            taints=edge.relation in TAINTING,
-            evidence=edge.evidence.hex,
-            source_name=item.value.subject_name,
-            target_name=edge.target_name,
+    """Return the edges of a statement. What serves an artifact comes behind it, though the artifact's statement says so."""
+    found: list[StoredEdge] = []
+    for edge in edges_of(item):
+        ends = ((edge.source.hex, item.value.subject_name), (edge.target.hex, edge.target_name))
+        (source, source_name), (target, target_name) = reversed(ends) if edge.relation == SERVED else ends
+        found.append(
+            StoredEdge(
+                source=source,
+                target=target,
+                relation=edge.relation,
+                taints=edge.relation in TAINTING or edge.relation == SERVED,
+                evidence=edge.evidence.hex,
+                source_name=source_name,
+                target_name=target_name,
+            )
         )
-        for edge in edges_of(item)
-    ]
+    return found

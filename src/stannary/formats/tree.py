@@ -100,7 +100,7 @@ def list_tree(path: str, *, most_files: int = 200_000, leave_out: Container[str]
         return Tree(name, root, is_folder=False, entries=(entry,), problems=problems, skipped=(), granted=(root,))
     if not stat.S_ISDIR(status.st_mode):
         msg = "is neither a file nor a folder"
-        raise UsageError(msg, where=_shown(path), code="SCAN001", help="pipe its content in: stannary scan - < FILE")
+        raise UsageError(msg, where=_shown(path), code="SCAN001", help="name one of them; `stannary scan -` reads what is piped in")
     walk = _Walk(root, _hub_blobs(root), most_files, leave_out)
     walk.run()
     walk.entries.sort()

@@ -19,8 +19,9 @@ A requirement replaces the inherited one of the same id; nothing is inherited aw
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 import msgspec
 import yaml
@@ -36,6 +37,15 @@ _DEEPEST = 20
 _STAGE_FIELDS = ("description", "extends", "require", "waivers", "valid_for")
 _FIELDS = ("name", *_STAGE_FIELDS, "stages")
 _TIMES = ("max_age", "valid_for")
+_EXPECTED = re.compile(r"Expected `(\w+)")
+_WORDS = {
+    "float": "a number",
+    "int": "a whole number",
+    "str": "a text",
+    "array": "a list",
+    "object": "a mapping",
+    "bool": "true or false",
+}
 _TAGS = {"str", "int", "float", "bool", "null", "seq", "map"}
 
 # Finds what `extends` names, given by name: a shipped policy or another file.
@@ -63,8 +73,12 @@ def parse(text: str, where: str, resolve: Resolve, stage: str = "", known_kinds:
     policy = reader.read(text, stage)
     if reader.errors or policy is None:
         msg = f"policy {where}"
-        raise ExceptionGroup(msg, reader.errors)
+        raise ExceptionGroup(msg, sorted(reader.errors, key=_line_of))
     return policy
+
+
+def _line_of(error: InputError) -> int:
+    return int((error.where or ":1").rpartition(":")[2])
 
 
 class _Reader:
@@ -112,9 +126,10 @@ class _Reader:
         if not stage:
             return base
         if stage not in stages:
-            near = difflib.get_close_matches(stage, stages, 1)
             self.wrong(
-                ("stages",), f"there is no stage {stage!r}", f"did you mean {near[0]!r}?" if near else f"there are: {_list(stages)}"
+                ("stages",),
+                f"there is no stage {stage!r}",
+                _hint(stage, stages) if stages else "name the policy without #STAGE: it has none",
             )
             return None
         return made[stage]
@@ -149,7 +164,7 @@ class _Reader:
                     inherited = msgspec.structs.replace(inherited, valid_for=found.valid_for)
             except* StannaryError as group:
                 for error in group.exceptions:
-                    self.wrong((*path, "extends"), str(error))
+                    self.wrong((*path, "extends"), str(error), (isinstance(error, StannaryError) and error.help) or "")
         waivers = self._waivers(path, body, inherited.waivers)
         changes: dict[str, Any] = {
             "description": self._field(path, body, "description", str),
@@ -197,16 +212,18 @@ class _Reader:
                     self.wrong((*path, "measures", n), "bounds nothing", "give it `min`, `max` or `min_samples`")
             if None in measures:
                 row = {key: value for key, value in row.items() if key != "measures"}
+        if isinstance(row, dict):
+            self._kinds(path, row)
         found: Requirement | None = self._struct(path, row, Requirement)
-        if found is None:
-            return None
-        for field, kinds in (("kind", (found.kind,)), ("not_by", found.not_by)):
-            for kind in kinds if self.known_kinds else ():
-                if kind not in self.known_kinds:
-                    near = difflib.get_close_matches(kind, self.known_kinds, 1)
-                    hint = f"did you mean {near[0]!r}?" if near else f"there are: {_list(sorted(self.known_kinds))}"
-                    self.wrong((*path, field), f"there is no kind of evidence {kind!r}", hint)
         return found
+
+    def _kinds(self, path: tuple[str | int, ...], row: dict[str, Any]) -> None:
+        """Note the kinds that nothing can be of, whatever else is wrong with the requirement."""
+        apart = row.get("not_by")
+        for field, kinds in (("kind", [row.get("kind")]), ("not_by", apart if isinstance(apart, list) else [])):
+            for kind in kinds if self.known_kinds else ():
+                if isinstance(kind, str) and kind not in self.known_kinds:
+                    self.wrong((*path, field), f"there is no kind of evidence {kind!r}", _hint(kind, sorted(self.known_kinds)))
 
     def _struct(self, path: tuple[str | int, ...], value: Json, kind: type[msgspec.Struct]) -> Any:  # noqa: ANN401 - of the kind
         """Return the struct, or None after noting everything that is wrong with it, field by field."""
@@ -231,16 +248,13 @@ class _Reader:
         try:
             return msgspec.convert(body[name], kind)
         except msgspec.ValidationError as error:
-            self.wrong((*path, name), _readable(str(error), body[name], is_time=name in _TIMES))
+            self.wrong((*path, name), *_readable(str(error), body[name], kind, is_time=name in _TIMES))
             return None
 
     def _known(self, path: tuple[str | int, ...], body: dict[str, Any], names: tuple[str, ...]) -> None:
         for key in body:
             if key not in names:
-                near = difflib.get_close_matches(str(key), names, 1)
-                self.wrong(
-                    (*path, key), "is not known here", f"did you mean `{near[0]}`?" if near else f"there are: {_list(names)}"
-                )
+                self.wrong((*path, key), "is not known here", _hint(str(key), names))
 
 
 def _goes_round(stages: dict[str, Any], key: str) -> bool:
@@ -260,10 +274,25 @@ def _merged(base: tuple[Requirement, ...], own: tuple[Requirement, ...]) -> tupl
     return (*kept, *mine.values())
 
 
-def _readable(error: str, value: Json, *, is_time: bool) -> str:
+def _readable(error: str, value: Json, kind: Any, *, is_time: bool) -> tuple[str, str]:  # noqa: ANN401 - any type
+    """Return what is wrong with a value, and the fix."""
     if is_time:
-        return f"is a time such as 30d, 12h or 90m, not {_named(value)}"
-    return error.partition(" - at")[0].lower() + f", and this is {_named(value)}"
+        return f"is a time such as 30d, 12h or 90m, not {_named(value)}", ""
+    words = [word for part in (kind, *get_args(kind)) if get_origin(part) is Literal for word in get_args(part)]
+    if words and isinstance(value, str):
+        return f"is one of {_list(words)}, not {_named(value)}", _hint(value, words)
+    said = _EXPECTED.match(error)
+    if said is not None and said[1] in _WORDS:
+        return f"is {_WORDS[said[1]]}, not {_named(value)}", ""
+    text = error.partition(" - at")[0]
+    return f"{text[:1].lower()}{text[1:]}, and this is {_named(value)}", ""
+
+
+def _hint(given: str, names: Iterable[str]) -> str:
+    """Return what was probably meant, or what there is."""
+    there = list(names)
+    near = difflib.get_close_matches(given, there, 1)
+    return f"did you mean {near[0]!r}?" if near else f"there are: {_list(there)}"
 
 
 def _named(value: Json) -> str:

@@ -15,7 +15,7 @@ import msgspec
 
 __all__ = ["Admit", "LineageStore", "StatedBy", "StoredEdge", "StoredRevocation", "Walked"]
 
-_VERSION = 3
+_VERSION = 4
 _BATCH = 5000
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -176,8 +176,9 @@ class LineageStore:
         return len(seen) - 1
 
     def walk(self, digest: str, *, down: bool, tainting: bool = False, admit: Admit | None = None) -> list[Walked]:
-        """Return everything below (made from it) or above an artifact, nearest first, each once.
+        """Return everything below (made from it) or above an artifact, nearest first, once for each relation that leads there.
 
+        With `tainting` each once, and by edges that carry taint alone.
         With `admit` only what that admits of the digests it is given; the walk does not go on from the others.
         """
         seen = self._ids([digest])
@@ -189,13 +190,19 @@ class LineageStore:
         while level:
             depth += 1
             following: list[int] = []
+            new: set[int] = set()
+            told: set[tuple[int, str]] = set()
             for start in range(0, len(level), _BATCH):
                 among = ",".join(map(str, level[start : start + _BATCH]))
                 query = f"SELECT {here}, {there}, relation, evidence FROM edge WHERE {here} IN ({among}){also} ORDER BY 1, 2"  # noqa: S608 - integers of ours
                 for near, far, relation, evidence in self._db.execute(query):
-                    if far not in seen:
+                    fresh = far not in seen
+                    if fresh:
                         seen.add(far)
                         following.append(far)
+                        new.add(far)
+                    if fresh or (far in new and not tainting and (far, relation) not in told):
+                        told.add((far, relation))
                         rows.append((far, depth, near, relation, evidence))
             if admit is not None and following:
                 known = self._nodes(following)

@@ -4,7 +4,7 @@ import keyring
 import pytest
 from keyrings.alt.file import PlaintextKeyring
 
-from stannary.core.errors import BackendError, InputError, UsageError
+from stannary.core.errors import BackendError, UsageError
 from stannary.crypto.keys import generate
 from stannary.crypto.providers.keyring import store
 from stannary.crypto.providers.opening import SCHEMES, open_signer
@@ -71,7 +71,7 @@ def test_a_variable_that_is_not_set_or_no_key(monkeypatch):
         open_signer("env:MY_KEY")
     assert raised.value.code == "KEY011"
     monkeypatch.setenv("MY_KEY", "hello")
-    with pytest.raises(InputError, match="not a private key"):
+    with pytest.raises(UsageError, match="not a private key"):
         open_signer("env:MY_KEY")
 
 

@@ -63,9 +63,9 @@ def test_a_passphrase_that_is_not_needed_does_no_harm(tmp_path):
 def test_what_is_no_key_is_refused(tmp_path, content):
     path = tmp_path / "k.pem"
     path.write_bytes(content)
-    with pytest.raises(InputError):
+    with pytest.raises(UsageError):
         read_public(path)
-    with pytest.raises(InputError):
+    with pytest.raises(UsageError):
         read_private(path)
 
 
@@ -82,7 +82,9 @@ def test_keys_of_other_kinds_and_files_too_large_are_refused(tmp_path):
             PrivateKey.of_pem(private)
     large = tmp_path / "large"
     large.write_bytes(b"x" * (1 << 17))
-    with pytest.raises(InputError, match="larger"):
+    with pytest.raises(UsageError, match="larger"):
         read_public(large)
     with pytest.raises(UsageError, match="no such key"):
         read_public(tmp_path / "none")
+    with pytest.raises(UsageError, match="directory"):
+        read_private(tmp_path)

@@ -132,8 +132,8 @@ def test_a_statement_is_found_by_the_start_of_its_id(chain):
     recorded = chain.state(SUBJECT, "statement", EXAMPLES["statement"])
     entry, envelope = chain.one(recorded.id.hex[:12])
     assert entry.id == str(recorded.id) == f"sha256:{dsse.id_of(envelope).hex}"
-    for name in ("", recorded.id.hex[:3], "0" * 12):
-        with pytest.raises(InputError):
+    for name, why in (("", "is no id"), (recorded.id.hex[:3], "is no id"), ("0" * 12, "names no evidence")):
+        with pytest.raises(UsageError, match=why):
             chain.one(name)
 
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from stannary.core.errors import InputError
+from stannary.core.errors import UsageError
 from stannary.core.evidence import Resource
 from stannary.core.model import Digest
 from stannary.evidence.chain import Chain
@@ -58,7 +58,7 @@ def test_what_was_made_from_something_is_found_both_ways(family):
     assert {row.name for row in index.above(digest(4))} == {"thing-2", "thing-9", "thing-1"}
     assert index.blast_radius(digest(1)) == 3
     assert index.resolve("thing-3") == digest(3)
-    with pytest.raises(InputError, match="no artifact"):
+    with pytest.raises(UsageError, match="no artifact"):
         index.resolve("nobody")
 
 
@@ -71,6 +71,36 @@ def test_a_revocation_taints_what_was_made_and_not_what_was_evaluated(family):
     assert revocations_above(family, digest(5)) == []
     revoked(family, 1, lifted=True)
     assert LineageIndex(family).tainted() == []
+
+
+def test_every_relation_between_two_artifacts_is_told(chain):
+    relations = {
+        "trained-from",
+        "fine-tuned-from",
+        "quantised-from",
+        "merged-from",
+        "converted-from",
+        "evaluated-on",
+        "derived-dataset",
+    }
+    for relation in sorted(relations):
+        made_from(chain, 2, (relation, 1))
+    index = LineageIndex(chain)
+    assert {row.relation for row in index.below(digest(1))} == {row.relation for row in index.above(digest(2))} == relations
+    assert [row.name for row in index.below(digest(1), tainting=True)] == ["thing-2"]
+    assert index.blast_radius(digest(1)) == 1
+
+
+def test_what_serves_something_revoked_is_in_its_reach(family):
+    made_from(family, 3, ("served-by", 7))  # says the statement about 3
+    index = LineageIndex(family)
+    assert [(row.name, row.relation) for row in index.below(digest(3))] == [("thing-7", "served-by")]
+    assert [row.name for row in index.above(digest(3))] == ["thing-2", "thing-1"]
+    assert [(row.name, row.relation) for row in index.above(digest(7))][:1] == [("thing-3", "served-by")]
+    assert index.blast_radius(digest(1)) == 4
+    revoked(family, 1)
+    (tainted,) = LineageIndex(family).tainted()
+    assert {row.name for row in tainted.reach} == {"thing-2", "thing-3", "thing-4", "thing-7"}
 
 
 def test_a_circle_ends(chain):

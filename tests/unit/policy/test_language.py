@@ -88,12 +88,12 @@ require:
     assert problems(text) == [
         "p.yaml:2: requires: is not known here",
         "p.yaml:4: require[1].kind: there is no kind of evidence 'model-scam'",
-        "p.yaml:8: require[2].mesures: is not known here",
         "p.yaml:6: require[2].max_age: is a time such as 30d, 12h or 90m, not 30",
-        "p.yaml:7: require[2].max_severity: invalid enum value 'severe', and this is 'severe'",
+        "p.yaml:7: require[2].max_severity: is one of critical, high, medium, low, info, none, not 'severe'",
+        "p.yaml:8: require[2].mesures: is not known here",
         "p.yaml:9: require[3]: `kind` is missing",
-        "p.yaml:13: require[4].measures[2].min: expected `float | null`, got `str`, and this is 'low'",
         "p.yaml:12: require[4].measures[1]: bounds nothing",
+        "p.yaml:13: require[4].measures[2].min: is a number, not 'low'",
     ]
 
 
@@ -110,9 +110,9 @@ require:
         ("name: x\nrequire: [model-scan]\n", 2, "mapping"),
         ("name: x\nextends: nowhere\n", 2, "no policy"),
         ("name: x\nstages: {a: {extends: b}, b: {extends: a}}\n", 2, "extend each other"),
-        ("name: x\nwaivers: {max_days: never}\n", 2, "int"),
+        ("name: x\nwaivers: {max_days: never}\n", 2, "is a whole number, not 'never'"),
         ("require: []\n", 1, "`name` is missing"),
-        ("name: !!python/object/apply:os.system [echo]\n", 1, "str"),
+        ("name: !!python/object/apply:os.system [echo]\n", 1, "is a text"),
         ("name: x\nrequire:\n- {kind: vuln}\n- {kind: vuln}\n", 4, "above"),
         ("name: x\ndescription: " + "[" * 40 + "]" * 40, 2, "deeply"),
         ("name: \0\n", 1, "not YAML"),
@@ -123,8 +123,26 @@ def test_what_is_wrong_is_said_with_its_line(text, line, words):
     assert any(f"p.yaml:{line}:" in problem and words in problem for problem in found), found
 
 
+def test_a_kind_that_nothing_is_of_is_said_beside_what_else_is_wrong_with_a_requirement():
+    text = "name: x\nrequire:\n- kind: nope\n  max_age: 3 fortnights\n  not_by: [nobody]\n"
+    assert problems(text) == [
+        "p.yaml:3: require[1].kind: there is no kind of evidence 'nope'",
+        "p.yaml:4: require[1].max_age: is a time such as 30d, 12h or 90m, not '3 fortnights'",
+        "p.yaml:5: require[1].not_by: there is no kind of evidence 'nobody'",
+    ]
+
+
+def test_what_was_probably_meant_is_the_help():
+    with pytest.raises(ExceptionGroup) as caught:
+        read("name: x\nrequire: [{kind: vuln, max_severity: critcal}]\n")
+    assert [error.help for error in caught.value.exceptions] == ["did you mean 'critical'?"]
+
+
 def test_a_stage_that_is_not_there_is_said():
     assert "there is no stage 'prod'" in problems(STAGES, "prod")[0]
+    with pytest.raises(ExceptionGroup) as caught:
+        read("name: x\n", "prod")
+    assert caught.value.exceptions[0].help == "name the policy without #STAGE: it has none"
 
 
 def test_files_that_extend_each_other_are_an_error():

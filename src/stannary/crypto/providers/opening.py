@@ -16,7 +16,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from stannary.core.errors import UsageError
+from stannary.core.errors import UsageError, named_by_caller
 from stannary.crypto.interface import Signer, Wrapper
 from stannary.crypto.providers.interface import Ask
 
@@ -38,21 +38,23 @@ _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:")  # two letters at least: C:\\ is a p
 
 
 def open_signer(address: str, passphrase: bytes | Ask | None = None) -> Signer:
-    """Return the key at an address. Raises UsageError, InputError or BackendError.
+    """Return the key at an address. Raises UsageError or BackendError.
 
     Args:
         address: a path, or one of the forms above.
         passphrase: the secret that opens it, or what asks for it; STANNARY_PASSPHRASE when it is None.
     """
     found, rest = _found(address, "open_signer", _GROUP)
-    signer: Signer = found(rest, _asking(passphrase))
+    with named_by_caller():
+        signer: Signer = found(rest, _asking(passphrase))
     return signer
 
 
 def open_wrapper(address: str, passphrase: bytes | Ask | None = None) -> Wrapper:
     """Return the wrapping key at an address. Takes and raises what `open_signer` does."""
     found, rest = _found(address, "open_wrapper", _WRAPPING)
-    wrapper: Wrapper = found(rest, _asking(passphrase))
+    with named_by_caller():
+        wrapper: Wrapper = found(rest, _asking(passphrase))
     return wrapper
 
 

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from stannary.core.errors import IntegrityError
+from stannary.core.errors import IntegrityError, UsageError
 from stannary.crypto.merkle import TILE_HEIGHT, TILE_WIDTH, leaf_hash, tile_path
 from stannary.crypto.note import Checkpoint
 from stannary.evidence.ledger.tree import Tree
@@ -28,6 +28,7 @@ def export(store: LedgerStore, tree: Tree, folder: Path) -> Checkpoint:
     killed has left half written is removed. Raises IntegrityError.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    _ours(folder)
     with _alone(folder):
         for path in folder.rglob(f"{_SCRATCH}*"):
             path.unlink()
@@ -46,6 +47,15 @@ def export(store: LedgerStore, tree: Tree, folder: Path) -> Checkpoint:
         for item in _write(folder, "checkpoint", tree.note.encode(), replace=True):
             _flush(item)
     return tree.head
+
+
+def _ours(folder: Path) -> None:
+    """Refuse a folder that holds anything else: tiles in it would change what it is, a model for one. Raises UsageError."""
+    known = {"checkpoint", "tile", "body"}
+    odd = sorted(path.name for path in folder.iterdir() if path.name not in known and not path.name.startswith((_SCRATCH, ".")))
+    if odd and not (folder / "checkpoint").is_file():
+        msg = f"holds other things ({odd[0][:60]}), and no export of a log"
+        raise UsageError(msg, where=str(folder), code="LED030", help="name a new or empty folder")
 
 
 @contextlib.contextmanager

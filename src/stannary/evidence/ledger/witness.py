@@ -18,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from stannary.core.errors import IntegrityError, StannaryError, UsageError
+from stannary.core.errors import IntegrityError, StannaryError, UsageError, named_by_caller
 from stannary.core.model import Json
 from stannary.crypto.interface import Signer
 from stannary.crypto.merkle import EMPTY_ROOT, verify_consistency
@@ -29,9 +29,10 @@ from stannary.evidence.ledger.log_keys import LogKeys
 from stannary.store.file_lock import held
 from stannary.store.ledger_store import is_url
 
-__all__ = ["Quorum", "Request", "Stale", "Witness", "keys_of", "read_keys", "request_for"]
+__all__ = ["Quorum", "Request", "Stale", "Witness", "keys_of", "read_key", "read_keys", "request_for"]
 
 _MOST_HASHES = 63
+_LARGEST_LIST = 1 << 20  # bytes of a file of verifier keys
 _FUTURE = timedelta(minutes=5)
 
 
@@ -173,24 +174,44 @@ def request_for(ledger: Ledger, old: int = 0) -> Request:
 
 
 def read_keys(given: Sequence[str]) -> list[VerifierKey]:
-    """Return verifier keys, each given as its text or as a file with one on each line. Raises UsageError or InputError."""
+    """Return verifier keys, each given as its text or as a file with one on each line. Raises UsageError, or a group of them."""
     found: list[VerifierKey] = []
     problems: list[StannaryError] = []
     for item in given:
         try:
-            lines = (
-                [item] if item.count("+") > 1 and not Path(item).exists() else Path(item).read_text(encoding="utf-8").splitlines()
-            )
-            found += [VerifierKey.parse(line) for line in lines if line.strip() and not line.startswith("#")]
-        except FileNotFoundError:
-            msg = "is neither a verifier key nor a file of them"
-            problems.append(UsageError(msg, where=item[:80], code="LED018", help="`stannary ledger head` prints the key of a log"))
+            with named_by_caller():
+                keys = [VerifierKey.parse(line) for line in _lines(item) if line.strip() and not line.startswith("#")]
+            if not keys:  # nobody would be asked for, and a head without any cosignature would pass
+                raise _no_key(item, "holds no verifier key")
+            found += keys
         except StannaryError as error:
             problems.append(error)
     if problems:
         msg = "verifier keys"
         raise ExceptionGroup(msg, problems)
     return found
+
+
+def read_key(given: str) -> VerifierKey:
+    """Return the one verifier key of a log, given as its text or as a file. Raises UsageError, or a group of them."""
+    keys = read_keys([given])
+    if len(keys) > 1:
+        raise _no_key(given, f"holds {len(keys)} verifier keys, and one is asked for")
+    return keys[0]
+
+
+def _lines(item: str) -> list[str]:
+    if item.count("+") > 1 and not Path(item).exists():
+        return [item]
+    try:
+        with Path(item).open("rb") as file:
+            return file.read(_LARGEST_LIST).decode("utf-8", "replace").splitlines()
+    except FileNotFoundError:
+        raise _no_key(item, "is neither a verifier key nor a file of them") from None
+
+
+def _no_key(item: str, why: str) -> UsageError:
+    return UsageError(why, where=item[:80], code="LED018", help="`stannary ledger head` prints the key of a log")
 
 
 def keys_of(log: VerifierKey | LogKeys) -> LogKeys:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stannary.core.clock import system_clock
-from stannary.core.errors import InputError, IntegrityError, UsageError
+from stannary.core.errors import InputError, IntegrityError, UsageError, named_by_caller
 from stannary.crypto import dsse
 from stannary.crypto.certificates import der_of, key_of, parse_der, parse_pem, subject_of, verify_chain
 from stannary.crypto.interface import Signer
@@ -96,7 +96,7 @@ class CertificateTrust:
 
 
 def read_certificates(paths: Iterable[str | os.PathLike[str]]) -> list[x509.Certificate]:
-    """Read the certificates of PEM files. Raises UsageError or InputError."""
+    """Read the certificates of PEM files. Raises UsageError."""
     found: list[x509.Certificate] = []
     for path in paths:
         try:
@@ -107,6 +107,7 @@ def read_certificates(paths: Iterable[str | os.PathLike[str]]) -> list[x509.Cert
             raise UsageError(msg, where=os.fspath(path), code="SIG026") from None
         if len(content) > _MOST_BYTES:
             msg = f"is larger than any certificate file ({_MOST_BYTES:,} bytes)"
-            raise InputError(msg, where=os.fspath(path), code="SIG026")
-        found += parse_pem(content, os.fspath(path))
+            raise UsageError(msg, where=os.fspath(path), code="SIG026")
+        with named_by_caller():
+            found += parse_pem(content, os.fspath(path))
     return found

@@ -10,6 +10,7 @@ The signature is over digests: what a wrong digest in a cache would give is a si
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from pathlib import Path
 from typing import NamedTuple
@@ -94,6 +95,8 @@ def write_signature(path: str | Path, bundle: Bundle) -> None:
         with target.open("wb") as file:
             file.write(write_bundle(bundle))
         return
+    if not target.parent.is_dir():  # said of the folder that was named, and not of the scratch file
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(target.parent))
     scratch = target.with_name(f".{target.name}.{os.urandom(8).hex()}")
     try:
         with scratch.open("xb") as file:

@@ -120,10 +120,7 @@ def examine_model(path: str, signature: str | Path | Bundle, trust: Trust, optio
     inside = None if isinstance(signature, Bundle) else within(path, str(signature))
     listing = list_model(path, left_out | {inside or ""}, keep=manifest.paths - {SINGLE})
     signed = _signed(manifest, listing)
-    wanted = frozenset(signed if not options.only else [name for name in signed if _matches(name, options.only)])
-    if not wanted and options.only:
-        msg = "matches no file that is signed"
-        raise UsageError(msg, where=f"--only {' '.join(options.only)}", code="SIG014", help="patterns are as in adapter/*.json")
+    wanted = _wanted(signed, options.only)
     # 5.
     extra = [name for name in listing.entries if name not in signed and _matches(name, options.only)]
     missing = [name for name in wanted if name not in listing.entries]
@@ -149,6 +146,15 @@ def examine_model(path: str, signature: str | Path | Bundle, trust: Trust, optio
         left_out=tuple(sorted(name for name in left_out - {inside} if os.path.lexists(os.path.join(path, name)))),
         artifact=_identity(listing, outcomes, manifest) if whole else None,
     )
+
+
+def _wanted(signed: Iterable[str], patterns: tuple[str, ...]) -> frozenset[str]:
+    """Return the signed files that are asked for. Raises UsageError for a pattern that names none: it would pass unseen."""
+    idle = [pattern for pattern in patterns if not any(fnmatchcase(name, pattern) for name in signed)]
+    if idle:
+        msg = "matches no file that is signed"
+        raise UsageError(msg, where=f"--only {' '.join(idle)}", code="SIG014", help="patterns are as in adapter/*.json")
+    return frozenset(name for name in signed if _matches(name, patterns))
 
 
 def read_signature(path: str | Path) -> Bundle:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import hashlib
 
-from stannary.core.evidence import Decision
-from stannary.report.decision import DecisionContext
+from stannary.core.evidence import Decision, Reason
+from stannary.report.decision import DecisionContext, next_step
 from stannary.report.escape import encodable, inline
 from stannary.report.json_ import dump
 
@@ -20,7 +20,7 @@ def render(decision: Decision, context: DecisionContext) -> str:
     path = inline(context.target).lstrip("/") or "."
     issues = [
         {
-            "description": f"{inline(reason.message)}{f' (next: {inline(reason.help)})' if reason.help else ''}",
+            "description": _description(reason, context.target),
             "check_name": f"stannary-gate/{inline(decision.policy_name)}/{inline(reason.rule)}",
             # The requirement and where it fails, not what was said of it: the same issue next time is the same issue.
             "fingerprint": hashlib.sha256(f"{path}\0{decision.policy_name}\0{reason.rule}\0{number}".encode()).hexdigest(),
@@ -30,3 +30,8 @@ def render(decision: Decision, context: DecisionContext) -> str:
         for number, reason in enumerate(reason for reason in decision.reasons if not reason.ok)
     ]
     return dump(encodable(issues))
+
+
+def _description(reason: Reason, target: str) -> str:
+    after = f" (next: {inline(next_step(reason.help, target))})" if reason.help else ""
+    return f"{inline(reason.message)}{after}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from xml.etree import ElementTree as ET
 
 from stannary.core.evidence import Decision
-from stannary.report.decision import DecisionContext
+from stannary.report.decision import DecisionContext, next_step
 from stannary.report.escape import inline
 
 __all__ = ["render"]
@@ -29,7 +29,7 @@ def render(decision: Decision, context: DecisionContext) -> str:
             ET.SubElement(case, "system-out").text = "\n".join(filter(None, (inline(reason.message), about)))
             continue
         failure = ET.SubElement(case, "failure", message=inline(reason.message), type=inline(reason.rule))
-        after = f"next: {inline(reason.help)}" if reason.help else ""
+        after = f"next: {inline(next_step(reason.help, context.target))}" if reason.help else ""
         failure.text = "\n".join(filter(None, (inline(reason.message), about, after)))
     ET.indent(suites)
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(suites, encoding="unicode")}\n'

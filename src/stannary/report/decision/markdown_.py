@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stannary.core.evidence import Decision
-from stannary.report.decision import DecisionContext
+from stannary.report.decision import DecisionContext, next_step
 from stannary.report.escape import code_span
 
 __all__ = ["render"]
@@ -22,7 +22,9 @@ def render(decision: Decision, context: DecisionContext) -> str:
         mark = "✅" if reason.ok else "❌"
         about = code_span(reason.evidence[7:19]) if reason.evidence else ""
         lines.append(f"| {mark} | {code_span(reason.rule, table=True)} | {code_span(reason.message, table=True)} | {about} |")
-    steps = list(dict.fromkeys(reason.help for reason in decision.reasons if reason.help and not reason.ok))
+    steps = list(
+        dict.fromkeys(next_step(reason.help, context.target) for reason in decision.reasons if reason.help and not reason.ok)
+    )
     if steps:
         lines += ["", "Next:", "", *(f"- {code_span(step)}" for step in steps)]
     end = f", stands until {decision.expires:%Y-%m-%d %H:%M} UTC" if decision.expires else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from stannary.core.evidence import Decision, Reason
-from stannary.report.decision import DecisionContext
+from stannary.report.decision import DecisionContext, next_step
 from stannary.report.escape import encodable, inline, relative_uri
 from stannary.report.json_ import dump
 
@@ -50,7 +50,7 @@ def _rule(name: str, decision: Decision) -> dict[str, Any]:
 
 
 def _result(reason: Reason, index: int, context: DecisionContext) -> dict[str, Any]:
-    after = f" Next: {inline(reason.help)}." if reason.help and not reason.ok else ""
+    after = f" Next: {inline(next_step(reason.help, context.target))}." if reason.help and not reason.ok else ""
     text = f"{inline(reason.message)}.{after}"
     found: dict[str, Any] = {
         "ruleId": f"gate/{inline(reason.rule)}",

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
-
 from stannary.core.evidence import Decision
-from stannary.report.decision import DecisionContext
+from stannary.report.decision import DecisionContext, next_step
 from stannary.report.escape import inline
 
 __all__ = ["render"]
@@ -30,15 +28,10 @@ def render(decision: Decision, context: DecisionContext) -> str:
         waived = on(_DIM, f"  waiver [{reason.waiver[7:19]}]") if reason.waiver else ""
         lines.append(f"  {mark}  {reason.rule:<{width}}  {inline(reason.message, 400)}{about}{waived}")
         if reason.help and not reason.ok:
-            lines.append(f"{' ' * (width + 10)}{on(_CYAN, 'next')}: {inline(_command(reason.help, context.target))}")
+            lines.append(f"{' ' * (width + 10)}{on(_CYAN, 'next')}: {inline(next_step(reason.help, context.target))}")
     lines.append("")
     if decision.expires:
         lines.append(f"stands until {decision.expires:%Y-%m-%d %H:%M} UTC")
     if context.recorded:
         lines.append(f"recorded as {context.recorded[7:19]}")
     return "\n".join(lines).rstrip("\n") + "\n"
-
-
-def _command(help_: str, target: str) -> str:
-    """Return the command with the target in it, so that it can be copied."""
-    return help_.replace(" TARGET ", f" {shlex.quote(target)} ") if target else help_
