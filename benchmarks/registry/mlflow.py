@@ -119,7 +119,7 @@ class Ours:
     def _stored(self, content):
         file = File(path="model.bin", size=len(content), sha256=hashlib.sha256(content).hexdigest())
         digest = dir_hash([(file.path, file.sha256)])
-        self.registry.blobs.put(Digest(file.sha256), file.size, [content])
+        self.registry.contents("default").put(Digest(file.sha256), file.size, [content])
         artifact = Artifact(kind="model", name="model.bin", digest=digest, files=(file,), size=file.size)
         return encode(artifact, single=False)[0], str(digest)
 

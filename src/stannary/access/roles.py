@@ -44,6 +44,7 @@ ACTIONS: dict[str, str] = {
     "hold": "keep a version from being deleted",
     "delete": "delete versions by retention",
     "sweep": "delete contents that no version names",
+    "shred": "destroy the key of a namespace, and with it all its contents",
     "backup": "write and restore backups",
     "administer": "accounts, tokens of services, grants, federation",
     "audit": "read the ledger",
@@ -54,12 +55,25 @@ ROLES: dict[str, frozenset[str]] = {
     "contributor": frozenset({"read", "push", "jobs"}),
     "reviewer": frozenset({"read", "approve", "jobs"}),
     "releaser": frozenset({"read", "promote", "rollback", "freeze", "quarantine"}),
-    "admin": frozenset({"read", "protect", "hold", "delete", "sweep", "backup", "administer"}),
+    "admin": frozenset({"read", "protect", "hold", "delete", "sweep", "shred", "backup", "administer"}),
     "auditor": frozenset({"read", "audit"}),
 }
 # What is written to the ledger each time it is used.
 PRIVILEGED = frozenset(
-    {"promote", "rollback", "approve", "protect", "freeze", "quarantine", "hold", "delete", "sweep", "backup", "administer"}
+    {
+        "promote",
+        "rollback",
+        "approve",
+        "protect",
+        "freeze",
+        "quarantine",
+        "hold",
+        "delete",
+        "sweep",
+        "shred",
+        "backup",
+        "administer",
+    }
 )
 _APART = frozenset({"promote", "rollback", "approve"})  # what is kept from whoever may push
 _PART = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,126}[a-z0-9])?")

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from stannary.access.access import Access
     from stannary.evidence.workspace import Workspace
     from stannary.registry.registry import Allowed, Registry
-    from stannary.store.blobs.interface import Blobs
+    from stannary.store.blobs.namespaced import NamespacedBlobs
     from stannary.store.database import Database
 
 __all__ = ["open_access", "open_blobs", "open_database", "open_registry", "owner_of"]
@@ -64,8 +64,8 @@ def open_database(workspace: Workspace) -> Database:
     return Database(str(workspace.ledger_address), f"stannary_tables_{own}")
 
 
-def open_blobs(workspace: Workspace) -> Blobs:
-    """Return where the contents of a workspace's registry are."""
+def open_blobs(workspace: Workspace) -> NamespacedBlobs:
+    """Return where the contents of a workspace's registry are, by namespace."""
     from stannary.evidence.contents import open_contents
 
     return open_contents(workspace)

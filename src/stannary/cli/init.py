@@ -60,6 +60,11 @@ _WAIVER = """
     help="Encrypt what is pushed for this key: a file of `stannary keys generate --algorithm wrapping`, or an address as --key. "
     "May be repeated: any one of the keys opens it.",
 )
+@click.option(
+    "--namespace-keys",
+    metavar="PLACE",
+    help="Keep the keys of namespaces, wrapped by those, in a folder, or in s3://BUCKET/PREFIX.  [default: keys/namespaces in it]",
+)
 @click.option("--offline", is_flag=True, default=None, help="Open no socket: no key in a service, no database, no bucket.")
 @common_options
 @click.pass_context
@@ -110,12 +115,11 @@ def _make_workspace(folder: Path, given: dict[str, Any], talk: Talk) -> None:
         database=given["database"],
     )
     if given["contents"] or given["wrapping_key"]:
-        from stannary.evidence.contents import begin_contents
+        from stannary.evidence.contents import NAMESPACE_KEYS, begin_contents
 
-        place = given["contents"]
-        place = place if not place or place.startswith("s3://") else str(Path(place).resolve())
+        place, keys_at = _place(given["contents"]), given["namespace_keys"]
         addresses = [item if is_address(item) else str(Path(item).resolve()) for item in given["wrapping_key"]]
-        begin_contents(made, place, tuple(addresses))
+        begin_contents(made, place, tuple(addresses), _place(keys_at) if keys_at else NAMESPACE_KEYS)
     with made.ledger(write=True) as ledger:
         where = f", in {ledger.where}" if given["database"] else ""
     if protected and passphrase is None:
@@ -127,6 +131,10 @@ def _make_workspace(folder: Path, given: dict[str, Any], talk: Talk) -> None:
         f"made the workspace {inline(str(made.root))}: ledger {made.settings.origin}{inline(where)}, "
         f"signing key {made.signer.public.keyid[:16]}"
     )
+
+
+def _place(text: str) -> str:
+    return text if not text or text.startswith("s3://") else str(Path(text).resolve())
 
 
 def _new_passphrase() -> bytes | None:

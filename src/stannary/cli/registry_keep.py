@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from stannary.cli import exits
 from stannary.cli.group import common_options, talk_of
 from stannary.cli.registry import open_registry
 from stannary.cli.registry_remote import client_of, quarantine_there, server_option
 from stannary.cli.workspace import format_option, open_workspace, workspace_option, write_json
 from stannary.core.errors import UsageError
 from stannary.report.escape import inline
+
+if TYPE_CHECKING:
+    from stannary.cli.talk import Talk
+    from stannary.registry.backup import Backup
 
 __all__ = ["backup", "follow", "hold", "quarantine", "rebuild", "rekey", "restore", "retain"]
 
@@ -162,7 +167,7 @@ def restore(ctx: click.Context, source: str, root: str | None, workspace: str | 
 
     made = restored(open_registry(workspace), source, root=root or "")
     talk_of(ctx).note(f"restored {made.blobs:,} contents and {made.entries:,} entries, root {made.root[:16]}")
-    return 0
+    return _tell_unopened(made, talk_of(ctx))
 
 
 @click.command("follow")
@@ -180,23 +185,41 @@ def follow(ctx: click.Context, source: str, workspace: str | None) -> int:
     place = open_workspace(workspace)
     made = followed(place, source, lambda: open_registry(workspace, write=False))
     talk_of(ctx).note(f"at {made.entries:,} entries, root {made.root[:16]}, {made.blobs:,} contents")
-    return 0
+    return _tell_unopened(made, talk_of(ctx))
 
 
 @click.command("rekey")
 @click.option(
-    "--wrapping-key", "keys", metavar="KEY", multiple=True, required=True, help="As `stannary init` takes it; repeatable."
+    "--wrapping-key",
+    "keys",
+    metavar="KEY",
+    multiple=True,
+    help="Open everything with this, as `stannary init` takes it; repeatable.",
 )
+@click.option("--namespace", metavar="NAMESPACE", help="Wrap the data keys of this namespace by a new key of its own.")
 @workspace_option
 @common_options
 @click.pass_context
-def rekey(ctx: click.Context, keys: tuple[str, ...], workspace: str | None) -> int:
-    """Have these keys open the encrypted contents from now on, and those of before no more. No content is touched."""
-    from stannary.crypto.providers.opening import is_address
-    from stannary.evidence.contents import turn_contents
+def rekey(ctx: click.Context, keys: tuple[str, ...], namespace: str | None, workspace: str | None) -> int:
+    """Have these keys open the encrypted contents from now on, and those of before no more. No content is touched.
 
+    With --namespace, a namespace gets a new key instead. The one before stays for who is writing just now, until this is
+    called again and finds nothing under it.
+    """
+    from stannary.crypto.providers.opening import is_address
+    from stannary.evidence.contents import renew_namespace, turn_contents
+    from stannary.registry.shredded import finish_all
+
+    if bool(keys) == (namespace is not None):
+        msg = "needs --wrapping-key or --namespace, and not both"
+        raise UsageError(msg, where="rekey", code="USE013", help="stannary registry rekey --wrapping-key KEY")
+    if namespace is not None:
+        count = renew_namespace(open_workspace(workspace), namespace)
+        talk_of(ctx).note(f"{count:,} headers of {inline(namespace)} were made again{'' if count else '; the key before is gone'}")
+        return 0
     addresses = tuple(key if is_address(key) else str(Path(key).resolve()) for key in keys)
     turn_contents(open_workspace(workspace), addresses)
+    finish_all(open_registry(workspace))  # a key that was destroyed meanwhile, on another machine, is not back
     talk_of(ctx).note(f"the contents open with {', '.join(inline(key) for key in keys)}, and with nothing else")
     return 0
 
@@ -210,6 +233,16 @@ def rebuild(ctx: click.Context, workspace: str | None) -> int:
     count = open_registry(workspace).rebuild()
     talk_of(ctx).note(f"made again from {count:,} events")
     return 0
+
+
+def _tell_unopened(made: Backup, talk: Talk) -> int:
+    """Say of which namespaces nothing was brought, and return the exit code."""
+    for namespace in made.unopened:
+        talk.warning(
+            f"nothing of {inline(namespace)} was brought: its key is gone",
+            "it was shredded since, or its file in .stannary/keys/namespaces has to be put back",
+        )
+    return exits.INCOMPLETE if made.unopened else exits.CLEAN
 
 
 def _days(age: timedelta) -> int:

@@ -48,6 +48,10 @@ SCHEMAS: dict[str, tuple[str, str]] = {
     "promotion": ("stannary.report.registry:PromotionDocument", "What `stannary registry promote|rollback --format json` write."),
     "difference": ("stannary.registry.compare:Difference", "What `stannary registry diff --format json` writes."),
     "deleted": ("stannary.report.registry:DeletedDocument", "What `stannary registry retain NAME --format json` writes."),
+    "shredding": (
+        "stannary.report.registry:ShreddingDocument",
+        "What `stannary registry shred --format json` writes.",
+    ),
     "swept": ("stannary.report.registry:SweptDocument", "What `stannary registry retain --sweep --format json` writes."),
     "accounts": ("stannary.report.access:AccountsDocument", "What `stannary access user|service list --format json` write."),
     "tokens": ("stannary.report.access:TokensDocument", "What `stannary access token list --format json` writes."),

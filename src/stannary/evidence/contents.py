@@ -2,9 +2,11 @@
 
     workspace.json      "contents": a folder (from the workspace) or s3://BUCKET/PREFIX; "" is blobs/ in the workspace
                         "wrapping_keys": addresses as `open_wrapper` takes them; none: not encrypted
-    keys/contents.json  the envelope around the key that wraps the data keys of all contents
+                        "namespace_keys": where the keys of namespaces are, a folder or a bucket (`namespaces.py`); with an
+                        encrypted workspace of before there were any, "", and keys/contents.json is the envelope of all
+    keys/namespaces/    a document for each namespace: its key, in an envelope
 
-Any one of the wrapping keys opens that envelope. Without it, and without copies of it, the contents are unreadable.
+Any one of the wrapping keys opens those envelopes. Without one, and without copies of it, what it opens is unreadable.
 """
 
 from __future__ import annotations
@@ -14,41 +16,53 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stannary.core.errors import UsageError
-from stannary.crypto.envelope import LARGEST, Envelopes, namespace_key, new_namespace, rewrap_namespace
+from stannary.crypto.envelope import LARGEST, Envelopes, namespace_key, rewrap_namespace
+from stannary.evidence.namespaces import SealedNamespaces
 from stannary.store.blobs.encrypted import EncryptedBlobs
 from stannary.store.blobs.folder import FolderObjects
+from stannary.store.blobs.namespaced import SharedBlobs
 from stannary.store.blobs.plain import PlainBlobs
 
 if TYPE_CHECKING:
     from stannary.evidence.workspace import Workspace
-    from stannary.store.blobs.interface import Blobs
+    from stannary.store.blobs.namespaced import NamespacedBlobs
     from stannary.store.blobs.objects import Objects
 
-__all__ = ["begin_contents", "contents_at", "open_contents", "turn_contents"]
+__all__ = ["NAMESPACE_KEYS", "begin_contents", "contents_at", "open_contents", "renew_namespace", "turn_contents"]
+
+NAMESPACE_KEYS = "keys/namespaces"
 
 _ENVELOPE = "keys/contents.json"
 
 
-def open_contents(workspace: Workspace) -> Blobs:
-    """Return the store of a workspace's contents. Raises UsageError, InputError, IntegrityError or BackendError."""
+def open_contents(workspace: Workspace) -> NamespacedBlobs:
+    """Return the stores of a workspace's contents. Raises UsageError, InputError, IntegrityError or BackendError."""
     return _sealed(workspace, _objects(workspace, workspace.settings.contents))
 
 
-def contents_at(workspace: Workspace, folder: Path) -> Blobs:
+def contents_at(workspace: Workspace, folder: Path) -> NamespacedBlobs:
     """Return a folder elsewhere, with contents as the workspace keeps them: encrypted for the same keys, or plain."""
     return _sealed(workspace, FolderObjects(folder))
 
 
-def _sealed(workspace: Workspace, objects: Objects) -> Blobs:
+def _sealed(workspace: Workspace, objects: Objects) -> NamespacedBlobs:
     settings = workspace.settings
     if not settings.wrapping_keys:
-        return PlainBlobs(objects)
+        return SharedBlobs(PlainBlobs(objects))
+    if settings.namespace_keys:
+        return _namespaces(workspace, objects)
     outer = Envelopes([workspace.wrapper(address) for address in settings.wrapping_keys])
-    return EncryptedBlobs(objects, Envelopes([namespace_key(settings.origin, _envelope(workspace), outer)]))
+    return SharedBlobs(EncryptedBlobs(objects, Envelopes([namespace_key(settings.origin, _envelope(workspace), outer)])))
 
 
-def begin_contents(workspace: Workspace, contents: str, wrapping_keys: tuple[str, ...]) -> None:
-    """Decide where the contents of a new workspace are, and make the key of those that are to be encrypted.
+def _namespaces(workspace: Workspace, objects: Objects) -> SealedNamespaces:
+    return SealedNamespaces(workspace, objects, _objects(workspace, workspace.settings.namespace_keys))
+
+
+def begin_contents(
+    workspace: Workspace, contents: str, wrapping_keys: tuple[str, ...], namespace_keys: str = NAMESPACE_KEYS
+) -> None:
+    """Decide where the contents of a new workspace are, and where the keys of namespaces, if they are to be encrypted.
 
     Raises UsageError when there are contents already, and as `open_contents` does.
     """
@@ -60,10 +74,17 @@ def begin_contents(workspace: Workspace, contents: str, wrapping_keys: tuple[str
         msg = "has contents already, of another workspace"
         raise UsageError(msg, where=objects.where, code="WSP007", help="name another folder or prefix")
     objects.close()
-    if wrapping_keys:
-        outer = Envelopes([workspace.wrapper(address) for address in wrapping_keys])
-        _write(workspace.root / _ENVELOPE, new_namespace(workspace.settings.origin, outer))
-    workspace.keep_contents(contents, wrapping_keys)
+    if not wrapping_keys:
+        workspace.keep_contents(contents, (), "")
+        return
+    # Tried now: a key that cannot be opened, or does not give back what it wraps, is an error before anything relies on it.
+    Envelopes([workspace.wrapper(address) for address in wrapping_keys]).begin(b"stannary trial")
+    keys = _objects(workspace, namespace_keys)
+    if next(keys.names(""), None) is not None:
+        msg = "has keys already, of another workspace"
+        raise UsageError(msg, where=keys.where, code="WSP007", help="name another folder or prefix")
+    keys.close()
+    workspace.keep_contents(contents, wrapping_keys, namespace_keys)
 
 
 def turn_contents(workspace: Workspace, wrapping_keys: tuple[str, ...]) -> None:
@@ -72,15 +93,35 @@ def turn_contents(workspace: Workspace, wrapping_keys: tuple[str, ...]) -> None:
     Raises UsageError when the contents are not encrypted, and as `open_contents` does.
     """
     settings = workspace.settings
-    if not settings.wrapping_keys:
-        msg = "the contents of this workspace are not encrypted"
-        raise UsageError(msg, where=str(workspace.root), code="WSP007", help="restore a backup into one made with --wrapping-key")
+    _require_encrypted(workspace)
+    if settings.namespace_keys:
+
+        def keep() -> None:
+            workspace.keep_contents(settings.contents, wrapping_keys, settings.namespace_keys)
+
+        _namespaces(workspace, _objects(workspace, settings.contents)).turn(wrapping_keys, keep)
+        return
     new, former = ([workspace.wrapper(address) for address in addresses] for addresses in (wrapping_keys, settings.wrapping_keys))
     # Whenever it is interrupted, the keys that the settings name open the envelope.
     both = rewrap_namespace(settings.origin, _envelope(workspace), Envelopes([*new, *former]))
     _write(workspace.root / _ENVELOPE, both)
-    workspace.keep_contents(settings.contents, wrapping_keys)
+    workspace.keep_contents(settings.contents, wrapping_keys, "")
     _write(workspace.root / _ENVELOPE, rewrap_namespace(settings.origin, both, Envelopes(new)))
+
+
+def renew_namespace(workspace: Workspace, namespace: str) -> int:
+    """Have a new key of a namespace wrap its data keys, see `SealedNamespaces.renew`. Raises UsageError where it has none."""
+    _require_encrypted(workspace)
+    if not workspace.settings.namespace_keys:
+        msg = "the contents of this workspace were encrypted before namespaces had keys"
+        raise UsageError(msg, where=str(workspace.root), code="WSP007", help="push them into one made with --wrapping-key")
+    return _namespaces(workspace, _objects(workspace, workspace.settings.contents)).renew(namespace)
+
+
+def _require_encrypted(workspace: Workspace) -> None:
+    if not workspace.settings.wrapping_keys:
+        msg = "the contents of this workspace are not encrypted"
+        raise UsageError(msg, where=str(workspace.root), code="WSP007", help="restore a backup into one made with --wrapping-key")
 
 
 def _objects(workspace: Workspace, contents: str) -> Objects:

@@ -44,7 +44,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     `database` is where the ledger is: nothing for a file in the workspace, the URL of a PostgreSQL database, or `env:NAME`
     for a variable that has the URL. `ledger_public` is the public half of `ledger_key`; `handovers` is the file of the
-    keys of a log that was handed over to another. `contents` and `wrapping_keys` are explained in `evidence/contents.py`.
+    keys of a log that was handed over to another. `contents`, `wrapping_keys` and `namespace_keys`: see `evidence/contents.py`.
     """
 
     schema: str = _SCHEMA
@@ -56,6 +56,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     database: str = ""
     contents: str = ""
     wrapping_keys: tuple[str, ...] = ()
+    namespace_keys: str = ""
 
 
 class Workspace:
@@ -262,9 +263,10 @@ class Workspace:
         _write(self.root, settings)
         self.settings = settings
 
-    def keep_contents(self, contents: str, wrapping_keys: tuple[str, ...]) -> None:
-        """Write down where contents are, and which keys open them: `evidence.contents` has seen to both."""
-        settings = msgspec.structs.replace(self.settings, contents=contents, wrapping_keys=wrapping_keys)
+    def keep_contents(self, contents: str, wrapping_keys: tuple[str, ...], namespace_keys: str) -> None:
+        """Write down where contents are, which keys open them, and where those of namespaces are: `evidence.contents` saw to it."""
+        places = {"contents": contents, "wrapping_keys": wrapping_keys, "namespace_keys": namespace_keys}
+        settings = msgspec.structs.replace(self.settings, **places)
         _write(self.root, settings)
         self.settings = settings
 

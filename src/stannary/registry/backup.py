@@ -12,6 +12,7 @@ What cannot be had again is the keys (`.stannary/keys`): they are not in a backu
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -24,12 +25,13 @@ from stannary.evidence.contents import contents_at
 from stannary.evidence.ledger import Ledger
 from stannary.evidence.ledger.replay import follow_into
 from stannary.evidence.workspace import Workspace
-from stannary.registry import queries
+from stannary.registry.live import Live, live_digests
 from stannary.registry.manifest import decode
 from stannary.registry.names import DEFAULT, Name
 from stannary.registry.registry import Registry
+from stannary.registry.shredded import clear_shredded, finish_all
 from stannary.registry.transfer import inline_manifest, manifest_content
-from stannary.store.blobs.interface import Blobs
+from stannary.store.blobs.namespaced import NamespacedBlobs
 
 __all__ = ["Backup", "follow", "read_backup", "restore", "write_backup"]
 
@@ -46,6 +48,7 @@ class Backup(msgspec.Struct, frozen=True, kw_only=True):
     root: str
     blobs: int
     size: int
+    unopened: tuple[str, ...] = ()  # namespaces whose keys are gone, so that nothing of them was brought back
 
 
 def write_backup(registry: Registry, destination: str | Path) -> Backup:
@@ -76,9 +79,10 @@ def _write(registry: Registry, folder: Path) -> Backup:
     ledger = registry.chain.ledger
     head = ledger.export_tiles(folder / "ledger")
     with registry.reading() as connection:
-        wanted = list(queries.live_digests(connection))
+        wanted = live_digests(connection)
     target = contents_at(registry.chain.workspace, folder / "blobs")
     count, total = _copy(ledger, registry.blobs, target, wanted)
+    clear_shredded(ledger, target)
     made = Backup(origin=head.origin, entries=head.size, root=head.root.hex(), blobs=count, size=total)
     with scratch.open("wb") as file:
         file.write(msgspec.json.format(msgspec.json.encode(made), indent=2) + b"\n")
@@ -129,10 +133,7 @@ def restore(registry: Registry, source: str | Path, *, root: str = "") -> Backup
     if (head.size, head.root.hex()) != (told.entries, told.root):
         msg = f"says {told.entries} entries and root {told.root[:16]}; its log has {head.size} and {head.root.hex()[:16]}"
         raise IntegrityError(msg, where=str(folder / "backup.json"), code="REG032", help="its log was written to after it")
-    with registry.reading() as connection:
-        wanted = list(queries.live_digests(connection))
-    count, total = _copy(ledger, contents_at(registry.chain.workspace, folder / "blobs"), registry.blobs, wanted)
-    return msgspec.structs.replace(told, blobs=count, size=total)
+    return _brought(registry, folder, told)
 
 
 def follow(workspace: Workspace, source: str | Path, open_copy: Callable[[], Registry]) -> Backup:
@@ -156,29 +157,44 @@ def follow(workspace: Workspace, source: str | Path, open_copy: Callable[[], Reg
         raise IntegrityError(msg, where=str(folder / "backup.json"), code="REG032", help="its log was written to after it")
     copy = open_copy()
     try:
-        with copy.reading() as connection:
-            wanted = list(queries.live_digests(connection))
-        count, total = _copy(copy.chain.ledger, contents_at(workspace, folder / "blobs"), copy.blobs, wanted)
+        return _brought(copy, folder, told)
     finally:
         copy.close()
-    return msgspec.structs.replace(told, blobs=count, size=total)
 
 
-def _copy(ledger: Ledger, source: Blobs, target: Blobs, wanted: list[tuple[str, str, int]]) -> tuple[int, int]:
+def _brought(registry: Registry, folder: Path, told: Backup) -> Backup:
+    """Bring the contents of a backup into a registry that has its ledger.
+
+    A namespace whose key is gone is left out and named: it was shredded since the backup was made, or its key has to be put back.
+    """
+    ledger = registry.chain.ledger
+    finish_all(registry)  # what was shredded where the backup is from is shredded here
+    with registry.reading() as connection:
+        wanted = live_digests(connection)
+    gone = {row.namespace for row in wanted if registry.blobs.separate and not registry.blobs.key_of(row.namespace)}
+    source = contents_at(registry.chain.workspace, folder / "blobs")
+    count, total = _copy(ledger, source, registry.blobs, [row for row in wanted if row.namespace not in gone])
+    return msgspec.structs.replace(told, blobs=count, size=total, unopened=tuple(sorted(gone)))
+
+
+def _copy(ledger: Ledger, source: NamespacedBlobs, target: NamespacedBlobs, wanted: list[Live]) -> tuple[int, int]:
     """Copy the contents of versions that are not there yet, each manifest last; return how many there are, and their bytes."""
-    seen: set[Digest] = set()
+    seen: set[tuple[str, Digest]] = set()
     total = 0
-    for digest, name, entry in wanted:
-        manifest = Digest.parse(name)
-        content = manifest_content(source, ledger, name, entry)
-        for file in decode(content, digest, name).files:
-            found = Digest(file.sha256)
-            if found not in seen:
-                target.put(found, file.size, source.read(found))
-                seen.add(found)
-                total += file.size
-        if manifest not in seen and not inline_manifest(ledger, entry):
-            target.put(manifest, len(content), iter((content,)))
-            seen.add(manifest)
-            total += len(content)
+    for namespace, rows in itertools.groupby(wanted, lambda row: row.namespace):
+        place = namespace if source.separate else ""
+        here, there = source.of(namespace), target.of(namespace)
+        for row in rows:
+            manifest = Digest.parse(row.manifest)
+            content = manifest_content(here, ledger, row.manifest, row.entry)
+            for file in decode(content, row.digest, row.manifest).files:
+                found = Digest(file.sha256)
+                if (place, found) not in seen:
+                    there.put(found, file.size, here.read(found))
+                    seen.add((place, found))
+                    total += file.size
+            if (place, manifest) not in seen and not inline_manifest(ledger, row.entry):
+                there.put(manifest, len(content), iter((content,)))
+                seen.add((place, manifest))
+                total += len(content)
     return len(seen), total

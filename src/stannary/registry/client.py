@@ -30,6 +30,7 @@ from stannary.registry.dataset import describe
 from stannary.registry.manifest import Manifest, decode, encode
 from stannary.registry.model import Alias, Model, Move, Version
 from stannary.registry.names import Name, Reference
+from stannary.registry.shredding import Shredding
 
 __all__ = ["Client", "Listed", "Stated"]
 
@@ -276,6 +277,11 @@ class Client:
         """Delete old versions, or say which would be; return them."""
         body = msgspec.json.encode({"keep": keep, "days": days, "reason": reason, "dry_run": dry_run})
         return list(self._json("POST", f"{_model(name)}/retain", Listed, body).versions)
+
+    def shred(self, namespace: str, reason: str, *, dry_run: bool) -> Shredding:
+        """Destroy the key of a namespace, or say what that would destroy."""
+        body = msgspec.json.encode({"reason": reason, "confirm": namespace, "dry_run": dry_run})
+        return self._json("POST", f"/namespaces/{urllib.parse.quote(namespace, safe='')}/shred", Shredding, body)
 
     def compare(self, name: Name, first: int, second: int) -> Difference:
         """Return what is different between two versions of a name."""

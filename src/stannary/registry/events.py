@@ -28,6 +28,7 @@ __all__ = [
     "Protected",
     "Quarantined",
     "Registered",
+    "Shredded",
     "about",
     "read",
     "record",
@@ -122,6 +123,18 @@ class Dropped(_Event, tag="drop", frozen=True, kw_only=True):
     reason: str
 
 
+class Shredded(_Event, tag="shred", frozen=True, kw_only=True):
+    """The key of a namespace is destroyed: none of its contents can be read again, wherever they were copied to.
+
+    `key` is the name of that key; `versions` is how many there were. Their numbers are never given again.
+    """
+
+    namespace: str
+    key: str
+    reason: str
+    versions: int = 0
+
+
 class Labelled(_Event, tag="label", frozen=True, kw_only=True):
     """A model (`number` 0) or version was described: what is said of it, which no policy goes by. Its contents stay as they are.
 
@@ -137,7 +150,7 @@ class Labelled(_Event, tag="label", frozen=True, kw_only=True):
     gone: bool = False
 
 
-Event: TypeAlias = Registered | Moved | Protected | Frozen | Quarantined | Held | Dropped | Labelled
+Event: TypeAlias = Registered | Moved | Protected | Frozen | Quarantined | Held | Dropped | Shredded | Labelled
 
 
 def about(event: Event) -> str:
@@ -151,6 +164,8 @@ def about(event: Event) -> str:
             text = f"hold {event.name.namespace}/{event.name.name}:{event.number}"
         case Dropped():
             text = f"drop {event.name.namespace}/{event.name.name}:{event.number}"
+        case Shredded():
+            text = f"shred {event.namespace} {event.key}"
         case Moved():
             text = f"alias {event.name.namespace}/{event.name.name}@{event.alias}"
         case Protected():

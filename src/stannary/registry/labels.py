@@ -11,7 +11,8 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from stannary.core.errors import UsageError
+from stannary.core.errors import InputError, UsageError
+from stannary.core.model import Digest
 from stannary.registry import queries
 from stannary.registry.events import Dropped, Event, Labelled, Registered
 from stannary.registry.model import Version
@@ -125,12 +126,18 @@ def rename(registry: Registry, name: Name, new: Name) -> None:
     """
     registry.allowed("delete", name)
     registry.allowed("push", new)
+    brought = _brought(registry, name, new)
     with registry.writing() as connection:
         model = queries.model_row(connection, name)
         if exists(connection, new) or queries.find_model(connection, new):
             msg = "is the name of another model, or was"
             raise UsageError(msg, where=str(new), code="REG027", help="take a name that nobody has had")
         live, said = _movable(connection, name), labels_of(connection, name)
+        for version in live:
+            if brought is not None and version.number not in brought:
+                msg = "was pushed while its name was changed"
+                raise InputError(msg, where=str(version), code="REG005", help="do it again")
+            registry.refuse_lost(new.namespace, (brought or {}).get(version.number, ()))
         events: list[Event] = [_again(registry, version, new) for version in reversed(live)]
         numbers = {0, *(version.number for version in live)}
         events += [
@@ -147,6 +154,15 @@ def rename(registry: Registry, name: Name, new: Name) -> None:
             raise UsageError(msg, where=str(name), code="REG010", help="there is nothing to rename")
         events += [_dropped(registry, version, f"renamed to {new}") for version in live]
         registry.commit(connection, [*events, Labelled(actor=registry.actor, name=name, gone=True)])
+
+
+def _brought(registry: Registry, name: Name, new: Name) -> dict[int, tuple[Digest, ...]] | None:
+    """Have the contents of a name in the namespace of another, by number; None when they are there as it is."""
+    if not registry.blobs.separate or name.namespace == new.namespace:
+        return None
+    with registry.reading() as connection:
+        live = [version for version in queries.versions(connection, name) if not version.dropped]
+    return {version.number: registry.bring(version, new.namespace) for version in live}
 
 
 def _movable(connection: Connection, name: Name) -> list[Version]:

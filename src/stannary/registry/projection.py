@@ -14,7 +14,7 @@ from stannary.core.errors import IntegrityError
 from stannary.evidence.ledger import Entry, Ledger
 from stannary.evidence.ledger.entry import timestamp
 from stannary.registry import events
-from stannary.registry.events import Dropped, Event, Frozen, Held, Labelled, Moved, Protected, Quarantined, Registered
+from stannary.registry.events import Dropped, Event, Frozen, Held, Labelled, Moved, Protected, Quarantined, Registered, Shredded
 from stannary.registry.names import Name
 from stannary.store import tables as t
 
@@ -101,6 +101,8 @@ def apply(connection: Connection, event: Event, row: Entry | tuple[int, datetime
             _set_or_lift(connection, t.hold, key, values, lifted=event.lifted)
         case Labelled():
             _labelled(connection, event, index, when)
+        case Shredded():
+            pass  # events of their own drop its versions, one each
         case Dropped():
             chosen = (t.version.c.model == model_id(connection, event.name)) & (t.version.c.number == event.number)
             connection.execute(sa.update(t.version).where(chosen).values(dropped=True))

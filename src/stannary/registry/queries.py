@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -28,7 +28,6 @@ __all__ = [
     "freeze_of",
     "freezes",
     "kind_of",
-    "live_digests",
     "model_row",
     "models",
     "moves",
@@ -348,15 +347,6 @@ def freeze_of(connection: Connection, name: Name, alias: str) -> str:
     """Return why an alias must stay where it is; an empty text when it need not."""
     place = {"namespace": name.namespace, "name": name.name, "alias": alias}
     return str(connection.execute(_FREEZE, place).scalar() or "")
-
-
-def live_digests(connection: Connection) -> Iterator[tuple[str, str, int]]:
-    """Yield the digest, the manifest and the entry of every version that was not dropped; of those that are the same, the last."""
-    c = t.version.c
-    for row in connection.execute(
-        sa.select(c.digest, c.manifest, sa.func.max(c.entry).label("entry")).where(~c.dropped).group_by(c.digest, c.manifest)
-    ):
-        yield row.digest, row.manifest, row.entry
 
 
 def _alias(row: Row[*tuple[Any, ...]]) -> Alias:

@@ -20,12 +20,15 @@ from stannary.evidence.subject import identify
 from stannary.registry import manifest, queries
 from stannary.registry.dataset import describe
 from stannary.registry.events import Event, Registered, record
+from stannary.registry.live import is_used
 from stannary.registry.model import Model, Move, Protection, Version
 from stannary.registry.names import Name, Reference
 from stannary.registry.projection import apply, catch_up, clear, is_behind, mark
-from stannary.registry.transfer import fetch, keep_manifest, read_manifest, upload
+from stannary.registry.shredded import finish
+from stannary.registry.transfer import fetch, inline_manifest, keep_manifest, read_manifest, upload
 from stannary.registry.trusted import Trusted
 from stannary.store.blobs.interface import Blobs
+from stannary.store.blobs.namespaced import NamespacedBlobs, SharedBlobs
 from stannary.store.database import Database
 
 __all__ = ["Allowed", "Registry"]
@@ -56,6 +59,7 @@ class _Pushed(NamedTuple):
     files: int
     reused: tuple[Digest, ...]
     inline: str = ""
+    key: str = ""  # of the namespace, when they were stored
 
 
 class Registry:
@@ -64,18 +68,25 @@ class Registry:
     Args:
         chain: the evidence and the ledger of the workspace.
         database: where the tables are.
-        blobs: where the contents are.
+        blobs: where the contents are: of all namespaces together, or of each apart.
         actor: who acts; it stands in every event.
         allowed: says what the actor may.
         tool: the version of stannary, for decisions.
     """
 
     def __init__(
-        self, chain: Chain, database: Database, blobs: Blobs, *, actor: str, allowed: Allowed = _everybody, tool: str = ""
+        self,
+        chain: Chain,
+        database: Database,
+        blobs: Blobs | NamespacedBlobs,
+        *,
+        actor: str,
+        allowed: Allowed = _everybody,
+        tool: str = "",
     ) -> None:
         self.chain = chain
         self.database = database
-        self.blobs = blobs
+        self.blobs: NamespacedBlobs = SharedBlobs(blobs) if isinstance(blobs, Blobs) else blobs
         self.actor = actor
         self.allowed = allowed
         self.tool = tool
@@ -174,8 +185,11 @@ class Registry:
         self.allowed("push", name)
         artifact = identify(path, kind)
         self._refuse_quarantined(str(artifact.digest), artifact.name)
-        found = upload(self.blobs, artifact, Path(path))
-        made = _Pushed(str(artifact.digest), str(found.manifest), artifact.size, len(artifact.files), found.reused, found.inline)
+        contents, key = self._begun(name.namespace)
+        found = upload(contents, artifact, Path(path))
+        made = _Pushed(
+            str(artifact.digest), str(found.manifest), artifact.size, len(artifact.files), found.reused, found.inline, key
+        )
         if kind == "dataset":
             info = {**describe(artifact, Path(path)), **(info or {})}
         return self._register(name, kind, made, note, info or {})
@@ -191,12 +205,13 @@ class Registry:
         self._refuse_quarantined(digest, str(name))
         stored = tuple(Digest(file.sha256) for file in found.files)
         sizes = {file.sha256: file.size for file in found.files}
-        wrong = [item for item in stored if not self.blobs.has(item) or self.blobs.size(item) != sizes[item.hex]]
+        contents, key = self._begun(name.namespace)
+        wrong = [item for item in stored if not contents.has(item) or contents.size(item) != sizes[item.hex]]
         if wrong:
             msg = f"names {len(wrong)} contents that are not there, or are of another size"
             raise InputError(msg, where=str(wrong[0]), code="REG005", help="store every content before its manifest")
-        own = keep_manifest(self.blobs, content)
-        made = _Pushed(digest, str(own.manifest), found.size, len(found.files), (*stored, *own.reused), own.inline)
+        own = keep_manifest(contents, content)
+        made = _Pushed(digest, str(own.manifest), found.size, len(found.files), (*stored, *own.reused), own.inline, key)
         return self._register(name, found.kind, made, note, info or {})
 
     def pull(self, reference: Reference, destination: str | Path) -> tuple[Version, Path]:
@@ -206,11 +221,51 @@ class Registry:
         and UsageError when the destination is there.
         """
         version = self.resolve(reference)
-        return version, fetch(self.blobs, self.manifest(version), Path(destination))
+        return version, fetch(self.blobs.of(version.name.namespace), self.manifest(version), Path(destination))
 
     def manifest(self, version: Version) -> manifest.Manifest:
         """Return the files of a version. Raises IntegrityError when it is not the manifest that was registered."""
-        return read_manifest(self.blobs, self.chain.ledger, version)
+        return read_manifest(self.blobs.of(version.name.namespace), self.chain.ledger, version)
+
+    def contents(self, namespace: str, *, begin: bool = False) -> Blobs:
+        """Return the contents of a namespace; `begin` makes a key for one that has none yet, where each has its own.
+
+        Raises UsageError (WSP008) when a namespace with versions has lost its key: a new one would hide that.
+        """
+        if begin and self.blobs.separate:
+            finish(self, namespace)
+            if not self.blobs.key_of(namespace):
+                with self.reading() as connection:
+                    begin = not is_used(connection, namespace)
+        return self.blobs.of(namespace, begin=begin)
+
+    def bring(self, version: Version, namespace: str) -> tuple[Digest, ...]:
+        """Have the contents of a version in another namespace as well, where each has its own; return what was to be brought.
+
+        Raises what reading and putting them raises. Whether the actor may read there and push here, the caller asks.
+        """
+        if not self.blobs.separate or version.name.namespace == namespace:
+            return ()
+        source, target = self.blobs.of(version.name.namespace), self.contents(namespace, begin=True)
+        wanted = [Digest(file.sha256) for file in self.manifest(version).files]
+        if not inline_manifest(self.chain.ledger, version.entry):
+            wanted.append(Digest.parse(version.manifest))
+        for digest in wanted:
+            target.put(digest, source.size(digest), source.read(digest))
+        return tuple(wanted)
+
+    def refuse_lost(self, namespace: str, digests: Sequence[Digest]) -> None:
+        """Raise InputError when one of these contents is not there any more: it was swept, or the namespace was shredded."""
+        for digest in digests:
+            if not self.blobs.of(namespace).has(digest):
+                msg = "was deleted from the store while it was pushed"
+                raise InputError(msg, where=str(digest), code="REG005", help="push again")
+
+    def _begun(self, namespace: str) -> tuple[Blobs, str]:
+        """Return the contents of a namespace, to put something in, and the name of its key, which `_register` asks for again."""
+        self.contents(namespace, begin=True)
+        key = self.blobs.key_of(namespace)
+        return self.blobs.of(namespace), key
 
     # Writing
 
@@ -282,8 +337,11 @@ class Registry:
             numbers = queries.numbers_of(connection, model, made.digest) if model else []
             if numbers:
                 return queries.version(connection, Reference(name, numbers[-1]))
+            if self.blobs.key_of(name.namespace) != made.key:
+                msg = "was shredded while it was pushed to"
+                raise InputError(msg, where=name.namespace, code="REG005", help="push again")
             # What was there already may have been swept between the look and now.
-            self._refuse_lost(made.reused)
+            self.refuse_lost(name.namespace, made.reused)
             number = model.latest + 1 if model else 1
             event = Registered(
                 actor=self.actor, name=name, kind=kind, number=number, digest=made.digest, manifest=made.manifest,
@@ -291,12 +349,6 @@ class Registry:
             )  # fmt: skip
             self.commit(connection, [event])
             return queries.version(connection, Reference(name, number))
-
-    def _refuse_lost(self, digests: Sequence[Digest]) -> None:
-        for digest in digests:
-            if not self.blobs.has(digest):
-                msg = "was deleted from the store while it was pushed"
-                raise InputError(msg, where=str(digest), code="REG005", help="push again")
 
     def _refuse_quarantined(self, digest: str, name: str) -> None:
         with self.reading() as connection:

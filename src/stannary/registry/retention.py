@@ -10,15 +10,20 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import msgspec
+from sqlalchemy.engine import Connection
 
 from stannary.core.errors import UsageError
 from stannary.core.model import Digest
 from stannary.registry import queries
 from stannary.registry.events import Dropped, Held, Quarantined
+from stannary.registry.live import live_digests
 from stannary.registry.model import Version
 from stannary.registry.names import DEFAULT, Name, Reference
 from stannary.registry.registry import Registry
+from stannary.registry.shredded import finish_all
+from stannary.registry.transfer import live_files
 from stannary.store.blobs.encrypted import EncryptedBlobs
+from stannary.store.blobs.interface import Blobs
 
 __all__ = ["Swept", "delete", "hold", "plan", "quarantine", "retain", "sweep"]
 
@@ -100,25 +105,40 @@ def sweep(registry: Registry, *, dry_run: bool = False, grace: timedelta = _GRAC
     """
     registry.allowed("sweep", Name(DEFAULT, "*"))
     with registry.writing() as connection:
-        used: set[Digest] = set()
-        for digest, manifest, _ in queries.live_digests(connection):
-            reference = next(row for row in queries.versions_with(connection, digest) if row.manifest == manifest)
-            used.add(Digest.parse(manifest))
-            used.update(Digest(file.sha256) for file in registry.manifest(reference).files)
         before = registry.chain.workspace.clock() - grace
-        deleted = freed = kept = young = 0
-        for content, size, modified in registry.blobs.digests():
-            if content in used:
-                kept += 1
-            elif modified > before:
-                young += 1
-            else:
-                deleted, freed = deleted + 1, freed + size
-                if not dry_run:
-                    registry.blobs.delete(content)
-        if not dry_run and isinstance(registry.blobs, EncryptedBlobs):
-            registry.blobs.tidy(before)
-        return Swept(deleted=deleted, freed=freed, kept=kept, young=young)
+        used = _used(registry, connection)
+        found = Swept(deleted=0, freed=0, kept=0, young=0)
+        for namespace, blobs in registry.blobs.opened():
+            found = _sweep(blobs, used.get(namespace, set()), before, found, dry_run=dry_run)
+        if not dry_run:
+            finish_all(registry)
+        return found
+
+
+def _used(registry: Registry, connection: Connection) -> dict[str, set[Digest]]:
+    """Return the contents that versions name, by namespace where those are apart. Raises where one cannot be known."""
+    used: dict[str, set[Digest]] = {}
+    for row in live_digests(connection):
+        place = used.setdefault(row.namespace if registry.blobs.separate else "", set())
+        place.add(Digest.parse(row.manifest))
+        place.update(Digest(file.sha256) for file in live_files(registry.blobs.of(row.namespace), registry.chain.ledger, row))
+    return used
+
+
+def _sweep(blobs: Blobs, used: set[Digest], before: datetime, found: Swept, *, dry_run: bool) -> Swept:
+    deleted, freed, kept, young = found.deleted, found.freed, found.kept, found.young
+    for content, size, modified in blobs.digests():
+        if content in used:
+            kept += 1
+        elif modified > before:
+            young += 1
+        else:
+            deleted, freed = deleted + 1, freed + size
+            if not dry_run:
+                blobs.delete(content)
+    if not dry_run and isinstance(blobs, EncryptedBlobs):
+        blobs.tidy(before)
+    return Swept(deleted=deleted, freed=freed, kept=kept, young=young)
 
 
 def _chosen(versions: list[Version], keep: int, before: datetime) -> list[Version]:

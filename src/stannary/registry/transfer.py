@@ -11,15 +11,26 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stannary.core.errors import BackendError, InputError, IntegrityError, UsageError
-from stannary.core.model import Artifact, Digest
+from stannary.core.model import Artifact, Digest, File
 from stannary.evidence.ledger import Ledger
 from stannary.registry import events
+from stannary.registry.live import Live
 from stannary.registry.manifest import LARGEST, Manifest, decode, encode
 from stannary.registry.model import Version
 from stannary.store.blobs.encrypted import EncryptedBlobs
 from stannary.store.blobs.interface import Blobs
 
-__all__ = ["INLINE", "Uploaded", "fetch", "inline_manifest", "keep_manifest", "manifest_content", "read_manifest", "upload"]
+__all__ = [
+    "INLINE",
+    "Uploaded",
+    "fetch",
+    "inline_manifest",
+    "keep_manifest",
+    "live_files",
+    "manifest_content",
+    "read_manifest",
+    "upload",
+]
 
 INLINE = 8192  # bytes of a manifest that stands in its event: some sixty files
 _CHUNK = 1 << 20
@@ -84,6 +95,11 @@ def inline_manifest(ledger: Ledger, entry: int) -> str:
     """Return the manifest that stands in the event of a version, empty when none does."""
     event = events.read(ledger.read(entry))
     return event.inline if isinstance(event, events.Registered) else ""
+
+
+def live_files(blobs: Blobs, ledger: Ledger, row: Live) -> tuple[File, ...]:
+    """Return the files of what a table says of a version. Raises IntegrityError when its manifest is none of that artifact."""
+    return decode(manifest_content(blobs, ledger, row.manifest, row.entry), row.digest, row.manifest).files
 
 
 def read_manifest(blobs: Blobs, ledger: Ledger, version: Version) -> Manifest:

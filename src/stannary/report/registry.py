@@ -10,6 +10,7 @@ from stannary.core.evidence import Measurement, Reason
 from stannary.registry.compare import Difference
 from stannary.registry.model import Alias, Model, Move, Promotion, Version
 from stannary.registry.retention import Swept
+from stannary.registry.shredding import Shredding
 from stannary.report.escape import inline
 from stannary.report.wording import human_size
 
@@ -18,6 +19,7 @@ __all__ = [
     "FileRow",
     "ModelsDocument",
     "PromotionDocument",
+    "ShreddingDocument",
     "SweptDocument",
     "VersionDocument",
     "VersionsDocument",
@@ -102,6 +104,26 @@ class SweptDocument(msgspec.Struct, frozen=True, kw_only=True):
     def of(cls, found: Swept, *, dry_run: bool) -> SweptDocument:
         """Return the document of a sweep."""
         return cls(deleted=found.deleted, freed=found.freed, kept=found.kept, young=found.young, dry_run=dry_run)
+
+
+class ShreddingDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """What a shredding destroyed, or would: the key of a namespace, its versions; what was deleted then, in objects and bytes."""
+
+    schema: str = "stannary.shredding/1"
+    namespace: str
+    key: str
+    versions: int
+    deleted: int = 0
+    freed: int = 0
+    dry_run: bool = False
+
+    @classmethod
+    def of(cls, found: Shredding, *, dry_run: bool) -> ShreddingDocument:
+        """Return the document of a shredding."""
+        return cls(
+            namespace=found.namespace, key=found.key, versions=found.versions, deleted=found.deleted, freed=found.freed,
+            dry_run=dry_run,
+        )  # fmt: skip
 
 
 def promotion_document(found: Promotion) -> PromotionDocument:

@@ -34,7 +34,7 @@ from stannary.policy.model import Policy, Requirement
 from stannary.registry import events, promotion, queries
 from stannary.registry.backup import read_backup, restore, write_backup
 from stannary.registry.events import Moved, Registered
-from stannary.registry.names import Name, Reference
+from stannary.registry.names import DEFAULT, Name, Reference
 from stannary.registry.projection import clear, is_behind
 from stannary.registry.registry import Registry
 from stannary.registry.retention import sweep
@@ -218,7 +218,7 @@ def _whole(registry: Registry, reference: Reference, digest: str, outcome: Outco
     if version.digest != digest:
         outcome.problems.append(f"{reference} is {version.digest}, and was {digest}")
     for file in registry.manifest(version).files:
-        if sum(len(chunk) for chunk in registry.blobs.read(Digest(file.sha256))) != file.size:
+        if sum(len(chunk) for chunk in registry.contents(version.name.namespace).read(Digest(file.sha256))) != file.size:
             outcome.problems.append(f"{reference} has a file of another size: {file.path}")
 
 
@@ -231,7 +231,7 @@ def _swept(registry: Registry, folder: Path, outcome: Outcome) -> None:
                 used |= {Digest(file.sha256) for file in registry.manifest(version).files}
                 if not inline_manifest(registry.chain.ledger, version.entry):
                     used.add(Digest.parse(version.manifest))
-    there = {digest for digest, _, _ in registry.blobs.digests()}
+    there = {digest for digest, _, _ in registry.contents(DEFAULT).digests()}
     if there != used:
         outcome.problems.append(f"after a sweep there are {len(there - used)} contents too many and {len(used - there)} too few")
     left = [item.name for item in (folder / ".stannary" / "blobs" / ".unfinished").iterdir()]

@@ -32,7 +32,7 @@ def test_a_version_is_registered_from_elsewhere_when_its_contents_are_there(benc
     with pytest.raises(InputError, match="not there"):
         registry.register(content, CLAIMS)
     for file in artifact.files:
-        registry.blobs.put(Digest(file.sha256), file.size, iter([(folder / file.path).read_bytes()]))
+        registry.contents("default").put(Digest(file.sha256), file.size, iter([(folder / file.path).read_bytes()]))
     made = registry.register(content, CLAIMS)
     assert (made.number, made.digest) == (1, str(artifact.digest))
     assert registry.push(folder, CLAIMS) == made

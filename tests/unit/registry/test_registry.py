@@ -200,17 +200,17 @@ def test_a_push_under_way_is_not_swept(bench, registry):
     from stannary.evidence.subject import identify
     from stannary.registry.transfer import upload
 
-    upload(registry.blobs, identify(folder), folder)
+    upload(registry.contents("default"), identify(folder), folder)
     swept = sweep(registry)
     assert (swept.deleted, swept.young) == (0, 1)
 
 
 def test_a_manifest_stands_in_the_event_when_it_is_small_and_nothing_is_encrypted(bench, registry, monkeypatch):
     small = bench.push(b"one")
-    assert not registry.blobs.has(Digest.parse(small.manifest))
+    assert not registry.contents("default").has(Digest.parse(small.manifest))
     monkeypatch.setattr(transfer, "INLINE", 10)
     large = bench.push(b"two")
-    assert registry.blobs.has(Digest.parse(large.manifest))
+    assert registry.contents("default").has(Digest.parse(large.manifest))
     for version in (small, large):
         assert [file.path for file in registry.manifest(version).files] == ["sub/config.json", "weights.bin"]
         registry.pull(parse(str(version)), bench.root / f"out{version.number}")

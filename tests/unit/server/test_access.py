@@ -58,6 +58,7 @@ MATRIX = {
     "storeContent": ("push", b""),
     "hasContent": ("push", None),
     "readFile": ("read", None),
+    "shredNamespace": ("shred", {"reason": "left", "confirm": "no"}),
     # Of an artifact that no name has, one sees what one may see of everything.
     "listEvidence": ("read!", None),
     "decide": ("read!", {"subject": DIGEST, "record": False}),

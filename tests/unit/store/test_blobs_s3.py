@@ -212,9 +212,11 @@ def test_an_address_that_is_none(address):
 def test_a_registry_over_a_server_that_fails_registers_everything_or_nothing(blobs, tmp_path):
     from tests.unit.registry.conftest import Bench
 
+    from stannary.store.blobs.namespaced import SharedBlobs
+
     bench = Bench(tmp_path)
     registry = bench.open()
-    registry.blobs = blobs
+    registry.blobs = SharedBlobs(blobs)
     Proxy.plan = {("PUT", "500"): 2, ("HEAD", "500"): 1}
     assert bench.push(b"first").number == 1
     head = registry.chain.ledger.head()

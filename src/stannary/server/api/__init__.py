@@ -6,7 +6,7 @@ or by `call.store.allowed` for what is no matter of the registry.
 
 from __future__ import annotations
 
-from stannary.server.api import access, aliases, approvals, contents, evidence, jobs, ledger, models, search, system
+from stannary.server.api import access, aliases, approvals, contents, evidence, jobs, ledger, models, namespaces, search, system
 from stannary.server.operations import Operation
 
 __all__ = ["OPERATIONS"]
@@ -17,6 +17,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *aliases.OPERATIONS,
     *approvals.OPERATIONS,
     *contents.OPERATIONS,
+    *namespaces.OPERATIONS,
     *evidence.OPERATIONS,
     *ledger.OPERATIONS,
     *search.OPERATIONS,

@@ -9,6 +9,7 @@ from stannary.core.model import Digest
 from stannary.registry.names import DEFAULT, Name
 from stannary.server.operations import Call, Operation, Parameter, Reply
 from stannary.server.problems import Refused
+from stannary.store.blobs.interface import Blobs
 
 __all__ = ["OPERATIONS"]
 
@@ -21,19 +22,20 @@ def _put(call: Call) -> Reply:
     What is there already is read all the same, and held against its digest: a manifest may name what its caller has.
     """
     digest = _digest(call)
-    call.store.allowed("push", _into(call))
+    into = _into(call)
+    call.store.allowed("push", into)
     length = call.body.length
     if length is None:
         raise Refused(411, "Length required", "a content is sent with its Content-Length", code="API009")
-    made = _kept(call, digest, length)
+    made = _kept(call, call.store.contents(into.namespace, begin=True), digest, length)
     call.place.uploads.note(call.principal.id, digest)
     return Reply(status=201 if made else 204, headers={"location": f"/api/v1/contents/{digest}"})
 
 
-def _kept(call: Call, digest: Digest, length: int) -> bool:
+def _kept(call: Call, blobs: Blobs, digest: Digest, length: int) -> bool:
     """Keep what is sent, or hold it against the digest of what is kept. Raises IntegrityError when it is something else."""
-    if not call.store.blobs.has(digest):
-        return call.store.blobs.put(digest, length, call.body)
+    if not blobs.has(digest):
+        return blobs.put(digest, length, call.body)
     found, size = hashlib.sha256(), 0
     for chunk in call.body:
         found.update(chunk)
@@ -47,11 +49,13 @@ def _kept(call: Call, digest: Digest, length: int) -> bool:
 def _has(call: Call) -> Reply:
     """Say whether the caller has stored a content. What others have stored is nothing he learns here."""
     digest = _digest(call)
-    call.store.allowed("push", _into(call))
-    if not call.place.uploads.has(call.principal.id, digest) or not call.store.blobs.has(digest):
+    into = _into(call)
+    call.store.allowed("push", into)
+    blobs = call.store.contents(into.namespace, begin=True)
+    if not call.place.uploads.has(call.principal.id, digest) or not blobs.has(digest):
         msg = "is not stored"
         raise UsageError(msg, where=str(digest), code="API004", help="PUT it")
-    return Reply(status=204, headers={"x-content-size": str(call.store.blobs.size(digest))})
+    return Reply(status=204, headers={"x-content-size": str(blobs.size(digest))})
 
 
 def _file(call: Call) -> Reply:
@@ -69,10 +73,10 @@ def _file(call: Call) -> Reply:
     }  # fmt: skip
     if call.headers.get("if-none-match", "").strip() == headers["etag"]:
         return Reply(status=304, body=b"", headers=headers)
-    digest = Digest(found.sha256)
+    digest, blobs = Digest(found.sha256), call.store.contents(version.name.namespace)
     if call.range is None:
         headers["content-length"] = str(found.size)
-        return Reply(body=call.store.blobs.read(digest), headers=headers, media_type="application/octet-stream")
+        return Reply(body=blobs.read(digest), headers=headers, media_type="application/octet-stream")
     start, length = call.range
     if start >= found.size:
         raise Refused(
@@ -84,7 +88,7 @@ def _file(call: Call) -> Reply:
         )
     length = min(found.size - start, length if length is not None else found.size)
     headers |= {"content-range": f"bytes {start}-{start + length - 1}/{found.size}", "content-length": str(length)}
-    body = call.store.blobs.read(digest, start, length)
+    body = blobs.read(digest, start, length)
     return Reply(body=body, status=206, headers=headers, media_type="application/octet-stream")
 
 

@@ -60,7 +60,11 @@ def _download(call: Call) -> Reply:
         msg = f"has no file {inside[:200]!r}"
         raise UsageError(msg, where=str(version), code="API004")
     headers = {"content-length": str(file.size), "content-disposition": "attachment"}
-    return Reply(body=call.store.blobs.read(Digest(file.sha256)), headers=headers, media_type="application/octet-stream")
+    return Reply(
+        body=call.store.contents(version.name.namespace).read(Digest(file.sha256)),
+        headers=headers,
+        media_type="application/octet-stream",
+    )
 
 
 def _area(path: str) -> tuple[str, str]:

@@ -65,7 +65,9 @@ def _create(call: Call) -> dict[str, Any]:
     other = _VERSIONS.fullmatch(sent.source)
     if other is not None:
         origin = Name(other[1], other[2]) if other[1] else named(other[2])
-        content = call.store.manifest(call.store.resolve(Reference(origin, int(other[3]))))
+        found = call.store.resolve(Reference(origin, int(other[3])))
+        content = call.store.manifest(found)
+        call.store.bring(found, name.namespace)
         made = call.store.register(canonical_json(msgspec.to_builtins(content)), name, note=sent.description, info={"mlflow": told})
     elif sent.source.startswith(_UPLOADS):
         staging = Staging.of(call)
