@@ -1,5 +1,6 @@
 """An encrypted registry as a user has it: a key, a workspace, push and pull; in a folder and in a bucket."""
 
+import json
 import os
 import subprocess
 import sys
@@ -80,4 +81,52 @@ def test_a_backup_is_as_secret_as_what_it_is_of_and_keys_can_be_changed(run, tmp
     restored = run("registry", "restore", "kept")
     assert restored.returncode == 0, restored.stderr
     assert run("registry", "pull", "bert:1", "back").returncode == 0
+    assert (tmp_path / "back" / "weights.bin").read_bytes() == SECRET
+
+
+def test_a_namespace_is_shredded_when_that_was_confirmed_and_nothing_keeps_it(run, tmp_path):
+    assert run("keys", "generate", "w.key", "--algorithm", "wrapping", "--no-passphrase").returncode == 0
+    assert run("init", "--no-passphrase", "--wrapping-key", "w.key").returncode == 0
+    for name in ("team-a/bert", "team-b/bert"):
+        assert run("registry", "push", "model", name).returncode == 0
+    assert run("registry", "backup", "kept").returncode == 0
+    for more, code in (((), "REG016"), (("--reason", "left"), "REG035"), (("--reason", "left", "--confirm", "team-b"), "REG035")):
+        refused = run("registry", "shred", "team-a", *more)
+        assert (refused.returncode, code in refused.stderr) == (2, True), refused.stderr
+    assert run("registry", "hold", "team-a/bert:1", "--reason", "case 4711").returncode == 0
+    for more in (("--dry-run",), ("--reason", "left", "--confirm", "team-a")):
+        refused = run("registry", "shred", "team-a", *more)
+        assert (refused.returncode, "case 4711" in refused.stderr) == (2, True), refused.stderr
+    assert run("registry", "hold", "team-a/bert:1", "--lift").returncode == 0
+    planned = run("registry", "shred", "team-a", "--dry-run", "--format", "json")
+    assert (json.loads(planned.stdout)["versions"], json.loads(planned.stdout)["dry_run"]) == (1, True)
+    assert run("registry", "pull", "team-a/bert", "back").returncode == 0
+    done = run("registry", "shred", "team-a", "--reason", "left", "--confirm", "team-a", "--format", "json")
+    assert done.returncode == 0, done.stderr
+    assert {**json.loads(done.stdout), "deleted": 0, "freed": 0} == {**json.loads(planned.stdout), "dry_run": False}
+    refused = run("registry", "pull", "team-a/bert:1", "again")
+    assert (refused.returncode, "REG013" in refused.stderr) == (2, True)
+    assert run("registry", "pull", "team-b/bert", "theirs").returncode == 0
+    assert (tmp_path / "theirs" / "weights.bin").read_bytes() == SECRET
+    for path in (tmp_path / ".stannary").glob("*.db*"):
+        path.unlink()
+    restored = run("registry", "restore", "kept")
+    assert (restored.returncode, "team-a" in restored.stderr) == (3, True), restored.stderr
+    assert run("registry", "pull", "team-b/bert", "once-more").returncode == 0
+
+
+def test_a_namespace_gets_a_new_key_and_its_contents_stay_what_they_are(run, tmp_path):
+    assert run("keys", "generate", "w.key", "--algorithm", "wrapping", "--no-passphrase").returncode == 0
+    made = run("init", "--no-passphrase", "--wrapping-key", "w.key", "--namespace-keys", "elsewhere")
+    assert made.returncode == 0, made.stderr
+    assert run("registry", "push", "model", "team-a/bert").returncode == 0
+    before = (tmp_path / "elsewhere" / "team-a.json").read_bytes()
+    for more in ((), ("--namespace", "team-a", "--wrapping-key", "w.key")):
+        assert run("registry", "rekey", *more).returncode == 2
+    assert run("registry", "rekey", "--namespace", "team-b").returncode == 2
+    first, second = run("registry", "rekey", "--namespace", "team-a"), run("registry", "rekey", "--namespace", "team-a")
+    assert "2 headers" in first.stderr
+    assert "the key before is gone" in second.stderr
+    assert (tmp_path / "elsewhere" / "team-a.json").read_bytes() != before
+    assert run("registry", "pull", "team-a/bert", "back").returncode == 0
     assert (tmp_path / "back" / "weights.bin").read_bytes() == SECRET

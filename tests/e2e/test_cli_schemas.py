@@ -139,6 +139,16 @@ def printed_by(name, folder):
             tool=tool, method="trades", verdict="not shown", before=card, after=card, standing=same, accuracy=same
         )
         return msgspec.json.decode(msgspec.json.encode(made))
+    if name == "shredding":  # of a workspace whose contents are encrypted
+        other = folder / "encrypted"
+        other.mkdir(exist_ok=True)
+        for line in (
+            "keys generate w.key --algorithm wrapping --no-passphrase",
+            "init --no-passphrase --wrapping-key w.key",
+            "registry push w.key team/m",
+        ):
+            run(other, line)
+        return json.loads(run(other, "registry shred team --dry-run --format json"))
     if name == "statement":
         first = json.loads(run(folder, PRINTS["evidence"]))["evidence"][0]["id"]
         return json.loads(run(folder, f"evidence show {first}"))
