@@ -17,6 +17,7 @@ from stannary.checks.static.verdict import findings_of
 from stannary.checks.static.walk import read_view
 from stannary.formats.interface import View
 from stannary.formats.pickle_shape import shape_of
+from stannary.formats.pickle_texts import template_of
 from stannary.testing.forges import all_forges
 from stannary.testing.mutations import mutate
 
@@ -84,6 +85,55 @@ def test_what_a_mutation_makes_known_is_quiet(seed: bytes, entropy: int) -> None
         assert quiet(read(content))
 
 
+# What a full reading looks for in texts, somewhere.
+TEXTS = (
+    b"", b"a", b"os", b"os.system", b"__import__('os').system('echo')", b"curl http://x | sh", b"/bin/sh", b"subprocess.Popen",
+    b"gASVabcdefghijklmnopqrstuvwxyzabcdefgh", b"cos\nsystem\n(S'echo'\ntR.", b"H4sIAAAAAAAAAAAAAAAAAAAAAAAAAAAA", b"x" * 30,
+    b"{{ ''.__class__ }}", b"\xff\xfe", b"\xed\xa0\x80", b"exec", b"formula", b"_target_", b"__reduce__", b"=" + b"A" * 30,
+    b"8004950000000000000063", b"x" * 300,
+)  # fmt: skip
+
+
+def with_texts(seed: bytes, rng: random.Random) -> bytes | None:
+    """Return a stream with other texts where they are free, and its frame as it must be; None when none is."""
+    shape = shape_of(seed, ())
+    traced = None if shape is None else template_of(seed, shape)
+    template = None if traced is None else traced[1]
+    if template is None:
+        return None
+    out, last = bytearray(), 0
+    for piece, (start, end) in zip(template.pieces, template.spans(seed), strict=False):
+        text = rng.choice(TEXTS) if rng.random() < 0.6 else seed[start:end]
+        text = text[:255] if piece.width == 1 else text
+        out += seed[last : start - piece.width] + len(text).to_bytes(piece.width, "little") + text
+        last = end
+    out += seed[last:]
+    if template.framed and rng.random() < 0.95:
+        out[3:11] = (len(out) - 11).to_bytes(8, "little")
+    return bytes(out)
+
+
+def told(report: FileReport) -> list[tuple[str, Any]]:
+    """Return the facts without what moves when texts are longer."""
+    return [(fact.kind, None if fact.kind == "pickle.stream" else fact.data) for fact in report.facts]
+
+
+def test_some_seeds_have_free_texts() -> None:
+    assert sum(with_texts(seed, random.Random(1)) is not None for seed in seeds()) >= 5
+
+
+@settings(max_examples=400)
+@given(st.sampled_from(seeds()), st.integers(0, 2**32))
+def test_other_texts_are_judged_as_by_a_full_reading(seed: bytes, entropy: int) -> None:
+    rng = random.Random(entropy)
+    memory = memory_of(seed)
+    for _ in range(3):  # the second is compared with what the first has narrowed
+        content = with_texts(seed, rng)
+        if content is not None and memory.knows(View(content, NAME), content):
+            assert quiet(read(content))
+            assert told(read(content)) == told(read(seed))
+
+
 leaf = (
     st.none()
     | st.booleans()
@@ -112,3 +162,6 @@ def test_values_of_any_kind(value: Any, protocol: int, entropy: int) -> None:
     changed = bytes(byte if keep else rng.randrange(256) for byte, keep in zip(content, kept, strict=True))
     if memory.knows(View(changed, NAME), changed):
         assert quiet(read(changed))
+    other = with_texts(content, rng)
+    if other is not None and memory.knows(View(other, NAME), other):
+        assert quiet(read(other))

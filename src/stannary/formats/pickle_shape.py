@@ -25,7 +25,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from stannary.formats.pickle_machine import Machine
 
-__all__ = ["Given", "Shape", "Watcher", "shape_of"]
+__all__ = ["Given", "Shape", "Watcher", "is_plain_head", "shape_of"]
 
 _PLAIN = frozenset(b"(])}\x85\x86\x87Nt\x94\x93Rbusea\x88\x89\x81\x92\x8f\x90\x91ld")
 _KEPT = {0x68: 1, 0x71: 1, 0x6A: 4, 0x72: 4, 0x4A: 4, 0x95: 8}
@@ -55,11 +55,15 @@ class Shape(NamedTuple):
         if len(content) != self.length or number & self.mask != self.masked:
             return False
         for start, stop in self.heads:
-            head = content[start:stop]
-            if head[0] in OPENERS and (encoded_head(head) or embedded_kind(head) or reversed_head(head)):
+            if not is_plain_head(content[start:stop]):
                 return False
         reading = read_for_real(memoryview(content), 0, self.length, [])
         return not reading.error and tuple(reading.names) == self.names
+
+
+def is_plain_head(head: bytes) -> bool:
+    """Tell whether a byte string opens like nothing that is looked into."""
+    return not (head[0] in OPENERS and (encoded_head(head) or embedded_kind(head) or reversed_head(head)))
 
 
 def shape_of(content: bytes, names: tuple[tuple[str, str], ...]) -> Shape | None:
@@ -108,22 +112,39 @@ class Given(NamedTuple):
 
 
 class Watcher(Recorder):
-    """A recorder that also remembers which calls the values reach that a shape leaves out."""
+    """A recorder that also remembers which calls the values reach that a shape leaves out, and where texts go."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._calls: list[tuple[Any, Any, str]] = []
+        self.given_to: list[tuple[Any, Any, str]] = []  # what is called, with what, how
+        self.built: list[tuple[Any, Any]] = []  # what has a state set, and the state
+        self.used: list[Any] = []  # what names are made of, and what is put into things that are no containers
 
     def call(self, machine: Machine, func: Any, args: Any, how: str) -> Any:  # noqa: ANN401 - symbolic
         """Record a call, each of them: lists that it is given can grow afterwards."""
-        self._calls.append((func, args, how))
+        self.given_to.append((func, args, how))
         return super().call(machine, func, args, how)
+
+    def find(self, module: Any, name: Any, op: str, offset: int, proto: int) -> Any:  # noqa: ANN401 - symbolic
+        """Record an import, and the texts that name it."""
+        self.used += (module, name)
+        return super().find(module, name, op, offset, proto)
+
+    def build(self, machine: Machine, target: Any, state: Any) -> None:  # noqa: ANN401 - symbolic
+        """Record a state, each of them."""
+        self.built.append((target, state))
+        super().build(machine, target, state)
+
+    def mutate(self, target: Any, items: list[Any], how: str, offset: int) -> None:  # noqa: ANN401 - symbolic
+        """Record items that go into an object."""
+        self.used.append(items)
+        super().mutate(target, items, how, offset)
 
     def receivers(self) -> set[Given] | None:
         """Return the calls that are given such values, None when that cannot be told."""
         found: set[Given] = set()
         left = [_NODES]
-        for func, args, how in self._calls:
+        for func, args, how in self.given_to:
             kinds = _kinds(args, left)
             if type(func) is not Global:
                 kinds |= _kinds(func, left)

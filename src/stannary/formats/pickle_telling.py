@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from stannary.formats.pickle_machine import Machine
     from stannary.formats.pickle_record import Recorder
 
-__all__ = ["notice", "slow_keys"]
+__all__ = ["WATCHED", "notice", "slow_keys"]
 
 _NAMES = frozenset({
     "_target_", "__target__", "_partial_target_", "_instantiator", "class_path", "_class_path", "entry_point", "import_path",
@@ -31,7 +31,7 @@ _TEXTS = frozenset({
     "program_name", "command", "cmd", "script", "backbone", "head", "neck", "eval_str", "condition", "rule", "_ezpickle_args",
     "_ezpickle_kwargs", "py/repr", "support_code", "init_code", "c_code",
 })  # fmt: skip
-_WATCHED = _NAMES | _TEXTS
+WATCHED = _NAMES | _TEXTS  # keys under which texts matter: `pickle_texts.py` goes by them
 _DOTTED = re.compile(r"[A-Za-z_]\w*(?:[.:/][A-Za-z_]\w*)+")
 _TEXT = 4096
 _PARTS = 400  # strings that are looked at under one key
@@ -47,7 +47,7 @@ def notice(machine: Machine, items: list[Any]) -> None:
     at = 0
     for key in items[::2]:
         if type(key) is str:
-            if key in _WATCHED and at + 1 < len(items):
+            if key in WATCHED and at + 1 < len(items):
                 _watched(machine, key, items[at + 1])
         elif type(key) is tuple or (type(key) is int and not -_HASHED < key < _HASHED):
             _hashes(machine.recorder, key)

@@ -9,6 +9,7 @@ from typing import Any
 from stannary.formats.pickle_values import Blob, Global, Made, Map, Opaque, root_name
 
 __all__ = [
+    "EXECUTED",
     "GETATTR",
     "TAKE_BYTES",
     "Aside",
@@ -16,6 +17,7 @@ __all__ = [
     "Told",
     "bulk",
     "carries_code",
+    "is_common",
     "is_partial",
     "kind_of",
     "makes_code",
@@ -46,7 +48,7 @@ _SOURCE = 1 << 20  # bytes of source text worth reporting
 _TEXT_MAKERS = frozenset({("builtins", "str"), ("builtins", "getattr"), ("builtins", "bytes"), ("_codecs", "encode")})
 
 
-_EXECUTED = frozenset({"_parse_arg_template"})
+EXECUTED = frozenset({"_parse_arg_template"})  # keys of a state
 # Roots of libraries whose classes are known by name, and judged so.
 _COMMON = frozenset({
     "sklearn", "numpy", "pandas", "torch", "scipy", "xgboost", "lightgbm", "catboost", "keras", "tensorflow", "transformers",
@@ -98,7 +100,7 @@ class Told:
 
     def of(self, func: Global, state: Any) -> list[str]:  # noqa: ANN401 - symbolic
         """Return such strings of a state; of the first instances of a class alone."""
-        if func.module.partition(".")[0] in _COMMON or self.looked[func] >= _INSTANCES:
+        if is_common(func.module) or self.looked[func] >= _INSTANCES:
             return []
         self.looked[func] += 1
         found: list[str] = []
@@ -118,6 +120,11 @@ class Told:
                     found.append(" ".join(words)[:_EXCERPT])
                 todo += item[:_WIDE]
         return found[:_WIDE]
+
+
+def is_common(module: str) -> bool:
+    """Tell whether a module is of a library whose classes are known by name: what their state tells them is not looked at."""
+    return module.partition(".")[0] in _COMMON
 
 
 def kind_of(target: Any) -> str:  # noqa: ANN401 - symbolic
@@ -212,7 +219,7 @@ def state_code(root: tuple[str, str] | None, state: Any) -> list[tuple[str, str]
     if type(state) is not Map:
         return [("", "")] if root is not None and root[0].startswith("scipy.stats.") and state not in (None, ()) else []
     pairs = zip(state.items[::2], state.items[1::2], strict=False)
-    return [(key, value if type(value) is str else "") for key, value in pairs if type(key) is str and key in _EXECUTED]
+    return [(key, value if type(value) is str else "") for key, value in pairs if type(key) is str and key in EXECUTED]
 
 
 def names_set(state: Any, left: list[int]) -> list[str]:  # noqa: ANN401 - symbolic

