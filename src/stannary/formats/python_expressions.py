@@ -111,6 +111,8 @@ class Expressions(Invocations):
         return self.eval(node.value)
 
     def _e_lambda(self, node: ast.Lambda) -> Value:
+        for default in (*node.args.defaults, *node.args.kw_defaults):
+            self.eval(default)  # evaluated where the lambda is written, called or not
         value = Value()
         value.node, value.scope = node, self.scope
         self.pending[id(node)] = value

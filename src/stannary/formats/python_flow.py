@@ -5,7 +5,8 @@ serialisation (`python_names`). Fields: name (dotted, `f()` for a result), line,
 runs when the file is imported or executed; `main`: under the `__main__` guard; `function`:
 elsewhere), function (its enclosing function), args (folded, `{}` or `<name>` for what is not
 known), keywords, origins (outside names the arguments' data came through), refs (outside
-callables handed over), of (path or command of the object that the method belongs to),
+callables handed over), paths (of files that arguments were read from), of (path or command of the
+object that the method belongs to),
 dynamic (the name was assembled at run time), nested (inside code given as a string).
 `python.reduce`: a `__reduce__` that returns a callable of an outside name. Fields: class, callee, args, line.
 `python.inner`: an attribute that leads into the interpreter. Fields: attribute, of, line.
@@ -34,7 +35,8 @@ _INLINE = re.compile(r"\bpython[\d.]*\s+(?:-\w\s+)*-c\s+([\"'])(.*?)\1(?:\s|$)",
 _EXECUTORS = frozenset(
     {"exec", "eval", "compile", "execfile", "code.InteractiveInterpreter().runsource", "timeit.timeit", "cProfile.run"}
 )
-_THROUGH = re.compile(r"(?:[A-Za-z_]\w*\.)+((?:os|subprocess|posix|pty|builtins)\.[a-z_]\w*)")
+# A module that another one imports, as in `shutil.os.system`; asyncio has a `subprocess` of its own.
+_THROUGH = re.compile(r"(?!asyncio\.)(?:[A-Za-z_]\w*\.)+((?:os|subprocess|posix|pty|builtins)\.[a-z_]\w*)")
 _NESTED_LEVELS = 4
 _INLINE_LEVELS = 8
 _INLINE_CALLS = 600
@@ -56,6 +58,9 @@ class Flow(Statements):
 
     def module(self, tree: ast.Module) -> None:
         """Read the module's body as it runs, then the functions it never calls."""
+        described = ast.get_docstring(tree, clean=False)
+        if described is not None:
+            self.scope.names.setdefault("__doc__", const(described))
         self.body(tree.body)
         entry, self.mode = self.mode, "function"
         while self.pending:
@@ -184,7 +189,7 @@ class Flow(Statements):
     def called(self, value: Value, args: list[Value], keywords: dict[str, Value], origins: frozenset[str]) -> None:
         """Report a call of an outside name."""
         name, line = value.name, self.line
-        through = None if is_reported(name) else _THROUGH.fullmatch(name)
+        through = _THROUGH.fullmatch(name)
         if through is not None:  # a module that is reached by way of another one that imports it
             name, value = through[1], value.copy()
             value.name, value.dynamic = name, True
@@ -221,7 +226,8 @@ class Flow(Statements):
         self.report(
             "python.call", name=name, line=line, scope=self.mode, function=self.function, args=shown,
             keywords={k: v.shown(_TEXT) for k, v in list(keywords.items())[:12]}, origins=sorted(origins - {name})[:16],
-            refs=refs[:8], of=value.subject[:_TEXT], dynamic=value.dynamic,
+            paths=[a.subject[:_TEXT] for a in args[:8] if a.subject], refs=refs[:8], of=value.subject[:_TEXT],
+            dynamic=value.dynamic,
         )  # fmt: skip
 
     def _given_code(self, name: str, args: list[Value]) -> None:

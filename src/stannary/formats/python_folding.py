@@ -11,6 +11,8 @@ import binascii
 import bz2
 import codecs
 import lzma
+import re
+import struct
 import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,7 +20,7 @@ from urllib.parse import unquote
 
 from stannary.formats.python_values import MAX_TEXT, Value, const, lift, merge_origins, plain, sequence, text_value
 
-__all__ = ["element", "elements", "fold_call", "fold_method", "operate"]
+__all__ = ["NUMBERS", "element", "elements", "fold_call", "fold_method", "operate"]
 
 _FOLD_ERRORS = (ValueError, TypeError, OverflowError, LookupError, AttributeError, EOFError, OSError, zlib.error, lzma.LZMAError)
 
@@ -85,6 +87,20 @@ def _range(*args: int) -> range:
     return result
 
 
+def _zip(*columns: Sequence[Any]) -> list[tuple[Any, ...]]:
+    return list(zip(*[column[:4096] for column in columns], strict=False))
+
+
+def _pack(layout: str, *numbers: Any) -> bytes:  # noqa: ANN401 - whatever the layout asks for
+    if len(layout) > 64 or struct.calcsize(layout) > MAX_TEXT:
+        raise ValueError
+    return struct.pack(layout, *numbers)
+
+
+def _array(code: str, numbers: Sequence[int]) -> bytes:
+    return _pack(f"{len(numbers)}{code}", *numbers)
+
+
 _FOLDS: dict[str, Callable[..., Any]] = {
     "base64.b64decode": lambda data, *_: base64.b64decode(data),
     "base64.standard_b64decode": base64.b64decode,
@@ -116,6 +132,11 @@ _FOLDS: dict[str, Callable[..., Any]] = {
     "list": list,
     "tuple": list,
     "sorted": sorted,
+    "zip": _zip,
+    "enumerate": lambda value, first=0: list(enumerate(value[:4096], first)),
+    "struct.pack": _pack,
+    "array.array": _array,
+    "int.to_bytes": int.to_bytes,
     "range": _range,
     "os.path.expanduser": lambda value: value,
     "os.path.expandvars": lambda value: value,
@@ -150,15 +171,22 @@ _METHODS = frozenset(
         "hex",
         "casefold",
         "format",
+        "tobytes",
     ]
 )
+# Where code comes from that was written as numbers.
+NUMBERS = "numbers"
+_FROM_NUMBERS = frozenset({"bytes", "bytearray", "struct.pack", "array.array", "int.to_bytes"})
+_FEWEST = 4  # chr(10) among a text's lines is no disguise
 
 
 def fold_call(name: str, args: Sequence[Value], origins: frozenset[str]) -> Value | None:
     """Evaluate a pure function on constants; None when it is not one, or fails."""
     function = _FOLDS.get(name)
-    if function is None or len(args) > 4:
+    if function is None or (len(args) > 4 and name not in {"struct.pack", "zip"}):
         return None
+    if name in _FROM_NUMBERS and args and (len(args[0].items or ()) >= _FEWEST or name not in {"bytes", "bytearray"}):
+        origins |= {NUMBERS}
     try:
         return lift(function(*[plain(arg) for arg in args]), origins)
     except _FOLD_ERRORS:
@@ -167,6 +195,8 @@ def fold_call(name: str, args: Sequence[Value], origins: frozenset[str]) -> Valu
 
 def fold_method(receiver: Value, method: str, args: Sequence[Value], origins: frozenset[str]) -> Value | None:  # noqa: PLR0911 - one a kind of receiver
     """Evaluate a string or bytes method on constants; None when it is not one, or fails."""
+    if method == "to_bytes" and isinstance(receiver.const, int):
+        return fold_call("int.to_bytes", (receiver, *args), origins)
     if method not in _METHODS or len(args) > 8:
         return None
     if method == "join" and receiver.known and isinstance(receiver.const, str) and len(args) == 1:
@@ -179,6 +209,8 @@ def fold_method(receiver: Value, method: str, args: Sequence[Value], origins: fr
         return text_value(receiver.text, origins, exact=False)
     if not receiver.known or not isinstance(receiver.const, (str, bytes)):
         return None
+    if method == "tobytes":
+        return receiver
     try:
         constants = [plain(arg) for arg in args]
         if method in {"encode", "decode"} and args and str(constants[0]).lower() not in _CODECS:
@@ -201,6 +233,8 @@ def _join(separator: str, value: Value, origins: frozenset[str]) -> Value | None
         return None
     texts = [item.as_text() for item in value.items]
     exact = all(item.known for item in value.items)
+    if len(texts) >= _FEWEST and all("chr" in item.origins for item in value.items):
+        origins |= {NUMBERS}
     return text_value(separator.join("{}" if t is None else t for t in texts), origins, exact=exact)
 
 
@@ -244,10 +278,7 @@ def operate(op: ast.operator, left: Value, right: Value) -> Value:
         result.name, result.subject = left.name or "pathlib.Path()", result.text or ""
         return result
     if isinstance(op, ast.Mod) and left.known and isinstance(left.const, str):
-        filled = left.const.replace("%r", "%s").replace("%d", "%s")
-        for item in right.items or (right,):
-            filled = filled.replace("%s", item.as_text() or "{}", 1)
-        return text_value(filled, origins, exact=right.known)
+        return _percent(left.const, right, origins)
     if left.known and right.known:
         try:
             return _arithmetic(op, left.const, right.const, origins)
@@ -258,6 +289,23 @@ def operate(op: ast.operator, left: Value, right: Value) -> Value:
         if a is not None or b is not None:
             return text_value(f"{'{}' if a is None else a}{'{}' if b is None else b}", origins, exact=False)
     return Value("", origins)
+
+
+def _percent(template: str, right: Value, origins: frozenset[str]) -> Value:
+    """Fill a template of the `%` operator as far as what it is filled with is known."""
+    items = right.items or (right,)
+    if template.count("%c") >= _FEWEST:
+        origins |= {NUMBERS}
+    places = iter(items)
+
+    def fill(place: re.Match[str]) -> str:
+        item = next(places, None)
+        if item is not None and place[0] == "%c" and item.known and isinstance(item.const, int) and 0 <= item.const < 0x110000:
+            return chr(item.const)
+        return (item.as_text() if item is not None else None) or "{}"
+
+    filled = re.sub(r"%[srdc]", fill, template)
+    return text_value(filled, origins, exact=right.known or (bool(right.items) and all(item.known for item in items)))
 
 
 def _arithmetic(op: ast.operator, a: object, b: object, origins: frozenset[str]) -> Value:  # noqa: C901, PLR0911 - a table of operators

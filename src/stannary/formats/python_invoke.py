@@ -59,6 +59,8 @@ class Invocations:
         elif base.name in NAMESPACES or base.name == "__builtins__":
             found = self.scope.find(key)
             result = found.copy() if found is not None else Value(key, origins)
+        elif base.name.endswith((".f_builtins", ".f_globals")):
+            result = Value(key, origins)
         elif base.name.endswith("__dict__"):
             return self._member(_base_named(base, holder), key, dynamic=True)
         else:

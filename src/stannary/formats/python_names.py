@@ -224,7 +224,7 @@ def parse(source: str | bytes, name: str = "<source>") -> ast.Module:
 
 def is_reported(name: str) -> bool:
     """Tell whether a call of this dotted name becomes a fact."""
-    if name.startswith((*_LOUD, "<function>.__")) or name.endswith(".__set__"):
+    if name.startswith((*_LOUD, "<function>.__")) or name.endswith(".__set__") or "f_builtins" in name:
         return True
     if name.startswith("pathlib.") and name.rpartition(".")[2] in _PATH_METHODS:
         return True

@@ -139,3 +139,10 @@ def test_a_class_that_cannot_be_read_is_not_called_unseen(tmp_path: Path) -> Non
     assert findings(instance(None), tmp_path)[0] == "clean"
     unreadable = Assembler(4).call("dill._dill", "_create_code", b"?")
     assert findings(instance(unreadable), tmp_path)[0] in {"suspicious", "unsafe"}
+
+
+def test_every_kind_of_behaviour_has_a_severity_where_a_pickle_carries_it():
+    from stannary.checks.static.judges.pickle_code import _CARRIED
+    from stannary.checks.static.judges.python_kinds import RULES, SEVERITIES
+
+    assert set(_CARRIED) == set(SEVERITIES) == set(RULES)

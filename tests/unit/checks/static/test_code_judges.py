@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from stannary.checks.static.judges.danger import danger_of
-from stannary.checks.static.judges.python_behaviour import RULES, SEVERITIES
+from stannary.checks.static.judges.python_kinds import RULES, SEVERITIES
 from stannary.checks.static.judges.shell import classify, doubtful_address
 from stannary.checks.static.ruleset import RuleSet, _Packed, compile_sources
 from stannary.checks.static.verdict import findings_of, verdict_of

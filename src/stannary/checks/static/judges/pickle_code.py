@@ -12,7 +12,8 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
-from stannary.checks.static.judges.python_behaviour import SEVERITIES, behaviour
+from stannary.checks.static.judges.python_behaviour import behaviour
+from stannary.checks.static.judges.python_kinds import SEVERITIES
 from stannary.checks.static.judges.word_sets import words
 from stannary.checks.static.knowledge import Knowledge
 from stannary.checks.static.ruleset import Hit
@@ -28,6 +29,9 @@ _CARRIED: dict[str, Severity] = {
     "medium", "install": "medium",
     "code": "medium", "network": "medium", "steal": "critical", "secret-file": "high", "persist": "critical", "destroy": "critical",
     "native": "medium", "unsafe-load": "low", "remote-load": "high", "remote-code": "low", "shellcode": "critical",
+    "native-file": "medium", "native-foreign": "high", "patch": "medium", "foreign-code": "medium", "environment": "high",
+    "data-run": "high", "pickle-load": "low", "shell-unknown": "medium", "exec-unknown": "medium", "network-odd": "high",
+    "disturb": "medium",
 }  # fmt: skip
 _UNPICKLERS = ("pickle.", "_pickle.", "marshal.", "dill.", "cloudpickle.", "shelve.")
 _CATEGORIES: dict[str, Severity] = {"exec": "medium", "native": "medium", "net": "medium"}
@@ -88,7 +92,7 @@ def _act(fact: Fact) -> Hit | None:
     found = behaviour(data)
     if found is not None:
         severity = SEVERITIES[found.kind]["load"] if loading else _CARRIED[found.kind]
-        if found.kind == "unsafe-load" and data["name"].startswith(_UNPICKLERS):
+        if found.kind in {"unsafe-load", "pickle-load"} and data["name"].startswith(_UNPICKLERS):
             severity = "medium"
         if loading and severity_rank(severity) > severity_rank(_CARRIED[found.kind]):
             severity = _CARRIED[found.kind]

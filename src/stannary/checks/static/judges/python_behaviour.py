@@ -1,95 +1,22 @@
-"""What one call in Python source does, and how bad that is where it stands.
+"""What one call in Python source does.
 
-`behaviour` turns a `python.call` fact into a kind of behaviour; `SEVERITIES` gives its severity
-for four places: code that runs because a model is loaded (`load`), methods that a framework
-calls on what it loaded (`serve`), code that runs when the file is imported or executed
-(`import`), and everything else (`other`).
+`behaviour` turns a `python.call` fact into a kind of behaviour; how bad that is where it stands is in `python_kinds`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from stannary.checks.static.judges.danger import danger_of
+from stannary.checks.static.judges.python_effects import effect, odd_address
 from stannary.checks.static.judges.python_outside import data_run, environment, reaches, sends_token
-from stannary.checks.static.judges.shell import HOSTILE, classify, doubtful_address
+from stannary.checks.static.judges.shell import HOSTILE, classify, doubtful_address, hostile_address
 from stannary.checks.static.judges.word_sets import contains_any, words
-from stannary.core.model import Severity
+from stannary.formats.python_folding import NUMBERS
 
-__all__ = ["RULES", "SEVERITIES", "Behaviour", "Place", "behaviour"]
-
-Place = Literal["load", "serve", "import", "other"]
-_ORDER: tuple[Place, ...] = ("load", "serve", "import", "other")
-
-#: kind → rule of single files
-RULES = {
-    "reverse-shell": "SRC001",
-    "download-run": "SRC002",
-    "decode-run": "SRC003",
-    "hidden-call": "SRC004",
-    "hidden-member": "SRC004",
-    "hostile-command": "SRC005",
-    "process": "SRC006",
-    "process-unknown": "SRC006",
-    "tool": "SRC007",
-    "install": "SRC008",
-    "code": "SRC009",
-    "network": "SRC010",
-    "steal": "SRC011",
-    "secret-file": "SRC012",
-    "persist": "SRC013",
-    "destroy": "SRC014",
-    "native": "SRC015",
-    "native-file": "SRC015",
-    "unsafe-load": "SRC016",
-    "remote-load": "SRC017",
-    "remote-code": "SRC018",
-    "foreign-code": "SRC018",
-    "shellcode": "SRC019",
-    "patch": "SRC025",
-    "environment": "SRC026",
-    "data-run": "SRC027",
-    "native-foreign": "SRC015",
-}
-
-_C: Severity = "critical"
-_H: Severity = "high"
-_M: Severity = "medium"
-_L: Severity = "low"
-_I: Severity = "info"
-_TABLE: dict[str, tuple[Severity, Severity, Severity, Severity]] = {
-    #                  load serve import other
-    "reverse-shell":   (_C, _C, _C, _H),
-    "download-run":    (_C, _C, _H, _H),
-    "decode-run":      (_C, _H, _H, _H),
-    "hidden-call":     (_H, _H, _H, _M),
-    "hidden-member":   (_H, _L, _M, _I),
-    "hostile-command": (_C, _H, _H, _H),
-    "process":         (_C, _H, _M, _I),
-    "process-unknown": (_H, _L, _I, _I),
-    "tool":            (_L, _I, _I, _I),
-    "install":         (_M, _L, _I, _I),
-    "code":            (_M, _L, _I, _I),
-    "network":         (_M, _I, _I, _I),
-    "steal":           (_C, _C, _H, _M),
-    "secret-file":     (_H, _H, _M, _I),
-    "persist":         (_C, _C, _H, _I),
-    "destroy":         (_C, _H, _H, _M),
-    "native":          (_L, _I, _I, _I),
-    "native-file":     (_M, _L, _L, _I),
-    "patch":           (_M, _L, _L, _I),
-    "unsafe-load":     (_L, _I, _I, _I),
-    "remote-load":     (_H, _M, _M, _I),
-    "remote-code":     (_L, _I, _I, _I),
-    "foreign-code":    (_M, _L, _L, _I),
-    "shellcode":       (_C, _H, _H, _H),
-    "environment":     (_H, _M, _M, _M),
-    "data-run":        (_H, _M, _M, _I),
-    "native-foreign":  (_H, _M, _M, _L),
-}  # fmt: skip
-SEVERITIES: dict[str, dict[str, Severity]] = {kind: dict(zip(_ORDER, row, strict=True)) for kind, row in _TABLE.items()}
+__all__ = ["Behaviour", "behaviour"]
 
 _REPOSITORY = re.compile(r"([A-Za-z0-9][\w.-]*)/[A-Za-z0-9][\w.-]*(?::[\w./-]+)?")
 _SHELLS = ("/bin/sh", "/bin/bash", "sh -i", "bash -i", "cmd.exe", "powershell", "/bin/zsh")
@@ -134,6 +61,7 @@ _TEMPLATE_INNER = re.compile(r"__(?:globals|builtins|class|subclasses|mro|init|i
 _NATIVE_CALL = re.compile(r"\b(?:system|popen|exec[lv]p?e?|posix_spawn|dlopen|fork|CreateProcess\w*|WinExec|ShellExecute\w*)\s*\(")
 _AUTOSTART = re.compile(r"CurrentVersion\\+Run|Winlogon|Image File Execution Options", re.IGNORECASE)
 _UNKNOWN_MEMBERS = frozenset({"os.<?>", "subprocess.<?>", "posix.<?>", "nt.<?>", "builtins.<?>", "__builtins__.<?>", "pty.<?>"})
+_HANDED = frozenset({"os.system", "os.popen", "subprocess.getoutput", "subprocess.getstatusoutput", "commands.getoutput"})
 _WRITES = ("write", "writelines", "write_text", "write_bytes")
 _INSTALL = (
     "pip.main",
@@ -167,7 +95,7 @@ def behaviour(call: Mapping[str, Any]) -> Behaviour | None:
     text = " ".join([*args, *call["keywords"].values()])
     base = name.removesuffix(".__call__")
     call_of = _Call(base, args, text, origins, call)
-    for test in (_process, _sets, _opens, _inner, _code, _files, _transfer, _remote_code, _loading, _patch):
+    for test in (_process, _sets, _opens, _inner, _code, _files, _transfer, _effect, _remote_code, _loading, _patch):
         found = test(call_of)
         if found is not None:
             return found
@@ -180,10 +108,15 @@ def behaviour(call: Mapping[str, Any]) -> Behaviour | None:
     return None
 
 
+def _effect(c: _Call) -> Behaviour | None:
+    found = effect(c.name, c.args, c.origins, c.data["keywords"])
+    return Behaviour(*found) if found else None
+
+
 def _process(c: _Call) -> Behaviour | None:
     name, args, text, origins, call = c
     if name in _INSTALL:
-        return Behaviour("install", f"{name}({text[:80]})")
+        return Behaviour("hostile-command" if hostile_address(text) else "install", f"{name}({text[:80]})")
     if name in {"os.dup2", "os.dup"} and any(o.startswith("socket.") for o in origins):
         return Behaviour("reverse-shell", "connects a socket to the standard streams")
     if name in _UNKNOWN_MEMBERS:
@@ -210,17 +143,21 @@ def _command(name: str, command: str, call: Mapping[str, Any]) -> Behaviour:
     shown = f"{name}({command[:100]})"
     if verdict.kind in HOSTILE:
         return Behaviour("reverse-shell" if verdict.kind == "reverse-shell" else "hostile-command", shown)
+    if verdict.kind in {"tool", "fetch", "other"} and hostile_address(command):
+        return Behaviour("network-odd", shown)
     if call["dynamic"]:
         return Behaviour("hidden-call", f"{shown}, the name put together at run time")
     if "pip install" in command or "pip3 install" in command or verdict.kind == "installer":
         return Behaviour("install", shown)
     if verdict.kind in {"tool", "fetch"}:
         return Behaviour("tool" if verdict.kind == "tool" else "network", shown)
+    if name in _HANDED and command.strip() in {"<?>", "None"}:
+        return Behaviour("shell-unknown", f"{name} runs what it is handed")
     known = command.strip() and not command.lstrip().startswith(("<", "{"))
     return Behaviour("process" if known else "process-unknown", shown)
 
 
-def _code(c: _Call) -> Behaviour | None:
+def _code(c: _Call) -> Behaviour | None:  # noqa: PLR0911 - one for each kind
     name, _, text, origins, call = c
     if name not in words("python_exec"):
         return None
@@ -229,15 +166,19 @@ def _code(c: _Call) -> Behaviour | None:
     decoded = origins & words("python_decode") - {"chr"}
     if name in {"eval", "exec", "compile", "execfile"} and (decoded or {"chr", "ord"} <= origins):
         return Behaviour("decode-run", f"{name} runs code decoded by {', '.join(sorted(decoded or {'chr'}))}")
+    if name in {"eval", "exec", "compile", "execfile"} and (NUMBERS in origins or ".tobytes()>" in text):
+        return Behaviour("decode-run", f"{name} runs code that was written as numbers")
     # Keras does so to load a Lambda layer, in a function; nothing honest does it on import.
     if name in {"types.FunctionType", "types.CodeType"} and "marshal.loads" in origins and call["scope"] != "function":
         return Behaviour("decode-run", f"{name} builds code decoded by {', '.join(sorted(decoded))}")
-    if what := data_run(name, c.args, origins):
+    if what := data_run(name, c.args, origins, call.get("paths", ())):
         return Behaviour("data-run", f"{name} runs {what}")
     if call["dynamic"] and name in {"eval", "exec"}:
         return Behaviour("hidden-call", f"{name}, the name put together at run time")
     # exec, eval and compile are followed into their source; a debugger, a console or an example runner is not.
     indirect = name not in {"eval", "exec", "compile", "execfile"} and reaches(text)
+    if name in {"exec", "execfile"} and text in {"<?>", "None"}:
+        return Behaviour("exec-unknown", f"{name} runs what it is handed")
     return Behaviour("process" if indirect else "code", f"{name}({text[:80]})")
 
 
@@ -295,6 +236,8 @@ def _files(c: _Call) -> Behaviour | None:
     writes = (
         name in {"open", "io.open"} and any(m in (args[1] if len(args) > 1 else call["keywords"].get("mode", "r")) for m in "wax+")
     ) or (method in _WRITES and "(" in name)
+    if method == "open" and "(" in name:  # of a path
+        writes = any(m in (args[0] if args else call["keywords"].get("mode", "r")) for m in "wax+")
     copies = name in {
         "shutil.copy",
         "shutil.copyfile",
@@ -341,6 +284,8 @@ def _transfer(c: _Call) -> Behaviour | None:
         return Behaviour("steal", f"{name}({args[0][:80] if args else ''}) sends {contains_any(text, 'secret_paths')}")
     if sends and doubtful_address(args[0] if args else "") and _WHO & origins:
         return Behaviour("steal", f"{name}({args[0][:80]}) sends the name of the machine or user")
+    if found := odd_address(name, args, c.data["keywords"]):
+        return Behaviour("network-odd", f"{name}({found[:80]})")
     return Behaviour("network", f"{name}({args[0][:80] if args else ''})")
 
 
@@ -360,7 +305,12 @@ def _loading(c: _Call) -> Behaviour | None:
             return None
         if _from_network(origins) and name not in {"torch.hub.load_state_dict_from_url", "yaml.load"}:
             return Behaviour("remote-load", f"{name} reads what was downloaded")
-        return Behaviour("unsafe-load", f"{name}({text[:60]})")
+        # torch.load refuses code unless it is told not to, since 2.6; the others have nothing to be told.
+        asked = not name.startswith(("torch.", "keras.", "tensorflow.")) or keywords.get("weights_only") == "False"
+        kind = "pickle-load" if asked else "unsafe-load"
+        if asked and hostile_address(c.args[0] if c.args else ""):
+            kind = "remote-load"
+        return Behaviour(kind, f"{name}({text[:60]})")
     return None
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from stannary.checks.static.judges.python_behaviour import RULES, SEVERITIES, Behaviour, Place, behaviour
+from stannary.checks.static.judges.python_behaviour import Behaviour, behaviour
+from stannary.checks.static.judges.python_kinds import RULES, SEVERITIES, Place
 from stannary.checks.static.judges.python_outside import is_installed, is_served
 from stannary.checks.static.judges.word_sets import words
 from stannary.checks.static.ruleset import Hit
@@ -15,6 +16,8 @@ from stannary.formats.interface import Fact
 __all__ = ["judge", "judge_call"]
 
 _TEST = re.compile(r"^(?:test_.*|.*_test|conftest)\.py$")
+# What `trust_remote_code` imports is named so; a file of that name is there to be imported by whoever loads the model.
+_LOADED = re.compile(r"(?:modeling|configuration|tokenization|processing|image_processing|feature_extraction)_\w+\.py")
 _STARTUP = frozenset({"sitecustomize.py", "usercustomize.py"})
 # Methods that a definition, an annotation or a loader calls, and nobody by name.
 _IMPLICIT = frozenset({"__class_getitem__", "__init_subclass__", "__set_name__", "__setstate__"})
@@ -68,7 +71,7 @@ def place_of(fact: Fact, file: str, bases: dict[str, list[str]], *, notebook: bo
         if is_served(file, function, bases):
             return "serve"
         return "import" if is_installed(function, bases) or function.rpartition(".")[2] in _IMPLICIT else "other"
-    if file in _STARTUP:
+    if file in _STARTUP or (_LOADED.fullmatch(file) and fact.data.get("scope") == "import" and not notebook):
         return "load"
     # A notebook's cells run when a person runs them, one by one and on purpose.
     return "other" if notebook or fact.data.get("scope") == "main" else "import"

@@ -37,6 +37,7 @@ _DATA = frozenset({
     "numpy.load", "numpy.fromfile", "PIL.Image.open", "pickle.load", "joblib.load", "h5py.File", "onnx.load", "cv2.imread",
     "transformers.AutoConfig.from_pretrained", "msgpack.unpackb", "gguf.GGUFReader", "pandas.read_csv", "pandas.read_parquet",
 })  # fmt: skip
+_WEIGHTS = re.compile(r"\.(?:bin|pt|pth|ckpt|safetensors|gguf|h5|keras|onnx|pkl|npy|npz|dat|json|model|png|jpe?g|msgpack|tflite)$")
 _TOKENS = (
     "huggingface_hub.get_token",
     "huggingface_hub.HfFolder.get_token",
@@ -52,6 +53,12 @@ _BASES = frozenset({
     "DiffusionPipeline",
     "PreTrainedModel", "PretrainedConfig", "PreTrainedTokenizer", "PreTrainedTokenizerFast", "Pipeline",
 })  # fmt: skip
+# Layers: whoever builds or uses a model calls these methods of theirs without naming them.
+_LAYERS = frozenset({
+    "torch.nn.Module", "torch.nn.modules.module.Module", "keras.Model", "keras.layers.Layer", "keras.models.Model",
+    "tensorflow.keras.Model", "tensorflow.keras.layers.Layer", "tensorflow.Module", "flax.linen.Module",
+})  # fmt: skip
+_BY_FRAMEWORK = frozenset({"__init__", "forward", "call", "build", "__call__", "setup", "get_config", "from_config"})
 _COMMANDS = frozenset({"install", "develop", "egg_info", "install_lib", "install_scripts", "easy_install", "bdist_egg"})
 _FUNCTIONS: dict[str, re.Pattern[str]] = {
     "inference.py": re.compile(r"(?:model|input|predict|output|transform)_fn"),
@@ -77,11 +84,14 @@ def environment(name: str, args: Sequence[str], keywords: dict[str, str]) -> str
     return ""
 
 
-def data_run(name: str, args: Sequence[str], origins: frozenset[str]) -> str:
+def data_run(name: str, args: Sequence[str], origins: frozenset[str], paths: Sequence[str] = ()) -> str:
     """Return what kind of data is executed as code; empty when it is none."""
     if name in {"exec", "execfile"}:
         found = sorted(o for o in origins if o in _DATA or o.startswith("os.environ["))
-        return f"what comes from {found[0]}" if found else ""
+        if found:
+            return f"what comes from {found[0]}"
+        path = next((p for p in paths if _WEIGHTS.search(p)), "") if origins & {"open", "io.open"} else ""
+        return f"what is read from {path[:80]}" if path else ""
     if name == "runpy.run_path" and args and re.search(r"\.(?!py\b|pyw\b|zip\b|pyz\b|\w*[<{}>])[A-Za-z]\w{0,11}$", args[0]):
         return f"the file {args[0][:80]}"
     return ""
@@ -101,7 +111,8 @@ def is_served(file: str, function: str, bases: dict[str, list[str]]) -> bool:
         pattern = _FUNCTIONS.get(file)
         return pattern is not None and pattern.fullmatch(method) is not None
     ends = {base.rpartition(".")[2] for base in bases.get(owner, ())}
-    return owner in _CLASSES or bool(ends & _BASES)
+    built = bool(_LAYERS & set(bases.get(owner, ()))) and method in _BY_FRAMEWORK
+    return built or owner in _CLASSES or bool(ends & _BASES)
 
 
 def is_installed(function: str, bases: dict[str, list[str]]) -> bool:

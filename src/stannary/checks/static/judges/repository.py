@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from stannary.checks.static.judges.danger import danger_of
-from stannary.checks.static.judges.python_behaviour import SEVERITIES, Place, behaviour
+from stannary.checks.static.judges.python_behaviour import behaviour
+from stannary.checks.static.judges.python_kinds import SEVERITIES, Place
 from stannary.checks.static.judges.word_sets import words
 from stannary.checks.static.ruleset import Hit
 from stannary.core.model import Severity, severity_rank
@@ -67,6 +68,8 @@ def _call(fact: Fact, how: str) -> Iterator[Hit]:
     if place == "load" and how != "load":
         place = "import" if how == "install" else "load"
     severity: Severity = SEVERITIES[found.kind][place]
+    if found.kind == "pickle-load" and how == "deploy":
+        severity = "low"  # a handler that reads the model it serves
     if severity_rank(severity) >= severity_rank("info"):
         return
     verb = _VERBS["serve" if fact.data["place"] == "serve" else how]
