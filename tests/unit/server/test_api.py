@@ -157,6 +157,7 @@ NEEDS = {
     "retainVersions": {"delete"},
     "storeContent": {"push"},
     "hasContent": {"push"},
+    "shredNamespace": {"shred"},
     "listEntries": {"audit"},
     "findEntries": {"audit"},
     "proveEntry": {"audit"},
@@ -181,6 +182,7 @@ BODIES = {
     "freeze": {"reason": "x"},
     "holdVersion": {"reason": "x"},
     "retainVersions": {"dry_run": False},
+    "shredNamespace": {"reason": "left", "confirm": "no"},
     "quarantine": {"digest": "sha256:" + "1" * 64, "reason": "x"},
     "decide": {"subject": "sha256:" + "0" * 64, "record": False},
     "addJob": {"kind": "scan", "target": "https://example.com/model.pkl"},
@@ -199,6 +201,7 @@ def test_each_role_may_what_it_may_and_nothing_else(bench, client_of, role, name
         if row.id in FREE or row.tag == "access":  # this guard keeps no accounts: those are in test_access.py
             continue
         path = "/api/v1" + filled(row.path.replace("{id}", said.id.hex)).replace("/models/default/", f"/models/{namespace}/")
+        path = path.replace("/namespaces/default/", f"/namespaces/{namespace}/")
         if row.id in ("storeContent", "hasContent"):
             path += f"?into={namespace}/claims"
         body = {**BODIES, "logStatement": {"envelope": msgspec.to_builtins(said.envelope)}}.get(row.id, {})
