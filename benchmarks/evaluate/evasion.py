@@ -1,7 +1,7 @@
 """White-box attacks beside Foolbox, ART and AutoAttack on MNIST, the report on masked gradients, and the gate's stop rule.
 
     ./dev bench evaluate evasion                  # everything: some half hour
-    ./dev bench evaluate evasion --pgd --minimal  # parts: --pgd --standard --minimal --masking --stop
+    ./dev bench evaluate evasion --pgd --minimal  # parts: --pgd --minimal --masking --stop; AutoAttack: standard.py
 
 Makes an environment with the peers (requirements/peers-evasion.txt) under .venv-peers and trains the networks, each on first use.
 All attacks run in that environment, with one thread, on the same samples. No library's own word counts for a success: what each
@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 HOME = ROOT / ".venv-peers" / "evasion"
 PYTHON = HOME / "bin" / "python"
 LOCK = ROOT / "requirements" / "peers-evasion.txt"
-PARTS = ("pgd", "standard", "minimal", "masking", "stop")
+PARTS = ("pgd", "minimal", "masking", "stop")
 CASES = (("std", 0.1), ("adv", 0.3))
 
 
@@ -46,14 +46,14 @@ def ensure() -> None:
 class Bench:
     """Networks, samples, and the judge."""
 
-    def __init__(self) -> None:
+    def __init__(self, names: tuple[str, ...] = ("std", "adv", "trades")) -> None:
         import assets
         import torch
 
         torch.set_num_threads(1)
         self.torch, self.assets = torch, assets
         self.x, self.y = assets.mnist(assets.mnist_files(), "test")
-        self.nets = {name: assets.trained(name) for name in assets.EPOCHS}
+        self.nets = {name: assets.trained(name) for name in names}
 
     def sizes(self, net: Any, x: Any, found: Any, y: Any, norm: str) -> Any:
         """Return the distance of each verified example, infinite where there is none."""
@@ -145,45 +145,6 @@ def pgd(bench: Bench, n: int = 1000) -> None:
             stands = float(bench.left(net, x, found, y, "linf", eps).double().mean())
             rows.append(f"{name}, {eps} | {who} | {cpu:.2f} | {own / cpu:.2f} | {stands:.1%}")
     table(f"PGD-40, {n} samples", "network, radius | who | CPU s | stannary's share of it | stands", rows)
-
-
-def standard(bench: Bench, n: int = 500, few: int = 20) -> None:
-    """The preset `standard` beside AutoAttack, sample by sample."""
-    from art.attacks.evasion import AutoAttack as ArtAutoAttack
-    from pyautoattack import AutoAttack
-
-    from stannary.checks.robustness.cascade import cascade
-    from stannary.checks.robustness.presets import preset
-
-    rows = []
-    for name, eps in CASES:
-        net, x, y = bench.nets[name], bench.x[:n], bench.y[:n]
-
-        def autoattack(net=net, x=x, y=y, eps=eps) -> Any:
-            return AutoAttack(net, eps=eps, norm="Linf", seed=0, device="cpu").run_standard_evaluation(x, y, batch_size=250)[0]
-
-        def own(fab, net=net, x=x, y=y, eps=eps) -> Any:
-            return cascade(preset("standard", 10, fab=fab), bench.ours(net, "linf", eps), x, y).x
-
-        whole, found = timed(autoattack)
-        theirs = bench.left(net, x, found, y, "linf", eps)
-        rows.append(f"{name}, {eps} | AutoAttack | {n} | {whole:.1f} | 1.00 | {float(theirs.double().mean()):.1%} | ")
-        for fab in (True, False):
-            cpu, found = timed(lambda fab=fab, own=own: own(fab))
-            ours = bench.left(net, x, found, y, "linf", eps)
-            only = f"{int((ours & ~theirs).sum())} more, {int((theirs & ~ours).sum())} fewer"
-            label = "stannary" if fab else "stannary without FAB"
-            rows.append(
-                f"{name}, {eps} | {label} | {n} | {cpu:.1f} | {cpu / whole:.2f} | {float(ours.double().mean()):.1%} | {only}"
-            )
-        attack = ArtAutoAttack(bench.art(net), norm="inf", eps=eps, eps_step=eps / 4, batch_size=few)
-        art, found = timed(lambda attack=attack, x=x, y=y: bench.by_art(attack, x[:few], y[:few]))
-        cpu, _ = timed(
-            lambda net=net, x=x, y=y, eps=eps: cascade(preset("standard", 10), bench.ours(net, "linf", eps), x[:few], y[:few])
-        )
-        stands = float(bench.left(net, x[:few], found, y[:few], "linf", eps).double().mean())
-        rows.append(f"{name}, {eps} | ART's AutoAttack | {few} | {art:.1f} | {art / cpu:.1f} times stannary's | {stands:.1%} | ")
-    table("`standard` beside AutoAttack", "network, radius | who | samples | CPU s | of AutoAttack's | stands | against it", rows)
 
 
 def minimal(bench: Bench, n: int = 400) -> None:
@@ -297,7 +258,7 @@ def main(wanted: list[str]) -> None:
     """Run the parts that are named, or all."""
     bench = Bench() if set(wanted or PARTS) - {"stop"} else None  # a rule needs no networks
     for name in wanted or PARTS:
-        {"pgd": pgd, "standard": standard, "minimal": minimal, "masking": masking, "stop": stop}[name](bench)
+        {"pgd": pgd, "minimal": minimal, "masking": masking, "stop": stop}[name](bench)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from stannary.checks.target.array_model import Arrays, ArrayTarget, log_of
+from stannary.checks.target.forests import direct
 from stannary.core.errors import InputError
 
 __all__ = ["sklearn_target"]
@@ -42,17 +43,18 @@ def sklearn_target(
     """
     classes = _classes(model, name)
     prepare, count = _inputs(model, name, tuple(columns), frame, probe)
+    rows = torch.zeros((2, count), dtype=torch.float64) if probe is None else probe[:_PROBES].double()
+    _tried(model, prepare, rows, name)
+    asked = direct(model, prepare(rows.numpy()))
     order = np.argsort(classes)
     ordered = classes[order]
 
     def decide(x: Any) -> Any:  # noqa: ANN401 - numpy
-        said = np.asarray(model.predict(prepare(x))).reshape(-1)
+        said = np.asarray(asked.predict(prepare(x))).reshape(-1)
         at = np.clip(np.searchsorted(ordered, said), 0, len(ordered) - 1)
         return np.where(ordered[at] == said, order[at], -1)
 
-    rows = torch.zeros((2, count), dtype=torch.float64) if probe is None else probe[:_PROBES].double()
-    _tried(model, prepare, rows, name)
-    scores, note = _scores(model, prepare, decide, (len(classes), rows.numpy()))
+    scores, note = _scores(asked, prepare, decide, (len(classes), rows.numpy()))
     names = tuple(str(label) for label in classes.tolist())
     target = ArrayTarget((count,), len(classes), scores, decide, name=name, labels=names, model=model)
     target.notes += [note] if note else []
