@@ -20,6 +20,8 @@ _INTERRUPTED = 130  # exits.INTERRUPTED, said before anything can be imported
 def run(arguments: list[str] | None = None) -> int:
     """Run a command line and return its exit code. Never raises, never prints a traceback without -v."""
     if arguments is None:
+        if sys.argv[1:2] == ["scan"]:
+            gc.disable()  # a result of small structs and no cycle among them; the process ends soon, and its workers are other ones
         code = run(sys.argv[1:])
         gc.freeze()  # the process ends: looking for cycles in what it leaves behind would take a twentieth of a short run
         return code

@@ -10,10 +10,12 @@ import errno
 import hashlib
 import os
 import stat
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import threading
 
 __all__ = ["BackgroundHasher", "FileIdentity", "Hashed", "hash_bytes", "hash_file", "identity_of"]
 
@@ -100,6 +102,8 @@ class BackgroundHasher:
     """Hashes files in threads; results are collected by the thread that made it."""
 
     def __init__(self, threads: int = 1) -> None:
+        import threading  # only large files need it
+
         self._lock = threading.Lock()
         self._idle = max(1, threads)  # threads that may still be started
         self._todo: deque[tuple[int, str]] = deque()
@@ -117,6 +121,8 @@ class BackgroundHasher:
             if self._idle == 0:
                 return
             self._idle -= 1
+        import threading
+
         thread = threading.Thread(target=self._work, daemon=True)
         self._threads.append(thread)
         thread.start()

@@ -27,7 +27,7 @@ from typing import Literal, NamedTuple
 from stannary.core.errors import UsageError
 from stannary.core.model import Artifact, ArtifactKind, Digest, File
 
-__all__ = ["VERSION_CONTROL", "Entry", "Problem", "Skip", "Tree", "artifact_of", "dir_hash", "list_tree"]
+__all__ = ["VERSION_CONTROL", "Entry", "Problem", "Skip", "Tree", "artifact_of", "digest_of", "dir_hash", "list_tree"]
 
 VERSION_CONTROL = frozenset({".git", ".hg", ".svn"})
 _HUB_REPOSITORY = ("models--", "datasets--", "spaces--")
@@ -120,11 +120,18 @@ def dir_hash(files: Iterable[tuple[str, str]]) -> Digest:
 
 def artifact_of(tree: Tree, digests: dict[str, str], kind: ArtifactKind = "model") -> Artifact | None:
     """Return the artifact from the SHA-256 of each of its files; None when it has problems or a digest is missing."""
-    fatal = any(problem.kind != "collision" for problem in tree.problems)
-    if fatal or not tree.entries or any(entry.path not in digests for entry in tree.entries):
+    digest = digest_of(tree, digests)
+    if digest is None:
         return None
     files = tuple(File(entry.path, entry.size, digests[entry.path]) for entry in tree.entries)
-    return Artifact(dir_hash((file.path, file.sha256) for file in files), kind, tree.name, tree.size, files)
+    return Artifact(digest, kind, tree.name, tree.size, files)
+
+
+def digest_of(tree: Tree, digests: dict[str, str]) -> Digest | None:
+    """Return the dirHash1 of a tree from the SHA-256 of each of its files; None when it has problems or a digest is missing."""
+    fatal = any(problem.kind != "collision" for problem in tree.problems)
+    named = [(entry.path, digests.get(entry.path, "")) for entry in tree.entries]
+    return None if fatal or not named or not all(digest for _, digest in named) else dir_hash(named)
 
 
 class _Walk:

@@ -13,6 +13,9 @@ from stannary.report.wording import VERDICTS
 __all__ = ["FileStory", "display_name", "foremost", "last_name", "stories"]
 
 
+_ORDER = {verdict: place for place, verdict in enumerate(VERDICTS)}
+
+
 class FileStory(msgspec.Struct, frozen=True):
     """One file and what there is to say about it; findings worst first, waived ones apart."""
 
@@ -92,6 +95,8 @@ def _subject(file: FileResult) -> FileResult:
 
 
 def _story(file: FileResult, found: list[ScanFinding]) -> FileStory:
+    if not found:  # thousands of files have nothing to tell
+        return FileStory(file, (), ())
     found.sort(key=lambda f: (severity_rank(f.severity), f.rule, f.part, f.offset or 0))
     return FileStory(
         file,
@@ -105,5 +110,7 @@ def _stand_in(target: TargetResult, path: str) -> FileResult:
 
 
 def _rank(story: FileStory) -> tuple[int, int, int, str]:
+    if not story.findings:
+        return _ORDER[story.file.verdict], 9, 0, story.file.path
     worst = min((severity_rank(finding.severity) for finding in story.findings), default=9)
-    return VERDICTS.index(story.file.verdict), worst, -len(story.telling), story.file.path
+    return _ORDER[story.file.verdict], worst, -len(story.telling), story.file.path

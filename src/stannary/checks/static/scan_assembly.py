@@ -26,7 +26,7 @@ from stannary.checks.static.waivers import Acceptance, Waiver
 from stannary.core.model import severity_rank
 from stannary.formats.hashing import Hashed
 from stannary.formats.interface import Fact
-from stannary.formats.tree import Entry, Tree, artifact_of
+from stannary.formats.tree import Entry, Tree, digest_of
 
 __all__ = ["INTERRUPTED", "Collected", "assemble"]
 
@@ -90,8 +90,8 @@ class _Target:
     def result(self) -> TargetResult:
         """Build it."""
         hashes = self._hashes()
-        artifact = artifact_of(self.tree, hashes)
-        digest = str(artifact.digest) if artifact else None
+        identity = digest_of(self.tree, hashes)
+        digest = None if identity is None else str(identity)
         for index, entry in enumerate(self.tree.entries):
             self._file(index, entry, hashes.get(entry.path), digest)
         for index, folder in enumerate(self.repositories):
@@ -115,18 +115,23 @@ class _Target:
 
     def _hashes(self) -> dict[str, str]:
         found: dict[str, str] = {}
+        answers, number = self.collected.answers, self.number
         for index, entry in enumerate(self.tree.entries):
-            answer = self.collected.answers.get((False, self.number, index))
-            large = self.collected.hashes.get((entry.device, entry.inode))
-            if answer is not None and not answer.problem and answer.sha256:
+            answer = answers.get((False, number, index))
+            if answer is not None and answer.sha256 and not answer.problem:
                 found[entry.path] = answer.sha256
-            elif large is not None and not large.problem:
+                continue
+            large = self.collected.hashes.get((entry.device, entry.inode))
+            if large is not None and not large.problem:
                 found[entry.path] = large.sha256
         return found
 
     def _file(self, index: int, entry: Entry, sha256: str | None, digest: str | None) -> None:
         place = (False, self.number, index)
         answer = self.collected.answers.get(place)
+        if answer is not None and answer.sha256 and entry.size and not (answer.findings or answer.missed or answer.problem):
+            self.files.append(_clean(entry, answer, sha256))  # nearly all of them
+            return
         lost = self.collected.lost.get(place)
         if answer is None:
             answer = Answer(problem=lost or "was not read: the scan was interrupted")
@@ -222,6 +227,21 @@ class _Target:
         known = [digest for digest in digests if digest]
         reasons = [self.acceptance.reason(finding, path, known) for finding in findings]
         return [f if why is None else msgspec.structs.replace(f, waived=why) for f, why in zip(findings, reasons, strict=True)]
+
+
+def _clean(entry: Entry, answer: Answer, sha256: str | None) -> FileResult:
+    """Return the result of a file that was hashed with its reading, and in which there was nothing."""
+    formats, skipped = answer.formats, answer.skipped
+    return FileResult(
+        path=entry.path,
+        format=formats[0] if formats else "unknown",
+        formats=formats,
+        sha256=sha256,
+        size=entry.size,
+        status="skipped" if skipped else "scanned",
+        verdict="clean",
+        reason=skipped or None,
+    )
 
 
 def _fact(kind: str, /, **data: str) -> FileReport:

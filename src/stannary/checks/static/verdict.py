@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from functools import cache
 from itertools import chain
-from string import Formatter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stannary.checks.static.judges import run_judges
 from stannary.checks.static.result import FileReport, ScanFinding, Verdict
@@ -14,23 +14,29 @@ from stannary.checks.static.ruleset import Hit, RuleSet
 from stannary.core.model import severity_rank
 from stannary.formats.interface import clip
 
+if TYPE_CHECKING:
+    from string import Formatter
+
 __all__ = ["findings_of", "sort_findings", "verdict_of"]
 
 _SEVERITY_LIMIT_PER_RULE = 200  # findings of one rule in one file; the rest is counted in the last
 _OF_THE_WHOLE = frozenset({"pickle.bomb", "pickle.note"})  # few, and judged at once: of 10,000 names not all may be in time
 
 
-class _Clipped(Formatter):
-    def get_value(self, key: int | str, args: Sequence[Any], kwargs: Any) -> Any:  # noqa: ANN401 - Formatter's signature
-        return kwargs.get(key, "?") if isinstance(key, str) else super().get_value(key, args, kwargs)
+@cache
+def _formatter() -> Formatter:
+    from string import Formatter  # most files have no finding
 
-    def format_field(self, value: Any, format_spec: str) -> str:  # noqa: ANN401, ARG002 - Formatter's signature
-        text = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-        text = text.encode("unicode_escape").decode("ascii") if not text.isprintable() else text
-        return clip(text, 160)
+    class Clipped(Formatter):
+        def get_value(self, key: int | str, args: Sequence[Any], kwargs: Any) -> Any:  # noqa: ANN401 - Formatter's signature
+            return kwargs.get(key, "?") if isinstance(key, str) else super().get_value(key, args, kwargs)
 
+        def format_field(self, value: Any, format_spec: str) -> str:  # noqa: ANN401, ARG002 - Formatter's signature
+            text = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+            text = text.encode("unicode_escape").decode("ascii") if not text.isprintable() else text
+            return clip(text, 160)
 
-_FORMAT = _Clipped()
+    return Clipped()
 
 
 def findings_of(
@@ -84,7 +90,7 @@ def _hits(report: FileReport, rules: RuleSet) -> Iterable[Hit]:
 def _finding(hit: Hit, rules: RuleSet, path: str) -> ScanFinding:
     rule = rules.rules[hit.rule]
     fact = hit.fact
-    message = hit.message or _FORMAT.vformat(rule.message, (), fact.data)
+    message = hit.message or _formatter().vformat(rule.message, (), fact.data)
     evidence = dict(hit.evidence if hit.evidence is not None else fact.data)
     line = evidence.get("line")
     # Offsets move when a file is written again; the fingerprint does not depend on them.

@@ -11,11 +11,9 @@ import hashlib
 import mmap
 import os
 import time
-import zlib
 from collections.abc import Iterator
 from contextlib import suppress
-from functools import lru_cache, partial
-from lzma import LZMAError
+from functools import cache, lru_cache, partial
 from typing import TYPE_CHECKING
 
 from stannary.checks.static.result import FileReport, Missed
@@ -43,7 +41,15 @@ _GRACE = 0.3  # CPU seconds to tell what was seen and to sweep the rest
 # A text in which nothing was found until then may go on: there is little to judge, and telling takes a third of the time.
 _TEXTS = frozenset({"json", "keras-config", "lightgbm", "notebook", "openvino", "pmml", "text", "xgboost-json", "xml"})
 _LONGER, _STEP, _QUIET = 0.25, 0.05, 64  # of the time, more; CPU seconds at a time; facts at most
-_STREAM_ERRORS = (FormatError, EOFError, zlib.error, LZMAError, OSError, ValueError, RuntimeError)
+
+
+@cache
+def _stream_errors() -> tuple[type[Exception], ...]:
+    """Return what decompressing raises. The libraries are imported here: few files are compressed."""
+    import zlib
+    from lzma import LZMAError
+
+    return FormatError, EOFError, zlib.error, LZMAError, OSError, ValueError, RuntimeError
 
 
 class Walker:
@@ -119,7 +125,7 @@ class Walker:
                     if total > _SPILL and time.process_time() > self.budget.halfway:
                         problem = f"{name}: {RAN_OUT}decompressing {total} bytes took most of the time"
                         break
-            except _STREAM_ERRORS as exc:
+            except _stream_errors() as exc:
                 problem = f"{name}: decompression stopped after {total} bytes: {str(exc) or type(exc).__name__}"
             if problem is None and size and total != size:
                 problem = f"{name}: {total} bytes where {size} were announced"
