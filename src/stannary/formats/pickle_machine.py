@@ -190,6 +190,10 @@ class Machine:
             elif op == 0x58 and pos < safe and (length := _UINT(buf, pos)[0]) <= _TEXT:  # BINUNICODE
                 push(str(buf[pos + 4 : pos + 4 + length], "utf-8", "surrogatepass"))
                 pos += 4 + length
+            elif op == 0x4E:  # NONE
+                push(None)
+            elif op == 0x89 or op == 0x88:  # noqa: PLR1714 - a set costs more  # NEWFALSE, NEWTRUE
+                push(op == 0x88)
             elif op == 0x28:  # MARK
                 marks.append(len(stack))
             elif (op == 0x74 and marks) or ((op == 0x86 or op == 0x87) and len(stack) > 2):  # noqa: PLR1714  # TUPLE, 2, 3

@@ -31,19 +31,20 @@ from stannary.formats.pickle_embedded import embedded_kind, encoded_head, latin_
 from stannary.formats.pickle_encodings import reversed_head
 from stannary.formats.pickle_traits import (
     GETATTR,
+    NAMESPACES,
     TAKE_BYTES,
+    UNNAMED,
     Aside,
     Keys,
     Told,
-    bulk,
-    carries_code,
+    Traits,
     is_partial,
     kind_of,
-    makes_code,
     names_set,
     source_of,
     state_code,
     strings,
+    traits_of,
 )
 from stannary.formats.pickle_values import DROPPED, Blob, Global, Made, Map, Opaque, leaves, render, root_name
 
@@ -55,18 +56,12 @@ __all__ = ["MOST_BYTES", "MOST_CALLS", "Recorder"]
 MOST_CALLS = 15_000  # distinct calls worth keeping; real models have hundreds
 _GLOBALS = 15_000  # distinct names; real models have hundreds
 _DETAILED = 500_000  # calls told apart by their arguments; after that by what is called
-_FOLDED = frozenset({"builtins", "dill._dill", "_codecs", "copyreg"})
 _WIDE = 16  # arguments that tell two calls apart
 # Functions that unpickle bytes they are given: in which argument.
 _UNPICKLERS = {
     ("torch.storage", "_load_from_bytes"): 0, ("numba.core.serialize", "_unpickle__CustomPickled"): 0,
     ("spacy.tokens.doc", "unpickle_doc"): 1, ("spacy.vocab", "unpickle_vocab"): 4,
 }  # fmt: skip
-# No pickler puts items into these: their state holds what they hold.
-_NAMESPACES = frozenset({
-    ("types", "SimpleNamespace"), ("argparse", "Namespace"), ("collections", "ChainMap"), ("collections", "UserDict"),
-    ("collections", "UserList"),
-})  # fmt: skip
 _SPECIAL = 256
 MOST_BYTES = 8192  # byte strings that are looked into
 _HUGE = 1 << 27  # a number that could be a size to allocate
@@ -133,7 +128,7 @@ class Recorder:
                 mapped = NAME_MAPPING.get(key) or (IMPORT_MAPPING.get(module, module), name)
                 if mapped != key:
                     raw, (module, name) = key, mapped
-            found = self.globals[key] = Global(module, name, offset, op, raw)
+            found = self.globals[key] = Global(module, name, offset, op, raw, traits_of(module, name))
             if (module, name) == ("_codecs", "encode"):
                 self.encoder = found
         found.count += 1
@@ -167,16 +162,22 @@ class Recorder:
         if func is DROPPED:
             return DROPPED
         key: list[Any] = [how, func]
-        if type(func) is Global:
+        kind = type(func)
+        if kind is Global:
+            named = func
             func.uses.add("newobj" if how.startswith("NEWOBJ") else "call")
         else:
-            key[1] = type(func)
+            named = func.root if kind is Made else None
+            key[1] = kind
             leaves(func, key)
+        traits: Traits = UNNAMED if named is None else named.traits or UNNAMED
         if type(args) is not tuple:  # that only the unpickler in Python unpacks, and anything else would not call
             args = tuple(args) if type(args) is list else (args,)
         self.called += 1
-        if args and (self.called < _DETAILED or not bulk(func)) and self._tell_apart(func, args, key):
-            self._take_bytes(func, args, machine.offset())
+        if args and (self.called < _DETAILED or kind is not Global or not traits.bulk):
+            taken = self._tell_apart(func, args, key, traits)
+            if taken and not traits.bulk:
+                self._take_bytes(func, args, machine.offset())
         identity = tuple(key)
         known = self.calls.get(identity)
         if known is not None:
@@ -187,39 +188,38 @@ class Recorder:
         else:
             self.dropped += 1
         made = None
-        if type(func) is Global and func.module in _FOLDED and type(args) is tuple:
+        if traits.folded and kind is Global:
             made = self._fold(machine, func, args)
         made = made or Made(func, args, how)
         if type(made) is Made:
             made.like = known
         return made
 
-    def _tell_apart(self, func: Any, args: Any, key: list[Any]) -> bool:  # noqa: ANN401 - symbolic
+    def _tell_apart(self, func: Any, args: tuple[Any, ...], key: list[Any], traits: Traits) -> bool:  # noqa: ANN401 - symbolic
         """Append to `key` what tells one call from another; return whether there are byte strings among the arguments."""
         taken = False
-        if type(args) is tuple:
-            for item in args[:_WIDE]:
-                kind = type(item)
-                if kind is str or kind is Global:
-                    key.append(item)
-                elif kind is bytes or kind is Blob:
-                    taken = True
-                elif kind is int:
-                    if item > _HUGE:
-                        key.append(_HUGE)
-                elif kind is not bool:
-                    leaves(item, key, 1)
-                    taken = taken or (kind is Made and item.func is self.encoder)
-        else:
-            leaves(args, key)
-        if makes_code(func) and self.left[0] > 0:
-            key += strings(args, self.left)
-        elif makes_code(func):
-            self.overflow = True
-        if carries_code(func):
+        for item in args if len(args) <= _WIDE else args[:_WIDE]:
+            kind = type(item)
+            if kind is str or kind is Global:
+                key.append(item)
+            elif kind is int:
+                if item > _HUGE:
+                    key.append(_HUGE)
+            elif kind is bytes or kind is Blob:
+                taken = True
+            elif kind is not bool and item is not None:
+                leaves(item, key, 1)
+                taken = taken or (kind is Made and item.func is self.encoder)
+        if traits.code or (traits.type_maker and type(func) is Made):
+            if self.left[0] > 0:
+                key += strings(args, self.left)
+            else:
+                self.overflow = True
+        if traits.carries:
             key.append(self.called)
-        key += source_of(func, args, self.content)
-        return taken and type(args) is tuple
+        if traits.graph:
+            key += source_of(func, args, self.content)
+        return taken
 
     def _take_bytes(self, func: Any, args: tuple[Any, ...], offset: int) -> None:  # noqa: ANN401 - symbolic
         """Remember byte strings given to a function: some unpickle them."""
@@ -282,22 +282,13 @@ class Recorder:
         if target is DROPPED:
             return
         root = root_name(target)
+        traits = UNNAMED
         if type(target) is Made:
-            self.aside.keep(target.state)
-            target.state = state
-            if type(target.func) is Global:
-                target.func.uses.add("build")
-                for text in self.told.of(target.func, state):
-                    self.tell("state.told", offset, module=target.func.module, name=target.func.name, text=text)
-                if target.func.name == "NumpyArrayWrapper" and target.func.module.endswith("joblib.numpy_pickle"):
-                    machine.array_follows(target, state)
-                if target.func.name.endswith("NDArrayWrapper") and type(state) is Map and "filename" in state.items:
-                    path = str(render(state.items[state.items.index("filename") + 1]))
-                    self._other(("file", path), "pickle.array_file", offset, path=path)
-            if type(state) is tuple and state and is_partial(target):  # partial.__setstate__ replaces the function
-                target.args = (state[0], *(state[1] if len(state) > 1 and type(state[1]) is tuple else ()))
-                target.like = self.call(machine, target.func, target.args, "SETSTATE").like
-        odd, executed = self._special(root, state)
+            traits = UNNAMED if target.root is None else target.root.traits or UNNAMED
+            self._give_state(machine, target, state, traits)
+        # The state of an array says nothing, and there are thousands of them.
+        dull = type(target) is Made and type(state) is tuple and len(state) > 2 and type(state[0]) is not Map and not traits.scipy
+        odd, executed = ([], []) if dull and self.left[0] > 0 else self._special(root, state)
         for key, text in executed:
             module, name = root or ("", "")
             self._other(
@@ -312,6 +303,25 @@ class Recorder:
         if ("build", root, kind, tuple(odd)) not in self.others:
             self._other(("build", root, kind, tuple(odd)), "pickle.build", offset,
                         module=module, name=name, target=kind, sets=odd[:16], state=render(state))  # fmt: skip
+
+    def _give_state(self, machine: Machine, target: Made, state: Any, traits: Traits) -> None:  # noqa: ANN401 - symbolic
+        if target.state is not None:
+            self.aside.keep(target.state)
+        target.state = state
+        func, offset = target.func, machine.offset()
+        if type(func) is Global:
+            func.uses.add("build")
+            for text in () if traits.common else self.told.of(func, state):
+                self.tell("state.told", offset, module=func.module, name=func.name, text=text)
+        if type(func) is Global and traits.wrapper:
+            if func.name == "NumpyArrayWrapper" and func.module.endswith("joblib.numpy_pickle"):
+                machine.array_follows(target, state)
+            if func.name.endswith("NDArrayWrapper") and type(state) is Map and "filename" in state.items:
+                path = str(render(state.items[state.items.index("filename") + 1]))
+                self._other(("file", path), "pickle.array_file", offset, path=path)
+        if type(state) is tuple and state and is_partial(target):  # partial.__setstate__ replaces the function
+            target.args = (state[0], *(state[1] if len(state) > 1 and type(state[1]) is tuple else ()))
+            target.like = self.call(machine, func, target.args, "SETSTATE").like
 
     def _special(self, root: tuple[str, str] | None, state: Any) -> tuple[list[str], list[tuple[str, str]]]:  # noqa: ANN401
         """Return the dunder names that a state sets, and what is executed; a big state that is used again is looked at once."""
@@ -341,7 +351,7 @@ class Recorder:
                 special = [key for key in items[::2] if type(key) is str and key.startswith("__")]
                 if special and len(target.keys or ()) < _SPECIAL:
                     target.keys = (target.keys or set()) | set(special[:_SPECIAL])
-            if target.state is None and root not in _NAMESPACES and kind_of(target) == "instance":
+            if target.state is None and root not in NAMESPACES and kind_of(target) == "instance":
                 return
         kind = "finished" if type(target) is Made and kind_of(target) == "instance" else kind_of(target)
         if ("mutate", root, how, kind) not in self.others:

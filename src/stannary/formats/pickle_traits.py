@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from stannary.formats.pickle_values import Blob, Global, Made, Map, Opaque, root_name
 
 __all__ = [
     "EXECUTED",
     "GETATTR",
+    "NAMESPACES",
     "TAKE_BYTES",
+    "UNNAMED",
     "Aside",
     "Keys",
     "Told",
-    "bulk",
-    "carries_code",
+    "Traits",
     "is_common",
     "is_partial",
     "kind_of",
@@ -26,6 +28,7 @@ __all__ = [
     "state_code",
     "strings",
     "takes_plain_bytes",
+    "traits_of",
 ]
 
 GETATTR = frozenset({("builtins", "getattr"), ("dill._dill", "_get_attr")})
@@ -41,6 +44,8 @@ _CARRIERS = frozenset({
     "_rehydrate_skeleton_class",
     "_setitems", "_setattr", "cell_set", "_rebuild_function", "CodeType", "FunctionType", "LambdaType",
 })  # fmt: skip
+_PARTIAL = frozenset({("functools", "partial"), ("_functools", "partial")})
+_FOLDED = frozenset({"builtins", "dill._dill", "_codecs", "copyreg"})
 _NAMES = 4096  # strings of a code object that are looked at
 _STEPS = 1 << 16
 _ASIDE = 4096
@@ -48,6 +53,11 @@ _SOURCE = 1 << 20  # bytes of source text worth reporting
 _TEXT_MAKERS = frozenset({("builtins", "str"), ("builtins", "getattr"), ("builtins", "bytes"), ("_codecs", "encode")})
 
 
+# No pickler puts items into these: their state holds what they hold.
+NAMESPACES = frozenset({
+    ("types", "SimpleNamespace"), ("argparse", "Namespace"), ("collections", "ChainMap"), ("collections", "UserDict"),
+    ("collections", "UserList"),
+})  # fmt: skip
 EXECUTED = frozenset({"_parse_arg_template"})  # keys of a state
 # Roots of libraries whose classes are known by name, and judged so.
 _COMMON = frozenset({
@@ -138,12 +148,44 @@ def is_partial(made: Made) -> bool:
     """Tell whether something made is a `functools.partial`, dill's spelling included."""
     if type(made.func) is Made:
         return bool(made.func.args == ("PartialType",))  # dill's name for it
-    return root_name(made) in {("functools", "partial"), ("_functools", "partial")}
+    return root_name(made) in _PARTIAL
 
 
-def bulk(func: Any) -> bool:  # noqa: ANN401 - symbolic
-    """Tell whether a function is one of those that models call by the million, and whose arguments are harmless."""
-    return type(func) is Global and takes_plain_bytes(func.module)
+class Traits(NamedTuple):
+    """What is asked of a name at each call: a folder of pickles has few names, and calls them ten thousand times."""
+
+    bulk: bool  # models call it by the million, with harmless arguments
+    folded: bool  # the result of such a call may plainly be another name
+    code: bool  # it makes a code object
+    type_maker: bool  # what it returns may
+    carries: bool  # it makes or fills code, functions, classes or cells: no call is like another
+    graph: bool  # torch.fx executes what it is given
+    common: bool  # of a library whose classes are known by name
+    wrapper: bool  # one of joblib's wrappers of arrays
+    partial: bool  # functools.partial
+    scipy: bool  # scipy.stats executes text of a state
+
+
+@lru_cache(maxsize=1 << 14)
+def traits_of(module: str, name: str) -> Traits:
+    """Return the traits of a name."""
+    root = (module, name)
+    return Traits(
+        bulk=takes_plain_bytes(module),
+        folded=module in _FOLDED,
+        code=root in _CODE,
+        type_maker=name == "_builtin_type",
+        carries=name in _CARRIERS or name.rpartition(".")[2] in _CARRIERS,
+        graph=name == "reduce_graph_module",
+        common=is_common(module),
+        wrapper=name.endswith("ArrayWrapper"),
+        partial=root in _PARTIAL,
+        scipy=module.startswith("scipy.stats."),
+    )
+
+
+#: Of what is called without a name.
+UNNAMED = Traits(*(False,) * len(Traits._fields))
 
 
 def takes_plain_bytes(module: str) -> bool:
@@ -155,14 +197,6 @@ def makes_code(func: Any) -> bool:  # noqa: ANN401 - symbolic
     """Tell whether a call makes a code object."""
     root = root_name(func)
     return root is not None and (root in _CODE or (root[1] == "_builtin_type" and type(func) is Made))
-
-
-def carries_code(func: Any) -> bool:  # noqa: ANN401 - symbolic
-    """Tell whether a call makes or fills code, functions, classes or cells: one of them is never like another."""
-    root = root_name(func)
-    if root is None:
-        return False
-    return root[1] in _CARRIERS or root[1].rpartition(".")[2] in _CARRIERS
 
 
 def strings(value: Any, left: list[int] | None = None) -> list[str]:  # noqa: ANN401 - symbolic

@@ -8,7 +8,11 @@ recurses without a bound.
 
 from __future__ import annotations
 
-from typing import Any
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stannary.formats.pickle_traits import Traits
 
 __all__ = ["DROPPED", "Blob", "Global", "Made", "Map", "Opaque", "leaves", "render", "root_name"]
 
@@ -21,9 +25,11 @@ _TEXT = 400
 class Global:
     """A name the loader would import. `raw` is the Python 2 spelling when the loader maps it."""
 
-    __slots__ = ("count", "held", "module", "name", "offset", "op", "raw", "uses")
+    __slots__ = ("count", "held", "module", "name", "offset", "op", "raw", "traits", "uses")
 
-    def __init__(self, module: str, name: str, offset: int, op: str, raw: tuple[str, str] | None = None) -> None:
+    def __init__(
+        self, module: str, name: str, offset: int, op: str, raw: tuple[str, str] | None = None, traits: Traits | None = None
+    ) -> None:
         self.module = module
         self.name = name
         self.offset = offset
@@ -31,6 +37,7 @@ class Global:
         self.raw = raw
         self.count = 0
         self.uses: set[str] = set()
+        self.traits = traits  # what the recorder asks of a name at each call
         self.held = False  # only by functions and classes that the pickle carries
 
 
@@ -125,13 +132,15 @@ class _Renderer:
     def render(self, value: Any, depth: int) -> Any:  # noqa: ANN401, C901, PLR0911 - one case a type
         self.nodes -= 1
         kind = type(value)
-        if value is None or kind is bool or kind is float:
-            return value if value == value and value not in (float("inf"), float("-inf")) else repr(value)  # noqa: PLR0124 - NaN
-        if kind is int:
-            return value if -(2**53) < value < 2**53 else hex(value)[:40]
         if kind is str:
             text: str = value if len(value) <= _TEXT else value[:_TEXT] + "…"
-            return text.encode("utf-8", "backslashreplace").decode()
+            return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+        if kind is int:
+            return value if -(2**53) < value < 2**53 else hex(value)[:40]
+        if value is None or kind is bool:
+            return value
+        if kind is float:
+            return value if isfinite(value) else repr(value)
         if kind is Global:
             return {"global": f"{value.module}.{value.name}"}
         if kind is bytes or kind is bytearray:
