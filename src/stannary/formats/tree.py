@@ -21,7 +21,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 from typing import Literal, NamedTuple
 
 from stannary.core.errors import UsageError
@@ -32,6 +32,8 @@ __all__ = ["VERSION_CONTROL", "Entry", "Problem", "Skip", "Tree", "artifact_of",
 VERSION_CONTROL = frozenset({".git", ".hg", ".svn"})
 _HUB_REPOSITORY = ("models--", "datasets--", "spaces--")
 _DEEPEST = 60
+_SETTINGS = ("config", "config.worktree", "hgrc")
+_MOST_HOOKS = 200
 
 ProblemKind = Literal["escape", "dangling", "loop", "special", "name", "encoding", "collision", "unreadable", "limit"]
 
@@ -74,18 +76,32 @@ class Tree(NamedTuple):
     skipped: tuple[Skip, ...]
     granted: tuple[str, ...]
     linked: frozenset[str] = frozenset()
+    control: frozenset[str] = frozenset()  # entries to read that are no part of the artifact: what version control would run
+
+    @property
+    def own(self) -> Sequence[Entry]:
+        """Return the entries that are part of the artifact."""
+        return [entry for entry in self.entries if entry.path not in self.control] if self.control else self.entries
 
     @property
     def size(self) -> int:
-        """Return the bytes of all files."""
-        return sum(entry.size for entry in self.entries)
+        """Return the bytes of all files of the artifact."""
+        return sum(entry.size for entry in self.own)
 
 
-def list_tree(path: str, *, most_files: int = 200_000, leave_out: Container[str] | None = None, collisions: bool = True) -> Tree:
+def list_tree(
+    path: str,
+    *,
+    most_files: int = 200_000,
+    leave_out: Container[str] | None = None,
+    collisions: bool = True,
+    control: bool = False,
+) -> Tree:
     """Find the files of the artifact at `path`. Raises UsageError when there is nothing at `path` to read.
 
     `leave_out` names what is skipped, by paths within the folder, instead of version control data. `collisions`
-    says whether names that differ only by case are looked for.
+    says whether names that differ only by case are looked for. With `control`, the settings and hooks of version control are
+    among the entries: whoever opens the folder with it runs them, though they are no part of the artifact.
     """
     try:
         root = os.path.realpath(path, strict=True)
@@ -102,6 +118,7 @@ def list_tree(path: str, *, most_files: int = 200_000, leave_out: Container[str]
         msg = "is neither a file nor a folder"
         raise UsageError(msg, where=_shown(path), code="SCAN001", help="name one of them; `stannary scan -` reads what is piped in")
     walk = _Walk(root, _hub_blobs(root), most_files, leave_out)
+    walk.control = [] if control else None
     walk.run()
     walk.entries.sort()
     _drop_blobs(walk)
@@ -109,7 +126,7 @@ def list_tree(path: str, *, most_files: int = 200_000, leave_out: Container[str]
         _collisions(walk)
     granted = (root, walk.blobs) if walk.blobs else (root,)
     found = (tuple(walk.entries), tuple(walk.problems), tuple(walk.skipped))
-    return Tree(name, root, True, *found, granted, frozenset(walk.linked))  # noqa: FBT003 - is_folder
+    return Tree(name, root, True, *found, granted, frozenset(walk.linked), frozenset(walk.control or ()))  # noqa: FBT003 - is_folder
 
 
 def dir_hash(files: Iterable[tuple[str, str]]) -> Digest:
@@ -123,14 +140,14 @@ def artifact_of(tree: Tree, digests: dict[str, str], kind: ArtifactKind = "model
     digest = digest_of(tree, digests)
     if digest is None:
         return None
-    files = tuple(File(entry.path, entry.size, digests[entry.path]) for entry in tree.entries)
+    files = tuple(File(entry.path, entry.size, digests[entry.path]) for entry in tree.own)
     return Artifact(digest, kind, tree.name, tree.size, files)
 
 
 def digest_of(tree: Tree, digests: dict[str, str]) -> Digest | None:
     """Return the dirHash1 of a tree from the SHA-256 of each of its files; None when it has problems or a digest is missing."""
     fatal = any(problem.kind != "collision" for problem in tree.problems)
-    named = [(entry.path, digests.get(entry.path, "")) for entry in tree.entries]
+    named = [(entry.path, digests.get(entry.path, "")) for entry in tree.own]
     return None if fatal or not named or not all(digest for _, digest in named) else dir_hash(named)
 
 
@@ -146,6 +163,7 @@ class _Walk:
         self.problems: list[Problem] = []
         self.skipped: list[Skip] = []
         self.linked: list[str] = []
+        self.control: list[str] | None = None
         self._todo: list[tuple[str, str, tuple[str, ...], int]] = [(root, "", (), 0)]
 
     def run(self) -> None:
@@ -205,11 +223,25 @@ class _Walk:
 
     def _descend(self, real: str, path: str, trail: tuple[str, ...], depth: int) -> None:
         if self.leave_out is None and path.rpartition("/")[2] in VERSION_CONTROL:
-            self.skipped.append(Skip(path, "version control data, not part of the artifact; its hooks are never run"))
+            read = "; of it settings and hooks are read" if self.control is not None else "; its hooks are never run"
+            self.skipped.append(Skip(path, f"version control data, not part of the artifact{read}"))
+            if self.control is not None:
+                self._control(real, path)
         elif depth >= _DEEPEST:
             self.problems.append(Problem("limit", path, f"folders nested deeper than {_DEEPEST}"))
         else:
             self._todo.append((real, path + "/", trail, depth + 1))
+
+    def _control(self, real: str, path: str) -> None:
+        """Add the settings and hooks of a version control folder that are there: links among them are not followed."""
+        for name in (*_SETTINGS, *(f"hooks/{hook}" for hook in _names(f"{real}/hooks"))):
+            try:
+                status = os.lstat(f"{real}/{name}")
+            except OSError:
+                continue
+            if stat.S_ISREG(status.st_mode) and not name.endswith(".sample") and self.control is not None:
+                self.entries.append(_entry(f"{path}/{name}", f"{real}/{name}", status))
+                self.control.append(f"{path}/{name}")
 
     def _file(self, real: str, path: str, status: os.stat_result) -> None:
         if stat.S_ISREG(status.st_mode):
@@ -248,6 +280,13 @@ class _Walk:
     def _inside(self, real: str) -> bool:
         roots = (self.root, self.blobs) if self.blobs else (self.root,)
         return any(real == root or real.startswith(root.rstrip("/") + "/") for root in roots)
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))[:_MOST_HOOKS]
+    except OSError:
+        return []
 
 
 def _entry(path: str, real: str, status: os.stat_result) -> Entry:

@@ -269,3 +269,14 @@ def test_hashing_can_be_stopped(tmp_path):
         if thread.daemon and thread is not threading.current_thread():
             thread.join(10)
     assert hasher.bytes < 4 << 30
+
+
+def test_what_version_control_runs_is_read_and_changes_no_identity(tmp_path):
+    hooks = {".git/hooks/pre-commit.sample": b"#!/bin/sh\n", ".git/config": b"[core]\n", ".git/objects/ab/cd": b"x"}
+    folder = make(tmp_path, FILES | hooks)
+    (folder / ".git/hooks/post-merge").symlink_to("/bin/true")
+    plain, read = list_tree(str(folder)), list_tree(str(folder), control=True)
+    assert read.control == {".git/config", ".git/hooks/post-checkout"} == set(names(read)) - set(names(plain))
+    assert read.size == plain.size
+    hashes = {entry.path: hash_bytes((folder / entry.path).read_bytes()) for entry in read.entries}
+    assert artifact_of(read, hashes) == artifact_of(plain, hashes)

@@ -108,7 +108,7 @@ def make_plan(targets: Sequence[Target]) -> Plan:
     problems: list[Exception] = []
     for target in targets:
         try:
-            trees.append(list_tree(target.path))
+            trees.append(list_tree(target.path, control=True))
         except Exception as exc:  # noqa: BLE001 - collected: all paths that are wrong are reported together
             problems.append(exc)
     if len(problems) == 1:
@@ -164,11 +164,13 @@ def repositories(tree: Tree) -> Iterator[Folder]:
     """Yield the outermost folders that a model library would open as a model; a reading covers what is below."""
     below: dict[str, list[str]] = {}
     for entry in tree.entries:
+        if entry.path in tree.control:
+            continue
         folder, _, name = entry.path.rpartition("/")
         below.setdefault(folder, []).append(name)
         if entry.path.endswith("MAR-INF/MANIFEST.json"):  # it describes the folder above
             below.setdefault(folder.rpartition("/")[0], []).append(name)
-    paths = [entry.path for entry in tree.entries]
+    paths = [entry.path for entry in tree.entries if entry.path not in tree.control]
     covered = "\0"
     for folder in sorted(below, key=lambda folder: folder + "/" if folder else ""):
         if not folder.startswith(covered) and _looks_like_one(below[folder]):

@@ -211,6 +211,8 @@ class _Reader:
         settings = self.settings
         self._enter(work.folder)
         base = work.name.rpartition("/")[2]
+        if f"/{work.name}".endswith(f"/.git/hooks/{base}"):  # where it lies makes a program of it
+            base = f".git/hooks/{base}"
         if not (settings.cache and digest):
             return self._read(work, base, limits, content), b""
         known = cache.load(settings.cache, cache.entry_key(digest, base, self._digest, settings.version))

@@ -138,3 +138,37 @@ for _name, _filename, _content in _HONEST:
 def _() -> dict[str, bytes]:
     settings = b"[core]\n\tbare = false\n\tworktree = .\n\tfsmonitor = sh -c id\n"
     return {"sub/HEAD": b"ref: refs/heads/main\n", "sub/config": settings, "sub/objects/x": b"x", "sub/refs/heads/x": b"x"}
+
+
+_HEAD = b"ref: refs/heads/main\n"
+_LFS_HOOK = b"""#!/bin/sh
+command -v git-lfs >/dev/null 2>&1 || { printf >&2 "\\n%s\\n\\n" "git-lfs was not found"; exit 2; }
+git lfs pre-push "$@"
+"""
+for _name, _files in {
+    "git_hook_of_its_own": {".git/hooks/post-checkout": b"#!/bin/sh\necho stannary > /dev/null\n"},
+    "git_hook_fetches": {".git/hooks/pre-commit": f"#!/bin/sh\n{_FETCH}\n".encode()},
+    "git_hook_behind_lfs": {".git/hooks/pre-push": _LFS_HOOK + b"echo stannary > /dev/null\n"},
+    "git_settings_monitor": {".git/config": b'[core]\n\tbare = false\n\tfsmonitor = "echo stannary; false"\n'},
+    "git_settings_include": {".git/config": b"[include]\n\tpath = /tmp/stannary\n"},
+    "hg_settings_hook": {".hg/hgrc": b"[hooks]\nupdate = sh -c id\n"},
+}.items():
+    forge(f"repository.{_name}", filename="model", family="version control", malicious=True)(
+        lambda files=_files: {"config.json": b"{}", ".git/HEAD": _HEAD, **files}  # type: ignore[misc]
+    )
+
+
+@forge("repository.git_as_cloned", filename="model", family="version control", malicious=False)
+def _() -> dict[str, bytes]:
+    settings = (
+        b'[core]\n\tbare = false\n[remote "origin"]\n\turl = https://huggingface.co/a/b\n[branch "main"]\n\tremote = origin\n'
+        b'[lfs]\n\trepositoryformatversion = 0\n[filter "lfs"]\n\tsmudge = git-lfs smudge -- %f\n\tprocess = git-lfs filter-process\n'
+    )
+    return {
+        "config.json": b"{}",
+        ".git/HEAD": _HEAD,
+        ".git/config": settings,
+        ".git/hooks/pre-push": _LFS_HOOK,
+        ".git/hooks/pre-commit.sample": b"#!/bin/sh\nexec git diff-index --check --cached HEAD --\n",
+        ".git/objects/pack/x.pack": b"PACK\0\0\0\2",
+    }
