@@ -5,7 +5,7 @@ their escapes (`/J#61vaScript`). Streams of objects are inflated and read as wel
 
 Facts: `media.pdf_action`: name (`JavaScript`, `Launch`, `SubmitForm`, `ImportData`, `GoToR`, `URI`, `RichMedia`, `XFA`), starts
 (whether something in the document starts without a click), what (the script, file or address as far as it is plain).
-`media.pdf_file`: name: a file that is embedded (read as content of its own).
+`media.pdf_file`: name: a file that is embedded, or a program or pickle that stands in for another stream (read as content of its own).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import re
 import zlib
 from collections.abc import Iterator
 
+from stannary.formats.embedded_payload import payload_kind
 from stannary.formats.interface import Sink, View, clip
 
 __all__ = ["read_objects"]
@@ -61,7 +62,7 @@ def read_objects(view: View, sink: Sink) -> None:
         sink.budget.check_time()
     scripts: list[bytes] = []
     for at, header, content in _streams(view, sink):
-        if b"/EmbeddedFile" in header:
+        if b"/EmbeddedFile" in header or payload_kind(memoryview(content)):
             sink.fact("media.pdf_file", at, name="embedded")
             sink.child(f"embedded@{at}", content, offset=at)
             continue

@@ -3,7 +3,8 @@
 A stream that is padded until the reader's time is up says nothing about what comes after. Names
 of callables that end nearly every exploit are searched as bytes, a gigabyte a second; what is
 around a hit has to be the opcodes of an import. Facts say that the name is there, not that it is
-reached: `unread.import`: module ('' when it is not written next to the name), name.
+reached: `unread.import`: module ('' when it is not written next to the name), name,
+where (words).
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ _PAIR = re.compile(_STRING.replace(b"@", b"m") + _STRING.replace(b"@", b"n") + r
 _ALONE = re.compile(_STRING.replace(b"@", b"n") + rb"\x93", re.DOTALL)
 
 
-def sweep(data: memoryview, sink: Sink, *, code: bool = False) -> None:
+def sweep(data: memoryview, sink: Sink, *, code: bool = False, where: str = "in a part that a limit kept from being read") -> None:
     """Report the imports of well-known names, the end first: time may run out, and padding stands in front of what it hides.
 
-    With `code`, the content is source, and calls are reported: `unread.code`: excerpt.
+    `where` says in words what the data is. With `code`, the content is source, and calls are reported: `unread.code`: excerpt.
     """
     found: dict[tuple[str, str], int] = {}
     calls: dict[bytes, int] = {}
@@ -54,7 +55,7 @@ def sweep(data: memoryview, sink: Sink, *, code: bool = False) -> None:
                 break
     finally:
         for (module, name), offset in found.items():
-            sink.fact("unread.import", offset, module=module, name=name)
+            sink.fact("unread.import", offset, module=module, name=name, where=where)
         for text, offset in calls.items():
             sink.fact("unread.code", offset, excerpt=text.decode("utf-8", "replace"))
 

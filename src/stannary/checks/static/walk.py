@@ -33,6 +33,11 @@ _MISSED = 1000  # reasons kept for one file
 _DEEP = 2  # containers around something before it is looked up among what was read
 _DIGESTED = 64 << 20
 _SWEPT = 3  # what was being read when the limit struck, and two of what it was in
+# Formats whose readers look at parts of a file alone: pictures, recordings, compiled models, plain weights, lines of text.
+_OPAQUE = frozenset({
+    "media", "executorch", "tflite", "tensorrt", "ggml", "rknn", "ncnn", "lightgbm", "learned-weights", "jld2", "blend", "raw-weights",
+})  # fmt: skip
+_SEARCHES, _SEARCHED = 16, 64 << 20  # parts of a file, and bytes of their start and of their end, that are searched
 _SWEEPING = 0.25  # CPU seconds to sweep a file from which the reading was thrown out
 _FACTS_OF_SWEEP = 256
 _SOURCE = frozenset({"python", "notebook", "script", "jinja"})
@@ -76,6 +81,7 @@ class Walker:
         self._full = False
         self._nested: set[bytes] = set()  # digests of what was read two and more containers deep
         self._swept = 0
+        self._searched = 0
         self.swept = False  # the file itself, to its end
         self._limited = False  # a reader stopped at a limit, and what it left is not swept yet
         self._reading = ""  # the format
@@ -145,17 +151,30 @@ class Walker:
         except (FormatError, ImportError, MemoryError) as exc:  # of a probe; the rest of the file is read
             self.incomplete(f"not identified: {str(exc) or type(exc).__name__}")
             return
-        if not rows:
-            if len(view):
-                self.incomplete("unknown binary format")
-            return
+        missed = len(self.missed)
+        if not rows and len(view):
+            self.incomplete("unknown binary format")
         for row in rows:
             if not self.budget.is_over():
                 self._read(row, view)
+        if len(self.missed) > missed or any(row.name in _OPAQUE for row in rows):
+            self._search(view)
         if (self.budget.is_over() or self._limited) and self._swept < _SWEPT:
             self._swept += 1
             self._limited = False
             self.sweep(view, code=any(row.name in _SOURCE for row in rows))
+
+    def _search(self, view: View) -> None:
+        """Search what no reader understands for imports of a pickle: some other program finds it there and loads it."""
+        if self.budget.is_over() or self._searched >= _SEARCHES:
+            return
+        from stannary.formats.unread import sweep  # as above
+
+        self._searched += 1
+        where = "among bytes that are of no format, or that no reader of this one looks at"
+        sweep(view.data[:_SEARCHED], self, where=where)
+        if len(view) > _SEARCHED:
+            sweep(view.data[max(_SEARCHED, len(view) - _SEARCHED) :], self, where=where)
 
     def sweep(self, view: View, *, code: bool) -> None:
         """Search what the limit left unread for names that end nearly every exploit."""

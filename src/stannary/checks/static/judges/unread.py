@@ -1,4 +1,4 @@
-"""Imports that stand in what a limit left unread: known gadgets only, since nothing is known of how they are used."""
+"""Imports that stand in what was left unread, by a limit or because nothing reads it: known gadgets only, since nothing is known of how they are used."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def judge(facts: Sequence[Fact]) -> Iterator[Hit]:
             gadget = known.gadget(home, name)
             if gadget and not known.role(home, name):
                 shown = f"{module}.{name}" if module else name
-                message = f"imports {shown}, which {gadget.what}, in a part that a limit kept from being read"
+                message = f"imports {shown}, which {gadget.what}, {fact.data['where']}"
                 severity: Severity = "high" if module else "medium"
                 yield Hit("PKL035", fact, message, {"global": shown}, severity)
                 break
