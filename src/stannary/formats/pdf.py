@@ -5,7 +5,7 @@ their escapes (`/J#61vaScript`). Streams of objects are inflated and read as wel
 
 Facts: `media.pdf_action`: name (`JavaScript`, `Launch`, `SubmitForm`, `ImportData`, `GoToR`, `URI`, `RichMedia`, `XFA`), starts
 (whether something in the document starts without a click), what (the script, file or address as far as it is plain).
-`media.pdf_file`: name: a file that is embedded, or a program or pickle that stands in for another stream (read as content of its own).
+`media.pdf_file`: name: a file that is embedded, or a program or pickle in place of another stream (read as content of its own).
 """
 
 from __future__ import annotations

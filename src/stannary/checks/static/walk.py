@@ -35,7 +35,8 @@ _DIGESTED = 64 << 20
 _SWEPT = 3  # what was being read when the limit struck, and two of what it was in
 # Formats whose readers look at parts of a file alone: pictures, recordings, compiled models, plain weights, lines of text.
 _OPAQUE = frozenset({
-    "media", "executorch", "tflite", "tensorrt", "ggml", "rknn", "ncnn", "lightgbm", "learned-weights", "jld2", "blend", "raw-weights",
+    "media", "executorch", "tflite", "tensorrt", "ggml", "rknn", "ncnn", "lightgbm", "learned-weights", "jld2", "blend",
+    "raw-weights",
 })  # fmt: skip
 _SEARCHES, _SEARCHED = 16, 64 << 20  # parts of a file, and bytes of their start and of their end, that are searched
 _SWEEPING = 0.25  # CPU seconds to sweep a file from which the reading was thrown out

@@ -14,7 +14,7 @@ __all__: list[str] = []
 
 _FRAMED = b"\x80\x04\x8c\x05posix\x94\x8c\x06system\x94\x93\x8c\x0decho stannary\x85R."
 _LINES = b"cposix\nsystem\n(S'echo stannary'\ntR."
-_NOISE = random.Random(7).randbytes(4096)  # noqa: S311 - stands for samples of a recording
+_NOISE = random.Random(7).randbytes(4096)
 
 
 def _wave(samples: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""Imports that stand in what was left unread, by a limit or because nothing reads it: known gadgets only, since nothing is known of how they are used."""
+"""Imports in what was left unread, by a limit or because nothing reads it: known gadgets only, for their use is not known."""
 
 from __future__ import annotations
 
