@@ -76,6 +76,16 @@ def test_written_validated_compared(run, place):
     jsonschema.validate(found, schema_of("bom-diff"))
 
 
+def test_what_cannot_be_read_is_said_beside_what_could(run, place):
+    run("bom", "model", "-o", "a.json")
+    (place / "b.json").write_text("[")
+    done = run("bom", "validate", "nowhere.json", "b.json", "a.json", code=2)
+    assert "a.json: CycloneDX 1.6, valid" in done.stderr
+    assert "error[IO001]: nowhere.json" in done.stderr
+    assert "error[BOM002]: b.json" in done.stderr
+    assert "BOM002" in run("bom", "diff", "a.json", "b.json", code=2).stderr
+
+
 def test_what_is_broken_has_its_line(run, place):
     text = run("bom", "model").stdout.replace('"bomFormat": "CycloneDX"', '"bomFormat": "CycloneDX",\n  "extra": 1')
     (place / "x.json").write_text(text)
@@ -148,6 +158,9 @@ def test_usage(run):
     assert "takes one TARGET" in run("bom", "model", "model", code=2).stderr
     assert "BOM001" in run("bom", "model", "--timestamp", "yesterday", code=2).stderr
     assert "WSP001" in run("bom", "model", "--record", code=2).stderr
+    assert "is no package URL: 'nope'" in run("bom", "model", "--purl", "nope", code=2).stderr
+    assert run("bom", "model", "--purl", "nope", code=2).stdout == ""
+    assert "SPDX documents are of 3.0.1" in run("bom", "model", "--format", "spdx", "--spec-version", "1.7", code=2).stderr
     assert "Usage" in run("bom", code=2).stderr
     assert "validate" in run("bom", "--help").stdout
 

@@ -83,6 +83,9 @@ def command(ctx: click.Context, /, **given: Any) -> int | None:  # noqa: ANN401 
     if len(ctx.args) != 1:
         msg = f"takes one TARGET, not {len(ctx.args)}"
         raise click.UsageError(msg, ctx)
+    if given["form"] == "spdx" and ctx.get_parameter_source("spec_version") is not click.core.ParameterSource.DEFAULT:
+        msg = "--spec-version is of CycloneDX; SPDX documents are of 3.0.1"
+        raise click.UsageError(msg, ctx)
     return start(ctx.args[0], given, talk_of(ctx))
 
 

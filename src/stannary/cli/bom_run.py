@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ from stannary.cli import exits
 from stannary.cli.talk import Talk
 from stannary.cli.workspace import open_workspace, write_json
 from stannary.core.clock import system_clock
-from stannary.core.errors import InputError, StannaryError, UsageError
+from stannary.core.errors import InputError, StannaryError, UsageError, named_by_caller
 from stannary.report.escape import inline
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from stannary.report.bom.score import Score
 
 __all__ = ["compare_files", "start", "validate_files"]
+
+# pkg:TYPE/NAMESPACE/NAME@VERSION?QUALIFIERS#SUBPATH (github.com/package-url/purl-spec)
+_PURL = re.compile(r"pkg:[A-Za-z.+][A-Za-z0-9.+-]*(/[^\s/?#@]+)+(@[^\s?#]+)?(\?[^\s#]+)?(#\S+)?")
 
 
 def start(target: str, given: Mapping[str, Any], talk: Talk) -> int:
@@ -39,7 +43,7 @@ def start(target: str, given: Mapping[str, Any], talk: Talk) -> int:
         spec_version=given["spec_version"],
         supplier=given["supplier"],
         version=given["model_version"],
-        purl=given["purl"],
+        purl=_purl(given["purl"]),
     )
     workspace = _workspace(given)
     made = app.take_bom(
@@ -82,6 +86,14 @@ def _workspace(given: Mapping[str, Any]) -> Workspace | None:
         return open_workspace(None)
     except UsageError:
         return None
+
+
+def _purl(text: str) -> str:
+    """Return a package URL as it is. Raises UsageError for what is none: whoever reads the document resolves it."""
+    if text and not _PURL.fullmatch(text):
+        msg = f"is no package URL: {text[:80]!r}"
+        raise UsageError(msg, where="--purl", code="BOM001", help="as in pkg:huggingface/OWNER/NAME@REVISION")
+    return text
 
 
 def _moment(text: str | None) -> datetime:
@@ -146,6 +158,8 @@ def validate_files(files: Sequence[str], form: str, talk: Talk, *, strict: bool 
             found.append(validate(_read(file), file))
         except InputError as error:
             problems.append(UsageError(error.message, where=error.where, code=error.code, help=error.help))
+        except OSError as error:  # the others are told all the same
+            problems.append(UsageError((error.strerror or str(error)).lower(), where=file, code="IO001"))
     if form == "json":
         from stannary.report.bom.documents import ValidationDocument
 
@@ -179,7 +193,9 @@ def compare_files(old: Path, new: Path, form: str) -> int:
     """Compare two documents, print what differs, and return the exit code."""
     from stannary.report.bom.diff import compare, load, table
 
-    found = compare(load(_read(str(old)), str(old)), load(_read(str(new)), str(new)))
+    with named_by_caller():  # 1 says that they differ, and 3 would say that something could not be analysed
+        before, after = load(_read(str(old)), str(old)), load(_read(str(new)), str(new))
+    found = compare(before, after)
     if form == "json":
         write_json(found)
     else:

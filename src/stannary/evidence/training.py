@@ -13,6 +13,8 @@ when the block is entered *and* when it is left: data that changed in between is
 
 from __future__ import annotations
 
+import math
+import operator
 import os
 import platform
 import sys
@@ -25,7 +27,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from stannary.core.errors import IntegrityError, UsageError
+from stannary.core.canonical import canonical_json
+from stannary.core.errors import IntegrityError, StannaryError, UsageError
 from stannary.core.evidence import Outcome, Resource
 from stannary.core.model import Json
 from stannary.evidence.chain import Chain, Recorded
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Run", "environment_of", "training_run"]
 
+_EXACT = 2**53  # integers up to here are the same in every reader of JSON (RFC 8785)
 _Path = str | os.PathLike[str]
 
 
@@ -53,7 +57,7 @@ class Run:
         self._outputs: list[Path] = []
         self._metrics: dict[str, float] = {}
         self._parameters: dict[str, Json] = {}
-        self._seeds: dict[str, int] = {}
+        self._seeds: dict[str, int | str] = {}
 
     def input(self, path: _Path, relation: Relation = "trained-from") -> None:
         """Note what the outputs are made from: data (`trained-from`) or a model (`fine-tuned-from`, ...). It is hashed now."""
@@ -64,16 +68,31 @@ class Run:
         self._outputs.append(Path(path))
 
     def metric(self, name: str, value: float) -> None:
-        """Note a number about the outputs. It is stated, not measured: a gate asks for an evaluation."""
-        self._metrics[name] = float(value)
+        """Note a number about the outputs. It is stated, not measured: a gate asks for an evaluation. Raises UsageError for NaN."""
+        number = float(value)
+        if not math.isfinite(number):
+            what = f"the metric {name!r}"
+            raise _unstatable(what, f"{number} is no measurement")
+        self._metrics[name] = number
 
     def parameter(self, name: str, value: Json) -> None:
-        """Note a parameter: anything that is JSON."""
-        self._parameters[name] = value
+        """Note a parameter: anything that is JSON. Raises UsageError now, and not after the training, for what is not."""
+        try:
+            built = msgspec.to_builtins(value)
+            canonical_json(built)
+        except (TypeError, ValueError, RecursionError) as error:
+            what = f"the parameter {name!r}"
+            raise _unstatable(what, str(error)) from error
+        self._parameters[name] = built
 
     def seed(self, name: str, value: int) -> None:
-        """Note the seed of a source of randomness."""
-        self._seeds[name] = value
+        """Note the seed of a source of randomness. One of more than 53 bits is stated as text. Raises UsageError."""
+        try:
+            number = operator.index(value)
+        except TypeError as error:
+            what = f"the seed {name!r}"
+            raise _unstatable(what, f"{value!r:.60} is no whole number") from error
+        self._seeds[name] = number if abs(number) <= _EXACT else str(number)
 
     def code(self, path: _Path) -> None:
         """Note code: the commit of a git working tree (and whether it has changes), or the digest of a file or folder."""
@@ -110,7 +129,7 @@ class Run:
 @contextmanager
 def training_run(
     *,
-    data: Iterable[_Path] = (),
+    data: _Path | Iterable[_Path] = (),
     base: _Path | None = None,
     code: _Path | None = None,
     parameters: Mapping[str, Json] | None = None,
@@ -130,22 +149,31 @@ def training_run(
     opened = Workspace.find(os.fspath(workspace) if workspace is not None else None)
     _ = opened.signer  # a key that cannot be used is an error now, not after hours of training
     run = Run(opened, opened.clock())
-    for path in data:
+    for path in [data] if isinstance(data, str | os.PathLike) else data:
         run.input(path)
     if base is not None:
         run.input(base, "fine-tuned-from")
     if code is not None:
         run.code(code)
     for name, value in (parameters or {}).items():
-        run.parameter(name, msgspec.to_builtins(value))
+        run.parameter(name, value)
     for name, seed in (seeds or {}).items():
         run.seed(name, seed)
     try:
         yield run
-    except BaseException:
-        run.finish("error")
+    except BaseException as error:
+        try:
+            run.finish("error")
+        except* (StannaryError, OSError) as others:  # what went wrong in the block is what the caller has to see
+            for other in others.exceptions:
+                error.add_note(f"and the training run could not be recorded: {other}")
         raise
     run.finish("passed")
+
+
+def _unstatable(what: str, why: str) -> UsageError:
+    msg = f"{what} cannot be stated: {why}"
+    return UsageError(msg, where="training_run", code="TRN003", help="note its text: run.parameter(NAME, str(value))")
 
 
 def environment_of() -> dict[str, Any]:

@@ -98,3 +98,56 @@ def test_a_run_without_output_and_one_without_a_workspace_are_errors(place, tmp_
     monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
     with pytest.raises(UsageError, match="no workspace"), stannary.training_run():
         pass
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        lambda run: run.metric("loss", float("nan")),
+        lambda run: run.metric("loss", float("inf")),
+        lambda run: run.parameter("optimizer", object()),
+        lambda run: run.parameter("lr", float("nan")),
+        lambda run: run.parameter("name", "\ud800"),
+        lambda run: run.seed("torch", "7"),
+        lambda run: run.seed("torch", 0.5),
+    ],
+)
+def test_what_cannot_be_stated_is_said_when_it_is_noted_and_not_after_the_training(place, note):
+    def train():
+        with stannary.training_run() as run:
+            (place / "model" / "w.bin").write_bytes(b"half")
+            run.output("model")
+            note(run)
+
+    with pytest.raises(UsageError, match="cannot be stated") as caught:
+        train()
+    assert caught.value.code == "TRN003"
+    assert [item.value.outcome for item in about(place)] == ["error"]
+
+
+def test_seeds_as_libraries_make_them_are_stated(place):
+    with stannary.training_run(data="data.csv", seeds={"torch": 2**64 - 1, "numpy": 2**127 + 1, "python": -(2**53)}) as run:
+        (place / "model" / "w.bin").write_bytes(b"weights")
+        run.output("model")
+    predicate = about(place)[0].value.predicate
+    assert predicate["seeds"] == {"torch": str(2**64 - 1), "numpy": str(2**127 + 1), "python": -(2**53)}
+    assert len(predicate["edges"]) == 1
+
+
+def test_what_went_wrong_in_the_block_is_not_hidden_by_what_could_not_be_recorded(place):
+    def train():
+        with stannary.training_run() as run:
+            run.output("model")  # empty: no artifact
+            _ = 1 / 0
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        train()
+    (note,) = caught.value.__notes__
+    assert "could not be recorded" in note
+    assert about_nothing(place)
+
+
+def about_nothing(place):
+    from stannary.evidence.workspace import Workspace
+
+    return Chain(Workspace.find(str(place))).everything().evidence == ()

@@ -157,7 +157,7 @@ class TrainingRun(_Predicate, frozen=True, kw_only=True, omit_defaults=True, ren
     code: tuple[Resource, ...] = ()
     parameters: dict[str, Json] = {}
     packages: dict[str, str] = {}
-    seeds: dict[str, int] = {}
+    seeds: dict[str, int | str] = {}  # as text beyond 53 bits
     hardware: dict[str, Json] = {}
     environment: dict[str, str] = {}
     metrics: dict[str, float] = {}

@@ -93,7 +93,7 @@ def _workflow(item: Verified[Evidence], model: str, datasets: dict[str, str]) ->
     )
 
 
-def _seeds(run: TrainingRun) -> dict[str, int]:
+def _seeds(run: TrainingRun) -> dict[str, int | str]:
     return {f"seed.{name}": seed for name, seed in run.seeds.items()}
 
 

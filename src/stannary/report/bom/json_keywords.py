@@ -122,7 +122,7 @@ def _enum(node: Node) -> Check:
 
         folded = {text.lower(): text for text in texts}
         near = difflib.get_close_matches(value.lower(), folded, 1) if isinstance(value, str) else []
-        few = ", ".join(sorted(texts)) if len(texts) <= 12 else f"{len(texts)} values"  # noqa: PLR2004 - fits a line
+        few = ", ".join(sorted(texts)) if len(texts) <= 16 else f"{len(texts)} values"  # noqa: PLR2004 - fits a line
         say(out, path, f"is {shown(value)}, none of {few}{f'; did you mean {folded[near[0]]!r}?' if near else ''}")
 
     return run

@@ -9,6 +9,7 @@ from stannary.report.bom.inventory import Fact, Inventory
 from stannary.report.bom.score import Score
 from stannary.report.bom.words import line, shown
 from stannary.report.escape import inline
+from stannary.report.wording import counted
 
 __all__ = ["document_of", "table"]
 
@@ -65,7 +66,7 @@ def table(inventory: Inventory, score: Score) -> str:
     lines = [
         inline(inventory.name, 200),
         f"  {inventory.digest}",
-        f"  {len(inventory.files):,} files, {inventory.size:,} bytes",
+        f"  {counted(len(inventory.files), 'file')}, {counted(inventory.size, 'byte')}",
         "",
     ]
     for model in inventory.models[:_ROWS]:
