@@ -26,6 +26,7 @@ _BEGINNING = 32
 _FRAMED = 11  # bytes before what stands in a frame
 _OTHER = 8  # bytes that tell streams apart which do not begin with the name of a module
 _GLOBAL, _SHORT_BINUNICODE = 0x63, 0x8C
+_TRIES = 96  # to find a shape, without a file that has one, before no more are made: where each file is of a kind of its own
 _PATIENCE = 64  # files of a group that no shape of it fits, before its shapes are given up
 
 
@@ -62,6 +63,7 @@ class Alike:
     def __init__(self) -> None:
         self._groups: dict[tuple[int, bytes], _Group] = {}
         self._left = _MOST
+        self._tries = _TRIES
 
     def knows(self, view: View, content: bytes) -> bool:
         """Tell whether reading and judging this file would find nothing, as with the others of its shape."""
@@ -69,6 +71,7 @@ class Alike:
             group = self._groups.get(key)
             found = group.find(content) if group is not None and group.shapes else None
             if group is not None and found is not None:
+                self._tries = min(self._tries + 1, _TRIES)
                 if found in group.wide:
                     self._narrow(group, found, content)
                 return [row.name for row in identify(view)] == ["pickle"]
@@ -78,7 +81,7 @@ class Alike:
         """Take note of a file in which nothing was found."""
         if report.formats != ("pickle",) or report.missed or report.skipped or not _plain(report, len(content)):
             return
-        if self._left < len(content):
+        if self._left < len(content) or self._tries <= 0:
             return
         for key in _keys(content):
             group = self._groups.setdefault(key, _Group())
@@ -86,6 +89,7 @@ class Alike:
                 continue
             group.read += 1
             if group.read > 1:  # most streams have a shape of their own: not worth it for the first
+                self._tries -= 1
                 found = _shape(content, free=not key[0])
                 if found is not None:
                     self._left -= len(content)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from stannary.checks.static import cache, compiled, ruleset, wire
+from stannary.checks.static.quiet import Quiet
 from stannary.checks.static.result import FileReport, Missed, ScanFinding
 from stannary.checks.static.ruleset import Hit
 from stannary.checks.static.verdict import findings_of, sort_findings
@@ -110,6 +111,7 @@ class _Reader:
         # With plug-ins, or facts to keep, every file is read in full.
         self._alike: Alike | None = None
         self._remembers = not (settings.plugins or settings.cache)
+        self._quiet = Quiet(self.rules)
 
     def handle(self, payload: bytes, degraded: bool) -> bytes:  # noqa: FBT001 - the Handler type
         """Read one thing and answer."""
@@ -188,16 +190,22 @@ class _Reader:
 
     def _answer(self, work: Work, report: FileReport, digest: str, before: FileIdentity, entry: bytes) -> Answer:
         findings: list[ScanFinding] = []
-        judging = alarm.hold(_JUDGING, _stop_judging, again=False)
-        # Wherever it strikes, what was found until then is in the list.
-        with suppress(BudgetExceeded), judging:
-            findings_of(report, self.rules, work.name, self._vulnerable(report), findings)
-        if judging.expired:
-            sort_findings(findings)
+        key = b"" if self.settings.advisories else self._quiet.key(report)
+        expired = False
+        if not self._quiet.knows(key):
+            judging = alarm.hold(_JUDGING, _stop_judging, again=False)
+            # Wherever it strikes, what was found until then is in the list.
+            with suppress(BudgetExceeded), judging:
+                findings_of(report, self.rules, work.name, self._vulnerable(report), findings)
+            expired = judging.expired
+            if expired:
+                sort_findings(findings)
+            elif not findings:
+                self._quiet.learn(key)
         return Answer(
             tuple(dict.fromkeys([name for name in report.formats if ":" not in name])),
             tuple(findings),
-            (*report.missed, _UNJUDGED) if judging.expired else report.missed,
+            (*report.missed, _UNJUDGED) if expired else report.missed,
             report.skipped,
             digest,
             before,

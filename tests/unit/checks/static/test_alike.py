@@ -263,6 +263,22 @@ def test_the_memory_is_bounded() -> None:
     assert not knows(memory, last)
 
 
+def test_where_each_file_is_of_a_kind_of_its_own_no_more_shapes_are_made() -> None:
+    def own(number: int) -> bytes:
+        return Assembler(4).op("EMPTY_LIST").op("MARK").push("k" * number).op("BININT1", 1).op("APPENDS").stop()
+
+    memory, many = Alike(), 160
+    for number in range(many):
+        content = own(number)
+        for _ in range(2):
+            memory.learn(content, read_view(View(content, NAME), strict=True))
+    assert not knows(memory, own(many - 1))
+    assert any(knows(memory, own(number)) for number in range(many))  # which gives a try back
+    memory.learn(own(many - 1), read_view(View(own(many - 1), NAME), strict=True))
+    memory.learn(own(many - 1), read_view(View(own(many - 1), NAME), strict=True))
+    assert knows(memory, own(many - 1))
+
+
 def test_a_folder_of_models_with_one_that_runs_something(tmp_path: Path) -> None:
     for number in range(12):
         (tmp_path / f"m{number:02}.pkl").write_bytes(fitted(rate=float(number)))

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from stannary.checks.static.ruleset import Hit
 from stannary.formats.interface import Fact
 
-__all__ = ["JUDGES", "run_judges"]
+__all__ = ["JUDGES", "UNJUDGED", "run_judges"]
 
 JUDGES: dict[str, str] = {
     "artifact": "stannary.checks.static.judges.artifact",
@@ -38,7 +38,7 @@ JUDGES: dict[str, str] = {
 
 
 # What every pickle has and no judge looks at: one of plain data needs no judge, nor what a judge loads.
-_UNJUDGED = frozenset({"pickle.stream", "pickle.second", "pickle.torch_legacy"})
+UNJUDGED = frozenset({"pickle.stream", "pickle.second", "pickle.torch_legacy"})
 
 
 _MANY = 2000  # facts that may take longer to judge than there is time for
@@ -48,7 +48,7 @@ def run_judges(facts: Sequence[Fact]) -> Iterator[Hit]:
     """Group facts by the prefix of their kind and run the judge of each group."""
     groups: dict[str, list[Fact]] = {}
     for fact in facts:
-        if fact.kind not in _UNJUDGED:
+        if fact.kind not in UNJUDGED:
             groups.setdefault(fact.kind.partition(".")[0], []).append(fact)
     for prefix, group in groups.items():
         module = JUDGES.get(prefix)

@@ -1,0 +1,80 @@
+"""Facts in which nothing was found need judging once, and anything else every time."""
+
+import pytest
+
+import stannary
+from stannary.checks.static import scan_worker
+from stannary.checks.static.quiet import Quiet
+from stannary.checks.static.result import FileReport
+from stannary.checks.static.ruleset import RuleSet, load
+from stannary.checks.static.walk import read_view
+from stannary.formats.interface import Fact, View
+from stannary.testing.pickle_assembler import Assembler
+
+
+def report(*facts):
+    return FileReport(("pickle",), facts, ())
+
+
+CALL = Fact("pickle.call", 5, {"module": "numpy", "name": "dtype", "args": ["f8"]})
+
+
+def test_where_something_stands_does_not_matter():
+    quiet = Quiet(load())
+    stream = Fact("pickle.stream", 0, {"length": 40})
+    elsewhere = Fact("pickle.call", 9, CALL.data)
+    assert quiet.key(report(stream, CALL)) == quiet.key(report(Fact("pickle.stream", 7, {"length": 60}), elsewhere))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        (Fact("pickle.global", 5, CALL.data),),
+        (Fact("pickle.call", 5, {**CALL.data, "args": ["f4"]}),),
+        (Fact("pickle.call", 5, CALL.data, "archive/data.pkl"),),
+        (CALL, CALL),
+        (),
+    ],
+)
+def test_other_facts_are_judged_themselves(other):
+    quiet = Quiet(load())
+    quiet.learn(quiet.key(report(CALL)))
+    assert quiet.knows(quiet.key(report(CALL)))
+    assert not quiet.knows(quiet.key(report(*other)))
+
+
+def test_many_facts_and_names_that_cannot_be_written_are_judged_each_time():
+    quiet = Quiet(load())
+    odd = report(Fact("pickle.call", 5, {"module": "\udcff"}))
+    for found in (report(*[CALL] * 100), odd):
+        quiet.learn(quiet.key(found))
+        assert not quiet.knows(quiet.key(found))
+
+
+def test_with_rules_of_a_plug_in_nothing_is_remembered():
+    shipped = load()
+    quiet = Quiet(RuleSet(shipped.rules.values(), shipped.sets, "", (lambda _: iter(()),)))
+    quiet.learn(quiet.key(report(CALL)))
+    assert not quiet.knows(quiet.key(report(CALL)))
+
+
+def test_what_has_no_finding_is_judged_once_and_what_has_one_each_time(tmp_path, monkeypatch):
+    plain = Assembler(4).call("collections", "OrderedDict").stop()
+    hostile = Assembler(4).call("os", "system", "echo stannary").stop()
+    for number in range(3):
+        # Of two lengths, or they would not be read in full.
+        (tmp_path / f"a{number}.pkl").write_bytes(plain[:-1] + b"\x8c" + bytes((number,)) + b"x" * number + b"\x86.")
+        (tmp_path / f"b{number}.pkl").write_bytes(hostile)
+    judged = []
+    original = scan_worker.findings_of
+    monkeypatch.setattr(scan_worker, "findings_of", lambda *given: judged.append(given[2]) or original(*given))
+    monkeypatch.delattr("os.fork")  # in this process
+    target = stannary.scan(tmp_path, jobs=1).targets[0]
+    assert sorted(judged) == ["a0.pkl", "b0.pkl", "b1.pkl", "b2.pkl"]
+    assert [file.verdict for file in target.files] == ["clean"] * 3 + ["unsafe"] * 3
+
+
+def test_the_facts_of_a_pickle_are_among_them():
+    quiet = Quiet(load())
+    found = read_view(View(Assembler(4).call("collections", "OrderedDict").stop(), "m.pkl"), strict=True)
+    assert quiet.key(found)
