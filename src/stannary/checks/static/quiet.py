@@ -36,7 +36,7 @@ class Quiet:
         dull = self._dull
         try:
             facts = self._encode([(fact.kind, fact.part, fact.data) for fact in report.facts if fact.kind not in dull])
-        except UnicodeEncodeError:  # a name that is no UTF-8
+        except (ValueError, OverflowError, TypeError, RecursionError):  # a name that is no UTF-8, a number of 80 bits
             return b""
         return hashlib.sha256(facts).digest()
 

@@ -43,10 +43,13 @@ def test_other_facts_are_judged_themselves(other):
     assert not quiet.knows(quiet.key(report(*other)))
 
 
-def test_many_facts_and_names_that_cannot_be_written_are_judged_each_time():
+def test_many_facts_and_what_cannot_be_encoded_are_judged_each_time():
     quiet = Quiet(load())
-    odd = report(Fact("pickle.call", 5, {"module": "\udcff"}))
-    for found in (report(*[CALL] * 100), odd):
+    deep = []
+    for _ in range(100_000):
+        deep = [deep]
+    odd = [report(Fact("pickle.call", 5, {"module": value})) for value in ("\udcff", 1 << 80, deep, object())]
+    for found in (report(*[CALL] * 100), *odd):
         quiet.learn(quiet.key(found))
         assert not quiet.knows(quiet.key(found))
 
