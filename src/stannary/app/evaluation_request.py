@@ -21,6 +21,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     data: str | None = None
     target: str = ""
+    text: str = ""
     suites: tuple[str, ...] = ("robustness",)
     preset: str = "standard"
     norm: str | None = None
@@ -60,6 +61,12 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         return self.is_address and (self.request is not None or "llm" in self.suites)
 
     @property
+    def is_picky(self) -> bool:
+        """Whether an option is given that means nothing for texts."""
+        words = (self.norm, self.threats, self.domain, self.adversarials, self.checkpoint, self.members)
+        return any(map(bool, words)) or self.workers > 1 or self.device != "cpu"
+
+    @property
     def is_function(self) -> bool:
         """Whether the model is named as `module:function`, code of the caller's own."""
         module, colon, name = self.model.removesuffix("()").rpartition(":")
@@ -76,13 +83,18 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         """Return the request of a command line. Raises UsageError for what does not go together."""
         suites = tuple(given["suites"]) or ("robustness",)
         if "all" in suites:
-            suites = ("robustness", "privacy") if given["members"] else ("robustness",)
+            suites = ("robustness", "privacy") if given["members"] and not given.get("text") else ("robustness",)
         made = cls(**{name: given[name] for name in cls.__struct_fields__ if name in given} | {"suites": suites})
         wrong = [
             text
             for text, bad in (
                 ("--data is needed: the samples to attack", made.data is None and "llm" not in made.suites),
                 ("--threat is of --suite robustness", bool(made.threats) and "robustness" not in made.suites),
+                (
+                    "--text goes with --suite robustness, --preset, --eps, --samples, --budget and --min-robust alone",
+                    bool(made.text) and (set(made.suites) != {"robustness"} or made.is_picky),
+                ),
+                ("--eps of texts is a share of their words, at most 1", bool(made.text) and (made.eps or 0) > 1),
                 ("--suite privacy needs --members, the training data", "privacy" in made.suites and not made.members),
                 (
                     "--extract, --attribute and --invert are of --suite privacy",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from stannary.checks.target.data import Dataset
     from stannary.checks.target.domain import TableDomain
 
-__all__ = ["Suite", "backdoor", "domain_text", "privacy", "robustness", "table_domain"]
+__all__ = ["Suite", "backdoor", "domain_text", "privacy", "robustness", "table_domain", "too_weak"]
 
 _TABLE_EPS, _ARRAY_EPS = {"l0": 1.0, "cost": 1.0}, 0.1  # columns, and cost; in standard deviations 0.5
 
@@ -46,7 +46,7 @@ def robustness(target: Counting, data: Dataset, whole: Dataset, request: Request
         found,
         measurements=measurements_of(found, request.seed),
         incomplete=incomplete,
-        reasons=tuple(_too_weak(found, request.min_robust)),
+        reasons=tuple(too_weak(found, request.min_robust)),
         next=tuple(_next(found, request, table=data.kind == "table")),
         atlas=atlas,
         owasp=("ML01:2023",),
@@ -144,7 +144,7 @@ def _members(target: Counting, data: Dataset, request: Request) -> Dataset:
     return members.aligned(target.classes, data.label_names)
 
 
-def _too_weak(part: Robustness, least: float | None) -> list[str]:
+def too_weak(part: Robustness, least: float | None) -> list[str]:
     """Return why the robust accuracy misses what was asked for: the worse end of its interval counts, or the stop rule's word."""
     robust, stop = part.robust, part.stop
     if least is None or (robust.low >= least if stop is None else stop.decision != "fail"):

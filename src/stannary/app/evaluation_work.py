@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from stannary.app.opening import Admitted
     from stannary.checks.target.data import Dataset
     from stannary.checks.target.interface import Target
+    from stannary.checks.target.text_model import TextTarget
 
-__all__ = ["do", "worker"]
+__all__ = ["do", "environment", "model_of", "test_data", "worker"]
 
 
 def worker(_data: bytes) -> Callable[[bytes, bool], bytes]:
@@ -45,6 +46,10 @@ def do(work: Work, note: Note) -> Answer:
             from stannary.app.evaluation_endpoint import language_card
 
             return Answer(card=language_card(work, note))
+        if work.request.text:
+            from stannary.app.evaluation_texts import text_card
+
+            return Answer(card=text_card(work, note))
         return Answer(card=_card(work, note))
     except Exception as error:  # noqa: BLE001 - told to the caller, who raises it
         return Answer(error=tell(error, work.request.model))
@@ -76,8 +81,8 @@ def _card(work: Work, note: Note) -> EvaluationResult:
     reasons = tuple(text for one in found.values() for text in one.reasons)
     return EvaluationResult(
         tool=Tool(version=__version__),
-        model=_model(work, target),
-        data=_test_data(request, data, len(sampled)),
+        model=model_of(work, target),
+        data=test_data(request, data, len(sampled)),
         suite=request.suites,
         seed=request.seed,
         device=request.device,
@@ -92,12 +97,13 @@ def _card(work: Work, note: Note) -> EvaluationResult:
         reasons=reasons,
         atlas=tuple(name for one in found.values() for name in one.atlas),
         owasp=tuple(name for one in found.values() for name in one.owasp),
-        environment=_environment(),
+        environment=environment(),
         next=tuple(text for one in found.values() for text in one.next),
     )
 
 
-def _test_data(request: Request, data: Dataset, n: int) -> TestData:
+def test_data(request: Request, data: Dataset, n: int) -> TestData:
+    """Return what is said of the data, of which `n` samples were drawn."""
     return TestData(
         path=request.data or "",
         digest=f"sha256:{data.digest.removeprefix('sha256:')}",
@@ -132,7 +138,8 @@ def _target(work: Work, data: Dataset) -> Target:
     return open_model(content, data, name=work.model.display, device=request.device)
 
 
-def _model(work: Work, target: Target) -> Model:
+def model_of(work: Work, target: Target | TextTarget) -> Model:
+    """Return what is said of the model."""
     admitted: Admitted | None = work.model
     notes = tuple(getattr(target, "notes", ()))
     common: dict[str, Any] = {"access": target.access, "classes": target.classes, "shape": target.shape, "notes": notes}
@@ -150,7 +157,8 @@ def _model(work: Work, target: Target) -> Model:
     )
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
+    """Return in what it ran."""
     import torch
 
     return {"python": platform.python_version(), "torch": str(torch.__version__), "machine": platform.machine()}

@@ -21,14 +21,20 @@ _SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 
 @click.command("evaluate")
 @click.argument("model", metavar="MODEL")
-@click.option("--data", metavar="FILE", help="Labelled samples: CSV, Parquet, .npz, MNIST's IDX, a folder of pictures.")
+@click.option("--data", metavar="FILE", help="Labelled samples: CSV, JSON Lines, Parquet, .npz, MNIST's IDX, a folder of pictures.")
 @click.option("--target", metavar="COLUMN", default="", help="The column with the labels.  [default: the last]")
+@click.option("--text", metavar="COLUMN", default="", help="The column with texts, of a model that classifies them.")
 @click.option(
     "--suite", "suites", type=click.Choice(SUITES), multiple=True, help="What is measured; repeatable.  [default: robustness]"
 )
 @click.option("--preset", type=click.Choice(PRESETS), default="standard", show_default=True, help="How hard it is attacked.")
 @click.option("--norm", type=click.Choice(["linf", "l2", "l1", "l0", "cost"]), help="Of the radius.  [default: linf; of tables l2]")
-@click.option("--eps", type=click.FloatRange(0, min_open=True), metavar="R", help="The radius; of tables in standard deviations.")
+@click.option(
+    "--eps",
+    type=click.FloatRange(0, min_open=True),
+    metavar="R",
+    help="The radius; of tables in standard deviations, of texts a share of the words.",
+)
 @click.option(
     "--threat", "threats", type=click.Choice(THREATS), multiple=True, help="Of pictures: measured beside the radius; repeatable."
 )

@@ -10,6 +10,7 @@ import pytest
 
 from stannary.checks.robustness.attacks.text import TextOptions, attack_texts, rewritten, words_of
 from stannary.checks.robustness.attacks.text_characters import KINDS, CharacterEdits
+from stannary.checks.target.statistics import clopper_pearson
 from stannary.checks.target.text_model import TextTarget
 from stannary.core.errors import BackendError, InputError
 
@@ -252,5 +253,7 @@ def test_the_card_counts_the_worst_case_and_only_what_was_attacked_to_the_end():
     budget = TextTarget(linear, 2, made, budget=2000)
     cut = text_robustness(budget, made, labels, attacks)
     assert cut.unfinished > 0
-    assert cut.robust.n == 40 - cut.unfinished
+    stood = round(cut.robust.value * 40)
+    assert cut.robust.n == 40
+    assert (cut.robust.low, cut.robust.high) == (clopper_pearson(stood, 40)[0], clopper_pearson(stood + cut.unfinished, 40)[1])
     assert any(run.stopped for run in cut.attacks)

@@ -108,7 +108,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Example(msgspec.Struct, frozen=True, kw_only=True):
-    """One of the cheapest examples that fool the model: changed columns of a table, or two pictures (PNG, base64)."""
+    """One of the cheapest examples that fool the model: changed columns or words, or two pictures (PNG, base64)."""
 
     sample: int
     attack: str
@@ -119,6 +119,7 @@ class Example(msgspec.Struct, frozen=True, kw_only=True):
     changes: tuple[Change, ...] = ()
     before: str = ""
     after: str = ""
+    text: str = ""  # around the first change, as it reads after it
 
 
 class MaskingPoint(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from stannary.checks.target.data_lines import is_json, json_columns
 from stannary.core.errors import InputError, UsageError
 
 __all__ = ["Raw", "read"]
@@ -58,7 +59,7 @@ def read(path: Path, *, target: str, labels: Path | None, most_bytes: int) -> Ra
         return _npz(content, where, digest, target, most_bytes)
     if content.startswith(_PARQUET):
         return Raw(where, digest, table=_parquet(content, where))
-    return Raw(where, digest, table=_text(content, where))
+    return Raw(where, digest, table=json_columns(content, where) if is_json(content) else _text(content, where))
 
 
 def _content(path: Path, most_bytes: int) -> bytes:

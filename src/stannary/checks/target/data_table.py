@@ -91,7 +91,7 @@ def _encoded(name: str, cells: list[str], encode: Literal["onehot", "ordinal"], 
     words = tuple(sorted(set(cells)))
     if len(words) > _MOST_WORDS:
         msg = f"column {name!r} has {len(words)} different words: a name or an identifier, not a category"
-        raise InputError(msg, where=where, help="leave the column out")
+        raise InputError(msg, where=where, help=f"leave the column out; if the model reads texts: --text {name}")
     at = {word: index for index, word in enumerate(words)}
     codes = np.array([at[cell] for cell in cells])
     if encode == "ordinal":

@@ -46,6 +46,9 @@ class TextTarget:
         self.function, self.classes, self.name, self.budget, self.batch = function, classes, name, budget, batch
         self.spend = Spend()
         self.access: Access = "score"
+        self.shape: tuple[int, ...] = ()  # of one input: a text has none
+        self.labels: tuple[str, ...] = ()
+        self.notes: list[str] = []
         self._middle = 0.0
         out = self._call(list(probe))
         if out is None:
