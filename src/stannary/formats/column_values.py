@@ -9,6 +9,8 @@ Formats: Parquet `PageHeader` (parquet.thrift); Snappy's format description (goo
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
 import zlib
 
@@ -18,7 +20,7 @@ from stannary.formats.interface import Sink, View, clip
 from stannary.formats.pickle_glance import glance
 from stannary.formats.thrift_compact import parse
 
-__all__ = ["search_chunk", "search_values", "unsnap"]
+__all__ = ["search_chunk", "search_texts", "search_values", "unsnap"]
 
 _PAGE = 8 << 20  # bytes of one page, and of the whole table, that are taken apart
 _FEW = 20
@@ -27,6 +29,7 @@ _STREAM = 1 << 20
 _START = re.compile(
     rb"\x80[\x02-\x05](?=[\x28\x4b\x4e\x58\x5d\x63\x7d\x88\x89\x8c\x8f\x94\x95\x42\x43])|(?<=\0\0)c(?=[A-Za-z_][\w.]{0,80}\n[A-Za-z_])"
 )
+_ENCODED = re.compile(rb"gA(?:[JNR]|S[UMC]|S[VW]|W[UMC]|W[VW])[A-Za-z0-9+/]{20,}={0,2}")  # how a protocol of 2 to 5 begins
 _NONE, _SNAPPY, _GZIP, _ZSTD = 0, 1, 2, 6
 
 
@@ -46,6 +49,22 @@ def search_values(sink: Sink, name: str, content: memoryview | bytes, offset: in
         found += 1
         if found >= _FEW:
             return
+
+
+def search_texts(sink: Sink, name: str, content: memoryview | bytes, offset: int | None = None) -> None:
+    """Hand on each stream of opcodes that calls something and is written in base64."""
+    found = 0
+    for match in _ENCODED.finditer(content):
+        raw = match[0][: len(match[0]) // 4 * 4]
+        try:
+            stream = base64.b64decode(raw)
+        except binascii.Error:
+            continue
+        if glance(memoryview(stream)).runs:
+            sink.child(f"{clip(name, 80)}#base64[{found}]", stream, offset=offset)
+            found += 1
+            if found >= _FEW:
+                return
 
 
 def search_chunk(sink: Sink, name: str, codec: int, view: View, left: int) -> int:
@@ -75,6 +94,7 @@ def search_chunk(sink: Sink, name: str, codec: int, view: View, left: int) -> in
         if page is None:
             return left
         search_values(sink, name, page, start)
+        search_texts(sink, name, page, start)
         left -= len(page)
         at = start + packed
     return left

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from stannary.formats.embedded_text import hand_on
+from stannary.formats.embedded_text import hand_on, note_code
 from stannary.formats.interface import Sink
 
 __all__ = ["carve", "looks_embedded"]
@@ -56,6 +56,8 @@ def carve(sink: Sink, name: str, raw: memoryview | bytes, offset: int | None = N
     head = bytes(raw[:_HEAD])
     if _START.match(head) is not None:
         sink.child(name, raw, offset=offset)
+        if head.lstrip()[:1] == b"<":  # a page of its own, and a text that a page may show
+            note_code(sink, name, head.decode("utf-8", "replace"), offset)
         return True
     if _ANYWHERE.search(head) is None and not _SOLID.match(head):
         return False

@@ -46,7 +46,9 @@ def note_source(sink: Sink, name: str, text: str) -> None:
 
 
 def note_evaluated(sink: Sink, path: str, text: str) -> None:
-    """Report a value that is an expression of Python: `config.code`."""
+    """Report a value that is an expression of Python (`config.code`), and read one that is a command with a program in it."""
+    if "-" in text[:80] and _INTERPRETER.match(text.lstrip()):
+        hand_on_inline(sink, path, text)
     if "(" in text[:80] or text.startswith("${"):
         found = _EVALUATED.match(text)
         if found is not None:

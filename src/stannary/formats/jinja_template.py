@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from stannary.core.errors import BudgetExceeded
 from stannary.formats.embedded_text import note_code
+from stannary.formats.hidden_orders import INSTRUCTION
 from stannary.formats.interface import Sink, View, clip
 
 if TYPE_CHECKING:
@@ -27,20 +28,6 @@ _MAX_NODES = 150_000
 _DOCUMENT = re.compile(r"\.(?:html?|txt|md|xml|tex|css|js|ya?ml|toml|conf|cfg|sh|sql|py)\.(?:j2|jinja2?)$|\.j2$")
 _DUNDER_TEXT = re.compile(r"_{1,2}[A-Za-z]\w*__|\bgi_frame\b|\bf_globals\b|\bfunc_globals\b")
 _FORMAT_FIELD = re.compile(r"\{\w*((?:\.\w+|\[[^\]]*\])+)[^}]*\}")
-_INSTRUCTION = re.compile(
-    r"(?P<override>\b(?:ignore|disregard|forget|override)\s+(?:(?:all|any|the|your|of)\s+){0,3}"
-    r"(?:previous|prior|above|earlier|system|safety|preceding)\s+\w+)"
-    r"|(?P<silence>\b(?:do\s+not|don't|never|without)\s+(?:tell|inform|mention|reveal|disclos|warn|notify|alert)\w*\s+"
-    r"(?:\w+\s+){0,3}(?:user|this|it|them|anyone)\b)"
-    r"|(?P<insertion>\b(?:always|must|should|secretly|covertly|silently)\s+(?:\w+\s+){0,2}"
-    r"(?:recommend|include|insert|append|add|embed|inject|import|suggest|link)\w*"
-    r"\s+[^.\n]{0,60}(?:https?:|<script|import\s|package|backdoor|\bpip\b|\bnpm\b))"
-    r"|(?P<leak>\b(?:send|forward|exfiltrate|leak|upload|post)\s+(?:\w+\s+){0,4}"
-    r"(?:conversation|password|credential|api[ _-]?key|secret|private\s+key)s?\b)"
-    r"|(?P<jailbreak>\b(?:you\s+have\s+no\s+restrictions|jailbr(?:eak|oken)|unrestricted\s+mode|DAN\s+mode|no\s+ethical)\b)"
-    r"|(?P<address>\bhttps?://(?!127\.|10\.|192\.168\.|0\.0)(?:\d{1,3}(?:\.\d{1,3}){3}\b|[\w.-]*(?:webhook\.site|ngrok|pipedream\.net|oast\.|\.onion\b)))",
-    re.IGNORECASE,
-)
 # Filters whose string arguments name attributes (jinja2.filters.make_attrgetter).
 _GETTER_KEYWORDS = frozenset({"attribute", "by"})
 _GETTERS = frozenset({"map", "selectattr", "rejectattr", "groupby", "sum", "sort", "min", "max", "unique"})
@@ -270,7 +257,7 @@ class _Walk:
         self._instruction(node, node.data)
 
     def _instruction(self, node: nodes.Node, text: str) -> None:
-        for match in _INSTRUCTION.finditer(text):
+        for match in INSTRUCTION.finditer(text):
             self._fact("jinja.instruction", node, what=match.lastgroup, text=clip(match.group(), 160))
 
     def _include(self, node: Any) -> None:  # noqa: ANN401

@@ -109,6 +109,8 @@ _CLASS = re.compile(r"[a-z][\w$]*(?:\.[a-z_$][\w$]*)+\.[A-Z][\w$]*")  # of Java,
 _NATIVE = frozenset(
     {"custom_ops_library", "custom_op_library", "register_custom_ops_library", "op_library_filename", "plugin_library"}
 )
+_PADDLE = re.compile(r"(?:pd_op|cinn_op|custom_op|\d)\.((?:py_|pylayer|run_program|custom|exec|system|shell)\w*)")
+_SHARED = re.compile(r"\.(?:so(?:\.\d+)*|dll|dylib)$", re.IGNORECASE)
 _DIGEST = re.compile(r"[a-z0-9]{2,12}:[0-9a-f]{16,128}")
 # The manifest of a TorchServe archive: what the server imports and opens.
 _PACKAGED = frozenset({"handler", "serializedFile", "modelFile", "extraFiles", "requirementsFile"})
@@ -147,11 +149,21 @@ class Tags:
                 self._shards(value, path)
             elif key == "_type" and isinstance(value, str):
                 self.sink.fact("json.type", None, name=clip(value), path=clip(path))
+        self._named(path, members)
         self._opened(path, members, pairs)
         self._sources(path, members)
         if "lc" in members and isinstance(ids := members.get("id"), (list, str)):  # numbers: words of a vocabulary
             name = ".".join(map(str, ids)) if isinstance(ids, list) else str(ids)
             self.sink.fact("json.constructor", None, name=clip(name), type=clip(str(members.get("type"))), path=clip(path))
+
+    def _named(self, path: str, members: dict[str, Any]) -> None:
+        """Report a class that is named in two members, and an operator of a program of PaddlePaddle 3."""
+        operator = members.get("#")
+        if isinstance(operator, str) and (acts := _PADDLE.fullmatch(operator)):
+            self.sink.fact("paddle.operator", None, op=acts[1], count=1)
+        module, named = members.get("__module__"), members.get("__class__", members.get("__name__", members.get("__qualname__")))
+        if isinstance(module, str) and isinstance(named, str) and _DOTTED.fullmatch(f"{module}.{named}"):
+            self.sink.fact("json.object", None, tag="__class__", name=clip(f"{module}.{named}"), path=clip(path))
 
     def _sources(self, path: str, members: dict[str, Any]) -> None:
         """Read the functions that flows and agents keep as text; a list of records is data."""
@@ -167,7 +179,9 @@ class Tags:
     def _opened(self, path: str, members: dict[str, Any], pairs: Sequence[tuple[str, Any]]) -> None:
         """Report the files outside of its folder that loading the object opens."""
         for key in _NATIVE & members.keys():
-            if isinstance(members[key], str) and (how := outside(members[key])):
+            if isinstance(members[key], str) and (
+                how := outside(members[key]) or ("library" if _SHARED.search(members[key]) else "")
+            ):
                 self.sink.fact("json.opened", None, key=key, value=clip(members[key]), how=how, path=clip(path))
         digest = members.get("digest")
         if (

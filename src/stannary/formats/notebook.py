@@ -4,7 +4,7 @@ Facts:
 `notebook.document`: cells, code_cells, language, nbformat.
 `notebook.command`: a line or cell handed to a shell (`!cmd`, `%%bash`, `%sx`). Fields: command, cell, magic.
 `notebook.output`: an output, a Markdown cell or a widget that holds HTML or JavaScript which a viewer may run. Fields: mime, cell,
-    script, remote (address of a script or frame, if any), does (`kernel`, `secrets`: see `pages.takes`), text.
+    script, remote (address of a script or frame, if any), does (`kernel`, `secrets`, `hidden`: see `pages`), text.
 Code cells become `python.*` facts of context `notebook`; the line of a fact counts through all code cells.
 """
 
@@ -213,7 +213,7 @@ def _active(text: str, mime: str, number: int, sink: Sink) -> None:
         cell=number,
         script=True,
         remote=clip(remote) or None,
-        does=pages.takes(text),
+        does=pages.takes(text) or ("hidden" if pages.hides(text) else ""),
         text=clip(text.strip(), 120),
     )
 

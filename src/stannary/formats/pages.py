@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import re
 
-__all__ = ["is_active", "sends_to", "takes"]
+__all__ = ["hides", "is_active", "sends_to", "takes"]
 
 _ACTIVE = re.compile(
     r"<script\b|<iframe\b|<object\b|<embed\b|\bon(?:load|error|click|mouse\w+|focus\w*|toggle|begin|pointer\w+|animation\w+)\s*=|javascript:",
@@ -28,6 +28,12 @@ _SECRETS = re.compile(
     r"\b(?:fetch|sendBeacon|XMLHttpRequest|Image|WebSocket|open|assign|location|src|href)\b[^;\n]{0,200}(?:document\.cookie|(?:local|session)Storage|_xsrf)"
     r"|(?:document\.cookie|(?:local|session)Storage|_xsrf)[^;\n]{0,40};[^\n]{0,200}\b(?:fetch|sendBeacon|Image)\s*\("
 )
+# Script that is written so that nobody reads it, and a handler in a tag that evaluates.
+_HIDDEN = re.compile(
+    r"\b(?:eval|Function|setTimeout|document\.write(?:ln)?)\s*\(\s*(?:window\.)?(?:atob|unescape|decodeURIComponent|String\.fromCharCode)\s*\("
+    r"|<[a-z][^<>]{0,400}\son(?:load|error|begin|toggle|focus|mouse\w+|animation\w+)\s*=\s*[\"']?[^\"'<>]{0,80}\b(?:eval|Function|atob)\s*\(",
+    re.IGNORECASE,
+)
 _MOST = 4 << 20
 
 
@@ -44,6 +50,12 @@ def sends_to(text: str) -> str:
     if found is None:
         return ""
     return f"http:{found[1]}" if found[1].startswith("//") else found[1]
+
+
+def hides(text: str) -> str:
+    """Return how the script of a page hides what it runs, or nothing."""
+    found = _HIDDEN.search(text[:_MOST]) if is_active(text) else None
+    return found[0][-120:] if found is not None else ""
 
 
 def takes(text: str) -> str:

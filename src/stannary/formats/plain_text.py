@@ -19,7 +19,7 @@ import re
 from collections.abc import Iterator
 
 from stannary.core.errors import FormatError
-from stannary.formats import licences, pages, secrets, text_directives
+from stannary.formats import hidden_orders, licences, pages, secrets, text_directives
 from stannary.formats.embedded_text import PAYLOAD_MAGIC, is_marshalled
 from stannary.formats.identify import is_text
 from stannary.formats.inline_code import hand_on_inline
@@ -115,6 +115,7 @@ _HOST_SCRIPTS = (".vbs", ".vbe", ".jse", ".wsf", ".wsh", ".hta", ".scf", ".sct")
 _SHORTCUT = re.compile(rb"^\s*(?:URL|IconFile)\s*=\s*(?:file:|\\\\)", re.MULTILINE | re.IGNORECASE)
 _SHELLS = (".sh", ".bash", ".zsh", ".bat", ".cmd", ".ps1", ".mk", ".dockerfile")
 _PAGES = (".html", ".htm", ".xhtml", ".svg")
+_CARDS_OF_PAGES = (".md", ".mdx", ".markdown")  # which are shown as pages
 _WEIGHTS = re.compile(
     r"(?:^[^.]+|\.(?:bin|pt|pth|ckpt|model|weights?|h5|hdf5|onnx|gguf|ggml|safetensors|pkl|pickle|joblib|np[yz]|pb|tflite|mlmodel|msgpack|params|dat|data))$"
 )
@@ -170,9 +171,14 @@ def _by_name(view: View, base: str, sink: Sink) -> None:
         hand_on_inline(sink, base, view.head(1 << 16).decode("utf-8", "replace"))
     elif base.endswith(_PAGES):
         page = view.head(_BLOCK).decode("utf-8", "replace")
-        remote = pages.sends_to(page)
-        if remote:
-            sink.fact("text.active", None, name=clip(base), remote=clip(remote))
+        remote, hidden = pages.sends_to(page), pages.hides(page)
+        if remote or hidden:
+            sink.fact("text.active", None, name=clip(base), remote=clip(remote), hidden=clip(hidden))
+    elif base.endswith(_CARDS_OF_PAGES) and view.find(b"<script") >= 0:
+        if remote := pages.sends_to(view.head(_BLOCK).decode("utf-8", "replace")):
+            sink.fact("text.active", None, name=clip(base), remote=clip(remote), hidden="")
+    elif hidden_orders.is_prompt(base):
+        hidden_orders.report(view.head(_BLOCK).decode("utf-8", "replace"), sink)
     elif base.endswith(".pth") and (lines := _IMPORT_LINES.findall(view.head(1 << 20))):
         sink.child(f"{base}.py", b"\n".join(lines), hint="python")
     elif _WEIGHTS.search(base) and _PYTHON.match(view.head(1 << 13)):

@@ -5,7 +5,8 @@ A value found is described by its kind, a mask (the recognisable prefix and the 
 digest salted with the kind, so that two findings of one secret can be matched and none can be read.
 
 Fact (reported by the caller, or by `report`):
-`secret.found`: detector, title, mask, digest, line, placeholder (looks like an example, not a credential).
+`secret.found`: detector, title, mask, digest, line, placeholder (looks like an example, not a credential), sequence
+(has a run of the alphabet or of digits: an example, or not).
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ class Secret(NamedTuple):
     mask: str
     digest: str
     placeholder: bool
+    sequence: bool = False
 
 
 _END = r"(?![A-Za-z0-9_/+=-])"
@@ -86,8 +88,9 @@ _LONG_WORD = b"A" * 18
 _MARK = bytes(65 if chr(b) in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_:" else 32 for b in range(256))
 _BEFORE, _AFTER = 96, 512  # bytes around an anchor that a credential and its name fit into
 _PLACEHOLDER = re.compile(
-    rb"(?i)example|sample|dummy|fake|test|your|xxx|placeholder|changeme|redacted|\*\*\*|\.\.\.|<|0000000|1234567|abcdef|insert|todo|pass(?:word|wd)?\b|username|secret\b|my[_-]?(?:secret|token|password|key)|none|null|env\b|os\.environ|getenv|\$\{|\{\{|%\("
+    rb"(?i)example|sample|dummy|fake|test|your|xxx|placeholder|changeme|redacted|\*\*\*|\.\.\.|<|insert|todo|pass(?:word|wd)?\b|username|secret\b|my[_-]?(?:secret|token|password|key)|none|null|env\b|os\.environ|getenv|\$\{|\{\{|%\("
 )
+_SEQUENCE = re.compile(rb"(?i)0000000|1234567|abcdef")  # an example, or a credential that was typed for a test
 _MAX_FOUND = 200
 
 
@@ -127,6 +130,7 @@ def scan(data: bytes | memoryview) -> Iterator[Secret]:
                 f"{shown}… ({len(value)} characters)",
                 digest,
                 bool(_PLACEHOLDER.search(context)) and detector.id != "private-key",
+                bool(_SEQUENCE.search(context)),
             )
             if len(seen) >= _MAX_FOUND:
                 return
@@ -139,7 +143,7 @@ def report(data: bytes | memoryview, sink: Sink, *, base: int = 0, lines: bool =
         line = raw.count(b"\n", 0, found.offset) + 1 if lines else None
         sink.fact(
             "secret.found", base + found.offset, detector=found.detector, title=found.title, mask=found.mask, digest=found.digest,
-            line=line, placeholder=found.placeholder,
+            line=line, placeholder=found.placeholder, sequence=found.sequence,
         )  # fmt: skip
 
 

@@ -69,7 +69,7 @@ def _parquet(
     return body + raw + struct.pack("<I", len(raw) if footer_size is None else footer_size) + magic
 
 
-def _values(*values: bytes) -> bytes:
+def column_of(*values: bytes) -> bytes:
     """Return a table with one column of bytes: a page of plain values, not compressed."""
     plain = b"".join(struct.pack("<I", len(v)) + v for v in values)
     page = thrift({1: 0, 2: len(plain), 3: len(plain), 5: {1: len(values), 2: 0, 3: 3, 4: 3}}) + plain
@@ -98,8 +98,8 @@ _PARQUET: dict[str, tuple[bytes, bool | None]] = {
     "metadata_pickle": (_parquet({"state": base64.b64encode(PICKLE)}), True),
     "metadata_template": (_parquet({"prompt": b"{{ ''.__class__ }}"}), True),
     "jndi": (_parquet({"author": b"${jndi:ldap://example.invalid/x}"}), True),
-    "pickle_in_column": (_values(b"x" * 40, PICKLE, b"y" * 40), True),
-    "bytes_in_column": (_values(b"x" * 40, b"\x80\x04", b"c" * 40), False),
+    "pickle_in_column": (column_of(b"x" * 40, PICKLE, b"y" * 40), True),
+    "bytes_in_column": (column_of(b"x" * 40, b"\x80\x04", b"c" * 40), False),
     "reference": (_parquet({}, column={1: b"../../../etc/passwd", 2: 4}), True),
     "reference_plain": (_parquet({}, column={1: b"part-0.parquet", 2: 4}), False),
     "outside": (_parquet({}, column={2: 4, 3: {5: 3, 6: 32, 7: 1 << 40, 9: 4}}), True),

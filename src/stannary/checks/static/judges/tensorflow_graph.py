@@ -118,7 +118,7 @@ _OWN = frozenset(
     }
 )
 _SUSPICIOUS_NAME = re.compile(
-    r"(?i)exec|shell|system(?!s)|subprocess|popen|command|download|loadlibrary|dlopen|backdoor|payload|curl|wget|eval(?!u)|pyfunc|py_func"
+    r"(?i)exec|shell|system(?!s)|subprocess|popen|command|download|loadlibrary|dlopen|backdoor|payload|curl|wget|eval(?!u)|pyfunc|py_func|pickle|deletefile|removefile|unlink"
 )
 _OUTSIDE = re.compile(r"^(?:/|~|[A-Za-z]:[\\/]|\\\\)|(?:^|[\\/])\.\.(?:[\\/]|$)|^[A-Za-z][A-Za-z0-9+.\-]{1,20}://")
 _HARMLESS_STREAM = re.compile(r"^(?:stderr|stdout|log\((?:info|warning|error)\))$")

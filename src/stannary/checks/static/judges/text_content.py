@@ -38,6 +38,11 @@ _OWN = (".py", ".ipynb", ".csv", ".tsv", ".jsonl", ".log")
 _SMALL = 1 << 17
 _RULES = {"settings": "TXT005", "opened": "TXT006", "reach": "TXT007"}
 _LOADERS = frozenset({"lua", "julia", "r-start-up"})  # languages whose scripts load models
+_DOES = {
+    "kernel": "runs code in the kernel",
+    "secrets": "sends cookies or tokens out",
+    "hidden": "hides the script that it runs",
+}
 _PLAIN = frozenset({"metadata", "license", "licence", "notice", "authors", "changelog", "readme", "copying"})
 
 
@@ -49,8 +54,12 @@ def judge(facts: Sequence[Fact]) -> Iterator[Hit]:
             yield from _command(fact, small=small)
         elif fact.kind == "text.directive":
             yield from _directive(fact)
+        elif fact.kind == "text.active" and fact.data["hidden"]:
+            yield Hit("TXT004", fact, f"{fact.data['name']}: script that hides what it runs: {fact.data['hidden']}")
         elif fact.kind == "text.active" and doubtful_address(str(fact.data["remote"])):
             yield Hit("TXT004", fact)
+        elif fact.kind == "text.orders":
+            yield Hit("TXT010", fact)
         elif fact.kind == "notebook.command":
             yield from _cell(fact)
         elif fact.kind == "notebook.output":
@@ -101,7 +110,7 @@ def _directive(fact: Fact) -> Iterator[Hit]:
 def _output(fact: Fact) -> Iterator[Hit]:
     remote, does = fact.data["remote"], str(fact.data["does"])
     if does:
-        what = "runs code in the kernel" if does == "kernel" else "sends cookies or tokens out"
+        what = _DOES[does]
         yield Hit("NBK003", fact, f"cell {fact.data['cell']}: {what}: {str(fact.data['text'])[:120]}")
     elif remote:
         yield Hit("NBK002", fact, None, None, "medium" if doubtful_address(str(remote)) else "info")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from stannary.checks.static.judges.commands import command_hit
 from stannary.checks.static.judges.danger import danger_of
 from stannary.checks.static.judges.json_config import target_hit
+from stannary.checks.static.judges.python_outside import environment
 from stannary.checks.static.judges.shell import classify, doubtful_address
 from stannary.checks.static.judges.word_sets import contains_any, words
 from stannary.checks.static.ruleset import Hit
@@ -116,6 +117,9 @@ def _value(fact: Fact) -> Iterator[Hit]:
         and not _COMMON.search(host[1])
     ):
         yield Hit("CFG006", fact, f"{key}: {value[:120]}, an address that no model needs")
+    elif kind == "environment":
+        if set_to := environment("os.environ.__setitem__", [key, value], {}):
+            yield Hit("CFG006", fact, f"{set_to[:160]}: every program that is started with it loads that")
     elif kind == "name" and (value in words("python_process") or value in words("dangerous_names")):
         yield Hit("CFG006", fact, f"{key}: {value}, which runs programs or code")
 
