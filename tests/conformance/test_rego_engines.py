@@ -77,6 +77,54 @@ def test_what_decides_nothing_is_an_error_and_no_pass(engine, module):
     assert caught.value.exit_code == 2
 
 
+_HEAD = "package stannary.gate\nimport rego.v1\n"
+
+
+@pytest.mark.parametrize(
+    "body, line",
+    [
+        ("deny contains msg if { msg := undefined_thing }", 3),
+        ('deny contains "x" if { count(inputt.evidence) == 0 }', 3),
+        ('deny contains "x" if {\n  not approved\n}', 4),
+        ('deny contains "x" if { x == 1 }', 3),
+        ("deny contains msg if { true }", 3),
+        ('deny contains "x" if { time.now_ns() > deadline }', 3),
+        ('deny contains "x" if { some e in input.evidence; e.kind == kind }', 3),
+        ('ready if input.name == "x" else := false if { y }\ndeny contains "x" if not ready', 3),
+        ('other contains e if { some e in input.evidence }\ndeny contains "x" if { e.kind == "vuln" }', 4),
+        ('deny contains "x" if { count({k | some k in input.evidence; k.kind != wanted}) == 0 }', 3),
+    ],
+)
+def test_a_slip_of_the_pen_is_an_error_and_no_pass(engine, body, line):
+    with pytest.raises(UsageError) as caught:
+        engine.deny(_HEAD + body, DOCUMENT)
+    assert caught.value.exit_code == 2
+    assert f"gate.rego:{line}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        'deny contains "x" if { input.evidence[i].kind == "vuln"; i > 3 }',
+        "deny contains msg if { some e in input.evidence; msg := e.kind }",
+        'deny contains msg if {\n  [a, b] := ["x", input.name]\n  msg := concat(" ", [a, b])\n}',
+        'deny contains msg if {\n  walk(input, [path, value])\n  value == "none of it"\n  msg := sprintf("%v", [path])\n}',
+        'double(x) := x * 2\ndeny contains "y" if double(1) == 3',
+        'default ready := false\nready if input.name == "x"\ndeny contains "not ready" if not ready',
+        'deny contains m if {\n  every e in input.evidence { e.kind }\n  m := "each has a kind"\n}',
+        'deny contains m if { {"kind": k} = input.evidence[_]; m := k }',
+        "import input.evidence as ev\ndeny contains m if m := ev[_].kind",
+        'deny contains "q" if { c := {k: v | some k, v in input.waivers}; count(c) > 0 }',
+        "deny contains m if {\n  m := `raw undefined_thing`  # undefined_thing, too\n}",
+        "kinds contains n if { some e in input.evidence; n := e.kind }\ndeny contains n if { kinds[n] }",
+        'deny contains "a" if {\n  x = input.name\n  x == "y"\n}',
+        'grade := "a" if { input.name == "x" } else := "b"\ndeny contains grade if grade == "c"',
+    ],
+)
+def test_what_binds_its_variables_is_taken_by_both(engine, body):
+    assert isinstance(engine.deny(_HEAD + body, DOCUMENT), list)
+
+
 def test_a_server_decides_and_its_policies_are_named_by_digest(oracles, tmp_path):
     file = tmp_path / "own.rego"
     file.write_text(OWN)

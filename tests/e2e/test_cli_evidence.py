@@ -285,6 +285,9 @@ def test_the_policy_goes_out_as_rego_and_comes_back_as_a_policy(ready, place):
     assert {row["message"] for row in denied["reasons"]} == {"model-signature", "cyclonedx", "statement:approval"}
     assert denied["policy"]["name"] == "p.rego"
     assert "error[POL008]" in run("gate", "model", "--policy", "opa+http://127.0.0.1:9", code=2).stderr
+    (place / "slip.rego").write_text("package stannary.gate\nimport rego.v1\ndeny contains msg if { msg := inputt.name }\n")
+    slip = run("gate", "model", "--policy", "slip.rego", "--engine", "regopy", code=2)
+    assert "error[POL006]: slip.rego:3: the variable 'inputt' is unsafe" in slip.stderr
 
 
 @pytest.mark.parametrize(

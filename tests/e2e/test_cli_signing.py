@@ -156,7 +156,7 @@ def test_the_key_of_the_workspace_is_the_default(run, model, tmp_path):
     run("sign", "bert", "--key", "k.pem")
     code, _, err = run("verify", "bert")
     assert code == 1
-    assert "error[SIG010]" in err
+    assert "error[SIG010]: the signature is of key " in err
 
 
 def test_certificates(run, model, tmp_path):

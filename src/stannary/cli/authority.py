@@ -13,7 +13,7 @@ from stannary.cli import exits
 from stannary.cli.group import common_options, talk_of
 from stannary.cli.passphrase import choose
 from stannary.cli.workspace import ask_passphrase, format_option, open_workspace, workspace_option, write_json
-from stannary.core.errors import IntegrityError, UsageError
+from stannary.core.errors import IntegrityError, UsageError, named_by_caller
 from stannary.evidence.keyless.audit import LoggedSignature
 from stannary.evidence.keyless.authority import Authority
 from stannary.evidence.keyless.token import KINDS, Provider, public_kind
@@ -128,7 +128,8 @@ def issuer(ctx: click.Context, /, **given: Any) -> int:  # noqa: ANN401 - click 
     authority = Authority(open_workspace(given["workspace"]))
     keys = _read(given["jwks"]) if given["jwks"] else discover_keys(url)
     provider = Provider(url=url, audience=given["audience"], kind=given["kind"] or public_kind(url))
-    authority.trust_provider(provider, keys)
+    with named_by_caller():
+        authority.trust_provider(provider, keys)
     talk_of(ctx).note(f"tokens of {inline(url)} for {inline(provider.audience)} are taken; they name by {provider.kind}")
     return 0
 

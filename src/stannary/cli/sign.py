@@ -12,7 +12,7 @@ import msgspec
 from stannary.cli.group import common_options, talk_of
 from stannary.cli.progress import progress_bar
 from stannary.cli.signing_key import is_offline, open_key
-from stannary.core.errors import UsageError
+from stannary.core.errors import UsageError, named_by_caller
 
 __all__ = ["SignReport", "command", "local"]
 
@@ -103,7 +103,8 @@ def command(ctx: click.Context, /, **given: Any) -> int:  # noqa: ANN401 - click
     talk = talk_of(ctx)
     target = local(given["target"])
     output = given["output"] or default_signature(target)
-    material = _material(given)
+    with named_by_caller():
+        material = _material(given)
     gc.disable()  # a million small tuples and no cycle among them; the process ends soon
     with progress_bar(talk, "signing") as on_progress:
         options = SignOptions(

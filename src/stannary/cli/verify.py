@@ -13,7 +13,7 @@ from stannary.cli import exits
 from stannary.cli.group import common_options, talk_of
 from stannary.cli.progress import progress_bar
 from stannary.cli.sign import local
-from stannary.core.errors import UsageError
+from stannary.core.errors import UsageError, named_by_caller
 
 if TYPE_CHECKING:
     from stannary.evidence.oms.interface import Trust
@@ -104,7 +104,8 @@ def command(ctx: click.Context, /, **given: Any) -> int:  # noqa: ANN401 - click
     talk = talk_of(ctx)
     target = local(given["target"])
     signature = given["signature"] or default_signature(target)
-    trust = _trust(given)
+    with named_by_caller():  # a file that is no trust root: 2, and not the 3 of a partial verification
+        trust = _trust(given)
     if given["identity"]:
         from stannary.cli.keyless import file_report
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from stannary.core.errors import StannaryError
 from stannary.core.evidence import Decision, Evidence, Reason, Verified
 from stannary.core.model import Digest, Json
 from stannary.evidence.engines.interface import Engine
@@ -37,7 +38,7 @@ def decide_by_rego(
     document = input_document(subject, evidence, waivers, now, name=name)
     revocations = [item for item in evidence if item.value.kind == "revocation"]
     reasons = [*clock_reasons(evidence, now), *revocation_reasons(revocations, subject, now)]
-    denied = sorted((_reason(item) for item in policy.engine.deny(policy.module, document)), key=lambda r: (r.rule, r.message))
+    denied = sorted((_reason(item) for item in _denied(policy, document)), key=lambda r: (r.rule, r.message))
     reasons += denied or [Reason(rule="rego", ok=True, message=f"{policy.engine.name} denies nothing")]
     known = {str(item.value.id) for item in evidence}
     cited = sorted({reason.evidence for reason in reasons} & known) or sorted(known)
@@ -51,6 +52,16 @@ def decide_by_rego(
         evidence=tuple(map(Digest.parse, cited)),
         decided=now,
     )
+
+
+def _denied(policy: RegoPolicy, document: Json) -> list[Json]:
+    """Return what the engine says. Raises UsageError or BackendError, at the place in the policy's own file where there is one."""
+    try:
+        return policy.engine.deny(policy.module, document)
+    except StannaryError as error:
+        if error.where is not None and error.where.startswith("gate.rego:"):
+            error.where = policy.name + error.where.removeprefix("gate.rego")
+        raise
 
 
 def _reason(item: Json) -> Reason:

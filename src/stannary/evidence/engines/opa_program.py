@@ -50,7 +50,7 @@ class OpaProgram:
                 msg = f"opa could not be run: {error}"
                 raise BackendError(msg, where=self._program, code="POL006") from error
         if done.returncode:
-            said = (done.stderr or done.stdout).decode("utf-8", "replace").strip()[:_SAID]
+            said = (done.stderr or done.stdout).decode("utf-8", "replace").replace(f"{scratch}/", "").strip()[:_SAID]
             msg = f"opa does not take the policy: {said}"
             raise UsageError(msg, where="--policy", code="POL006", help="opa check FILE.rego")
         try:

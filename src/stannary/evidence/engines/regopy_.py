@@ -14,6 +14,7 @@ import msgspec
 from stannary.core.errors import BackendError, UsageError
 from stannary.core.model import Json
 from stannary.evidence.engines.interface import QUERY, undefined
+from stannary.evidence.engines.rego_variables import unbound
 
 __all__ = ["Regopy"]
 
@@ -48,6 +49,12 @@ class Regopy:
 
     def deny(self, module: str, document: Json) -> list[Json]:
         """Return what the module denies. Raises UsageError for a module that does not compile, BackendError otherwise."""
+        loose = unbound(module)
+        if loose is not None:  # regopy would take it for undefined, and a rule with it would deny nothing
+            msg = f"the variable {loose.name!r} is unsafe: nothing in its rule binds it"
+            raise UsageError(
+                msg, where=f"gate.rego:{loose.line}", code="POL006", help="is it a slip of the pen? `opa check FILE` says more"
+            )
         given = msgspec.json.encode({"module": module, "input": document, "query": QUERY})
         try:
             done = subprocess.run(  # noqa: S603 - this interpreter, a program of ours
@@ -59,8 +66,12 @@ class Regopy:
         try:
             answer = msgspec.json.decode(done.stdout, type=_Answer)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            msg = f"ended with {done.returncode} and no answer: {done.stderr[-300:].decode('utf-8', 'replace').strip()}"
-            raise BackendError(msg, where="regopy", code="POL006", help="try it with opa: --engine opa") from error
+            said = done.stderr[-300:].decode("utf-8", "replace").strip()
+            # 1.5.2 ends the interpreter, with 0 and without a word, over a module that it cannot parse.
+            what = (
+                f"ended with {done.returncode} and no answer{f': {said}' if said else ', as it does over a module that is no Rego'}"
+            )
+            raise BackendError(what, where="regopy", code="POL006", help="`opa check FILE` says where; or --engine opa") from error
         if answer.error:
             raise _refused(answer.error, module)
         if not answer.values or not isinstance(answer.values[0], list):

@@ -52,10 +52,7 @@ class KeyTrust:
         # 2.
         fitting = [key for key in self.keys if _fits(found, key)]
         if not fitting:
-            named = found.hint[:16] if found.hint else "another one"
-            trusted = ", ".join(key.pem_hash[:16] for key in self.keys) or "none"
-            msg = f"the signature is of key {named}, and trusted is {trusted} (SHA-256 of the key in PEM)"
-            raise IntegrityError(msg, code="SIG010", help="verify it with the public key of who signed it")
+            raise IntegrityError(self._foreign(bundle, found), code="SIG010", help="verify it with the public key of who signed it")
         # 3.
         for key in fitting[:-1]:  # without a hint, any of them
             try:
@@ -65,6 +62,17 @@ class KeyTrust:
             return _signed_by(key)
         check_signature(bundle, fitting[-1])
         return _signed_by(fitting[-1])
+
+    def _foreign(self, bundle: Bundle, found: KeyHint) -> str:
+        """Return whose the signature is and who is trusted: by key ids, as `sign` prints them, or as others name keys."""
+        named = bundle.dsse_envelope.signatures[0].keyid or ""
+        trusted = [key.keyid for key in self.keys]
+        note = ""
+        if not named or named in trusted:
+            named, trusted = str(found.hint or ""), [key.pem_hash for key in self.keys]
+            note = " (SHA-256 of the key in PEM)"
+        one = named[:16] or "another one"
+        return f"the signature is of key {one}, and trusted is {', '.join(key[:16] for key in trusted) or 'none'}{note}"
 
 
 def _fits(found: KeyHint, key: PublicKey) -> bool:
