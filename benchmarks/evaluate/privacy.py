@@ -1,7 +1,7 @@
 """Attacks on privacy beside ART's on one network, and how many queries a copy of a forest takes.
 
-    ./dev bench evaluate privacy                    # both parts: some ten minutes
-    ./dev bench evaluate privacy --membership       # or --extraction
+    ./dev bench evaluate privacy                    # all parts: some ten minutes
+    ./dev bench evaluate privacy --membership       # or --extraction, --stacking (what shadows cost)
     ./dev bench evaluate privacy --peers=PYTHON     # an interpreter that has ART and torch, instead of an environment of its own
 
 ART runs in an environment of its own (requirements/peers-privacy.txt, under .venv-peers, made on first use). All scores go through
@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import assets
@@ -128,19 +129,34 @@ def membership() -> None:
     lira = mean[f"lira, {SHADOWS} shadows"]
     gain = mean["rmia, 4 shadows"][0] - mean["loss"][0]
     print(f"\nLiRA / best of ART ({best[1]}): {lira[1] / best[0]:.1f}; RMIA 4 - loss, AUC: {gain:.3f}")
-    stacking(data)
 
 
-def stacking(data: tuple[torch.Tensor, torch.Tensor]) -> None:
-    """Print what shadows cost in stacks and one by one, and that they say the same."""
-    plan = Plan(len(data[0]), SHADOWS, seed=9)
-    cost = {}
-    for group in (1, 4, GROUP):
+def stacking() -> None:
+    """Print what a shadow costs in stacks, one by one, and in the plain loop that trained the target: the least of four rounds."""
+    x, y = assets.mnist(assets.mnist_files(), "train")
+    own = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[: 2 * MEMBERS]
+    data = x[own], y[own]
+    cost: dict[str, float] = {}
+
+    def took(name: str, shadows: int, work: Callable[[], object]) -> None:
         began = time.process_time()
-        shadow_confidences(TorchFactory(build, epochs=EPOCHS, batch=BATCH, rate=RATE, group=group), plan, data)
-        cost[group] = time.process_time() - began
-    print(f"\n{SHADOWS} shadows: " + ", ".join(f"stacks of {group} {seconds:.1f} CPU s" for group, seconds in cost.items()))
-    print(f"stacks of {GROUP} / one by one: {cost[GROUP] / cost[1]:.2f}")
+        work()
+        cost[name] = min(cost.get(name, float("inf")), (time.process_time() - began) / shadows)
+
+    def loop(plan: Plan) -> None:
+        for chosen, seed in zip(plan.chosen, plan.seeds, strict=True):
+            fitted(data[0][chosen], data[1][chosen], seed % 2**31)(data[0])
+
+    for _ in range(4):
+        few, many = Plan(len(own), 4, seed=9), Plan(len(own), 16, seed=9)
+        took("a plain loop", 4, lambda few=few: loop(few))
+        for group, plan in ((1, few), (4, many), (GROUP, many), (16, many)):
+            factory = TorchFactory(build, epochs=EPOCHS, batch=BATCH, rate=RATE, group=group)
+            name = f"stacks of {group}" if group > 1 else "one by one"
+            took(name, plan.shadows, lambda factory=factory, plan=plan: shadow_confidences(factory, plan, data))
+    print("\n| shadows | CPU s each | of a plain loop | of one by one |\n|---|---|---|---|")
+    for name, seconds in cost.items():
+        print(f"| {name} | {seconds:.3f} | {seconds / cost['a plain loop']:.2f} | {seconds / cost['one by one']:.2f} |")
 
 
 def extraction() -> None:
@@ -167,9 +183,9 @@ def extraction() -> None:
 
 
 def main() -> None:
-    """Run the parts that are named, or both."""
+    """Run the parts that are named, or all."""
     torch.set_num_threads(1)
-    parts = {"--membership": membership, "--extraction": extraction}
+    parts = {"--membership": membership, "--extraction": extraction, "--stacking": stacking}
     for name in [name for name in parts if name in sys.argv] or parts:
         parts[name]()
 

@@ -114,8 +114,10 @@ def report(name: str, kept: Kept) -> list[str]:
     for who in ("stannary, few", "ART's AutoAttack"):
         if "0" in kept.get(who, {}):
             cpu, stands = kept[who]["0"]
-            times = f"{cpu / kept['stannary, few']['0'][0]:.1f} of stannary's"
-            rows.append(f"{label} | {who} | {len(stands)} | {cpu:.1f} | {times} | {sum(stands) / len(stands):.1%} | ")
+            times = "" if who == "stannary, few" else f"{cpu / kept['stannary, few']['0'][0]:.1f} times stannary's"
+            rows.append(
+                f"{label} | {who.partition(',')[0]} | {len(stands)} | {cpu:.1f} | {times} | {sum(stands) / len(stands):.1%} | "
+            )
     return rows
 
 

@@ -8,6 +8,7 @@ import torch
 
 from stannary.checks import privacy
 from stannary.checks.privacy import shadows as shadowing
+from stannary.checks.privacy import stacks
 from stannary.checks.privacy.membership import AuditOptions
 from stannary.checks.privacy.scores import Confidences, lira, lira_offline, rmia
 from stannary.checks.privacy.shadows import Plan, RefitFactory, TorchFactory, confidences, shadow_confidences
@@ -271,3 +272,42 @@ def test_scores_are_those_of_the_paper() -> None:
 def test_the_docstring_of_shadows_is_kept_by_its_factories() -> None:
     assert TorchFactory(lambda: torch.nn.Linear(2, 2), group=1).stacked is False
     assert isinstance(shadowing.RefitFactory(lambda *_: None).identity, str)
+
+
+def test_networks_of_linear_layers_are_multiplied_as_they_are_and_all_others_mapped() -> None:
+    nn = torch.nn
+
+    def small() -> torch.nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.Sequential(nn.Linear(6, 5), nn.Tanh()), nn.Linear(5, 4, bias=False), nn.Linear(4, 3))
+
+    torch.manual_seed(0)
+    models = [small() for _ in range(3)]
+    x = torch.randn(3, 7, 2, 3)
+    direct, mapped = stacks.stacked(models), stacks._Mapped(models)
+    assert type(direct) is not type(mapped)
+    for stack in (direct, mapped):
+        for _ in range(2):  # gradients are set, not added up
+            stack.backward(stack.forward(x).square().sum())
+    for own, other in zip(direct.leaves, mapped.leaves, strict=True):
+        assert torch.allclose(own.grad.reshape(other.shape), other.grad, atol=1e-5)
+    for at, model in enumerate(models):
+        assert torch.allclose(direct.ask(x[0])[at], model(x[0]), atol=1e-6)
+        assert torch.allclose(mapped.ask(x[0])[at], model(x[0]), atol=1e-6)
+
+    twice = nn.Linear(4, 4)
+    hooked = nn.Linear(4, 4)
+    hooked.register_forward_hook(lambda *given: given[2] + 1)
+    frozen = nn.Linear(4, 4).requires_grad_(False)
+    for other in (nn.Conv1d(4, 4, 1), nn.Sequential(twice, twice), hooked, frozen, nn.Sequential(nn.Linear(4, 4), nn.Softmax(1))):
+        assert stacks._layers(other) is None
+
+
+def test_dropout_between_linear_layers_differs_between_networks_and_ends_with_training() -> None:
+    nn = torch.nn
+    torch.manual_seed(0)
+    one = nn.Sequential(nn.Linear(4, 64), nn.Dropout(0.5), nn.Linear(64, 2))
+    stack = stacks.stacked([one, one])
+    x = torch.randn(1, 5, 4).expand(2, 5, 4)
+    out = stack.forward(x)
+    assert not torch.allclose(out[0], out[1])
+    assert torch.allclose(stack.ask(x[0])[1], one.eval()(x[0]), atol=1e-6)

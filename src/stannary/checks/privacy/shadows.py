@@ -24,6 +24,7 @@ import numpy as np
 import torch
 
 from stannary.checks.privacy.seeds import derive, generator
+from stannary.checks.privacy.stacks import stacked
 from stannary.core.errors import InputError, UsageError
 
 __all__ = ["Factory", "Plan", "RefitFactory", "TorchFactory", "batches", "confidences", "shadow_confidences"]
@@ -151,29 +152,17 @@ class TorchFactory:
     ) -> torch.Tensor:
         """Train a stack: the loss is the sum of all, and each network's gradient is its own."""
         x, y = data
-        parameters, buffers = torch.func.stack_module_state(models)
-        leaves = {name: _turned(value.detach()).contiguous().requires_grad_() for name, value in parameters.items()}
-        optimizer = self._optimizer(list(leaves.values()))
-        base = copy.deepcopy(models[0]).to("meta")
-
-        def one(weights: dict[str, torch.Tensor], state: dict[str, torch.Tensor], inputs: torch.Tensor) -> torch.Tensor:
-            out: torch.Tensor = torch.func.functional_call(base, (weights, state), (inputs,))
-            return out
-
-        forward = torch.func.vmap(one, randomness="different")
+        stack = stacked(models)
+        optimizer = self._optimizer(stack.leaves)
+        held = x.new_empty((len(models) * self.batch, *x.shape[1:]))  # the inputs of a step, always in the same place
         for epoch in range(self.epochs):
             order = chosen.gather(1, orders[:, epoch]).to(x.device)
             for at in batches(order, self.batch, 1):
-                optimizer.zero_grad()
-                inputs = x.index_select(0, at.flatten()).unflatten(0, at.shape)
-                out = forward({name: _turned(leaf) for name, leaf in leaves.items()}, buffers, inputs).flatten(0, 1)
-                (torch.nn.functional.cross_entropy(out, y[at].flatten(), reduction="sum") / at.shape[1]).backward()
+                torch.index_select(x, 0, at.flatten(), out=held[: at.numel()])
+                out = stack.forward(held[: at.numel()].unflatten(0, at.shape)).flatten(0, 1)
+                stack.backward(torch.nn.functional.cross_entropy(out, y[at].flatten(), reduction="sum") / at.shape[1])
                 optimizer.step()
-        base.eval()
-        ask = torch.func.vmap(one, in_dims=(0, 0, None))
-        with torch.no_grad():
-            trained = {name: _turned(leaf) for name, leaf in leaves.items()}
-            return torch.cat([ask(trained, buffers, part) for part in x.split(_EVALUATED)], 1)
+        return torch.cat([stack.ask(part) for part in x.split(_EVALUATED)], 1)
 
 
 @contextlib.contextmanager
@@ -200,15 +189,6 @@ def batches(order: torch.Tensor, size: int, axis: int = 0) -> list[torch.Tensor]
     """Return an order `(..., m)` in batches. A last one of a single sample is left out: batch normalisation fails on it."""
     parts = list(order.split(size, axis))
     return parts[:-1] if len(parts) > 1 and parts[-1].shape[axis] == 1 else parts
-
-
-def _turned(stack: torch.Tensor) -> torch.Tensor:
-    """Return a stack of matrices transposed, anything else as it is.
-
-    Held as (inputs, outputs), a linear layer's gradient has the layout of its parameter; otherwise autograd copies it
-    element by element, a third of the whole training on a CPU.
-    """
-    return stack.mT if stack.ndim == 3 else stack  # noqa: PLR2004 - network, rows, columns
 
 
 class RefitFactory:
