@@ -11,6 +11,7 @@ Whatever takes more than five CPU seconds is measured once.
 from __future__ import annotations
 
 import argparse
+import compileall
 import os
 import statistics
 import subprocess
@@ -22,6 +23,8 @@ from hostile import main as hostile
 from measuring import Cost, measure
 from peers import PEERS, QUIET, answer, ensure, put, version
 
+import stannary
+
 ROOT = Path(__file__).resolve().parents[2]
 OURS = Path(sys.executable).with_name("stannary")
 NOTE = """\
@@ -32,7 +35,7 @@ others worked too. hayward is told to read files of more than 500 MB, which it p
 look into costs it nothing: picklescan neither opens safetensors nor goes past the first raw array of a joblib file.
 """
 LONG = 5.0  # CPU seconds
-INPUTS = ("st_2g.safetensors", "torch_2g.pt", "np_1g.pkl", "small5000", "rf.joblib", "rf_z3.joblib")
+INPUTS = ("st_2g.safetensors", "torch_2g.pt", "np_1g.pkl", "small5000", "named5000", "own5000", "rf.joblib", "rf_z3.joblib")
 
 
 def commands(path: Path, peers: list[str]) -> dict[str, list[str]]:
@@ -73,6 +76,9 @@ def main() -> None:
         check=True,
     )
     os.environ.update(QUIET)
+    # As an installer leaves it: without compiled modules each start would pay for compiling.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    compileall.compile_dir(Path(stannary.__file__).parent, quiet=2)
     os.chdir(tempfile.mkdtemp(prefix="stannary-bench-"))  # one of them writes its result into the working folder
     peers = {name: ensure(PEERS[name]) for name in options.peers.split(",") if name}
     there = [name for name, problem in peers.items() if not problem]

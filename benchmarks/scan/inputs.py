@@ -5,6 +5,7 @@ python benchmarks/scan/inputs.py FOLDER [--small]
 
 from __future__ import annotations
 
+import hashlib
 import json
 import pickle
 import struct
@@ -77,8 +78,8 @@ def arrays(path: Path, size: int) -> None:
         pickle.dump({f"w{i}": part + i for i in range(max(1, size // part.nbytes))}, out, protocol=4)
 
 
-def small(folder: Path, count: int) -> None:
-    """Write many small fitted models, protocols 2 to 5."""
+def small(folder: Path, count: int, *, named: bool = False) -> None:
+    """Write many small fitted models, protocols 2 to 5, that differ in their numbers; `named`: in a text as well."""
     import numpy as np
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
@@ -93,7 +94,33 @@ def small(folder: Path, count: int) -> None:
             model.coef_, model.intercept_, model.classes_ = rng.normal(size=(1, 4)), rng.normal(size=1), np.unique(y)
         else:
             model.mean_, model.scale_, model.n_features_in_ = x.mean(0), x.std(0), 4
+        if named:
+            model.run_ = f"run {i} of {word(i, 12)}"
         (folder / f"m{i:04}.pkl").write_bytes(pickle.dumps(model, protocol=2 + i % 4))
+
+
+def own(folder: Path, count: int) -> None:
+    """Write many small fitted models no two of which have the same opcodes: lists and dicts of other lengths, other texts."""
+    import numpy as np
+    from sklearn.linear_model import LogisticRegression, Ridge
+    from sklearn.naive_bayes import GaussianNB
+    from sklearn.preprocessing import StandardScaler
+
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(count):
+        model = (LogisticRegression(C=1 + i), StandardScaler(), Ridge(alpha=i), GaussianNB())[i % 4]
+        width = int(rng.integers(3, 30))
+        for name in ("coef_", "intercept_", "mean_", "scale_")[: int(rng.integers(1, 5))]:
+            setattr(model, name, rng.normal(size=width))
+        model.notes_ = [word(f"{i} {n}", int(rng.integers(3, 30))) for n in range(int(rng.integers(1, 8)))]
+        model.settings_ = {word(f"{i} {n} key", 6): (1, 2.5, "x", None, (1, 2))[n % 5] for n in range(int(rng.integers(1, 9)))}
+        (folder / f"m{i:04}.pkl").write_bytes(pickle.dumps(model, protocol=2 + i % 4))
+
+
+def word(seed: object, length: int) -> str:
+    """Return letters and digits that a seed determines."""
+    return hashlib.sha256(str(seed).encode()).hexdigest()[:length]
 
 
 def forest(folder: Path, trees: int) -> None:
@@ -119,6 +146,8 @@ def main() -> None:
         "torch_2g.pt": lambda p: torch_zip(p, (2 << 30) // scale),
         "np_1g.pkl": lambda p: arrays(p, (1 << 30) // scale),
         "small5000": lambda p: small(p, 5000 // scale),
+        "named5000": lambda p: small(p, 5000 // scale, named=True),
+        "own5000": lambda p: own(p, 5000 // scale),
         "rf.joblib": lambda p: forest(p.parent, 120 // min(scale, 20)),
     }
     for name, make in jobs.items():

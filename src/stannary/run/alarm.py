@@ -62,6 +62,7 @@ class Alarm:
 
     def __exit__(self, *_: object) -> None:
         self.active = False  # at once: a signal may be on its way
+        self.more = None  # it may lead back here, and workers collect no cycles
 
     def ring(self) -> None:
         """Call `on_expiry` when the time is up."""

@@ -1,5 +1,6 @@
 """No content keeps a reader busy for long: processor time and memory end the reading, and what was seen is kept."""
 
+import gc
 import subprocess
 import sys
 import time
@@ -217,3 +218,19 @@ def test_a_quiet_text_may_go_on_for_a_quarter_and_no_longer():
     for _ in range(65):
         walker.fact("json.target", 0)
     assert walker.go_on(timer) == 0
+
+
+def test_a_reading_leaves_nothing_that_only_a_collector_finds():
+    # Workers collect no cycles: thousands of files would fill their memory.
+    content = b"\x80\x04" + OBJECT + b"."
+    walk.read_view(View(content, "model.pkl"))
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        gc.collect()
+        for _ in range(10):
+            walk.read_view(View(content, "model.pkl"))
+        assert gc.collect() == 0
+    finally:
+        if collecting:
+            gc.enable()
