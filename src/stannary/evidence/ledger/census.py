@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from array import array
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -181,10 +182,9 @@ def _common(lists: Sequence[Iterable[int]], everything: Iterable[int]) -> Iterab
     """Return what is in all lists, in order; everything when there is none."""
     if not lists:
         return everything
-    chosen = lists[0]
-    for other in lists[1:]:
-        members = set(other)
-        chosen = [index for index in chosen if index in members]
+    chosen, *others = sorted((item if isinstance(item, Sequence | array) else list(item) for item in lists), key=len)
+    for other in others:  # each in order: what is rare is looked for in what is not
+        chosen = [index for index in chosen if (at := bisect_left(other, index)) < len(other) and other[at] == index]
     return chosen
 
 

@@ -119,14 +119,20 @@ class Receipt(msgspec.Struct, frozen=True):
 _decoder = msgspec.json.Decoder(Header)
 
 
+class Made(bytes):
+    """A record that `entry` made: its header is known, and it is canonical because it was written so."""
+
+    header: Header
+
+
 def entry(type_: str, body: Json, *, time: datetime, subject: str = "", id_: str = "", kind: str = "") -> bytes:
     """Make a record. `id_` is the digest of the body when it is not given. Raises UsageError."""
     if not id_:
         id_ = f"sha256:{hashlib.sha256(canonical_json(body)).hexdigest()}"
     record = {"schema": SCHEMA, "type": type_, "time": timestamp(time), "id": str(id_), "body": body}
     record |= {name: str(value) for name, value in (("subject", subject), ("kind", kind)) if value}
-    content = canonical_json(record)
-    header_of(content)
+    content = Made(canonical_json(record))
+    content.header = header_of(content)
     return content
 
 
@@ -135,7 +141,7 @@ def timestamp(time: datetime) -> str:
     if time.tzinfo is None:
         msg = "a time without a zone is not a time"
         raise UsageError(msg, code="LED012", help="use datetime.now(UTC)")
-    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return f"{time.astimezone(UTC).isoformat(timespec='microseconds')[:26]}Z"
 
 
 def asked_for(found: list[Entry], given: Sequence[tuple[str, str]]) -> list[Entry]:
@@ -189,25 +195,29 @@ def _tail(type_: str, kind: str, subject: str, id_: str, time: str) -> str:
     return f',"id":"{id_}"{kind_},"schema":"{SCHEMA}"{subject_},"time":"{time}","type":"{type_}"}}'
 
 
+def _canonical_body(record: bytes) -> object:
+    """Return the body of a record. Raises ValueError when that is not canonical JSON."""
+    value = msgspec.json.decode(record)
+    if canonical_json(value) != record:
+        msg = "it is not canonical JSON"
+        raise ValueError(msg)
+    return value["body"]
+
+
 def checked(record: bytes) -> Header:
     """Return the header of a record that is whole and canonical. Raises InputError."""
     if len(record) > LARGEST_RECORD:
         msg = f"it has {len(record):,} bytes, and at most {LARGEST_RECORD:,} are taken"
         raise _no_record(msg)
-    header = header_of(record)
+    header = record.header if isinstance(record, Made) else header_of(record)
     if header.body is msgspec.UNSET:
         msg = "it has no body"
         raise _no_record(msg)
     try:
-        value = msgspec.json.decode(record)
-        canonical = canonical_json(value)
+        body = msgspec.json.decode(header.body) if isinstance(record, Made) else _canonical_body(record)
         datetime.fromisoformat(header.time)
     except (ValueError, RecursionError) as error:
         raise _no_record(str(error)) from error
-    if canonical != record:
-        msg = "it is not canonical JSON"
-        raise _no_record(msg)
-    body = value["body"]
     if not isinstance(body, dict):
         msg = "its body is not an object"
         raise _no_record(msg)

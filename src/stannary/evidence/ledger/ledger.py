@@ -59,6 +59,8 @@ class Ledger(Finding):
         self._sequencer = sequencer
         self._clock = clock
         self._tree = Tree(self._store, keys)
+        if sequencer is not None:
+            self._tree.own = lambda: sequencer.last
         self._census = None
         self._renewal: Renewal | None = None
 

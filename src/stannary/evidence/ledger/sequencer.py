@@ -20,7 +20,7 @@ from stannary.crypto.merkle import TILE_HEIGHT, TILE_WIDTH, Frontier, inclusion_
 from stannary.crypto.note import Checkpoint, Note, parse_note, sign_note
 from stannary.evidence.ledger.entry import Receipt
 from stannary.evidence.ledger.log_keys import HANDOVER, LogKeys, named_in
-from stannary.evidence.ledger.tree import Tree
+from stannary.evidence.ledger.tree import Signed, Tree
 from stannary.store.head_file import HeadFile
 from stannary.store.ledger_store import LedgerStore, Row
 
@@ -76,6 +76,7 @@ class Sequencer:
         self._queue_lock = threading.Lock()
         self._turn = threading.Lock()
         self._is_watched = False
+        self.last: Signed | None = None  # the head that was signed and committed here last
 
     def begin(self) -> None:
         """Sign the empty tree, unless there is a head. Raises IntegrityError when entries or a remembered head say there was."""
@@ -108,6 +109,7 @@ class Sequencer:
     def take_up(self, keys: LogKeys, signer: Signer) -> None:
         """Go on with the keys of a log that was handed over. Nothing is half written: the hand-over waited for the same lock."""
         self._keys, self._key, self._signer, self._tree.keys = keys, keys.current, signer, keys
+        self.last = None
 
     def watch(self, renew: Callable[[], bool]) -> None:
         """Call `renew` when the log turns out to have another key."""
@@ -256,7 +258,7 @@ class Sequencer:
         if not state.cosigned:
             self._store.drop_checkpoint(first)
         self._store.put_checkpoint(frontier.size, note)
-        after.append(lambda: self._head.write(note, state.slot))  # 4.
+        after.append(lambda: self._committed(Signed(note, head), state.slot))  # 4.
 
         def receipts() -> list[Receipt]:
             root = head.root.hex()
@@ -267,6 +269,10 @@ class Sequencer:
             ]
 
         return _State(state.changed, frontier, edge, cosigned=False, slot=1 - state.slot), receipts
+
+    def _committed(self, signed: Signed, slot: int) -> None:
+        self.last = signed
+        self._head.write(signed.note, slot)
 
     def _write_tiles(self, first: int, size: int, nodes: dict[tuple[int, int], bytes], edge: list[list[bytes]]) -> None:
         """Write what the leaves from `first` to `size` add to the tiles, and bring `edge` up to it."""

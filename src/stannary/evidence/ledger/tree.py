@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from types import TracebackType
+from typing import NamedTuple
 
 from stannary.core.errors import IntegrityError
 from stannary.crypto.merkle import HASH_SIZE, TILE_HEIGHT, TILE_WIDTH, Frontier, node_hash, peaks, root_of, verify_consistency
@@ -18,10 +19,17 @@ from stannary.crypto.note import Checkpoint
 from stannary.evidence.ledger.log_keys import LogKeys
 from stannary.store.ledger_store import Glance, LedgerStore
 
-__all__ = ["Reading", "Tree", "gone"]
+__all__ = ["Reading", "Signed", "Tree", "gone"]
 
 _CACHED = 512  # full tiles with what is between their rows: some 35 kB each
 _Rows = list[list[bytes]]  # the hashes of a tile, then what they fold to, level by level
+
+
+class Signed(NamedTuple):
+    """A head, and the note that it was signed as."""
+
+    note: str
+    head: Checkpoint
 
 
 class Tree:
@@ -31,6 +39,8 @@ class Tree:
         self.store = store
         self.keys = keys
         self.renew: Callable[[], bool] = _never  # takes up the keys of a log that was handed over, if it was
+        self.own: Callable[[], Signed | None] = _nothing  # the head that this process signed last
+        self.depth = 0  # of `Reading`s in one another
         self.head = Checkpoint(keys.name, 0, root_of(0, self.node))
         self.note = ""
         self._changed = -1  # what the store said when the head was taken up
@@ -71,6 +81,9 @@ class Tree:
         return head
 
     def _opened(self, note: str) -> Checkpoint:
+        own = self.own()
+        if own is not None and own.note == note:  # to the last byte what was signed here just now
+            return own.head
         try:
             return self.keys.open_head(note)
         except IntegrityError:
@@ -148,7 +161,8 @@ class Tree:
         edge, level = [], 0
         while size >> TILE_HEIGHT * level:
             n, width = divmod(size >> TILE_HEIGHT * level, TILE_WIDTH)
-            edge.append(_rows(self._read(level, n, width)))
+            is_same = level < len(self._edge) and self.head.size >> TILE_HEIGHT * (level + 1) == n
+            edge.append(_rows(self._read(level, n, width), self._edge[level] if is_same else None))
             level += 1
         return edge
 
@@ -164,6 +178,10 @@ def _never() -> bool:
     return False
 
 
+def _nothing() -> Signed | None:
+    return None
+
+
 class Reading:
     """One state of the store, its head taken up and proven."""
 
@@ -174,8 +192,10 @@ class Reading:
 
     def __enter__(self) -> None:
         self._snapshot.__enter__()
+        self._tree.depth += 1  # the snapshot keeps other threads out
         try:
-            self._tree.refresh()
+            if self._tree.depth == 1:  # else it is the state of the one around it, which is proven
+                self._tree.refresh()
         except BaseException as error:
             self.__exit__(type(error), error, error.__traceback__)
             raise
@@ -183,15 +203,20 @@ class Reading:
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> bool | None:
         if isinstance(value, IntegrityError) and value.where is None:
             value.where = self._where
+        self._tree.depth -= 1
         return self._snapshot.__exit__(kind, value, trace)
 
 
-def _rows(hashes: list[bytes]) -> _Rows:
-    """Return the levels between a tile and the one above, of complete subtrees only."""
+def _rows(hashes: list[bytes], before: _Rows | None = None) -> _Rows:
+    """Return the levels between a tile and the one above, of complete subtrees only.
+
+    `before` is the same tile when it had fewer hashes: what they fold to is not computed again, if they are the same.
+    """
+    known = before if before is not None and hashes[: len(before[0])] == before[0] else None
     rows = [hashes]
-    for _ in range(TILE_HEIGHT):
-        row = rows[-1]
-        rows.append([node_hash(row[i], row[i + 1]) for i in range(0, len(row) - 1, 2)])
+    for level in range(1, TILE_HEIGHT + 1):
+        row, old = rows[-1], known[level] if known is not None else []
+        rows.append([*old, *(node_hash(row[i], row[i + 1]) for i in range(2 * len(old), len(row) - 1, 2))])
     return rows
 
 
