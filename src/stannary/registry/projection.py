@@ -17,20 +17,26 @@ from stannary.registry import events
 from stannary.registry.events import Dropped, Event, Frozen, Held, Labelled, Moved, Protected, Quarantined, Registered, Shredded
 from stannary.registry.names import Name
 from stannary.store import tables as t
+from stannary.store.prepared import Prepared
 
 __all__ = ["apply", "catch_up", "clear", "is_behind", "mark", "model_id"]
 
 _BATCH = 20_000
 _NAMED = (t.model.c.namespace == sa.bindparam("namespace")) & (t.model.c.name == sa.bindparam("name"))
-_MODEL = sa.select(t.model.c.id, t.model.c.latest).where(_NAMED)
-_LATEST = sa.update(t.model).where(t.model.c.id == sa.bindparam("model")).values(latest=sa.bindparam("number"))
-_SEEN = sa.select(t.applied.c.size, t.applied.c.root).where(t.applied.c.origin == sa.bindparam("log"))
-_MARK = (
+_MODEL = Prepared(sa.select(t.model.c.id, t.model.c.latest).where(_NAMED))
+_LATEST = Prepared(sa.update(t.model).where(t.model.c.id == sa.bindparam("model")).values(latest=sa.bindparam("number")))
+_SEEN = Prepared(sa.select(t.applied.c.size, t.applied.c.root).where(t.applied.c.origin == sa.bindparam("log")))
+_MARK = Prepared(
     sa.update(t.applied)
     .where(t.applied.c.origin == sa.bindparam("log"))
     .values(size=sa.bindparam("entries"), root=sa.bindparam("head"))
 )
-_INSERT = {table: sa.insert(table) for table in (t.model, t.version, t.alias_move)}
+_NEW = Prepared(
+    sa.insert(t.model)
+    .values({name: sa.bindparam(name) for name in ("namespace", "name", "kind", "created", "latest")})
+    .returning(t.model.c.id)
+)
+_INSERT = {table: Prepared(sa.insert(table)) for table in (t.version, t.alias_move)}
 _PROJECTED = (t.label, t.hold, t.quarantine, t.frozen, t.protection, t.alias_move, t.alias, t.version, t.model, t.applied)
 
 
@@ -58,7 +64,7 @@ def catch_up(connection: Connection, ledger: Ledger) -> int:
             if row.type == events.TYPE:
                 apply(connection, events.read(row), row)
                 count += 1
-    mark(connection, ledger)
+    mark(connection, head.origin, head.size, head.root.hex())
     return count
 
 
@@ -68,13 +74,11 @@ def clear(connection: Connection) -> None:
         connection.execute(sa.delete(table))
 
 
-def mark(connection: Connection, ledger: Ledger) -> None:
-    """Note up to which entry the tables are."""
-    head = ledger.head()
-    values = {"log": head.origin, "entries": head.size, "head": head.root.hex()}
-    if not connection.execute(_MARK, values).rowcount:
+def mark(connection: Connection, origin: str, size: int, root: str) -> None:
+    """Note up to which entry of which log the tables are; `root` is that of the log then, in hex."""
+    if not _MARK.change(connection, log=origin, entries=size, head=root):
         connection.execute(sa.delete(t.applied))
-        connection.execute(sa.insert(t.applied).values(origin=head.origin, size=head.size, root=head.root.hex()))
+        connection.execute(sa.insert(t.applied).values(origin=origin, size=size, root=root))
 
 
 def apply(connection: Connection, event: Event, row: Entry | tuple[int, datetime]) -> None:
@@ -110,41 +114,36 @@ def apply(connection: Connection, event: Event, row: Entry | tuple[int, datetime
 
 def model_id(connection: Connection, name: Name) -> int:
     """Return the row of a model. Raises IntegrityError when there is none: an event about it cannot be, then."""
-    found = connection.execute(_MODEL, {"namespace": name.namespace, "name": name.name}).scalar()
+    found = _MODEL.first(connection, namespace=name.namespace, name=name.name)
     if found is None:
         msg = "the ledger tells of a model before it was registered"
         raise IntegrityError(msg, where=str(name), code="REG004", help="stannary ledger audit")
-    return int(found)
+    return int(found.id)
 
 
 def _registered(connection: Connection, event: Registered, index: int, when: str) -> None:
     place = {"namespace": event.name.namespace, "name": event.name.name}
-    row = connection.execute(_MODEL, place).first()
+    row = _MODEL.first(connection, **place)
     if row is None:
-        made = connection.execute(_INSERT[t.model], {**place, "kind": event.kind, "created": when, "latest": event.number})
-        identifier = int(made.inserted_primary_key[0]) if made.inserted_primary_key else 0
+        identifier = int(_NEW.first(connection, **place, kind=event.kind, created=when, latest=event.number).id)
     else:
         identifier = row.id
         if event.number <= row.latest:
             msg = f"the ledger registers version {event.number} twice"
             raise IntegrityError(msg, where=str(event.name), code="REG004", help="stannary ledger audit")
-        connection.execute(_LATEST, {"model": identifier, "number": event.number})
+        _LATEST.change(connection, model=identifier, number=event.number)
     values = {
         "model": identifier, "number": event.number, "digest": event.digest, "manifest": event.manifest, "size": event.size,
         "files": event.files, "creator": event.actor, "created": when, "note": event.note, "info": event.info, "dropped": False,
         "entry": index,
     }  # fmt: skip
-    connection.execute(_INSERT[t.version], values)
+    _INSERT[t.version].change(connection, **values)
 
 
 def _labelled(connection: Connection, event: Labelled, index: int, when: str) -> None:
     place = {"namespace": event.name.namespace, "name": event.name.name}
-    row = connection.execute(_MODEL, place).first()
-    if row is None:
-        made = connection.execute(_INSERT[t.model], {**place, "kind": event.kind, "created": when, "latest": 0})
-        model = int(made.inserted_primary_key[0]) if made.inserted_primary_key else 0
-    else:
-        model = row.id
+    row = _MODEL.first(connection, **place)
+    model = int(_NEW.first(connection, **place, kind=event.kind, created=when, latest=0).id) if row is None else row.id
     if event.gone:
         connection.execute(sa.delete(t.label).where(t.label.c.model == model))
         return
@@ -160,7 +159,7 @@ def _moved(connection: Connection, event: Moved, index: int, when: str) -> None:
     model = model_id(connection, event.name)
     shared = {"actor": event.actor, "moved": when, "decision": event.decision}
     move = {"entry": index, "model": model, "alias": event.alias, "number": event.number, "reason": event.reason}
-    connection.execute(_INSERT[t.alias_move], {**move, **shared})
+    _INSERT[t.alias_move].change(connection, **move, **shared)
     key = {"model": model, "alias": event.alias}
     values = {"number": event.number, "entry": index, **shared}
     _set_or_lift(connection, t.alias, key, values, lifted=not event.number)
@@ -175,15 +174,17 @@ def _set_or_lift(connection: Connection, table: sa.Table, key: dict[str, Any], v
 
 def _replace(connection: Connection, table: sa.Table, key: dict[str, Any], values: dict[str, Any]) -> None:
     change, add = _change_of(table, tuple(key), tuple(values))
-    if not connection.execute(change, {f"of_{name}": value for name, value in key.items()} | values).rowcount:
-        connection.execute(add, {**key, **values})
+    if not change.change(connection, **{f"of_{name}": value for name, value in key.items()}, **values):
+        add.change(connection, **key, **values)
 
 
 @cache
-def _change_of(table: sa.Table, key: tuple[str, ...], values: tuple[str, ...]) -> tuple[sa.Update, sa.Insert]:
+def _change_of(table: sa.Table, key: tuple[str, ...], values: tuple[str, ...]) -> tuple[Prepared, Prepared]:
     """Return the statements that change a row and add it, built once."""
     chosen = sa.and_(*(table.c[name] == sa.bindparam(f"of_{name}") for name in key))
-    return sa.update(table).where(chosen).values({name: sa.bindparam(name) for name in values}), sa.insert(table)
+    add: dict[str, sa.BindParameter[Any]] = {name: sa.bindparam(name) for name in (*key, *values)}
+    change = sa.update(table).where(chosen).values({name: sa.bindparam(name) for name in values})
+    return Prepared(change), Prepared(sa.insert(table).values(add))
 
 
 def _is(table: sa.Table, key: dict[str, Any]) -> sa.ColumnElement[bool]:
@@ -195,7 +196,7 @@ def _place(name: Name, alias: str) -> dict[str, str]:
 
 
 def _seen(connection: Connection, origin: str) -> tuple[int, str]:
-    row = connection.execute(_SEEN, {"log": origin}).first()
+    row = _SEEN.first(connection, log=origin)
     return (row.size, row.root) if row is not None else (0, "")
 
 

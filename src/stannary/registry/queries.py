@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Row
+from sqlalchemy.engine import Connection
 
 from stannary.core.errors import UsageError
 from stannary.core.model import Json
 from stannary.registry.model import Alias, Model, Move, Version
 from stannary.registry.names import Name, Reference
 from stannary.store import tables as t
+from stannary.store.prepared import Prepared
 
 __all__ = [
     "Chosen",
@@ -53,26 +54,28 @@ _VERSION = (
 # What is asked often is built once: putting a statement together costs more than running it.
 _NAMED = (t.model.c.namespace == sa.bindparam("namespace")) & (t.model.c.name == sa.bindparam("name"))
 _OF_MODEL = t.version.c.model == sa.bindparam("model")
-_MODEL_ROW = sa.select(t.model.c.id, t.model.c.latest, t.model.c.kind).where(_NAMED)
-_VERSION_AT = _VERSION.where(_OF_MODEL, t.version.c.number == sa.bindparam("number"))
-_VERSION_LAST = _VERSION.where(_OF_MODEL, ~t.version.c.dropped).order_by(t.version.c.number.desc()).limit(1)
-_NUMBERS = (
+_MODEL_ROW = Prepared(sa.select(t.model.c.id, t.model.c.latest, t.model.c.kind).where(_NAMED))
+_VERSION_AT = Prepared(_VERSION.where(_OF_MODEL, t.version.c.number == sa.bindparam("number")))
+_VERSION_LAST = Prepared(_VERSION.where(_OF_MODEL, ~t.version.c.dropped).order_by(t.version.c.number.desc()).limit(1))
+_NUMBERS = Prepared(
     sa.select(t.version.c.number)
     .where(_OF_MODEL, t.version.c.digest == sa.bindparam("digest"), ~t.version.c.dropped)
     .order_by(t.version.c.number)
 )
-_ALIAS_ROW = sa.select(t.alias).join_from(t.alias, t.model).where(_NAMED, t.alias.c.alias == sa.bindparam("alias"))
-_ALIASES_AT = (
+_ALIAS_ROW = Prepared(sa.select(t.alias).join_from(t.alias, t.model).where(_NAMED, t.alias.c.alias == sa.bindparam("alias")))
+_ALIASES_AT = Prepared(
     sa.select(t.alias.c.alias)
     .where(t.alias.c.model == sa.bindparam("model"), t.alias.c.number == sa.bindparam("number"))
     .order_by(t.alias.c.alias)
 )
-_RULE = sa.select(t.protection.c.name, t.protection.c.rule, t.protection.c.entry).where(
-    t.protection.c.namespace == sa.bindparam("namespace"),
-    t.protection.c.name.in_((sa.bindparam("name"), "*")),
-    t.protection.c.alias == sa.bindparam("alias"),
+_RULE = Prepared(
+    sa.select(t.protection.c.name, t.protection.c.rule, t.protection.c.entry).where(
+        t.protection.c.namespace == sa.bindparam("namespace"),
+        t.protection.c.name.in_((sa.bindparam("name"), "*")),
+        t.protection.c.alias == sa.bindparam("alias"),
+    )
 )
-_FREEZE = (
+_FREEZE = Prepared(
     sa.select(t.frozen.c.reason)
     .where(
         t.frozen.c.namespace == sa.bindparam("namespace"),
@@ -113,7 +116,7 @@ class ModelRow(NamedTuple):
 
 def find_model(connection: Connection, name: Name) -> ModelRow | None:
     """Return the row of a model; None when nothing was pushed to it."""
-    row = connection.execute(_MODEL_ROW, {"namespace": name.namespace, "name": name.name}).first()
+    row = _MODEL_ROW.first(connection, namespace=name.namespace, name=name.name)
     return None if row is None else ModelRow(*row)
 
 
@@ -195,15 +198,13 @@ def version(connection: Connection, reference: Reference) -> Version:
     number = reference.number
     if reference.alias:
         number = alias_of(connection, reference).number
-    at = connection.execute(_VERSION_AT, {"model": model, "number": number}) if number else None
-    row = (at or connection.execute(_VERSION_LAST, {"model": model})).first()
+    row = _VERSION_AT.first(connection, model=model, number=number) if number else _VERSION_LAST.first(connection, model=model)
     if row is None:
         msg = "there is no such version" if number else "every version of it was deleted"
         raise UsageError(
             msg, where=str(reference), code="REG010", help=f"the latest was {latest}; stannary registry list {reference.name}"
         )
-    names = connection.execute(_ALIASES_AT, {"model": model, "number": row.number})
-    return _version(row, tuple(names.scalars()))
+    return _version(row, tuple(found.alias for found in _ALIASES_AT.rows(connection, model=model, number=row.number)))
 
 
 def versions(connection: Connection, name: Name, *, before: int | None = None, limit: int = 10_000) -> list[Version]:
@@ -260,13 +261,12 @@ def kind_of(connection: Connection, name: Name) -> str:
 
 def numbers_of(connection: Connection, model: ModelRow, digest: str) -> list[int]:
     """Return the numbers under which an artifact stands in a model and was not dropped."""
-    return list(connection.execute(_NUMBERS, {"model": model.id, "digest": digest}).scalars())
+    return [row.number for row in _NUMBERS.rows(connection, model=model.id, digest=digest)]
 
 
 def find_alias(connection: Connection, reference: Reference) -> Alias | None:
     """Return where an alias is; None when there is no such alias."""
-    place = {"namespace": reference.name.namespace, "name": reference.name.name, "alias": reference.alias}
-    row = connection.execute(_ALIAS_ROW, place).first()
+    row = _ALIAS_ROW.first(connection, namespace=reference.name.namespace, name=reference.name.name, alias=reference.alias)
     return None if row is None else _alias(row)
 
 
@@ -309,8 +309,7 @@ def moves(connection: Connection, name: Name, alias: str = "") -> list[Move]:
 
 def rule_of(connection: Connection, name: Name, alias: str) -> tuple[dict[str, Json], int] | None:
     """Return the protection that holds for an alias and its entry: the model's own before that of its namespace."""
-    place = {"namespace": name.namespace, "name": name.name, "alias": alias}
-    rows = {row.name: row for row in connection.execute(_RULE, place)}
+    rows = {row.name: row for row in _RULE.rows(connection, namespace=name.namespace, name=name.name, alias=alias)}
     found = rows.get(name.name) or rows.get("*")
     return None if found is None else (found.rule, found.entry)
 
@@ -345,15 +344,15 @@ def freezes(connection: Connection) -> list[FreezeRow]:
 
 def freeze_of(connection: Connection, name: Name, alias: str) -> str:
     """Return why an alias must stay where it is; an empty text when it need not."""
-    place = {"namespace": name.namespace, "name": name.name, "alias": alias}
-    return str(connection.execute(_FREEZE, place).scalar() or "")
+    found = _FREEZE.first(connection, namespace=name.namespace, name=name.name, alias=alias)
+    return "" if found is None else str(found.reason)
 
 
-def _alias(row: Row[*tuple[Any, ...]]) -> Alias:
+def _alias(row: Any) -> Alias:  # noqa: ANN401 - a row of either kind
     return Alias(alias=row.alias, number=row.number, moved=row.moved, actor=row.actor, decision=row.decision, entry=row.entry)
 
 
-def _version(row: Row[*tuple[Any, ...]], names: tuple[str, ...]) -> Version:
+def _version(row: Any, names: tuple[str, ...]) -> Version:  # noqa: ANN401 - a row of either kind
     return Version(
         name=Name(row.namespace, row.name), kind=row.kind, number=row.number, digest=row.digest, manifest=row.manifest,
         size=row.size, files=row.files, creator=row.creator, created=row.created, note=row.note, info=row.info, entry=row.entry,

@@ -14,7 +14,6 @@ from stannary.core.errors import BackendError, InputError, PolicyDenied, UsageEr
 from stannary.core.evidence import Resource
 from stannary.core.model import ArtifactKind, Digest, Json
 from stannary.evidence.chain import Chain
-from stannary.evidence.ledger import Receipt
 from stannary.evidence.statement import subject_resource
 from stannary.evidence.subject import identify
 from stannary.registry import manifest, queries
@@ -287,22 +286,25 @@ class Registry:
                 error.help = "it is in the ledger and so it has happened; the tables follow when they can be written again"
             raise
 
-    def commit(self, connection: Connection, events: Sequence[Event], envelopes: Sequence[object] = ()) -> None:
-        """Append events to the ledger, behind envelopes they rest on, and write what they change. Both or neither.
+    def commit(self, connection: Connection, events: Sequence[Event], envelopes: Sequence[object] = ()) -> int:
+        """Append events to the ledger, behind envelopes they rest on, and write what they change; return the first one's index.
 
         Once they are in the ledger they have happened: should this process die now, the next one projects them.
         """
         now = self.chain.workspace.clock()
         records = [record(event, now) for event in events]
         if envelopes:
-            last = self.chain.log(envelopes, also=records)[-1].receipt.index  # type: ignore[arg-type]
+            receipt = self.chain.log(envelopes, also=records)[-1].receipt  # type: ignore[arg-type]
+            first = receipt.index + 1
         else:
-            receipts: list[Receipt] = self.chain.ledger.append(records)
-            last = receipts[0].index - 1
+            receipt = self.chain.ledger.append(records)[0]
+            first = receipt.index
         connection.info[_LOGGED] = True
-        for offset, event in enumerate(events, 1):
-            apply(connection, event, (last + offset, now))
-        mark(connection, self.chain.ledger)
+        for index, event in enumerate(events, first):
+            apply(connection, event, (index, now))
+        # The receipt is of the log that has these events; an event of anybody else would have waited for this connection.
+        mark(connection, self.chain.workspace.settings.origin, receipt.size, receipt.root)
+        return first
 
     def rebuild(self) -> int:
         """Make the tables again from the ledger, and return how many events there were."""
@@ -351,5 +353,4 @@ class Registry:
             return queries.version(connection, Reference(name, number))
 
     def _refuse_quarantined(self, digest: str, name: str) -> None:
-        with self.reading() as connection:
-            self.trusted.refuse_quarantined(connection, digest, name)
+        self.trusted.refuse_quarantined(digest, name)

@@ -47,15 +47,14 @@ class Trusted:
         # 3. the version is the artifact that was registered, and was not deleted
         self._version_holds(version)
         # 4. nobody has quarantined it
-        self.refuse_quarantined(connection, version.digest, str(reference))
+        self.refuse_quarantined(version.digest, str(reference))
         if len(self._known) > _MOST:
             self._known.clear()
         self._known[reference] = version
         return version
 
-    def refuse_quarantined(self, connection: Connection, digest: str, what: str) -> None:
-        """Raise PolicyDenied when a digest is quarantined, by the tables or by the ledger."""
-        del connection
+    def refuse_quarantined(self, digest: str, what: str) -> None:
+        """Raise PolicyDenied when the ledger says that a digest is quarantined."""
         probe = events.about(Quarantined(actor="", digest=digest, reason=""))
         row = self._ledger.newest(probe)
         event = events.read(row) if row else None

@@ -81,8 +81,9 @@ class Database:
         """
         with self._translated(), self._engine.connect() as connection, connection.begin():
             if self.is_sqlite:
-                connection.exec_driver_sql(f"PRAGMA synchronous={'NORMAL' if derived else 'FULL'}")
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                driver: Any = connection.connection.dbapi_connection
+                driver.execute(f"PRAGMA synchronous={'NORMAL' if derived else 'FULL'}")
+                driver.execute("BEGIN IMMEDIATE")
             else:
                 connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
                 if derived:
@@ -135,11 +136,13 @@ class Database:
         try:
             yield
         except sa.exc.DBAPIError as error:
-            raise self._error(error) from error
+            raise self._error(str(error.orig), lost=error.connection_invalidated) from error
+        except sqlite3.Error as error:  # of a prepared statement
+            raise self._error(str(error), lost=False) from error
 
-    def _error(self, error: sa.exc.DBAPIError) -> StannaryError:
+    def _error(self, said: str, *, lost: bool) -> StannaryError:
         where = self.url.database if self.is_sqlite else self.url.render_as_string(hide_password=True)
-        text = " ".join(str(error.orig).split())
+        text = " ".join(said.split())
         help_ = None
         if "readonly" in text or "read-only" in text:
             help_ = "it has to be writable for that"
@@ -151,7 +154,7 @@ class Database:
             help_ = f"another process has been writing for more than {_BUSY_SECONDS} seconds"
         elif "not a database" in text or "malformed" in text:
             help_ = "`stannary registry rebuild` makes the registry's tables again from the ledger"
-        elif error.connection_invalidated or not self.is_sqlite:
+        elif lost or not self.is_sqlite:
             help_ = "is PostgreSQL running, and are name and password right?"
         return BackendError(text[:300], where=where, code="DBS001", help=help_)
 
