@@ -56,6 +56,14 @@ class _Seen(NamedTuple):
     held: Verified[Evidence] | StannaryError | None
 
 
+class _About(NamedTuple):
+    """What entries below an index say about a subject."""
+
+    size: int
+    found: tuple[Verified[Evidence], ...]
+    refused: tuple[StannaryError, ...]
+
+
 class Chain:
     """A workspace's evidence."""
 
@@ -65,6 +73,7 @@ class Chain:
         self._trust: TrustFile | None = None
         self._trusted: Trusted = {}
         self._seen: dict[int, _Seen] = {}
+        self._abouts: dict[tuple[str, bool], _About] = {}
 
     def state(
         self, subject: Resource, kind: str, predicate: msgspec.Struct | dict[str, Json], signer: Signer | None = None
@@ -104,14 +113,30 @@ class Chain:
         ]
 
     def about(self, subject: Digest, *, decisions: bool = True) -> Known:
-        """Return everything about one subject, oldest first; without the decisions when they are not asked for."""
+        """Return everything about one subject, oldest first; without the decisions when they are not asked for.
+
+        What was found under an earlier head of the log is kept, for as long as trust is what it was: only what was appended
+        since is looked at. An entry never changes, and the head that is read under continues the one before.
+        """
         types = ("evidence", "decision") if decisions else ("evidence",)
-        indexes = self.ledger.indexes(subject=str(subject), type="" if decisions else "evidence")
-        return self._known(indexes, lambda item: item.subject == str(subject) and item.type in types)
+        key = (str(subject), decisions)
+        with self.ledger.reading():
+            self._verifiers()
+            abouts, size = self._abouts, self.ledger.head().size
+            before = abouts.get(key, _About(0, (), ()))
+            indexes = self.ledger.indexes(subject=key[0], type="" if decisions else "evidence", start=before.size)
+            found, refused = self._held(indexes, lambda item: item.subject == key[0] and item.type in types)
+        kept = _About(size, (*before.found, *found), (*before.refused, *refused))
+        if abouts is not self._abouts:  # trust was changed meanwhile
+            return self.about(subject, decisions=decisions)
+        abouts[key] = kept
+        return Known(tuple(without_replays(kept.found)), kept.refused)
 
     def everything(self, kind: str = "") -> Known:
         """Return everything there is, or everything of a kind, oldest first."""
-        return self._known(self.ledger.indexes(kind=kind), lambda item: not kind or item.kind == kind)
+        found, refused = self._held(self.ledger.indexes(kind=kind), lambda item: not kind or item.kind == kind)
+        # What is logged again is no newer by it, and is told once.
+        return Known(tuple(without_replays(found)), tuple(refused))
 
     def stated(self, id_: str) -> Verified[Evidence] | None:
         """Return what the last statement with an id says, None when there is none that counts."""
@@ -136,7 +161,10 @@ class Chain:
             raise UsageError(msg, where=name[:80], code="EVD007", help="`stannary evidence list` shows the ids")
         return rows[-1], _envelope(rows[-1])
 
-    def _known(self, indexes: Iterable[int], wanted: Callable[[_Seen], bool]) -> Known:
+    def _held(
+        self, indexes: Iterable[int], wanted: Callable[[_Seen], bool]
+    ) -> tuple[list[Verified[Evidence]], list[StannaryError]]:
+        """Return what of some entries counts, and why the rest does not."""
         found: list[Verified[Evidence]] = []
         refused: list[StannaryError] = []
         for index in indexes:
@@ -147,13 +175,12 @@ class Chain:
                 refused.append(item.held)
             elif item.held is not None and str(item.held.value.subject) == item.subject:
                 found.append(item.held)
-        # What is logged again is no newer by it, and is told once.
-        return Known(tuple(without_replays(found)), tuple(refused))
+        return found, refused
 
     def _verifiers(self) -> Trusted:
         trust = self.workspace.trust
         if self._trust is not trust:
-            self._trust, self._trusted, self._seen = trust, trust.verifiers(), {}
+            self._trust, self._trusted, self._seen, self._abouts = trust, trust.verifiers(), {}, {}
         return self._trusted
 
     def _read(self, index: int) -> _Seen:
@@ -166,6 +193,7 @@ class Chain:
         if known is None:
             if len(self._seen) >= _REMEMBERED:
                 self._seen.clear()
+                self._abouts.clear()
             row = self.ledger.read(index)
             known = self._seen[index] = _Seen(row.type, row.subject, row.kind, self._verified(row))
         return known

@@ -186,6 +186,7 @@ def _sqlite(url: URL) -> Engine:
         connection.isolation_level = None
         if not fixed:
             connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA wal_autocheckpoint=4000")  # each waits for the disk, which a commit does not
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
 

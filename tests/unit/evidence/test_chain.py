@@ -78,6 +78,32 @@ def test_trust_begins_and_ends_and_both_are_logged(workspace):
     assert [row.body["action"] for row in chain.ledger.find(type="trust")] == ["added", "removed"]
 
 
+def test_a_chain_that_has_decided_before_sees_what_is_new_and_whom_it_no_longer_trusts(workspace):
+    """What is remembered of a subject is what it was: appended to by others, and gone with trust."""
+    ann = generate("ed25519")
+    grant(workspace, "ann", ann.public)
+    approve, reject = ({**EXAMPLES["statement"], "decision": decision} for decision in ("approve", "reject"))
+    kept, other = Chain(Workspace(workspace.root)), Chain(Workspace(workspace.root), write=True)
+    approval = dsse.sign(encode([SUBJECT], KINDS["statement"].predicate_type, approve), ann)
+    for decisions in (True, False):
+        assert kept.about(Digest(SUBJECT_HEX), decisions=decisions).evidence == ()
+    other.log([approval])
+    judged = judge(kept, SUBJECT, POLICY)
+    assert judged.decision.verdict == "allow"
+    record_decision(other, SUBJECT, judged)
+    found = {flag: len(kept.about(Digest(SUBJECT_HEX), decisions=flag).evidence) for flag in (True, False)}
+    assert found == {True: 2, False: 1}
+    other.log([approval])  # again: it counts once, and is no newer
+    assert len(kept.about(Digest(SUBJECT_HEX), decisions=False).evidence) == 1
+    other.log([dsse.sign(encode([SUBJECT], KINDS["statement"].predicate_type, reject), ann)])
+    assert judge(kept, SUBJECT, POLICY).decision.verdict == "deny"
+    other.log([dsse.sign(encode([SUBJECT], KINDS["statement"].predicate_type, {**approve, "author": "again"}), ann)])
+    withdraw(workspace, "ann")
+    known = kept.about(Digest(SUBJECT_HEX), decisions=False)
+    assert (known.evidence, {error.code for error in known.refused}) == ((), {"SIG001"})
+    assert judge(kept, SUBJECT, POLICY).decision.verdict == "deny"
+
+
 def test_trust_refuses_what_it_cannot_name(workspace):
     with pytest.raises(UsageError, match="one word"):
         grant(workspace, "two words", generate().public)

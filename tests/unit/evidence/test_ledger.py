@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stannary.core.canonical import canonical_json
 from stannary.core.errors import InputError, IntegrityError, UsageError
@@ -375,3 +377,11 @@ def test_a_search_by_the_beginning_of_an_id_goes_by_its_index(ledger):
     assert ledger.beginning("sha256:") == ledger.entries()[::-1]
     assert ledger.beginning("sha256:", most=3) == ledger.entries()[:-4:-1]
     assert ledger.beginning("sha256:zz") == []
+
+
+@given(st.lists(st.binary(min_size=32, max_size=32), max_size=256), st.integers(0, 256), st.booleans())
+def test_a_tile_that_grew_folds_to_what_it_would_from_the_start(hashes, at, changed):
+    from stannary.evidence.ledger.tree import _rows
+
+    before = _rows([b"\0" * 32] * min(at, len(hashes)) if changed else hashes[:at])
+    assert _rows(hashes, before) == _rows(hashes)

@@ -98,15 +98,15 @@ class Census:
                     places[value] = array("q", (index,))
         self._placed = self._size
 
-    def indexes(self, wanted: Mapping[str, str]) -> Iterator[int]:
-        """Yield the indexes of all entries for which all columns hold, in their order, and perhaps others."""
+    def indexes(self, wanted: Mapping[str, str], start: int = 0) -> Iterator[int]:
+        """Yield the indexes from `start` on of all entries for which all columns hold, in their order, and perhaps others."""
         terms = [(name, value) for name, value in wanted.items() if value]
-        for part in self._sealed:
+        for part in self._sealed[start >> kept.HEIGHT :]:
             lists = [part.find(name, value) for name, value in terms]
-            yield from _common(lists, range(part.start, part.start + (1 << kept.HEIGHT)))
+            yield from _common(lists, range(part.start, part.start + (1 << kept.HEIGHT)), start)
         self._place()
         rest = range(len(self._sealed) << kept.HEIGHT, self._size)
-        yield from _common([self._places[name].get(value, _NONE) for name, value in terms], rest)
+        yield from _common([self._places[name].get(value, _NONE) for name, value in terms], rest, start)
 
     def last(self, wanted: Mapping[str, str], start: int, end: int) -> Iterator[int]:
         """Yield what `indexes` does from `start` up to `end`, the last first, a segment at a time."""
@@ -178,12 +178,13 @@ def _require_columns(rows: Sequence[Plain]) -> None:
             raise IntegrityError(msg, code="LED008", help="`stannary ledger audit` says which; restore it from a backup")
 
 
-def _common(lists: Sequence[Iterable[int]], everything: Iterable[int]) -> Iterable[int]:
-    """Return what is in all lists, in order; everything when there is none."""
+def _common(lists: Sequence[Sequence[int]], everything: range, start: int = 0) -> Iterable[int]:
+    """Return what is in all lists, in order, from `start` on; everything when there is none."""
     if not lists:
-        return everything
-    chosen, *others = sorted((item if isinstance(item, Sequence | array) else list(item) for item in lists), key=len)
-    for other in others:  # each in order: what is rare is looked for in what is not
+        return everything[max(0, start - everything.start) :]
+    rare, *others = sorted((item[bisect_left(item, start) :] for item in lists) if start else lists, key=len)
+    chosen: Sequence[int] = rare
+    for other in others:  # each is in order: what is rare is looked for in what is not
         chosen = [index for index in chosen if (at := bisect_left(other, index)) < len(other) and other[at] == index]
     return chosen
 

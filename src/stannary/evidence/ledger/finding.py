@@ -70,10 +70,17 @@ class Finding:
             found = [item for item in found if all(getattr(item, name) == value for name, value in given)]
             return [item for item in found if since is None or item.time >= since]
 
-    def indexes(self, *, type: str = "", subject: str = "", kind: str = "") -> list[int]:  # noqa: A002 - the names of the columns
-        """Return the indexes of all entries for which what is given holds, and perhaps of others: none is left out."""
+    def indexes(
+        self,
+        *,
+        type: str = "",  # noqa: A002 - the names of the columns
+        subject: str = "",
+        kind: str = "",
+        start: int = 0,
+    ) -> list[int]:
+        """Return the indexes from `start` on of all entries for which what is given holds, and of others: none is left out."""
         with self.reading():
-            return list(self._counted().indexes({"type": type, "subject": subject, "kind": kind}))
+            return list(self._counted().indexes({"type": type, "subject": subject, "kind": kind}, start))
 
     def newest(self, id: str) -> Entry | None:  # noqa: A002 - the name of the column
         """Return the last entry with an id, proven, or None. That no later one was left out is not proven."""
