@@ -77,12 +77,17 @@ def _card(work: Work, note: Note) -> EvaluationResult:
     if "backdoor" in request.suites:
         note("looking for a backdoor")
         found["backdoor"] = suites.backdoor(counted, data, request)
+    if "labels" in request.suites:
+        from stannary.app.evaluation_labels import labels
+
+        note("looking for wrong labels")
+        found["labels"] = labels(counted, data, request)
     incomplete = tuple(text for one in found.values() for text in one.incomplete)
     reasons = tuple(text for one in found.values() for text in one.reasons)
     return EvaluationResult(
         tool=Tool(version=__version__),
         model=model_of(work, target),
-        data=test_data(request, data, len(sampled)),
+        data=test_data(request, data, len(sampled if "robustness" in request.suites else data)),
         suite=request.suites,
         seed=request.seed,
         device=request.device,
@@ -92,6 +97,7 @@ def _card(work: Work, note: Note) -> EvaluationResult:
         robustness=found["robustness"].part if "robustness" in found else None,
         privacy=found["privacy"].part if "privacy" in found else None,
         backdoor=found["backdoor"].part if "backdoor" in found else None,
+        labels=found["labels"].part if "labels" in found else None,
         measurements=tuple(row for one in found.values() for row in one.measurements),
         incomplete=incomplete,
         reasons=reasons,

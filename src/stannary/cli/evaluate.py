@@ -13,7 +13,7 @@ from stannary.run.jail import LEVELS
 
 __all__ = ["PRESETS", "SUITES", "THREATS", "command"]
 
-SUITES = ("robustness", "privacy", "backdoor", "llm", "all")
+SUITES = ("robustness", "privacy", "backdoor", "labels", "llm", "all")
 THREATS = ("corruptions", "poses", "patch")
 PRESETS = ("smoke", "gate", "standard", "paranoid")
 _SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)

@@ -20,7 +20,7 @@ __all__ = ["EvaluatedModel", "evaluation"]
 
 _MOST_TEXTS = 100
 _TEXT = 500
-_SUITES = ("robustness", "privacy", "probes", "backdoor")
+_SUITES = ("robustness", "privacy", "probes", "backdoor", "labels")
 _KEPT = (
     "preset",
     "threat",
@@ -35,6 +35,8 @@ _KEPT = (
     "verdict",
     "reasons",
     "skipped",
+    "expected",
+    "recipe",
 )
 
 
@@ -78,6 +80,7 @@ class _Card(msgspec.Struct, frozen=True):
     privacy: dict[str, Json] | None = None
     probes: dict[str, Json] | None = None
     backdoor: dict[str, Json] | None = None
+    labels: dict[str, Json] | None = None
 
 
 class EvaluatedModel(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,7 +22,7 @@ __all__ = ["MeasureChange", "Measured", "ReportCard", "Verdict", "card_of", "cha
 
 Verdict: TypeAlias = Literal["better", "worse", "apart", "no difference shown", "new", "not measured"]
 Key: TypeAlias = tuple[str, str]  # the check, and the metric
-_LOWER = ("robustness.brittleness.", "privacy.", "llm.", "backdoor.")
+_LOWER = ("robustness.brittleness.", "privacy.", "llm.", "backdoor.", "labels.", "robustness.patch.success")
 _HIGHER = ("accuracy", "robustness.")
 _EARLIER = 50  # versions that are looked through for one that was measured
 

@@ -19,9 +19,11 @@ from stannary.checks.poisoning.seeds import derive, generator
 from stannary.core.errors import InputError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from stannary.checks.poisoning.interface import Train
 
-__all__ = ["LabelErrors", "confident_joint", "label_errors", "out_of_sample"]
+__all__ = ["LabelErrors", "confident_joint", "label_errors", "out_of_sample", "out_of_sample_by"]
 
 _BATCH = 512
 
@@ -49,8 +51,22 @@ def out_of_sample(train: Train, x: torch.Tensor, y: torch.Tensor, classes: int, 
         UsageError: fewer than two folds, or not as many labels as inputs.
         InputError: a class has fewer rows than there are folds, so that a model would never see it; or a model gives no answer.
     """
-    if folds < 2 or len(x) != len(y) or not len(x):  # noqa: PLR2004 - to train on one and judge the other
-        msg = f"{len(x)} inputs and {len(y)} labels in {folds} folds"
+    if len(x) != len(y):
+        msg = f"{len(x)} inputs and {len(y)} labels"
+        raise UsageError(msg)
+    fold = _dealt(y, folds, seed)
+    out = torch.zeros(len(x), classes, dtype=torch.float64)
+    for part in range(folds):
+        model = train(x[fold != part], y[fold != part], derive(seed, "fold", part) % (1 << 31))
+        for at in (fold == part).nonzero()[:, 0].split(_BATCH):
+            out[at] = model.logits(x[at].to(model.device)).cpu().double().softmax(1)
+    return _answered(out)
+
+
+def _dealt(y: torch.Tensor, folds: int, seed: int) -> torch.Tensor:
+    """Return the fold of each row, `(n,)`; each class is spread over all of them."""
+    if folds < 2 or not len(y):  # noqa: PLR2004 - to train on one and judge the other
+        msg = f"{len(y)} labels in {folds} folds"
         raise UsageError(msg)
     fold = torch.zeros(len(y), dtype=torch.int64)
     for label in y.unique().tolist():
@@ -59,16 +75,38 @@ def out_of_sample(train: Train, x: torch.Tensor, y: torch.Tensor, classes: int, 
             msg = f"class {label} has {len(own)} rows: too few for {folds} folds"
             raise InputError(msg)
         fold[own[torch.randperm(len(own), generator=generator(seed, "folds", label))]] = torch.arange(len(own)) % folds
-    out = torch.zeros(len(x), classes, dtype=torch.float64)
-    for part in range(folds):
-        model = train(x[fold != part], y[fold != part], derive(seed, "fold", part) % (1 << 31))
-        for at in (fold == part).nonzero()[:, 0].split(_BATCH):
-            out[at] = model.logits(x[at].to(model.device)).cpu().double().softmax(1)
+    return fold
+
+
+def _answered(out: torch.Tensor) -> torch.Tensor:
     bad = int(out.isnan().any(1).sum())
     if bad:
-        msg = f"the models give no answer for {bad} of {len(x)} rows"
+        msg = f"the models give no answer for {bad} of {len(out)} rows"
         raise InputError(msg)
     return out
+
+
+def out_of_sample_by(
+    outputs: Callable[[torch.Tensor, int], torch.Tensor], y: torch.Tensor, classes: int, *, folds: int = 5, seed: int = 0
+) -> torch.Tensor:
+    """Return probabilities `(n, classes)` as `out_of_sample` does, where what trains also answers for all rows.
+
+    Args:
+        outputs: from the rows to train on `(m,)` and a seed to logits `(n, classes)` for every row.
+        y: labels `(n,)`.
+        classes: how many there are.
+        folds: into which the rows are dealt, class by class.
+        seed: of everything random.
+
+    Raises:
+        UsageError, InputError: as `out_of_sample`.
+    """
+    fold = _dealt(y, folds, seed)
+    out = torch.zeros(len(y), classes, dtype=torch.float64)
+    for part in range(folds):
+        chosen, held = (fold != part).nonzero()[:, 0], (fold == part).nonzero()[:, 0]
+        out[held] = outputs(chosen, derive(seed, "fold", part) % (1 << 31)).cpu().double()[held].softmax(1)
+    return _answered(out)
 
 
 def confident_joint(probabilities: torch.Tensor, y: torch.Tensor) -> torch.Tensor:

@@ -17,6 +17,7 @@ from stannary.core.model import Json
 
 __all__ = [
     "AttackRun", "Backdoor", "BackdoorClass", "Change", "CorruptionPoint", "CurvePoint", "Distance", "EvaluationResult", "Example",
+    "LabelError", "Labels",
     "MaskingPoint", "Model", "PatchPoint", "Privacy", "Probes", "Robustness", "Stop", "TestData", "Threat", "Tool",
 ]  # fmt: skip
 
@@ -224,6 +225,27 @@ class Backdoor(msgspec.Struct, frozen=True, kw_only=True):
     skipped: Mapping[str, str] = {}  # detectors that did not run, and why
 
 
+class LabelError(msgspec.Struct, frozen=True, kw_only=True):
+    """A row whose label is probably wrong; `trust`: the probability that models without it give to its label."""
+
+    row: int
+    label: str
+    suggested: str
+    trust: float
+
+
+class Labels(msgspec.Struct, frozen=True, kw_only=True):
+    """Which labels of the data are probably wrong, by models that did not see them. `errors`: the least trusted first."""
+
+    rows: int
+    wrong: Rate  # rows whose label is probably wrong
+    expected: float = 0.0  # share of wrong labels that the estimated joint distribution says
+    agreed: Rate  # rows that the models decide as they are labelled
+    confused: tuple[tuple[str, str, int], ...] = ()  # (given, suggested, rows), the most first
+    errors: tuple[LabelError, ...] = ()
+    recipe: str = ""
+
+
 class Probes(msgspec.Struct, frozen=True, kw_only=True):
     """What probes of a language model did: the share of attempts that succeeded, by family, of those that were answered."""
 
@@ -261,6 +283,7 @@ class EvaluationResult(msgspec.Struct, frozen=True, kw_only=True):
     privacy: Privacy | None = None
     probes: Probes | None = None
     backdoor: Backdoor | None = None
+    labels: Labels | None = None
     measurements: tuple[Measurement, ...] = ()
     incomplete: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()  # which thresholds failed

@@ -59,6 +59,7 @@ def _page(card: EvaluationResult, examples: int) -> str:
         pictures=[example for example in shown if _is_picture(example)],
         changed=[example for example in shown if example.changes],
         transcripts=examples,
+        mislabelled=2 * examples,
         left=len(robustness.examples) - len(shown) if robustness else 0,
     )
     return page.rstrip() + "\n"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stannary.checks.target.card import AttackRun, Backdoor, BackdoorClass, EvaluationResult, Probes, Robustness
+from stannary.checks.target.card import AttackRun, Backdoor, BackdoorClass, EvaluationResult, Labels, Probes, Robustness
 from stannary.checks.target.statistics import Rate
 from stannary.report.escape import inline
 from stannary.report.wording import counted
@@ -56,6 +56,8 @@ def measured(card: EvaluationResult) -> list[tuple[str, str]]:
         rows += [(name, f"not said: {inline(why)}") for name, why in card.privacy.refused.items()]
     if card.backdoor:
         rows += _backdoor(card.backdoor)
+    if card.labels:
+        rows += _labels(card.labels)
     if card.probes:
         rows += [(f"attempts that succeed: {name}", percent(value)) for name, value in card.probes.families.items()]
         rows.append(("spent", _probed(card.probes)))
@@ -98,6 +100,17 @@ def _backdoor(part: Backdoor) -> list[tuple[str, str]]:
     if part.suspects:
         rows.append(("most suspicious rows", ", ".join(map(str, part.suspects[:_SUSPECTS]))))
     return rows + [(f"not run: {name}", inline(why)) for name, why in part.skipped.items()]
+
+
+def _labels(part: Labels) -> list[tuple[str, str]]:
+    rows = [("labels that are probably wrong", percent(part.wrong)), ("rows decided as labelled", percent(part.agreed))]
+    rows += [
+        (f"{inline(given, 40)}, probably {inline(suggested, 40)}", counted(number, "row"))
+        for given, suggested, number in part.confused[:_NEEDED]
+    ]
+    if part.errors:
+        rows.append(("least trusted rows", ", ".join(str(one.row) for one in part.errors[:_SUSPECTS])))
+    return [*rows, ("judged by", inline(part.recipe))]
 
 
 def _patch(one: BackdoorClass) -> str:
