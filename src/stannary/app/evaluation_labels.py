@@ -30,8 +30,6 @@ def labels(target: Counting, data: Dataset, request: Request) -> Suite:
     def outputs(chosen: torch.Tensor, seed: int) -> torch.Tensor:
         return recipe.factory.outputs(rows.x, rows.y, chosen[None], [seed])[0]
 
-    said = (
-        recipe.note.replace("shadows", "models") if recipe.faithful else "small networks, as the model cannot be trained again"
-    )
+    said = recipe.note.replace("shadows", "models") if recipe.faithful else "small networks, as the model cannot be trained again"
     found = label_suite(outputs, rows, target.classes, recipe=said, seed=request.seed)
     return Suite(found.part, found.measurements, found.incomplete, (), found.next, found.atlas, found.owasp)
