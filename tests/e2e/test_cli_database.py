@@ -5,7 +5,9 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import urllib.parse
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
@@ -15,8 +17,8 @@ from stannary.core.model import Digest
 from stannary.crypto import keys
 from stannary.crypto.note import COSIGNATURE, Note, VerifierKey, cosign, parse_note
 from stannary.evidence.chain import Chain
-from stannary.evidence.ledger import entry
-from stannary.evidence.ledger.witness import Witness
+from stannary.evidence.ledger import Ledger, entry
+from stannary.evidence.ledger.witness import Witness, request_for
 from stannary.evidence.lineage_index import LineageIndex
 from stannary.evidence.relocate import relocate
 from stannary.evidence.statement import subject_resource
@@ -163,12 +165,57 @@ def test_lineage_follows_a_ledger_in_a_database(workspace, postgres):
         index.close()
 
 
-def test_a_witness_does_not_remember_in_a_database(workspace, postgres):
-    """Two machines could look at what was signed last, and then both sign."""
+def branches(folder, name):
+    """Two histories of one log: the same key and name, other entries."""
+    key = keys.generate("ed25519")
+    found = []
+    for branch in ("a", "b"):
+        log = Ledger.open(folder / f"{name}-{branch}.db", key, origin=f"example.com/{name}", verifier=key.public)
+        log.append([entry("evidence", {"n": n, "branch": branch}, time=datetime.now(UTC)) for n in range(4)])
+        found.append(log)
+    return found
+
+
+def test_two_machines_are_one_witness_that_remembers_in_a_database(workspace, postgres, tmp_path):
+    """Asked at once for two histories of a log, each over its own connection, they sign one of them at most; many times over."""
     relocate(workspace, postgres)
-    with workspace.ledger(write=True) as ledger, pytest.raises(UsageError) as refused:
-        Witness("w", keys.generate("ed25519"), ledger)
-    assert refused.value.code == "LED025"
+    signer = workspace.log_signer
+    here, log_key = workspace.settings.origin, workspace.log_keys
+    with contextlib.ExitStack() as stack:
+        machines = [
+            stack.enter_context(
+                Ledger.open(postgres, signer, origin=here, verifier=log_key, head=tmp_path / f"head-{n}", accept=True)
+            )
+            for n in range(2)
+        ]
+        witnesses = [Witness(here, signer, machine) for machine in machines]
+        for number in range(12):
+            logs = branches(tmp_path, f"log-{number}")
+            start = threading.Barrier(2)
+
+            def ask(witness, log, start=start):
+                start.wait(10)
+                try:
+                    return witness.sign(request_for(log), log.key)
+                except (UsageError, IntegrityError) as error:
+                    return error
+
+            with ThreadPoolExecutor(2) as pool:
+                answers = list(pool.map(ask, witnesses, logs))
+            signed = [log for log, answer in zip(logs, answers, strict=True) if isinstance(answer, str)]
+            (log,) = signed
+            refused = next(answer for answer in answers if not isinstance(answer, str))
+            assert refused.code in {"LED021", "LED002", "LED003"}
+            for witness in witnesses:  # both remember the one that was signed, and go on with it
+                assert witness.seen(log.key) == log.head()
+            log.append([entry("evidence", {"n": 9}, time=datetime.now(UTC))])
+            note = str(parse_note(log.head_note())) + witnesses[number % 2].sign(request_for(log, 4), log.key)
+            assert log.add_cosignature(note, [witnesses[0].key]).size == 5
+            for item in logs:
+                item.close()
+        kept = machines[0].find(type="witness", complete=True)
+        assert len(kept) > 24, "nobody ever came too late: nothing was shown"
+        assert machines[1].audit().ok
 
 
 def test_the_address_of_a_database_has_its_password_in_no_message(postgres_server, tmp_path, monkeypatch):

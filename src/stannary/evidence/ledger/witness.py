@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -96,17 +97,19 @@ class Quorum(msgspec.Struct, frozen=True):
 
 
 class Witness:
-    """A witness: its name and key, and the ledger in which it remembers."""
+    """A witness: its name and key, and the ledger in which it remembers.
+
+    In a file it remembers under a lock. In a database, where two machines can be one witness, it says what it saw before, and its
+    place in that one ledger decides: what somebody else remembered first makes it stale, and then nothing is signed.
+    """
 
     def __init__(
         self, name: str, signer: Signer, ledger: Ledger, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> None:
-        if is_url(ledger.where):  # two machines could look, and then both remember and sign
-            msg = "a witness remembers what it signed in a ledger of its own machine"
-            raise UsageError(msg, where=ledger.where, code="LED025", help="make it a workspace without --database")
         self.key = VerifierKey.of(name, signer.public, COSIGNATURE)
         self._signer = signer
         self._ledger = ledger
+        self._shared = threading.Lock() if is_url(ledger.where) else None  # for the threads of a server; machines need none
         self._clock = clock
 
     def seen(self, log: VerifierKey | LogKeys) -> Checkpoint:
@@ -114,20 +117,27 @@ class Witness:
 
         Raises IntegrityError for a log of this name with another key, unless a hand-over leads from that to this.
         """
-        keys = keys_of(log)
+        return self._seen(keys_of(log))
+
+    def _seen(self, keys: LogKeys, before: int | None = None) -> Checkpoint:
+        """Return the same, or what was so `before` an entry of the witness's ledger."""
         found = self._ledger.find(type="witness", subject=_subject(keys.name), complete=True)
         if not found:  # as it was remembered before keys were followed
             found = [item for item in self._ledger.find(type="witness", complete=True) if _body(item).get("origin") == keys.name]
-        if not found:
+        last: Mapping[str, Json] | None = None
+        for item in found if before is None else [item for item in found if item.index < before]:
+            body = _body(item)
+            if _follows(body, last):  # those that came too late were never signed
+                last = body
+        if last is None:
             return Checkpoint(keys.name, 0, EMPTY_ROOT)
-        body = _body(found[-1])
-        known = str(body.get("key"))
+        known = str(last.get("key"))
         if known not in [str(key) for key in keys.all]:
             msg = (
                 f"{keys.name} was cosigned under another key, and nothing shows that this one, {keys.current.id.hex()}, follows it"
             )
             raise IntegrityError(msg, where=known[:200], code="LED027", help="give --keys FILE, as the log's owner writes it")
-        return keys.open(str(body["checkpoint"]), proven=True)[0]
+        return keys.open(str(last["checkpoint"]), proven=True)[0]
 
     def sign(self, request: str | Request, log: VerifierKey | LogKeys) -> str:
         """Return the cosignature line for a request of a log, after remembering it.
@@ -135,15 +145,15 @@ class Witness:
         1. the log signed the checkpoint;
         2. it is not behind the last one that was seen;
         3. the proof starts there, and shows that it continues it;
-        4. it is remembered, durably, before it is signed. Nobody else is at it meanwhile.
+        4. it is remembered, durably, before it is signed, and nobody else remembered another one meanwhile.
 
         Raises IntegrityError; Stale (a UsageError, LED021) for a request from another size than the last one seen.
         """
         keys = keys_of(log)
         asked = Request.parse(request) if isinstance(request, str) else request
         checkpoint, note = keys.open_head(asked.checkpoint), parse_note(asked.checkpoint)  # 1.
-        with held(f"{self._ledger.head_path}.witness"):
-            seen = self.seen(keys)
+        with self._shared or held(f"{self._ledger.head_path}.witness"):
+            seen = self._seen(keys)
             if checkpoint.size < seen.size:  # 2.
                 msg = f"{keys.name} was rolled back: {seen.size} entries were seen, and this head has {checkpoint.size}"
                 raise IntegrityError(msg, code="LED003", help="keep both heads: they are proof that the log lost entries")
@@ -152,9 +162,13 @@ class Witness:
             verify_consistency(seen.size, checkpoint.size, seen.root, checkpoint.root, asked.proof)
             now = self._clock()
             if checkpoint != seen:  # 4.
-                key = str(verify_note(note, keys.all)[-1])
-                body: Json = {"origin": keys.name, "size": checkpoint.size, "key": key, "checkpoint": asked.checkpoint}
-                self._ledger.append([entry("witness", body, time=now, subject=_subject(keys.name))])
+                body: dict[str, Json] = {
+                    "origin": keys.name, "size": checkpoint.size, "root": checkpoint.root.hex(), "old": seen.size,
+                    "oldRoot": seen.root.hex(), "key": str(verify_note(note, keys.all)[-1]), "checkpoint": asked.checkpoint,
+                }  # fmt: skip
+                (receipt,) = self._ledger.append([entry("witness", body, time=now, subject=_subject(keys.name))])
+                if self._shared is not None and (first := self._seen(keys, receipt.index)) not in (seen, checkpoint):
+                    raise Stale(asked.old, first.size, keys.name)
             return str(cosign(note, self.key.name, self._signer, int(now.timestamp())))
 
 
@@ -217,6 +231,18 @@ def _no_key(item: str, why: str) -> UsageError:
 def keys_of(log: VerifierKey | LogKeys) -> LogKeys:
     """Return the keys of a log that may have had one only."""
     return LogKeys(log) if isinstance(log, VerifierKey) else log
+
+
+def _follows(body: Mapping[str, Json], last: Mapping[str, Json] | None) -> bool:
+    """Tell whether what is remembered was proven to continue what was remembered last: what came between makes it void."""
+    if "oldRoot" not in body:  # remembered under a lock, by a version that knew no other way
+        return True
+    size, root = (0, EMPTY_ROOT.hex()) if last is None else (last.get("size"), last.get("root") or _root_of(last))
+    return (body.get("old"), body.get("oldRoot")) == (size, root)
+
+
+def _root_of(body: Mapping[str, Json]) -> str:
+    return Checkpoint.parse(parse_note(str(body.get("checkpoint"))).text).root.hex()
 
 
 def _body(item: Entry) -> Mapping[str, Json]:
