@@ -32,7 +32,8 @@ Made by `./dev bench scan --runs {runs}`, all tools in one run; each cell is CPU
 the peak of private memory in MB. The inputs are benign: *flagged* is a false alarm, *refused or failed* an exit code other
 than 0 and 1 (modelscan: nothing that it supports), *no answer in time* more than 240 s on the clock of a machine on which
 others worked too. hayward is told to read files of more than 500 MB, which it passes over otherwise. What a scanner does not
-look into costs it nothing: picklescan neither opens safetensors nor goes past the first raw array of a joblib file.
+look into costs it nothing: picklescan neither opens safetensors nor goes past the first raw array of a joblib file. Now and then
+the system takes an input out of the page cache between two tools, and the second pays for getting it back.
 """
 LONG = 5.0  # CPU seconds
 INPUTS = ("st_2g.safetensors", "torch_2g.pt", "np_1g.pkl", "small5000", "named5000", "own5000", "rf.joblib", "rf_z3.joblib")
@@ -62,6 +63,7 @@ def main() -> None:
     parser.add_argument("--peers", default=",".join(PEERS))
     parser.add_argument("--into", type=Path, help="put the table of all tools into this page")
     options, rest = parser.parse_known_args()
+    into = options.into.resolve() if options.into else None  # the working folder changes
     if options.hostile:
         sys.exit(hostile([*(["--only", options.only] if options.only else []), *rest]))
     folder = ROOT / "build" / ("bench-small" if options.small else "bench")
@@ -85,6 +87,7 @@ def main() -> None:
     print("| input | tool | CPU s | to stannary | wall s | resident MB | private MB | exit |\n|---|---|---|---|---|---|---|---|")
     costs: dict[str, dict[str, Cost]] = {}
     for name in [n for n in INPUTS if options.only in n]:
+        warm(folder / name)
         for tool, command in commands(folder / name, there).items():
             costs.setdefault(tool, {})[name] = cost = typical(command, options.runs)
             base = costs.get("stannary", {}).get(name)
@@ -92,10 +95,18 @@ def main() -> None:
             memory = f"{cost.resident:.0f} | {cost.private:.0f}"
             print(f"| {name} | {tool} | {cost.cpu:.2f} | {ratio} | {cost.wall:.2f} | {memory} | {cost.code} |", flush=True)
     lines = beside(costs, peers)
-    if options.into:
-        put(options.into, ["## Beside other scanners", "", *NOTE.format(runs=options.runs).splitlines(), "", *lines])
+    if into:
+        put(into, ["## Beside other scanners", "", *NOTE.format(runs=options.runs).splitlines(), "", *lines])
     else:
         print("\n" + "\n".join(lines))
+
+
+def warm(path: Path) -> None:
+    """Read an input once: the first to read it would pay for getting it from the disk."""
+    for file in [path] if path.is_file() else path.iterdir():
+        with file.open("rb", buffering=0) as content:
+            while content.read(1 << 20):
+                pass
 
 
 def typical(command: list[str], runs: int) -> Cost:
