@@ -425,3 +425,16 @@ def test_entries_that_were_not_asked_for_are_refused(made):
     with pytest.raises(IntegrityError) as refused:
         asked_for(found, [("type", "evidence"), ("id", found[0].id)])
     assert refused.value.code == "LED010"
+
+
+def test_what_is_changed_under_an_open_ledger_is_noticed_when_it_is_read_again(tmp_path):
+    """Also right after an append of its own, whose head it has no need to verify."""
+    with opened(tmp_path) as ledger:
+        ledger.append([record(n) for n in range(3)])
+        with sqlite3.connect(tmp_path / "ledger.db") as db:
+            leaf = db.execute("SELECT leaf FROM tail WHERE idx = 1").fetchone()[0]
+            db.execute("UPDATE tail SET leaf = ? WHERE idx = 1", (bytes([leaf[0] ^ 1]) + leaf[1:],))
+        for call in (ledger.head, lambda: ledger.read(1), lambda: ledger.append([record(3)])):
+            with pytest.raises(IntegrityError) as refused:
+                call()
+            assert refused.value.code == "LED006"

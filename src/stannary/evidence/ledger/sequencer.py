@@ -258,7 +258,7 @@ class Sequencer:
         if not state.cosigned:
             self._store.drop_checkpoint(first)
         self._store.put_checkpoint(frontier.size, note)
-        after.append(lambda: self._committed(Signed(note, head, edge), state.slot))  # 4.
+        after.append(lambda: self._committed(Signed(note, head), state.slot))  # 4.
 
         def receipts() -> list[Receipt]:
             root = head.root.hex()

@@ -8,7 +8,7 @@ handed out can therefore not be wrong: a changed hash, a moved or missing tile r
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import TracebackType
 from typing import NamedTuple
 
@@ -26,11 +26,10 @@ _Rows = list[list[bytes]]  # the hashes of a tile, then what they fold to, level
 
 
 class Signed(NamedTuple):
-    """A head, the note that it was signed as, and the hashes of the last, partial tile of each level under it."""
+    """A head, and the note that it was signed as."""
 
     note: str
     head: Checkpoint
-    edge: Sequence[Sequence[bytes]]
 
 
 class Tree:
@@ -63,15 +62,11 @@ class Tree:
         if not note:
             msg = "the signed head of the ledger is missing"
             raise IntegrityError(msg, code="LED004", help="restore the ledger from a backup")
-        own = self.own()
-        if own is not None and own.note != note:
-            own = None
-        # What this process has just signed, to the last byte, needs no proof of who signed it, and the edge is known.
-        head = self._opened(note) if own is None else own.head  # 1.
+        head = self._opened(note)  # 1.
         if self.store.span() != (head.size, head.size):  # 2.
             msg = f"there are {self.store.span()[0]:,} entries, and the signed head has {head.size:,}"
             raise _lost(msg)
-        edge = self._read_edge(head.size, None if own is None else own.edge)
+        edge = self._read_edge(head.size)
         before = (self.head, self._edge)
         self.head, self._edge = head, edge
         try:
@@ -86,6 +81,9 @@ class Tree:
         return head
 
     def _opened(self, note: str) -> Checkpoint:
+        own = self.own()
+        if own is not None and own.note == note:  # to the last byte what was signed here just now
+            return own.head
         try:
             return self.keys.open_head(note)
         except IntegrityError:
@@ -159,13 +157,12 @@ class Tree:
             self._full.move_to_end((level, n))
         return rows
 
-    def _read_edge(self, size: int, known: Sequence[Sequence[bytes]] | None) -> list[_Rows]:
+    def _read_edge(self, size: int) -> list[_Rows]:
         edge, level = [], 0
         while size >> TILE_HEIGHT * level:
             n, width = divmod(size >> TILE_HEIGHT * level, TILE_WIDTH)
             is_same = level < len(self._edge) and self.head.size >> TILE_HEIGHT * (level + 1) == n
-            hashes = self._read(level, n, width) if known is None else list(known[level])
-            edge.append(_rows(hashes, self._edge[level] if is_same else None))
+            edge.append(_rows(self._read(level, n, width), self._edge[level] if is_same else None))
             level += 1
         return edge
 
