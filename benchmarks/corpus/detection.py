@@ -2,6 +2,9 @@
 
     python benchmarks/corpus/detection.py [--benign FOLDER] [-o docs/reference/detection.md]
 
+With `-o`, only the parts of the page between the marks are made anew (`part`); what is written by hand around them stays. A page
+without the marks is left alone, with an error.
+
 A malicious forge counts as detected when its verdict is suspicious or unsafe (exit code 1 at the
 default gate); a malformed one must not be called clean. Exits 1 below the floors.
 """
@@ -20,6 +23,17 @@ from stannary.testing.forges import all_forges, write
 FLAGGED = {"suspicious", "unsafe"}
 HEADER = "| family | malicious flagged | clean | incomplete or unverified | benign flagged | benign | malformed clean | malformed |"
 MADE_BY = "Made by `python benchmarks/corpus/detection.py`. Forges are in `stannary.testing.forges`; a payload is at most an echo."
+
+_NEW = """# Detection
+
+<!-- made by detection.py: forges -->
+<!-- end of forges -->
+
+## Real models
+
+<!-- made by detection.py: models -->
+<!-- end of models -->
+"""
 
 
 def forged() -> tuple[dict[str, Counter[str]], list[str]]:
@@ -59,17 +73,31 @@ def real(folder: Path) -> tuple[dict[str, Counter[str]], list[str]]:
 
 
 def main() -> int:
-    """Print the tables in Markdown."""
+    """Print the tables in Markdown, or put them in their places of a page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--benign", type=Path)
     parser.add_argument("-o", "--output", type=Path)
     options = parser.parse_args()
     families, missed = forged()
     total = sum((c for c in families.values()), Counter())
+    made = {"forges": forges_part(families, total, missed)}
+    if options.benign:
+        made["models"] = models_part(*real(options.benign))
+    if options.output:
+        page = options.output.read_text(encoding="utf-8") if options.output.exists() else _NEW
+        for name, text in made.items():
+            page = part(page, name, text)
+        options.output.write_text(page, encoding="utf-8")
+    else:
+        sys.stdout.write("\n".join(made.values()))
+    found = total["malicious unsafe"] + total["malicious suspicious"]
+    return int(found < 0.98 * total["malicious"] or total["malicious clean"] > 0)
+
+
+def forges_part(families: dict[str, Counter[str]], total: Counter[str], missed: list[str]) -> str:
+    """Return what is found of the forges, in one sentence and a table."""
     found = total["malicious unsafe"] + total["malicious suspicious"]
     lines = [
-        "# Detection",
-        "",
         MADE_BY,
         "",
         (
@@ -91,37 +119,41 @@ def main() -> int:
         )
     if missed:
         lines += ["", "Not as they should be:", "", *(f"- `{name}`" for name in missed)]
-    alarms = []
-    if options.benign:
-        models, alarms = real(options.benign)
-        sums = sum((c for c in models.values()), Counter())
-        count = sum(sums.values())
-        lines += [
-            "",
-            "## Real models",
-            "",
-            (
-                f"{count} files made by the real libraries (`benchmarks/corpus/benign.py`): {sums['clean']} clean, "
-                f"{sums['unverified']} unverified ({100 * sums['unverified'] / count:.1f} %), {sums['incomplete']} incomplete, "
-                f"{sums['suspicious'] + sums['unsafe']} flagged."
-            ),
-            "",
-            "| made by | clean | unverified | incomplete | flagged |",
-            "|---|---|---|---|---|",
-        ]
-        lines += [
-            f"| {n} | {c['clean']} | {c['unverified']} | {c['incomplete']} | {c['suspicious'] + c['unsafe']} |"
-            for n, c in sorted(models.items())
-        ]
+    return "\n".join(lines) + "\n"
+
+
+def models_part(models: dict[str, Counter[str]], alarms: list[str]) -> str:
+    """Return what real models are called, by what made them."""
+    sums = sum((c for c in models.values()), Counter())
+    count = sum(sums.values())
+    lines = [
+        (
+            f"{count} files made by the real libraries (`benchmarks/corpus/benign.py`): {sums['clean']} clean, "
+            f"{sums['unverified']} unverified ({100 * sums['unverified'] / count:.1f} %), {sums['incomplete']} incomplete, "
+            f"{sums['suspicious'] + sums['unsafe']} flagged."
+        ),
+        "",
+        "| made by | clean | unverified | incomplete | flagged |",
+        "|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {n} | {c['clean']} | {c['unverified']} | {c['incomplete']} | {c['suspicious'] + c['unsafe']} |"
+        for n, c in sorted(models.items())
+    ]
+    if alarms:
         lines += ["", *(f"- `{alarm}`" for alarm in alarms)]
-    text = "\n".join(lines) + "\n"
-    if options.output:
-        before = options.output.read_text(encoding="utf-8") if options.output.exists() else ""
-        _, mark, beside = before.partition("<!-- beside other scanners")  # made by compare.py: not lost
-        options.output.write_text(f"{text}\n{mark}{beside}" if mark else text, encoding="utf-8")
-    else:
-        sys.stdout.write(text)
-    return int(found < 0.98 * total["malicious"] or total["malicious clean"] > 0)
+    return "\n".join(lines) + "\n"
+
+
+def part(page: str, name: str, made: str) -> str:
+    """Return the page with `made` between the marks of a part. Raises SystemExit when the page has no such marks."""
+    first, last = f"<!-- made by detection.py: {name} -->\n", f"<!-- end of {name} -->"
+    before, opened, rest = page.partition(first)
+    _, closed, after = rest.partition(last)
+    if not (opened and closed):
+        msg = f"the page has no {first.strip()} with {last} behind it: nothing was written"
+        raise SystemExit(msg)
+    return f"{before}{first}\n{made}\n{last}{after}"
 
 
 if __name__ == "__main__":
