@@ -78,8 +78,8 @@ def test_what_would_not_be_looked_at_is_refused_and_not_passed_over(made, tmp_pa
         ((*proof, "--log", tmp_path / "p"), 2, "KEY001"),
         ((*proof, "--since", tmp_path / "p"), 2, "USE012"),
         (("--quorum", "1"), 2, "USE012"),
-        (("--log", ""), 2, "USE012"),
-        (("--proof", ""), 2, "USE012"),
+        (("--log", ""), 2, "USE010"),
+        (("--proof", ""), 2, "USE010"),
     ):
         done = stannary("verify", *arguments, cwd=a)
         assert (done.returncode, done.stdout) == (code, ""), (arguments, done.stderr)

@@ -198,6 +198,11 @@ def test_certificates(run, model, tmp_path):
         (("verify", "bert", "--key", "k.pub", "--signature", "gone.sig"), 2, "SIG017"),
         (("verify", "bert", "--key", "k.pub", "--signature", "k.pub"), 1, "SIG003"),
         (("verify", "bert", "--key", "gone.pub", "--signature", "k.pub"), 2, "KEY007"),
+        (("verify", "bert", "--key", ""), 2, "USE010"),  # and not verified by the workspace's keys
+        (("verify", "bert", "--identity", "", "--issuer", ""), 2, "USE010"),
+        (("verify", "bert", "--key", "k.pub", "--signature", ""), 2, "USE010"),
+        (("sign", "bert", "--key", ""), 2, "USE010"),
+        (("sign", ""), 2, "USE010"),
     ],
 )
 def test_what_cannot_be_done_is_said(run, model, key, arguments, code, error):

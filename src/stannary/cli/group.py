@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 
 from stannary.cli.talk import Talk
+from stannary.core.errors import UsageError
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -109,8 +111,39 @@ def _set_config(ctx: click.Context, param: click.Parameter, value: str | None) -
         ctx.find_root().meta["stannary.config"] = value
 
 
+def _refuse_empty(ctx: click.Context) -> None:
+    """Refuse an empty file, key, name or target: `--key "$KEY"` without a KEY would verify by other keys than was meant.
+
+    Free text (metavar TEXT) may be empty. Raises a group of UsageErrors.
+    """
+    problems: list[UsageError] = []
+    for param in ctx.command.params:
+        value = ctx.params.get(param.name or "")
+        if value != "" and not (isinstance(value, tuple) and "" in value):
+            continue
+        if ctx.get_parameter_source(param.name or "") is not click.core.ParameterSource.COMMANDLINE:
+            continue
+        if isinstance(param, click.Option) and param.metavar in (None, "TEXT"):
+            continue
+        where = max(param.opts, key=len) if isinstance(param, click.Option) else param.human_readable_name.upper()
+        problems.append(UsageError("is empty", where=where, code="USE010", help="is a variable of the shell not set?"))
+    if problems:
+        msg = "empty values"
+        raise ExceptionGroup(msg, problems)
+
+
 def common_options(command: _Function) -> _Function:
-    """Add what every command understands: -q, -v, --color, --config."""
+    """Add what every command understands: -q, -v, --color, --config. What is given as nothing is refused."""
+
+    @functools.wraps(command)
+    def checked(*args: Any, **given: Any) -> Any:  # noqa: ANN401 - click passes each option
+        _refuse_empty(click.get_current_context())
+        return command(*args, **given)
+
+    return cast("_Function", _with_common(checked))
+
+
+def _with_common(command: Callable[..., Any]) -> Callable[..., Any]:
     options = (
         click.option(
             "-q", "--quiet", is_flag=True, expose_value=False, callback=_set_verbosity, help="Say only errors and the verdict."

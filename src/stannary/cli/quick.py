@@ -86,6 +86,8 @@ def read_line(arguments: Sequence[str]) -> Line | None:
 
 def _valued(given: dict[str, Any], option: str, text: str) -> bool:
     """Take note of an option with its value; return whether both are known."""
+    if not text:  # click says what is wrong with nothing
+        return False
     if option in _WORDS:
         name, choices = _WORDS[option]
         given[name] = text
