@@ -16,6 +16,8 @@ from stannary.checks.static.ruleset import load as load_rules
 from stannary.checks.static.verdict import findings_of
 from stannary.checks.static.walk import read_view
 from stannary.formats.interface import View
+from stannary.formats.pickle_embedded import OPENERS, embedded_kind, encoded_head
+from stannary.formats.pickle_encodings import reversed_head
 from stannary.formats.pickle_shape import shape_of
 from stannary.formats.pickle_texts import template_of
 from stannary.testing.forges import all_forges
@@ -132,6 +134,19 @@ def test_other_texts_are_judged_as_by_a_full_reading(seed: bytes, entropy: int) 
         if content is not None and memory.knows(View(content, NAME), content):
             assert quiet(read(content))
             assert told(read(content)) == told(read(seed))
+
+
+@given(st.binary(min_size=1, max_size=64))
+def test_what_is_looked_into_begins_with_an_opener(head: bytes) -> None:
+    # The machine and the shapes look no further where the first byte is none.
+    if head[0] not in OPENERS:
+        assert (embedded_kind(head), encoded_head(head), reversed_head(head)) == ("", False, False)
+
+
+@given(st.sampled_from(sorted(set(range(256)) - OPENERS)), st.sampled_from(TEXTS))
+def test_nor_does_anything_that_is_known_with_another_first_byte(first: int, text: bytes) -> None:
+    head = bytes((first,)) + text[1:64]
+    assert (embedded_kind(head), encoded_head(head), reversed_head(head)) == ("", False, False)
 
 
 leaf = (

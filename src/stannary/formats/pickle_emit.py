@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stannary.formats.pickle_record import MOST_BYTES, MOST_CALLS
-from stannary.formats.pickle_traits import makes_code, source_of, strings
-from stannary.formats.pickle_values import Global, render, root_name
+from stannary.formats.pickle_traits import UNNAMED, makes_code, source_of, strings
+from stannary.formats.pickle_values import Global, Made, render
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -24,13 +24,16 @@ def emit(recorder: Recorder, sink: Sink, read: Collection[int] = ()) -> None:
                   uses=sorted(found.uses) or ["data"], count=found.count, **({"held": True} if found.held else {}),
                   **({"raw": list(found.raw)} if found.raw else {}))  # fmt: skip
     for count, func, args, how, offset in recorder.calls.values():
-        module, name = root_name(func) or ("", "")
-        sink.fact("pickle.call", offset, module=module, name=name, how=how, count=count,
-                  computed=type(func) is not Global, args=render(args),
-                  **({"raw": list(func.raw)} if type(func) is Global and func.raw else {}),
-                  **({"strings": strings(args)} if makes_code(func) else {}), **({"read": True} if id(args) in read else {}),
-                  **({"source": source} if (source := source_of(func, args, recorder.content)) else {}),
-                  **({} if type(func) is Global else {"callable": render(func)}))  # fmt: skip
+        plain = type(func) is Global
+        root = func if plain else func.root if type(func) is Made else None
+        module, name = (root.module, root.name) if root is not None else ("", "")
+        traits = UNNAMED if root is None else root.traits or UNNAMED
+        sink.fact("pickle.call", offset, module=module, name=name, how=how, count=count, computed=not plain, args=render(args),
+                  **({"raw": list(func.raw)} if plain and func.raw else {}),
+                  **({"strings": strings(args)} if (traits.code or traits.type_maker) and makes_code(func) else {}),
+                  **({"read": True} if id(args) in read else {}),
+                  **({"source": source} if traits.graph and (source := source_of(func, args, recorder.content)) else {}),
+                  **({} if plain else {"callable": render(func)}))  # fmt: skip
     for kind, offset, data in recorder.others.values():
         sink.fact(kind, offset, **data)
     for what, count in recorder.notes.items():

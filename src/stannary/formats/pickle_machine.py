@@ -19,6 +19,7 @@ from typing import Any
 
 from stannary.core.errors import FormatError, Truncated
 from stannary.formats.interface import Budget, forget
+from stannary.formats.pickle_embedded import OPENERS
 from stannary.formats.pickle_glance import line_end
 from stannary.formats.pickle_joblib import layout_of
 from stannary.formats.pickle_opcodes import HANDLERS
@@ -276,11 +277,11 @@ class Machine:
 
     def _look_inside(self, kind: str, head: bytes, at: int, value: bytes | Blob) -> None:
         length = value.length if isinstance(value, Blob) else len(value)
-        if length < _TEXT:
-            return
-        self.recorder.text(head, at, value)
+        if length >= _TEXT and head[0] in OPENERS:
+            self.recorder.text(head, at, value)
         # UTF-8 is no byte string: bytes that protocols 0-2 write as text are decoded first (recorder.latin).
-        self.recorder.embedded(b"" if kind == "text" else head, at, length)
+        if length > _KEEP or (length >= _TEXT and kind != "text" and head[0] in OPENERS):
+            self.recorder.embedded(b"" if kind == "text" else head, at, length)
 
     # Memo
 
