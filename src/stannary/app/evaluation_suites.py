@@ -37,8 +37,10 @@ class Suite(NamedTuple):
 
 def robustness(target: Counting, data: Dataset, whole: Dataset, request: Request) -> Suite:
     """Attack the samples of `data`, drawn from `whole`. Raises as the suites of `stannary.checks.robustness`."""
-    found, incomplete = _table(target, data, whole, request) if data.kind == "table" else _array(target, data, request)
+    found, incomplete = _table(target, data, whole, request) if data.kind == "table" else _array(target, data, whole, request)
     atlas: tuple[str, ...] = ("AML.T0015", "AML.T0043.000")
+    if any(run.id.startswith("transfer") and not run.skipped for run in found.attacks):
+        atlas = (*atlas, "AML.T0043.002")
     if request.threats:
         more = threats(target, data, whole, request)
         found, incomplete, atlas = more.into(found), (*incomplete, *more.incomplete), (*atlas, *more.atlas)
@@ -53,7 +55,7 @@ def robustness(target: Counting, data: Dataset, whole: Dataset, request: Request
     )
 
 
-def _array(target: Counting, data: Dataset, request: Request) -> tuple[Robustness, tuple[str, ...]]:
+def _array(target: Counting, data: Dataset, whole: Dataset, request: Request) -> tuple[Robustness, tuple[str, ...]]:
     from stannary.checks.robustness.suite import Options
     from stannary.checks.robustness.suite import robustness as attack
 
@@ -73,7 +75,7 @@ def _array(target: Counting, data: Dataset, request: Request) -> tuple[Robustnes
         curve=request.preset in ("standard", "paranoid") and request.budget is None,
     )
     box = Box(*bounds_of(data))
-    found = attack(target, data, box, options)
+    found = attack(target, data, box, options, whole)
     return found.part, found.incomplete
 
 

@@ -66,7 +66,7 @@ def _card(work: Work, note: Note) -> EvaluationResult:
     target = _target(work, data)
     data = data.aligned(target.classes, tuple(getattr(target, "labels", ())))
     sampled = data.sample(request.samples, request.seed)
-    counted = Counting(target, request.budget)
+    counted = Counting(target, request.budget, identity=work.model.digest if work.model else "")
     found: dict[str, suites.Suite] = {}
     if "robustness" in request.suites:
         note(f"attacking {len(sampled)} samples")

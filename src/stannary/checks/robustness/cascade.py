@@ -30,7 +30,7 @@ from stannary.checks.robustness.checkpoint import Checkpoint
 from stannary.checks.robustness.engine import Attack, attack_block, blocks, sizes
 from stannary.checks.robustness.presets import Plan, describe
 from stannary.checks.robustness.rows import Problem
-from stannary.checks.target.counting import Counting
+from stannary.checks.target.counting import Counting, identity_of
 from stannary.checks.target.interface import ACCESS, Spend, Target
 from stannary.core.errors import BackendError, InputError, UsageError
 
@@ -195,7 +195,7 @@ def _fingerprint(plan: Plan, problem: Problem, x: torch.Tensor, labels: torch.Te
         "plan": plan.id, "stages": [describe(attack) for attack in plan.stages], "block": plan.block, "eot": plan.eot,
         "norm": problem.norm, "eps": problem.eps, "targeted": problem.targeted, "seed": problem.seed,
         "scale": None if problem.scale is None else problem.scale.tolist(),
-        "target": problem.target.name, "samples": content.hexdigest(), "device": x.device.type,
+        "target": identity_of(problem.target), "samples": content.hexdigest(), "device": x.device.type,
     }  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from stannary.checks.robustness.picture import is_picture, png
 from stannary.checks.robustness.presets import Plan, preset
 from stannary.checks.robustness.replay import Replay, load, store
 from stannary.checks.robustness.rows import Problem
+from stannary.checks.robustness.surrogate import without_gradients
 from stannary.checks.target.card import AttackRun, CurvePoint, Example, Robustness, Stop, Threat
 from stannary.checks.target.counting import Counting
 from stannary.checks.target.data import Dataset
@@ -86,13 +87,16 @@ def metric_of(norm: str, eps: float) -> str:
     return f"robustness.{norm}.eps_{eps:g}"
 
 
-def robustness(target: Counting, data: Dataset, domain: Domain, options: Options) -> Measured:
+def robustness(target: Counting, data: Dataset, domain: Domain, options: Options, pool: Dataset | None = None) -> Measured:
     """Measure how a classifier stands attacks on the samples of `data`, in a domain. Tables: `table_card.table_robustness`.
+
+    A target without gradients is attacked through a surrogate, too, that imitates it on `pool` (`data` without it).
 
     Raises:
         UsageError, InputError: as `cascade`.
     """
     plan = preset(options.preset, target.classes, fab=options.fab)
+    plan, unable = without_gradients(plan, target, pool or data, options.norm, options.seed)
     replayed = 0
     if options.replay and options.folder is not None:
         again = Replay(*load(options.folder, options.replay))
@@ -105,6 +109,8 @@ def robustness(target: Counting, data: Dataset, domain: Domain, options: Options
     stop = _stopping(rule) if rule else None
     result = whole.cascade(plan, problem, data.x, data.y, stop=stop, folder=options.checkpoint, workers=options.workers)
     found = _measured(result, problem, data, options, (rule, replayed))
+    if unable:
+        found = replace(found, incomplete=(*found.incomplete, unable))
     failed = rule is not None and rule.decision() == "fail"
     if options.curve:
         found = _with_curve(found, problem, data)

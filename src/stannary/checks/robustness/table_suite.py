@@ -28,7 +28,7 @@ from stannary.checks.robustness.presets import describe
 from stannary.checks.robustness.rows import Problem
 from stannary.checks.robustness.table_stages import table_stages
 from stannary.checks.robustness.tree_local import local_trees
-from stannary.checks.target.counting import Counting
+from stannary.checks.target.counting import Counting, identity_of
 from stannary.checks.target.data import Dataset
 from stannary.checks.target.domain import TableDomain
 from stannary.checks.target.interface import ACCESS, Spend
@@ -204,7 +204,7 @@ def _fingerprint(attacks: tuple[Attack, ...], problem: Problem, data: Dataset, o
     return {
         "plan": f"table-{options.preset}", "stages": [describe(attack) for attack in attacks], "norm": problem.norm,
         "eps": options.eps, "seed": options.seed, "gate": options.stop is not None, "data": data.digest, "rows": data.rows.tolist(),
-        "target": problem.target.name, "domain": getattr(problem.domain, "digest", ""),
+        "target": identity_of(problem.target), "domain": getattr(problem.domain, "digest", ""),
     }  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from stannary.checks.target.interface import BudgetSpent, Loss, Spend, Target
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Counting"]
+__all__ = ["Counting", "identity_of"]
 
 
 class Counting:
@@ -19,8 +19,9 @@ class Counting:
     A gradient costs one forward pass, one backward pass and one query a sample.
     """
 
-    def __init__(self, inner: Target, budget: int | None = None) -> None:
+    def __init__(self, inner: Target, budget: int | None = None, *, identity: str = "") -> None:
         self.inner = inner
+        self.identity = identity or inner.name  # what a checkpoint is about: the digest of the artifact, where it has one
         self.spend = Spend()
         self.budget = budget
         self.name, self.access, self.classes = inner.name, inner.access, inner.classes
@@ -68,3 +69,9 @@ class Counting:
         finally:
             if before is not None:
                 self.spend.calls += getattr(self.inner, "calls", before) - before - 1
+
+
+def identity_of(target: Target) -> str:
+    """Return what tells a target from others: the digest of its artifact where it is known, its name elsewhere."""
+    identity: str = getattr(target, "identity", "")
+    return identity or target.name
