@@ -319,11 +319,7 @@ def _load(text: str) -> _Part:
         raise _Unreadable(msg, 1)
     try:
         loader = yaml.SafeLoader(text)
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
-            if isinstance(event, yaml.AliasEvent):
-                msg = f"the alias *{event.anchor} is not taken in policies"
-                line = event.start_mark.line + 1 if event.start_mark is not None else 1
-                raise _Unreadable(msg, line, "write it out: who reads a policy reads it once")
+        _look(text)
         node = loader.get_single_node()
         lines: dict[tuple[str | int, ...], int] = {(): 1}
         value = _plain(loader, node, (), lines) if node is not None else None
@@ -336,6 +332,20 @@ def _load(text: str) -> _Part:
         msg = f"is not YAML: {error}"
         raise _Unreadable(msg, 1) from error
     return _Part(value, lines)
+
+
+def _look(text: str) -> None:
+    """Raise _Unreadable for aliases, and at once for what is nested deeply: PyYAML's time grows with the square of the depth."""
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        line = event.start_mark.line + 1 if event.start_mark is not None else 1
+        if isinstance(event, yaml.AliasEvent):
+            msg = f"the alias *{event.anchor} is not taken in policies"
+            raise _Unreadable(msg, line, "write it out: who reads a policy reads it once")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST + 1:
+            msg = "is nested more deeply than any policy"
+            raise _Unreadable(msg, line)
 
 
 def _plain(loader: yaml.SafeLoader, node: yaml.Node, path: tuple[str | int, ...], lines: dict[tuple[str | int, ...], int]) -> Json:

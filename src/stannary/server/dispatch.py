@@ -17,8 +17,10 @@ from starlette.responses import Response, StreamingResponse
 
 from stannary.access.idempotency import Kept
 from stannary.core.errors import InputError, PolicyDenied, UsageError
+from stannary.server.cookies import cookie_name
 from stannary.server.operations import Call, Operation, Parameter, Reply
 from stannary.server.problems import MEDIA_TYPE, Refused, problem_of
+from stannary.server.receiving import parts_of
 from stannary.server.site import Replies, Site
 
 __all__ = ["endpoint_of"]
@@ -63,7 +65,7 @@ def endpoint_of(site: Site, operation: Operation) -> Any:  # noqa: ANN401 - Star
 
 async def _authenticated(site: Site, request: Request) -> Any:  # noqa: ANN401 - a Principal
     authorization = request.headers.get("authorization", "")
-    cookie = request.cookies.get("stannary", "")
+    cookie = request.cookies.get(cookie_name("stannary", secure=request.url.scheme == "https"), "")
     try:
         # Who was here a moment ago needs no table, and so no thread: most requests are theirs.
         principal = site.guard.remembered(authorization, cookie)
@@ -108,7 +110,10 @@ async def _answered(site: Site, operation: Operation, request: Request, principa
 
 
 async def _done(operation: Operation, request: Request, call: Call) -> Response:
-    found = operation.run(call) if operation.quick else await asyncio.to_thread(operation.run, call)
+    if operation.body is bytes:  # it takes as long as whoever sends it likes
+        found = await call.place.slow.run(call.principal.id, lambda: operation.run(call))
+    else:
+        found = operation.run(call) if operation.quick else await asyncio.to_thread(operation.run, call)
     reply = found if isinstance(found, Reply) else Reply(body=found, status=operation.status, media_type=operation.media_type)
     return _response(reply, request)
 
@@ -116,7 +121,9 @@ async def _done(operation: Operation, request: Request, call: Call) -> Response:
 async def _once(replies: Replies, operation: Operation, request: Request, call: Call, key: str) -> Response:
     """Do what was asked for, unless that was done already: then answer as then."""
     who = call.principal.id
-    asked = hashlib.sha256(msgspec.json.encode([call.path, call.query, call.body])).hexdigest()
+    # A token that is good for less is not answered what another one of the same account was.
+    scope = getattr(call.principal, "scope", None)
+    asked = hashlib.sha256(msgspec.json.encode([call.path, call.query, call.body, scope])).hexdigest()
     kept = await asyncio.to_thread(replies.begin, who, key, operation.id, asked)
     if kept is not None:
         return Response(kept.body, kept.status, {**kept.headers, "idempotency-replayed": "true"})
@@ -142,14 +149,9 @@ async def _body(site: Site, operation: Operation, request: Request) -> Any:  # n
         return _Upload(request, asyncio.get_running_loop(), most, int(length) if length else None)
     if not request.headers.get("content-type", "").lower().startswith("application/json"):
         raise Refused(415, "Not JSON", "the content is to be application/json", code="API007")
-    parts, total = [], 0
-    async for part in request.stream():
-        total += len(part)
-        if total > most:
-            raise Refused(413, "Too large", f"at most {most:,} bytes are taken here", code="API003")
-        parts.append(part)
+    sent = b"".join([part async for part in parts_of(request, most)])
     try:
-        return msgspec.json.decode(b"".join(parts), type=operation.body)
+        return msgspec.json.decode(sent, type=operation.body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         msg = f"is not what is asked for: {error}"
         raise InputError(msg, where="body", code="API001", help="GET /api/v1/openapi.json describes it") from error
@@ -159,22 +161,13 @@ class _Upload:
     """The bytes of a request, for a thread to read as they come: at most one chunk waits."""
 
     def __init__(self, request: Request, loop: asyncio.AbstractEventLoop, most: int, length: int | None) -> None:
-        self._parts: AsyncIterator[bytes] = request.stream()
+        self._parts: AsyncIterator[bytes] = parts_of(request, most)
         self._loop = loop
-        self._most = most
         self.length = length
 
     def __iter__(self) -> Iterator[bytes]:
-        total = 0
-        while True:
-            part = asyncio.run_coroutine_threadsafe(self._next(), self._loop).result()
-            if part is None:
-                return
-            total += len(part)
-            if total > self._most:
-                raise Refused(413, "Too large", f"at most {self._most:,} bytes are taken here", code="API003")
-            if part:
-                yield part
+        while (part := asyncio.run_coroutine_threadsafe(self._next(), self._loop).result()) is not None:
+            yield part
 
     async def _next(self) -> bytes | None:
         return await anext(self._parts, None)

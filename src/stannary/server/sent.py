@@ -10,7 +10,9 @@ import msgspec
 from stannary.core.errors import UsageError
 from stannary.evidence.policy_text import policy_of_text as policy_sent
 
-__all__ = ["Reason", "Text", "policy_sent", "time_sent"]
+__all__ = ["MOST_POLICY", "Reason", "Text", "policy_sent", "time_sent"]
+
+MOST_POLICY = 1 << 16  # characters: those that are shipped have less than a thousand, and a mebibyte of YAML takes half a minute
 
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=2000)]
 _DAY = len("2026-11-26")

@@ -21,6 +21,7 @@ from stannary.server.app import build
 from stannary.server.console.routes import pages
 from stannary.server.console.sessions import AccessSessions
 from stannary.server.guard_access import AccessGuard
+from stannary.server.listening import Impatient
 from stannary.server.site import Site
 from stannary.server.workers import workers as beside
 
@@ -70,6 +71,7 @@ def serve(site: Site, listener: Listener, *, log_json: bool = True, grace: int =
     config = uvicorn.Config(
         build(site, pages(site, sessions)), host=listener.host, port=listener.port,
         log_config=None, access_log=False, server_header=False,
+        http=Impatient,
         date_header=True, timeout_graceful_shutdown=grace, h11_max_incomplete_event_size=1 << 16, lifespan="off", ws="none", **tls,
     )  # fmt: skip
     server = _Server(config, site)

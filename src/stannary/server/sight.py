@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from stannary.core.errors import UsageError
 from stannary.core.evidence import Decision
 from stannary.core.model import Digest
 from stannary.evidence.gate import spelled_out
@@ -21,7 +22,7 @@ from stannary.registry.names import DEFAULT, Name
 from stannary.registry.registry import Registry
 from stannary.store.lineage_db import Walked
 
-__all__ = ["Lineage", "lineage_of", "readable", "reads_in", "seen_decision", "sees", "visible"]
+__all__ = ["Lineage", "lineage_of", "no_statement", "readable", "reads_in", "seen_decision", "sees", "visible"]
 
 _WHOLE = Name(DEFAULT, "*")
 _ALONE = threading.Lock()  # the index is brought up to date when it is opened, by one at a time
@@ -57,6 +58,13 @@ def readable(registry: Registry, digests: Iterable[str]) -> set[str]:
         names = queries.names_with(connection, list(given))
     may = {name: registry.may("read", name) for name in set().union(*names.values())}
     return {digest for digest in given if any(may[name] for name in names.get(digest, ()))}
+
+
+def no_statement(name: str) -> UsageError:
+    """Return the error for a statement that is not there, or that the caller may not see: the same for both."""
+    return UsageError(
+        "names no evidence that you may read", where=name[:80], code="EVD007", help="/artifacts/DIGEST/evidence has the ids"
+    )
 
 
 def sees(registry: Registry, digest: Digest) -> bool:

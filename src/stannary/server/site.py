@@ -12,6 +12,7 @@ from stannary.registry.registry import Allowed, Registry
 from stannary.server.limits import RateLimit
 from stannary.server.metrics import Metrics
 from stannary.server.operations import Principal
+from stannary.server.receiving import Threads
 from stannary.server.uploads import Uploads
 
 __all__ = ["Guard", "Replies", "Site"]
@@ -69,7 +70,11 @@ class Site:
         self.replies: Replies | None = None
         self.metrics = Metrics()
         self.uploads = Uploads()
+        self.slow = Threads(32, 8)
         self.limit = RateLimit(*rate)
+        # A login costs a hash that is slow on purpose: fewer of them, and in threads that nothing else waits for.
+        self.logins = RateLimit(min(rate[0], 2.0), min(rate[1], 20))
+        self.hashing = Threads(2, 16)
         self.stopping = threading.Event()
 
     @property

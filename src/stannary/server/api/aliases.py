@@ -12,7 +12,7 @@ from stannary.registry.model import Promotion, Protection
 from stannary.report.registry import PromotionDocument, VersionDocument, promotion_document
 from stannary.server.operations import Call, Operation, Reply
 from stannary.server.problems import Refused
-from stannary.server.sent import Reason, policy_sent
+from stannary.server.sent import MOST_POLICY, Reason, policy_sent
 from stannary.server.sight import seen_decision
 
 __all__ = ["OPERATIONS"]
@@ -29,7 +29,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class NewProtection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What has to hold before an alias moves: a shipped policy by its name, or a policy in YAML."""
 
-    policy: Annotated[str, msgspec.Meta(min_length=1, max_length=1 << 20)]
+    policy: Annotated[str, msgspec.Meta(min_length=1, max_length=MOST_POLICY)]
     separate: bool = False
 
 

@@ -16,8 +16,8 @@ from stannary.registry import queries
 from stannary.registry.names import DEFAULT, Name
 from stannary.report.documents import DecisionDocument, EvidenceDocument, EvidenceRow, RecordedDocument
 from stannary.server.operations import Call, Operation, Parameter
-from stannary.server.sent import policy_sent
-from stannary.server.sight import lineage_of, seen_decision, sees
+from stannary.server.sent import MOST_POLICY, policy_sent
+from stannary.server.sight import lineage_of, no_statement, seen_decision, sees
 from stannary.store.lineage_db import Walked
 
 __all__ = ["OPERATIONS"]
@@ -36,7 +36,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """An artifact, and the policy to decide by: a shipped one by its name, or YAML. `record`: sign and log the decision."""
 
     subject: _DIGEST
-    policy: Annotated[str, msgspec.Meta(min_length=1, max_length=1 << 20)] = "baseline"
+    policy: Annotated[str, msgspec.Meta(min_length=1, max_length=MOST_POLICY)] = "baseline"
     record: bool = True
 
 
@@ -105,10 +105,17 @@ def _lineage(call: Call) -> SeenLineage:
 
 
 def _envelope(call: Call) -> dict[str, Any]:
-    row, envelope = call.store.chain.one(call.path["id"])
+    """Return a statement. One that the caller may not see is not there: who asks learns nothing of it."""
     from stannary.evidence.statement import decode, filed_about
 
-    _may_see(call, filed_about(decode(dsse.payload_of(envelope)), row.subject))
+    try:
+        row, envelope = call.store.chain.one(call.path["id"])
+    except UsageError as error:
+        if call.store.may("read", _EVERYTHING):
+            raise
+        raise no_statement(call.path["id"]) from error  # nor how many begin with this
+    if not _sees(call, filed_about(decode(dsse.payload_of(envelope)), row.subject)):
+        raise no_statement(call.path["id"])
     found: dict[str, Any] = msgspec.to_builtins(envelope)
     return found
 
@@ -118,6 +125,12 @@ def _digest(text: str) -> Digest:
         return Digest.parse(text)
     except ValueError as error:
         raise UsageError(str(error), where="digest", code="API002", help="sha256: and 64 digits of hex") from error
+
+
+def _sees(call: Call, digest: Digest) -> bool:
+    with call.store.reading() as connection:
+        names = [version.name for version in queries.versions_with(connection, str(digest))]
+    return any(call.store.may("read", name) for name in (*names, _EVERYTHING))
 
 
 def _may_see(call: Call, digest: Digest) -> None:

@@ -14,6 +14,7 @@ from stannary.evidence.product import read_product
 from stannary.registry.names import Name
 from stannary.report.jobs import JobDocument, JobsDocument
 from stannary.server.operations import Call, Operation, Parameter, Reply
+from stannary.server.sent import MOST_POLICY
 from stannary.store.job_table import ENDED, STATES, JobRow
 
 __all__ = ["OPERATIONS", "cancel", "document", "found", "jobs", "may_see"]
@@ -31,7 +32,7 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     kind: Literal["scan", "bom", "gate"]
     target: _Text
-    policy: Annotated[str, msgspec.Meta(min_length=1, max_length=1 << 20)] = "baseline"
+    policy: Annotated[str, msgspec.Meta(min_length=1, max_length=MOST_POLICY)] = "baseline"
     format: Literal["cyclonedx", "spdx"] = "cyclonedx"
     again: bool = False
 

@@ -28,6 +28,7 @@ from stannary.server.console.render import render
 from stannary.server.console.sessions import Credentials, Sessions, credentials, form_token, is_form_token, local
 from stannary.server.operations import Call
 from stannary.server.problems import MEDIA_TYPE, Problem, Refused, problem_of
+from stannary.server.receiving import parts_of
 from stannary.server.site import Site
 
 __all__ = ["CSP", "HEADERS", "Console", "endpoint_of", "form_of", "page_of", "problem_page", "same_origin"]
@@ -70,7 +71,7 @@ def endpoint_of(console: Console, page: Page, *, twin: bool = False) -> Any:  # 
         started, identifier = time.perf_counter(), secrets.token_hex(16)
         frame = _Frame("", "", {}, "")
         try:
-            shown = credentials(request.headers, request.cookies)
+            shown = credentials(request)
             principal = await _principal(site, shown)
             frame = await asyncio.to_thread(_frame, site, principal, request, shown)
             _within_rate(site, principal.id)
@@ -148,14 +149,9 @@ async def form_of(request: Request) -> dict[str, str]:
     """Return the fields of a form. Raises Refused, UsageError."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
         raise Refused(415, "Not a form", "the content is to be application/x-www-form-urlencoded", code="API007")
-    parts, total = [], 0
-    async for part in request.stream():
-        total += len(part)
-        if total > _LARGEST:
-            raise Refused(413, "Too large", f"at most {_LARGEST:,} bytes are taken here", code="API003")
-        parts.append(part)
+    sent = b"".join([part async for part in parts_of(request, _LARGEST)])
     try:
-        return dict(parse_qsl(b"".join(parts).decode(), keep_blank_values=True, max_num_fields=_FIELDS))
+        return dict(parse_qsl(sent.decode(), keep_blank_values=True, max_num_fields=_FIELDS))
     except ValueError as error:
         msg = "is no form that can be read"
         raise UsageError(msg, where="body", code="API001") from error

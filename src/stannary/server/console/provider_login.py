@@ -24,7 +24,17 @@ from starlette.routing import BaseRoute, Route
 from stannary.core.errors import PolicyDenied, StannaryError
 from stannary.server.console.frame import HEADERS, Console, page_of, problem_page
 from stannary.server.console.page import Shown
-from stannary.server.console.sessions import SESSION, TOKEN, Sessions, local
+from stannary.server.console.sessions import (
+    SESSION,
+    TOKEN,
+    Sessions,
+    cookie_of,
+    delete_cookie,
+    is_secure,
+    local,
+    set_cookie,
+)  # fmt: skip
+from stannary.server.cookies import cookie_name
 from stannary.server.problems import Refused, problem_of
 
 __all__ = ["Known", "known_providers", "login_form", "not_too_often", "provider_routes"]
@@ -55,7 +65,7 @@ def login_form(providers: tuple[Known, ...], back: str, problem: str = "", statu
 
 def not_too_often(console: Console, request: Request) -> None:
     """Return unless somebody tries to log in too often. Raises Refused."""
-    if console.site.limit.take(f"login:{request.client.host if request.client else ''}"):
+    if console.site.logins.take(f"login:{request.client.host if request.client else ''}"):
         raise Refused(429, "Too many requests", "too many logins from here: wait a moment", code="API005")
 
 
@@ -90,7 +100,7 @@ def _back(console: Console) -> Any:  # noqa: ANN401 - Starlette's endpoint
     async def back(request: Request) -> Response:
         name, secure = _cookie(request)
         browser, where = _read(request.cookies.get(name, ""))
-        previous = request.cookies.get(SESSION, "")
+        previous = cookie_of(request, SESSION)
         try:
             not_too_often(console, request)
             value = await asyncio.to_thread(_sessions(console).complete_at, dict(request.query_params), browser, previous)
@@ -101,8 +111,8 @@ def _back(console: Console) -> Any:  # noqa: ANN401 - Starlette's endpoint
             response = problem_page(problem_of(error, secrets.token_hex(16)))
         else:
             response = page_of(Shown(template="went.html", title="Logged in", data={"next": where}))
-            response.delete_cookie(TOKEN, path="/")
-            response.set_cookie(SESSION, value, path="/", secure=secure, httponly=True, samesite="strict")
+            delete_cookie(request, response, TOKEN)
+            set_cookie(request, response, SESSION, value)
         response.delete_cookie(name, path="/", secure=secure, httponly=True, samesite="lax")
         return response
 
@@ -118,8 +128,8 @@ def _sessions(console: Console) -> Sessions:
 
 def _cookie(request: Request) -> tuple[str, bool]:
     """Return the name of the cookie of a login, and whether it is for TLS alone: then no other host can have planted it."""
-    secure = request.url.scheme == "https"
-    return (f"__Host-{_COOKIE}" if secure else _COOKIE), secure
+    secure = is_secure(request)
+    return cookie_name(_COOKIE, secure=secure), secure
 
 
 def _read(value: str) -> tuple[str, str]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -15,7 +17,17 @@ from stannary.core.errors import PolicyDenied, StannaryError
 from stannary.server.console.frame import HEADERS, Console, endpoint_of, form_of, page_of, problem_page, same_origin
 from stannary.server.console.provider_login import known_providers, login_form, not_too_often, provider_routes
 from stannary.server.console.render import manifest, static
-from stannary.server.console.sessions import SESSION, TOKEN, Sessions, credentials, is_form_token, local
+from stannary.server.console.sessions import (
+    SESSION,
+    TOKEN,
+    Sessions,
+    cookie_of,
+    credentials,
+    delete_cookie,
+    is_form_token,
+    local,
+    set_cookie,
+)  # fmt: skip
 from stannary.server.console.views import PAGES
 from stannary.server.problems import Problem, problem_of
 from stannary.server.site import Site
@@ -34,11 +46,27 @@ def pages(site: Site, sessions: Sessions | None) -> list[BaseRoute]:
         Route("/logout", _logout(console), methods=["POST"]),
         Route("/static/{name}", _static),
     ]
+    register_url_convertor("whole", _Whole())
     for page in PAGES:
+        path = page.path.replace(":int}", ":whole}")
         if page.method == "GET":
-            routes.append(Route(f"{page.path}.json", endpoint_of(console, page, twin=True)))
-        routes.append(Route(page.path, endpoint_of(console, page), methods=[page.method]))
+            routes.append(Route(f"{path}.json", endpoint_of(console, page, twin=True)))
+        routes.append(Route(path, endpoint_of(console, page), methods=[page.method]))
     return [*routes, Route("/{rest:path}", _absent)]
+
+
+class _Whole(Convertor[int]):
+    """A number in an address that is one of a version or of an entry: Starlette's own fails on one of thousands of digits."""
+
+    regex = "[0-9]{1,15}"
+
+    def convert(self, value: str) -> int:
+        """Return the number."""
+        return int(value)
+
+    def to_string(self, value: int) -> str:
+        """Return its text."""
+        return str(value)
 
 
 async def _home(_: Request) -> Response:
@@ -79,18 +107,22 @@ def _login(console: Console) -> Any:  # noqa: ANN401 - Starlette's endpoint
             not_too_often(console, request)
             form = await form_of(request)
             back = local(form.get("next", "/models"))
-            name, value = await asyncio.to_thread(_begun, console, form, request.cookies.get(SESSION, ""))
+            name, value = await _hashing(console, request, lambda: _begun(console, form, cookie_of(request, SESSION)))
         except PolicyDenied as error:
             return await _form(console, back, error.message, 401)
         except StannaryError as error:
             return problem_page(problem_of(error, secrets.token_hex(16)))
         response = RedirectResponse(back, 303, HEADERS)
-        response.delete_cookie(SESSION if name == TOKEN else TOKEN, path="/")
-        secure = request.url.scheme == "https"
-        response.set_cookie(name, value, path="/", secure=secure, httponly=True, samesite="strict")
+        delete_cookie(request, response, SESSION if name == TOKEN else TOKEN)
+        set_cookie(request, response, name, value)
         return response
 
     return login
+
+
+async def _hashing(console: Console, request: Request, function: Callable[[], tuple[str, str]]) -> tuple[str, str]:
+    """Do what hashes a password, without keeping others waiting. Raises Refused, and what the function raises."""
+    return await console.site.hashing.run(request.client.host if request.client else "", function)
 
 
 def _begun(console: Console, form: dict[str, str], previous: str) -> tuple[str, str]:
@@ -119,12 +151,12 @@ def _logout(console: Console) -> Any:  # noqa: ANN401 - Starlette's endpoint
         except StannaryError as error:
             return problem_page(problem_of(error, secrets.token_hex(16)))
         response = RedirectResponse(f"/login?next={quote('/models', safe='')}", 303, HEADERS)
-        if is_form_token(form.get("form", ""), credentials(request.headers, request.cookies).secret):
-            session = request.cookies.get(SESSION, "")
+        if is_form_token(form.get("form", ""), credentials(request).secret):
+            session = cookie_of(request, SESSION)
             if session and console.sessions is not None:
                 await asyncio.to_thread(console.sessions.end, session)
             for known in (SESSION, TOKEN):
-                response.delete_cookie(known, path="/")
+                delete_cookie(request, response, known)
         return response
 
     return logout

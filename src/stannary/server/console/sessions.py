@@ -7,15 +7,21 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Mapping
 from typing import NamedTuple, Protocol
+
+from starlette.requests import Request
+from starlette.responses import Response
 
 from stannary.access import code_flow
 from stannary.access.access import Access
 from stannary.access.federation import providers
 from stannary.access.login import end_session, log_in
+from stannary.server.cookies import cookie_name
 
-__all__ = ["SESSION", "TOKEN", "AccessSessions", "Credentials", "Sessions", "credentials", "form_token", "is_form_token", "local"]
+__all__ = [
+    "SESSION", "TOKEN", "AccessSessions", "Credentials", "Sessions", "cookie_of", "credentials", "delete_cookie", "form_token",
+    "is_form_token", "is_secure", "local", "set_cookie",
+]  # fmt: skip
 
 SESSION = "stannary"  # the cookie that the API takes as well
 TOKEN = "stannary-token"  # noqa: S105 - the name of a cookie
@@ -85,11 +91,33 @@ class Credentials(NamedTuple):
         return self.authorization or self.session
 
 
-def credentials(headers: Mapping[str, str], cookies: Mapping[str, str]) -> Credentials:
+def cookie_of(request: Request, name: str) -> str:
+    """Return the value of a cookie of ours, empty without one."""
+    return request.cookies.get(cookie_name(name, secure=is_secure(request)), "")
+
+
+def is_secure(request: Request) -> bool:
+    """Tell whether a browser is here over TLS."""
+    return request.url.scheme == "https"
+
+
+def set_cookie(request: Request, response: Response, name: str, value: str) -> None:
+    """Have a browser keep a cookie until it is closed."""
+    secure = is_secure(request)
+    response.set_cookie(cookie_name(name, secure=secure), value, path="/", secure=secure, httponly=True, samesite="strict")
+
+
+def delete_cookie(request: Request, response: Response, name: str) -> None:
+    """Have a browser forget a cookie."""
+    secure = is_secure(request)
+    response.delete_cookie(cookie_name(name, secure=secure), path="/", secure=secure, httponly=True, samesite="strict")
+
+
+def credentials(request: Request) -> Credentials:
     """Return what was shown, each of it once: a header before a session, a session before a token."""
-    shown = headers.get("authorization", "")
-    session = "" if shown else cookies.get(SESSION, "")
-    token = "" if shown or session else cookies.get(TOKEN, "")
+    shown = request.headers.get("authorization", "")
+    session = "" if shown else cookie_of(request, SESSION)
+    token = "" if shown or session else cookie_of(request, TOKEN)
     return Credentials(shown or (f"Bearer {token}" if token else ""), session)
 
 

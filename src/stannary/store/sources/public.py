@@ -32,6 +32,8 @@ _SERVICES = frozenset({"168.63.129.16"})
 _SPECIAL = tuple(
     map(ipaddress.ip_network, ("192.0.0.0/24", "198.18.0.0/15", "64:ff9b:1::/48", "100::/64", "fec0::/10", "2001:db8::/32"))
 )
+# The only addresses of IPv6 that were given to anybody (RFC 4291, 2.4): what lies elsewhere stands for another one, or for none.
+_GIVEN = ipaddress.ip_network("2000::/3")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _HELP = "hf://org/model, https://…, s3://bucket/prefix or oci://host/repository, of a public host"
 
@@ -108,6 +110,8 @@ def is_public(text: str) -> bool:
             inner = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
         if inner is not None:
             return is_public(str(inner))
+        if found not in _GIVEN:
+            return False
     if any(found in network for network in _SPECIAL):
         return False
     return found.is_global and not found.is_multicast and str(found) not in _SERVICES

@@ -98,11 +98,10 @@ def _own(call: Call, index: int) -> Entry:
     ledger = call.store.chain.ledger
     row = ledger.read(index) if index < ledger.head().size else None
     name = getattr(events.read(row), "name", None) if row is not None and row.type == events.TYPE else None
-    if row is None or not isinstance(name, Name):
+    if row is None or not isinstance(name, Name) or not call.store.may("read", name):
         call.store.allowed("audit", WHOLE)
         msg = "may not read the ledger"
         raise PolicyDenied(msg, where=call.principal.id, code="ACC002")
-    call.store.allowed("read", name)
     return row
 
 

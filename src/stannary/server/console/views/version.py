@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from stannary.core.errors import StannaryError, UsageError
+from stannary.core.errors import PolicyDenied, StannaryError
 from stannary.core.model import Digest
 from stannary.crypto import dsse
 from stannary.evidence.chain import Chain
@@ -25,7 +25,7 @@ from stannary.server.console.page import Page, Shown
 from stannary.server.console.views.asked import MODEL, VERSION, digest_in, may_see, number_in
 from stannary.server.console.views.chain import Step, steps
 from stannary.server.operations import Call
-from stannary.server.sight import sees
+from stannary.server.sight import no_statement, sees
 
 __all__ = ["PAGES"]
 
@@ -169,12 +169,14 @@ def _statement(call: Call) -> Shown:
     chain, name = call.store.chain, str(digest_in(call.path["id"]))
     row = chain.ledger.newest(name)
     if row is None or row.type not in ("evidence", "decision"):
-        msg = "names no evidence"
-        raise UsageError(msg, where=name, code="EVD007", help="the ledger's page finds entries by id")
+        raise no_statement(name)
     envelope = msgspec.convert(row.body, dsse.Envelope)
     statement = decode(dsse.payload_of(envelope))
     about = filed_about(statement, row.subject)
-    versions = may_see(call, about)
+    try:
+        versions = may_see(call, about)
+    except PolicyDenied as error:
+        raise no_statement(name) from error
     signer = keyid = problem = ""
     try:
         item = verify_envelope(envelope, chain.workspace.trust.verifiers(), subject=about, recorded=row.time, index=row.index)

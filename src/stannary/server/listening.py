@@ -1,0 +1,51 @@
+"""Connections: whoever opens one has to ask for something soon. uvicorn alone would wait for the rest of a request for ever."""
+
+from __future__ import annotations
+
+import asyncio
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+__all__ = ["HEADERS", "Impatient"]
+
+HEADERS = 20.0  # seconds for the headers of a request, all of them
+
+
+class Impatient(HttpToolsProtocol):
+    """HTTP/1.1 as uvicorn speaks it; a connection is closed when the headers of a request do not come in time (slowloris)."""
+
+    _late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in uvicorn's
+        """Begin to wait for the first request."""
+        super().connection_made(transport)
+        self._wait()
+
+    def data_received(self, data: bytes) -> None:
+        """Take in bytes; those of a next request that is not whole have to be followed by the others."""
+        super().data_received(data)
+        if self._late is None and (self.cycle is None or self.cycle.response_complete):
+            self._wait()
+
+    def on_headers_complete(self) -> None:
+        """Stop to wait: somebody asks for something."""
+        self._stop()
+        super().on_headers_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        self._stop()
+        super().connection_lost(exc)
+
+    def _wait(self) -> None:
+        self._late = self.loop.call_later(HEADERS, self._close)
+
+    def _stop(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
+    def _close(self) -> None:
+        self._late = None
+        if not self.transport.is_closing():
+            self.transport.close()
