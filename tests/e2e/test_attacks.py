@@ -143,7 +143,7 @@ def test_a_manifest_whose_files_lead_out_is_refused(place, served, name):
     ],
 )
 def test_a_job_is_not_made_to_ask_for_what_only_the_server_can_see(place, served, target):
-    folder, tokens = place
+    tokens = place[1]
     for kind in ("scan", "bom"):
         body = json.dumps({"kind": kind, "target": target})
         answer = asked(served, "POST", "/api/v1/jobs", body, Authorization=f"Bearer {tokens['contributor']}", **JSON)
@@ -235,16 +235,9 @@ def test_what_comes_from_elsewhere_changes_nothing(place, served):
     assert begun.status == 200
     before = len(asked(served, "GET", "/api/v1/ledger/entries?limit=1000", Authorization=f"Bearer {place[1]['admin']}").body)
     fill = {
-        "{index}": "0",
-        "{id}": "9" * 64,
-        "{token}": "0",
-        "{digest}": f"sha256:{'0' * 64}",
-        "{namespace}": "default",
-        "{name}": "claims",
-        "{number}": "1",
-        "{alias}": "production",
-        "{account}": "user:viewer",
-    }
+        "id": "9" * 64, "token": "0", "digest": f"sha256:{'0' * 64}", "namespace": "default", "name": "claims", "number": "1",
+        "alias": "production", "account": "user:viewer",
+    }  # fmt: skip
     elsewhere = (
         {},
         {"Origin": "https://evil.example"},
@@ -254,9 +247,8 @@ def test_what_comes_from_elsewhere_changes_nothing(place, served):
     )
     posts = [page.path for page in PAGES if page.method == "POST"]
     assert len(posts) > 10
-    for path in (*posts, "/login", "/logout"):
-        for name, value in fill.items():
-            path = re.sub(name.replace("}", "(:int)?}"), value, path)
+    for page in (*posts, "/login", "/logout"):
+        path = re.sub(r"\{(\w+)(:int)?\}", lambda found: fill[found[1]], page)
         for headers in elsewhere:
             answer = asked(served, "POST", path, "reason=x&form=" + "0" * 64, **FORM, **cookie, **headers)
             assert (answer.status, b"another site" in answer.body) == (403, True), (path, headers, answer.status)
@@ -279,7 +271,7 @@ def test_what_comes_from_elsewhere_changes_nothing(place, served):
 
 
 def test_cookies_and_private_pages(place, served):
-    folder, tokens = place
+    tokens = place[1]
     body = f"token={tokens['viewer']}&next=/models"
     planted = {"Cookie": "stannary=planted; stannary-token=planted"}
     answer = asked(served, "POST", "/login", body, **FORM, **planted, **{"Sec-Fetch-Site": "same-origin"})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 __all__ = ["HEADERS", "Impatient"]
 
@@ -24,7 +24,8 @@ class Impatient(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Take in bytes; those of a next request that is not whole have to be followed by the others."""
         super().data_received(data)
-        if self._late is None and (self.cycle is None or self.cycle.response_complete):
+        cycle: RequestResponseCycle | None = self.cycle  # none before the first request, whatever uvicorn's own types say
+        if self._late is None and (cycle is None or cycle.response_complete):
             self._wait()
 
     def on_headers_complete(self) -> None:

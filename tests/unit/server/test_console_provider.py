@@ -181,7 +181,7 @@ def test_a_login_is_begun_from_here_at_a_provider_that_is_known(browser_at, prov
     elsewhere = browser_at("http://stannary.example")
     answer = elsewhere.get("/login/provider", params={"issuer": provider.url})
     assert (answer.status_code, "location" in answer.headers) == (400, False)
-    site.limit.rate, site.limit.burst = 0.001, 2
+    site.logins.rate, site.logins.burst = 0.001, 2
     codes = [browser.get("/login/provider", params={"issuer": provider.url}).status_code for _ in range(3)]
     assert codes == [303, 303, 429]
 
