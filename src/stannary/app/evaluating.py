@@ -49,8 +49,9 @@ def vouched(card: EvaluationResult, work: Work) -> EvaluationResult:
         name = admitted.display.rstrip("/").rpartition("/")[2] or admitted.display
         given = {"path": admitted.display, "name": name, "digest": admitted.digest, "sha256": admitted.sha256}
         model = msgspec.structs.replace(model, **given, format=admitted.format)
+    suite = tuple(name for name in request.suites if name in card.suite or name not in request.optional)
     return msgspec.structs.replace(
-        card, tool=Tool(version=__version__), model=model, suite=request.suites, seed=request.seed, device=request.device
+        card, tool=Tool(version=__version__), model=model, suite=suite, seed=request.seed, device=request.device
     )
 
 

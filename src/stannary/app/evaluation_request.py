@@ -23,6 +23,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     target: str = ""
     text: str = ""
     suites: tuple[str, ...] = ("robustness",)
+    optional: tuple[str, ...] = ()  # of `suites`: those that are left out where the model or the data do not allow them
     preset: str = "standard"
     norm: str | None = None
     eps: float | None = None
@@ -81,10 +82,13 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Request:
         """Return the request of a command line. Raises UsageError for what does not go together."""
-        suites = tuple(given["suites"]) or ("robustness",)
-        if "all" in suites:
-            suites = ("robustness", "privacy") if given["members"] and not given.get("text") else ("robustness",)
-        made = cls(**{name: given[name] for name in cls.__struct_fields__ if name in given} | {"suites": suites})
+        named = suites = tuple(dict.fromkeys(given["suites"])) or ("robustness",)
+        if "all" in named:
+            more = () if given.get("text") else (("privacy",) if given["members"] else ()) + ("backdoor", "labels")
+            suites = ("robustness", *more)
+        optional = tuple(name for name in suites if name in ("backdoor", "labels") and name not in named)
+        fields = {name: given[name] for name in cls.__struct_fields__ if name in given}
+        made = cls(**fields | {"suites": suites, "optional": optional})
         wrong = [
             text
             for text, bad in (
@@ -106,7 +110,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
                     not made.trust and not made.is_function and (made.workers > 1 or made.device != "cpu"),
                 ),
                 ("--offline forbids an endpoint", made.offline and made.is_address),
-                ("--suite llm goes alone: other suites attack classifiers", "llm" in suites and set(suites) != {"llm"}),
+                ("--suite llm goes alone: other suites attack classifiers", "llm" in named and set(named) != {"llm"}),
                 ("--answers keeps what an endpoint answered, and this is none", bool(made.answers) and not made.is_endpoint),
                 (
                     "--request says how an address (https://...) is asked, and this is none",

@@ -56,7 +56,7 @@ def do(work: Work, note: Note) -> Answer:
 
 
 def _card(work: Work, note: Note) -> EvaluationResult:
-    from stannary.app import evaluation_suites as suites
+    from stannary.app.evaluation_steps import run_suites
     from stannary.checks.target.counting import Counting
 
     request, started = work.request, time.perf_counter()
@@ -67,28 +67,14 @@ def _card(work: Work, note: Note) -> EvaluationResult:
     data = data.aligned(target.classes, tuple(getattr(target, "labels", ())))
     sampled = data.sample(request.samples, request.seed)
     counted = Counting(target, request.budget, identity=work.model.digest if work.model else "")
-    found: dict[str, suites.Suite] = {}
-    if "robustness" in request.suites:
-        note(f"attacking {len(sampled)} samples")
-        found["robustness"] = suites.robustness(counted, sampled, data, request)
-    if "privacy" in request.suites:
-        note(f"asking who was in the training data, with {request.shadows} shadow models")
-        found["privacy"] = suites.privacy(counted, data, request)
-    if "backdoor" in request.suites:
-        note("looking for a backdoor")
-        found["backdoor"] = suites.backdoor(counted, data, request)
-    if "labels" in request.suites:
-        from stannary.app.evaluation_labels import labels
-
-        note("looking for wrong labels")
-        found["labels"] = labels(counted, data, request)
+    found, left = run_suites(counted, (sampled, data), request, note)
     incomplete = tuple(text for one in found.values() for text in one.incomplete)
     reasons = tuple(text for one in found.values() for text in one.reasons)
     return EvaluationResult(
         tool=Tool(version=__version__),
-        model=model_of(work, target),
+        model=model_of(work, target, left),
         data=test_data(request, data, len(sampled if "robustness" in request.suites else data)),
-        suite=request.suites,
+        suite=tuple(name for name in request.suites if name in found),
         seed=request.seed,
         device=request.device,
         outcome="failed" if reasons else "incomplete" if incomplete else "passed",
@@ -144,10 +130,10 @@ def _target(work: Work, data: Dataset) -> Target:
     return open_model(content, data, name=work.model.display, device=request.device)
 
 
-def model_of(work: Work, target: Target | TextTarget) -> Model:
-    """Return what is said of the model."""
+def model_of(work: Work, target: Target | TextTarget, left: tuple[str, ...] = ()) -> Model:
+    """Return what is said of the model, and which suites were left out."""
     admitted: Admitted | None = work.model
-    notes = tuple(getattr(target, "notes", ()))
+    notes = (*getattr(target, "notes", ()), *left)
     common: dict[str, Any] = {"access": target.access, "classes": target.classes, "shape": target.shape, "notes": notes}
     if admitted is None:
         kind = "endpoint" if work.request.is_endpoint else "function"

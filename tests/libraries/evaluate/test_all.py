@@ -1,0 +1,69 @@
+"""`--suite all` is all that the model and the data allow, and says what it left out."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from stannary.app.evaluation_request import Request
+from stannary.core.errors import UsageError
+
+
+def stannary(*arguments: object):
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
+    line = [sys.executable, "-m", "stannary", *map(str, arguments)]
+    return subprocess.run(line, capture_output=True, text=True, env=environment, timeout=300, check=False)
+
+
+def test_a_network_gets_every_suite_and_one_statement_each(digits, tmp_path) -> None:
+    space = tmp_path / "space"
+    assert stannary("init", space).returncode == 0
+    given = (
+        digits / "net.pt",
+        "--data",
+        digits / "digits.npz",
+        "--suite",
+        "all",
+        "--preset",
+        "smoke",
+        "--samples",
+        50,
+        "--eps",
+        0.1,
+    )
+    done = stannary("evaluate", *given, "--format", "json", "--record", "--workspace", space)
+    found = json.loads(done.stdout)
+    assert found["suite"] == ["robustness", "backdoor", "labels"], done.stderr
+    assert all(found[name] for name in ("robustness", "backdoor", "labels"))
+    assert not any("left out" in text for text in found["model"]["notes"])
+    assert done.stderr.count("recorded ") == 3
+
+
+def test_a_forest_gets_no_backdoor_and_the_card_says_so(cancer, tmp_path) -> None:
+    given = (cancer / "forest.joblib", "--data", cancer / "test.csv", "--suite", "all", "--preset", "smoke", "--samples", 20)
+    done = stannary("evaluate", *given, "--format", "json", "--format", f"markdown={tmp_path / 'card.md'}")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["suite"] == ["robustness", "labels"]
+    assert any("--suite backdoor was left out: it takes gradients" in text for text in found["model"]["notes"])
+    assert not any(row["metric"].startswith("backdoor") for row in found["measurements"])
+    named = stannary("evaluate", *given, "--suite", "backdoor", "--format", "json")
+    assert named.returncode == 3  # who names it hears that nothing can be said
+    assert json.loads(named.stdout)["backdoor"]["verdict"] == "inconclusive"
+
+
+def test_what_all_means_is_known_before_anything_is_read() -> None:
+    given = {"model": "m.pt", "data": "d.csv", "members": None}
+    made = Request.of(given | {"suites": ("all",)})
+    assert (made.suites, made.optional) == (("robustness", "backdoor", "labels"), ("backdoor", "labels"))
+    made = Request.of(given | {"suites": ("all", "backdoor"), "members": "t.csv"})
+    assert (made.suites, made.optional) == (("robustness", "privacy", "backdoor", "labels"), ("labels",))
+    made = Request.of(given | {"suites": ("all",), "text": "body"})
+    assert (made.suites, made.optional) == (("robustness",), ())
+    for suites in (("llm", "backdoor"), ("llm", "all")):
+        with pytest.raises(UsageError, match="goes alone"):
+            Request.of(given | {"suites": suites})
