@@ -25,6 +25,7 @@ __all__ = ["LIMIT", "RealReading", "read_for_real"]
 LIMIT = 8 << 20  # longest run of opcodes that is read a second time
 _COPY = 1 << 20
 _CACHE = 20_000
+_LONG = 256  # characters of a name with its module that are worth keeping
 
 _Instance = TypeVar("_Instance")
 
@@ -68,15 +69,18 @@ _classes: dict[tuple[str, str], type] = {}
 
 class _Unpickler(pickle.Unpickler):
     names: list[tuple[str, str]]
+    classes: dict[tuple[str, str], type]  # of long names
 
     def find_class(self, module: str, name: str, /) -> Any:  # noqa: ANN401 - a class
         key = (module, name)
         self.names.append(key)
-        made = _classes.get(key)
+        # What is kept beyond this stream is taken from the memory of the files that come after it.
+        kept = _classes if len(module) + len(name) < _LONG else self.classes
+        made = kept.get(key)
         if made is None:
-            if len(_classes) > _CACHE:
-                _classes.clear()
-            made = _classes[key] = _Kind("Inert", (_Inert,), {})
+            if len(kept) > _CACHE:
+                kept.clear()
+            made = kept[key] = _Kind("Inert", (_Inert,), {})
         return made
 
     def persistent_load(self, _pid: Any, /) -> Any:  # noqa: ANN401 - a persistent id
@@ -136,6 +140,7 @@ def read_for_real(data: memoryview, start: int, end: int, skip: list[tuple[int, 
         source = _Pieces(data, list(zip(edges[::2], edges[1::2], strict=True)))
     unpickler = _Unpickler(source)
     unpickler.names = reading.names
+    unpickler.classes = {}
     hook, sys.excepthook = sys.excepthook, _without_noise
     stall.start()
     try:

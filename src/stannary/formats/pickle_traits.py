@@ -46,6 +46,7 @@ _CARRIERS = frozenset({
 })  # fmt: skip
 _PARTIAL = frozenset({("functools", "partial"), ("_functools", "partial")})
 _FOLDED = frozenset({"builtins", "dill._dill", "_codecs", "copyreg"})
+_LONG = 256  # characters of a name with its module
 _NAMES = 4096  # strings of a code object that are looked at
 _STEPS = 1 << 16
 _ASIDE = 4096
@@ -166,9 +167,12 @@ class Traits(NamedTuple):
     scipy: bool  # scipy.stats executes text of a state
 
 
-@lru_cache(maxsize=1 << 14)
 def traits_of(module: str, name: str) -> Traits:
-    """Return the traits of a name."""
+    """Return the traits of a name. Long ones, which no library has, are not kept: the next file needs the memory."""
+    return (_known if len(module) + len(name) < _LONG else _find)(module, name)
+
+
+def _find(module: str, name: str) -> Traits:
     root = (module, name)
     return Traits(
         bulk=takes_plain_bytes(module),
@@ -183,6 +187,8 @@ def traits_of(module: str, name: str) -> Traits:
         scipy=module.startswith("scipy.stats."),
     )
 
+
+_known = lru_cache(maxsize=1 << 13)(_find)
 
 #: Of what is called without a name.
 UNNAMED = Traits(*(False,) * len(Traits._fields))

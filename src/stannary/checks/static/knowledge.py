@@ -10,14 +10,14 @@ libraries (`tools/knowledge.py`); the standard library (`data/pickle_stdlib.toml
 from __future__ import annotations
 
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from stannary.checks.static.module_index import ModuleIndex
 from stannary.checks.static.shipped import mapped, shipped
 
-__all__ = ["Gadget", "Knowledge", "compile_sources", "load", "role"]
+__all__ = ["Gadget", "Knowledge", "compile_sources", "load", "remember", "role"]
 
 
 class Gadget(NamedTuple):
@@ -38,6 +38,17 @@ class _Packed(msgspec.Struct, frozen=True):
     modules: dict[str, str]  # module prefix → category
     names: dict[str, str]  # dotted name → category
     what: dict[str, str]  # category → words
+
+
+_MOST, _LONG = 1 << 15, 256  # answers that are kept; characters of a name above which none is
+
+
+def remember(kept: dict[Any, Any], key: object, answer: object, length: int) -> None:
+    """Keep an answer for the files that come after, whose memory it takes: not for names that are long, nor for ever more."""
+    if length < _LONG:
+        if len(kept) >= _MOST:
+            kept.clear()
+        kept[key] = answer
 
 
 class Knowledge:
@@ -62,7 +73,7 @@ class Knowledge:
             for source in (self._modules.roles(module), self._packed.stdlib.get(module, {})):
                 for role_, names in source.items():
                     roles.update(dict.fromkeys(names.split(), role_))
-            self._roles[module] = roles
+            remember(self._roles, module, roles, len(module))
         return roles.get(name, "")
 
     def known_module(self, module: str) -> bool:
@@ -80,16 +91,20 @@ class Knowledge:
     def is_package(self, module: str) -> bool:
         """Tell whether a module belongs to a library whose names are known."""
         top = module.partition(".")[0]
-        if top not in self._tops:
-            self._tops[top] = top in self._packages or top in self._modules or self._modules.has_below(top + ".")
-        return self._tops[top]
+        known = self._tops.get(top)
+        if known is None:
+            known = top in self._packages or top in self._modules or self._modules.has_below(top + ".")
+            remember(self._tops, top, known, len(top))
+        return known
 
     def gadget(self, module: str, name: str) -> Gadget | None:
         """Return why a callable is dangerous, by exact name, by any dotted suffix of it, or by module."""
         key = (module, name)
-        if key not in self._gadgets:
-            self._gadgets[key] = self._find_gadget(module, name)
-        return self._gadgets[key]
+        if key in self._gadgets:
+            return self._gadgets[key]
+        found = self._find_gadget(module, name)
+        remember(self._gadgets, key, found, len(module) + len(name))
+        return found
 
     def _find_gadget(self, module: str, name: str) -> Gadget | None:
         packed = self._packed

@@ -8,8 +8,10 @@ import time
 import pytest
 
 import stannary
-from stannary.checks.static import walk
+from stannary.checks.static import knowledge, ruleset, walk
+from stannary.checks.static.verdict import findings_of
 from stannary.core.errors import BudgetExceeded
+from stannary.formats import pickle_real, pickle_traits
 from stannary.formats.interface import RAN_OUT, Budget, Expired, Limits, View
 from stannary.formats.unread import sweep
 
@@ -234,3 +236,26 @@ def test_a_reading_leaves_nothing_that_only_a_collector_finds():
     finally:
         if collecting:
             gc.enable()
+
+
+def test_names_of_one_file_take_no_memory_from_the_next(tmp_path):
+    # 80 names of 60 KB each, and 300 of those that a library could have.
+    long = b"".join(b"c" + b"m" * 60_000 + b"%d\nn\n0" % n for n in range(80))
+    (tmp_path / "a.pkl").write_bytes(b"\x80\x02" + long + b"".join(b"cmod%d\nn\n0" % n for n in range(300)) + b"N.")
+    known = knowledge.load()
+    read = walk.read_file(str(tmp_path / "a.pkl"), limits=Limits(processor=30.0))
+    assert sum(fact.kind == "pickle.global" for fact in read.facts) == 380
+    findings_of(read, ruleset.load(), "a.pkl")
+    assert ("mod7", "n") in known.resolved
+    assert ("mod7", "n") in pickle_real._classes
+    for kept in (pickle_real._classes, known.resolved, known._gadgets, known._roles, known._tops):
+        assert all(len(str(key)) < 400 for key in kept)
+    assert pickle_traits.traits_of("m" * 1000, "n") is not pickle_traits.traits_of("m" * 1000, "n")
+    assert pickle_traits.traits_of("numpy", "ndarray") is pickle_traits.traits_of("numpy", "ndarray")
+
+
+def test_what_is_kept_of_names_is_bounded():
+    kept = {}
+    for number in range(70_000):
+        knowledge.remember(kept, number, "", 5)
+    assert 0 < len(kept) <= 1 << 15

@@ -22,7 +22,7 @@ from stannary.checks.static.judges.pickle_own import IMPORTERS, imports, keys, r
 from stannary.checks.static.judges.pickle_schema import CODE_MAKERS, SCHEMAS, role_of
 from stannary.checks.static.judges.pickle_shapes import worst_shape
 from stannary.checks.static.judges.pickle_shown import canonical, evidence, shown
-from stannary.checks.static.knowledge import Gadget, Knowledge, load
+from stannary.checks.static.knowledge import Gadget, Knowledge, load, remember
 from stannary.checks.static.ruleset import Hit
 from stannary.core.model import Severity
 from stannary.formats.interface import Fact
@@ -139,7 +139,8 @@ def _role(module: str, name: str, known: Knowledge) -> str:
     key = (module, name)
     role = known.resolved.get(key)
     if role is None:
-        role = known.resolved[key] = _find_role(module, name, known)
+        role = _find_role(module, name, known)
+        remember(known.resolved, key, role, len(module) + len(name))
     return role
 
 
