@@ -28,6 +28,7 @@ from stannary.store.blobs.plain import PlainBlobs
 __all__ = ["FolderBlobs", "FolderObjects"]
 
 _UNFINISHED = ".unfinished"
+_BUFFER = 1 << 16  # less than a chunk: what is longer than a buffer is not copied into it, but written as it is
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 _HELP = {
     errno.ENOSPC: "free the disk",
@@ -157,7 +158,7 @@ class FolderObjects:
             descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o444)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             if os.fstat(descriptor).st_nlink:  # else somebody took it for left behind before it was locked
-                return partial, os.fdopen(descriptor, "wb", buffering=CHUNK)
+                return partial, os.fdopen(descriptor, "wb", buffering=_BUFFER)
             os.close(descriptor)
 
     def _clean(self) -> None:
