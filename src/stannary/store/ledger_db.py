@@ -198,7 +198,7 @@ class SqliteStore:
         leaves = self._connection.execute(
             "SELECT ifnull(CAST(leaf AS BLOB), x'') FROM tail WHERE idx BETWEEN ? AND ? ORDER BY idx", (n << 8, n << 8 | 255)
         )
-        return b"".join(leaf for (leaf,) in leaves)
+        return b"".join([leaf for (leaf,) in leaves.fetchall()])
 
     def rows(self, start: int, end: int) -> Iterator[Row]:
         """Yield the entries from `start` up to `end`."""
