@@ -16,7 +16,7 @@ from stannary.cli.group import common_options, talk_of
 from stannary.cli.signing_key import open_key
 from stannary.cli.workspace import format_option, open_workspace, subject_at, workspace_option, write_json
 from stannary.core.clock import system_clock
-from stannary.core.errors import InputError, UsageError
+from stannary.core.errors import InputError, UsageError, named_by_caller
 from stannary.core.evidence import Resource
 from stannary.core.model import SEVERITIES, Json
 from stannary.core.strict_json import strict_json
@@ -102,6 +102,7 @@ def command(ctx: click.Context, /, **given: Any) -> int:  # noqa: ANN401 - click
     workspace = open_workspace(given["workspace"])
     chain = Chain(workspace, write=True)
     if given["bundle"]:
+        _alone(given, "bundle", "key", "predicate", "expires")
         recorded = _logged_bundle(chain, given["bundle"], subject)
     else:
         signer = _signer(given)
@@ -154,10 +155,25 @@ def _write(subject: Resource, kind: str, given: dict[str, Any]) -> None:
     Path(given["output"]).write_bytes(dsse.encode(envelope) + b"\n")
 
 
+def _alone(given: dict[str, Any], whole: str, *more: str) -> None:
+    """Refuse what would not be looked at beside --bundle or --predicate: an expiry that is not in the envelope ends nothing."""
+    others = ({name for fields in _FIELDS.values() for part in fields for name in part} - {"expires"}) | set(more)
+    problems = [
+        UsageError(f"changes nothing of what --{whole} says", where=f"--{name}", code="EVD010", help="leave one of them out")
+        for name in sorted(others)
+        if given.get(name)
+    ]
+    if problems:
+        msg = "attest"
+        raise ExceptionGroup(msg, problems)
+
+
 def _logged_bundle(chain: Any, file: str, subject: Any) -> Any:  # noqa: ANN401 - Chain, Resource, Recorded; imported on use
     from stannary.evidence.statement import subject_of_resource
 
-    return chain.log([dsse.decode(_read(file), file)], subject=subject_of_resource(subject))[0]
+    with named_by_caller():  # a file that is no envelope
+        envelope = dsse.decode(_read(file), file)
+    return chain.log([envelope], subject=subject_of_resource(subject))[0]
 
 
 @contextlib.contextmanager
@@ -174,6 +190,7 @@ def _callers(code: str) -> Iterator[None]:
 def _predicate(kind: str, given: dict[str, Any], now: datetime, author: str) -> dict[str, Json]:
     expires = _time(given["expires"], now) if given["expires"] else None
     if given["predicate"]:
+        _alone(given, "predicate")
         with _callers("EVD001"):
             built = _json(given["predicate"])
     elif kind in _FIELDS:

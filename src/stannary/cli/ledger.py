@@ -259,7 +259,8 @@ def audit_(ctx: click.Context, workspace: str | None, form: str, deep: bool) -> 
     if form == "table":
         for item in found:
             click.echo(f"{item.code}  {item.message}")
-    talk_of(ctx).verdict(f"{len(found)} deviations from what was signed" if found else "the ledger is what was signed")
+    told = f"{len(found)} deviation{'s' if len(found) > 1 else ''} from what was signed"
+    talk_of(ctx).verdict(told if found else "the ledger is what was signed")
     return 1 if found else 0
 
 

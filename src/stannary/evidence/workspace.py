@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from stannary.core.clock import Clock, system_clock
-from stannary.core.errors import InputError, IntegrityError, UsageError
+from stannary.core.errors import IntegrityError, UsageError
 from stannary.crypto.interface import Algorithm, Signer, Wrapper
 from stannary.crypto.keys import PrivateKey, PublicKey, generate, read_private, read_public
 from stannary.evidence.trust import TrustFile, read_trust, write_trust
@@ -75,10 +75,12 @@ class Workspace:
             raise UsageError(msg, where=str(root), code="WSP001", help="`stannary init` makes one") from None
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             msg = f"cannot be read: {error}"
-            raise InputError(msg, where=str(root / "workspace.json"), code="WSP002") from error
+            raise UsageError(
+                msg, where=str(root / "workspace.json"), code="WSP002", help="restore it from a backup; the ledger is not touched"
+            ) from error
         if self.settings.schema != _SCHEMA:
             msg = f"is of a version that is not known here: {self.settings.schema[:60]!r}"
-            raise InputError(msg, where=str(root / "workspace.json"), code="WSP002", help="use a newer stannary")
+            raise UsageError(msg, where=str(root / "workspace.json"), code="WSP002", help="use a newer stannary")
 
     @classmethod
     def create(
