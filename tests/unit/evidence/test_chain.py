@@ -179,7 +179,7 @@ def test_a_workspace_is_found_upward_and_never_made_twice(tmp_path, monkeypatch)
     with pytest.raises(UsageError, match="decrypted"):
         _ = Workspace.find().signer
     (made.root / "workspace.json").write_text('{"schema": "stannary.workspace/9", "origin": "x"}')
-    with pytest.raises(InputError, match="not known here"):
+    with pytest.raises(UsageError, match="not known here"):
         Workspace.find()
 
 
