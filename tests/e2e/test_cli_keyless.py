@@ -247,7 +247,7 @@ def test_the_authority_of_a_workspace_that_is_there(tmp_path, idp):
     site.ok("trust", "issuer", "https://idp.example", "--jwks", "jwks.json", "--audience", "ml", "--kind", "user")
     assert "https://idp.example  audience ml, names by user" in site.ok("trust", "show")
     (site.inside / "jwks.json").write_text("{}")
-    assert site.refused("trust", "issuer", "https://idp.example", "--jwks", "jwks.json") == (3, "OID009")
+    assert site.refused("trust", "issuer", "https://idp.example", "--jwks", "jwks.json") == (2, "OID009")
 
 
 def test_a_file_that_somebody_signed_with_the_public_instance(site, root):
