@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 import stannary
-from stannary.core.errors import BackendError, InputError, IntegrityError, UsageError
+from stannary.core.errors import BackendError, IntegrityError, UsageError
 from stannary.core.model import Digest
 from stannary.crypto.envelope import Envelopes
 from stannary.crypto.keys import PublicKey
@@ -123,7 +123,7 @@ def test_a_pin_is_asked_for_and_a_wrong_one_is_said_to_be_wrong(token):
 
 
 def test_keys_of_a_token_that_cannot_be_used(token):
-    with pytest.raises(InputError, match="kind that is not used"):
+    with pytest.raises(UsageError, match="kind that is not used"):
         open_signer(token[1].replace("KEY", "rsa") + "&pin-value=1234")
     with pytest.raises(UsageError, match="no such"):
         open_signer(token[1].replace("KEY", "nothing") + "&pin-value=1234")
@@ -185,7 +185,7 @@ def test_a_kms_key_is_the_key_of_a_workspace(kms, tmp_path):
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 def test_kms_keys_that_cannot_be_used(kms):
     rsa = kms[0].create_key(KeySpec="RSA_2048", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["KeyId"]
-    with pytest.raises(InputError):
+    with pytest.raises(UsageError):
         open_signer(kms[1] + rsa)
     with pytest.raises(UsageError, match="no such key") as raised:
         open_signer(kms[1] + "00000000-0000-0000-0000-000000000000")
@@ -272,7 +272,7 @@ def test_vault_signs_with_the_version_that_was_opened(logged_in):
 
 def test_keys_of_vault_that_cannot_be_used(logged_in, monkeypatch):
     call(logged_in, "transit/keys/rsa", {"type": "rsa-2048"})
-    with pytest.raises(InputError, match="of type 'rsa-2048'"):
+    with pytest.raises(UsageError, match="of type 'rsa-2048'"):
         open_signer("vault:transit/rsa")
     with pytest.raises(UsageError, match="no such key"):
         open_signer("vault:transit/nothing")
@@ -378,7 +378,7 @@ def test_a_token_wraps(token):
     address = token[1].replace("KEY", "{}") + "&pin-value=1234"
     key = wraps(address.format("wrap-1"), address.format("wrap-2"))
     assert key.key_id == f"stannary test/wrap-1/{b'wrap-1'.hex()}"
-    with pytest.raises(InputError, match="kind that is not used"):
+    with pytest.raises(UsageError, match="kind that is not used"):
         open_wrapper(address.format("no-aes"))
     with pytest.raises(UsageError, match="no such secret key"):
         open_wrapper(address.format("nothing"))
@@ -390,7 +390,7 @@ def test_kms_wraps(kms):
     key = wraps(kms[1] + first["KeyId"], kms[1] + second["KeyId"])
     assert key.key_id == first["Arn"]
     signing = kms[0].create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["KeyId"]
-    with pytest.raises(InputError, match="SIGN_VERIFY"):
+    with pytest.raises(UsageError, match="SIGN_VERIFY"):
         open_wrapper(kms[1] + signing)
     with pytest.raises(UsageError, match="no such key"):
         open_wrapper(kms[1] + "00000000-0000-0000-0000-000000000000")
@@ -410,7 +410,7 @@ def test_vault_wraps(logged_in, kind):
 
 def test_keys_of_vault_that_cannot_wrap(logged_in, monkeypatch):
     call(logged_in, "transit/keys/signs", {"type": "ed25519"})
-    with pytest.raises(InputError, match="of type 'ed25519'"):
+    with pytest.raises(UsageError, match="of type 'ed25519'"):
         open_wrapper("vault:transit/signs")
     call(logged_in, "transit/keys/wraps", {"type": "aes256-gcm96"})
     monkeypatch.setenv("VAULT_TOKEN", "wrong")
