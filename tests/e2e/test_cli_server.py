@@ -168,3 +168,37 @@ def test_an_approval_is_signed_here_and_counts_there_when_its_key_is_trusted(pla
     assert ask(place, tmp_path, "reviewer", *said, "--key", key).stdout.startswith("sha256:")
     ask(place, tmp_path, "releaser", "promote", "seen:1", "production")
     assert "ann@example.com" in run(there, "why", "seen@production").stdout
+
+
+@pytest.fixture
+def encrypted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("encrypted")
+    run(folder, "keys", "generate", "w.key", "--algorithm", "wrapping", "--no-passphrase")
+    run(folder, "init", "--no-passphrase", "--wrapping-key", "w.key")
+    tokens = {}
+    for name, role in (("contributor", "contributor"), ("keeper", "admin")):
+        run(folder, "access", "user", "add", name)
+        run(folder, "access", "grant", name, role)
+        tokens[name] = run(folder, "access", "token", "issue", name).stdout.strip()
+    server = Served(folder, "--rate", "0")
+    yield folder, f"http://127.0.0.1:{server.port}", tokens
+    server.end()
+
+
+def test_a_namespace_is_shredded_on_the_server_that_is_named(encrypted, tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "weights.bin").write_bytes(b"of a customer" * 999)
+    for name in ("team-a/claims", "team-b/claims"):
+        ask(encrypted, tmp_path, "contributor", "push", "model", name)
+    shred = ("shred", "team-a", "--reason", "the customer left")
+    assert "may not shred" in ask(encrypted, tmp_path, "contributor", *shred, "--confirm", "team-a", code=1).stderr
+    assert "REG035" in ask(encrypted, tmp_path, "keeper", *shred, code=2).stderr
+    ask(encrypted, tmp_path, "contributor", "pull", "team-a/claims", "before")
+    done = json.loads(ask(encrypted, tmp_path, "keeper", *shred, "--confirm", "team-a", "--format", "json").stdout)
+    assert (done["namespace"], done["versions"], done["dry_run"]) == ("team-a", 1, False)
+    ask(encrypted, tmp_path, "contributor", "pull", "team-a/claims:1", "after", code=2)
+    assert not (tmp_path / "after").exists()
+    ask(encrypted, tmp_path, "contributor", "pull", "team-b/claims", "theirs")
+    kept = [path for path in (encrypted[0] / ".stannary" / "blobs").rglob("*") if path.is_file()]
+    assert kept
+    assert not [path for path in kept if "team-a" in path.parts]
