@@ -6,8 +6,11 @@ import re
 import zlib
 
 from stannary.formats.pickle_encodings import rare_head
+from stannary.formats.pickle_glance import glance
 
-__all__ = ["OPENERS", "embedded_kind", "encoded_head", "latin_head"]
+__all__ = ["OPENERS", "SHORTEST", "embedded_kind", "encoded_head", "latin_head", "short_pickle"]
+
+SHORTEST = 14  # bytes of a pickle that calls something
 
 # First characters of base64 and hex of pickles (protocols 2 to 5, a global, a mark), gzip, zlib, zip, ELF, xz, bzip2, 7z,
 # Zstandard and marshalled code, and of these encoded twice. The longest string of a vocabulary is shorter than what is asked for.
@@ -48,6 +51,11 @@ def embedded_kind(head: bytes) -> str:
         if head.startswith(magic):
             return kind
     return "zlib" if head[:1] == b"\x78" and _deflated(head) else ""
+
+
+def short_pickle(raw: bytes) -> bool:
+    """Tell whether a byte string too short for other formats is a pickle that imports and calls."""
+    return embedded_kind(raw) == "pickle" and glance(raw).runs
 
 
 def _text_pickle(head: bytes) -> bool:

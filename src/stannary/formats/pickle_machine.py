@@ -19,7 +19,7 @@ from typing import Any
 
 from stannary.core.errors import FormatError, Truncated
 from stannary.formats.interface import Budget, forget
-from stannary.formats.pickle_embedded import OPENERS
+from stannary.formats.pickle_embedded import OPENERS, SHORTEST, short_pickle
 from stannary.formats.pickle_glance import line_end
 from stannary.formats.pickle_joblib import layout_of
 from stannary.formats.pickle_opcodes import HANDLERS
@@ -280,7 +280,8 @@ class Machine:
         if length >= _TEXT and head[0] in OPENERS:
             self.recorder.text(head, at, value)
         # UTF-8 is no byte string: bytes that protocols 0-2 write as text are decoded first (recorder.latin).
-        if length > _KEEP or (length >= _TEXT and kind != "text" and head[0] in OPENERS):
+        looked = kind != "text" and length >= SHORTEST and head[0] in OPENERS and (length >= _TEXT or short_pickle(head))
+        if length > _KEEP or looked:
             self.recorder.embedded(b"" if kind == "text" else head, at, length)
 
     # Memo

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from stannary.formats.pickle_embedded import OPENERS, embedded_kind, encoded_head
+from stannary.formats.pickle_embedded import OPENERS, SHORTEST, embedded_kind, encoded_head
 from stannary.formats.pickle_encodings import reversed_head
 from stannary.formats.pickle_real import read_for_real
 from stannary.formats.pickle_record import Recorder
@@ -33,7 +33,7 @@ _LEFT_OUT = {0x4B: 1, 0x4D: 2, 0x47: 8}
 _COUNTED = {0x8C: 1, 0x58: 4, 0x8A: 1, 0x43: 1, 0x42: 4, 0x96: 8}
 _BYTES = frozenset((0x43, 0x42, 0x96))
 _SHORT = 8  # byte strings below this length stay in the mask: dtype codes, flags
-_LOOKED_AT = 24  # the machine looks into byte strings from this length on
+_LOOKED_AT = SHORTEST  # the machine looks into byte strings from this length on
 _KEPT_WHOLE, _HEAD = 4096, 64  # as a whole up to this length, else its beginning
 _NODES = 20_000
 

@@ -174,7 +174,22 @@ _LOUD = ("numpy.load", "numpy.lib.npyio.load", "numpy.f2py", "numpy.testing", "n
          "torch.distributed.run", "torch.utils.collect_env", "torch.utils._config_module", "inspect.getattr_static", "io.BytesIO")  # fmt: skip
 
 _PATH_METHODS = frozenset(
-    {"write_text", "write_bytes", "read_text", "read_bytes", "open", "unlink", "symlink_to", "hardlink_to", "rename", "replace"}
+    {
+        "write_text",
+        "write_bytes",
+        "read_text",
+        "read_bytes",
+        "open",
+        "unlink",
+        "symlink_to",
+        "hardlink_to",
+        "rename",
+        "replace",
+        "touch",
+        "mkdir",
+        "rmdir",
+        "chmod",
+    }
 )
 
 # Callables that run the function that they are handed.

@@ -114,3 +114,13 @@ def _() -> bytes:
         for n, head in enumerate(("gASV", "Y29z", "KGNv", "eJxx", "WTI5", "8004", "63"))
     ]
     return pickle.dumps({"words": words, "text": ["collection\nof words", "class\nnames\n", "(c) somebody"]}, 4)
+
+
+_SHORT = b"\x80\x04\x8c\x02os\x8c\x06system\x93\x8c\x02id\x85R."
+forge("nested.short", filename="model.pkl", family="nested pickle", malicious=True)(lambda: pickle.dumps({"w": _SHORT}, 4))
+forge("nested.shortest", filename="model.pkl", family="nested pickle", malicious=True)(
+    lambda: pickle.dumps({"w": b"\x80\x02cos\nabort\n)R."}, 2)
+)
+forge("nested.short_plain", filename="model.pkl", family="nested pickle", malicious=False)(
+    lambda: pickle.dumps({"a": pickle.dumps([1, 2], 2), "b": bytes(range(0x80, 0x94)), "c": b"\x80\x04]\x94(K\x01K\x02K\x03e."}, 4)
+)

@@ -24,6 +24,13 @@ _JSON = "JSON with code tags"
 
 for _name, _document, _bad in (
     ("class_in_two_members", {"metadata": {"__module__": "os", "__class__": "system"}}, True),
+    ("reduce_prints", {"py/reduce": [{"py/function": "builtins.print"}, {"py/tuple": ["x"]}]}, True),
+    ("reduce_waits", {"py/reduce": [{"py/type": "time.sleep"}, {"py/tuple": [1]}]}, True),
+    (
+        "reduce_array",
+        {"py/reduce": [{"py/function": "numpy.core.multiarray._reconstruct"}, {"py/tuple": [{"py/type": "numpy.ndarray"}]}]},
+        False,
+    ),
     ("class_in_two_members_plain", {"__module__": "sklearn.linear_model", "__class__": "LogisticRegression", "C": 1.0}, False),
     ("operator_library_beside", {"model": {"decoder": {"session_options": {"custom_ops_library": "ops.so"}}}}, True),
     (

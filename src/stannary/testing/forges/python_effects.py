@@ -46,6 +46,11 @@ _IMPORTED = {
     "object_arrays": "import numpy as np\nW = np.load('w.npy', allow_pickle=True)\n",
     "yaml_objects": "import yaml\nC = yaml.load(open('c.yaml'), Loader=yaml.Loader)\n",
     "hub_on_the_path": "from huggingface_hub import snapshot_download\nimport sys\nsys.path.append(snapshot_download('org/name'))\nimport extra\n",
+    "lists_files_on_import": "import os\nos.system('ls')\n",
+    "leaves_a_file": "open('/tmp/stannary', 'w').write('x')\n",
+    "touches_a_file": "from pathlib import Path\nPath('/tmp/stannary').touch()\n",
+    "makes_a_folder": "import os\nos.makedirs('/tmp/stannary/x')\n",
+    "connects_on_import": "import socket\ns = socket.socket()\ns.connect(('example.org', 80))\n",
     "code_on_import": "import code\ncode.InteractiveConsole().push('1 + 1')\n",
 }
 for _name, _text in _HOSTILE.items():
@@ -66,6 +71,14 @@ _BENIGN = {
             "import struct, sys\nimport numpy as np\nHEADER = struct.pack('<4sI', b'GGUF', 3)\nNAMES = ''.join(map(chr, [97, 98, 99, 100]))\n"
             "row = np.array([1, 2, 3, 4]).tobytes()\nsys.path.insert(0, 'src')\nrate = '%c%c%c%c' % (97, 98, 99, 100)\nsize = (1024).to_bytes(4, 'big')\n"
             "lines = chr(10).join(['a', 'b'])\nfor a, b in zip([1, 2], [3, 4]):\n    print(a ^ b)\nexec(compile(open('version.py').read(), 'version.py', 'exec'))\n"
+        ),
+    ),
+    "asks_plain": (
+        "modeling_x.py",
+        (
+            "import os\nfrom pathlib import Path\nHERE = Path(__file__).parent\n(HERE / 'cache').mkdir(exist_ok=True)\n"
+            "os.makedirs('cache', exist_ok=True)\n"
+            "rate = open('rates.txt').read()\nnull = open('/dev/null', 'w')\n"
         ),
     ),
     "imported_plain": (

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 
 from stannary.checks.static.judges.commands import command_hit
 from stannary.checks.static.judges.danger import Danger, danger_of
 from stannary.checks.static.judges.word_sets import contains_any, words
+from stannary.checks.static.knowledge import role
 from stannary.checks.static.ruleset import Hit
 from stannary.core.model import Severity
 from stannary.formats.interface import Fact
@@ -114,10 +116,19 @@ def _object(fact: Fact, tags: set[str]) -> Iterator[Hit]:
     level = danger_of(name) if name else "known"
     if tag in _CALLS | _NAMES and level == "dangerous":
         yield Hit("JSN001", fact, None, None, "critical" if tag in _CALLS or tags & _CALLS else "high")
+    elif tag in {"py/function", "py/type"} and "py/reduce" in tags and name and _is_call(tag, name):
+        yield Hit("JSN001", fact, f"calls {name[:80]}, which nothing writes that keeps an object", None, "medium")
     elif tag in {"py/reduce", "__reduce__", "__reduce_ex__"} and level in {"unknown", "loads"} and name:
         yield Hit("JSN001", fact, None, None, "medium")
     elif tag == "py/object" and level in {"unknown", "loads"} and name:
         yield Hit("JSN001", fact, None, None, "low")
+
+
+def _is_call(tag: str, name: str) -> bool:
+    """Tell whether a name beside `py/reduce` is called for what it does: no class, and nothing that puts an object together."""
+    module, _, last = name.rpartition(".")
+    made = role(module, last) not in {"", "f"}
+    return not made and (tag == "py/function" or module.partition(".")[0] in sys.stdlib_module_names)
 
 
 def _constructor(fact: Fact) -> Iterator[Hit]:

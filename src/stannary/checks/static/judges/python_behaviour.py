@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from stannary.checks.static.judges.danger import danger_of
-from stannary.checks.static.judges.python_effects import effect, odd_address
+from stannary.checks.static.judges.python_effects import effect, is_odd_tool, odd_address
 from stannary.checks.static.judges.python_outside import data_run, environment, reaches, sends_token
 from stannary.checks.static.judges.shell import HOSTILE, classify, doubtful_address, hostile_address
 from stannary.checks.static.judges.word_sets import contains_any, words
@@ -109,7 +109,7 @@ def behaviour(call: Mapping[str, Any]) -> Behaviour | None:
 
 
 def _effect(c: _Call) -> Behaviour | None:
-    found = effect(c.name, c.args, c.origins, c.data["keywords"])
+    found = effect(c.name, c.args, c.origins, c.data["keywords"], c.data["of"])
     return Behaviour(*found) if found else None
 
 
@@ -150,7 +150,7 @@ def _command(name: str, command: str, call: Mapping[str, Any]) -> Behaviour:
     if "pip install" in command or "pip3 install" in command or verdict.kind == "installer":
         return Behaviour("install", shown)
     if verdict.kind in {"tool", "fetch"}:
-        return Behaviour("tool" if verdict.kind == "tool" else "network", shown)
+        return Behaviour("network" if verdict.kind == "fetch" else "tool-odd" if is_odd_tool(command) else "tool", shown)
     if name in _HANDED and command.strip() in {"<?>", "None"}:
         return Behaviour("shell-unknown", f"{name} runs what it is handed")
     known = command.strip() and not command.lstrip().startswith(("<", "{"))

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from stannary.checks.static.judges.shell import hostile_address
 from stannary.checks.static.judges.word_sets import contains_any
 
-__all__ = ["effect", "odd_address"]
+__all__ = ["effect", "is_odd_tool", "odd_address"]
 
 Found = tuple[str, str] | None
 
@@ -38,10 +38,22 @@ _FROM_FILE = frozenset({
 _SEARCHED = frozenset({"os.walk", "glob.glob", "glob.iglob", "os.listdir", "os.scandir"})
 _WRITES = frozenset({"write", "write_bytes", "write_text", "writelines"})
 _CLIENTS = ("requests.", "urllib.request.", "httpx.", "webbrowser.open", "aiohttp.", "urllib3.", "urllib2.", "wget.", "git.")
+_CONNECTS = frozenset({"connect", "connect_ex", "create_connection", "sendto"})
+_CHANGES = frozenset({
+    "os.makedirs", "os.mkdir", "os.remove", "os.unlink", "os.rmdir", "os.chmod", "os.truncate", "os.mkfifo", "os.rename",
+    "os.replace",
+})  # fmt: skip
+_PATH_CHANGES = frozenset({"touch", "mkdir", "unlink", "rmdir", "chmod", "write_text", "write_bytes"})
+_ABSOLUTE = re.compile(r"(?:/(?!dev/|proc/self/)\w|~/|[A-Za-z]:[\\/]\w)")
+_FOR_PEOPLE = frozenset({
+    "ls", "dir", "echo", "cat", "touch", "mkdir", "id", "whoami", "true", "false", "cp", "mv", "rm", "chmod", "chown", "date",
+    "pwd", "env", "printenv", "ps", "kill", "sleep", "find", "ln", "head", "tail", "history", "who", "w", "netstat",
+    "ifconfig", "ip",
+})  # fmt: skip
 _LINKS = frozenset({"os.symlink", "os.link"})
 
 
-def effect(name: str, args: Sequence[str], origins: frozenset[str], keywords: Mapping[str, str]) -> Found:
+def effect(name: str, args: Sequence[str], origins: frozenset[str], keywords: Mapping[str, str], of: str = "") -> Found:
     """Return the kind of the first effect that a call has, and the words that show it."""
     if _FOREIGN_CALL.fullmatch(name):
         return "process", f"{name}({' '.join(args)[:80]})"
@@ -51,7 +63,9 @@ def effect(name: str, args: Sequence[str], origins: frozenset[str], keywords: Ma
         return "secret-file", f"{name} makes {args[0][:80]} appear among the model's files"
     if odd := odd_address(name, args, keywords):
         return "network-odd", f"{name}({odd[:80]})"
-    return _search(name, args, origins) or _file(name, origins)
+    if name.startswith("socket.") and name.rpartition(".")[2] in _CONNECTS:
+        return "network", f"{name}({' '.join(args)[:80]})"
+    return _search(name, args, origins) or _file(name, origins) or _elsewhere(name, args, keywords, of)
 
 
 def _search(name: str, args: Sequence[str], origins: frozenset[str]) -> Found:
@@ -73,6 +87,25 @@ def _file(name: str, origins: frozenset[str]) -> Found:
     if enciphered and found and name.rpartition(".")[2] in _WRITES:
         return "destroy", f"{name} writes files that it found back enciphered"
     return None
+
+
+def _elsewhere(name: str, args: Sequence[str], keywords: Mapping[str, str], of: str) -> Found:
+    """Files and folders of the machine, named by whoever wrote the model, that are made, changed or removed."""
+    path, method = args[0] if args else "", name.rpartition(".")[2]
+    changes = name in _CHANGES
+    if name in {"open", "io.open"}:
+        changes = any(letter in (args[1] if len(args) > 1 else keywords.get("mode", "r")) for letter in "wax+")
+    if name.startswith("pathlib.") and method in _PATH_CHANGES:
+        path, changes = of, True
+    if changes and _ABSOLUTE.match(path):
+        return "writes", f"{name}({path[:80]})"
+    return None
+
+
+def is_odd_tool(command: str) -> bool:
+    """Tell whether a command is of those that shells have for people; what is asked of a machine (`nvidia-smi`, `git`) is none."""
+    words = command.split(maxsplit=1)
+    return bool(words) and words[0].rpartition("/")[2] in _FOR_PEOPLE
 
 
 def odd_address(name: str, args: Sequence[str], keywords: Mapping[str, str]) -> str:

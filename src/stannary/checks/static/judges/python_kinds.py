@@ -50,6 +50,8 @@ RULES = {
     "exec-unknown": "SRC009",
     "network-odd": "SRC010",
     "disturb": "SRC028",
+    "tool-odd": "SRC006",
+    "writes": "SRC029",
 }
 
 _C: Severity = "critical"
@@ -91,5 +93,7 @@ _TABLE: dict[str, tuple[Severity, Severity, Severity, Severity]] = {
     "exec-unknown":    (_M, _M, _I, _I),
     "network-odd":     (_M, _M, _M, _I),
     "disturb":         (_M, _L, _L, _I),
+    "tool-odd":        (_M, _I, _I, _I),
+    "writes":          (_M, _M, _I, _I),
 }  # fmt: skip
 SEVERITIES: dict[str, dict[str, Severity]] = {kind: dict(zip(_ORDER, row, strict=True)) for kind, row in _TABLE.items()}
