@@ -90,7 +90,7 @@ def _act(fact: Fact) -> Hit | None:
     if fact.kind != "pickle.code_call":
         return None
     found = behaviour(data)
-    if found is not None:
+    if found is not None and (found.kind not in {"writes", "disturb"} or not _changed(data)):
         severity = SEVERITIES[found.kind]["load"] if loading else _CARRIED[found.kind]
         if found.kind in {"unsafe-load", "pickle-load"} and data["name"].startswith(_UNPICKLERS):
             severity = "medium"
