@@ -1,4 +1,4 @@
-"""`stannary demo`: real models and hostile ones, scanned and explained; then signed, gated, tampered with; then in service."""
+"""`stannary demo`: real models and hostile ones, scanned and explained; then signed, gated, tampered with; in service; attacked."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from stannary.checks.static import ruleset
 from stannary.checks.static.result import ScanFinding, ScanResult
 from stannary.checks.static.scan import ScanOptions, Target, scan_paths
 from stannary.cli.demo_chain import second_act
+from stannary.cli.demo_credit import credit_act
 from stannary.cli.demo_registry import fourth_act, third_act
 from stannary.cli.group import common_options, talk_of
 from stannary.cli.output import Outputs, emit
@@ -52,14 +53,21 @@ HOSTILE = {
 
 @click.command("demo")
 @click.option("--keep", metavar="DIR", type=click.Path(file_okay=False), help="Put the models into DIR and leave them there.")
+@click.option(
+    "--credit",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False),
+    help="The credit data: a wheel that has it, or the CSV.",
+)
 @click.option("--serve", is_flag=True, help="Leave the server open with what was made, until Ctrl-C.")
 @click.option("--port", type=click.IntRange(1, 65535), default=8931, show_default=True, help="Where --serve listens.")
 @common_options
 @click.pass_context
-def command(ctx: click.Context, keep: str | None, serve: bool, port: int) -> int:
+def command(ctx: click.Context, keep: str | None, credit: str | None, serve: bool, port: int) -> int:
     """Make real models and a few hostile ones, scan them, explain the worst; sign, gate and tamper with one; put one in service.
 
-    Everything happens in a temporary folder (or DIR), with a workspace of its own.
+    Where there are the libraries and the credit data (--credit, or STANNARY_DEMO_CREDIT), a credit model is attacked, hardened,
+    compared and gated. Everything happens in a temporary folder (or DIR), with a workspace of its own.
     """
     talk = talk_of(ctx)
     color = wants_color(sys.stdout, talk.color)
@@ -79,6 +87,7 @@ def command(ctx: click.Context, keep: str | None, serve: bool, port: int) -> int
         click.echo(story(rules[worst.rule], color=color), color=color)
         second_act(folder)
         third_act(folder)
+        credit_act(folder, credit)
         if serve:
             return fourth_act(folder, port)
     _next_steps(keep)

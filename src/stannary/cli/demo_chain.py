@@ -62,18 +62,20 @@ def say(text: str) -> None:
     click.echo(f"\n{text}\n")
 
 
-def step(*arguments: str, code: int = 0, quiet: bool = False) -> None:
-    """Run a command as a user would, show it and what it prints, and hold it to its exit code."""
+def step(*arguments: str, code: int | tuple[int, ...] = 0, quiet: bool = False) -> int:
+    """Run a command as a user would, show it and what it prints, hold it to its exit code, or one of several, and return it."""
     click.echo(click.style(f"$ stannary {shlex.join(arguments)}", bold=True))
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         got = run(list(arguments))
     text = out.getvalue() + err.getvalue()
-    if got != code:
-        msg = f"`stannary {' '.join(arguments)}` ended with {got}, and {code} was to be: {text[-800:]}"
+    wanted = (code,) if isinstance(code, int) else code
+    if got not in wanted:
+        msg = f"`stannary {' '.join(arguments)}` ended with {got}, and {' or '.join(map(str, wanted))} was to be: {text[-800:]}"
         raise Bug(msg, code="DEMO002", help="please report it, with the output of `stannary doctor`")
     if not quiet:
         click.echo("".join(f"  {line}\n" if line else "\n" for line in text.strip("\n").split("\n")))
+    return got
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from stannary.checks.target.booster_file import BOOSTER_SUFFIXES, booster_bytes
 from stannary.core.errors import InputError
 from stannary.harden.scaled import Standardised
 from stannary.harden.smoothing import Smoothed, Voting
@@ -21,7 +22,7 @@ _SUFFIXES = {"script": ".pt", "torch": ".pt", "pickle": ".joblib", "skops": ".sk
 
 def suffix_of(kind: str) -> str:
     """Return the usual ending of a kind of file."""
-    return _SUFFIXES[kind]
+    return _SUFFIXES.get(kind) or BOOSTER_SUFFIXES[kind]
 
 
 def as_bytes(model: Any, kind: str, example: torch.Tensor) -> tuple[bytes, str]:  # noqa: ANN401 - any library's
@@ -39,6 +40,8 @@ def as_bytes(model: Any, kind: str, example: torch.Tensor) -> tuple[bytes, str]:
     try:
         if kind in ("pickle", "skops"):
             return _of_library(model, kind)
+        if kind in BOOSTER_SUFFIXES:
+            return booster_bytes(model, kind), kind
         if isinstance(model, torch.jit.ScriptModule):
             torch.jit.save(model, buffer)
             return buffer.getvalue(), "script"

@@ -34,6 +34,7 @@ from stannary.checks.target.sklearn_model import sklearn_target
 from stannary.checks.target.statistics import mcnemar
 from stannary.core.errors import InputError, UsageError
 from stannary.harden.interface import Hardened, Settings, seeded
+from stannary.harden.tree_recipes import Recipe, recipe_of
 from stannary.harden.tree_training import again, fitted, guessed_signs, leaves_of, monotone_of
 
 __all__ = ["tree_robust"]
@@ -75,12 +76,12 @@ class _Trainer:
 
     def __init__(
         self,
-        model: Any,  # noqa: ANN401 - any library's
+        recipe: Recipe,
         data: tuple[torch.Tensor, torch.Tensor],
         settings: Settings,
         domain: TableDomain,
     ) -> None:
-        self.model, self.settings, self.domain = model, settings, domain
+        self.recipe, self.settings, self.domain = recipe, settings, domain
         self.generator = seeded(settings)
         x, y = data
         order = torch.randperm(len(x), generator=self.generator)
@@ -97,7 +98,7 @@ class _Trainer:
         rows, labels = [x, *(self._around(x) for _ in range(copies))], [y] * (copies + 1)
         if more is not None:
             rows, labels = [*rows, more[0]], [*labels, more[1]]
-        made = fitted(again(self.model, changes), torch.cat(rows), torch.cat(labels), self.model)
+        made = fitted(again(self.recipe, changes), torch.cat(rows), torch.cat(labels), self.recipe)
         right, stands = self.stood(made, self.chooses).shares
         if self.settings.tick is not None:
             self.settings.tick(len(x))
@@ -141,7 +142,8 @@ def tree_robust(
     """Train an ensemble of trees again, with its own settings, so that changes within a radius fool it less.
 
     Args:
-        model: a fitted `XGBClassifier`, `LGBMClassifier` or scikit-learn classifier whose trees can be read; it is not changed.
+        model: a fitted `XGBClassifier`, `LGBMClassifier`, `CatBoostClassifier` or scikit-learn classifier whose trees can be read,
+            or a `Booster` of the first two libraries, which is trained again as far as it says how; it is not changed.
         x: training rows `(n, columns)` float64.
         y: their classes `(n,)`, numbered as the model numbers them.
         settings: `eps` and `norm` (in units of the domain's scales), `epochs` as rounds at most, `seed`; of `more`: `samples` that
@@ -163,9 +165,10 @@ def tree_robust(
         raise UsageError(msg, code="USE013")
     domain = domain or infer_domain(x, names)
     said = settings.more.get("monotone") or {}
-    monotone = _monotone(model, domain.names, said)
-    trainer = _Trainer(model, (x, y), settings, domain)
-    tried = _candidates(trainer, monotone, monotone_of(model, domain.names, guessed_signs(domain, x, y)))
+    recipe = recipe_of(model)
+    monotone = _monotone(recipe.model, domain.names, said)
+    trainer = _Trainer(recipe, (x, y), settings, domain)
+    tried = _candidates(trainer, monotone, monotone_of(recipe.model, domain.names, guessed_signs(domain, x, y)))
     plain, cost = tried[0], settings.get("cost", COST)
     allowed = [one for one in tried if one.right >= plain.right - cost]
     best = max(allowed, key=lambda one: one.stands)  # of equals the first: the plain one comes before all
@@ -181,7 +184,9 @@ def tree_robust(
     }  # fmt: skip
     if why:
         return Hardened(model, "tree-robust", parameters, notes=(f"the model is returned as it was: {why}",))
-    return Hardened(best.model, "tree-robust", parameters, notes=("it was trained on three fifths of the rows given",))
+    return Hardened(
+        best.model, "tree-robust", parameters, notes=("it was trained on three fifths of the rows given", *recipe.notes)
+    )
 
 
 def _candidates(trainer: _Trainer, monotone: dict[str, Any], guessed: dict[str, Any]) -> list[_Tried]:
@@ -189,8 +194,8 @@ def _candidates(trainer: _Trainer, monotone: dict[str, Any], guessed: dict[str, 
     settings = trainer.settings
     copies = max(0, int(settings.get("copies", COPIES)))
     leaf = settings.get("leaf", LEAF)
-    few = leaves_of(trainer.model, leaf * len(trainer.learns))
-    many = leaves_of(trainer.model, leaf * len(trainer.learns) * (1 + copies))
+    few = leaves_of(trainer.recipe.model, leaf * len(trainer.learns))
+    many = leaves_of(trainer.recipe.model, leaf * len(trainer.learns) * (1 + copies))
     ways: dict[str, dict[str, Any]] = {"larger leaves": few}
     if copies:
         ways |= {"spread points": {"copies": copies}, "spread points, larger leaves": {"copies": copies, **many}}

@@ -11,6 +11,7 @@ import torch
 
 from stannary.checks.target.domain import TableDomain
 from stannary.core.errors import UsageError
+from stannary.harden.tree_recipes import Recipe
 
 __all__ = ["again", "fitted", "guessed_signs", "leaves_of", "monotone_of"]
 
@@ -19,27 +20,27 @@ _LEAVES = ("min_samples_leaf", "min_child_weight", "min_child_samples")
 _HESSIAN = 0.25  # of a row in XGBoost's min_child_weight, at most
 
 
-def again(model: Any, changes: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any library's
-    """Return a new model with the settings of the old one, but for some. Raises UsageError."""
-    if not callable(getattr(model, "get_params", None)) or not callable(getattr(model, "fit", None)):
-        msg = f"a {type(model).__name__} does not say how it was trained"
-        raise UsageError(msg, help="give the classifier object (XGBClassifier, LGBMClassifier, RandomForestClassifier, ...)")
+def again(recipe: Recipe, changes: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any library's
+    """Return a new model with the settings of the old one, but for some."""
+    model = recipe.model
     made = type(model)(**model.get_params(deep=False))
     if made.get_params().get("early_stopping_rounds"):
         made.set_params(early_stopping_rounds=None)  # rounds stop by data that is not at hand here
+    if type(model).__module__.partition(".")[0] == "catboost":
+        made.set_params(allow_writing_files=False, verbose=False)  # it would leave a folder of logs wherever it is called
     if changes:
         made.set_params(**changes)
     return made
 
 
-def fitted(made: Any, x: torch.Tensor, y: torch.Tensor, model: Any) -> Any:  # noqa: ANN401 - any library's
+def fitted(made: Any, x: torch.Tensor, y: torch.Tensor, recipe: Recipe) -> Any:  # noqa: ANN401 - any library's
     """Train on rows in the form, and with the labels, that the old model was trained with; return the model.
 
     Raises:
         UsageError: it cannot be trained on them.
     """
-    classes = getattr(model, "classes_", None)
-    if classes is None:
+    model = recipe.model
+    if recipe.classes is None:
         msg = f"a {type(model).__name__} that was not trained has no classes"
         raise UsageError(msg)
     own = getattr(model, "feature_names_in_", None)
@@ -48,7 +49,7 @@ def fitted(made: Any, x: torch.Tensor, y: torch.Tensor, model: Any) -> Any:  # n
         import pandas as pd
 
         rows = pd.DataFrame(rows, columns=own)
-    made.fit(rows, np.asarray(classes)[y.numpy()])
+    made.fit(rows, np.asarray(recipe.classes)[y.numpy()])
     return made
 
 

@@ -19,12 +19,14 @@ from stannary.checks.robustness.engine import run
 from stannary.checks.robustness.rows import Problem
 from stannary.checks.robustness.tree_local import local_trees
 from stannary.checks.target.boosted import boosted_target
+from stannary.checks.target.booster_file import booster_bytes, booster_kind, open_booster
 from stannary.checks.target.domain import TableDomain
 from stannary.checks.target.domain_infer import infer_domain
 from stannary.checks.target.sklearn_model import sklearn_target
 from stannary.checks.target.statistics import clopper_pearson
 from stannary.core.errors import InputError, UsageError
 from stannary.harden.interface import Settings
+from stannary.harden.tree_recipes import recipe_of
 from stannary.harden.tree_robust import tree_robust
 from stannary.harden.tree_training import again, fitted, leaves_of, monotone_of
 
@@ -137,7 +139,8 @@ def test_monotone_columns_are_of_no_use_in_one_direction(name) -> None:
     x, y = noisy(400, 2)
     model = MODELS[name]().fit(x.numpy(), y.numpy())
     names = ("x0", "x1", "x2", "x3")
-    made = fitted(again(model, monotone_of(model, names, {"x0": 1, "x2": 1})), x, y, model)
+    recipe = recipe_of(model)
+    made = fitted(again(recipe, monotone_of(model, names, {"x0": 1, "x2": 1})), x, y, recipe)
     rows = x[:100].clone()
     low = made.predict_proba(rows.numpy())[:, 1]
     for column in (0, 2):
@@ -161,18 +164,38 @@ def test_labels_and_columns_keep_their_names() -> None:
     x, y = noisy(300, 3)
     words = np.array(["bad", "good"])[y.numpy()]
     model = RandomForestClassifier(10, max_depth=5, random_state=0).fit(pd.DataFrame(x.numpy(), columns=NAMES), words)
-    made = fitted(again(model, leaves_of(model, 20)), x, y, model)
+    recipe = recipe_of(model)
+    made = fitted(again(recipe, leaves_of(model, 20)), x, y, recipe)
     assert made.min_samples_leaf == 20
     assert made.classes_.tolist() == ["bad", "good"]
     assert made.feature_names_in_.tolist() == list(NAMES)
 
 
+@pytest.mark.parametrize("name", ["xgboost", "lightgbm"])
+def test_a_booster_is_trained_again_as_its_file_says(name) -> None:
+    x, y = noisy(400, 5)
+    model = MODELS[name]().fit(x.numpy(), y.numpy())
+    booster = model.get_booster() if name == "xgboost" else model.booster_
+    kind = "xgboost-ubj" if name == "xgboost" else "lightgbm"
+    content = booster_bytes(booster, kind)
+    assert booster_kind(content) == kind
+    recipe = recipe_of(open_booster(content, "file"))
+    assert recipe.model.get_params()["n_estimators"] == model.get_params()["n_estimators"]
+    again_ = fitted(again(recipe, {}), x, y, recipe)
+    if name == "lightgbm":  # whose file says everything
+        assert np.array_equal(again_.predict_proba(x.numpy()), model.predict_proba(x.numpy()))
+        assert recipe.notes == ()
+    else:
+        assert recipe.model.get_params()["max_depth"] <= (model.get_params()["max_depth"] or 6)
+        assert "read off" in recipe.notes[0]
+    assert booster_kind(booster_bytes(again_, kind)) == kind
+
+
 def test_what_cannot_be_trained_again_is_refused() -> None:
     x, y = noisy(200, 4)
     settings = Settings(eps=0.2, norm="l2", epochs=1)
-    booster = MODELS["xgboost"]().fit(x.numpy(), y.numpy()).get_booster()
     with pytest.raises(UsageError, match="how it was trained"):
-        tree_robust(booster, x, y, settings)
+        tree_robust(object(), x, y, settings)
     with pytest.raises(InputError, match="not a tree ensemble"):
         tree_robust(LogisticRegression().fit(x.numpy(), y.numpy()), x, y, settings)
     with pytest.raises(UsageError, match="monotone takes columns"):

@@ -14,9 +14,10 @@ from typing import Any
 
 import torch
 
+from stannary.checks.target.booster_file import booster_kind, library, loaded, open_booster
 from stannary.checks.target.data import Dataset
 from stannary.checks.target.interface import Target
-from stannary.core.errors import InputError, UsageError
+from stannary.core.errors import InputError
 
 __all__ = ["model_file", "open_model", "open_object", "target_of"]
 
@@ -124,7 +125,7 @@ def open_model(content: bytes, data: Dataset, *, name: str = "model", device: st
 _Opener = Callable[[bytes, Dataset, torch.Tensor, str, str], Target]
 
 
-def _opener(content: bytes) -> _Opener | None:  # noqa: PLR0911 - one line a format
+def _opener(content: bytes) -> _Opener | None:
     from stannary.checks.target.torch_file import torch_kind
 
     if content[:4] == b"PK\x03\x04" or content[:4] == b"\x80\x02\x8a\n":
@@ -137,12 +138,8 @@ def _opener(content: bytes) -> _Opener | None:  # noqa: PLR0911 - one line a for
         return _keras if "config.json" in members else None
     if content[:8] == b"\x89HDF\r\n\x1a\n":
         return _keras
-    if content[:4] == b"CBM1" or b'"oblivious_trees"' in content[:_JSON_HEAD]:
-        return _catboost
-    if content[:1] == b"{" and b"learner" in content[:_JSON_HEAD]:
-        return _xgboost
-    if content[:5] in (b"tree\n", b"tree\r"):
-        return _lightgbm
+    if booster_kind(content):
+        return _boosted
     if content[:1] == b"\x80" or content.startswith(_PACKED):
         return _pickled
     return _onnx if content[:1] in (b"\x08", b"\x0a", b"\x12", b"\x3a") else None
@@ -183,21 +180,8 @@ def _keras(content: bytes, _data: Dataset, probe: torch.Tensor, name: str, _devi
     return open_keras(content, probe, name=name)
 
 
-def _xgboost(content: bytes, data: Dataset, _probe: torch.Tensor, name: str, _device: str) -> Target:
-    xgboost = _library("xgboost", name)
-    return target_of(_loaded(lambda: xgboost.Booster(model_file=bytearray(content)), name), data, name=name)
-
-
-def _lightgbm(content: bytes, data: Dataset, _probe: torch.Tensor, name: str, _device: str) -> Target:
-    lightgbm = _library("lightgbm", name)
-    text = content.decode("utf-8", "replace")
-    return target_of(_loaded(lambda: lightgbm.Booster(model_str=text), name), data, name=name)
-
-
-def _catboost(content: bytes, data: Dataset, _probe: torch.Tensor, name: str, _device: str) -> Target:
-    catboost = _library("catboost", name)
-    kind = "cbm" if content[:4] == b"CBM1" else "json"
-    return target_of(_loaded(lambda: catboost.CatBoostClassifier().load_model(blob=content, format=kind), name), data, name=name)
+def _boosted(content: bytes, data: Dataset, _probe: torch.Tensor, name: str, _device: str) -> Target:
+    return target_of(open_booster(content, name), data, name=name)
 
 
 def _skops(content: bytes, data: Dataset, _probe: torch.Tensor, name: str, _device: str) -> Target:
@@ -205,44 +189,26 @@ def _skops(content: bytes, data: Dataset, _probe: torch.Tensor, name: str, _devi
 
 
 def _skops_object(content: bytes, name: str) -> Any:  # noqa: ANN401 - what skops returns
-    skops = _library("skops.io", name)
-    unknown = _loaded(lambda: skops.get_untrusted_types(data=content), name)
+    skops = library("skops.io", name)
+    unknown = loaded(lambda: skops.get_untrusted_types(data=content), name)
     if unknown:
         msg = f"the file has types that skops does not know: {', '.join(unknown[:5])}"
         raise InputError(msg, where=name, help="load it yourself and name a function that returns it: `package.module:build()`")
-    return _loaded(lambda: skops.loads(content), name)
+    return loaded(lambda: skops.loads(content), name)
 
 
 def _pickled(content: bytes, data: Dataset, _probe: torch.Tensor, name: str, device: str) -> Target:
-    joblib = _library("joblib", name)
-    return target_of(_loaded(lambda: joblib.load(io.BytesIO(content)), name), data, name=name, device=device)
-
-
-def _library(module: str, name: str) -> Any:  # noqa: ANN401 - a module
-    import importlib
-
-    try:
-        return importlib.import_module(module)
-    except ImportError as exc:
-        package = module.partition(".")[0]
-        msg = f"the model needs {package}, which is not installed"
-        raise UsageError(msg, where=name, code="USE014", help=f"pip install {package}") from exc
-
-
-def _loaded(load: Callable[[], Any], name: str) -> Any:  # noqa: ANN401 - what a library returns
-    try:
-        return load()
-    except Exception as exc:  # a library's own errors, and whatever a pickle raises
-        text = str(exc).strip().splitlines() or [""]
-        msg = f"the model cannot be loaded: {type(exc).__name__}: {text[0][:300]}"
-        raise InputError(msg, where=name) from exc
+    joblib = library("joblib", name)
+    return target_of(loaded(lambda: joblib.load(io.BytesIO(content)), name), data, name=name, device=device)
 
 
 def open_object(content: bytes, *, name: str = "model") -> tuple[Any, str]:
-    """Return the object in a file that a library can train again, and how it was kept: `script`, `torch`, `pickle` or `skops`.
+    """Return the object in a file that a library can train again, and how it was kept.
+
+    Which is `script`, `torch`, `pickle`, `skops`, or a kind of `booster_kind`.
 
     Raises:
-        InputError: it is no such file: exported programs, ONNX and the boosters' own files do not say how they were trained.
+        InputError: it is no such file: exported programs and ONNX do not say how they were trained.
         UsageError: the library that it needs is not installed.
     """
     from stannary.checks.target import torch_file
@@ -255,8 +221,11 @@ def open_object(content: bytes, *, name: str = "model") -> tuple[Any, str]:
     if content[:4] == b"PK\x03\x04" and "schema.json" in _members(content):
         return _skops_object(content, name), "skops"
     if content[:1] == b"\x80" or content.startswith(_PACKED):
-        joblib = _library("joblib", name)
-        return _loaded(lambda: joblib.load(io.BytesIO(content)), name), "pickle"
+        joblib = library("joblib", name)
+        return loaded(lambda: joblib.load(io.BytesIO(content)), name), "pickle"
+    boosted = booster_kind(content)
+    if boosted:
+        return open_booster(content, name), boosted
     msg = "the file holds no model that can be trained again"
     raise InputError(msg, where=name, help="give TorchScript, a pickled module or classifier, or `package.module:build()`")
 
