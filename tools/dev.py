@@ -11,12 +11,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dev_browser import ensure_browser
+from dev_data import credit_data
 from dev_environments import LOCKED, MAIN, ML, MLFLOW, ORACLES, RAY, ROOT, Environment, ensure, install, must, run
 
 USAGE = """usage: ./dev VERB
 
   setup          make .venv from the hashed locks, install the project into it
-  demo           setup, then `stannary demo`
+  demo           setup of .venv-ml too, then `stannary demo` on real data (STANNARY_ML=0: without models that are attacked)
   test [ARG...]  setup, then every test; with arguments, pytest with them; makes what tests of others' programs need
   check          formatting, lint, types, rooms, rules, docs, budgets
   bench NAME     run benchmarks/NAME
@@ -69,9 +70,13 @@ def setup(_: Sequence[str] = ()) -> int:
 
 
 def demo(args: Sequence[str]) -> int:
-    """Show the product at work on real data."""
+    """Show the product at work on real data; STANNARY_ML=0 leaves out what takes the libraries of models."""
     ensure(MAIN)
-    return run([str(MAIN.folder / "bin" / "stannary"), "demo", *args])
+    if os.environ.get("STANNARY_ML") == "0":
+        return run([str(MAIN.folder / "bin" / "stannary"), "demo", *args])
+    ensure(ML)
+    data = credit_data()
+    return run([str(ML.folder / "bin" / "stannary"), "demo", *(["--credit", str(data)] if data else []), *args])
 
 
 def test(args: Sequence[str]) -> int:

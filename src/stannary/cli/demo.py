@@ -144,7 +144,7 @@ def _folder(keep: str | None) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix="stannary-demo-") as name:
             yield Path(name)
         return
-    folder = Path(keep)
+    folder = Path(keep).absolute()  # the acts work inside of it
     if folder.exists() and any(folder.iterdir()):
         msg = "is not empty"
         raise UsageError(msg, where=keep, code="USE007", help="name a folder that is not there yet")

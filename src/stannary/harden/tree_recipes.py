@@ -19,6 +19,11 @@ _LIGHTGBM = {
     "min_gain_to_split": "min_split_gain", "max_bin": "max_bin", "scale_pos_weight": "scale_pos_weight",
     "is_unbalance": "is_unbalance",
 }  # fmt: skip
+_CATBOOST = (
+    "loss_function", "depth", "learning_rate", "l2_leaf_reg", "random_seed", "border_count", "bootstrap_type", "subsample", "rsm",
+    "bagging_temperature", "random_strength", "grow_policy", "class_weights", "auto_class_weights", "leaf_estimation_method",
+    "leaf_estimation_iterations", "boosting_type", "score_function", "min_data_in_leaf", "boost_from_average",
+)  # fmt: skip
 
 
 class Recipe(NamedTuple):
@@ -43,6 +48,8 @@ def recipe_of(model: Any) -> Recipe:  # noqa: ANN401 - any library's
         return _xgboost(model)
     if type(model).__name__ == "Booster" and library == "lightgbm":
         return _lightgbm(model)
+    if library == "catboost" and not model.get_params():
+        return _catboost(model)
     if not callable(getattr(model, "get_params", None)) or not callable(getattr(model, "fit", None)):
         msg = f"a {type(model).__name__} does not say how it was trained"
         raise UsageError(msg, help="give the classifier object (XGBClassifier, LGBMClassifier, RandomForestClassifier, ...)")
@@ -92,3 +99,14 @@ def _lightgbm(booster: Any) -> Recipe:  # noqa: ANN401 - it has no types
         () if "learning_rate" in said else ("the file of LightGBM does not hold its settings: the library's defaults are taken",)
     )
     return Recipe(lightgbm.LGBMClassifier(**settings), np.arange(2 if several == 1 else several), notes)
+
+
+def _catboost(model: Any) -> Recipe:  # noqa: ANN401 - it has no types
+    """CatBoost writes its settings into the file, but the classifier that reads it does not take them as its own."""
+    import catboost
+
+    said: dict[str, Any] = model.get_all_params()
+    settings = {name: said[name] for name in _CATBOOST if name in said and said[name] is not None}
+    notes = () if "learning_rate" in said else ("the file of CatBoost lacks its settings: the defaults are taken",)
+    made = catboost.CatBoostClassifier(**settings, iterations=max(1, model.tree_count_), thread_count=1)
+    return Recipe(made, model.classes_, notes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from stannary.checks.target.card import CurvePoint
 
@@ -13,12 +13,28 @@ _W, _H = 520, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 14, 44
 
 
-def curve(points: Sequence[CurvePoint], label: str, *, mark: float | None = None, log: bool = False) -> str:
-    """Return a curve of rates (0 to 1) with its band of intervals over `eps`; `mark` is a line at the radius that was asked for."""
+def curve(
+    points: Sequence[CurvePoint],
+    label: str,
+    *,
+    mark: float | None = None,
+    log: bool = False,
+    beside: Sequence[CurvePoint] = (),
+) -> str:
+    """Return a curve of rates (0 to 1) with its band of intervals over `eps`.
+
+    Args:
+        points: of the curve.
+        label: of the axis of `eps`.
+        mark: a line at the radius that was asked for.
+        log: whether that axis is logarithmic.
+        beside: the points of a second curve, drawn dashed and with a band of its own.
+    """
     if len(points) < 2:  # noqa: PLR2004 - a line has two ends
         return ""
     points = sorted(points, key=lambda point: point.eps)
-    xs = [point.eps for point in points]
+    beside = sorted(beside, key=lambda point: point.eps)
+    xs = sorted({point.eps for point in (*points, *beside)})
     low, high = (min(xs), max(xs)) if log else (min(0.0, *xs), max(xs))
     log = log and low > 0
     if not math.isfinite(high) or high <= low:
@@ -28,17 +44,27 @@ def curve(points: Sequence[CurvePoint], label: str, *, mark: float | None = None
         share = math.log(value / low) / math.log(high / low) if log else (value - low) / (high - low)
         return _LEFT + share * (_W - _LEFT - _RIGHT)
 
-    upper = [(x(p.eps), _y(p.accuracy.high)) for p in points]
-    lower = [(x(p.eps), _y(p.accuracy.low)) for p in reversed(points)]
-    line = [(x(p.eps), _y(p.accuracy.value)) for p in points]
     parts = [_frame(label, "share")]
-    parts += [f'<polygon class="band" points="{_path(upper + lower)}"/>', f'<polyline class="curve" points="{_path(line)}"/>']
-    parts += [f'<circle class="point" cx="{at:.1f}" cy="{up:.1f}" r="3"/>' for at, up in line]
-    ticks = [p.eps for p in points] if len(points) <= 9 else xs[:: max(1, len(xs) // 8)]  # noqa: PLR2004 - as many as there is room for
+    if len(beside) > 1:
+        parts += _line(beside, x, " beside")
+    parts += _line(points, x, "")
+    ticks = xs if len(xs) <= 9 else xs[:: max(1, len(xs) // 8)]  # noqa: PLR2004 - as many as there is room for
     parts += [f'<text class="tick" x="{x(at):.1f}" y="{_H - 26}" text-anchor="middle">{at:.3g}</text>' for at in ticks]
     if mark is not None and low <= mark <= high and (not log or mark > 0):
         parts.append(f'<line class="mark" x1="{x(mark):.1f}" x2="{x(mark):.1f}" y1="{_TOP}" y2="{_H - _BOTTOM}"/>')
     return _svg(parts, f"Curve over {label}")
+
+
+def _line(points: Sequence[CurvePoint], x: Callable[[float], float], kind: str) -> list[str]:
+    """Return the band, the line and the points of a curve."""
+    upper = [(x(p.eps), _y(p.accuracy.high)) for p in points]
+    lower = [(x(p.eps), _y(p.accuracy.low)) for p in reversed(points)]
+    line = [(x(p.eps), _y(p.accuracy.value)) for p in points]
+    drawn = [
+        f'<polygon class="band{kind}" points="{_path(upper + lower)}"/>',
+        f'<polyline class="curve{kind}" points="{_path(line)}"/>',
+    ]
+    return drawn + [f'<circle class="point{kind}" cx="{at:.1f}" cy="{up:.1f}" r="3"/>' for at, up in line]
 
 
 def roc(points: Sequence[tuple[float, float]], lowest: float = 1e-3) -> str:

@@ -22,7 +22,7 @@ class Renderer(Protocol):
         ...
 
 
-FORMATS = ("table", "json", "markdown")
+FORMATS = ("table", "json", "html", "markdown")
 
 
 def renderer(name: str) -> Renderer:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
+
 from stannary.checks.target.statistics import Rate
 from stannary.harden.card import Compared, HardeningResult
 from stannary.report.escape import inline
 
-__all__ = ["VERDICTS", "rows", "texts"]
+__all__ = ["VERDICTS", "next_steps", "rows", "texts", "why"]
 
 VERDICTS = {
     "hardened": "hardened",
@@ -48,6 +50,45 @@ def texts(result: HardeningResult) -> list[str]:
     for side, card in (("the original", result.before), ("the hardened model", result.after)):
         found += [f"not measured of {side}: {text}" for text in card.incomplete]
     return found
+
+
+def why(result: HardeningResult) -> str:
+    """Return in a sentence what the verdict goes by."""
+    if result.verdict == "masking":
+        return "This method hides what attackers look at. Who attacks without it is not stopped, so no verdict rises by it."
+    if result.judged_by == "privacy":
+        said = {"hardened": "lies below", "weaker": "lies above"}.get(result.verdict, "overlaps")
+        return f"The interval of the area under the curve of membership inference {said} that of the original."
+    if result.standing is None:
+        return "Nothing was compared under attack."
+    one = result.standing
+    span = f"from {one.low * 100:+.1f} to {one.high * 100:+.1f} points"
+    if result.verdict == "hardened":
+        return f"The whole interval of the difference under attack, {span}, lies above zero."
+    if result.verdict == "weaker":
+        return f"The whole interval of the difference under attack, {span}, lies below zero."
+    beside = "holds zero: chance alone may have made it" if one.low <= 0 else "is above zero, but the attacks were not whole"
+    return f"The interval of the difference under attack, {span}, {beside}."
+
+
+def next_steps(result: HardeningResult) -> list[str]:
+    """Return what to do next, unescaped."""
+    made = shlex.quote(result.output or "MODEL")
+    if result.verdict == "masking":
+        return ["take a method that trains the model: adversarial-training, trades, free, tree-robust"]
+    if result.verdict == "weaker":
+        return ["keep the original", "try a smaller --eps, or another method"]
+    if result.verdict == "not shown":
+        steps = ["keep the original until a difference is shown"]
+        if any("too weak" in text for text in result.notes):
+            steps.append("attack for real: --preset gate or standard")
+        elif result.standing is not None and result.standing.difference > 0:
+            steps.append("attack more samples, which narrows the interval: --samples N")
+        return [*steps, "train for longer, at another --eps, or by another method (stannary harden --help)"]
+    steps = [f"stannary scan {made} --record, and stannary sign {made} --record"]
+    if result.accuracy.high < 0:
+        steps.append(f"say whether {-result.accuracy.difference * 100:.1f} points of accuracy are worth it: that loss is no chance")
+    return [*steps, f"bound what it stands by a policy, and ask: stannary gate {made} --policy FILE"]
 
 
 def _compared(what: str, one: Compared) -> tuple[str, str, str, str]:
