@@ -8,8 +8,15 @@ import subprocess
 import sys
 
 import pytest
+import torch
+from sklearn.datasets import load_digits
 
 from stannary.app.evaluation_request import Request
+from stannary.app.evaluation_steps import run_suites
+from stannary.checks.poisoning.attacks import Blended
+from stannary.checks.target.counting import Counting
+from stannary.checks.target.data import Dataset
+from stannary.checks.target.torch_model import TorchTarget
 from stannary.core.errors import UsageError
 
 
@@ -54,6 +61,31 @@ def test_a_forest_gets_no_backdoor_and_the_card_says_so(cancer, tmp_path) -> Non
     named = stannary("evaluate", *given, "--suite", "backdoor", "--format", "json")
     assert named.returncode == 3  # who names it hears that nothing can be said
     assert json.loads(named.stdout)["backdoor"]["verdict"] == "inconclusive"
+
+
+@pytest.mark.parametrize("poisoned", [False, True])
+def test_of_two_classes_an_alarm_is_told_and_nothing_else(poisoned) -> None:
+    data = load_digits()
+    x, y = torch.tensor(data.images / 16, dtype=torch.float32)[:, None], torch.tensor(data.target % 2)
+    if poisoned:
+        made = Blended(target=1, share=0.1, seed=2).poison(x, y)
+        x, y = made.x, made.y
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 64), torch.nn.ReLU(), torch.nn.Linear(64, 2))
+    optimizer = torch.optim.Adam(net.parameters(), 3e-3)
+    for at in (part for _ in range(12) for part in torch.randperm(len(x)).split(32)):
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(net(x[at]), y[at]).backward()
+        optimizer.step()
+    whole = Dataset(x, y, (), "", ("0", "1"), "array")
+    request = Request(model="m.pt", suites=("backdoor",), optional=("backdoor",))
+    found, left = run_suites(Counting(TorchTarget(net, (1, 8, 8))), (whole, whole), request, lambda _: None)
+    if poisoned:
+        assert found["backdoor"].part.verdict == "alarm"
+        assert not left
+    else:
+        assert not found
+        assert "nothing but an alarm" in left[0]
 
 
 def test_what_all_means_is_known_before_anything_is_read() -> None:

@@ -10,6 +10,9 @@ Two signs raise an alarm, each class by class and each on a scale from 0 to 1 on
 The scales were set on sixteen networks (8 clean, 8 with triggers in 1 to 10 % of the rows) of MNIST's digits: clean networks gave
 0.39 at most, poisoned ones 0.66 at least. Between `DOUBT` and `ALARM` nothing is said.
 
+Of two classes neither says anything: there what odd rows share is laid on other inputs (`carried`). It can raise an alarm; without
+one two classes stay inconclusive, since a trigger that these rows do not hold would not show.
+
 Activation clustering and weight statistics are told and do not count: on the same networks they did not part clean from poisoned.
 """
 
@@ -21,6 +24,7 @@ from typing import Literal
 
 import torch
 
+from stannary.checks.poisoning.carried import carried
 from stannary.checks.poisoning.clustering import activation_clustering
 from stannary.checks.poisoning.neighbours import neighbours
 from stannary.checks.poisoning.neural_cleanse import Cleanse, Patches, neural_cleanse
@@ -85,7 +89,7 @@ def detect(view: View, clean: tuple[torch.Tensor, torch.Tensor] | None = None, c
     classes = view.target.classes
     nothing = torch.full((classes,), torch.nan, dtype=torch.float64)
     skipped: dict[str, str] = {}
-    model, patches = nothing, None
+    model, patches, taught = nothing, None, nothing
     unusable = _unusable(view)
     x, y = clean if clean is not None else (view.x, view.y)
     if not unusable:
@@ -103,9 +107,14 @@ def detect(view: View, clean: tuple[torch.Tensor, torch.Tensor] | None = None, c
         skipped["rows"] = few
     elif not unusable and {"strip", "neighbours"} <= set(scores):
         rows, odd = _by_rows(view, scores)
-    word, score, reasons = _judged(model, rows, unusable, skipped)
+        if classes == 2:  # noqa: PLR2004 - neither patches nor overlays tell anything of two
+            taught = carried(view, _is_odd(view, scores), (x.cpu(), y.cpu()))
+    word, score, reasons = _judged((model, rows, taught), unusable, skipped)
+    rows = torch.where(taught.isnan(), rows, torch.maximum(rows, taught))
     alarmed = torch.maximum(model.nan_to_num(0), rows.nan_to_num(0))
     suspicion = row_scores(scores, torch.where(alarmed >= ALARM, alarmed, 0.0)[view.y.cpu()])
+    if bool((taught >= ALARM).any()):  # the rows that taught it come before all others
+        suspicion += suspicion.max() * (_is_odd(view, scores) & (taught >= ALARM)[view.y.cpu()])
     return Verdict(word, score, reasons, model, rows, odd, suspicion, patches, scores, skipped)
 
 
@@ -172,7 +181,7 @@ def _by_rows(view: View, scores: dict[str, torch.Tensor]) -> tuple[torch.Tensor,
     """Return the score of each class by its odd rows, and how many of them there are."""
     labels = view.y.cpu()
     place = ranks(scores["strip"])
-    odd = (scores["neighbours"] >= _ODD) & (view.decided == labels)
+    odd = _is_odd(view, scores)
     found = torch.zeros(view.target.classes, dtype=torch.float64)
     counts = torch.zeros(view.target.classes, dtype=torch.int64)
     for label in range(view.target.classes):
@@ -184,8 +193,16 @@ def _by_rows(view: View, scores: dict[str, torch.Tensor]) -> tuple[torch.Tensor,
     return found, counts
 
 
-def _judged(model: torch.Tensor, rows: torch.Tensor, unusable: str, skipped: dict[str, str]) -> tuple[Word, float, tuple[str, ...]]:
-    """Return the verdict, the highest score and the reasons."""
+def _is_odd(view: View, scores: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Tell which rows look like another class and were learned as they are labelled, `(n,)` bool."""
+    return (scores["neighbours"] >= _ODD) & (view.decided == view.y.cpu())
+
+
+def _judged(
+    signs: tuple[torch.Tensor, torch.Tensor, torch.Tensor], unusable: str, skipped: dict[str, str]
+) -> tuple[Word, float, tuple[str, ...]]:
+    """Return the verdict, the highest score and the reasons, by the signs of each class: its patch, its rows, what they share."""
+    model, rows, taught = signs
     if unusable:
         return "inconclusive", float("nan"), (unusable,)
     reasons: list[str] = []
@@ -193,12 +210,13 @@ def _judged(model: torch.Tensor, rows: torch.Tensor, unusable: str, skipped: dic
     for values, text in (
         (model, "needs a far smaller patch than the others"),
         (rows, "has rows that look like others, were learned as labelled, and stay so under overlays"),
+        (taught, "has rows that look like others, and what they share moves other inputs to it"),
     ):
         for label in (values.nan_to_num(0) >= DOUBT).nonzero()[:, 0].tolist():
             (reasons if float(values[label]) >= ALARM else doubts).append(
                 f"class {label} {text} (score {float(values[label]):.2f})"
             )
-    both = torch.cat((model, rows))
+    both = torch.cat(signs)
     score = float(both[~both.isnan()].max()) if not bool(both.isnan().all()) else float("nan")
     if reasons:
         return "alarm", score, tuple(reasons)
