@@ -202,3 +202,58 @@ def test_a_namespace_is_shredded_on_the_server_that_is_named(encrypted, tmp_path
     kept = [path for path in (encrypted[0] / ".stannary" / "blobs").rglob("*") if path.is_file()]
     assert kept
     assert not [path for path in kept if "team-a" in path.parts]
+
+
+def command(place, folder, role, *line, code=0):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("STANNARY_")}
+    environment |= {"STANNARY_SERVER": place[1], "STANNARY_TOKEN": place[2][role]}
+    done = subprocess.run([STANNARY, *line], cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == code, (line, done.stdout, done.stderr)
+    return done
+
+
+def test_gate_why_scan_and_bom_take_versions_of_the_server_that_is_named(place, tmp_path):
+    there = place[0]
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "model.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
+    ask(place, tmp_path, "contributor", "push", "m", "gated")
+    run(there, "scan", "registry:gated:1", "--record")
+    run(there, "registry", "protect", "gated@production", "--policy", "baseline")
+    ask(place, tmp_path, "releaser", "promote", "gated:1", "production")
+    # The workspace around the caller has another model of this name: it is not the one that is meant.
+    run(tmp_path, "init", "--no-passphrase")
+    (tmp_path / "other.bin").write_bytes(b"other")
+    run(tmp_path, "registry", "push", "other.bin", "gated")
+    digest = json.loads(ask(place, tmp_path, "viewer", "show", "gated@production", "--format", "json").stdout)["version"]["digest"]
+
+    for target in ("registry:gated@production", "gated@production", "gated:1", digest, "m"):
+        said = command(place, tmp_path, "releaser", "gate", target, "--policy", "baseline", "--format", "json")
+        found = json.loads(said.stdout)
+        assert (found["verdict"], found["subject"]["digest"]) == ("allow", digest), target
+        told = json.loads(command(place, tmp_path, "viewer", "why", target, "--format", "json").stdout)
+        assert told["subject"] == digest
+    recorded = json.loads(run(there, "evidence", "list", digest, "--format", "json").stdout)["evidence"]
+    assert found["recorded"] in [row["id"] for row in recorded]
+    policy = tmp_path / "approved.yaml"
+    policy.write_text("name: approved\nrequire:\n  - kind: statement\n    check: approval\n    approvals: 1\n")
+    denied = command(place, tmp_path, "viewer", "gate", "gated:1", "--policy", str(policy), "--no-record", code=1)
+    assert "approval" in denied.stdout
+    scanned = json.loads(command(place, tmp_path, "viewer", "scan", "registry:gated@production", "--format", "json").stdout)
+    assert place[1] in json.dumps(scanned) or digest.removeprefix("sha256:") in json.dumps(scanned)
+    bill = json.loads(command(place, tmp_path, "viewer", "bom", "registry:gated:1").stdout)
+    assert digest.removeprefix("sha256:") in json.dumps(bill)
+    refused = command(place, tmp_path, "viewer", "gate", "nothing:1", "--no-record", code=2)
+    assert "nothing" in refused.stderr
+
+
+def test_what_a_server_cannot_do_is_refused_and_not_done_elsewhere(place, tmp_path):
+    run(tmp_path, "init", "--no-passphrase")
+    (tmp_path / "m.bin").write_bytes(b"m")
+    run(tmp_path, "registry", "push", "m.bin", "mine")
+    for line, code in (
+        (("gate", "mine:1", "--export-input", "in.json"), "USE015"),
+        (("gate", "mine:1", "--workspace", "."), "USE014"),
+        (("lineage", "registry:mine:1"), "USE015"),
+        (("scan", "registry:mine:1", "--offline"), "FET002"),
+    ):
+        assert f"error[{code}]" in command(place, tmp_path, "viewer", *line, code=2).stderr, line

@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.tree, pytest.mark.skipif(not CHROMIUM, reason="needs c
 SCREENS = {"phone": (375, 740, "light"), "phone in the dark": (375, 740, "dark"), "desk in the dark": (1200, 900, "dark")}
 PAGES = (
     "/models", "/models/default/claims/versions", "/models/default/claims/versions/2",
+    "/models/default/claims/measurements",
     "/models/default/claims/versions/2/gate", "/models/default/claims/compare?first=1&second=2",
     "/search?q=claims", "/search?q=eval-result", "/search?q=nothing-like-it",
     "/ledger?actor=workspace&since=2020-01-01", "/ledger/0", "/approvals", "/jobs", "/account", "/people",
@@ -159,3 +160,42 @@ def test_the_report_card_is_there_and_pictures_are_made_of_it(served, browser):
         browser.save_screenshot(str(Path(folder) / "console.png"))
         browser.execute_script("document.getElementById('card').scrollIntoView()")
         browser.save_screenshot(str(Path(folder) / "console-card.png"))
+
+
+@pytest.mark.parametrize("name", SCREENS)
+def test_charts_are_drawn_of_their_tables_and_read_by_the_keyboard(served, browser, screen, name):
+    _, scheme = screen(name)
+    log_in(browser, served, "eve")
+    browser.get(f"{served}/models/default/claims/measurements")
+    figures = browser.find_elements(By.CSS_SELECTOR, "figure.chart")
+    assert [figure.find_element(By.TAG_NAME, "figcaption").text.split()[0] for figure in figures] == [
+        "accuracy", "privacy.membership.auc", LINF,
+    ]  # fmt: skip
+    for figure in figures:
+        assert figure.find_element(By.TAG_NAME, "canvas").size["height"] > 150
+        assert len(figure.find_elements(By.CSS_SELECTOR, "tbody tr")) == 2
+    # Something is drawn, in the ink of the scheme.
+    ink = browser.execute_script(
+        "const c = document.querySelector('figure.chart canvas');"
+        "const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;"
+        "let light = 0, all = 0; for (let i = 0; i < d.length; i += 4) if (d[i + 3] > 200) { all++; light += d[i] > 150; }"
+        "return [light, all]"
+    )
+    assert ink[1] > 500
+    assert (ink[0] > 0) == (scheme == "dark"), ink
+    plot = tab_to(browser, lambda at: "plot" in (at.get_attribute("class") or ""))
+    said = plot.find_element(By.XPATH, "following-sibling::output")
+    for key, text in (
+        (Keys.ARROW_RIGHT, "version :1: 0.93, from 0.91 to 0.95"),
+        (Keys.ARROW_RIGHT, "version :2: 0.94"),
+        (Keys.HOME, "version :1"),
+    ):
+        ActionChains(browser).send_keys(key).perform()
+        assert said.text.startswith(text)
+    assert not violations(browser)
+    browser.get(f"{served}/models/default/claims/versions/2")
+    (curve,) = browser.find_elements(By.CSS_SELECTOR, "figure.chart")
+    assert [row.text.split()[:2] for row in curve.find_elements(By.CSS_SELECTOR, "tbody tr")] == [["0", "0.94"], ["0.1", "0.74"]]
+    assert curve.find_element(By.TAG_NAME, "canvas").size["width"] > 200
+    assert not violations(browser)
+    assert not refused(browser)

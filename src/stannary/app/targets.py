@@ -83,7 +83,7 @@ def _locate(name: str, stack: ExitStack, offline: bool, stdin: BinaryIO | None) 
         return _spool(stack, stdin)
     if is_address(name):
         if name.lower().startswith("registry:"):
-            return _from_registry(name, stack)
+            return _from_registry(name, stack, offline)
         from stannary.store.sources import resolve
 
         resolved = resolve(name, offline=offline, dest=_scratch(stack))
@@ -94,7 +94,11 @@ def _locate(name: str, stack: ExitStack, offline: bool, stdin: BinaryIO | None) 
     return Target(path=name)
 
 
-def _from_registry(name: str, stack: ExitStack) -> Target:
+def _from_registry(name: str, stack: ExitStack, offline: bool) -> Target:  # noqa: FBT001 - private, passed on
+    """Return a version of the registry: of the server that STANNARY_SERVER names, or of the workspace without one."""
+    server = os.environ.get("STANNARY_SERVER", "")
+    if server:
+        return _from_server(name, server, stack, offline)
     from stannary.app.places import open_registry
     from stannary.checks.static.scan import Target
     from stannary.evidence.workspace import Workspace
@@ -102,6 +106,19 @@ def _from_registry(name: str, stack: ExitStack) -> Target:
 
     version, path = open_registry(Workspace.find(), write=False).pull(parse(name), _scratch(stack) / "artifact")
     return Target(path=str(path), display=name, source={"registry": str(version), "digest": version.digest})
+
+
+def _from_server(name: str, server: str, stack: ExitStack, offline: bool) -> Target:  # noqa: FBT001 - private, passed on
+    from stannary.checks.static.scan import Target
+    from stannary.registry.client import Client
+    from stannary.registry.names import parse
+
+    if offline:
+        msg = "is of a server (STANNARY_SERVER), and --offline opens no socket"
+        raise UsageError(msg, where=name, code="FET002", help="unset STANNARY_SERVER to have the workspace's own")
+    client = Client(server, os.environ.get("STANNARY_TOKEN", ""))
+    version, path = client.pull(parse(name), _scratch(stack) / "artifact")
+    return Target(path=str(path), display=name, source={"registry": str(version), "digest": version.digest, "server": server})
 
 
 def _spool(stack: ExitStack, stdin: BinaryIO | None) -> Target:

@@ -10,9 +10,11 @@ import msgspec
 
 from stannary import __version__
 from stannary.cli import exits
+from stannary.cli.evidence_remote import decided_there, named, refuse_exports, subject_there
 from stannary.cli.group import common_options, talk_of
 from stannary.cli.output import parse_outputs, write_file
 from stannary.cli.policies import read_policy
+from stannary.cli.registry_remote import client_of, server_option
 from stannary.cli.talk import wants_color
 from stannary.cli.workspace import open_workspace, subject_at, workspace_option
 from stannary.core.errors import UsageError
@@ -23,7 +25,13 @@ from stannary.report.decision import FORMATS, DecisionContext, renderer
 from stannary.report.escape import inline
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from stannary.cli.output import Outputs
+    from stannary.core.errors import StannaryError
+    from stannary.core.evidence import Decision
     from stannary.evidence.gate import Judged
+    from stannary.registry.client import Client
 
 __all__ = ["command"]
 
@@ -39,6 +47,7 @@ __all__ = ["command"]
 @click.option("--export-rego", metavar="FILE", help="Write the policy as a Rego module that decides the same.")
 @click.option("--record/--no-record", default=True, help="Sign the decision and log it.  [default: yes]")
 @click.option("-o", "--output", metavar="FILE", help="Write the report to FILE instead of stdout.")
+@server_option
 @workspace_option
 @click.option(
     "--format", "formats", multiple=True, metavar="NAME[=FILE]",
@@ -59,25 +68,43 @@ def command(ctx: click.Context, /, target: str, **given: Any) -> int:  # noqa: A
         if given[option] == "-":
             msg = "stdout is for the report"
             raise UsageError(msg, where=f"--{option.replace('_', '-')}", code="USE006", help="name a file")
+    client = client_of(given["server"], given["workspace"])
+    if client is not None or {"@", ":"} & set(target):  # a word alone may be a path that was mistyped
+        target = named(target)
+    if client is not None:
+        return _gate_there(ctx, client, target, outputs, given)
     policy = read_policy(given["name"], given["engine"])
     subject = subject_at(target, given["workspace"])
     chain = Chain(open_workspace(given["workspace"]), write=given["record"])
     judged = judge(chain, subject, policy)
     recorded = record_decision(chain, subject, judged, __version__) if given["record"] else None
     _export(given, policy, judged)
+    return _told(ctx, outputs, target, spelled_out(chain, judged.decision), str(recorded.id) if recorded else "", judged.refused)
+
+
+def _gate_there(ctx: click.Context, client: Client, target: str, outputs: Outputs, given: dict[str, Any]) -> int:
+    """Have a server decide, from the evidence that it keeps."""
+    refuse_exports(given)
+    decision, recorded = decided_there(client, subject_there(client, target), given["name"], record=given["record"])
+    return _told(ctx, outputs, target, decision, recorded, ())
+
+
+def _told(
+    ctx: click.Context, outputs: Outputs, target: str, decision: Decision, recorded: str, refused: Iterable[StannaryError]
+) -> int:
+    """Print a decision; return the exit code."""
     talk = talk_of(ctx)
-    context = DecisionContext(target=target, recorded=str(recorded.id) if recorded else "", version=__version__)
-    decision = spelled_out(chain, judged.decision)
+    context = DecisionContext(target=target, recorded=recorded, version=__version__)
     for form, path in outputs.files:
         write_file(path, renderer(form)(decision, context))
     if outputs.stdout:
         context = msgspec.structs.replace(context, color=wants_color(sys.stdout, talk.color))
         click.echo(renderer(outputs.stdout)(decision, context), nl=False, color=context.color)
-    for problem in judged.refused:
+    for problem in refused:
         talk.warning(f"{problem} (this counts for nothing)", problem.help or "stannary evidence list")
     if outputs.stdout != "table":
-        talk.verdict(f"{judged.decision.verdict}: {inline(target)} by policy {inline(policy.name)}")
-    return exits.CLEAN if judged.decision.verdict == "allow" else exits.DENIED
+        talk.verdict(f"{decision.verdict}: {inline(target)} by policy {inline(decision.policy_name)}")
+    return exits.CLEAN if decision.verdict == "allow" else exits.DENIED
 
 
 def _export(given: dict[str, Any], policy: Policy | RegoPolicy, judged: Judged) -> None:

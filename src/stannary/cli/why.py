@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from stannary.cli import exits
+from stannary.cli.evidence_remote import named, subject_there
 from stannary.cli.group import common_options
+from stannary.cli.registry_remote import client_of, server_option
 from stannary.cli.workspace import format_option, open_workspace, subject_at, workspace_option, write_json
 
 __all__ = ["command"]
@@ -15,37 +15,27 @@ __all__ = ["command"]
 
 @click.command("why")
 @click.argument("target")
+@server_option
 @workspace_option
 @format_option("table", "json")
 @common_options
-def command(target: str, workspace: str | None, form: str) -> int:
+def command(target: str, server: str | None, workspace: str | None, form: str) -> int:
     """Show what is known about TARGET (a path, sha256:…, or NAME[@ALIAS] of the registry).
 
     That is decisions, evidence and origin, and how to verify each link.
     """
     from stannary.evidence.chain import Chain
+    from stannary.evidence.statement import subject_of_resource
     from stannary.evidence.story import story_of
     from stannary.report.story import render
 
-    chain = Chain(open_workspace(workspace))
-    story = story_of(chain, subject_at(_named(target), workspace))
+    client, wanted = client_of(server, workspace), named(target)
+    if client is not None:
+        story = client.story(str(subject_of_resource(subject_there(client, wanted))))
+    else:
+        story = story_of(Chain(open_workspace(workspace)), subject_at(wanted, workspace))
     if form == "json":
         write_json(story)
     else:
         click.echo(render(story), nl=False)
     return exits.DENIED if story.refused else exits.CLEAN
-
-
-def _named(target: str) -> str:
-    """Return a target with what is neither a path nor a digest taken as a name of the registry."""
-    from stannary.core.errors import UsageError
-    from stannary.evidence.subject import named_digest
-    from stannary.registry.names import parse
-
-    if target.startswith("registry:") or Path(target).exists() or named_digest(target) is not None:
-        return target
-    try:
-        parse(target)
-    except UsageError:
-        return target
-    return f"registry:{target}"

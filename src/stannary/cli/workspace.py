@@ -66,6 +66,7 @@ def subject_at(target: str, workspace: str | None = None) -> Resource:
     It is what lies at a path, hashed now; or `sha256:HEX`; or `registry:NAME@ALIAS` in the workspace that is named.
     """
     if target.startswith("registry:") and not Path(target).exists():
+        _refuse_server(target, workspace)
         from stannary.app import open_registry
         from stannary.registry.names import parse
 
@@ -80,6 +81,15 @@ def subject_at(target: str, workspace: str | None = None) -> Resource:
             msg, where=target, code="USE010", help="a TARGET is a path, a digest such as sha256:…, or registry:NAME@ALIAS"
         )
     return resource_of(identify(target))
+
+
+def _refuse_server(target: str, workspace: str | None) -> None:
+    """Refuse a name of the registry where a server is named that this command does not ask: the workspace may have another one."""
+    server = os.environ.get("STANNARY_SERVER", "")
+    if server and not workspace:
+        msg = f"this command asks a workspace, and STANNARY_SERVER names {server[:200]}"
+        help_text = "name the digest, which `stannary registry show NAME` prints; or --workspace DIR; or unset STANNARY_SERVER"
+        raise UsageError(msg, where=target, code="USE015", help=help_text)
 
 
 def write_json(document: object) -> None:

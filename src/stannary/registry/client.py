@@ -16,7 +16,7 @@ import ssl
 import urllib.parse
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -31,6 +31,9 @@ from stannary.registry.manifest import Manifest, decode, encode
 from stannary.registry.model import Alias, Model, Move, Version
 from stannary.registry.names import Name, Reference
 from stannary.registry.shredding import Shredding
+
+if TYPE_CHECKING:
+    from stannary.evidence.story import Story
 
 __all__ = ["Client", "Listed", "Stated"]
 
@@ -292,6 +295,17 @@ class Client:
         """Have a statement that was signed here logged there."""
         body = msgspec.json.encode({"envelope": envelope})
         return self._json("POST", "/evidence", Stated, body)
+
+    def decide(self, digest: str, policy: str, *, record: bool) -> dict[str, Any]:
+        """Have the server decide about an artifact by a policy; return the answer's document."""
+        body = msgspec.json.encode({"subject": digest, "policy": policy, "record": record})
+        return self._json("POST", "/decisions", dict[str, Any], body)
+
+    def story(self, digest: str) -> Story:
+        """Return why an artifact is where it is."""
+        from stannary.evidence.story import Story
+
+        return self._json("GET", f"/artifacts/{digest}/story", Story)
 
     # HTTP
 

@@ -309,6 +309,29 @@ def test_a_version_that_was_evaluated_has_a_report_card_beside_the_one_before(be
     assert "not measured" in compared
 
 
+def test_what_was_measured_is_shown_over_versions_and_over_the_radius(bench, browser_of):
+    browser, first = browser_of("viewer"), bench.push(b"first")
+    page = f"{CLAIMS.replace('/versions', '')}/measurements"
+    assert "Nothing was measured" in browser.get(page).text
+    evaluate(bench, first, {LINF: (0.6, 0.65, 0.7), "accuracy": (0.8, 0.9, 0.95), "robustness.linf.eps_0.2": (0.1, 0.2, 0.3)})
+    bench.push(b"second")
+    evaluate(bench, bench.push(b"third"), {LINF: (0.2, 0.25, 0.3)})
+    text, twin = browser.get(page).text, browser.get(f"{page}.json").json()
+    lines = {row["metric"]: [(point["x"], point["value"]) for point in row["points"]] for row in twin["lines"]}
+    assert lines == {LINF: [(1, 0.65), (3, 0.25)], "accuracy": [(1, 0.9)], "robustness.linf.eps_0.2": [(1, 0.2)]}
+    assert twin["unmeasured"] == [2]
+    assert text.count('<figure class="chart"') == 3
+    assert 'data-text="version :3: 0.25, from 0.2 to 0.3"' in text
+    assert "style=" not in text
+    (curve,) = browser.get(f"{CLAIMS}/versions/1.json").json()["curves"]
+    assert [(point["x"], point["low"], point["value"], point["high"]) for point in curve["points"]] == [
+        (0, 0.8, 0.9, 0.95), (0.1, 0.6, 0.65, 0.7), (0.2, 0.1, 0.2, 0.3),
+    ]  # fmt: skip
+    assert browser.get(f"{CLAIMS}/versions/3.json").json()["curves"] == []
+    assert "uplot" not in browser.get(f"{CLAIMS}/versions/3").text
+    assert browser_of("nobody").get(page).status_code == 403
+
+
 def test_who_may_not_read_sees_no_page_of_it(bench, browser_of):
     bench.push(b"first")
     statement = bench.say(bench.opened[0].versions(Name("default", "claims"))[0])

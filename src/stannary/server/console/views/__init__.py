@@ -1,13 +1,26 @@
 """The pages: each function takes a call and returns what is shown."""
 
 from stannary.server.console.page import Page
-from stannary.server.console.views import actions, approvals, jobs, ledger, lineage, models, people, policies, search, version
+from stannary.server.console.views import (
+    actions,
+    approvals,
+    charts,
+    jobs,
+    ledger,
+    lineage,
+    models,
+    people,
+    policies,
+    search,
+    version,
+)
 
 __all__ = ["PAGES"]
 
 PAGES: tuple[Page, ...] = (
     *models.PAGES,
     *version.PAGES,
+    *charts.PAGES,
     *actions.PAGES,
     *approvals.PAGES,
     *jobs.PAGES,

@@ -24,6 +24,7 @@ from stannary.report.registry import FileRow
 from stannary.server.console.page import Page, Shown
 from stannary.server.console.views.asked import MODEL, VERSION, digest_in, may_see, number_in
 from stannary.server.console.views.chain import Step, steps
+from stannary.server.console.views.charts import Line, curves
 from stannary.server.operations import Call
 from stannary.server.sight import no_statement, sees
 
@@ -61,6 +62,7 @@ class VersionPage(msgspec.Struct, frozen=True, kw_only=True):
     chain: tuple[Step, ...]
     story: Story
     card: ReportCard | None
+    curves: tuple[Line, ...]
     findings: tuple[FindingRow, ...]
     findings_left: int
     rules: dict[str, RuleRow]
@@ -113,9 +115,10 @@ def _version(call: Call) -> Shown:
     rights = {
         action: store.may(action, found.name) for action in ("promote", "rollback", "approve", "quarantine", "freeze", "push")
     }
+    card = card_of(store, found)
     data = VersionPage(
-        version=found, chain=tuple(steps(found, story, placed)), story=story, card=card_of(store, found), findings=rows,
-        findings_left=left,
+        version=found, chain=tuple(steps(found, story, placed)), story=story, card=card,
+        curves=curves(card.rows) if card is not None else (), findings=rows, findings_left=left,
         rules=_stories({row.rule for row in rows}), aliases=tuple(sorted({"production", *(item.alias for item in placed)})),
         files=tuple(FileRow(file.path, file.size, file.sha256) for file in files[:_FILES]), files_left=max(0, len(files) - _FILES),
         rights=rights, description=(label.note or "") if label else "",
