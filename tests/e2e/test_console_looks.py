@@ -178,7 +178,7 @@ def test_charts_are_drawn_of_their_tables_and_read_by_the_keyboard(served, brows
     ink = browser.execute_script(
         "const c = document.querySelector('figure.chart canvas');"
         "const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;"
-        "let light = 0, all = 0; for (let i = 0; i < d.length; i += 4) if (d[i + 3] > 200) { all++; light += d[i] > 150; }"
+        "let light = 0, all = 0; for (let i = 0; i < d.length; i += 4) if (d[i + 3] > 200) { all++; light += d[i] > 220; }"
         "return [light, all]"
     )
     assert ink[1] > 500
