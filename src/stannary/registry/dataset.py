@@ -1,6 +1,6 @@
 """What is in a dataset: for each table its columns and how many rows, as far as the files say.
 
-Read: Parquet (the footer alone), CSV and TSV, JSON Lines; a compressed or another file counts with its size only. What
+Read: Parquet (the footer alone), CSV and TSV (types by `column_types.py`, over every row), JSON Lines; a compressed or another file counts with its size only. What
 could not be read is named with the reason, never passed over. The numbers are those of whoever pushes.
 """
 
@@ -19,6 +19,7 @@ from stannary.core.errors import StannaryError
 from stannary.core.model import Artifact, File, Json
 from stannary.formats.interface import View
 from stannary.formats.thrift_compact import parse
+from stannary.registry.column_types import infer
 
 __all__ = ["describe"]
 
@@ -111,11 +112,21 @@ def _tsv(path: Path, file: File) -> dict[str, Any]:
 
 def _separated(path: Path, file: File, delimiter: str) -> dict[str, Any]:
     del file
+    taken = [0]
+
+    def lines(opened: Any) -> Iterator[str]:  # noqa: ANN401 - an open text file
+        for line in _bounded(opened):
+            taken[0] += len(line)
+            yield line
+
     with path.open(encoding="utf-8-sig", newline="") as opened:
-        rows = csv.reader(_bounded(opened), delimiter=delimiter)
-        header = next(rows, [])
-        count = sum(1 for _ in rows)
-    columns = [{"name": name[:200], "type": "text"} for name in header[:_MOST_COLUMNS]]
+        rows = csv.reader(lines(opened), delimiter=delimiter)
+        names = next(rows, [])[:_MOST_COLUMNS]
+        count, kinds, empty = infer(rows, len(names), lambda: taken[0])
+    columns = [
+        {"name": name[:200], "type": kind, **({"empty": missing} if missing else {})}
+        for name, kind, missing in zip(names, kinds, empty, strict=True)
+    ]
     return {"format": "tsv" if delimiter == "\t" else "csv", "rows": count, "columns": columns}
 
 

@@ -31,7 +31,7 @@ def test_tables_have_columns_and_rows(registry, tmp_path):
     )  # fmt: skip
     found = {table["file"]: table for table in info["tables"]}
     assert found["a.csv"]["rows"] == 2
-    assert [column["name"] for column in found["a.csv"]["columns"]] == ["id", "text"]
+    assert found["a.csv"]["columns"] == [{"name": "id", "type": "integer"}, {"name": "text", "type": "text"}]
     assert (found["b.tsv"]["rows"], found["b.tsv"]["columns"][0]["name"]) == (1, "x")
     assert (found["c.jsonl"]["rows"], found["c.jsonl"]["columns"][2]) == (3, {"name": "ok", "type": "boolean"})
     assert found["d.parquet"]["columns"]
