@@ -1,7 +1,8 @@
 """What is in a dataset: for each table its columns and how many rows, as far as the files say.
 
-Read: Parquet (the footer alone), CSV and TSV (types by `column_types.py`, over every row), JSON Lines; a compressed or another file counts with its size only. What
-could not be read is named with the reason, never passed over. The numbers are those of whoever pushes.
+Read: Parquet (the footer alone), CSV and TSV (types by `column_types.py`, over every row), JSON Lines; a compressed or another
+file counts with its size only. What could not be read is named with the reason, never passed over. The numbers are those of
+whoever pushes.
 """
 
 from __future__ import annotations
