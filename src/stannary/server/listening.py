@@ -1,4 +1,4 @@
-"""Connections: whoever opens one has to ask for something soon. uvicorn alone would wait for the rest of a request for ever."""
+"""Connections: whoever opens one has to ask for something soon, and to take what is answered. uvicorn alone waits for ever."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import asyncio
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-__all__ = ["HEADERS", "Impatient"]
+__all__ = ["HEADERS", "STALLED", "Impatient"]
 
 HEADERS = 20.0  # seconds for the headers of a request, all of them
+STALLED = 60.0  # seconds in which a client that has 64 KiB of an answer to come takes some of it
 
 
 class Impatient(HttpToolsProtocol):
     """HTTP/1.1 as uvicorn speaks it; a connection is closed when the headers of a request do not come in time (slowloris)."""
 
     _late: asyncio.TimerHandle | None = None
+    _stalled: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in uvicorn's
         """Begin to wait for the first request."""
@@ -33,9 +35,20 @@ class Impatient(HttpToolsProtocol):
         self._stop()
         super().on_headers_complete()
 
+    def pause_writing(self) -> None:
+        """Wait for the client to take what was sent."""
+        super().pause_writing()
+        self._stalled = self.loop.call_later(STALLED, self._abort)
+
+    def resume_writing(self) -> None:
+        """Go on: the client takes it."""
+        self._go_on()
+        super().resume_writing()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         self._stop()
+        self._go_on()
         super().connection_lost(exc)
 
     def _wait(self) -> None:
@@ -45,6 +58,15 @@ class Impatient(HttpToolsProtocol):
         if self._late is not None:
             self._late.cancel()
             self._late = None
+
+    def _go_on(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+
+    def _abort(self) -> None:
+        self._stalled = None
+        self.transport.abort()  # not close: that would wait for what is not taken
 
     def _close(self) -> None:
         self._late = None

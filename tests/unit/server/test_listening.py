@@ -1,0 +1,105 @@
+"""Connections on a real socket: who begins a request and does not end it, or asks for something and does not take it."""
+
+import contextlib
+import socket
+import threading
+import time
+
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse, StreamingResponse
+from starlette.routing import Route
+
+from stannary.server import listening
+
+LARGE = 64 << 20
+SHORT = 0.6
+
+
+@pytest.fixture
+def served(monkeypatch):
+    monkeypatch.setattr(listening, "HEADERS", SHORT)
+    monkeypatch.setattr(listening, "STALLED", SHORT)
+
+    async def large(_):
+        return StreamingResponse(b"x" * (1 << 16) for _ in range(LARGE >> 16))
+
+    async def small(_):
+        return PlainTextResponse("ok")
+
+    config = uvicorn.Config(
+        Starlette(routes=[Route("/large", large), Route("/small", small)]), http=listening.Impatient, port=0, lifespan="off",
+        log_config=None, ws="none", timeout_keep_alive=20,
+    )  # fmt: skip
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield server.servers[0].sockets[0].getsockname()[1]
+    server.should_exit = True
+    thread.join(20)
+
+
+@contextlib.contextmanager
+def connected(port):
+    with socket.socket() as made:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 14)
+        made.settimeout(20)
+        made.connect(("127.0.0.1", port))
+        yield made
+
+
+def everything(connection):
+    """Return how much comes until the end, and whether the server broke it off."""
+    total = 0
+    try:
+        while part := connection.recv(1 << 20):
+            total += len(part)
+    except ConnectionResetError:
+        return total, True
+    return total, False
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET /sm", b"GET /small HTTP/1.1\r\nHost: x\r\n", b"\r\n"])
+def test_a_request_that_is_not_ended_is_hung_up_on(served, begun):
+    with connected(served) as connection:
+        connection.sendall(begun)
+        began = time.monotonic()
+        assert everything(connection)[0] == 0
+        assert time.monotonic() - began < 10
+
+
+def test_who_asks_again_and_again_is_answered_and_a_half_request_afterwards_is_not_waited_for(served):
+    request = b"GET /small HTTP/1.1\r\nHost: x\r\n\r\n"
+    with connected(served) as connection:
+        for _ in range(4):
+            connection.sendall(request)
+            assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+            time.sleep(SHORT / 2)
+        connection.sendall(request[:10])
+        began = time.monotonic()
+        assert everything(connection)[0] == 0
+        assert time.monotonic() - began < 10
+
+
+def test_an_answer_that_nobody_takes_is_given_up(served):
+    with connected(served) as connection:
+        connection.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+        time.sleep(5 * SHORT)
+        assert everything(connection)[0] < LARGE
+
+
+def test_an_answer_that_is_taken_slowly_comes_whole(served):
+    with connected(served) as connection:
+        connection.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        total = 0
+        for _ in range(4):
+            time.sleep(SHORT / 3)
+            until = total + (1 << 19)
+            while total < until:
+                total += len(connection.recv(1 << 19))
+        rest, broken = everything(connection)
+        assert total + rest > LARGE
+        assert not broken
