@@ -86,7 +86,7 @@ def _admit(request: Request, stack: ExitStack, note: Note) -> Admitted:
 def _guarded(work: Work, stack: ExitStack, note: Note) -> tuple[Answer, Work]:
     """Do the work in a process of its own, in the guard."""
     request, folder = work.request, scratch_folder(stack)
-    read = [request.data, request.members, request.domain, work.model.path if work.model else None]
+    read = [request.data, request.members, request.domain, request.garak, work.model.path if work.model else None]
     answer, level = guarded(
         "stannary.app.evaluation_work:worker",
         jail_of(request.jail, folder, read, (request.adversarials, request.checkpoint)),

@@ -43,9 +43,11 @@ def endpoint_target(request: Request, data: Dataset) -> HttpTarget:
 
 def language_card(work: Work, note: Callable[[str], None]) -> EvaluationResult:
     """Probe a language model: an endpoint, or a local model that was admitted. Raises as `stannary.checks.llm.probe`."""
+    from stannary.checks.llm.garak_report import read_report
     from stannary.checks.llm.probe import ProbeOptions, probe
 
     request, started = work.request, time.perf_counter()
+    report = read_report(Path(request.garak)) if request.garak else None
     note("opening the model")
     endpoint, context, close = _opened(work)
     done = 0
@@ -56,7 +58,8 @@ def language_card(work: Work, note: Callable[[str], None]) -> EvaluationResult:
         note(f"{done} attempts are over")
 
     try:
-        options = ProbeOptions(attempts=request.attempts, seed=request.seed, context=context)
+        sources = (report.source,) if report else ()
+        options = ProbeOptions(attempts=request.attempts, seed=request.seed, context=context, sources=sources)
         found = probe(endpoint, options, tick=tick)
     finally:
         close()
@@ -86,7 +89,7 @@ def language_card(work: Work, note: Callable[[str], None]) -> EvaluationResult:
         atlas=found.atlas,
         owasp=found.owasp,
         environment={"python": platform.python_version(), "machine": platform.machine()},
-        next=_next(found, request),
+        next=(*_next(found, request), *(report.left() if report else ())),
     )
 
 

@@ -50,6 +50,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     request: str | None = None
     answers: str | None = None
     attempts: int | None = None
+    garak: str | None = None
 
     @property
     def is_address(self) -> bool:
@@ -116,7 +117,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
                     "--request says how an address (https://...) is asked, and this is none",
                     bool(made.request) and not made.is_address,
                 ),
-                ("--attempts is of --suite llm", made.attempts is not None and "llm" not in suites),
+                ("--attempts and --garak are of --suite llm", bool(made.attempts or made.garak) and "llm" not in suites),
                 (
                     "an endpoint is asked by one process: `concurrency` in its file says how often",
                     made.is_endpoint and made.workers > 1,

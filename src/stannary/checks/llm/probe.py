@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 
 from stannary.checks.llm.attempts import Attempt, Context, plan
 from stannary.checks.llm.detectors import refused
@@ -70,7 +71,8 @@ def probe(endpoint: Endpoint, options: ProbeOptions | None = None, *, tick: Call
     options = options or ProbeOptions()
     attempts, skipped = plan(options.families, options.seed, options.context, options.attempts)
     for source in options.sources:
-        attempts = [*attempts, *source(options.seed)][: options.attempts]
+        both = zip_longest(attempts, source(options.seed))  # in turns: a bound leaves out neither
+        attempts = [one for pair in both for one in pair if one is not None][: options.attempts]
     if not attempts:
         raise UsageError("no attempt can be made: " + "; ".join(skipped.values()), where=endpoint.name)
     runs = [_Run(one, [Turn("system", one.system)] if one.system else []) for one in attempts]
