@@ -61,6 +61,7 @@ class _Reader:
         self.sink = sink
         self.order = order
         self.left = _MOST
+        self.texts = 0
 
     def walk(self, view: View, start: int, end: int, depth: int) -> int:
         """Read the elements of a part; return how many matrices there were."""
@@ -136,12 +137,15 @@ class _Reader:
             self._tell(self._text(view, parts[3]), name, parts[3].start, handle=handle)
         elif kind in _BYTES and len(parts) > 3:  # and the numbers
             note_payload(self.sink, name or "array", view.data[parts[3].start : parts[3].start + parts[3].size], parts[3].start)
+        texts = self.texts
         for part in parts:
             if part.kind == _MATRIX and part.size and depth >= _DEPTH:
                 self.sink.incomplete(f"arrays of MATLAB within more than {_DEPTH} others", part.start)
                 return
             if part.kind == _MATRIX and part.size:
                 self._matrix(view, part, depth + 1, handle=handle or kind == _HANDLE)
+        if kind == _HANDLE and not handle and self.texts == texts:
+            self.sink.fact("matlab.object", matrix.start, system="matlab", name="a function handle whose code is not in it")
 
     def _text(self, view: View, part: _Element) -> str:
         raw = bytes(view.data[part.start : part.start + min(part.size, _TEXT)])
@@ -150,6 +154,7 @@ class _Reader:
         return raw.decode("utf-8", "replace").rstrip("\0")
 
     def _tell(self, text: str, name: str, at: int, *, handle: bool) -> None:
+        self.texts += 1
         found = _CALLS.search(text)
         if found is not None:
             self.sink.fact(

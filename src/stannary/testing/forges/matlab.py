@@ -67,6 +67,7 @@ for _name, _content, _bad in (
         mat_file(_NUMBERS, _text("a model of the system (2.1)", "notes"), _element(15, zlib.compress(_handle("@(x) max(x, 0)")))),
         False,
     ),
+    ("handle_of_nothing", mat_file(_array(16, 1, 1, _array(2, 1, 1, name="x"), name="f")), None),
     ("deep", mat_file(_deep(60)), None),
     ("truncated", mat_file(_NUMBERS)[:-20], None),
 ):

@@ -88,6 +88,13 @@ for _name, _filename, _text, _bad in (
     ),
 ):
     file(f"text.{_name}", _filename, _text, "text", malicious=_bad)
+file(
+    "jinja.server_settings",
+    "chat_template.jinja",
+    "{{ request.environ }}{{ messages[0].content }}",
+    "Jinja templates",
+    malicious=True,
+)
 file("secret.typed_for_a_test", "config.json", '{"token": "ghp_aBcDeFgHiJkLmNoPqRsTuVwXyZ0123456789"}', "secrets", malicious=None)
 
 
