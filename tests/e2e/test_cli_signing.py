@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.powerless import powerless
 
+from stannary.cli.main import run as main
 from stannary.testing.certificates import issue
 
 STANNARY = Path(sys.executable).with_name("stannary")
@@ -218,3 +220,14 @@ def test_shards_from_the_command_line(run, model, key):
     code, out, _ = run("verify", "bert", "--key", "k.pub")
     assert code == 0
     assert "3 of 3 signed files" in out
+
+
+@pytest.mark.parametrize("more", [(), ("--only", "*.bin")])
+def test_a_file_that_cannot_be_read_is_refused_and_no_part(run, model, key, tmp_path, capsys, more):
+    assert run("sign", "bert", "--key", key)[0] == 0
+    line = ["verify", str(model), "--key", str(tmp_path / "k.pub"), *more]
+    (model / "weights.bin").chmod(0)
+    assert powerless(lambda: main(line)) == 1
+    out, err = capsys.readouterr()
+    assert out.startswith("refused")
+    assert "error[SIG015]: weights.bin" in err
