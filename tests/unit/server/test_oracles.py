@@ -4,6 +4,7 @@ import re
 
 import pytest
 from tests.unit.registry.conftest import APPROVED
+from tests.unit.server.console_bench import HERE
 from tests.unit.server.test_access import APART, MATRIX, OWNER, access, ask, client_as
 
 from stannary.access import tokens
@@ -14,6 +15,7 @@ from stannary.core.model import Digest
 from stannary.registry import promotion, retention
 from stannary.registry.names import Name
 from stannary.server.api import OPERATIONS
+from stannary.server.console.views import PAGES
 
 __all__ = ["access", "client_as"]  # fixtures
 NOWHERE = f"sha256:{'9' * 64}"
@@ -35,7 +37,7 @@ def secret(bench):
 
 def told(answer, *names):
     """Return an answer without what was asked for, and without the id of the request."""
-    text = re.sub(r'"request":"[^"]*"', "", answer.text)
+    text = re.sub(r'"request":"[^"]*"', "", answer.text).replace(answer.headers["x-request-id"], "")
     for name in names:
         text = text.replace(name, "…")
     return answer.status_code, text, sorted(set(answer.headers) - {"x-request-id"})
@@ -118,3 +120,34 @@ def test_a_key_of_another_token_of_the_same_account_is_not_answered_for_one_that
     issued = tokens.issue(access, OWNER, "user:boss", scope=Scope(actions=("read",)))
     again = boss.post(path, json=say, headers={"idempotency-key": "k-1", "authorization": f"Bearer {issued.secret}"})
     assert (again.status_code, again.json()["code"]) == (422, "API011")
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_no_page_nor_form_tells_who_may_not_see_it_that_something_is_there(open_as, secret, role):
+    """Every page of the console, its twin and every form, about what is there and about what is not."""
+    version, statement, job = secret
+    eve = open_as("eve", role, place="team/*")
+    token = re.search(r'name="form" value="([0-9a-f]{64})"', eve.get("/account").text)[1]
+    sides = []
+    for namespace, name, digest, said, work in (
+        ("secret", "claims", version.digest, statement.removeprefix("sha256:"), job),
+        ("nobodys", "nothing", NOWHERE, "7" * 64, "8" * 64),
+    ):
+        values = {"namespace": namespace, "name": name, "number": "1", "digest": digest, "alias": "production", "index": "0"}
+        found = {}
+        for page in PAGES:
+            if not re.search(r"\{(namespace|digest|id)\}", page.path):
+                continue
+            values["id"] = work if "/jobs/" in page.path else said
+            path = re.sub(r"\{(\w+)(?::int)?\}", lambda part, known=values: known[part[1]], page.path)
+            names = (namespace, name, digest, digest.removeprefix("sha256:"), said, work)
+            if page.method == "POST":
+                fields = {"form": token, "alias": "production", "reason": "x", "number": "1", "digest": digest}
+                found[page.id] = told(eve.post(path, data=fields, headers=HERE, follow_redirects=False), *names)
+            else:
+                for end in ("", ".json"):
+                    found[page.id + end] = told(eve.get(path + end, follow_redirects=False), *names)
+        sides.append(found)
+    assert len(sides[0]) > 20
+    differs = {page: (answer, sides[1][page]) for page, answer in sides[0].items() if answer != sides[1][page] or answer[0] < 400}
+    assert not differs
