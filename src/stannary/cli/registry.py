@@ -11,6 +11,7 @@ from stannary.cli.group import LazyGroup, common_options, talk_of
 from stannary.cli.registry_remote import client_of, diff_there, list_there, server_option, show_there
 from stannary.cli.workspace import format_option, open_workspace, workspace_option, write_json
 from stannary.report.escape import inline
+from stannary.report.wording import counted
 
 if TYPE_CHECKING:
     from stannary.registry.registry import Registry
@@ -106,7 +107,7 @@ def pull(ctx: click.Context, /, reference: str, destination: str, server: str | 
         write_json(VersionDocument(version=version, path=str(path)))
     else:
         click.echo(str(path))
-    talk_of(ctx).note(f"{inline(str(version))}, {version.digest}, {version.files:,} files verified")
+    talk_of(ctx).note(f"{inline(str(version))}, {version.digest}, {counted(version.files, 'file')} verified")
     return 0
 
 

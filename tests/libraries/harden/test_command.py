@@ -203,9 +203,14 @@ def test_trees_are_trained_anew_or_kept_and_never_called_hardened_without_proof(
     assert found["verdict"] == "not shown"  # by quick attacks nothing is
     assert found["accuracy"]["after"]["value"] > 0.85
     assert type(joblib.load(tmp_path / "new.joblib")) is xgboost.XGBClassifier
-    own = stannary("harden", tmp_path / "trees.ubj", *given)
-    assert own.returncode == 3
-    assert "trained again" in own.stderr
+    page = ("--format", f"html={tmp_path / 'page.html'}")
+    own = stannary("harden", tmp_path / "trees.ubj", *given, *more[:5], "--save", tmp_path / "new.ubj", *more[-2:], *page)
+    assert own.returncode == 0, own.stderr
+    assert "read off" in own.stdout or "returned as it was" in own.stdout  # what was guessed is said
+    assert xgboost.Booster(model_file=tmp_path / "new.ubj").num_boosted_rounds() == 15
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert text.count("<polyline") == 2
+    assert "http" not in text.replace("http-equiv", "")
     network = stannary("harden", tmp_path / "trees.joblib", "--method", "trades", *given[2:])
     assert network.returncode == 3
     assert "tree-robust" in network.stderr

@@ -13,6 +13,7 @@ import msgspec
 
 from stannary.report.bom.validate import decoded, kind_of
 from stannary.report.escape import inline
+from stannary.report.wording import counted
 
 __all__ = ["Change", "Difference", "Document", "View", "compare", "load", "table"]
 
@@ -141,7 +142,7 @@ def table(found: Difference) -> str:
             lines.append(f"{head}: {inline(row.field, 100)}: {inline(row.new or row.old, 200)}")
     if found.omitted:
         lines.append(f"and {found.omitted} more")
-    lines.append("They say the same." if not lines else f"{len(found.changes) + found.omitted} differences.")
+    lines.append("They say the same." if not lines else f"{counted(len(found.changes) + found.omitted, 'difference')}.")
     if found.only:
         lines.append(f"The formats differ: compared are components, and of each {', '.join(found.only)}.")
     return "\n".join(lines) + "\n"
