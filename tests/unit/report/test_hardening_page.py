@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import msgspec
@@ -111,4 +112,14 @@ def test_quick_attacks_are_followed_by_real_ones() -> None:
 def test_one_page_with_two_curves_marks_each_radius_once() -> None:
     page = renderer("html")(result())
     ticks = re.findall(r'text-anchor="middle">([0-9.]+)</text>', page)
-    assert ticks == ["0", "0.1", "0.2"]
+    assert sorted(ticks) == ["0", "0.1", "0.2"]
+
+
+def test_radii_that_double_do_not_write_over_each_other() -> None:
+    side = card(40)
+    points = tuple(CurvePoint(eps=e, accuracy=rate(50, 100)) for e in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0))
+    side = msgspec.structs.replace(side, robustness=msgspec.structs.replace(side.robustness, curve=points))
+    page = renderer("html")(result(before=side, after=side))
+    places = sorted(float(at) for at in re.findall(r'class="tick" x="([0-9.]+)" y="274"', page))
+    assert len(places) >= 4
+    assert all(after - before >= 39.9 for before, after in itertools.pairwise(places))

@@ -11,6 +11,7 @@ __all__ = ["curve", "roc"]
 
 _W, _H = 520, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 14, 44
+_APART = 40  # of two numbers below the axis, which else write over each other
 
 
 def curve(
@@ -48,7 +49,10 @@ def curve(
     if len(beside) > 1:
         parts += _line(beside, x, " beside")
     parts += _line(points, x, "")
-    ticks = xs if len(xs) <= 9 else xs[:: max(1, len(xs) // 8)]  # noqa: PLR2004 - as many as there is room for
+    ticks: list[float] = []
+    for at in reversed(xs):  # from the right, where they lie apart: radii often double
+        if not ticks or x(ticks[-1]) - x(at) >= _APART:
+            ticks.append(at)
     parts += [f'<text class="tick" x="{x(at):.1f}" y="{_H - 26}" text-anchor="middle">{at:.3g}</text>' for at in ticks]
     if mark is not None and low <= mark <= high and (not log or mark > 0):
         parts.append(f'<line class="mark" x1="{x(mark):.1f}" x2="{x(mark):.1f}" y1="{_TOP}" y2="{_H - _BOTTOM}"/>')
