@@ -63,7 +63,21 @@ def test_without_a_session_one_is_led_to_the_login_and_back(browser_of):
 def test_the_cookie_is_secure_under_tls(site, sessions):
     browser = Browser(build(site, pages(site, sessions)), base_url="https://127.0.0.1")
     back = browser.post("/login", data={"name": "viewer", "password": "viewer"}, headers=HERE, follow_redirects=False)
-    assert "Secure" in back.headers["set-cookie"]
+    kept = [value for value in back.headers.get_list("set-cookie") if value.startswith("__Host-stannary=viewer")]
+    assert [{"Secure", "HttpOnly", "Path=/", "SameSite=strict"} <= set(value.split("; ")) for value in kept] == [True]
+    assert "domain" not in kept[0].lower()
+    assert browser.get("/models").status_code == 200
+    assert browser.get("/api/v1/whoami").json()["principal"] == "user:viewer"
+    page = browser.get("/models").text
+    token = re.search(r'name="form" value="([0-9a-f]{64})"', page)[1]
+    browser.post("/logout", data={"form": token}, headers=HERE, follow_redirects=False)
+    assert sessions.ended == ["viewer"]
+    assert not browser.cookies
+    # One without the prefix may have been planted by another host of the domain, or over plain http.
+    for name in ("stannary", "stannary-token"):
+        browser.cookies = {name: "viewer"}
+        assert browser.get("/models", follow_redirects=False).status_code == 303
+        assert browser.get("/api/v1/whoami").status_code == 401
     browser.close()
 
 
