@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Issuers", "check_rule", "claimed_issuer", "federated", "holds"]
 
 _FRESH, _AGAIN = 600.0, 30.0  # seconds that fetched keys are used for; that have to pass before they are fetched early
+_FAILED = 10.0  # seconds in which an issuer that could not be asked is not asked again
 _UNKNOWN_KEY = "OID003"
 _LONGEST = 2048
 
@@ -51,6 +52,7 @@ class Issuers:
         self._clock = clock
         self._lock = threading.Lock()
         self._found: dict[str, _Keys] = {}
+        self._failed: dict[str, float] = {}
 
     def verify(self, issuer: str, jwks: str, verify: Callable[[tuple[Jwk, ...]], VerifiedToken]) -> VerifiedToken:
         """Return what `verify` says with an issuer's keys; with its newest, when it signed with one that is not known yet.
@@ -83,7 +85,17 @@ class Issuers:
             if self._offline:
                 msg = "its keys would have to be fetched, and no socket may be opened"
                 raise BackendError(msg, where=issuer, code="OID010", help="give them with --jwks FILE")
-            keys = read_keys(discover_keys(issuer), issuer)
+            failed = self._failed.get(issuer)
+            if failed is not None and self._clock() - failed < _FAILED:
+                # Whoever shows tokens of it would have every thread wait for it, one after the other.
+                msg = "its keys could not be fetched a moment ago"
+                raise BackendError(msg, where=issuer, code="OID010", help="try again in a while")
+            try:
+                keys = read_keys(discover_keys(issuer), issuer)
+            except StannaryError:
+                self._failed[issuer] = self._clock()
+                raise
+            self._failed.pop(issuer, None)
             self._found[issuer] = _Keys(keys, self._clock())
             return keys
 

@@ -43,7 +43,9 @@ def endpoint_of(site: Site, operation: Operation) -> Any:  # noqa: ANN401 - Star
         who = "-"
         try:
             principal = None
-            if not operation.open:
+            if operation.open:
+                _within_rate(site, f"open:{request.client.host if request.client else ''}")
+            else:
                 principal = await _authenticated(site, request)
                 who = principal.id
                 _within_rate(site, who)
