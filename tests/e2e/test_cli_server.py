@@ -2,9 +2,14 @@
 
 import json
 import os
+import re
 import shutil
+import socket
 import subprocess
 import sys
+import threading
+import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -257,3 +262,28 @@ def test_what_a_server_cannot_do_is_refused_and_not_done_elsewhere(place, tmp_pa
         (("scan", "registry:mine:1", "--offline"), "FET002"),
     ):
         assert f"error[{code}]" in command(place, tmp_path, "viewer", *line, code=2).stderr, line
+
+
+def test_a_push_waits_while_others_of_its_account_send_as_much_as_they_may(place, tmp_path):
+    (tmp_path / "late.bin").write_bytes(b"late" * 1000)
+    port = int(place[1].rpartition(":")[2])
+    head = (
+        f"PUT /api/v1/contents/sha256:{'5' * 64} HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n"
+        f"Authorization: Bearer {place[2]['contributor']}\r\n\r\nx"
+    )
+    slow = [socket.create_connection(("127.0.0.1", port), timeout=60) for _ in range(8)]
+    try:
+        for connection in slow:
+            connection.sendall(head.encode())
+        time.sleep(1)
+        metrics = f"{place[1]}/metrics"
+        before = urllib.request.urlopen(metrics, timeout=60).read().decode()
+        release = threading.Timer(6, lambda: [connection.close() for connection in slow])
+        release.start()
+        ask(place, tmp_path, "contributor", "push", "late.bin", "late")
+        after = urllib.request.urlopen(metrics, timeout=60).read().decode()
+    finally:
+        release.join()
+    refusals = re.compile(r'operation="storeContent"[^\n]*"429"[^\n]* (\d+)')
+    assert int(refusals.search(after)[1]) > int((refusals.search(before) or (0, 0))[1])
+    assert "late" in ask(place, tmp_path, "viewer", "list").stdout

@@ -13,6 +13,7 @@ import http.client
 import os
 import secrets
 import ssl
+import time
 import urllib.parse
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -39,6 +40,7 @@ __all__ = ["Client", "Listed", "Stated"]
 
 _TIMEOUT = 120
 _TRIES = 4
+_WAIT = 3.0  # seconds, and more each time, when a server says that it is asked too much
 _CHUNK = 1 << 20
 _LARGEST = 256 << 20
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -232,6 +234,10 @@ class Client:
             except BackendError:
                 if attempt == _TRIES - 1:
                     raise
+                time.sleep(attempt)
+                continue
+            if status == 429 and attempt < _TRIES - 1:  # noqa: PLR2004 - others of this account send as much as they may
+                time.sleep(_WAIT * (attempt + 1))
                 continue
             if status >= 400:  # noqa: PLR2004 - of HTTP
                 raise _error(status, said)
