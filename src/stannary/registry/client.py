@@ -349,13 +349,10 @@ class Client:
         headers: Mapping[str, str] | None = None,
     ) -> Iterator[http.client.HTTPResponse]:
         host = self._parts.hostname or ""
+        connection = http.client.HTTPConnection(host, self._parts.port, timeout=_TIMEOUT)
         if self._parts.scheme == "https":
             context = ssl.create_default_context()
-            connection: http.client.HTTPConnection = http.client.HTTPSConnection(
-                host, self._parts.port, timeout=_TIMEOUT, context=context
-            )
-        else:
-            connection = http.client.HTTPConnection(host, self._parts.port, timeout=_TIMEOUT)
+            connection = http.client.HTTPSConnection(host, self._parts.port, timeout=_TIMEOUT, context=context)
         sent = {"Accept": "application/json", "User-Agent": "stannary", **(headers or {})}
         sent |= {"Authorization": f"Bearer {self._token}"} if self._token else {}
         sent |= {"Content-Type": "application/json"} if isinstance(body, bytes) else {}
