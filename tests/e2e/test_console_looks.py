@@ -8,9 +8,11 @@ import os
 from pathlib import Path
 
 import pytest
+from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
 from tests.e2e.browsing import CHROMIUM, PASSWORD, heading, loaded, log_in, refused, violations
 from tests.e2e.test_serve import Served, run
 
@@ -162,6 +164,12 @@ def test_the_report_card_is_there_and_pictures_are_made_of_it(served, browser):
         browser.save_screenshot(str(Path(folder) / "console-card.png"))
 
 
+def canvas_of(browser, figure):
+    """Return the size of what a chart is drawn on; it is another element after a window has changed its size."""
+    waits = WebDriverWait(browser, 20, ignored_exceptions=(NoSuchElementException, StaleElementReferenceException))
+    return waits.until(lambda _: figure.find_element(By.TAG_NAME, "canvas").size)
+
+
 @pytest.mark.parametrize("name", SCREENS)
 def test_charts_are_drawn_of_their_tables_and_read_by_the_keyboard(served, browser, screen, name):
     _, scheme = screen(name)
@@ -172,7 +180,7 @@ def test_charts_are_drawn_of_their_tables_and_read_by_the_keyboard(served, brows
         "accuracy", "privacy.membership.auc", LINF,
     ]  # fmt: skip
     for figure in figures:
-        assert figure.find_element(By.TAG_NAME, "canvas").size["height"] > 150
+        assert canvas_of(browser, figure)["height"] > 150
         assert len(figure.find_elements(By.CSS_SELECTOR, "tbody tr")) == 2
     # Something is drawn, in the ink of the scheme.
     ink = browser.execute_script(
@@ -196,6 +204,6 @@ def test_charts_are_drawn_of_their_tables_and_read_by_the_keyboard(served, brows
     browser.get(f"{served}/models/default/claims/versions/2")
     (curve,) = browser.find_elements(By.CSS_SELECTOR, "figure.chart")
     assert [row.text.split()[:2] for row in curve.find_elements(By.CSS_SELECTOR, "tbody tr")] == [["0", "0.94"], ["0.1", "0.74"]]
-    assert curve.find_element(By.TAG_NAME, "canvas").size["width"] > 200
+    assert canvas_of(browser, curve)["width"] > 200
     assert not violations(browser)
     assert not refused(browser)
