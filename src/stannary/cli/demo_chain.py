@@ -6,7 +6,9 @@ import contextlib
 import io
 import os
 import shlex
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -62,13 +64,13 @@ def say(text: str) -> None:
     click.echo(f"\n{text}\n")
 
 
-def step(*arguments: str, code: int | tuple[int, ...] = 0, quiet: bool = False) -> int:
-    """Run a command as a user would, show it and what it prints, hold it to its exit code, or one of several, and return it."""
+def step(*arguments: str, code: int | tuple[int, ...] = 0, quiet: bool = False, apart: bool = False) -> int:
+    """Run a command as a user would, show it and what it prints, hold it to its exit code, or one of several, and return it.
+
+    `apart`: in a process of its own, as what computes with threads has to be: another command's guard is forked off this one.
+    """
     click.echo(click.style(f"$ stannary {shlex.join(arguments)}", bold=True))
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        got = run(list(arguments))
-    text = out.getvalue() + err.getvalue()
+    got, text = _apart(arguments) if apart else _here(arguments)
     wanted = (code,) if isinstance(code, int) else code
     if got not in wanted:
         msg = f"`stannary {' '.join(arguments)}` ended with {got}, and {' or '.join(map(str, wanted))} was to be: {text[-800:]}"
@@ -76,6 +78,19 @@ def step(*arguments: str, code: int | tuple[int, ...] = 0, quiet: bool = False) 
     if not quiet:
         click.echo("".join(f"  {line}\n" if line else "\n" for line in text.strip("\n").split("\n")))
     return got
+
+
+def _here(arguments: Sequence[str]) -> tuple[int, str]:
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        got = run(list(arguments))
+    return got, out.getvalue() + err.getvalue()
+
+
+def _apart(arguments: Sequence[str]) -> tuple[int, str]:
+    line = [sys.executable, "-m", "stannary", *arguments]
+    done = subprocess.run(line, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", check=False)  # noqa: S603 - ours
+    return done.returncode, done.stdout + done.stderr
 
 
 @contextlib.contextmanager
