@@ -262,12 +262,13 @@ def test_threads_hash_everything_once(tmp_path):
 def test_hashing_can_be_stopped(tmp_path):
     with (tmp_path / "x").open("wb") as file:
         file.truncate(4 << 30)
+    before = set(threading.enumerate())  # servers of other tests may still have some
     hasher = BackgroundHasher(1)
     hasher.add(0, str(tmp_path / "x"))
     hasher.stop()
-    for thread in threading.enumerate():
-        if thread.daemon and thread is not threading.current_thread():
-            thread.join(10)
+    for thread in set(threading.enumerate()) - before:
+        thread.join(10)
+        assert not thread.is_alive()
     assert hasher.bytes < 4 << 30
 
 
