@@ -34,6 +34,7 @@ from stannary.core.model import Json
 from stannary.evidence.chain import Chain, Recorded
 from stannary.evidence.predicates.ours import LineageEdge, Relation, TrainingRun
 from stannary.evidence.subject import identify, resource_of
+from stannary.evidence.working_tree import Code, code_at
 from stannary.evidence.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Run:
         self._workspace = workspace
         self._started = started
         self._inputs: list[tuple[Relation, Path, Resource]] = []
-        self._code: list[Resource] = []
+        self._code: list[Code] = []
         self._outputs: list[Path] = []
         self._metrics: dict[str, float] = {}
         self._parameters: dict[str, Json] = {}
@@ -95,8 +96,11 @@ class Run:
         self._seeds[name] = number if abs(number) <= _EXACT else str(number)
 
     def code(self, path: _Path) -> None:
-        """Note code: the commit of a git working tree (and whether it has changes), or the digest of a file or folder."""
-        self._code.append(_code_at(Path(path)))
+        """Note code: the commit of a git working tree and what is not committed, or the digest of a file or folder.
+
+        Raises UsageError when what is not committed cannot be told.
+        """
+        self._code.append(code_at(Path(path)))
 
     def finish(self, outcome: Outcome) -> None:
         """State and log. Raises UsageError when there is no output, IntegrityError when an input changed."""
@@ -111,7 +115,8 @@ class Run:
         predicate = TrainingRun(
             outcome=outcome,
             edges=tuple(LineageEdge(relation=relation, resource=resource) for relation, _, resource in self._inputs),
-            code=tuple(self._code),
+            code=tuple(code.resource for code in self._code),
+            uncommitted=tuple(code.changes for code in self._code if code.changes is not None),
             parameters=self._parameters,
             seeds=self._seeds,
             metrics=self._metrics,
@@ -184,40 +189,6 @@ def environment_of() -> dict[str, Any]:
         "platform": platform.platform(),
     }
     return {"packages": _packages(), "hardware": _hardware(), "environment": interpreter}
-
-
-def _code_at(path: Path) -> Resource:
-    """Return the commit of a working tree, or the digest of what lies there."""
-    if (path / ".git").exists():
-        commit = _git(path, "rev-parse", "HEAD")
-        if commit:
-            remote = _git(path, "remote", "get-url", "origin")
-            # Without what a working tree changed the commit does not name what ran.
-            dirty = "+changes" if _git(path, "status", "--porcelain") else ""
-            return Resource(name=f"{path.resolve().name}{dirty}", uri=_without_secret(remote), digest={"gitCommit": commit})
-    return resource_of(identify(path, "code"))
-
-
-def _git(path: Path, *arguments: str) -> str:
-    import subprocess
-
-    try:
-        done = subprocess.run(  # noqa: S603 - arguments of ours
-            ["git", "-C", str(path), *arguments],  # noqa: S607 - the user's own git
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=30,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return done.stdout.strip()
-
-
-def _without_secret(address: str) -> str:
-    """Return a remote's address without user and password."""
-    scheme, separator, rest = address.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}" if separator else address
 
 
 def _packages() -> dict[str, str]:

@@ -17,6 +17,7 @@ __all__ = ["Admit", "LineageStore", "StatedBy", "StoredEdge", "StoredRevocation"
 
 _VERSION = 4
 _BATCH = 5000
+_NUMBERS = msgspec.json.Decoder(set[int])
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE node (id INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE, name TEXT NOT NULL DEFAULT '');
@@ -161,18 +162,17 @@ class LineageStore:
     def reached(self, digest: str) -> int:
         """Return how many artifacts were made from one, at any distance, by edges that carry taint."""
         seen = self._ids([digest])
-        level = list(seen)
-        if not level:
+        if not seen:
             return 0
+        level = set(seen)
         while level:
-            found: set[int] = set()
-            for begin in range(0, len(level), _BATCH):
-                among = ",".join(map(str, level[begin : begin + _BATCH]))
-                rows = self._db.execute(f"SELECT source FROM down WHERE target IN ({among})").fetchall()  # noqa: S608 - integers of ours
-                found.update([row[0] for row in rows])
-            found -= seen
-            seen |= found
-            level = list(found)
+            # One text each way: a row a descendant costs twice the time at 100,000 of them.
+            among = msgspec.json.encode(sorted(level)).decode()
+            (found_text,) = self._db.execute(
+                "SELECT json_group_array(source) FROM json_each(?) CROSS JOIN down ON target = json_each.value", (among,)
+            ).fetchone()
+            level = _NUMBERS.decode(found_text) - seen
+            seen |= level
         return len(seen) - 1
 
     def walk(self, digest: str, *, down: bool, tainting: bool = False, admit: Admit | None = None) -> list[Walked]:

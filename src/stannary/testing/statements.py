@@ -69,6 +69,13 @@ EXAMPLES: dict[str, dict[str, Json]] = {
         "code": [
             {"uri": "git+ssh://git.example.com/ml/claims", "digest": {"gitCommit": "a94a8fe5ccb19ba61c4c0873d391e987982fbbd3"}}
         ],
+        "uncommitted": [
+            {
+                "commit": "a94a8fe5ccb19ba61c4c0873d391e987982fbbd3",
+                "digest": {"sha256": "bf000aab42041f931036a83eb101e8e5d07a2de3df28c0ae4ec6baaaa72a7990"},
+                "files": [{"path": "old.py"}, {"path": "train.py", "sha256": _DATA_HEX}],
+            }
+        ],
         "parameters": {"learning_rate": 0.001, "epochs": 20, "optimizer": "adam"},
         "packages": {"torch": "2.13.0", "numpy": "2.4.0"},
         "seeds": {"torch": 7, "numpy": 7},

@@ -1,5 +1,6 @@
 """A training run states what went in and what came out."""
 
+import hashlib
 import subprocess
 
 import pytest
@@ -61,10 +62,15 @@ def test_code_is_a_commit_and_what_was_changed_is_said(place):
     assert code["uri"] == "https://example.com/r"
     assert len(code["digest"]["gitCommit"]) == 40
     assert code["name"] == "src"
+    assert "uncommitted" not in about(place)[0].value.predicate
     (place / "src" / "train.py").write_text("changed\n")
     with stannary.training_run(code="src") as run:
         run.output("model")
-    assert about(place)[1].value.predicate["code"][0]["name"] == "src+changes"
+    predicate = about(place)[1].value.predicate
+    assert predicate["code"][0]["name"] == "src+changes"
+    (changes,) = predicate["uncommitted"]
+    assert changes["commit"] == predicate["code"][0]["digest"]["gitCommit"]
+    assert changes["files"] == [{"path": "train.py", "sha256": hashlib.sha256(b"changed\n").hexdigest()}]
 
 
 def test_data_that_changed_while_it_was_used_is_an_error(place):

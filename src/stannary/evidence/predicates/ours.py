@@ -16,6 +16,7 @@ from stannary.core.model import Json, Severity
 
 __all__ = [
     "EDGES",
+    "ChangedFile",
     "DatasetCheck",
     "EvalResult",
     "Incident",
@@ -33,6 +34,7 @@ __all__ = [
     "SpendLimit",
     "Statement",
     "TrainingRun",
+    "Uncommitted",
     "Waiver",
 ]
 
@@ -149,12 +151,33 @@ class LineageEdge(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     resource: Resource
 
 
+class ChangedFile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A file that is not as in the commit; without `sha256` it was deleted."""
+
+    path: str
+    sha256: str = ""
+
+
+class Uncommitted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a git working tree had beside its commit: tracked files that were changed or deleted, and files that are not tracked.
+
+    `digest` is that of one line a path, in the order of their bytes: SHA-256 of the contents (`-`: deleted), two spaces, path,
+    newline, as `sha256sum` writes and escapes them. `omitted` says how many of the files are not listed.
+    """
+
+    commit: str
+    digest: dict[str, str]
+    files: tuple[ChangedFile, ...] = ()
+    omitted: int = 0
+
+
 class TrainingRun(_Predicate, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
-    """How a model came about: code, data, parameters, environment, seeds, hardware."""
+    """How a model came about: code and what of it was not committed, data, parameters, environment, seeds, hardware."""
 
     outcome: Outcome
     edges: tuple[LineageEdge, ...] = ()
     code: tuple[Resource, ...] = ()
+    uncommitted: tuple[Uncommitted, ...] = ()
     parameters: dict[str, Json] = {}
     packages: dict[str, str] = {}
     seeds: dict[str, int | str] = {}  # as text beyond 53 bits

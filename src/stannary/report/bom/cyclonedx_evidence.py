@@ -67,7 +67,8 @@ def _workflow(item: Verified[Evidence], model: str, datasets: dict[str, str]) ->
     inputs: list[dict[str, Any]] = [{"resource": {"ref": datasets[name]}} for name in names if name in datasets]
     if parameters:
         inputs.append({"parameters": parameters})
-    variables = properties((line(name, 200), value) for name, value in {**run.environment, **_hardware(run)}.items())
+    said = {**run.environment, **_hardware(run), **_uncommitted(run)}
+    variables = properties((line(name, 200), value) for name, value in said.items())
     if variables:
         inputs.append({"environmentVars": variables})
     code = [
@@ -99,6 +100,10 @@ def _seeds(run: TrainingRun) -> dict[str, int | str]:
 
 def _hardware(run: TrainingRun) -> dict[str, str]:
     return {f"hardware.{name}": shown(value) for name, value in run.hardware.items()}
+
+
+def _uncommitted(run: TrainingRun) -> dict[str, str]:
+    return {f"uncommitted.{row.commit}": shown(row.digest) for row in run.uncommitted}
 
 
 def _distinct(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
