@@ -112,7 +112,7 @@ def test_config_show_says_where_each_value_came_from(tmp_path):
 
 
 def test_init_writes_a_configuration_that_is_in_force_and_never_overwrites(tmp_path):
-    assert stannary("init", tmp_path / "new").returncode == 0
+    assert stannary("init", tmp_path / "new", XDG_CONFIG_HOME=str(tmp_path / "home")).returncode == 0
     assert stannary("config", "show", cwd=tmp_path / "new").returncode == 0
     again = stannary("init", tmp_path / "new")
     assert again.returncode == 2

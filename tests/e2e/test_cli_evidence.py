@@ -72,6 +72,44 @@ def test_a_workspace_whose_keys_are_in_variables(run, place):
     assert "no socket may be opened" in run("scan", "model", "--record", "--offline", code=2, **keys).stderr
 
 
+def test_keys_are_protected_when_nobody_was_there_to_choose_a_passphrase(run, place):
+    home = {"XDG_CONFIG_HOME": str(place / "home")}
+    made = run("init", **home)
+    assert "nobody was there to choose a passphrase" in made.stderr
+    for name in ("signing", "ledger"):
+        assert b"ENCRYPTED PRIVATE KEY" in (place / ".stannary" / "keys" / f"{name}.pem").read_bytes()
+    (kept,) = (place / "home" / "stannary" / "passphrases").iterdir()
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert kept.parent.stat().st_mode & 0o777 == 0o700
+    assert kept.read_text().strip() not in made.stdout + made.stderr
+    run("scan", "model", "--record", **home)
+    run("ledger", "rotate", **home)
+    run("attest", "model", "--topic", "t", "--statement", "s", **home)
+    (new,) = (path for path in (place / ".stannary" / "keys").glob("ledger*.pem") if path.name != "ledger.pem")
+    assert b"ENCRYPTED" in new.read_bytes()
+    elsewhere = run("attest", "model", "--topic", "t", "--statement", "s", code=2, XDG_CONFIG_HOME=str(place / "other")).stderr
+    assert "KEY003" in elsewhere
+    assert kept.name in elsewhere
+    run("ledger", "audit", XDG_CONFIG_HOME=str(place / "other"))
+    run("keys", "protect", ".stannary/keys/signing.pem", "--new-passphrase-env", "MINE", MINE="tin", **home)
+    wrong = run("attest", "model", "--topic", "t", "--statement", "s", code=2, **home).stderr
+    assert "KEY003" in wrong
+    run("attest", "model", "--topic", "t", "--statement", "s", STANNARY_PASSPHRASE="tin", **home)
+
+
+def test_a_passphrase_that_cannot_be_kept_or_has_a_wrong_name_is_an_error(run, place):
+    (place / "file").write_text("")
+    assert "say --no-passphrase" in run("init", "new", code=2, XDG_CONFIG_HOME=str(place / "file")).stderr
+    assert not (place / "new" / ".stannary" / "workspace.json").exists()
+    home = {"XDG_CONFIG_HOME": str(place / "home")}
+    run("init", **home)
+    path = place / ".stannary" / "workspace.json"
+    settings = json.loads(path.read_text())
+    for name in ("../../x", "A" * 32, "0" * 31):
+        path.write_text(json.dumps({**settings, "unlock": name}))
+        assert "WSP002" in run("attest", "model", "--topic", "t", "--statement", "s", code=2, **home).stderr
+
+
 def test_a_clean_model_is_recorded_gated_and_explained(ready):
     run = ready
     scanned = run("scan", "model", "--record")

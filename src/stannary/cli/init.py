@@ -6,19 +6,22 @@ import os
 import sys
 import textwrap
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from stannary.cli.config_command import toml
 from stannary.cli.group import common_options, talk_of
-from stannary.cli.passphrase import ask
+from stannary.cli.passphrase import ask, choose
 from stannary.cli.settings import KEYS
 from stannary.cli.signing_key import is_offline
 from stannary.cli.talk import Talk
 from stannary.core.errors import UsageError
 from stannary.evidence.workspace import FOLDER
 from stannary.report.escape import inline
+
+if TYPE_CHECKING:
+    from stannary.evidence.unlock import MadeUp
 
 __all__ = ["command", "template"]
 
@@ -72,7 +75,8 @@ def command(ctx: click.Context, /, folder: str, **given: Any) -> int:  # noqa: A
     """Write a commented stannary.toml to DIR (default: here) and make a workspace beside it.
 
     The workspace (.stannary/) holds a signing key, the ledger and whom to trust. New keys are protected by a passphrase:
-    STANNARY_PASSPHRASE, or asked for on a terminal.
+    STANNARY_PASSPHRASE, or asked for on a terminal. Where there is neither, one is made up and kept in your configuration folder,
+    apart from the keys: a copy of the workspace does not sign as you.
     """
     force, no_workspace = given["force"], given["no_workspace"]
     talk = talk_of(ctx)
@@ -106,14 +110,20 @@ def _make_workspace(folder: Path, given: dict[str, Any], talk: Talk) -> None:
     named = {name: given[name] for name in ("key", "ledger_key") if given[name]}
     keys = {name: name_key(address, ask, offline=is_offline()) for name, address in named.items()}
     protected = not given["no_passphrase"] and len(keys) < len(("key", "ledger_key"))
-    passphrase = _new_passphrase() if protected else None
-    made = Workspace.create(
-        folder,
-        passphrase=passphrase,
-        elsewhere=Elsewhere(keys.get("key"), keys.get("ledger_key")),
-        origin=given["origin"],
-        database=given["database"],
-    )
+    made_up, passphrase = _new_passphrase() if protected else (None, None)
+    try:
+        made = Workspace.create(
+            folder,
+            passphrase=passphrase,
+            unlock=made_up.name if made_up else "",
+            elsewhere=Elsewhere(keys.get("key"), keys.get("ledger_key")),
+            origin=given["origin"],
+            database=given["database"],
+        )
+    except BaseException:
+        if made_up is not None:
+            made_up.path.unlink(missing_ok=True)
+        raise
     if given["contents"] or given["wrapping_key"]:
         from stannary.evidence.contents import NAMESPACE_KEYS, begin_contents
 
@@ -122,27 +132,29 @@ def _make_workspace(folder: Path, given: dict[str, Any], talk: Talk) -> None:
         begin_contents(made, place, tuple(addresses), _place(keys_at) if keys_at else NAMESPACE_KEYS)
     with made.ledger(write=True) as ledger:
         where = f", in {ledger.where}" if given["database"] else ""
-    if protected and passphrase is None:
-        talk.warning(
-            f"the keys in {inline(str(made.root / 'keys'))} have no passphrase: whoever reads them signs as you",
-            "`stannary keys protect` adds one; set STANNARY_PASSPHRASE before `stannary init`, or say --no-passphrase",
-        )
     talk.note(
         f"made the workspace {inline(str(made.root))}: ledger {made.settings.origin}{inline(where)}, "
         f"signing key {made.signer.public.keyid[:16]}"
     )
+    if made_up is not None:
+        talk.warning(
+            f"nobody was there to choose a passphrase: the keys have one that is kept in {inline(str(made_up.path))}",
+            "keep a copy of it apart from the workspace: without it the keys are lost. `stannary keys protect` sets another",
+        )
 
 
 def _place(text: str) -> str:
     return text if not text or text.startswith("s3://") else str(Path(text).resolve())
 
 
-def _new_passphrase() -> bytes | None:
-    """Return the passphrase for new keys: from the environment, asked for twice on a terminal, or none."""
-    text = os.environ.get("STANNARY_PASSPHRASE")
-    if not text and sys.stdin.isatty() and sys.stderr.isatty():
-        text = click.prompt("passphrase for the new keys (empty: none)", "", hide_input=True, confirmation_prompt=True)
-    return text.encode() if text else None
+def _new_passphrase() -> tuple[MadeUp | None, bytes]:
+    """Return the passphrase for new keys: from the environment, from a person, or made up, and then what keeps it."""
+    from stannary.evidence.unlock import make_up
+
+    if os.environ.get("STANNARY_PASSPHRASE") or (sys.stdin.isatty() and sys.stderr.isatty()):
+        return None, choose("the workspace's keys")
+    made_up = make_up()
+    return made_up, made_up.passphrase
 
 
 def template() -> str:

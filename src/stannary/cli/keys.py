@@ -17,6 +17,7 @@ from stannary.core.errors import StannaryError, UsageError
 
 if TYPE_CHECKING:
     from stannary.crypto.interface import Algorithm
+    from stannary.crypto.keys import PrivateKey
 
 __all__ = ["KeyReport", "Keys", "generate", "group", "list_keys", "protect", "public"]
 
@@ -127,13 +128,13 @@ def public(key: str, output: str | None, form: str) -> int:
 @_FORMAT
 @common_options
 def protect(path: str, no_passphrase: bool, new_passphrase_env: str | None, form: str) -> int:
-    """Give a key file a new passphrase. The old one is asked for, or taken from STANNARY_PASSPHRASE."""
+    """Give a key file a new passphrase. The old one is asked for, or taken from STANNARY_PASSPHRASE or where `init` keeps it."""
     from stannary.crypto.keys import PrivateKey
     from stannary.crypto.providers.file import open_signer, open_wrapper
     from stannary.crypto.wrapping import WrappingKey
 
     wraps = Path(path).is_file() and b"WRAPPING KEY" in Path(path).read_bytes()[: 1 << 16]
-    key = open_wrapper(path, ask) if wraps else open_signer(path, ask)
+    key = open_wrapper(path, ask) if wraps else _of_workspace(path) or open_signer(path, ask)
     assert isinstance(key, PrivateKey | WrappingKey)  # noqa: S101 - a file holds nothing else
     passphrase = None if no_passphrase else _new_passphrase(path, new_passphrase_env)
     target = Path(path)
@@ -145,6 +146,17 @@ def protect(path: str, no_passphrase: bool, new_passphrase_env: str | None, form
     algorithm, keyid = (_WRAPPING, key.key_id) if isinstance(key, WrappingKey) else (key.public.algorithm, key.public.keyid)
     _print((KeyReport(path=path, algorithm=algorithm, keyid=keyid, protected=passphrase is not None),), form)
     return 0
+
+
+def _of_workspace(path: str) -> PrivateKey | None:
+    """Return the key when its passphrase was made up by `stannary init`: nobody could type that."""
+    from stannary.evidence.workspace import Workspace
+
+    root = Path(path).resolve().parent.parent
+    if not (root / "workspace.json").is_file():
+        return None
+    workspace = Workspace(root, passphrase=lambda: ask(path))
+    return workspace.read_key(Path(path)) if workspace.settings.unlock else None
 
 
 @click.command("list")

@@ -93,7 +93,7 @@ def rotate_(ctx: click.Context, /, workspace: str | None, key: str | None, compr
 
     found = open_workspace(workspace)
     new = name_key(key, ask_passphrase, offline=found.offline) if key else None
-    passphrase = None if no_passphrase or new is not None else choose("the new key of the log")
+    passphrase = None if no_passphrase or new is not None else found.made_up or choose("the new key of the log")
     keys = rotate.rotate(found, new=new, passphrase=passphrase, compromised=compromised)
     talk = talk_of(ctx)
     talk.note(f"the log {keys.name} is signed with {keys.current.id.hex()} from {keys.first:,} entries on")

@@ -17,7 +17,7 @@ import secrets
 from collections.abc import Callable
 from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -25,6 +25,7 @@ from stannary.core.clock import Clock, system_clock
 from stannary.core.errors import IntegrityError, UsageError
 from stannary.crypto.interface import Algorithm, Signer, Wrapper
 from stannary.crypto.keys import PrivateKey, PublicKey, generate, read_private, read_public
+from stannary.crypto.providers.unlocking import unlocked
 from stannary.evidence.trust import TrustFile, read_trust, write_trust
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ __all__ = ["FOLDER", "Settings", "Workspace"]
 
 FOLDER = ".stannary"
 _SCHEMA = "stannary.workspace/1"
+_Ask = Callable[[], bytes | None]
+_Key = TypeVar("_Key")
 _OF_THE_LOG = ("log_signer", "log_key", "log_keys")
 
 
@@ -45,6 +48,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     `database` is where the ledger is: nothing for a file in the workspace, the URL of a PostgreSQL database, or `env:NAME`
     for a variable that has the URL. `ledger_public` is the public half of `ledger_key`; `handovers` is the file of the
     keys of a log that was handed over to another. `contents`, `wrapping_keys` and `namespace_keys`: see `evidence/contents.py`.
+    `unlock` names the passphrase that was made up for the keys: see `evidence/unlock.py`.
     """
 
     schema: str = _SCHEMA
@@ -57,6 +61,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     contents: str = ""
     wrapping_keys: tuple[str, ...] = ()
     namespace_keys: str = ""
+    unlock: str = ""
 
 
 class Workspace:
@@ -89,13 +94,15 @@ class Workspace:
         *,
         passphrase: bytes | None,
         elsewhere: Elsewhere | None = None,
+        unlock: str = "",
         origin: str = "",
         database: str = "",
         clock: Clock = system_clock,
     ) -> Workspace:
         """Make `folder/.stannary`, with new keys but for those that are elsewhere, unprotected without a passphrase.
 
-        Raises UsageError when there is one, or the `database` would put a password into it, BackendError when it cannot be opened.
+        `unlock` names the passphrase when `evidence.unlock` made it up and keeps it. Raises UsageError when there is a workspace,
+        or the `database` would put a password into it, BackendError when that cannot be opened.
         """
         root = folder / FOLDER
         if (root / "workspace.json").exists():
@@ -124,6 +131,7 @@ class Workspace:
             signing_key=signing.address if signing else "keys/signing.pem",
             ledger_key=ledger.address if ledger else "keys/ledger.pem",
             database=database,
+            unlock=unlock,
         )
         # Last: a folder without it is no workspace, so an interrupted `init` leaves nothing that looks like one.
         _write(root, settings)
@@ -276,7 +284,7 @@ class Workspace:
         """Return a wrapping key. Raises UsageError, InputError or BackendError."""
         from stannary.evidence.workspace_keys import open_named_wrapper
 
-        return open_named_wrapper(address, self.root, self._passphrase, offline=self.offline)
+        return self._opened(lambda ask: open_named_wrapper(address, self.root, ask, offline=self.offline))
 
     @property
     def trust_path(self) -> Path:
@@ -298,17 +306,42 @@ class Workspace:
     def _open(self, address: str) -> Signer:
         from stannary.evidence.workspace_keys import open_named
 
-        return open_named(address, self.root, self._passphrase, offline=self.offline)
+        return self._opened(lambda ask: open_named(address, self.root, ask, offline=self.offline))
+
+    @cached_property
+    def made_up(self) -> bytes | None:
+        """Return the passphrase that was made up for the keys, None when there is none or it is not kept here."""
+        if not self.settings.unlock:
+            return None
+        from stannary.evidence.unlock import kept_passphrase
+
+        return kept_passphrase(self.settings.unlock)
+
+    def _opened(self, opening: Callable[[_Ask], _Key]) -> _Key:
+        """Open a key with the passphrase that was made up, and with what is asked for where that is not the one."""
+        if self.made_up is not None:
+            try:
+                return opening(lambda: self.made_up)
+            except UsageError as error:
+                if error.code != "KEY004":
+                    raise
+        try:
+            return opening(self._passphrase)
+        except UsageError as error:
+            if error.code == "KEY003" and self.settings.unlock:
+                from stannary.evidence.unlock import place_of
+
+                place = place_of(self.settings.unlock)
+                error.help = f"set STANNARY_PASSPHRASE; or bring {place}, which the user who made the workspace has"
+            raise
 
     def read_key(self, path: Path) -> PrivateKey:
         """Read one of the workspace's key files; the passphrase is asked for when it needs one. Raises UsageError or InputError."""
-        try:
-            return read_private(path)
-        except UsageError as error:
-            if error.code != "KEY003":
-                raise
-        passphrase = self._passphrase()
-        return read_private(path, passphrase)
+
+        def opening(ask: _Ask) -> PrivateKey:
+            return unlocked(lambda passphrase: read_private(path, passphrase), lambda _: ask(), str(path))
+
+        return self._opened(opening)
 
 
 def _new_key(path: Path, algorithm: Algorithm, passphrase: bytes | None) -> PublicKey:
