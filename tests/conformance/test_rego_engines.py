@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from stannary.core.errors import BackendError, StannaryError, UsageError
+from stannary.core.evidence import Check, Evidence, seal
 from stannary.core.model import Digest
 from stannary.evidence.chain import Chain
 from stannary.evidence.engines.interface import choose
@@ -15,6 +16,7 @@ from stannary.evidence.engines.opa_program import OpaProgram
 from stannary.evidence.engines.opa_server import OpaServer
 from stannary.evidence.engines.regopy_ import Regopy
 from stannary.evidence.gate import judge
+from stannary.evidence.rego_cause import find_causes
 from stannary.evidence.rego_gate import RegoPolicy
 from stannary.evidence.statement import subject_resource
 from stannary.evidence.workspace import Workspace
@@ -60,11 +62,85 @@ def test_a_policy_of_one_s_own_denies_and_allows(engine, tmp_path):
     policy = RegoPolicy("own.rego", Digest("1" * 64), OWN, engine)
     denied = judge(chain, SUBJECT, policy).decision
     assert denied.verdict == "deny"
-    assert (denied.reasons[0].rule, denied.reasons[0].message, denied.reasons[0].help) == ("ours", "nobody approved it", "ask ann")
+    told = "nobody approved it (judged from no evidence)"
+    assert (denied.reasons[0].rule, denied.reasons[0].message, denied.reasons[0].help) == ("ours", told, "ask ann")
     chain.state(SUBJECT, "statement", EXAMPLES["statement"])
     assert judge(chain, SUBJECT, policy).decision.verdict == "allow"
     chain.state(SUBJECT, "revocation", EXAMPLES["revocation"])
     assert judge(chain, SUBJECT, policy).decision.verdict == "deny"
+
+
+SILENT = """package stannary.gate
+import rego.v1
+newest(kind) := max([e.index | some e in input.evidence; e.kind == kind])
+deny contains "the newest scan found something" if {
+    some e in input.evidence
+    e.index == newest("model-scan")
+    e.verdict == "unsafe"
+}
+deny contains msg if {
+    some e in input.evidence
+    e.kind == "incident"
+    e.verdict != "closed"
+    msg := sprintf("incident %s is open", [e.check])
+}
+deny contains {"msg": "nobody approved it"} if {
+    count([e | some e in input.evidence; e.kind == "statement"]) == 0
+}
+deny contains {"msg": "few scans", "rule": "scans", "evidence": "none of it", "help": "scan"} if { count(input.evidence) < 100 }
+"""
+
+
+def test_a_reason_names_the_evidence_that_its_rule_was_about_also_where_the_policy_does_not(engine, tmp_path):
+    workspace = Workspace.create(tmp_path / "w", passphrase=None)
+    chain = Chain(workspace, write=True)
+    clean = {**EXAMPLES["model-scan"], "outcome": "passed", "verdict": "clean", "counts": {}, "findings": [], "omitted": 0}
+    states = [clean, EXAMPLES["model-scan"], {**clean, "files": 4}, {**EXAMPLES["model-scan"], "files": 5}]
+    scans = [chain.state(SUBJECT, "model-scan", state) for state in states]
+    incident = chain.state(SUBJECT, "incident", EXAMPLES["incident"])
+    policy = RegoPolicy("a/own.rego", Digest("1" * 64), SILENT, engine)
+    decision = judge(chain, SUBJECT, policy).decision
+    found = {reason.message.partition(" (")[0]: reason for reason in decision.reasons}
+    scan = found["the newest scan found something"]
+    assert (scan.rule, scan.evidence, scan.help) == ("own.rego:4", str(scans[3].id), "stannary scan TARGET --record")
+    opened = found["incident incident:INC-7 is open"]
+    assert (opened.rule, opened.evidence) == ("rego", str(incident.id))
+    assert opened.help.startswith("stannary attest TARGET --kind incident")
+    nobody = found["nobody approved it"]
+    assert (nobody.rule, nobody.evidence) == ("own.rego:15", "")
+    assert nobody.message.endswith("(judged from 1 incident, 4 model-scan)")
+    assert "--export-input" in nobody.help
+    assert (found["few scans"].evidence, found["few scans"].help) == ("none of it", "scan")
+    assert set(map(str, decision.evidence)) == {str(item.id) for item in (*scans, incident)}
+
+
+def test_the_evidence_is_found_among_hundreds_with_few_questions():
+    asked = []
+
+    def ask(some):
+        asked.append(len(some))
+        return sorted({f"bad {item.value.check.id}" for item in some if item.value.outcome == "failed"} | {"always"})
+
+    def one(number):
+        outcome = "failed" if number in (3, 60, 61, 399) else "passed"
+        check = Check(id=str(number // 100), version="1")
+        known = Evidence(
+            id=Digest(f"{number:064x}"), subject=Digest(SUBJECT_HEX), subject_name="", kind="eval-result", predicate_type="t",
+            check=check, outcome=outcome, issued=datetime(2026, 11, 25, tzinfo=UTC),
+        )  # fmt: skip
+        return seal(known, keyid="k", identity="ci", index=number)
+
+    evidence = [one(number) for number in range(400)]
+    denied = ["always", "bad 0", "bad 3"]
+    found = find_causes(ask, denied, evidence[::-1])
+    assert [item and item.index for item in found] == [None, 61, 399]
+    assert len(asked) <= 20
+
+    def broken(some):
+        msg = "gone"
+        raise BackendError(msg)
+
+    assert find_causes(broken, denied, evidence) == [None, None, None]
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -10,10 +10,17 @@ from stannary.core.errors import StannaryError
 from stannary.core.evidence import Decision, Evidence, Reason, Verified
 from stannary.core.model import Digest, Json
 from stannary.evidence.engines.interface import Engine
+from stannary.evidence.rego_cause import find_causes, place_of, told_kinds
+from stannary.policy.commands import command_for
 from stannary.policy.decide import clock_reasons, revocation_reasons
+from stannary.policy.model import Requirement
+from stannary.policy.order import without_replays
 from stannary.policy.rego import input_document
 
 __all__ = ["RegoPolicy", "decide_by_rego"]
+
+_BY_CHECK = ("statement", "eval-result")  # kinds of which there are several, made by different commands
+_LOOK = "`stannary gate TARGET --export-input FILE` writes what the policy saw"
 
 
 class RegoPolicy(NamedTuple):
@@ -35,13 +42,16 @@ def decide_by_rego(
     name: str = "",
 ) -> Decision:
     """Return what the policy says. Raises UsageError or BackendError when the engine cannot evaluate it."""
-    document = input_document(subject, evidence, waivers, now, name=name)
+
+    def ask(some: Sequence[Verified[Evidence]]) -> list[Json]:
+        return _denied(policy, input_document(subject, some, waivers, now, name=name))
+
     revocations = [item for item in evidence if item.value.kind == "revocation"]
     reasons = [*clock_reasons(evidence, now), *revocation_reasons(revocations, subject, now)]
-    denied = sorted((_reason(item) for item in _denied(policy, document)), key=lambda r: (r.rule, r.message))
+    denied = sorted(_reasons(policy, ask, without_replays(evidence)), key=lambda r: (r.rule, r.message))
     reasons += denied or [Reason(rule="rego", ok=True, message=f"{policy.engine.name} denies nothing")]
-    known = {str(item.value.id) for item in evidence}
-    cited = sorted({reason.evidence for reason in reasons} & known) or sorted(known)
+    # All of it: a rule may deny, or allow, by what is not there.
+    cited = sorted({str(item.value.id) for item in evidence})
     return Decision(
         verdict="allow" if all(reason.ok for reason in reasons) else "deny",
         subject=subject,
@@ -64,15 +74,28 @@ def _denied(policy: RegoPolicy, document: Json) -> list[Json]:
         raise
 
 
-def _reason(item: Json) -> Reason:
+def _reasons(
+    policy: RegoPolicy, ask: Callable[[Sequence[Verified[Evidence]]], list[Json]], evidence: Sequence[Verified[Evidence]]
+) -> Iterator[Reason]:
+    """Yield the reasons to deny: each names its rule, what it is about, and what to do next, also where the policy does not."""
+    items = ask(evidence)
+    silent = [item for item in items if not (isinstance(item, dict) and item.get("evidence"))]
+    causes = iter(find_causes(ask, silent, evidence) if silent else ())
+    for item in items:
+        cause = None if isinstance(item, dict) and item.get("evidence") else next(causes)
+        yield _reason(policy, item, cause, evidence)
+
+
+def _reason(policy: RegoPolicy, item: Json, cause: Verified[Evidence] | None, evidence: Sequence[Verified[Evidence]]) -> Reason:
     """Return the reason that a text, or an object with `msg`, gives."""
-    if not isinstance(item, dict):
-        return Reason(rule="rego", ok=False, message=str(item)[:2000])
-    words = {field: str(item.get(field) or "")[:2000] for field in ("rule", "msg", "evidence", "help")}
-    return Reason(
-        rule=words["rule"] or "rego",
-        ok=False,
-        message=words["msg"] or str(item)[:2000],
-        evidence=words["evidence"],
-        help=words["help"],
-    )
+    given = item if isinstance(item, dict) else {"msg": item}
+    words = {field: str(given.get(field) or "")[:2000] for field in ("rule", "msg", "evidence", "help")}
+    message = words["msg"] or str(item)[:2000]
+    rule = words["rule"] or place_of(message, policy.module, policy.name) or "rego"
+    if cause is not None:
+        found = cause.value
+        step = words["help"] or command_for(Requirement(kind=found.kind, check=found.check.id if found.kind in _BY_CHECK else ""))
+        return Reason(rule=rule, ok=False, message=message, evidence=str(found.id), help=step)
+    if not words["evidence"]:
+        message = f"{message} (judged from {told_kinds(evidence)})"
+    return Reason(rule=rule, ok=False, message=message, evidence=words["evidence"], help=words["help"] or _LOOK)
