@@ -11,6 +11,7 @@ import binascii
 import re
 import zlib
 
+from stannary.formats import secrets
 from stannary.formats.interface import Sink, clip
 from stannary.formats.pickle_encodings import decode_rare, rare_head
 from stannary.formats.pickle_glance import glance
@@ -87,6 +88,8 @@ def hand_on(sink: Sink, name: str, text: str, offset: int | None = None) -> None
     if len(text) > _LIMIT:
         sink.incomplete(f"{clip(name)}: a text of {len(text)} characters was not read", offset)
         return
+    if len(text) >= secrets.SHORTEST:
+        secrets.report(text.encode("utf-8", "surrogatepass"), sink, base=offset or 0, lines=False)
     if _TEMPLATE.search(text):
         sink.child(f"{name}.jinja", text.encode("utf-8", "surrogatepass"), offset=offset, hint="jinja")
     payload = _decoded(text)

@@ -16,7 +16,7 @@ import re
 from contextlib import suppress
 
 from stannary.core.errors import BudgetExceeded, FormatError, Truncated
-from stannary.formats import stall
+from stannary.formats import pickle_credentials, stall
 from stannary.formats.identify import is_text
 from stannary.formats.interface import Sink, View
 from stannary.formats.pickle_embedded import embedded_kind
@@ -76,6 +76,8 @@ def read(view: View, sink: Sink) -> None:
         emit(recorder, sink, _carried(sink, recorder))
         sink.budget.closing = False
     _follow(view, sink, recorder)
+    if view.head(1) == b"\x80" or not is_text(view):  # a text is searched as one
+        pickle_credentials.report(view.data, sink)
 
 
 def _carried(sink: Sink, recorder: Recorder) -> set[int]:

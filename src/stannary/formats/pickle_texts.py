@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from stannary.core.errors import FormatError
 from stannary.formats.interface import Budget
+from stannary.formats.pickle_credentials import may_hold
 from stannary.formats.pickle_embedded import encoded_head
 from stannary.formats.pickle_machine import Machine
 from stannary.formats.pickle_real import read_for_real
@@ -87,6 +88,8 @@ class Template(NamedTuple):
                 long = int.from_bytes(content[end:start], "little")
                 at = start + long
                 if long > _LONGEST or (long >= _LOOKED_AT and encoded_head(content[start : start + _HEAD])):
+                    return False
+                if may_hold(content[start:at]):
                     return False
         if at != size:
             return False

@@ -5,7 +5,7 @@ A value found is described by its kind, a mask (the recognisable prefix and the 
 digest salted with the kind, so that two findings of one secret can be matched and none can be read.
 
 Fact (reported by the caller, or by `report`):
-`secret.found`: detector, title, mask, digest, line, placeholder (looks like an example, not a credential), sequence
+`secret.found`: detector, title, mask, digest, line, at (`line 3: `, empty where there are no lines), placeholder (looks like an example, not a credential), sequence
 (has a run of the alphabet or of digits: an example, or not).
 """
 
@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from stannary.formats.interface import Sink
 
-__all__ = ["DETECTORS", "Detector", "Secret", "report", "scan", "spans"]
+__all__ = ["DETECTORS", "SHORTEST", "Detector", "Secret", "report", "scan", "spans", "words"]
 
 
 class Detector(NamedTuple):
@@ -59,7 +59,7 @@ DETECTORS: tuple[Detector, ...] = (
     Detector("github-token", "GitHub token", (b"ghp_", b"gho_", b"ghu_", b"ghs_", b"ghr_"), rf"{_START}(gh[pousr]_[A-Za-z0-9]{{36,251}}){_END}", 3.8),
     Detector("github-fine-grained", "GitHub fine-grained token", (b"github_pat_",), rf"{_START}(github_pat_[A-Za-z0-9_]{{82}}){_END}", 3.8, 11),
     Detector("gitlab-token", "GitLab token", (b"glpat-",), rf"{_START}(glpat-[A-Za-z0-9_-]{{20,}}){_END}", 3.3, 6),
-    Detector("huggingface-token", "Hugging Face token", (b"hf_", b"api_org_"), rf"{_START}(hf_[A-Za-z]{{34}}|api_org_[A-Za-z]{{34}}){_END}", 3.5, 3),
+    Detector("huggingface-token", "Hugging Face token", (b"hf_", b"api_org_"), rf"{_START}((?:hf|api_org)_[A-Za-z0-9]{{34}}){_END}", 3.5, 3),
     Detector("openai-key", "OpenAI API key", (b"sk-",), rf"{_START}(sk-(?:proj-|svcacct-|admin-)?[A-Za-z0-9_-]{{20,74}}T3BlbkFJ[A-Za-z0-9_-]{{20,74}}|sk-proj-[A-Za-z0-9_-]{{80,180}}){_END}", 3.8, 3),
     Detector("openai-key-plain", "API key of the sk- form", (b"sk-",), rf"{_START}(sk-[A-Za-z0-9]{{48}}){_END}", 4.3, 3),
     Detector("anthropic-key", "Anthropic API key", (b"sk-ant-",), rf"{_START}(sk-ant-(?:api|admin|sid)\d\d-[A-Za-z0-9_-]{{80,120}}){_END}", 3.8, 7),
@@ -74,13 +74,24 @@ DETECTORS: tuple[Detector, ...] = (
     Detector("npm-token", "npm token", (b"npm_",), rf"{_START}(npm_[A-Za-z0-9]{{36}}){_END}", 3.8),
     Detector("wandb-key", "Weights & Biases key", (b"WANDB_API_KEY", b"wandb"), r"(?:WANDB_API_KEY|wandb\.login\(\s*key|wandb_(?:api_)?key)[\"'\s:=]{1,6}([0-9a-f]{40})\b", 3.0, 0),
     Detector("replicate-token", "Replicate token", (b"r8_",), rf"{_START}(r8_[A-Za-z0-9]{{37}}){_END}", 3.8, 3),
-    Detector("private-key", "Private key", (b"PRIVATE KEY-----",), r"-----BEGIN ((?:RSA |EC |DSA |OPENSSH |ENCRYPTED |PGP )?PRIVATE KEY)(?: BLOCK)?-----\s*(?:\\n|\\r|\s)*[A-Za-z0-9+/=\s\\:,-]{64}", 0.0, 20),
-    Detector("jwt", "JSON web token", (b"eyJ",), rf"{_START}(eyJ[A-Za-z0-9_-]{{10,}}\.eyJ[A-Za-z0-9_-]{{10,}}\.[A-Za-z0-9_-]{{20,}}){_END}", 4.0, 3),
+    Detector("private-key", "Private key", (b"PRIVATE KEY",), r"-----BEGIN ((?:RSA |EC |DSA |OPENSSH |ENCRYPTED |PGP )?PRIVATE KEY)(?: BLOCK)?-----\s*(?:\\n|\\r|\s)*[A-Za-z0-9+/=\s\\:,.()-]{64}", 0.0, 20),
+    Detector("private-key-encoded", "Private key in base64", (b"LS0tLS1CRUdJTi",), r"(LS0tLS1CRUdJTi(?:BSU0EgUFJJVkFURSBLRVkt|BQUklWQVRFIEtFWS0t|BFQyBQUklWQVRFIEtFWS|BPUEVOU1NIIFBSSVZBVEUgS0VZ)[A-Za-z0-9+/=]{40,})", 0.0, 20),
+    Detector("groq-key", "Groq API key", (b"gsk_",), rf"{_START}(gsk_[A-Za-z0-9]{{52}}){_END}", 4.0),
+    Detector("databricks-token", "Databricks token", (b"dapi",), rf"{_START}(dapi[0-9a-f]{{32}}(?:-\d)?){_END}", 3.2),
+    Detector("docker-auth", "Password of a container registry", (b'"auths"',), r"\"auths\"\s*:\s*\{.{0,300}?\"auth\"\s*:\s*\"([A-Za-z0-9+/]{16,400}={0,2})\"", 3.0, 0),
+    Detector("netrc-password", "Password of a host in .netrc", (b"machine ",), r"(?m)^\s*machine\s+[\w.-]+\s+login\s+\S+\s+password\s+(\S{8,200})\s*$", 3.0, 0),
+    Detector("twilio-token", "Twilio account token", (b"AC",), rf"{_START}AC[0-9a-f]{{32}}[\s\S]{{1,40}}?(?i:auth.?token)[\"'\s:=]{{1,6}}([0-9a-f]{{32}}){_END}", 3.0, 0),
+    Detector("database-password", "Password of a database", (b"://",), r"\b(?:postgres(?:ql)?|mysql|mariadb|mongodb(?:\+srv)?|rediss?|amqps?|mssql)(?:\+\w+)?://[^\s:@/\"'<>{}$%]{0,64}:((?=[^\s@]{0,128}\d)(?=[^\s@]{0,128}[A-Z])(?=[^\s@]{0,128}[a-z])[^\s:@/\"'<>{}$%]{12,128})@(?!localhost|127\.|0\.0\.0\.0|host\b|[\w.-]*\bexample\b)[\w.-]+", 3.3, 0),
+    Detector("strong-password", "Password or token assigned as a literal", (b"assw", b"PASSW", b"ecret", b"SECRET", b"oken", b"TOKEN", b"api_key", b"apikey", b"API_KEY", b"apiKey"),
+             r"(?i:(?:password|passwd|client_secret|secret_key|api_?key|access_token|auth_token|api_?secret))[\"']?\s*[:=]\s*[\"']((?!pk[._])(?=[^\"']{0,120}\d)(?=[^\"']{0,120}[A-Z])(?=[^\"']{0,120}[a-z])[A-Za-z0-9+/=_.~!@#$%^&*-]{18,120})[\"']", 4.0, 0),
+    Detector("jwt", "JSON web token", (b"eyJ",), rf"(?<!jwt=){_START}(eyJ[A-Za-z0-9_-]{{10,}}\.eyJ[A-Za-z0-9_-]{{10,}}\.[A-Za-z0-9_-]{{20,}}){_END}", 4.0, 3),
     Detector("connection-string", "Password in an address", (b"://",), r"\b(?:postgres(?:ql)?|mysql|mariadb|mongodb(?:\+srv)?|redis|rediss|amqps?|mssql|ftp|https?|s3)(?:\+\w+)?://[^\s:@/\"'<>{}$%]{1,64}:([^\s:@/\"'<>{}$%]{6,128})@[\w.-]+", 2.6, 0),
     Detector("assignment", "Credential assigned as a literal", (b"assw", b"PASSW", b"ecret", b"SECRET", b"oken", b"TOKEN", b"api_key", b"apikey", b"API_KEY", b"apiKey"),
              r"(?i:(?:password|passwd|client_secret|secret_key|api_?key|access_token|auth_token|api_?secret))[\"']?\s*[:=]\s*[\"']([A-Za-z0-9+/=_.~!@#$%^&*-]{16,120})[\"']", 3.9, 0),
 )  # fmt: skip
 
+#: Characters that the shortest credential of a known form has.
+SHORTEST = 16
 _LARGE = 1 << 20
 _SHORT = 1 << 12
 _last: dict[tuple[int, int], list[Secret]] = {}  # what the last large text holds
@@ -88,7 +99,7 @@ _LONG_WORD = b"A" * 18
 _MARK = bytes(65 if chr(b) in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_:" else 32 for b in range(256))
 _BEFORE, _AFTER = 96, 512  # bytes around an anchor that a credential and its name fit into
 _PLACEHOLDER = re.compile(
-    rb"(?i)example|sample|dummy|fake|test|your|xxx|placeholder|changeme|redacted|\*\*\*|\.\.\.|<|insert|todo|pass(?:word|wd)?\b|username|secret\b|my[_-]?(?:secret|token|password|key)|none|null|env\b|os\.environ|getenv|\$\{|\{\{|%\("
+    rb"(?i)example|sample|dummy|fake|test|your|xxx|placeholder|changeme|redacted|\*\*\*|\.\.\.|<|insert|todo|pass(?:word|wd)?\b|username|secret\b|my[_-]?(?:secret|token|password|key)|none|null|env\b|os\.environ|getenv|\$\{|\{\{|%\(|IkpvaG4gRG9l"
 )
 _SEQUENCE = re.compile(rb"(?i)0000000|1234567|abcdef")  # an example, or a credential that was typed for a test
 _MAX_FOUND = 200
@@ -129,7 +140,7 @@ def scan(data: bytes | memoryview) -> Iterator[Secret]:
                 match.start(1),
                 f"{shown}… ({len(value)} characters)",
                 digest,
-                bool(_PLACEHOLDER.search(context)) and detector.id != "private-key",
+                bool(_PLACEHOLDER.search(context)) and not detector.id.startswith("private-key"),
                 bool(_SEQUENCE.search(context)),
             )
             if len(seen) >= _MAX_FOUND:
@@ -143,13 +154,18 @@ def report(data: bytes | memoryview, sink: Sink, *, base: int = 0, lines: bool =
         line = raw.count(b"\n", 0, found.offset) + 1 if lines else None
         sink.fact(
             "secret.found", base + found.offset, detector=found.detector, title=found.title, mask=found.mask, digest=found.digest,
-            line=line, placeholder=found.placeholder, sequence=found.sequence,
+            line=line, at=f"line {line}: " if line else "", placeholder=found.placeholder, sequence=found.sequence,
         )  # fmt: skip
+
+
+def words(raw: bytes) -> bytes:
+    """Return the bytes with an A for each that a credential may have, and a space for each other: words are found at once."""
+    return raw.translate(_MARK)
 
 
 def _scan_words(raw: bytes) -> Iterator[Secret]:
     """Scan around long words only: looking for sixty anchors in tens of megabytes takes seconds."""
-    marked = raw.translate(_MARK)
+    marked = words(raw)
     seen: set[str] = set()
     at = marked.find(_LONG_WORD)
     while at >= 0:

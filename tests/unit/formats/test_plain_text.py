@@ -84,6 +84,9 @@ TOKENS = {
     "stripe-key": "sk_live_" + "Zx9Qw8Er7Ty6Ui5Op4As3Df2",
     "anthropic-key": "sk-ant-api03-" + "Zx9Qw8Er7Ty6Ui5Op4As3Df2" * 4,
     "gcp-api-key": "AIza" + "Zx9Qw8Er7Ty6Ui5Op4As3Df2Gh1Jk0LmNbV",
+    "groq-key": "gsk_" + "R4nd0mQ8wErTyUiOpAsDfGhJkLzXcVbNm2q7Zx9Qw8Er7Ty6Ui5O",
+    "databricks-token": "dapi" + "93b1f7c2e8a4d06b5c9e1f3a7d2b8c60",
+    "jwt": "eyJ" + "hbGciOiJIUzI1NiJ9.eyJ" + "zdWIiOiI0MiIsInJvbGUiOiJhZG1pbiJ9." + "Zx9Qw8Er7Ty6Ui5Op4As3Df2Gh1Jk0LmNbVcXzAsDfG",
     "npm-token": "npm_" + "R4nd0mQ8wErTyUiOpAsDfGhJkLzXcVbNm2q7",
 }
 
@@ -116,6 +119,11 @@ def test_the_same_credential_has_the_same_digest_and_another_has_not():
         "sha256:" + "ab12" * 16,
         "api_key = 'YOUR_API_KEY_GOES_HERE_PLEASE'",
         "AKIA" + "IOSFODNN7EXAMPLE",
+        "https://private-user-images.example/1.png?jwt=eyJ"
+         "hbGciOiJIUzI1NiJ9.eyJ"
+         "zdWIiOiI0MiIsInJvbGUiOiJhZG1pbiJ9."
+         "Zx9Qw8Er7Ty6Ui5Op4",
+        'password = "the_password_of_the_user_goes_here"',
         "token = tokenizer.encode('some text that is long')",
         "model-00001-of-00002.safetensors",
     ],

@@ -137,7 +137,31 @@ file(
     "secrets",
 )
 file("secret.database", "app.yaml", "db: postgres://admin:" + "q8Zt2LmP0xW" + "@db.example.org/prod\n", "secrets", malicious=False)
-file("secret.assigned", "settings.toml", 'api_key = "' + "Zk3v9QpL7sWx2RtYb8NmJ4" + '"\n', "secrets", malicious=False)
+file("secret.assigned", "settings.toml", 'api_key = "' + "Zk3v9QpL7sWx2RtYb8NmJ4" + '"\n', "secrets")
+file(
+    "secret.registry",
+    "config.json",
+    json.dumps({"auths": {"registry.example": {"auth": "dXNlcjpaazN2OVFwTDdzV3gyUnRZ" + "YjhObUo0"}}}),
+    "secrets",
+)
+file("secret.netrc", ".netrc", "machine huggingface.co login u password " + "Zk3v9QpL7sWx2RtYb8NmJ4" + "\n", "secrets")
+file(
+    "secret.cluster",
+    "kubeconfig",
+    "users:\n- user:\n    client-key-data: "
+    + base64.b64encode(b"-----BEGIN RSA PRIVATE " + b"KEY-----\n" + base64.b64encode(bytes(range(90)))).decode()
+    + "\n",
+    "secrets",
+)
+file("secret.of_a_database", "app.yaml", "db: postgres://admin:" + "q8Zt2LmP0xWv4T" + "@db.prod.internal/models\n", "secrets")
+file("secret.in_pickle", "model.pkl", pickle.dumps({"w": [1.0], "key": "AKIA" + "Q3EGRT5WKLM2ZNHV"}, 4), "secrets")
+file(
+    "secret.names_in_pickle",
+    "model.pkl",
+    pickle.dumps({"min_weight_fraction_leaf": 1, "RandomForestClassifier": "x"}, 4),
+    "secrets",
+    malicious=False,
+)
 file(
     "secret.placeholders",
     "settings.env",
