@@ -97,6 +97,11 @@ _REMOTE = frozenset(
         "auto_mapping",
         "handler",
         "code_revision",
+        "_attn_implementation_internal",
+        "_attn_implementation",
+        "attn_implementation",
+        "_experts_implementation_internal",
+        "experts_implementation",
     }
 )
 # What LangChain's loaders of chains, prompts and tools open besides the document itself.

@@ -19,6 +19,7 @@ _HEAD, _TAIL = 4 << 20, 1 << 20
 _WORD = 20  # letters and digits: the shortest credential of a known form
 _RUN = b"A" * _WORD
 _BACK = 300  # bytes from the opcode of a text to a word in it
+_OPCODES = 6  # that stand before a text in its line
 _MOST = 400  # words that are looked at
 _LONGEST = 1 << 16
 _PRINTED = bytes(65 if 0x20 <= b < 0x7F else 32 for b in range(256))
@@ -27,13 +28,18 @@ _COUNTED = {0x58: 4, 0x54: 4, 0x8D: 8}  # BINUNICODE, BINSTRING, BINUNICODE8: by
 _GUESSED = frozenset({"assignment", "strong-password", "connection-string", "azure-sas"})  # texts of a corpus look like these
 
 
-def report(data: memoryview, sink: Sink) -> None:
-    """Report the credentials in the texts of a pickle as `secret.found`."""
+def report(data: memoryview, sink: Sink, *, text: bool = False) -> None:
+    """Report the credentials in the texts of a pickle as `secret.found`.
+
+    `text`: it is of protocol 0 and is read as a text, too; what is found there is not reported again.
+    """
     parts = [(0, len(data))] if len(data) <= _WHOLE else [(0, _HEAD), (len(data) - _TAIL, len(data))]
     seen: set[str] = set()
+    if text:
+        seen.update(found.digest for start, end in parts for found in secrets.scan(data[start:end]))
     for start, end in parts:
-        for at, text in _texts(bytes(data[start:end])):
-            for found in secrets.scan(text):
+        for at, piece in _texts(bytes(data[start:end])):
+            for found in secrets.scan(piece):
                 if found.detector not in _GUESSED and found.digest not in seen:
                     seen.add(found.digest)
                     sink.fact(
@@ -79,4 +85,6 @@ def _cut(raw: bytes, at: int) -> tuple[int, int]:
     low = max(0, at - _BACK)
     printed = raw[low : at + 2 * _BACK].translate(_PRINTED)
     end = printed.find(b" ", at - low)
-    return low + printed.rfind(b" ", 0, at - low) + 1, low + end if end >= 0 else low + len(printed)
+    start, stop = low + printed.rfind(b" ", 0, at - low) + 1, low + end if end >= 0 else low + len(printed)
+    line = raw.find(b"V", start, min(stop, start + _OPCODES)) + 1  # UNICODE of protocol 0, behind other opcodes
+    return line or start, stop

@@ -76,8 +76,7 @@ def read(view: View, sink: Sink) -> None:
         emit(recorder, sink, _carried(sink, recorder))
         sink.budget.closing = False
     _follow(view, sink, recorder)
-    if view.head(1) == b"\x80" or not is_text(view):  # a text is searched as one
-        pickle_credentials.report(view.data, sink)
+    pickle_credentials.report(view.data, sink, text=view.head(1) != b"\x80" and is_text(view))
 
 
 def _carried(sink: Sink, recorder: Recorder) -> set[int]:

@@ -102,6 +102,8 @@ _DENSE = 1 << 17
 _RUNS = re.compile(
     rb"/dev/(?:tcp|udp)/|\b(?:curl|wget|fetch|iwr|irm|Invoke-WebRequest)\b[^\n]{0,400}\|[^\n]{0,40}(?:sh|python[\d.]*|perl|node|iex)\b|base64\s+-{1,2}d\w*[^\n]{0,200}\|\s*(?:sudo\s+)?(?:ba|z|da)?sh\b"
     rb"|(?:ba|z|da)?sh\s+(?:-c\s+)?[\"']?(?:<\(|\$\()\s*(?:curl|wget)|\b(?:nc|ncat|netcat)\b[^\n]{0,80}\s-\w*e|powershell[^\n]{0,120}\s-e(?:nc|ncodedcommand)?\s|mkfifo\s|\bIEX\b|\bmshta\b|certutil[^\n]{0,60}-urlcache|\bcrontab\s+-|authorized_keys|\bsocat\b"
+    rb"|\b(?:curl|wget|iwr|Invoke-WebRequest)\b[^\n]{0,200}\b(?:http://|ftp://|https?://\d{1,3}(?:\.\d{1,3}){3})"
+    rb"(?:[^\n]{0,200}\n){0,3}?[^\n]{0,200}\b(?:chmod\s+(?:[ugoa]*\+[rw]*x|[0-7]?[57][0-7]{2}\s)[^\n]{0,200}(?:\n[^\n]{0,200})?|Start-Process\b)"
     rb"|\b(?i:CreateObject|ActiveXObject|GetObject)\s*\("
     rb"|(?m:^|[,;\t\"])[ ]*[=+@-][ ]*(?:cmd|powershell|mshta|msexcel|rundll32|regsvr32|certutil|dde)[ ]*\|"
     rb"|\(\s*\$_(?:GET|POST|REQUEST|COOKIE|SERVER)\b|getRuntime\(\)\s*\.exec\s*\(\s*request\."
@@ -119,6 +121,8 @@ _CARDS_OF_PAGES = (".md", ".mdx", ".markdown")  # which are shown as pages
 _WEIGHTS = re.compile(
     r"(?:^[^.]+|\.(?:bin|pt|pth|ckpt|model|weights?|h5|hdf5|onnx|gguf|ggml|safetensors|pkl|pickle|joblib|np[yz]|pb|tflite|mlmodel|msgpack|params|dat|data))$"
 )
+_PYTHON_LAYER = re.compile(rb"\bpython_param\s*:?\s*\{([^}]{0,4000})\}")  # of a Caffe network as text
+_QUOTED = re.compile(rb"\b(module|layer|param_str)\s*:\s*[\"']([^\"'\n]{0,2000})[\"']")
 _IMPORT_LINES = re.compile(rb"^import[ \t][^\r\n]*", re.MULTILINE)  # of a path file: `site` executes these
 _PYTHON = re.compile(
     rb"(?:\s|#[^\n]*\n|\"\"\".{0,4000}?\"\"\")*"
@@ -177,6 +181,16 @@ def _by_name(view: View, base: str, sink: Sink) -> None:
     elif base.endswith(_CARDS_OF_PAGES) and view.find(b"<script") >= 0:
         if remote := pages.sends_to(view.head(_BLOCK).decode("utf-8", "replace")):
             sink.fact("text.active", None, name=clip(base), remote=clip(remote), hidden="")
+    elif base.endswith(".prototxt"):
+        for layer in _PYTHON_LAYER.finditer(view.head(_BLOCK)):
+            names = {m[1].decode(): m[2].decode("utf-8", "replace") for m in _QUOTED.finditer(layer[1])}
+            sink.fact(
+                "caffe.python",
+                layer.start(),
+                module=clip(names.get("module", "")),
+                layer=clip(names.get("layer", "")),
+                parameters=clip(names.get("param_str", "")),
+            )
     elif hidden_orders.is_prompt(base):
         hidden_orders.report(view.head(_BLOCK).decode("utf-8", "replace"), sink)
     elif base.endswith(".pth") and (lines := _IMPORT_LINES.findall(view.head(1 << 20))):

@@ -119,10 +119,7 @@ def test_the_same_credential_has_the_same_digest_and_another_has_not():
         "sha256:" + "ab12" * 16,
         "api_key = 'YOUR_API_KEY_GOES_HERE_PLEASE'",
         "AKIA" + "IOSFODNN7EXAMPLE",
-        "https://private-user-images.example/1.png?jwt=eyJ"
-         "hbGciOiJIUzI1NiJ9.eyJ"
-         "zdWIiOiI0MiIsInJvbGUiOiJhZG1pbiJ9."
-         "Zx9Qw8Er7Ty6Ui5Op4",
+        "https://private-user-images.example/1.png?jwt=" + TOKENS["jwt"],
         'password = "the_password_of_the_user_goes_here"',
         "token = tokenizer.encode('some text that is long')",
         "model-00001-of-00002.safetensors",

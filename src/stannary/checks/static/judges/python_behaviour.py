@@ -56,6 +56,12 @@ _RESOLVERS = frozenset({"socket.gethostbyname", "socket.gethostbyname_ex", "sock
 _WHO = frozenset({"platform.node", "getpass.getuser", "socket.gethostname", "os.getlogin", "os.uname"})
 _HOOKS = frozenset(f"sys.{where}.{how}" for where in ("meta_path", "path_hooks") for how in ("insert", "append", "extend"))
 # Members of frames and functions through which built-ins are reached without being named.
+_LOOK_UP = frozenset({"__import__", "importlib.import_module", "getattr", "importlib.__import__"})
+_HIDDEN_NAMES = frozenset({
+    "os", "posix", "nt", "subprocess", "pty", "ctypes", "builtins", "socket", "marshal", "pickle", "importlib", "commands",
+    "system", "popen", "Popen", "exec", "eval", "execv", "execve", "spawnl", "spawnv", "check_output", "getoutput", "loads",
+    "__import__", "__builtins__", "__subclasses__", "__globals__",
+})  # fmt: skip
 _INNER = re.compile(r"\b(?:f_builtins|f_globals|__builtins__|__globals__)\[|^<function>\.__\w+__")
 _TEMPLATE_INNER = re.compile(r"__(?:globals|builtins|class|subclasses|mro|init|import|base)__")
 _NATIVE_CALL = re.compile(r"\b(?:system|popen|exec[lv]p?e?|posix_spawn|dlopen|fork|CreateProcess\w*|WinExec|ShellExecute\w*)\s*\(")
@@ -95,7 +101,7 @@ def behaviour(call: Mapping[str, Any]) -> Behaviour | None:
     text = " ".join([*args, *call["keywords"].values()])
     base = name.removesuffix(".__call__")
     call_of = _Call(base, args, text, origins, call)
-    for test in (_process, _sets, _opens, _inner, _code, _files, _transfer, _effect, _remote_code, _loading, _patch):
+    for test in (_process, _sets, _opens, _inner, _spelled, _code, _files, _transfer, _effect, _remote_code, _loading, _patch):
         found = test(call_of)
         if found is not None:
             return found
@@ -220,6 +226,14 @@ def _inner(c: _Call) -> Behaviour | None:
     if name.startswith("winreg.") and _AUTOSTART.search(text):
         return Behaviour("persist", f"{name} opens {text[:120]}")
     return None
+
+
+def _spelled(c: _Call) -> Behaviour | None:
+    """What looks up a shell or code by a name that nothing in the text spells."""
+    if c.name not in _LOOK_UP or not c.origins & (words("python_decode") | {NUMBERS}):
+        return None
+    name = next((a for a in c.args[:2] if a in _HIDDEN_NAMES), "")
+    return Behaviour("hidden-call", f"{c.name} is given the name {name}, which was put together at run time") if name else None
 
 
 def _files(c: _Call) -> Behaviour | None:

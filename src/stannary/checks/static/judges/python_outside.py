@@ -59,12 +59,15 @@ _LAYERS = frozenset({
     "tensorflow.keras.Model", "tensorflow.keras.layers.Layer", "tensorflow.Module", "flax.linen.Module",
 })  # fmt: skip
 _BY_FRAMEWORK = frozenset({"__init__", "forward", "call", "build", "__call__", "setup", "get_config", "from_config"})
+# TorchServe takes the class of a handler's file whatever its name is, and calls these.
+_HANDLES = re.compile(r"initialize|handle|preprocess|inference|postprocess|explain_handle|get_insights")
 _COMMANDS = frozenset({"install", "develop", "egg_info", "install_lib", "install_scripts", "easy_install", "bdist_egg"})
 _FUNCTIONS: dict[str, re.Pattern[str]] = {
     "inference.py": re.compile(r"(?:model|input|predict|output|transform)_fn"),
     "conftest.py": re.compile(r"pytest_\w+"),
     "gunicorn.conf.py": re.compile(r"on_\w+|when_ready|(?:pre|post)_\w+|worker_\w+|child_exit"),
     "handler.py": re.compile(r"handle|initialize"),
+    "model_handler.py": re.compile(r"handle|initialize"),
     "score.py": re.compile(r"init|run"),
     "hubconf.py": re.compile(r"[a-zA-Z]\w*"),
 }
@@ -110,6 +113,8 @@ def is_served(file: str, function: str, bases: dict[str, list[str]]) -> bool:
     if not owner:
         pattern = _FUNCTIONS.get(file)
         return pattern is not None and pattern.fullmatch(method) is not None
+    if file.endswith("handler.py") and _HANDLES.fullmatch(method):
+        return True
     ends = {base.rpartition(".")[2] for base in bases.get(owner, ())}
     built = bool(_LAYERS & set(bases.get(owner, ()))) and method in _BY_FRAMEWORK
     return built or owner in _CLASSES or bool(ends & _BASES)
