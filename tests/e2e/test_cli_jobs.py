@@ -72,7 +72,7 @@ def test_a_server_with_workers_does_what_is_asked_for(workspace):
         name: json.loads(run(workspace, "access", "token", "issue", f"service:{name}", "--format", "json").stdout)["secret"]
         for name in ("ci", "looker")
     }
-    served = Served(workspace, "--workers", "1")
+    served = Served(workspace, "--job-workers", "1")
     try:
         body = json.dumps({"kind": "scan", "target": "registry:claims:1"})
         sent = {"Content-Type": "application/json"}

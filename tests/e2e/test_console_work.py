@@ -40,7 +40,7 @@ def place(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def served(place):
-    server = Served(place, "--workers", "1")
+    server = Served(place, "--job-workers", "1")
     yield f"http://127.0.0.1:{server.port}"
     server.end()
 

@@ -1,6 +1,7 @@
 """The facade: who calls, and whether they may. What is asked most is answered from memory, for a few seconds.
 
-A token or session that was revoked by this process holds no more at once; by another one, after `CACHED` seconds at most.
+A token or session that was revoked by this process, or by one that shares its turns, holds no more at once; by another one, after
+`CACHED` seconds at most.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import msgspec
 import sqlalchemy as sa
@@ -26,7 +27,7 @@ from stannary.core.errors import BackendError, PolicyDenied
 from stannary.store import tables as t
 from stannary.store.database import Database
 
-__all__ = ["CACHED", "IDLE", "Access"]
+__all__ = ["CACHED", "IDLE", "Access", "Here", "Turns"]
 
 CACHED = 4.0
 IDLE = timedelta(hours=2)  # a session that was not used for so long is over
@@ -38,6 +39,34 @@ _LONGEST_SHOWN = 20_000  # characters; an identity token with many groups has a 
 class _Remembered(NamedTuple):
     principal: Principal
     until: float
+    turn: object
+
+
+class Turns(Protocol):
+    """Says whether accounts, grants or credentials were changed: what was looked up in a turn before is looked up again."""
+
+    def now(self) -> object:
+        """Return the turn that it is."""
+        ...
+
+    def advance(self) -> None:
+        """Begin another one."""
+        ...
+
+
+class Here:
+    """Turns of this process alone."""
+
+    def __init__(self) -> None:
+        self._turn = object()
+
+    def now(self) -> object:
+        """Return the turn that it is."""
+        return self._turn
+
+    def advance(self) -> None:
+        """Begin another one."""
+        self._turn = object()
 
 
 class Access:
@@ -48,16 +77,21 @@ class Access:
         journal: what has to stand in the ledger goes there.
         clock: the time.
         offline: whether no identity provider may be asked for its keys.
+        turns: what says that something was changed, to all processes of a server.
+        denials: of one caller that are written in a minute, at most.
     """
 
-    def __init__(self, database: Database, journal: Journal, *, clock: Clock = system_clock, offline: bool = False) -> None:
+    def __init__(
+        self, database: Database, journal: Journal, *, clock: Clock = system_clock, offline: bool = False,
+        turns: Turns | None = None, denials: int = 60,
+    ) -> None:  # fmt: skip
         self.database = database
         self.clock = clock
-        self.diary = Diary(journal)
+        self.diary = Diary(journal, most=denials)
         self.issuers = Issuers(offline=offline)
         self._lock = threading.Lock()
         self._cache: dict[str, _Remembered] = {}
-        self._generation = 0
+        self._turns = turns or Here()
 
     # Who calls
 
@@ -71,13 +105,12 @@ class Access:
         found = self._from_memory(key)
         if found is not None:
             return found
-        generation = self._generation
+        turn = self._turns.now()  # before it is looked up: what is revoked meanwhile begins another one
         made = self._identified(shown)
         with self._lock:
-            if generation == self._generation:  # nothing was revoked while it was looked up
-                if len(self._cache) >= _MOST_CACHED:
-                    self._cache.clear()
-                self._cache[key] = _Remembered(made, self._now() + CACHED)
+            if len(self._cache) >= _MOST_CACHED:
+                self._cache.clear()
+            self._cache[key] = _Remembered(made, self._now() + CACHED, turn)
         return made
 
     def remembered(self, authorization: str, session: str = "") -> Principal | None:
@@ -89,8 +122,8 @@ class Access:
 
     def forget(self) -> None:
         """Look everybody up again: something was revoked, granted or changed."""
+        self._turns.advance()
         with self._lock:
-            self._generation += 1
             self._cache.clear()
 
     def principal_of(self, account: Account, connection: Connection, credential: str, **more: object) -> Principal:
@@ -156,7 +189,7 @@ class Access:
 
     def _from_memory(self, key: str) -> Principal | None:
         found = self._cache.get(key)
-        if found is None:
+        if found is None or found.turn != self._turns.now():
             return None
         now, ends = self._now(), found.principal.expires
         return found.principal if now < found.until and (ends is None or now < ends) else None

@@ -1,6 +1,6 @@
 """What access writes into the ledger: grants, denials, uses of privileges, logins. No secret ever.
 
-Denials are written as they happen, but not without end: of one caller at most `_MOST` different ones a minute, each once. What
+Denials are written as they happen, but not without end: of one caller at most 60 different ones a minute, each once. What
 was left out is counted, and the count stands in the next entry about that caller, or in one of its own when the service ends.
 """
 
@@ -16,7 +16,7 @@ from stannary.core.model import Json
 __all__ = ["SCHEMA", "Diary", "Journal"]
 
 SCHEMA = "stannary.access-event/1"
-_MOST, _SECONDS, _CALLERS = 60, 60.0, 10_000
+_SECONDS, _CALLERS = 60.0, 10_000
 
 
 class Journal(Protocol):
@@ -42,9 +42,11 @@ class Diary:
     Args:
         journal: takes them.
         clock: seconds that never go back.
+        most: different denials of one caller in a minute; a part of them for each process of a server that has several.
     """
 
-    def __init__(self, journal: Journal, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, journal: Journal, clock: Callable[[], float] = time.monotonic, most: int = 60) -> None:
+        self._most = most
         self._journal = journal
         self._clock = clock
         self._lock = threading.Lock()
@@ -65,7 +67,7 @@ class Diary:
                 fresh.left_out = window.left_out if window else 0
                 self._make_room()
                 self._windows[caller] = window = fresh
-            if key in window.seen or len(window.seen) >= _MOST:
+            if key in window.seen or len(window.seen) >= self._most:
                 window.left_out += 1
                 return
             window.seen.add(key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from stannary.access.access import Access
+    from stannary.access.access import Access, Turns
     from stannary.evidence.workspace import Workspace
     from stannary.registry.registry import Allowed, Registry
     from stannary.store.blobs.namespaced import NamespacedBlobs
@@ -36,8 +36,11 @@ def open_registry(workspace: Workspace, *, write: bool = True, actor: str = "", 
     return Registry(chain, database, open_blobs(workspace), actor=name, tool=__version__, **more)
 
 
-def open_access(workspace: Workspace, registry: Registry | None = None) -> Access:
-    """Open the accounts and grants of a workspace, with a registry's tables and ledger where there is one. Raises BackendError."""
+def open_access(workspace: Workspace, registry: Registry | None = None, *, turns: Turns | None = None, denials: int = 60) -> Access:
+    """Open the accounts and grants of a workspace, with a registry's tables and ledger where there is one. Raises BackendError.
+
+    `turns` and `denials` are what the processes of a server share, see `Access`.
+    """
     from stannary.access.access import Access
     from stannary.core.model import Json
     from stannary.evidence.chain import Chain
@@ -49,7 +52,7 @@ def open_access(workspace: Workspace, registry: Registry | None = None) -> Acces
         ledger.append([entry("access", body, time=workspace.clock(), kind=kind)])
 
     database = registry.database if registry else open_database(workspace)
-    return Access(database, journal, clock=workspace.clock, offline=workspace.offline)
+    return Access(database, journal, clock=workspace.clock, offline=workspace.offline, turns=turns, denials=denials)
 
 
 def open_database(workspace: Workspace) -> Database:

@@ -38,7 +38,7 @@ _STATES = ("queued", "running", "done", "failed", "poisoned", "cancelled")
 @click.group("jobs", cls=LazyGroup, table=COMMANDS)
 @common_options
 def command() -> None:
-    """Have things done in the background: asked for here or by the API, done by `stannary jobs work` or `serve --workers`."""
+    """Have things done in the background: asked for here or by the API, done by `stannary jobs work` or `serve --job-workers`."""
 
 
 @click.command("add")

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import importlib
+import os
+from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from stannary.cli.group import common_options, talk_of
 from stannary.cli.workspace import open_workspace, workspace_option
+from stannary.crypto.providers.opening import is_local
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import ModuleType
+
+    from stannary.evidence.workspace import Workspace
 
 __all__ = ["command"]
 
@@ -35,7 +42,11 @@ __all__ = ["command"]
     "--grace", type=click.IntRange(0, 3600), default=20, show_default=True, help="Seconds for what is under way at the end."
 )
 @click.option(
-    "--workers", type=click.IntRange(0, 1024), default=0, show_default=True, metavar="N",
+    "--workers", type=click.IntRange(0, 256), default=1, show_default=True, metavar="N",
+    help="Processes that answer; 0 for one a processor. Limits hold for all of them together.",
+)  # fmt: skip
+@click.option(
+    "--job-workers", type=click.IntRange(0, 1024), default=0, show_default=True, metavar="N",
     help="Processes for background jobs; 0 for none here (`stannary jobs work` does them anywhere).",
 )  # fmt: skip
 @click.option("--log", "log", type=click.Choice(["json", "text"]), default="json", show_default=True, help="How to log, on stderr.")
@@ -47,27 +58,45 @@ def command(ctx: click.Context, /, workspace: str | None, **given: Any) -> int: 
 
     There has to be an account: stannary access user add NAME.
     """
+    server = _server()
+    opened = open_workspace(workspace)
+    workers = given["workers"] or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    if workers > 1:
+        _unlock(opened)
+    listener = server.Listener(given["host"], given["port"], given["tls_certificate"], given["tls_key"], given["tls_clients"])
+    listener = listener._replace(proxy=given["proxy"])
+    scheme = "https" if listener.certificate else "http"
+    if listener.port:  # which one 0 became, the log says
+        where = f"{scheme}://{listener.host}:{listener.port}/api/v1/openapi.json"
+        talk_of(ctx).note(f"{where} describes what is served; Ctrl-C ends it")
+    running = server.Running(
+        opened.root, workers=workers, job_workers=given["job_workers"], grace=given["grace"], log_json=given["log"] == "json"
+    )
+    code: int = server.serve(partial(_site, server, opened, given["rate"]), listener, running)
+    return code
+
+
+@contextmanager
+def _site(server: ModuleType, opened: Workspace, rate: float, shares: Any) -> Iterator[Any]:  # noqa: ANN401 - the server's own
+    """Return the site of a workspace in a process that answers; it is closed afterwards."""
     from stannary import __version__
     from stannary.app import open_access, open_registry
 
-    server = _server()
-    opened = open_workspace(workspace)
     registry = open_registry(opened)
-    access = open_access(opened, registry)
+    access = open_access(opened, registry, turns=shares.turns, denials=shares.denials)
     try:
-        site = server.open_site(registry, access, version=__version__, rate=given["rate"])
-        listener = server.Listener(given["host"], given["port"], given["tls_certificate"], given["tls_key"], given["tls_clients"])
-        listener = listener._replace(proxy=given["proxy"])
-        scheme = "https" if listener.certificate else "http"
-        if listener.port:  # which one 0 became, the log says
-            where = f"{scheme}://{listener.host}:{listener.port}/api/v1/openapi.json"
-            talk_of(ctx).note(f"{where} describes what is served; Ctrl-C ends it")
-        server.serve(site, listener, log_json=given["log"] == "json", grace=given["grace"], workers=given["workers"])
+        yield server.open_site(registry, access, shares, version=__version__, rate=rate)
     finally:
         access.close()
         registry.close()
         registry.chain.ledger.close()
-    return 0
+
+
+def _unlock(opened: Workspace) -> None:
+    """Open the keys that lie in files, so that a passphrase is asked for once, and not by each process that is started."""
+    for address, name in ((opened.settings.signing_key, "signer"), (opened.settings.ledger_key, "log_signer")):
+        if is_local(address):
+            getattr(opened, name)
 
 
 def _server() -> ModuleType:

@@ -7,7 +7,6 @@ nothing out rests on the file: `stannary ledger audit` does not read it, and who
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
@@ -18,6 +17,7 @@ from stannary.core.errors import InputError, IntegrityError, UsageError
 from stannary.evidence.chain import Chain
 from stannary.evidence.ledger import Entry
 from stannary.store.actor_db import ActorStore
+from stannary.store.file_lock import held
 
 __all__ = ["Asked", "Found", "actor_of", "find_entries"]
 
@@ -25,7 +25,6 @@ _BATCH = 10_000
 _AT_ONCE = 200_000  # entries that are taken in for one question: a log that is new to the index is taken in by several
 _EXAMINED = 2_000  # entries of somebody that are read for one page
 _KEY = "key:"
-_ALONE = threading.Lock()  # the index is brought up to date by one at a time
 _STATED = ("evidence", "decision")
 
 
@@ -76,7 +75,7 @@ def find_entries(chain: Chain, asked: Asked, most: int, *, before: int | None = 
         )
         return Found(rows[:most], rows[most - 1].index if len(rows) > most else 0)
     start = ledger.head().size if before is None else before
-    with _ALONE:
+    with held(chain.workspace.root / "actors.lock"):  # brought up to date by one at a time, over all processes
         indexes, unread = _indexed(chain, asked.actor, start)
     found: list[Entry] = []
     for at, index in enumerate(indexes):

@@ -21,6 +21,7 @@ from stannary.evidence.ledger import Entry
 from stannary.evidence.lineage import SERVED, TAINTING, edges_of
 from stannary.evidence.verify import Trusted, verify_envelope
 from stannary.policy.order import since
+from stannary.store.file_lock import held
 from stannary.store.lineage_db import Admit, LineageStore, StatedBy, StoredEdge, StoredRevocation, Walked
 
 __all__ = ["LineageIndex", "Tainted"]
@@ -44,9 +45,12 @@ class LineageIndex:
 
     def __init__(self, chain: Chain) -> None:
         self._chain = chain
-        self._store = LineageStore(chain.workspace.root / "lineage.db")
         self.refused: list[StannaryError] = []
-        self._sync()
+        # One at a time, over all processes: what one has cleared another must not go on filling.
+        with held(chain.workspace.root / "lineage.lock"):
+            self._store = LineageStore(chain.workspace.root / "lineage.db")
+            self._sync()
+            self._store.hold()
 
     def _sync(self) -> None:
         store, ledger = self._store, self._chain.ledger

@@ -8,15 +8,14 @@ own, of which one caller has a few at most: whatever they do, the threads that e
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from starlette.requests import Request
 
+from stannary.server.limits import AtOnce, CountedHere
 from stannary.server.problems import Refused
 
 __all__ = ["PATIENCE", "SLOWEST", "Threads", "parts_of"]
@@ -55,25 +54,20 @@ class Threads:
     Args:
         most: of them.
         each: how many one caller has at most.
+        busy: counts them; over all processes where there are several.
     """
 
-    def __init__(self, most: int, each: int) -> None:
+    def __init__(self, most: int, each: int, busy: AtOnce | None = None) -> None:
         self.each = each
         self._threads = ThreadPoolExecutor(most, "stannary-slow")
-        self._lock = threading.Lock()
-        self._busy: Counter[str] = Counter()
+        self._busy = busy or CountedHere()
 
     async def run(self, caller: str, function: Callable[[], _T]) -> _T:
         """Return what a function returns that runs in one of the threads. Raises Refused (429) when the caller has too many."""
-        with self._lock:
-            if self._busy[caller] >= self.each:
-                text = f"more than {self.each} at once from one caller"
-                raise Refused(429, "Too many requests", text, code="API005", headers={"retry-after": "5", "connection": "close"})
-            self._busy[caller] += 1
+        if not self._busy.enter(caller, self.each):
+            text = f"more than {self.each} at once from one caller"
+            raise Refused(429, "Too many requests", text, code="API005", headers={"retry-after": "5", "connection": "close"})
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, function)
         finally:
-            with self._lock:
-                self._busy[caller] -= 1
-                if not self._busy[caller]:
-                    del self._busy[caller]
+            self._busy.leave(caller)

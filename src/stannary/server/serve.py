@@ -1,13 +1,20 @@
-"""Run the application: one process, uvicorn, TLS where a certificate is given, an end that waits for what is under way."""
+"""Run the application: uvicorn, TLS where a certificate is given, an end that waits for what is under way.
+
+In one process, or in several that `prefork.py` starts. What they share is in `sharing.py`.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
+import os
 import signal
 import ssl
 import sys
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,15 +24,22 @@ from stannary.access.access import Access
 from stannary.access.idempotency import Idempotency
 from stannary.core.errors import UsageError
 from stannary.registry.registry import Registry
+from stannary.server.accepting import Accepting
 from stannary.server.app import build
 from stannary.server.console.routes import pages
 from stannary.server.console.sessions import AccessSessions
 from stannary.server.guard_access import AccessGuard
 from stannary.server.listening import Impatient
+from stannary.server.prefork import Seat, Supervisor, listen
+from stannary.server.sharing import Alone, Board, Shares
 from stannary.server.site import Site
+from stannary.server.workers import JobWorker
 from stannary.server.workers import workers as beside
 
-__all__ = ["Listener", "open_site", "prepare_logging", "serve", "tls_of"]
+__all__ = ["Listener", "Opened", "Running", "open_site", "prepare_logging", "serve", "tls_of"]
+
+# Opens the workspace in a process that answers, with what it shares with others.
+Opened = Callable[[Shares], AbstractContextManager[Site]]
 
 
 class Listener(NamedTuple):
@@ -43,43 +57,73 @@ class Listener(NamedTuple):
     proxy: str = ""
 
 
-def open_site(registry: Registry, access: Access, *, version: str, rate: float = 200.0) -> Site:
+class Running(NamedTuple):
+    """How to run.
+
+    `workers` is how many processes answer, `job_workers` how many do background jobs, `workspace` where those are; `grace` the
+    seconds that what is under way has at the end.
+    """
+
+    workspace: Path
+    workers: int = 1
+    job_workers: int = 0
+    grace: int = 20
+    log_json: bool = True
+
+
+def open_site(registry: Registry, access: Access, shares: Shares, *, version: str, rate: float = 200.0) -> Site:
     """Return the site of a workspace, into which its accounts are let. Raises UsageError when there is none."""
     if access.is_empty():
         msg = "there is no account yet, so nobody could be let in"
         raise UsageError(msg, code="SRV004", help="stannary access user add NAME && stannary access grant NAME admin")
-    site = Site(registry, AccessGuard(access), version=version, rate=(rate, int(2 * rate)))
+    site = Site(registry, AccessGuard(access), version=version, rate=(rate, int(2 * rate)), shares=shares)
     site.access = access
     site.replies = Idempotency(access.database, access.clock)
     return site
 
 
-def serve(site: Site, listener: Listener, *, log_json: bool = True, grace: int = 20, workers: int = 0) -> None:
-    """Answer until SIGTERM or SIGINT; then take nothing new, and end what is under way within `grace` seconds.
+def serve(opened: Opened, listener: Listener, running: Running) -> int:
+    """Answer until SIGTERM or SIGINT; then take nothing new, and end what is under way in time. Returns the exit code.
 
-    Beside it, a worker with so many processes does background jobs.
-
+    With several workers it returns once in this process, and once in each of them when it ends.
     Raises UsageError for an address that cannot be listened on without TLS, and for certificates that cannot be read.
     """
     _refuse_open_plain(listener)
-    prepare_logging(as_json=log_json)
     tls = tls_of(listener)
+    prepare_logging(as_json=running.log_json)
+    if running.workers == 1:
+        with opened(Alone()) as site, beside(running.workspace, running.job_workers, running.grace):
+            server = _Server(_config(site, listener, running, tls), site)
+            server.run()
+        if not server.started:
+            msg = f"cannot listen on {listener.host}:{listener.port}"
+            raise UsageError(msg, code="SRV001", help="is something else there? --port 0 takes any")
+        return 0
+    board = Board(running.workers)
+    sockets = listen(listener.host, listener.port)
+    jobs = JobWorker(running.workspace, running.job_workers)
+    host, port = sockets[0].getsockname()[:2]
+    where = f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+    seat = Supervisor(board, sockets, jobs, running.grace).run(where)
+    if isinstance(seat, int):
+        return seat
+    prepare_logging(as_json=running.log_json, process=seat.number)
+    with opened(board.part(seat.number)) as site:
+        _Seated(_config(site, listener, running, tls), site, seat, board).run()
+    return 0
+
+
+def _config(site: Site, listener: Listener, running: Running, tls: dict[str, Any]) -> uvicorn.Config:
     sessions = AccessSessions(site.access) if site.access is not None else None
     # Whoever is not a proxy that was named says for himself who he is: a new address for each wrong password, for instance.
-    tls |= {"proxy_headers": bool(listener.proxy), "forwarded_allow_ips": listener.proxy}
+    tls = tls | {"proxy_headers": bool(listener.proxy), "forwarded_allow_ips": listener.proxy}
     # There are no WebSockets here, and their library takes its share of the start.
-    config = uvicorn.Config(
+    return uvicorn.Config(
         build(site, pages(site, sessions)), host=listener.host, port=listener.port,
         log_config=None, access_log=False, server_header=False,
-        http=Impatient,
-        date_header=True, timeout_graceful_shutdown=grace, h11_max_incomplete_event_size=1 << 16, lifespan="off", ws="none", **tls,
+        http=Impatient, date_header=True, timeout_graceful_shutdown=running.grace,
+        h11_max_incomplete_event_size=1 << 16, lifespan="off", ws="none", **tls,
     )  # fmt: skip
-    server = _Server(config, site)
-    with beside(site.chain.workspace.root, workers, grace):
-        server.run()
-    if not server.started:
-        msg = f"cannot listen on {listener.host}:{listener.port}"
-        raise UsageError(msg, code="SRV001", help="is something else there? --port 0 takes any")
 
 
 class _Server(uvicorn.Server):
@@ -98,6 +142,40 @@ class _Server(uvicorn.Server):
         if self.should_exit and sig == signal.SIGINT:
             self.force_exit = True
         self.should_exit = True
+
+
+class _Seated(_Server):
+    """One of several: it accepts from sockets that others accept from as well, and ends with the process that forked it."""
+
+    def __init__(self, config: uvicorn.Config, site: Site, seat: Seat, board: Board) -> None:
+        super().__init__(config, site)
+        self._seat, self._board = seat, board
+
+    async def startup(self, sockets: Any = None) -> None:  # noqa: ANN401 - uvicorn's
+        """Take connections, and say so."""
+        del sockets
+        await super().startup(sockets=[])
+        loop = asyncio.get_running_loop()
+
+        def protocol() -> asyncio.Protocol:
+            made: asyncio.Protocol = Impatient(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+            return made
+
+        accepting: Any = [Accepting(loop, made, protocol, self.config.ssl) for made in self._seat.sockets]
+        self.servers = accepting
+        loop.add_reader(self._seat.alive, self._orphaned)
+        os.write(self._seat.ready, b"r")
+        os.close(self._seat.ready)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Say each second that it goes on."""
+        if counter % 10 == 0:
+            self._board.cells[self._seat.number].add("beat", 1.0)
+        return await super().on_tick(counter)
+
+    def _orphaned(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._seat.alive)
+        self.handle_exit(signal.SIGTERM, None)
 
 
 def _refuse_open_plain(listener: Listener) -> None:
@@ -132,12 +210,17 @@ def tls_of(listener: Listener) -> dict[str, Any]:
 
 
 class _Json(logging.Formatter):
-    """One line of JSON for each record; of a request, what it was (`row`)."""
+    """One line of JSON for each record; of a request, what it was (`row`), and by which process of several."""
 
     converter = staticmethod(time.gmtime)
 
+    def __init__(self, process: int | None) -> None:
+        super().__init__()
+        self._process = {} if process is None else {"process": process}
+
     def format(self, record: logging.LogRecord) -> str:
         row: dict[str, Any] = {"time": self.formatTime(record, "%Y-%m-%dT%H:%M:%SZ"), "level": record.levelname.lower()}
+        row |= self._process
         row |= getattr(record, "row", None) or {"logger": record.name, "message": record.getMessage()}
         if record.exc_info:
             row["exception"] = self.formatException(record.exc_info)
@@ -152,10 +235,10 @@ class _Text(logging.Formatter):
         return f"{text} {' '.join(f'{name}={value}' for name, value in row.items())}" if row else text
 
 
-def prepare_logging(*, as_json: bool) -> None:
-    """Log on stderr, a line of JSON or of text each."""
+def prepare_logging(*, as_json: bool, process: int | None = None) -> None:
+    """Log on stderr, a line of JSON or of text each; `process` is which one of several this is."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Json() if as_json else _Text("%(levelname)s %(name)s %(message)s"))
+    handler.setFormatter(_Json(process) if as_json else _Text("%(levelname)s %(name)s %(message)s"))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)

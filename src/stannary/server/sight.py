@@ -6,7 +6,6 @@ and whoever reads that evidence knows of it already.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -25,7 +24,6 @@ from stannary.store.lineage_db import Walked
 __all__ = ["Lineage", "lineage_of", "no_statement", "readable", "reads_in", "seen_decision", "sees", "visible"]
 
 _WHOLE = Name(DEFAULT, "*")
-_ALONE = threading.Lock()  # the index is brought up to date when it is opened, by one at a time
 
 
 class Lineage(NamedTuple):
@@ -96,15 +94,14 @@ def lineage_of(registry: Registry, digest: Digest) -> Lineage:
         hidden.update(set(found) - seen)
         return seen
 
-    with _ALONE:
-        index = LineageIndex(registry.chain)
-        try:
-            above, below = index.above(digest, admit=admit), index.below(digest, admit=admit)
-            names = _registered(registry, [digest.hex, *(row.digest for row in (*above, *below))])
-            above, below = ([_called(row, names) for row in rows] for rows in (above, below))
-            return Lineage(names.get(digest.hex) or index.name_of(digest), above, below, len(hidden))
-        finally:
-            index.close()
+    index = LineageIndex(registry.chain)
+    try:
+        above, below = index.above(digest, admit=admit), index.below(digest, admit=admit)
+        names = _registered(registry, [digest.hex, *(row.digest for row in (*above, *below))])
+        above, below = ([_called(row, names) for row in rows] for rows in (above, below))
+        return Lineage(names.get(digest.hex) or index.name_of(digest), above, below, len(hidden))
+    finally:
+        index.close()
 
 
 def _registered(registry: Registry, digests: Iterable[str]) -> dict[str, str]:

@@ -9,11 +9,8 @@ from stannary.access.access import Access
 from stannary.access.idempotency import Kept
 from stannary.evidence.chain import Chain
 from stannary.registry.registry import Allowed, Registry
-from stannary.server.limits import RateLimit
-from stannary.server.metrics import Metrics
 from stannary.server.operations import Principal
-from stannary.server.receiving import Threads
-from stannary.server.uploads import Uploads
+from stannary.server.sharing import Alone, Shares
 
 __all__ = ["Guard", "Replies", "Site"]
 
@@ -55,11 +52,12 @@ class Site:
         version: of stannary.
         rate: requests a second that one caller may make, and how many at once; 0 for any number.
         largest: bytes of a body that is a document; contents may be of any size up to `largest_content`.
+        shares: what is counted together with other processes of the server.
     """
 
     def __init__(
         self, registry: Registry, guard: Guard, *, version: str, rate: tuple[float, int] = (200.0, 400), largest: int = 64 << 20,
-        largest_content: int = 1 << 40,
+        largest_content: int = 1 << 40, shares: Shares | None = None,
     ) -> None:  # fmt: skip
         self.registry = registry
         self.guard = guard
@@ -68,13 +66,14 @@ class Site:
         self.largest_content = largest_content
         self.access: Access | None = None
         self.replies: Replies | None = None
-        self.metrics = Metrics()
-        self.uploads = Uploads()
-        self.slow = Threads(32, 8)
-        self.limit = RateLimit(*rate)
+        found = shares or Alone()
+        self.metrics = found.metrics()
+        self.uploads = found.uploads()
+        self.slow = found.slow()
+        self.limit = found.rates(*rate)
         # A login costs a hash that is slow on purpose: fewer of them, and in threads that nothing else waits for.
-        self.logins = RateLimit(min(rate[0], 2.0), min(rate[1], 20))
-        self.hashing = Threads(2, 16)
+        self.logins = found.logins(min(rate[0], 2.0), min(rate[1], 20))
+        self.hashing = found.hashing()
         self.stopping = threading.Event()
 
     @property

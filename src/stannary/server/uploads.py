@@ -12,8 +12,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 
 from stannary.core.model import Digest
+from stannary.server.shared import Table
 
-__all__ = ["Uploads"]
+__all__ = ["SharedUploads", "Uploads"]
 
 _MOST = 2_000_000
 _LASTS = 24 * 3600.0
@@ -45,3 +46,21 @@ class Uploads:
     def missing(self, caller: str, digests: Iterable[Digest]) -> list[Digest]:
         """Return the contents that a caller has not sent."""
         return [digest for digest in digests if not self.has(caller, digest)]
+
+
+class SharedUploads(Uploads):
+    """The same over all processes of a server: the parts of one push reach any of them."""
+
+    def __init__(self, table: Table) -> None:
+        super().__init__()
+        self._table = table
+
+    def note(self, caller: str, digest: Digest) -> None:
+        """Remember that a caller has sent a content whole."""
+        now = self._clock()
+        self._table.change(f"{digest.hex} {caller}", lambda _: (0.0, now))
+
+    def has(self, caller: str, digest: Digest) -> bool:
+        """Tell whether a caller has sent a content within a day."""
+        found = self._table.get(f"{digest.hex} {caller}")
+        return found is not None and self._clock() - found[1] < _LASTS

@@ -105,6 +105,11 @@ class LineageStore:
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return str(row[0]) if row else ""
 
+    def hold(self) -> None:
+        """Read what is there now until the file is closed, whatever others clear or add meanwhile."""
+        self._db.execute("BEGIN")
+        self._db.execute("SELECT count(*) FROM meta").fetchone()
+
     def add(
         self,
         edges: Iterable[StoredEdge],

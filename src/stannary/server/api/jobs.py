@@ -1,4 +1,4 @@
-"""Background jobs: asked for, looked at, ended. Workers do them (`stannary serve --workers`, `stannary jobs work`)."""
+"""Background jobs: asked for, looked at, ended. Workers do them (`stannary serve --job-workers`, `stannary jobs work`)."""
 
 from __future__ import annotations
 
