@@ -11,10 +11,12 @@ import re
 from stannary.core.errors import Truncated
 from stannary.formats import pdf
 from stannary.formats.interface import Sink, View
+from stannary.formats.tensorrt import host_programs
 
 __all__ = ["read_media", "read_unsupported", "read_weights"]
 
 _NO_LENGTH = frozenset({0x01, *range(0xD0, 0xD8)})  # JPEG markers without a length
+_MAX_SEARCH = 256 << 20
 _MAX_STEPS = 200_000
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
@@ -50,7 +52,9 @@ def read_media(view: View, sink: Sink) -> None:
 
 
 def read_weights(view: View, sink: Sink) -> None:
-    """Recognise a weight format whose loaders run nothing of it."""
+    """Recognise a weight format whose loaders run nothing of it; hand on a program for the host that is in it."""
+    for at, _machine in host_programs(View(view.data[:_MAX_SEARCH], view.name), 4):
+        sink.child(f"program@{at}", view.data[at:], offset=at)
     sink.fact("inert.weights", 0, magic=view.head(7).decode("latin-1"))
     sink.inert("weights and layer names only")
 

@@ -213,6 +213,8 @@ class Tags:
                         self.sink.fact(
                             "json.target", None, key="component", name=clip(".".join(value)), args={"own": own}, path=clip(key)
                         )
+        if {"class", "paramMap"} <= members.keys() and isinstance(members["class"], str):  # Spark loads it by that name
+            self.sink.fact("json.spark_class", None, name=clip(members["class"]), path=clip(path))
         parts = members.get("itemInfoEntries")
         for _, part in parts if isinstance(parts, list) else ():
             name = dict(part).get("path") if isinstance(part, list) and part and isinstance(part[0], tuple) else None

@@ -28,6 +28,7 @@ __all__ = ["probe", "read"]
 _DEPTH = 24
 _OPERATORS = 5000
 _LARGE = 1 << 62
+_PADDING = 1 << 16
 # bits per element by TensorProto.DataType
 _BITS = {1: 32, 2: 8, 3: 8, 4: 16, 5: 16, 6: 32, 7: 64, 9: 8, 10: 16, 11: 64, 12: 32, 13: 64, 14: 64, 15: 128, 16: 16,
          17: 8, 18: 8, 19: 8, 20: 8, 21: 4, 22: 4, 23: 4, 24: 8, 25: 2, 26: 2}  # fmt: skip
@@ -251,26 +252,37 @@ class _Walk:
                 carve(self.sink, f"{clip(path)}/{clip(name)}.doc_string", value.data, position(value))
         if outside:
             self._external(name, outside, position(view))
+            self._kept_elsewhere(name, dims, kind, outside, position(view))
         elif raw is not None:
             self._raw(name, dims, kind, raw)
 
+    def _kept_elsewhere(self, name: str, dims: list[int], kind: int, entries: dict[str, str], offset: int) -> None:
+        """Compare the length that a tensor has in another file with what its dimensions ask for; writers pad a little."""
+        length = entries.get("length", "")
+        expected = _expected(dims, kind)
+        if expected is None or not length.isdecimal():
+            return
+        if not expected <= int(length[:20]) <= 2 * expected + _PADDING:
+            self.sink.fact(
+                "onnx.tensor_size",
+                offset,
+                tensor=clip(name),
+                dims=[str(d) for d in dims[:16]],
+                expected=expected,
+                stored=int(length[:20]),
+            )
+
     def _raw(self, name: str, dims: list[int], kind: int, raw: View) -> None:
-        if kind in _BITS:
-            count = 1
-            for dim in dims:
-                count = min(count * max(dim, -1), _LARGE) if dim >= 0 else -1
-                if count < 0:
-                    break
-            expected = -1 if count < 0 else -(-count * _BITS[kind] // 8)
-            if expected != len(raw):
-                self.sink.fact(
-                    "onnx.tensor_size",
-                    position(raw),
-                    tensor=clip(name),
-                    dims=[str(d) for d in dims[:16]],
-                    expected=expected,
-                    stored=len(raw),
-                )
+        expected = _expected(dims, kind)
+        if expected is not None and expected != len(raw):
+            self.sink.fact(
+                "onnx.tensor_size",
+                position(raw),
+                tensor=clip(name),
+                dims=[str(d) for d in dims[:16]],
+                expected=expected,
+                stored=len(raw),
+            )
         if kind in _BYTE_TYPES and len(dims) <= 1:
             carve(self.sink, f"tensor {clip(name)}", raw.data, position(raw))
 
@@ -290,6 +302,18 @@ class _Walk:
             exists=exists,
             link=link,
         )
+
+
+def _expected(dims: list[int], kind: int) -> int | None:
+    """Return the bytes that dimensions ask for, -1 when one is negative; None for a type whose elements have no one size."""
+    if kind not in _BITS:
+        return None
+    count = 1
+    for dim in dims:
+        if dim < 0:
+            return -1
+        count = min(count * dim, _LARGE)
+    return -(-count * _BITS[kind] // 8)
 
 
 def _entry(view: View) -> tuple[str, View]:

@@ -39,6 +39,7 @@ from stannary.formats.pickle_traits import (
     Told,
     Traits,
     is_partial,
+    is_tensor,
     kind_of,
     names_set,
     source_of,
@@ -351,9 +352,15 @@ class Recorder:
                 special = [key for key in items[::2] if type(key) is str and key.startswith("__")]
                 if special and len(target.keys or ()) < _SPECIAL:
                     target.keys = (target.keys or set()) | set(special[:_SPECIAL])
-            if target.state is None and root not in NAMESPACES and kind_of(target) == "instance":
+            if target.state is None and root not in NAMESPACES and kind_of(target) == "instance" and not is_tensor(root):
                 return
-        kind = "finished" if type(target) is Made and kind_of(target) == "instance" else kind_of(target)
+        kind = (
+            "tensor"
+            if is_tensor(root)
+            else "finished"
+            if type(target) is Made and kind_of(target) == "instance"
+            else kind_of(target)
+        )
         if ("mutate", root, how, kind) not in self.others:
             self._other(("mutate", root, how, kind), "pickle.mutate", offset,
                         module=module, name=name, target=kind, how=how, items=render(items[:8]))  # fmt: skip

@@ -21,6 +21,7 @@ __all__ = [
     "Traits",
     "is_common",
     "is_partial",
+    "is_tensor",
     "kind_of",
     "makes_code",
     "names_set",
@@ -275,3 +276,8 @@ def names_set(state: Any, left: list[int]) -> list[str]:  # noqa: ANN401 - symbo
     keys = [key for found in maps for key in found.items[::2]]
     computed = ["__computed__" for key in keys if type(key) is Made and root_name(key) in _TEXT_MAKERS]
     return [key for key in keys if type(key) is str] + made + computed[:1]
+
+
+def is_tensor(root: tuple[str, str] | None) -> bool:
+    """Tell whether what is made is a tensor of torch: items put into one write memory (CVE-2026-24747), and no pickler does so."""
+    return root is not None and root[0] == "torch._utils" and root[1].startswith("_rebuild_")

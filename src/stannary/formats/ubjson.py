@@ -6,6 +6,8 @@ Format: https://ubjson.org/ (draft 12), with the optimised containers `$` and `#
 from __future__ import annotations
 
 import struct
+import sys
+from array import array
 from collections.abc import Callable
 
 from stannary.core.errors import BudgetExceeded, FormatError, Truncated
@@ -19,13 +21,25 @@ _NUMBERS = {b"i": ">b", b"U": ">B", b"I": ">h", b"u": ">H", b"l": ">i", b"m": ">
 _CONSTANTS: dict[bytes, Json] = {b"Z": None, b"T": True, b"F": False, b"N": None}
 _MAX_DEPTH = 64
 _MAX_STRING = 16 << 20
+_MAX_LOOKED_AT = 4 << 20  # bytes of one array
 _MAX_VALUES = 1_000_000  # numbers of typed arrays do not count
 
 
 class Array(list[Json]):
-    """A typed array of numbers that was skipped: empty, with the `announced` number of elements."""
+    """A typed array of numbers that was skipped: empty, with the `announced` number of elements, and their bytes."""
 
     announced = -1
+    raw = memoryview(b"")
+    code = ""  # of `struct`, big-endian
+
+    def bounds(self) -> tuple[int, int] | None:
+        """Return the least and the greatest element of an array of 32-bit integers that is not too long to look at."""
+        if self.code != ">i" or not 0 < len(self.raw) <= _MAX_LOOKED_AT:
+            return None
+        numbers = array("i", bytes(self.raw))
+        if sys.byteorder == "little":
+            numbers.byteswap()
+        return min(numbers), max(numbers)
 
 
 class _Reader:
@@ -124,6 +138,7 @@ class _Reader:
                 if size > self.end - self.pos:
                     msg = f"an array of {count} elements, {self.end - self.pos} bytes are left"
                     raise Truncated(msg, at)
+                skipped.raw, skipped.code = self.data[self.pos : self.pos + size], _NUMBERS[kind]
                 self.pos += size
                 return skipped
             if kind in _CONSTANTS:

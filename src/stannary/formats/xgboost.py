@@ -116,6 +116,9 @@ class _Booster:
                 if wanted is not None and isinstance(array, list) and _length(array) != wanted:
                     self.problem("node_count", f"tree {index}: {field} has {_length(array)} of {wanted} nodes")
                     return
+                if field.endswith("_children") and isinstance(array, list) and (child := _no_child(array, wanted)) is not None:
+                    self.problem("child", f"tree {index}: {field} names node {child} of {wanted}")
+                    return
 
     def _strings(self, name: str, value: Json, depth: int) -> None:
         """Look at every text and every size of the document."""
@@ -143,6 +146,18 @@ class _Booster:
         number = _whole(text)
         if number is None or number >= 1 << 31:
             self.problem("size", f"{name} is {text}")
+
+
+def _no_child(array: list[Json], nodes: int | None) -> int | None:
+    """Return a child that is no node of its tree; -1 stands for none."""
+    bounds = array.bounds() if isinstance(array, Array) else None
+    if bounds is None:
+        numbers = [item for item in array if isinstance(item, int)]
+        if not numbers or len(numbers) != len(array):
+            return None
+        bounds = min(numbers), max(numbers)
+    low, high = bounds
+    return high if high >= (_length(array) if nodes is None else nodes) else low if low < -1 else None
 
 
 def _whole(text: Json) -> int | None:

@@ -45,6 +45,7 @@ _XGBOOST: dict[str, tuple[dict[str, Any], bool | None]] = {
     "size": (_changed("learner", "learner_model_param", "num_feature", "99999999999"), True),
     "tree_count": (_changed(*_MODEL, "gbtree_model_param", {"num_trees": "4000"}), True),
     "node_count": (_changed(*_MODEL, "trees", 0, "left_children", [1]), True),
+    "child": (_changed(*_MODEL, "trees", 0, "left_children", [1, -1, 1 << 30]), True),
     "attribute_code": (_changed("learner", "attributes", {"hook": "__import__('os').system('echo stannary')"}), True),
     "attribute_template": (_changed("learner", "attributes", {"note": "{{ ''.__class__.__mro__ }}"}), True),
     "objective": (_changed("learner", "objective", {"name": "acme:loss"}), None),

@@ -214,6 +214,11 @@ def _type() -> bytes:
     return _base().tensor("a", [8], kind=200).bytes(bytes(32))
 
 
+@forge("gguf.no_tensor_type", filename="model.gguf", family=_F, malicious=True)
+def _no_type() -> bytes:
+    return _base().tensor("a", [8], kind=0x7FFFFFFF).bytes(bytes(32))
+
+
 @forge("gguf.padding", filename="model.gguf", family=_F, malicious=False)
 def _padding() -> bytes:
     return _base().tensor("a", [8]).bytes(bytes(32 + 4096))

@@ -37,6 +37,7 @@ _TFLITE: dict[str, tuple[bytes, bool | None]] = {
     "appended": (_tflite() + ELF, True),
     "pickle_buffer": (_tflite(buffer=PICKLE), True),
     "root_outside": (struct.pack("<I", 0x18) + b"TFL3", None),
+    "root_far_outside": (struct.pack("<I", 0x7FFFFFF0) + b"TFL3" + bytes(60), True),
     "truncated": (_tflite()[:60], None),
 }
 for _name, (_content, _bad) in _TFLITE.items():

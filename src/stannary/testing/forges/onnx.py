@@ -102,6 +102,12 @@ def _() -> dict[str, bytes]:
     }
 
 
+@forge("onnx.external_too_long", filename="repo", family=FAMILY, malicious=True)
+def _() -> dict[str, bytes]:
+    outside = external("model.onnx_data", offset="0", length=str(1 << 40))
+    return {"model.onnx": model(node("Relu"), _init(tensor("w", raw=None, extra=outside))), "model.onnx_data": bytes(8)}
+
+
 @forge("onnx.external_missing", filename="model.onnx", family=FAMILY, malicious=False)
 def _() -> bytes:
     return model(node("Relu"), _init(tensor("w", raw=None, extra=external("model.onnx_data"))))

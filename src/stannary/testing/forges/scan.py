@@ -17,6 +17,11 @@ def _plain() -> dict[str, bytes]:
     return {"notes.json": _NOTES, "docs/README.md": b"# A model\n"}
 
 
+@forge("scan.deep_json", filename="deep", family=_FAMILY, malicious=True)
+def _deep() -> dict[str, bytes]:
+    return {"config.json": b'{"layers":' + b"[" * 100_000}
+
+
 @forge("scan.control_characters", filename="names", family=_FAMILY, malicious=True)
 def _control() -> dict[str, bytes]:
     return {"notes.json": _NOTES, "READ\x1b[2KME.md": b"# A model\n"}

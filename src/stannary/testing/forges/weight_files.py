@@ -6,6 +6,7 @@ import struct
 from collections.abc import Callable
 
 from stannary.testing.forges import forge
+from stannary.testing.forges.tensors import _ELF as ELF
 
 __all__ = ["KINDS"]
 
@@ -75,6 +76,16 @@ def _() -> bytes:
 @forge("weights.word2vec_then_pickle", filename="vectors.bin", family="taggers, vectors and indexes", malicious=True)
 def _() -> bytes:
     return _word2vec() + _PICKLE
+
+
+@forge("weights.rknn_program", filename="model.rknn", family="taggers, vectors and indexes", malicious=True)
+def _program() -> bytes:
+    return b"RKNN" + bytes(60) + ELF
+
+
+@forge("weights.rknn_plain", filename="model.rknn", family="taggers, vectors and indexes", malicious=False)
+def _no_program() -> bytes:
+    return b"RKNN" + bytes(60) + bytes(range(256))
 
 
 @forge("weights.crfsuite_cut", filename="tagger.crfsuite", family="taggers, vectors and indexes", malicious=None)

@@ -19,6 +19,11 @@ _CALLS = frozenset({"py/reduce", "py/function", "py/repr", "__reduce__", "__redu
 _NAMES = frozenset(
     {"py/object", "py/type", "py/class", "py/newobj", "py/module", "__class__", "__pyclass__", "__type__", "py_object"}
 )
+_SPARK = (
+    "org.apache.spark.", "pyspark.", "com.johnsnowlabs.", "sparknlp.", "ml.dmlc.xgboost4j.", "xgboost.spark.", "com.microsoft.",
+    "synapse.ml.", "ai.h2o.", "com.databricks.", "org.apache.systemml.", "com.linkedin.", "io.github.",
+)  # fmt: skip
+_JAVA = ("java.", "javax.", "sun.", "com.sun.", "jdk.", "scala.sys.", "groovy.", "org.codehaus.groovy.", "bsh.")
 _CODE_KEYS = frozenset(
     {
         "auto_map",
@@ -46,8 +51,8 @@ def judge(facts: Sequence[Fact]) -> Iterator[Hit]:
                 yield from _object(fact, tags)
             case "json.target":
                 yield from target_hit(fact, "JSN003")
-            case "json.constructor":
-                yield from _constructor(fact)
+            case "json.constructor" | "json.spark_class":
+                yield from (_constructor if fact.kind == "json.constructor" else _spark)(fact)
             case "json.type":
                 if str(fact.data["name"]) in words("langchain_types"):
                     yield Hit("JSN005", fact)
@@ -140,6 +145,17 @@ def _constructor(fact: Fact) -> Iterator[Hit]:
         yield Hit("JSN005", fact, None, None, "high")
     elif not name.startswith("langchain"):
         yield Hit("JSN005", fact, None, None, "medium")
+
+
+def _spark(fact: Fact) -> Iterator[Hit]:
+    """Judge the class of a stage: the JVM looks it up by name and calls its `read`, PySpark imports its module."""
+    name = str(fact.data["name"])
+    if name.startswith(_SPARK):
+        return
+    if name.startswith(_JAVA) or contains_any(name, "foreign_gadgets") or danger_of(name) == "dangerous":
+        yield Hit("JSN003", fact, f"Spark loads {name[:120]}", None, "high")
+    else:
+        yield Hit("JSN003", fact, f"Spark loads {name[:120]}, a class nobody knows", None, "low")
 
 
 def _remote(fact: Fact) -> Iterator[Hit]:
