@@ -30,23 +30,9 @@ from typing import TYPE_CHECKING, Any
 from stannary.formats.pickle_embedded import embedded_kind, encoded_head, latin_head
 from stannary.formats.pickle_encodings import reversed_head
 from stannary.formats.pickle_traits import (
-    GETATTR,
-    NAMESPACES,
-    TAKE_BYTES,
-    UNNAMED,
-    Aside,
-    Keys,
-    Told,
-    Traits,
-    is_partial,
-    is_tensor,
-    kind_of,
-    names_set,
-    source_of,
-    state_code,
-    strings,
-    traits_of,
-)
+    GETATTR, NAMESPACES, TAKE_BYTES, UNNAMED, Aside, Keys, Told, Traits, is_partial, is_tensor, kind_of,
+    names_set, source_of, state_code, strings, traits_of,
+)  # fmt: skip
 from stannary.formats.pickle_values import DROPPED, Blob, Global, Made, Map, Opaque, leaves, render, root_name
 
 if TYPE_CHECKING:
