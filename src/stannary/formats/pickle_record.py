@@ -30,9 +30,22 @@ from typing import TYPE_CHECKING, Any
 from stannary.formats.pickle_embedded import embedded_kind, encoded_head, latin_head
 from stannary.formats.pickle_encodings import reversed_head
 from stannary.formats.pickle_traits import (
-    GETATTR, NAMESPACES, TAKE_BYTES, UNNAMED, Aside, Keys, Told, Traits, is_partial, is_tensor, kind_of,
-    names_set, source_of, state_code, strings, traits_of,
-)  # fmt: skip
+    GETATTR,
+    NAMESPACES,
+    TAKE_BYTES,
+    UNNAMED,
+    Aside,
+    Keys,
+    Told,
+    Traits,
+    is_partial,
+    kind_of,
+    names_set,
+    source_of,
+    state_code,
+    strings,
+    traits_of,
+)
 from stannary.formats.pickle_values import DROPPED, Blob, Global, Made, Map, Opaque, leaves, render, root_name
 
 if TYPE_CHECKING:
@@ -328,7 +341,7 @@ class Recorder:
         """APPEND(S), SETITEM(S), ADDITEMS on something that is no plain container calls its methods."""
         if target is DROPPED:
             return
-        root = root_name(target)
+        root, kind = root_name(target), kind_of(target, items=True)
         module, name = root or ("", "")
         self.aside.keep(items)
         if type(target) is Made:
@@ -338,15 +351,9 @@ class Recorder:
                 special = [key for key in items[::2] if type(key) is str and key.startswith("__")]
                 if special and len(target.keys or ()) < _SPECIAL:
                     target.keys = (target.keys or set()) | set(special[:_SPECIAL])
-            if target.state is None and root not in NAMESPACES and kind_of(target) == "instance" and not is_tensor(root):
+            if target.state is None and root not in NAMESPACES and kind == "instance":
                 return
-        kind = (
-            "tensor"
-            if is_tensor(root)
-            else "finished"
-            if type(target) is Made and kind_of(target) == "instance"
-            else kind_of(target)
-        )
+        kind = "finished" if type(target) is Made and kind == "instance" else kind
         if ("mutate", root, how, kind) not in self.others:
             self._other(("mutate", root, how, kind), "pickle.mutate", offset,
                         module=module, name=name, target=kind, how=how, items=render(items[:8]))  # fmt: skip

@@ -21,7 +21,6 @@ __all__ = [
     "Traits",
     "is_common",
     "is_partial",
-    "is_tensor",
     "kind_of",
     "makes_code",
     "names_set",
@@ -139,9 +138,16 @@ def is_common(module: str) -> bool:
     return module.partition(".")[0] in _COMMON
 
 
-def kind_of(target: Any) -> str:  # noqa: ANN401 - symbolic
-    """Name what BUILD or an item assignment is applied to: fresh instances are normal."""
+def kind_of(target: Any, *, items: bool = False) -> str:  # noqa: ANN401 - symbolic
+    """Name what BUILD, or what puts in `items`, is applied to: fresh instances are normal, items in a tensor write memory."""
     if type(target) is Made:
+        if (
+            items
+            and type(target.func) is Global
+            and target.func.module == "torch._utils"
+            and target.func.name.startswith("_rebuild_")
+        ):
+            return "tensor"
         return "attribute" if type(target.func) is Global and (target.func.module, target.func.name) in GETATTR else "instance"
     return "global" if type(target) is Global else type(target).__name__.lower()
 
@@ -276,8 +282,3 @@ def names_set(state: Any, left: list[int]) -> list[str]:  # noqa: ANN401 - symbo
     keys = [key for found in maps for key in found.items[::2]]
     computed = ["__computed__" for key in keys if type(key) is Made and root_name(key) in _TEXT_MAKERS]
     return [key for key in keys if type(key) is str] + made + computed[:1]
-
-
-def is_tensor(root: tuple[str, str] | None) -> bool:
-    """Tell whether what is made is a tensor of torch: items put into one write memory (CVE-2026-24747), and no pickler does so."""
-    return root is not None and root[0] == "torch._utils" and root[1].startswith("_rebuild_")
