@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
+from stannary.run.fresh import program
 from stannary.run.jail import Jail, runtime_paths
 
 __all__ = ["command", "problem"]
@@ -48,10 +49,7 @@ def command(jail: Jail, arguments: Sequence[str]) -> list[str]:
         line += ["--ro-bind-try", path, path]
     for path in jail.write:
         line += ["--bind", path, path]
-    # The parent's search path, so that an installation anywhere is found; never the current folder.
-    paths = [p for p in sys.path if p and os.path.isabs(p)]
-    code = f"import sys; sys.path[:] = {paths!r}; from stannary.run.boot import main; main()"
-    return [*line, "--", sys.executable, "-I", "-B", "-c", code, *arguments]
+    return [*line, "--", *program(), *arguments]
 
 
 def _python_paths(jail: Jail) -> list[str]:

@@ -1,9 +1,8 @@
-"""One supervised child: started by fork (or under bubblewrap), spoken to over a pair of pipes."""
+"""One supervised child: started by fork, as a fresh interpreter or under bubblewrap; spoken to over a pair of pipes."""
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import mmap
 import os
 import signal
@@ -15,16 +14,15 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from stannary.run import fresh
 from stannary.run.interface import Job, Setup, Ticket
 from stannary.run.jail import Jail
-from stannary.run.libc import libc
-from stannary.run.worker import HEADER, serve
+from stannary.run.worker import HEADER, die_with, serve
 
 __all__ = ["Child", "describe_status", "interrupts_held"]
 
 _CURRENT = struct.Struct("<Q")
 _LARGEST_FRAME = 256 << 20
-_PR_SET_PDEATHSIG = 1
 _PATIENCE = 1.0
 _WARNS_OF_THREADS = sys.version_info >= (3, 12)
 
@@ -55,8 +53,8 @@ class Child:
         self._pending = bytearray()
         self._seen: Ticket = 0
         self._seen_at = time.monotonic()
-        if jail is not None and jail.level == "bwrap":
-            self._start_in_bubblewrap(setup, jail)
+        if (jail is not None and jail.level == "bwrap") or fresh.needed():
+            self._start(setup, jail)
         else:
             self._page = mmap.mmap(-1, mmap.PAGESIZE)
             self._fork(setup, jail)
@@ -70,7 +68,7 @@ class Child:
         self.pid = _fork_quietly()
         if self.pid == 0:
             try:
-                _die_with(parent)
+                die_with(parent)
                 serve(child_in, child_out, self._page, setup, jail)
             finally:
                 os._exit(1)
@@ -78,22 +76,28 @@ class Child:
         os.close(child_out)
         self._unblock()
 
-    def _start_in_bubblewrap(self, setup: Setup, jail: Jail) -> None:
-        from stannary.run import bubblewrap
+    def _start(self, setup: Setup, jail: Jail | None) -> None:
+        """Start a fresh interpreter, under bubblewrap where the jail says so."""
         from stannary.run.boot import Settings
 
-        page = os.memfd_create("stannary-page", 0)
-        os.truncate(page, mmap.PAGESIZE)
+        page = fresh.shared_page()
         self._page = mmap.mmap(page, mmap.PAGESIZE)
         child_in, self.inbox = os.pipe()
         self.outbox, child_out = os.pipe()
-        line = bubblewrap.command(jail, [str(child_in), str(child_out), str(page)])
-        for descriptor in (child_in, child_out, page):
+        given = (child_in, child_out, page)
+        arguments = [str(number) for number in given]
+        if jail is not None and jail.level == "bwrap":
+            from stannary.run import bubblewrap
+
+            line, environment = bubblewrap.command(jail, [*arguments, "0"]), {"LC_ALL": "C.UTF-8"}
+        else:
+            line, environment = [*fresh.program(), *arguments, str(os.getpid())], dict(os.environ)
+        for descriptor in given:
             os.set_inheritable(descriptor, True)  # noqa: FBT003 - positional only
         null = os.open(os.devnull, os.O_RDWR)
         actions = [(os.POSIX_SPAWN_DUP2, null, n) for n in (0, 1, 2)]
-        self.pid = os.posix_spawn(line[0], line, {"LC_ALL": "C.UTF-8"}, file_actions=actions)
-        for descriptor in (null, child_in, child_out, page):
+        self.pid = os.posix_spawn(line[0], line, environment, file_actions=actions)
+        for descriptor in (null, *given):
             os.close(descriptor)
         self._unblock()
         settings = msgspec.msgpack.encode(Settings(setup, jail))
@@ -250,11 +254,3 @@ def _fork_quietly() -> int:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         return os.fork()
-
-
-def _die_with(parent: int) -> None:
-    """Ask Linux to end this process with its parent."""
-    if sys.platform.startswith("linux"):
-        libc.prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL))
-        if os.getppid() != parent:
-            os._exit(1)

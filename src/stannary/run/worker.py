@@ -7,6 +7,7 @@ a death can be laid at the right door without a message for every job.
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import importlib
 import mmap
@@ -23,9 +24,10 @@ from stannary.formats import stall
 from stannary.run import alarm
 from stannary.run.interface import Handler, Setup
 from stannary.run.jail import Jail, enter
+from stannary.run.libc import libc
 from stannary.run.limits import renew_processor_time
 
-__all__ = ["DONE", "FAILED", "HEADER", "READY", "REFUSED", "load_handler", "serve"]
+__all__ = ["DONE", "FAILED", "HEADER", "READY", "REFUSED", "die_with", "load_handler", "serve"]
 
 HEADER = struct.Struct("<QBI")
 READY, DONE, FAILED, REFUSED = range(4)
@@ -33,6 +35,7 @@ READY, DONE, FAILED, REFUSED = range(4)
 _CURRENT = struct.Struct("<Q")
 _FLUSH_BYTES = 1 << 15
 _FLUSH_SECONDS = 0.02
+_PR_SET_PDEATHSIG = 1
 
 
 def serve(inbox: int, outbox: int, page: mmap.mmap, setup: Setup, jail: Jail | None) -> None:
@@ -137,3 +140,11 @@ def _send(outbox: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(outbox, view) :]
+
+
+def die_with(parent: int) -> None:
+    """Ask Linux to end this process with its parent."""
+    if sys.platform.startswith("linux"):
+        libc.prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL))
+        if os.getppid() != parent:
+            os._exit(1)
