@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from stannary.cli.ledger import open_ledger
+from stannary.crypto.keys import generate
 from stannary.evidence.ledger import entry
 from stannary.evidence.workspace import Workspace
 
@@ -60,6 +61,130 @@ def test_a_head_is_printed_kept_and_held_against_later(made, tmp_path):
     assert (foreign.returncode, foreign.stdout) == (1, "")
     assert foreign.stderr.startswith(f"error[LED004]: {tmp_path / 'kept'}: ")
     assert "\nhelp: " in foreign.stderr
+
+
+def test_who_puts_back_both_files_is_seen_from_outside_alone_and_that_is_said(made, tmp_path):
+    a, b = tmp_path / "a", tmp_path / "b"
+    files = [a / ".stannary" / name for name in ("ledger.db", "ledger.db.head")]
+    for path in files:
+        shutil.copy(path, tmp_path / path.name)
+    append(made["a"], 3)
+    (tmp_path / "kept").write_text(ok("head", "--format", "checkpoint", cwd=a))
+    ok("witness", "request", "-o", tmp_path / "later", cwd=a)
+    ok("witness", "sign", tmp_path / "later", "--log", key_of(a), "-o", tmp_path / "answer", cwd=b)
+    for path in files:
+        shutil.copy(tmp_path / path.name, path)
+    silent = stannary("verify", cwd=a)
+    assert silent.returncode == 0
+    assert "warning: nothing outside watches this ledger" in silent.stderr
+    assert "ledger witness ask" in silent.stderr
+    kept = stannary("verify", "--since", tmp_path / "kept", cwd=a)
+    assert (kept.returncode, "LED003" in kept.stderr, "warning" in kept.stderr) == (1, True, False)
+    ok("witness", "request", "-o", tmp_path / "older", cwd=a)
+    witness = stannary("witness", "sign", tmp_path / "older", "--log", key_of(a), cwd=b)
+    assert (witness.returncode, "LED003" in witness.stderr) == (1, True)
+    answers = {row["name"]: row for row in doctor(a)}
+    assert (answers["ledger"]["topic"], answers["ledger"]["state"]) == ("workspace", "warning")
+    assert "nothing outside watches" in answers["ledger"]["text"]
+    assert answers["keys"]["state"] == "warning"
+    assert not [row for row in doctor(tmp_path) if row["topic"] == "workspace"]
+
+
+def test_a_ledger_that_is_witnessed_is_not_warned_of(made, tmp_path):
+    a, b = tmp_path / "a", tmp_path / "b"
+    ok("witness", "request", "-o", tmp_path / "request", cwd=a)
+    ok("witness", "sign", tmp_path / "request", "--log", key_of(a), "-o", tmp_path / "answer", cwd=b)
+    key = ok("witness", "key", cwd=b).strip()
+    ok("witness", "add", tmp_path / "request", tmp_path / "answer", "--witness", key, cwd=a)
+    append(made["a"], 2)
+    said = stannary("verify", cwd=a)
+    assert "warning" not in said.stderr
+    assert "cosigned 5 of 7 entries" in said.stderr
+    assert {row["name"]: row["state"] for row in doctor(a)}["ledger"] == "ok"
+
+
+@pytest.mark.parametrize(
+    "arguments, code",
+    [
+        ("rotate --key nofile.pem", "KEY007"),
+        ("rotate --key p256.pem", "KEY006"),
+        ("rotate --key p256.pem --compromised", "KEY006"),
+        ("rotate --key .stannary/keys/ledger.pem", "KEY010"),
+        ("rotate --key .stannary/keys/ledger.pub", "KEY002"),
+        ("rotate --key .stannary", "KEY007"),
+        ("rotate --key=", "USE010"),
+        ("rotate --key env:NOPE", "KEY011"),
+        ("rotate --key pkcs11:token=x;module-path=/x.so", "KEY015"),
+        ("rotate --workspace nowhere", "WSP001"),
+        ("rotate", "KEY003"),
+        ("rotate extra", "USE001"),
+        ("move", "USE012"),
+        ("move --to-file", "WSP007"),
+        ("move --to-file --database postgresql://127.0.0.1:1/x", "USE012"),
+        ("move --database=", "USE010"),
+        ("move --database notaurl", "WSP005"),
+        ("move --database mysql://127.0.0.1:1/x", "WSP005"),
+        ("move --database postgresql://user:secret@127.0.0.1:1/x", "WSP006"),
+        ("move --database postgresql://127.0.0.1:1/x", "LED022"),
+        ("move --database env:NOPE", "WSP005"),
+        ("move --database postgresql://127.0.0.1:1/x --workspace nowhere", "WSP001"),
+        ("keys --key p256.pem", "USE012"),
+        ("keys --adopt nofile", "LED018"),
+    ],
+)
+def test_a_log_is_not_rotated_or_moved_by_a_wrong_input(made, tmp_path, arguments, code):
+    a = tmp_path / "a"
+    generate("ecdsa-p256-sha256").write(a / "p256.pem", None)
+    before = snapshot(a)
+    refused = stannary(*arguments.split(), cwd=a, stdin="")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr.startswith(f"error[{code}]"), refused.stderr
+    assert "\nhelp: " in refused.stderr
+    assert "secret" not in refused.stderr
+    assert snapshot(a) == before
+    ok("audit", cwd=a)
+
+
+@pytest.mark.parametrize(
+    "what", ["garbage", "another key", "a key of another kind", "no ledger", "a cut ledger", "no head", "no key"]
+)
+def test_a_log_that_is_damaged_is_neither_rotated_nor_moved(made, tmp_path, what):
+    a = tmp_path / "a" / ".stannary"
+    key = a / "keys" / "ledger.pem"
+    if what == "garbage":
+        key.write_bytes(b"garbage")
+    elif what in ("another key", "a key of another kind"):
+        key.unlink()
+        generate("ed25519" if what == "another key" else "ecdsa-p256-sha256").write(key, None)
+    elif what in ("no ledger", "no head", "no key"):
+        {"no ledger": a / "ledger.db", "no head": a / "ledger.db.head", "no key": key}[what].unlink()
+    else:
+        (a / "ledger.db").write_bytes((a / "ledger.db").read_bytes()[:5000])
+    before = snapshot(tmp_path / "a")
+    refused = stannary("rotate", "--no-passphrase", cwd=tmp_path / "a", stdin="")
+    assert (refused.returncode, refused.stdout) in {(1, ""), (2, "")}, refused
+    assert refused.stderr.startswith("error[")
+    assert "\nhelp: " in refused.stderr
+    assert json.loads((a / "workspace.json").read_text()) == json.loads(before["workspace.json"])
+    assert not [path for path in (a / "keys").iterdir() if path.suffix == ".json"]
+
+
+def test_a_log_is_moved_nowhere_offline(made, tmp_path):
+    a = tmp_path / "a"
+    (a / "stannary.toml").write_text("offline = true\n")
+    refused = stannary("move", "--database", "postgresql://127.0.0.1:1/x", cwd=a)
+    assert (refused.returncode, "no socket may be opened" in refused.stderr) == (2, True)
+
+
+def snapshot(place):
+    """Return what every file of the workspace has, but for the lock that a rotation holds (it is empty)."""
+    files = [path for path in (place / ".stannary").rglob("*") if path.is_file() and path.suffix != ".rotating"]
+    return {path.name: path.read_bytes() for path in files}
+
+
+def doctor(cwd):
+    command = [sys.executable, "-c", "import sys; from stannary.cli.main import run; sys.exit(run())", "doctor", "--format", "json"]
+    return json.loads(subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False).stdout)["answers"]
 
 
 def test_what_would_not_be_looked_at_is_refused_and_not_passed_over(made, tmp_path):

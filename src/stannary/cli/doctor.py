@@ -1,4 +1,4 @@
-"""`stannary doctor`: what this machine offers, and what that means for a scan."""
+"""`stannary doctor`: what this machine offers, what that means for a scan, and what a workspace here lacks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import platform
 import shutil
 import sys
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 import msgspec
@@ -15,15 +15,18 @@ import msgspec
 from stannary.cli.group import common_options, talk_of
 from stannary.cli.talk import wants_color
 
+if TYPE_CHECKING:
+    from stannary.evidence.workspace import Workspace
+
 __all__ = ["Answer", "Answers", "command", "examine"]
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """One thing looked at: `ok`, `missing` (a part of the work cannot be done) or `note`."""
+    """One thing looked at: `ok`, `missing` (a part of the work cannot be done), `warning` (works, and is less safe) or `note`."""
 
     topic: str
     name: str
-    state: Literal["ok", "missing", "note"]
+    state: Literal["ok", "missing", "warning", "note"]
     text: str
 
 
@@ -41,7 +44,7 @@ _CODECS = (
     ("lz4", ("lz4",)),
     ("zstandard", ("compression.zstd", "backports.zstd")),
 )
-_COLORS = {"ok": "green", "missing": "yellow", "note": "cyan"}
+_COLORS = {"ok": "green", "missing": "yellow", "warning": "yellow", "note": "cyan"}
 
 
 @click.command("doctor")
@@ -49,9 +52,9 @@ _COLORS = {"ok": "green", "missing": "yellow", "note": "cyan"}
 @common_options
 @click.pass_context
 def command(ctx: click.Context, form: str) -> int:
-    """Show isolation levels, codecs, versions and the terminal. Exits 3 when something is missing."""
+    """Show isolation levels, codecs, versions, the terminal, and the workspace here. Exits 3 when something is missing."""
     color = wants_color(sys.stdout, talk_of(ctx).color)
-    answers = [*examine(), *_terminal(talk_of(ctx).color)]
+    answers = [*examine(), *_terminal(talk_of(ctx).color), *_workspace()]
     if form == "json":
         from stannary.report.json_ import dump
 
@@ -126,3 +129,50 @@ def _terminal(choice: str) -> list[Answer]:
     kind = f"{size.columns} columns, {os.environ.get('TERM') or 'no TERM'}" if stream.isatty() else "not a terminal"
     color = "coloured" if wants_color(stream, choice) else "not coloured"
     return [Answer("terminal", "stdout", "note", f"{kind}, {stream.encoding}, {color}")]
+
+
+def _workspace() -> list[Answer]:
+    """Look at the workspace that is here, if one is: nothing is decrypted, and no database is asked."""
+    from stannary.core.errors import StannaryError
+    from stannary.evidence.workspace import Workspace
+
+    try:
+        place = Workspace.find(os.environ.get("STANNARY_WORKSPACE"))
+    except StannaryError as error:
+        return [] if error.code == "WSP001" else [Answer("workspace", "settings", "warning", str(error))]
+    return [_keys(place), _ledger(place)]
+
+
+def _keys(place: Workspace) -> Answer:
+    try:
+        held = {path.name: path.read_bytes() for path in sorted((place.root / "keys").glob("*.pem"))}
+    except OSError as error:
+        return Answer("workspace", "keys", "warning", f"cannot be read: {error}")
+    bare = [name for name, content in held.items() if b"PRIVATE KEY-----" in content and b"ENCRYPTED" not in content]
+    if bare:
+        text = f"{', '.join(bare)} without a passphrase: whoever reads them signs as you; `stannary keys protect` adds one"
+        return Answer("workspace", "keys", "warning", text)
+    if place.settings.unlock:
+        from stannary.evidence.unlock import place_of
+
+        where = place_of(place.settings.unlock)
+        if where.exists():
+            return Answer("workspace", "keys", "ok", f"protected by a passphrase that is kept in {where}")
+        return Answer("workspace", "keys", "note", f"protected by a passphrase that is not here: not in {where}")
+    return Answer("workspace", "keys", "ok", "protected, or not kept here")
+
+
+def _ledger(place: Workspace) -> Answer:
+    from stannary.cli.ledger_watch import HELP, UNWATCHED, watched
+    from stannary.core.errors import StannaryError
+
+    if place.settings.database:
+        return Answer("workspace", "ledger", "note", "in a database: `stannary ledger verify` says who watches it")
+    try:
+        with place.ledger() as ledger:
+            seen, size = watched(ledger), ledger.head().size
+    except StannaryError as error:
+        return Answer("workspace", "ledger", "warning", f"{error}; `stannary ledger audit` says more")
+    if seen is None:
+        return Answer("workspace", "ledger", "warning", f"{UNWATCHED}; {HELP}")
+    return Answer("workspace", "ledger", "ok", f"{', '.join(seen.names)} cosigned {seen.size:,} of {size:,} entries")

@@ -15,6 +15,7 @@ from stannary.core.errors import StannaryError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from stannary.cli.talk import Talk
     from stannary.crypto.note import Checkpoint, VerifierKey
     from stannary.evidence.ledger import Ledger
     from stannary.evidence.ledger.log_keys import LogKeys
@@ -210,10 +211,14 @@ def prove_(what: str, workspace: str | None, form: str, output: str | None, reco
 )
 @_format_option
 @common_options
-def verify_(**given: Any) -> int:  # noqa: ANN401 - click passes each option
+@click.pass_context
+def verify_(ctx: click.Context, /, **given: Any) -> int:  # noqa: ANN401 - click passes each option
     """Verify the head (its signature, the stored tree, the head remembered) and what else is given.
 
     With --proof and --record: a proof, offline, without the ledger. Exit code 1 when anything does not hold.
+
+    A ledger that was put back to an earlier time together with the file that remembers its head shows only to somebody outside:
+    to who kept a checkpoint (--since), or to a witness. A warning says so where there is neither.
     """
     from stannary.evidence.ledger.witness import read_keys
     from stannary.evidence.workspace import Workspace
@@ -229,9 +234,21 @@ def verify_(**given: Any) -> int:  # noqa: ANN401 - click passes each option
             head = ledger.head() if old is None else ledger.verify_since(old)
         if cosigners:
             head = _require(ledger.cosigned() or ledger.head_note(), ledger.keys, cosigners, asked.quorum)
+        elif old is None:
+            _say_who_watches(talk_of(ctx), ledger, head)
         names = tuple(key.name for key in cosigners)
         _show_head(ledger, asked.form, head, since=None if old is None else _size_of(old), witnesses=names)
     return 0
+
+
+def _say_who_watches(talk: Talk, ledger: Ledger, head: Checkpoint) -> None:
+    from stannary.cli.ledger_watch import HELP, UNWATCHED, watched
+
+    seen = watched(ledger)
+    if seen is None:
+        talk.warning(UNWATCHED, HELP)
+    else:
+        talk.note(f"{', '.join(seen.names)} cosigned {seen.size:,} of {head.size:,} entries; --witness KEY verifies that")
 
 
 @click.command("audit")

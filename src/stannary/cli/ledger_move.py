@@ -6,6 +6,7 @@ import click
 
 from stannary.cli.group import common_options, talk_of
 from stannary.cli.ledger import workspace_option
+from stannary.cli.signing_key import is_offline
 from stannary.report.escape import inline
 
 __all__ = ["command"]
@@ -29,6 +30,11 @@ def command(ctx: click.Context, database: str, to_file: bool, workspace: str | N
     if bool(database) == to_file:
         msg = "where to is not said, or said twice"
         raise UsageError(msg, code="USE012", help="--database URL, or --to-file")
+    if database and is_offline():
+        msg = "is a database, and no socket may be opened"
+        raise UsageError(
+            msg, where="--database", code="WSP005", help="take `offline` out of the configuration, or keep it in a file"
+        )
     place = Workspace.find(workspace)
     head = relocate(place, database)
     with place.ledger() as ledger:
