@@ -49,6 +49,9 @@ def vouched(card: EvaluationResult, work: Work) -> EvaluationResult:
         name = admitted.display.rstrip("/").rpartition("/")[2] or admitted.display
         given = {"path": admitted.display, "name": name, "digest": admitted.digest, "sha256": admitted.sha256}
         model = msgspec.structs.replace(model, **given, format=admitted.format)
+    if work.surrogate is not None:
+        text = f"examples were made on the surrogate {work.surrogate.display} ({work.surrogate.digest}), too"
+        model = msgspec.structs.replace(model, notes=(*model.notes, text))
     suite = tuple(name for name in request.suites if name in card.suite or name not in request.optional)
     return msgspec.structs.replace(
         card, tool=Tool(version=__version__), model=model, suite=suite, seed=request.seed, device=request.device
@@ -63,8 +66,9 @@ def infer(request: Request) -> str:
 def _answer(request: Request, note: Note, *, infer: bool = False) -> tuple[Answer, Work]:
     with ExitStack() as stack:
         own = request.is_function or (request.is_endpoint and not infer)  # the caller's own code, or nothing that is loaded
-        model = None if infer or own else _admit(request, stack, note)
-        work = Work(request=request, model=model, infer=infer)
+        model = None if infer or own else _admit(request.model, request, stack, note)
+        surrogate = _admit(request.surrogate, request, stack, note) if request.surrogate and not infer else None
+        work = Work(request=request, model=model, surrogate=surrogate, infer=infer)
         if own or (request.trust and (request.workers > 1 or request.device != "cpu")):
             from stannary.app.evaluation_work import do
 
@@ -73,20 +77,21 @@ def _answer(request: Request, note: Note, *, infer: bool = False) -> tuple[Answe
         return _raised(answer), work
 
 
-def _admit(request: Request, stack: ExitStack, note: Note) -> Admitted:
+def _admit(model: str, request: Request, stack: ExitStack, note: Note) -> Admitted:
     from stannary.app.opening import admit
     from stannary.app.targets import located
     from stannary.checks.static.scan import ScanOptions
 
-    note("scanning the model")
-    (target,) = stack.enter_context(located([request.model], offline=request.offline))
+    note("scanning the model" if model == request.model else "scanning the surrogate")
+    (target,) = stack.enter_context(located([model], offline=request.offline))
     return admit(target, ScanOptions(jail=request.jail), trust=request.trust)
 
 
 def _guarded(work: Work, stack: ExitStack, note: Note) -> tuple[Answer, Work]:
     """Do the work in a process of its own, in the guard."""
     request, folder = work.request, scratch_folder(stack)
-    read = [request.data, request.members, request.domain, request.garak, work.model.path if work.model else None]
+    models = [admitted.path for admitted in (work.model, work.surrogate) if admitted]
+    read = [request.data, request.members, request.domain, request.garak, *models]
     answer, level = guarded(
         "stannary.app.evaluation_work:worker",
         jail_of(request.jail, folder, read, (request.adversarials, request.checkpoint)),

@@ -28,6 +28,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     norm: str | None = None
     eps: float | None = None
     threats: tuple[str, ...] = ()
+    surrogate: str | None = None
     samples: int = 500
     seed: int = 0
     budget: int | None = None
@@ -65,7 +66,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_picky(self) -> bool:
         """Whether an option is given that means nothing for texts."""
-        words = (self.norm, self.threats, self.domain, self.adversarials, self.checkpoint, self.members)
+        words = (self.norm, self.threats, self.surrogate, self.domain, self.adversarials, self.checkpoint, self.members)
         return any(map(bool, words)) or self.workers > 1 or self.device != "cpu"
 
     @property
@@ -94,7 +95,14 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
             text
             for text, bad in (
                 ("--data is needed: the samples to attack", made.data is None and "llm" not in made.suites),
-                ("--threat is of --suite robustness", bool(made.threats) and "robustness" not in made.suites),
+                (
+                    "--threat and --surrogate are of --suite robustness",
+                    bool(made.threats or made.surrogate) and "robustness" not in made.suites,
+                ),
+                (
+                    "--surrogate is opened outside of the guard where the model is no file: add --trust",
+                    bool(made.surrogate) and not made.trust and (made.is_function or made.is_endpoint),
+                ),
                 (
                     "--text goes with --suite robustness, --preset, --eps, --samples, --budget and --min-robust alone",
                     bool(made.text) and (set(made.suites) != {"robustness"} or made.is_picky),
@@ -135,6 +143,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
 
     request: Request
     model: Admitted | None = None
+    surrogate: Admitted | None = None
     folder: str = ""
     infer: bool = False
     jail: str = "none"

@@ -14,6 +14,7 @@ from stannary.core.errors import InputError, UsageError
 if TYPE_CHECKING:
     from stannary.checks.target.counting import Counting
     from stannary.checks.target.data import Dataset
+    from stannary.checks.target.interface import Target
 
 __all__ = ["run_suites"]
 
@@ -21,7 +22,7 @@ _FEWEST_CLASSES, _FEWEST_ROWS = 3, 200  # for a backdoor to be looked for by bot
 
 
 def run_suites(
-    target: Counting, data: tuple[Dataset, Dataset], request: Request, note: Note
+    target: Counting, data: tuple[Dataset, Dataset], request: Request, note: Note, surrogate: Target | None = None
 ) -> tuple[dict[str, suites.Suite], tuple[str, ...]]:
     """Run what is asked for on a sample and the whole of the data; return what was found, and why a suite of `all` is not in it.
 
@@ -30,7 +31,10 @@ def run_suites(
     """
     sampled, whole = data
     steps: dict[str, tuple[str, Callable[[], suites.Suite]]] = {
-        "robustness": (f"attacking {len(sampled)} samples", lambda: suites.robustness(target, sampled, whole, request)),
+        "robustness": (
+            f"attacking {len(sampled)} samples",
+            lambda: suites.robustness(target, (sampled, whole), request, surrogate),
+        ),
         "privacy": (
             f"asking who was in the training data, with {request.shadows} shadow models",
             lambda: suites.privacy(target, whole, request),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from stannary.checks.target.counting import Counting
     from stannary.checks.target.data import Dataset
     from stannary.checks.target.domain import TableDomain
+    from stannary.checks.target.interface import Target
 
 __all__ = ["Suite", "backdoor", "domain_text", "privacy", "robustness", "table_domain", "too_weak"]
 
@@ -35,9 +36,10 @@ class Suite(NamedTuple):
     owasp: tuple[str, ...] = ()
 
 
-def robustness(target: Counting, data: Dataset, whole: Dataset, request: Request) -> Suite:
-    """Attack the samples of `data`, drawn from `whole`. Raises as the suites of `stannary.checks.robustness`."""
-    found, incomplete = _table(target, data, whole, request) if data.kind == "table" else _array(target, data, whole, request)
+def robustness(target: Counting, both: tuple[Dataset, Dataset], request: Request, surrogate: Target | None = None) -> Suite:
+    """Attack samples, drawn from a whole (`both`). Raises as the suites of `stannary.checks.robustness`."""
+    data, whole = both
+    found, incomplete = _table(target, data, whole, request) if data.kind == "table" else _array(target, both, request, surrogate)
     atlas: tuple[str, ...] = ("AML.T0015", "AML.T0043.000")
     if any(run.id.startswith("transfer") and not run.skipped for run in found.attacks):
         atlas = (*atlas, "AML.T0043.002")
@@ -55,10 +57,13 @@ def robustness(target: Counting, data: Dataset, whole: Dataset, request: Request
     )
 
 
-def _array(target: Counting, data: Dataset, whole: Dataset, request: Request) -> tuple[Robustness, tuple[str, ...]]:
+def _array(
+    target: Counting, both: tuple[Dataset, Dataset], request: Request, surrogate: Target | None
+) -> tuple[Robustness, tuple[str, ...]]:
     from stannary.checks.robustness.suite import Options
     from stannary.checks.robustness.suite import robustness as attack
 
+    data, whole = both
     if request.domain:
         msg = "a domain says what columns of a table may be; this data has none"
         raise InputError(msg, where=request.domain)
@@ -73,6 +78,7 @@ def _array(target: Counting, data: Dataset, whole: Dataset, request: Request) ->
         replay=request.replay,
         checkpoint=_path(request.checkpoint),
         curve=request.preset in ("standard", "paranoid") and request.budget is None,
+        surrogate=surrogate,
     )
     box = Box(*bounds_of(data))
     found = attack(target, data, box, options, whole)

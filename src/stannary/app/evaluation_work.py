@@ -15,6 +15,7 @@ from stannary import __version__
 from stannary.app.evaluation_request import Answer, Request, Work
 from stannary.app.guarding import Note, served, tell
 from stannary.checks.target.card import EvaluationResult, Model, TestData, Tool
+from stannary.core.errors import InputError
 
 if TYPE_CHECKING:
     from stannary.app.opening import Admitted
@@ -67,7 +68,7 @@ def _card(work: Work, note: Note) -> EvaluationResult:
     data = data.aligned(target.classes, tuple(getattr(target, "labels", ())))
     sampled = data.sample(request.samples, request.seed)
     counted = Counting(target, request.budget, identity=work.model.digest if work.model else "")
-    found, left = run_suites(counted, (sampled, data), request, note)
+    found, left = run_suites(counted, (sampled, data), request, note, _surrogate(work, data, target))
     incomplete = tuple(text for one in found.values() for text in one.incomplete)
     reasons = tuple(text for one in found.values() for text in one.reasons)
     return EvaluationResult(
@@ -123,11 +124,31 @@ def _target(work: Work, data: Dataset) -> Target:
         from stannary.checks.target.open_file import target_of
 
         return target_of(import_object(request.model), data, name=request.model, device=request.device)
+    return _opened(work.model, work.model.display, data, request.device)
+
+
+def _opened(model: Admitted, name: str, data: Dataset, device: str) -> Target:
     from stannary.app.opening import scanned_bytes
     from stannary.checks.target.open_file import model_file, open_model
 
-    content = scanned_bytes(work.model, model_file(Path(work.model.path)))
-    return open_model(content, data, name=work.model.display, device=request.device)
+    return open_model(scanned_bytes(model, model_file(Path(model.path))), data, name=name, device=device)
+
+
+def _surrogate(work: Work, data: Dataset, target: Target) -> Target | None:
+    """Open the model that examples are to be made on. Raises InputError where nothing of it could be tried on the target."""
+    if work.surrogate is None:
+        return None
+    made = _opened(work.surrogate, work.surrogate.digest.removeprefix("sha256:")[:12], data, work.request.device)
+    wrong = {
+        f"offers {made.access}, and examples are made by gradients": made.access != "white",
+        f"has {made.classes} classes, the model {target.classes}": made.classes != target.classes,
+        "is of a table, whose attacks take no surrogate": data.kind == "table",
+    }
+    for why, holds in wrong.items():
+        if holds:
+            msg = f"the surrogate {why}"
+            raise InputError(msg, where=work.surrogate.display, code="EVA007")
+    return made
 
 
 def model_of(work: Work, target: Target | TextTarget, left: tuple[str, ...] = ()) -> Model:

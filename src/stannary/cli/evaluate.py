@@ -38,6 +38,9 @@ _SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 @click.option(
     "--threat", "threats", type=click.Choice(THREATS), multiple=True, help="Of pictures: measured beside the radius; repeatable."
 )
+@click.option(
+    "--surrogate", metavar="FILE", help="A network of pictures or arrays: examples made on it are tried on MODEL first (transfer)."
+)
 @click.option("--samples", type=click.IntRange(1), default=500, show_default=True, metavar="N", help="Samples drawn from the data.")
 @click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Of everything random.")
 @click.option("--budget", type=click.IntRange(1), metavar="N", help="Ask the model at most N times.")

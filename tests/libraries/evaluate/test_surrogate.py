@@ -105,3 +105,75 @@ def test_a_checkpoint_refuses_another_model_of_the_same_name(cancer, tmp_path) -
     done = stannary(*given)
     assert done.returncode == 2, done.stderr
     assert "another run, with a different target" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def other(digits):
+    """Another network for the digits, trained apart, and one of nine classes."""
+    with np.load(digits / "digits.npz") as held:
+        x, y = torch.tensor(held["x"]), torch.tensor(held["y"])
+    for name, classes, seed in (("other.pt", 10, 7), ("nine.pt", 9, 8)):
+        torch.manual_seed(seed)
+        net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 64), torch.nn.ReLU(), torch.nn.Linear(64, classes))
+        optimiser = torch.optim.Adam(net.parameters(), 1e-2)
+        for _ in range(60):
+            optimiser.zero_grad()
+            torch.nn.functional.cross_entropy(net(x), y.clamp(max=classes - 1)).backward()
+            optimiser.step()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            torch.jit.trace(net.eval(), x[:2]).save(digits / name)
+    return digits
+
+
+def test_examples_of_a_given_surrogate_are_tried_first_and_the_card_says_which(digits, other) -> None:
+    done = stannary(
+        *(digits / "net.pt", "--data", digits / "digits.npz", "--surrogate", other / "other.pt"),
+        *("--preset", "smoke", "--samples", 40, "--eps", 0.25, "--format", "json"),
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    first = found["robustness"]["attacks"][0]
+    said = next(note for note in found["model"]["notes"] if "surrogate" in note)
+    assert first["id"] == f"transfer-{said.partition('sha256:')[2][:12]}-40"
+    assert "other.pt" in said
+    assert first["survivors_out"] < first["survivors_in"]  # of the network's own gradients nothing was used
+    assert first["backward"] == 0
+    assert "AML.T0043.002" in found["atlas"]
+
+
+def test_a_function_is_attacked_through_it_only_when_that_is_trusted(digits, other, tmp_path) -> None:
+    (tmp_path / "mine.py").write_text(NET.format(path=str(digits / "net.pt")))
+    given = (
+        "mine.py:label",
+        "--data",
+        digits / "digits.npz",
+        "--surrogate",
+        other / "other.pt",
+        "--preset",
+        "smoke",
+        "--samples",
+        30,
+    )
+    refused = stannary(*given, cwd=tmp_path)
+    assert (refused.returncode, "outside of the guard" in refused.stderr) == (2, True)
+    done = stannary(*given, "--trust", "--eps", 0.25, "--format", "json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    runs = json.loads(done.stdout)["robustness"]["attacks"]
+    assert [run["id"].startswith("transfer-") for run in runs][:2] == [True, False]  # and none that imitates it
+    assert runs[0]["survivors_out"] < runs[0]["survivors_in"]
+
+
+def test_one_that_does_not_fit_is_refused(digits, cancer, other, tmp_path) -> None:
+    data = ("--data", digits / "digits.npz", "--preset", "smoke", "--samples", 20)
+    nine = stannary(digits / "net.pt", *data, "--surrogate", other / "nine.pt")
+    assert (nine.returncode, "has 9 classes, the model 10" in nine.stderr) == (3, True), nine.stderr
+    forest = stannary(
+        *(cancer / "forest.joblib", "--data", cancer / "test.csv", "--surrogate", cancer / "boosted.ubj"),
+        *("--preset", "smoke", "--samples", 20, "--trust"),
+    )
+    assert (forest.returncode, "the surrogate" in forest.stderr) == (3, True), forest.stderr
+    hostile = tmp_path / "hostile.pkl"
+    hostile.write_bytes(b"cos\nsystem\n(S'echo'\ntR.")
+    unsafe = stannary(digits / "net.pt", *data, "--surrogate", hostile)
+    assert (unsafe.returncode, "is unsafe and is not loaded" in unsafe.stderr) == (1, True), unsafe.stderr

@@ -24,7 +24,7 @@ from stannary.checks.robustness.surrogate import without_gradients
 from stannary.checks.target.card import AttackRun, CurvePoint, Example, Robustness, Stop, Threat
 from stannary.checks.target.counting import Counting
 from stannary.checks.target.data import Dataset
-from stannary.checks.target.interface import Domain
+from stannary.checks.target.interface import Domain, Target
 from stannary.checks.target.statistics import Rate, StopRule, clopper_pearson, rate
 
 __all__ = ["Measured", "Options", "metric_of", "robustness"]
@@ -51,6 +51,7 @@ class Options:
         checkpoint: folder from which an interrupted run goes on.
         domain: digest of the domain's file, for the record.
         eot: answers averaged where the target is random; 0 for the preset's own.
+        surrogate: a model with gradients on which examples are made, too; without it, one is made for a target that has none.
         curve: look for the smallest changes, too, and give the accuracy over the radius; takes gradients.
     """
 
@@ -67,6 +68,7 @@ class Options:
     domain: str = ""
     eot: int = 0
     curve: bool = False
+    surrogate: Target | None = None
 
 
 @dataclass(frozen=True)
@@ -90,13 +92,14 @@ def metric_of(norm: str, eps: float) -> str:
 def robustness(target: Counting, data: Dataset, domain: Domain, options: Options, pool: Dataset | None = None) -> Measured:
     """Measure how a classifier stands attacks on the samples of `data`, in a domain. Tables: `table_card.table_robustness`.
 
-    A target without gradients is attacked through a surrogate, too, that imitates it on `pool` (`data` without it).
+    A target without gradients is attacked through a surrogate, too: the given one, or one that imitates it on `pool` (`data`
+    without it).
 
     Raises:
         UsageError, InputError: as `cascade`.
     """
     plan = preset(options.preset, target.classes, fab=options.fab)
-    plan, unable = without_gradients(plan, target, pool or data, options.norm, options.seed)
+    plan, unable = without_gradients(plan, target, pool or data, options.norm, options.seed, options.surrogate)
     replayed = 0
     if options.replay and options.folder is not None:
         again = Replay(*load(options.folder, options.replay))
