@@ -4,10 +4,11 @@ Facts:
 `config.document`: kind (toml, ini), sections (at most 60), name.
 `config.registered`: a function looked up in a registry (spaCy / confection `@callbacks = "name"`).
     Fields: registry, name, section.
-`config.build`: what runs when the project is built or installed. Fields: key (build-backend, backend-path,
+`config.build`: what runs when the project is built or installed. Fields: key (build-backend, backend-path, absent-backend,
     requires, cmdclass, attr), value, section.
 `config.entry_point`: a name that installs as a command or a plug-in. Fields: group, name, value.
 `config.target`: a dotted name under a key that a framework imports (`_target_`, `class`, `handler`). Fields: key, name, section.
+`config.plugin`: a module that coverage.py imports when tests are run. Fields: name, own (it is in the folder), section.
 `config.command`: a command line. Fields: key, command, section.
 """
 
@@ -34,6 +35,7 @@ _BUILD = frozenset(
 _SECTION = re.compile(r"^\s*\[+([^\]\n]{1,200})\]+\s*(?:[#;].*)?$")
 _PAIR = re.compile(r"^([^\s=:#;\[][^=:\n]{0,200}?)\s*[=:]\s*(.*)$")
 _DEPTH = 40
+_COVERAGE = re.compile(r"^(?:tool\.)?coverage[.:]run$|^run$")
 
 
 def read_toml(view: View, sink: Sink) -> None:
@@ -46,6 +48,7 @@ def read_toml(view: View, sink: Sink) -> None:
         msg = f"not TOML: {clip(str(exc), 100)}"
         raise FormatError(msg) from exc
     sink.fact("config.document", None, kind="toml", sections=[clip(k, 60) for k in list(document)[:60]], name=clip(_base(view)))
+    _back_end(document, sink)
     stack: list[tuple[str, Any, int]] = [("", document, 0)]
     while stack:
         section, value, depth = stack.pop()
@@ -60,6 +63,18 @@ def read_toml(view: View, sink: Sink) -> None:
                 _setting(section, key, " ".join(str(i) for i in item[:60] if isinstance(i, str)), sink)
             elif isinstance(item, str):
                 _setting(section, key, item, sink)
+
+
+def _back_end(document: dict[str, Any], sink: Sink) -> None:
+    """Report a back end of the project's own (PEP 517, `backend-path`) whose module is not in the folder."""
+    build = document.get("build-system")
+    places = build.get("backend-path") if isinstance(build, dict) else None
+    if not isinstance(places, list) or not all(isinstance(place, str) for place in places):
+        return
+    name = re.split(r"[.:]", str(build.get("build-backend", "")))[0] if isinstance(build, dict) else ""
+    folders = {place.strip("./").partition("/")[0] for place in places}
+    if sink.siblings.isdisjoint({name, f"{name}.py"} | (folders - {""})):
+        sink.fact("config.build", None, key="absent-backend", value=clip(name), section="build-system")
 
 
 def read_ini(view: View, sink: Sink) -> None:
@@ -114,6 +129,11 @@ def _setting(section: str, key: str, value: str, sink: Sink) -> None:
         or key == "cmdclass"
     ):
         sink.fact("config.build", None, key=key, value=clip(value), section=clip(section))
+    elif key == "plugins" and _COVERAGE.search(section):
+        for name in re.findall(r"[A-Za-z_][\w.]*", value)[:20]:
+            root = name.partition(".")[0]
+            own = not sink.siblings.isdisjoint({root, f"{root}.py"})
+            sink.fact("config.plugin", None, name=clip(name), own=own, section=clip(section))
     elif key in _COMMANDS and value:
         sink.fact("config.command", None, key=key, command=clip(value, 2000), section=clip(section))
         hand_on_inline(sink, f"{section}.{key}", value)

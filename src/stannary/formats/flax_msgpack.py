@@ -3,10 +3,12 @@
 Format: flax `serialization.py`: extension 1 is an array (shape, dtype name, bytes), 2 a complex
 number, 3 a numpy scalar. msgpack-numpy writes maps with `nd`, `type`/`kind` and `data`, and its
 loader unpickles `data` when the kind is `O`.
+`msgpack.class`: a dotted name under a key by which readers of one's own keep classes. Fields: key, name, path.
 """
 
 from __future__ import annotations
 
+import re
 import struct
 
 from stannary.core.errors import FormatError, Truncated
@@ -22,6 +24,10 @@ __all__ = ["probe", "read"]
 _ARRAY, _SCALAR, _TIMESTAMP = 1, 3, -1
 _KNOWN_EXT = frozenset({-1, 1, 2, 3})
 _OPCODES = 4  # fewer in a row are chance
+_CLASSES = frozenset(
+    {"__class__", "__type__", "_target_", "__target__", "py/object", "py/reduce", "py/type", "py/function", "__reduce__"}
+)
+_NAME = re.compile(r"[A-Za-z_]\w*(?:[.:][A-Za-z_]\w*)+")
 _LOOK = 64  # bytes of each blob that are compared with known magic numbers
 
 
@@ -68,6 +74,8 @@ class _Checkpoint:
                 self._blob(event)
             elif event.kind == "end":
                 end = event.at
+            if event.kind == "str" and not event.key and not _CLASSES.isdisjoint(event.path[-2:]):
+                self._class(event)
             if not event.key and event.path and event.path[-1] in {"nd", "type", "kind", "data"}:
                 self._numpy(event)
         self.sink.fact("msgpack.document", 0, extensions=sorted(self.codes), size=end)
@@ -115,6 +123,13 @@ class _Checkpoint:
                 hand_on(self.sink, name, self._content(event, 8 << 20).decode("utf-8", "replace"), event.at)
         elif self._content(event, _LOOK).startswith(PAYLOAD_MAGIC):
             self._payload(event, name)
+
+    def _class(self, event: Event) -> None:
+        """Report a class or function that a map names, itself or in a list: readers of one's own import it."""
+        name = self._content(event, 200).decode("utf-8", "replace")
+        if _NAME.fullmatch(name):
+            key = next(k for k in reversed(event.path) if k in _CLASSES)
+            self.sink.fact("msgpack.class", event.at, key=key, name=clip(name), path=clip("/".join(event.path)))
 
     def _payload(self, event: Event, name: str) -> None:
         head = self._content(event, _LOOK)

@@ -121,7 +121,7 @@ FORMATS: tuple[Format, ...] = (
     Format("json", _F + "json_text:read", names=("*.json", "*.jsonl", "*.webmanifest"), probe="probe", first=b'{[\xef \n\r\t"', text=True),
     Format("yaml", _F + "yaml_text:read", names=("*.yaml", "*.yml", "mlmodel", "mlproject", "*.dvc"), text=True),
     Format("toml", _F + "config_text:read_toml", names=("*.toml",), text=True),
-    Format("ini", _F + "config_text:read_ini", names=("*.cfg", "*.ini", "*.conf"), text=True),
+    Format("ini", _F + "config_text:read_ini", names=("*.cfg", "*.ini", "*.conf", ".coveragerc"), text=True),
     Format("requirements", _F + "requirements_text:read", names=("requirements*.txt", "*requirements*.in", "*environment*.y*ml", "env*.y*ml", "conda*.y*ml", "pyproject.toml", "setup.cfg", "pipfile", "pip.conf", "pip.ini", "uv.toml", ".condarc", ".npmrc"), text=True),
     Format("rtf", _F + "rtf:read", ((0, b"{\\rt"), (0, b"{\\*\\rt"))),
     Format("text", _F + "plain_text:read", probe="probe"),

@@ -31,7 +31,10 @@ _PLAIN = re.compile(
     rb"(?:[\x00-\x7f\xe0-\xff\xc0\xc2\xc3]|" + _WORD + rb"|[\xcc\xd0][\x00-\xff]|[\xcd\xd1][\x00-\xff]{2}"
     rb"|[\xca\xce\xd2][\x00-\xff]{4}|[\xcb\xcf\xd3][\x00-\xff]{8}){%d}" % _RUN
 )
-_TELLING = (b"\xa2nd", b"\xa4type", b"\xa4kind", b"\xa4data")  # the keys of msgpack-numpy
+# The keys of msgpack-numpy, and those under which classes are kept.
+_TELLING = (
+    b"\xa2nd", b"\xa4type", b"\xa4kind", b"\xa4data", b"__class__", b"__type__", b"_target_", b"py/", b"__reduce__"
+)  # fmt: skip
 
 
 class Event(NamedTuple):

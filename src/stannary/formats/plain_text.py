@@ -123,6 +123,8 @@ _WEIGHTS = re.compile(
 )
 _PYTHON_LAYER = re.compile(rb"\bpython_param\s*:?\s*\{([^}]{0,4000})\}")  # of a Caffe network as text
 _QUOTED = re.compile(rb"\b(module|layer|param_str)\s*:\s*[\"']([^\"'\n]{0,2000})[\"']")
+# Of a path file: modules are looked for there. `../src` is what a project writes for itself.
+_PLACES = re.compile(rb"^(?:/|~|\.\.[\\/]\.\.|[A-Za-z]:[\\/])[^\r\n\0]{1,400}$", re.MULTILINE)
 _IMPORT_LINES = re.compile(rb"^import[ \t][^\r\n]*", re.MULTILINE)  # of a path file: `site` executes these
 _PYTHON = re.compile(
     rb"(?:\s|#[^\n]*\n|\"\"\".{0,4000}?\"\"\")*"
@@ -195,6 +197,9 @@ def _by_name(view: View, base: str, sink: Sink) -> None:
         hidden_orders.report(view.head(_BLOCK).decode("utf-8", "replace"), sink)
     elif base.endswith(".pth") and (lines := _IMPORT_LINES.findall(view.head(1 << 20))):
         sink.child(f"{base}.py", b"\n".join(lines), hint="python")
+    elif base.endswith(".pth") and (places := _PLACES.findall(view.head(1 << 13))):
+        for place in places[:8]:
+            sink.fact("config.value", None, kind="search", value=clip(place.decode("utf-8", "replace")), key=clip(base), path="")
     elif _WEIGHTS.search(base) and _PYTHON.match(view.head(1 << 13)):
         sink.child(f"{base}.py", view.data, hint="python")
 

@@ -7,7 +7,8 @@ elsewhere), function (its enclosing function), args (folded, `{}` or `<name>` fo
 known), keywords, origins (outside names the arguments' data came through), refs (outside
 callables handed over), paths (of files that arguments were read from), of (path or command of the
 object that the method belongs to),
-dynamic (the name was assembled at run time), nested (inside code given as a string).
+dynamic (the name was assembled at run time), absent (model files and modules, named by constants, that are
+neither beside this file nor written by it), nested (inside code given as a string).
 `python.reduce`: a `__reduce__` that returns a callable of an outside name. Fields: class, callee, args, line.
 `python.inner`: an attribute that leads into the interpreter. Fields: attribute, of, line.
 `python.class`: name, bases, methods, bound (special methods that are functions of others), line.
@@ -19,6 +20,7 @@ from __future__ import annotations
 import ast
 import itertools
 import re
+import sys
 
 from stannary.core.errors import FormatError
 from stannary.core.model import Json
@@ -32,6 +34,13 @@ __all__ = ["Flow"]
 _UNPICKLERS = frozenset({"pickle.loads", "_pickle.loads", "cPickle.loads", "dill.loads", "cloudpickle.loads"})
 _INTERPRETERS = ("python", "python3", "sys.executable", "python.exe")
 _INLINE = re.compile(r"\bpython[\d.]*\s+(?:-\w\s+)*-c\s+([\"'])(.*?)\1(?:\s|$)", re.DOTALL)
+# A file of a folder's own: what is elsewhere in the tree is not known here.
+_MODEL_FILE = re.compile(r"[\w.-]+\.(?:pt|pth|pkl|pickle|joblib|bin|ckpt|pt2|model|dill|th|npy|npz|ya?ml)")
+_MAKERS = frozenset({
+    "save", "dump", "savez", "savetxt", "to_pickle", "save_model", "save_checkpoint", "urlretrieve", "download",
+    "download_url_to_file", "write_bytes", "copy", "copyfile", "move", "retrieve", "get_file", "hf_hub_download", "cached_download",
+})  # fmt: skip
+_MODULE = re.compile(r"[A-Za-z_]\w*(?:\.\w+)*")
 _EXECUTORS = frozenset(
     {"exec", "eval", "compile", "execfile", "code.InteractiveInterpreter().runsource", "timeit.timeit", "cProfile.run"}
 )
@@ -55,6 +64,7 @@ class Flow(Statements):
         self._reached: set[int] = set()
         self._memo: dict[tuple[object, ...], Value] = {}
         self._reported: set[tuple[object, ...]] = set()
+        self._made: dict[str, str] = {}  # files that the program writes or fetches, and by what
 
     def module(self, tree: ast.Module) -> None:
         """Read the module's body as it runs, then the functions it never calls."""
@@ -194,6 +204,8 @@ class Flow(Statements):
             name, value = through[1], value.copy()
             value.name, value.dynamic = name, True
         handed = [*args, *keywords.values()]
+        self._makes(name, handed)
+        origins |= {self._made[a.text_of()] for a in args[:2] if a.text_of() in self._made}
         if self.mode != "function" and name.rpartition(".")[2] in RUNNERS:
             for item in handed:
                 if isinstance(item.node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
@@ -227,8 +239,32 @@ class Flow(Statements):
             "python.call", name=name, line=line, scope=self.mode, function=self.function, args=shown,
             keywords={k: v.shown(_TEXT) for k, v in list(keywords.items())[:12]}, origins=sorted(origins - {name})[:16],
             paths=[a.subject[:_TEXT] for a in args[:8] if a.subject], refs=refs[:8], of=value.subject[:_TEXT],
-            dynamic=value.dynamic,
+            dynamic=value.dynamic, absent=self._absent(name, args[:2]),
         )  # fmt: skip
+
+    def _makes(self, name: str, handed: list[Value]) -> None:
+        """Remember the model files that a call writes."""
+        writes = name.rpartition(".")[2] in _MAKERS
+        if name in {"open", "io.open"}:
+            writes = any(str(v.const)[:1] in {"w", "x", "a"} for v in handed[1:] if v.known)
+        for value in handed if writes else ():
+            if _MODEL_FILE.fullmatch(text := value.text_of()):
+                self._made[text] = name
+
+    def _absent(self, name: str, args: list[Value]) -> list[Json]:
+        """Return the model file or the module, named by a constant, that is not beside this file."""
+        beside = self.sink.siblings
+        found: list[Json] = []
+        for arg in args:
+            text = arg.text_of()
+            root = text.partition(".")[0]
+            if name == "runpy.run_module":
+                absent = _MODULE.fullmatch(text) and root not in sys.stdlib_module_names and beside.isdisjoint({root, f"{root}.py"})
+            else:
+                absent = _MODEL_FILE.fullmatch(text) and text not in beside and text not in self._made
+            if absent:
+                found.append(text)
+        return found
 
     def _given_code(self, name: str, args: list[Value]) -> None:
         """Read code handed to another interpreter, and pickles given as constants."""

@@ -8,8 +8,9 @@ from collections.abc import Iterable
 
 from stannary.core.model import Json
 from stannary.formats.python_expressions import Expressions
+from stannary.formats.python_folding import NUMBERS
 from stannary.formats.python_names import RUNNERS, is_reported
-from stannary.formats.python_values import UNKNOWN, Scope, Value, merge_origins, sequence
+from stannary.formats.python_values import UNKNOWN, Scope, Value, const, merge_origins, sequence
 
 __all__ = ["Statements"]
 
@@ -17,6 +18,7 @@ _TEXT = 400
 # As a decorator, one of these is called with what it decorates.
 _DIRECT = frozenset({"os", "posix", "nt", "subprocess", "pty", "builtins", "eval", "exec", "compile", "__import__"})
 _MAX_ITEMS = 4096
+_FEWEST = 4
 
 
 class Statements(Expressions):
@@ -85,8 +87,11 @@ class Statements(Expressions):
 
     def _s_for(self, node: ast.For | ast.AsyncFor) -> None:
         iterated = self.eval(node.iter)
-        self.branch += 1
         items = iterated.items or ()
+        if _is_spelled(node) and _FEWEST <= len(items) <= _MAX_ITEMS and all(item.known for item in items):
+            self._spell(node, items)
+            return
+        self.branch += 1
         element = Value(f"{iterated.name}[]" if iterated.name else "", iterated.origins)
         for item in items[:64]:
             element = element.either(item) if element.name or element.known or element.node or element.items else item
@@ -96,6 +101,18 @@ class Statements(Expressions):
         self.branch -= 1
 
     _s_asyncfor = _s_for
+
+    def _spell(self, node: ast.For | ast.AsyncFor, items: tuple[Value, ...]) -> None:
+        """Run a loop that puts a text together, item by item."""
+        for item in items:
+            self.bind(node.target, item)
+            self.body(node.body)
+        self.body(node.orelse)
+        for statement in node.body:
+            name = statement.target.id if isinstance(statement, ast.AugAssign) and isinstance(statement.target, ast.Name) else ""
+            value = self.scope.names.get(name, UNKNOWN)
+            if isinstance(value.const, (str, bytes)) and "chr" in value.origins:
+                self.scope.names[name] = const(value.const, value.origins | {NUMBERS})
 
     def _s_if(self, node: ast.If) -> None:
         current: ast.If | None = node
@@ -255,6 +272,11 @@ def _bound(scope: Scope) -> list[str]:
         if other.node is None and other.name and "(" not in other.name and is_reported(other.name)
     ]
     return found[:20]
+
+
+def _is_spelled(node: ast.For | ast.AsyncFor) -> bool:
+    """Tell whether a loop does nothing but add to variables."""
+    return all(isinstance(s, ast.AugAssign) and isinstance(s.target, ast.Name) and isinstance(s.op, ast.Add) for s in node.body)
 
 
 def _main_guard(test: ast.expr) -> bool:

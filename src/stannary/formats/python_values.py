@@ -134,6 +134,10 @@ class Value:
             return " ".join(parts)[:limit]
         return f"<{self.name}>"[:limit] if self.name else "<?>"
 
+    def text_of(self) -> str:
+        """Return the constant text that it is, or what the call that it is the result of was told."""
+        return self.const if self.known and isinstance(self.const, str) else self.subject
+
     def as_text(self) -> str | None:
         """Return it as a string with `{}` for unknown parts, or None when nothing of it is known."""
         if self.known and isinstance(self.const, (str, int, float)):

@@ -35,6 +35,7 @@ _BITS = {
     "F6_E2M3": 6, "F6_E3M2": 6,
 }  # fmt: skip
 
+_CLIMBS = re.compile(rb"(?:^|[\\/])\.\.(?:[\\/]|$)")
 _WS = rb"[ \t\r\n]*"
 _STRING = rb'"([^"\\]*+(?:\\.[^"\\]*+)*+)"'
 _KEY = re.compile(_WS + _STRING + _WS + rb":" + _WS, re.DOTALL)
@@ -187,6 +188,8 @@ class _Header:
         raise FormatError(msg, first)
 
     def _tensor(self, pos: int, name: bytes, dtype: str, dims: list[int], begin: int, end: int) -> None:
+        if b".." in name and _CLIMBS.search(name):
+            self.problem("name_path", pos, f"tensor {name.decode('utf-8', 'replace')} is named like a file outside of the folder")
         bits = _BITS.get(dtype)
         count = 1
         for dim in dims:

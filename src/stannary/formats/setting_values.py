@@ -4,7 +4,8 @@ A configuration says what a program opens, fetches and imports; which key does s
 nothing but such a name are told, of documents that are settings and no data.
 
 Fact: `config.value`: kind (`place`: a path out of the folder; `address`: a URL; `name`: a dotted name; `environment`: of
-a variable by which something is loaded), value, key, path.
+a variable by which something is loaded; `search`: a folder out of this one that a path file has modules looked for in),
+value, key, path.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 Facts (`path` is the place in the document, `a.b[3]`; `line` counts from 1):
 `yaml.document`: keys (of the top level, at most 60), documents, size, name (of the file).
-`yaml.tag`: a tag that is not one of YAML's own. Fields: tag, name (behind its first colon), args, path, line.
+`yaml.tag`: a tag that is not one of YAML's own. Fields: tag, name (behind its first colon), args, path, line,
+    own (the module of the function that it is given is beside the document).
 `yaml.target`: a dotted name that a configuration framework imports and calls. Fields: key, name, args, path, line.
 `yaml.command`: a command line that a tool runs. Fields: key, command, path, line.
 `yaml.flavor`: an MLflow model flavor. Fields: flavor, loader_module, code, model_code_path, python_model, data, path.
@@ -154,9 +155,18 @@ def _nodes(found: Scanned, sink: Sink, base: str) -> None:
                 args=_arguments(nodes, index),
                 path=clip(node.path),
                 line=node.line,
+                own=_is_beside(nodes, index, sink),
             )
         if node.value is not None:
             _value(nodes, index, sink)
+
+
+def _is_beside(nodes: list[Node], index: int, sink: Sink) -> bool:
+    """Tell whether the module of a function that a tag is given is a file or folder beside the document."""
+    given = _arguments(nodes, index)
+    module = given[0].rpartition(".")[0] if given else ""
+    root = module.partition(".")[0]
+    return not sink.siblings.isdisjoint({root, f"{root}.py"})
 
 
 def _value(nodes: list[Node], index: int, sink: Sink) -> None:
@@ -227,4 +237,13 @@ def _words(text: str, sink: Sink) -> None:
         if count >= 1000:
             return
         tag, _, name = match[1].partition(":")
-        sink.fact("yaml.tag", None, tag=clip(tag), name=clip(name), args=[], path="", line=text.count("\n", 0, match.start()) + 1)
+        sink.fact(
+            "yaml.tag",
+            None,
+            tag=clip(tag),
+            name=clip(name),
+            args=[],
+            path="",
+            line=text.count("\n", 0, match.start()) + 1,
+            own=False,
+        )

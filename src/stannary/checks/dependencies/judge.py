@@ -17,6 +17,9 @@ __all__ = ["judge", "match_advisories"]
 _USUAL = {("pypi", "org"), ("pythonhosted", "org")}  # the public index: what every installer takes when nothing is said
 _INDEX_OPTIONS = frozenset({"--index-url", "--extra-index-url", "--find-links"})
 _LOCAL = re.compile(r"^(?:(?:https?://)?(?:localhost|127\.0\.0\.1)(?:[:/]|$)|\.{0,2}/|\.{1,2}$)")
+_ELSEWHERE = re.compile(
+    r"\.\.[\\/]\.\.|[/~]"
+)  # conda writes `name @ file:///...` of where it built it: its own work, not another's
 _COMMIT = re.compile(r"@[0-9a-f]{40}\b")
 _OWNER = re.compile(r"(?:://|@)[^/\s:]+[/:]([\w.-]+)/")
 _HOST = re.compile(r"^https://(?:[^/@?#\\]*@)?([a-z0-9.-]+)", re.IGNORECASE)
@@ -62,6 +65,8 @@ def _entry(fact: Fact) -> Iterator[Hit]:
         else:
             known = data["source"] != "vcs" or _COMMIT.search(address) or _publisher(address) in words("known_publishers")
             yield Hit("DEP002", fact, None, None, "info" if known else "low")
+    if data["source"] == "path" and _ELSEWHERE.match(address):
+        yield Hit("DEP002", fact, f"installs {address[:120]}, which is not in the folder", None, "low")
     if data["name"] and data["source"] in {"pypi", "conda", "url", "vcs"}:
         similar = lookalike(data["name"])
         if similar is not None and data["source"] == "pypi":
@@ -95,7 +100,8 @@ def _option(fact: Fact) -> Iterator[Hit]:
         else:
             # An index besides the main one is a race for names, and one in its place is all there is: whose is it?
             quiet = _of_a_framework(value) or not _HOST.match(value)
-            yield Hit("DEP005", fact, None, None, "info" if quiet else "medium")
+            unknown = value.startswith("$")  # the whole address, not only its password, is the environment's
+            yield Hit("DEP005", fact, None, None, "low" if unknown else "info" if quiet else "medium")
 
 
 def _of_a_framework(address: str) -> bool:

@@ -36,7 +36,6 @@ _SWEPT = 3  # what was being read when the limit struck, and two of what it was 
 # Formats whose readers look at parts of a file alone: pictures, recordings, compiled models, plain weights, lines of text.
 _OPAQUE = frozenset({
     "media", "executorch", "tflite", "tensorrt", "ggml", "rknn", "ncnn", "lightgbm", "learned-weights", "jld2", "blend",
-    "raw-weights",
 })  # fmt: skip
 _SEARCHES, _SEARCHED = 16, 64 << 20  # parts of a file, and bytes of their start and of their end, that are searched
 _SWEEPING = 0.25  # CPU seconds to sweep a file from which the reading was thrown out
@@ -158,7 +157,8 @@ class Walker:
         for row in rows:
             if not self.budget.is_over():
                 self._read(row, view)
-        if len(self.missed) > missed or any(row.name in _OPAQUE for row in rows):
+        # `raw-weights` is a name's reading: it looks at nothing where the content is of another format.
+        if len(self.missed) > missed or any(row.name in _OPAQUE for row in rows) or {row.name for row in rows} == {"raw-weights"}:
             self._search(view)
         if (self.budget.is_over() or self._limited) and self._swept < _SWEPT:
             self._swept += 1
@@ -172,10 +172,15 @@ class Walker:
         from stannary.formats.unread import sweep  # as above
 
         self._searched += 1
+        before = len(self.facts)
+        read = {(f.data["module"], f.data["name"]) for f in self.facts if f.kind == "pickle.global" and f.part == self._part}
         where = "among bytes that are of no format, or that no reader of this one looks at"
         sweep(view.data[:_SEARCHED], self, where=where)
         if len(view) > _SEARCHED:
             sweep(view.data[max(_SEARCHED, len(view) - _SEARCHED) :], self, where=where)
+        if read:  # what the machine has told of is no second fact
+            told, new = self.facts[:before], self.facts[before:]
+            self.facts = told + [f for f in new if (f.data.get("module"), f.data.get("name")) not in read]
 
     def sweep(self, view: View, *, code: bool) -> None:
         """Search what the limit left unread for names that end nearly every exploit."""

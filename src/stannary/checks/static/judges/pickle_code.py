@@ -31,7 +31,8 @@ _CARRIED: dict[str, Severity] = {
     "native": "medium", "unsafe-load": "low", "remote-load": "high", "remote-code": "low", "shellcode": "critical",
     "native-file": "medium", "native-foreign": "high", "patch": "medium", "foreign-code": "medium", "environment": "high",
     "data-run": "high", "pickle-load": "low", "shell-unknown": "medium", "exec-unknown": "medium", "network-odd": "high",
-    "disturb": "medium", "tool-odd": "medium", "writes": "medium",
+    "disturb": "medium", "tool-odd": "medium", "writes": "medium", "fetched-load": "medium", "absent-load": "low",
+    "absent-module": "medium",
 }  # fmt: skip
 _UNPICKLERS = ("pickle.", "_pickle.", "marshal.", "dill.", "cloudpickle.", "shelve.")
 _CATEGORIES: dict[str, Severity] = {"exec": "medium", "native": "medium", "net": "medium"}
@@ -92,7 +93,7 @@ def _act(fact: Fact) -> Hit | None:
     found = behaviour(data)
     if found is not None and (found.kind not in {"writes", "disturb"} or not _changed(data)):
         severity = SEVERITIES[found.kind]["load"] if loading else _CARRIED[found.kind]
-        if found.kind in {"unsafe-load", "pickle-load"} and data["name"].startswith(_UNPICKLERS):
+        if found.kind in {"unsafe-load", "pickle-load", "absent-load"} and data["name"].startswith(_UNPICKLERS):
             severity = "medium"
         if loading and severity_rank(severity) > severity_rank(_CARRIED[found.kind]):
             severity = _CARRIED[found.kind]

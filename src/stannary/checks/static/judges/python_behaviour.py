@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from stannary.checks.static.judges.danger import danger_of
 from stannary.checks.static.judges.python_effects import effect, is_odd_tool, odd_address
-from stannary.checks.static.judges.python_outside import data_run, environment, reaches, sends_token
+from stannary.checks.static.judges.python_outside import data_run, environment, is_fetched, reaches, sends_token, text_run
 from stannary.checks.static.judges.shell import HOSTILE, classify, doubtful_address, hostile_address
 from stannary.checks.static.judges.word_sets import contains_any, words
 from stannary.formats.python_folding import NUMBERS
@@ -68,6 +68,7 @@ _NATIVE_CALL = re.compile(r"\b(?:system|popen|exec[lv]p?e?|posix_spawn|dlopen|fo
 _AUTOSTART = re.compile(r"CurrentVersion\\+Run|Winlogon|Image File Execution Options", re.IGNORECASE)
 _UNKNOWN_MEMBERS = frozenset({"os.<?>", "subprocess.<?>", "posix.<?>", "nt.<?>", "builtins.<?>", "__builtins__.<?>", "pty.<?>"})
 _HANDED = frozenset({"os.system", "os.popen", "subprocess.getoutput", "subprocess.getstatusoutput", "commands.getoutput"})
+_BUILDERS = frozenset({"types.FunctionType", "types.CodeType"})
 _WRITES = ("write", "writelines", "write_text", "write_bytes")
 _INSTALL = (
     "pip.main",
@@ -183,8 +184,13 @@ def _code(c: _Call) -> Behaviour | None:  # noqa: PLR0911 - one for each kind
         return Behaviour("hidden-call", f"{name}, the name put together at run time")
     # exec, eval and compile are followed into their source; a debugger, a console or an example runner is not.
     indirect = name not in {"eval", "exec", "compile", "execfile"} and reaches(text)
-    if name in {"exec", "execfile"} and text in {"<?>", "None"}:
+    unknown = text in {"<?>", "None"} if name in {"exec", "execfile"} else text.startswith("<?>") and name in _BUILDERS
+    if unknown:
         return Behaviour("exec-unknown", f"{name} runs what it is handed")
+    if name in {"exec", "eval"} and (told := text_run(c.args, origins, call.get("paths", ()))):
+        return Behaviour("exec-unknown", f"{name} runs {told}")
+    if name == "runpy.run_module" and call["absent"] and danger_of(call["absent"][0]) != "known":
+        return Behaviour("absent-module", f"{name} runs the module {call['absent'][0][:80]}, which is not here")
     return Behaviour("process" if indirect else "code", f"{name}({text[:80]})")
 
 
@@ -321,11 +327,20 @@ def _loading(c: _Call) -> Behaviour | None:
             return Behaviour("remote-load", f"{name} reads what was downloaded")
         # torch.load refuses code unless it is told not to, since 2.6; the others have nothing to be told.
         asked = not name.startswith(("torch.", "keras.", "tensorflow.")) or keywords.get("weights_only") == "False"
-        kind = "pickle-load" if asked else "unsafe-load"
-        if asked and hostile_address(c.args[0] if c.args else ""):
-            kind = "remote-load"
-        return Behaviour(kind, f"{name}({text[:60]})")
+        return _unpickled(c) if asked else Behaviour("unsafe-load", f"{name}({text[:60]})")
     return None
+
+
+def _unpickled(c: _Call) -> Behaviour:
+    """What is loaded with the code that it holds: a file of the folder is read with the rest, another is not."""
+    shown = f"{c.name}({c.text[:60]})"
+    if hostile_address(c.args[0] if c.args else ""):
+        return Behaviour("remote-load", shown)
+    if c.name == "torch.hub.load_state_dict_from_url" or is_fetched(c.origins):
+        return Behaviour("fetched-load", f"{shown} loads a file that is fetched, with whatever code it holds")
+    if c.data["absent"]:
+        return Behaviour("absent-load", f"{c.name} loads {c.data['absent'][0][:80]}, which is not here")
+    return Behaviour("pickle-load", shown)
 
 
 def _remote_code(c: _Call) -> Behaviour | None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from stannary.checks.static.judges.shell import doubtful_address
 
-__all__ = ["data_run", "environment", "is_installed", "is_served", "reaches", "sends_token"]
+__all__ = ["data_run", "environment", "is_fetched", "is_installed", "is_served", "reaches", "sends_token", "text_run"]
 
 # A variable by which a loader, a shell or an interpreter runs what it names, and values of it that are of no account.
 _VARIABLES: dict[str, str] = {
@@ -36,6 +36,14 @@ _DATA = frozenset({
     "json.load", "json.loads", "yaml.safe_load", "yaml.load", "safetensors.safe_open", "safetensors.torch.load_file", "torch.load",
     "numpy.load", "numpy.fromfile", "PIL.Image.open", "pickle.load", "joblib.load", "h5py.File", "onnx.load", "cv2.imread",
     "transformers.AutoConfig.from_pretrained", "msgpack.unpackb", "gguf.GGUFReader", "pandas.read_csv", "pandas.read_parquet",
+})  # fmt: skip
+_FETCHES = frozenset({
+    "huggingface_hub.hf_hub_download", "huggingface_hub.snapshot_download", "huggingface_hub.cached_download",
+    "huggingface_hub.try_to_load_from_cache", "transformers.utils.hub.cached_file", "transformers.utils.cached_file",
+    "transformers.file_utils.cached_path", "urllib.request.urlretrieve", "wget.download", "gdown.download",
+    "torch.hub.download_url_to_file", "keras.utils.get_file", "tensorflow.keras.utils.get_file", "pooch.retrieve",
+    "modelscope.snapshot_download", "kagglehub.model_download", "mlflow.artifacts.download_artifacts",
+    "wandb.use_artifact", "timm.models.hub.load_state_dict_from_hf",
 })  # fmt: skip
 _WEIGHTS = re.compile(r"\.(?:bin|pt|pth|ckpt|safetensors|gguf|h5|keras|onnx|pkl|npy|npz|dat|json|model|png|jpe?g|msgpack|tflite)$")
 _TOKENS = (
@@ -98,6 +106,20 @@ def data_run(name: str, args: Sequence[str], origins: frozenset[str], paths: Seq
     if name == "runpy.run_path" and args and re.search(r"\.(?!py\b|pyw\b|zip\b|pyz\b|\w*[<{}>])[A-Za-z]\w{0,11}$", args[0]):
         return f"the file {args[0][:80]}"
     return ""
+
+
+def text_run(args: Sequence[str], origins: frozenset[str], paths: Sequence[str] = ()) -> str:
+    """Return what text of a file that is no source is run; empty when it is none, or source that is read with the rest."""
+    if not (args and args[0].startswith("<") and origins & {"open", "io.open"}):
+        return ""
+    path = next((p for p in paths if not p.startswith("<")), "")
+    ending = path.rpartition("/")[2].rpartition(".")[2] if "." in path.rpartition("/")[2] else ""
+    return f"the text of {path[:80]}" if ending and ending.lower() not in {"py", "pyw", "pyi"} and "}" not in ending else ""
+
+
+def is_fetched(origins: frozenset[str]) -> bool:
+    """Tell whether a file is one that the program fetches from elsewhere."""
+    return not _FETCHES.isdisjoint(origins)
 
 
 def sends_token(address: str, origins: frozenset[str]) -> str:

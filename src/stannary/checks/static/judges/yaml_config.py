@@ -49,6 +49,7 @@ _SPACY = (
     "scispacy",
     "medspacy",
 )
+_COVERAGE_PLUGINS = frozenset({"covdefaults", "Cython", "django_coverage_plugin", "coverage_conditional_plugin", "coverage_pth"})
 _OTHERS = ("ruby/", "perl/", "php/", "java/", "javax.", "com.sun.", "org.springframework", "!ruby", "js/function")
 _BOMB = 200_000
 _HOST = re.compile(r"[a-z][a-z0-9+.-]*://(?:[^/@]*@)?([^/?#]*)", re.IGNORECASE)
@@ -89,9 +90,7 @@ def _tag(fact: Fact) -> Iterator[Hit]:
         else:
             yield Hit("YML001", fact, None, None, "info" if level == "known" else "medium" if tag != "python/name" else "low")
     elif tag in {"function", "!function"}:  # lm-eval's: imports the module, takes the function
-        given = fact.data["args"]
-        if isinstance(given, list) and given and danger_of(str(given[0])) == "dangerous":
-            yield Hit("YML001", fact, f"!function {given[0]}", None, "critical")
+        yield from _function(fact)
     elif tag.lstrip("!") in {"include", "inc", "import", "include_dir", "file", "load"}:
         given = fact.data["args"]
         path = str(given[0]) if isinstance(given, list) and given else ""
@@ -99,6 +98,16 @@ def _tag(fact: Fact) -> Iterator[Hit]:
             yield Hit("CFG006", fact, f"{tag} {path[:120]}")
     elif tag.startswith(_OTHERS) or contains_any(f"{tag}:{name}", "foreign_gadgets"):
         yield Hit("YML002", fact)
+
+
+def _function(fact: Fact) -> Iterator[Hit]:
+    given = fact.data["args"]
+    name = str(given[0]) if isinstance(given, list) and given else ""
+    level = danger_of(name) if name else "known"
+    if level == "dangerous":
+        yield Hit("YML001", fact, f"!function {name}", None, "critical")
+    elif level != "known" and not fact.data["own"]:
+        yield Hit("YML001", fact, f"!function {name}, of a module that is not beside the document", None, "low")
 
 
 def _value(fact: Fact) -> Iterator[Hit]:
@@ -120,6 +129,8 @@ def _value(fact: Fact) -> Iterator[Hit]:
     elif kind == "environment":
         if set_to := environment("os.environ.__setitem__", [key, value], {}):
             yield Hit("CFG006", fact, f"{set_to[:160]}: every program that is started with it loads that")
+    elif kind == "search":
+        yield Hit("CFG006", fact, f"{key}: modules are looked for in {value[:120]}", None, "low")
     elif kind == "name" and (value in words("python_process") or value in words("dangerous_names")):
         yield Hit("CFG006", fact, f"{key}: {value}, which runs programs or code")
 
@@ -163,8 +174,18 @@ def _build(fact: Fact) -> Iterator[Hit]:
     key, value = str(fact.data["key"]), str(fact.data["value"])
     if key == "backend-path":
         yield Hit("CFG004", fact)
+    elif key == "absent-backend":
+        yield Hit("CFG004", fact, f"builds with {value or 'a module'}, which is not here", None, "low")
     elif classify(value).kind not in {"tool", "other"}:
         yield from command_hit(fact, value, "CFG003")
+
+
+def _plugin(fact: Fact) -> Iterator[Hit]:
+    name = str(fact.data["name"])
+    if danger_of(f"{name}.x") == "dangerous":
+        yield Hit("CFG002", fact, f"tests import {name}", None, "high")
+    elif not fact.data["own"] and name.partition(".")[0] not in _COVERAGE_PLUGINS:
+        yield Hit("CFG002", fact, f"tests import {name}, which is not here", None, "low")
 
 
 _BY_KIND: dict[str, Callable[[Fact], Iterator[Hit]]] = {
@@ -177,5 +198,6 @@ _BY_KIND: dict[str, Callable[[Fact], Iterator[Hit]]] = {
     "yaml.aliases": _aliases,
     "config.registered": _registered,
     "config.build": _build,
+    "config.plugin": _plugin,
     "config.value": _value,
 }
