@@ -184,24 +184,35 @@ def _by_name(view: View, base: str, sink: Sink) -> None:
         if remote := pages.sends_to(view.head(_BLOCK).decode("utf-8", "replace")):
             sink.fact("text.active", None, name=clip(base), remote=clip(remote), hidden="")
     elif base.endswith(".prototxt"):
-        for layer in _PYTHON_LAYER.finditer(view.head(_BLOCK)):
-            names = {m[1].decode(): m[2].decode("utf-8", "replace") for m in _QUOTED.finditer(layer[1])}
-            sink.fact(
-                "caffe.python",
-                layer.start(),
-                module=clip(names.get("module", "")),
-                layer=clip(names.get("layer", "")),
-                parameters=clip(names.get("param_str", "")),
-            )
+        _python_layers(view, sink)
     elif hidden_orders.is_prompt(base):
         hidden_orders.report(view.head(_BLOCK).decode("utf-8", "replace"), sink)
-    elif base.endswith(".pth") and (lines := _IMPORT_LINES.findall(view.head(1 << 20))):
+    elif not (base.endswith(".pth") and _path_file(view, base, sink)) and _WEIGHTS.search(base):
+        if _PYTHON.match(view.head(1 << 13)):
+            sink.child(f"{base}.py", view.data, hint="python")
+
+
+def _python_layers(view: View, sink: Sink) -> None:
+    """Report the layers of a Caffe network that are Python classes."""
+    for layer in _PYTHON_LAYER.finditer(view.head(_BLOCK)):
+        names = {m[1].decode(): m[2].decode("utf-8", "replace") for m in _QUOTED.finditer(layer[1])}
+        sink.fact(
+            "caffe.python",
+            layer.start(),
+            module=clip(names.get("module", "")),
+            layer=clip(names.get("layer", "")),
+            parameters=clip(names.get("param_str", "")),
+        )
+
+
+def _path_file(view: View, base: str, sink: Sink) -> bool:
+    """Read a path file of `site`: lines that it executes, folders that modules are looked for in. Tells whether there are any."""
+    if lines := _IMPORT_LINES.findall(view.head(1 << 20)):
         sink.child(f"{base}.py", b"\n".join(lines), hint="python")
-    elif base.endswith(".pth") and (places := _PLACES.findall(view.head(1 << 13))):
-        for place in places[:8]:
-            sink.fact("config.value", None, kind="search", value=clip(place.decode("utf-8", "replace")), key=clip(base), path="")
-    elif _WEIGHTS.search(base) and _PYTHON.match(view.head(1 << 13)):
-        sink.child(f"{base}.py", view.data, hint="python")
+    places = _PLACES.findall(view.head(1 << 13))
+    for place in places[:8]:
+        sink.fact("config.value", None, kind="search", value=clip(place.decode("utf-8", "replace")), key=clip(base), path="")
+    return bool(lines or places)
 
 
 def _block(raw: bytes, start: int, base: str, sink: Sink) -> None:
