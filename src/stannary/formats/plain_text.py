@@ -187,9 +187,10 @@ def _by_name(view: View, base: str, sink: Sink) -> None:
         _python_layers(view, sink)
     elif hidden_orders.is_prompt(base):
         hidden_orders.report(view.head(_BLOCK).decode("utf-8", "replace"), sink)
-    elif not (base.endswith(".pth") and _path_file(view, base, sink)) and _WEIGHTS.search(base):
-        if _PYTHON.match(view.head(1 << 13)):
-            sink.child(f"{base}.py", view.data, hint="python")
+    elif base.endswith(".pth") and _path_file(view, base, sink):
+        return
+    elif _WEIGHTS.search(base) and _PYTHON.match(view.head(1 << 13)):
+        sink.child(f"{base}.py", view.data, hint="python")
 
 
 def _python_layers(view: View, sink: Sink) -> None:
