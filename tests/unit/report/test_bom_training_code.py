@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from stannary.core.errors import FormatError
 from stannary.report.bom.build import take_inventory
 from stannary.report.bom.reading.training import read
 from stannary.testing.hub_repository import write_repository
@@ -72,15 +73,19 @@ def test_other_libraries(source, data, parameters):
     [
         "model = AutoModel.from_pretrained('org/model')\nprint(model(**inputs))\n",  # uses a model, trains none
         "model.train()\nload_dataset('imdb')\n",  # a mode of torch, not a training
-        "model.fit(x",
         "# model.fit(x)\nload_dataset('imdb')\n",
         "x = 1\n" * 400_000 + "m.fit(x)\n",
-        "m.fit(" + "(" * 5000,
     ],
-    ids=["inference", "mode", "syntax", "comment", "large", "deep"],
+    ids=["inference", "mode", "comment", "large"],
 )
 def test_what_trains_nothing_says_nothing(source):
     assert read(source) is None
+
+
+@pytest.mark.parametrize("source", ["model.fit(x", "m.fit(" + "(" * 5000], ids=["syntax", "deep"])
+def test_what_seems_to_train_and_is_no_python_is_an_error(source):
+    with pytest.raises(FormatError, match="seems to train a model, and is no Python 3 source"):
+        read(source)
 
 
 def test_names_that_change_say_nothing():
@@ -140,3 +145,48 @@ def test_of_many_scripts_the_shallowest_are_read(tmp_path):
     (repository / "train.py").write_text("load_dataset('example/main')\nmodel.fit(1)\n")
     names = [row.name for row in take_inventory(str(repository)).datasets if row.name.startswith("example/")]
     assert names == ["example/main", *(f"example/data{number:02}" for number in range(39))]
+
+
+def notebook(*cells, **more):
+    return json.dumps({"cells": [{"cell_type": "code", "source": cell} for cell in cells], "nbformat": 4, **more})
+
+
+def test_a_cell_that_is_no_python_hides_no_other(tmp_path):
+    cells = (FINE_TUNE, "files = !ls", "answer = await ask()", "%%bash\nrm -rf x", "for (int i = 0;;)")
+    (tmp_path / "nb.ipynb").write_text(notebook(*cells))
+    found = take_inventory(str(tmp_path))
+    assert "stanfordnlp/imdb" in [row.name for row in found.datasets]
+    assert {"datasets", "transformers"} <= {row.name for row in found.packages}
+    assert found.unread == ()
+
+
+def test_notebooks_before_version_4_are_read(tmp_path):
+    cell = {"cell_type": "code", "input": ["import xgboost as xgb\n", "xgb.train({}, load_wine(), num_boost_round=9)\n"]}
+    (tmp_path / "old.ipynb").write_text(json.dumps({"nbformat": 3, "worksheets": [{"cells": [cell]}]}))
+    found = take_inventory(str(tmp_path))
+    assert [row.name for row in found.datasets] == ["wine"]
+    assert "xgboost" in {row.name for row in found.packages}
+
+
+@pytest.mark.parametrize(
+    "name, content",
+    [
+        ("cut.ipynb", '{"cells": ['),
+        ("list.ipynb", "[]"),
+        ("none.ipynb", '{"nbformat": 4}'),
+        ("text.ipynb", '{"cells": "x"}'),
+        ("sheets.ipynb", '{"worksheets": [{"cells": 7}]}'),
+        ("cell.ipynb", notebook("model.fit(x", "import torch")),
+        ("train.py", "print 'epoch'\nmodel.fit(x)\n"),
+    ],
+)
+def test_what_could_have_said_how_the_model_was_trained_and_was_not_read_is_told(tmp_path, name, content):
+    (tmp_path / name).write_text(content)
+    (tmp_path / "fine.py").write_text("import torch\n")
+    found = take_inventory(str(tmp_path))
+    assert [path for path, _ in found.unread] == [name]
+
+
+def test_code_that_trains_nothing_may_be_no_python(tmp_path):
+    (tmp_path / "template.py").write_text("{{ cookiecutter.name }} = print 'x'\n")
+    assert take_inventory(str(tmp_path)).unread == ()

@@ -86,17 +86,13 @@ def inventory_of(
 
 
 def _unread(gathered: Gathered, models: list[Model]) -> tuple[tuple[str, str], ...]:
-    """Return what could have said something and was not read. Code that does not parse is no part of it."""
+    """Return what could have said something and was not read: of code that is no Python, what seems to train."""
     nameless = [
         (path, f"its header is of no {path.rpartition('.')[2]} file that is known")
         for path, answer in sorted(gathered.answers.items())
         if answer.header is None and not answer.problem and gathered.roles[path] == "weights" and path.lower().endswith(_SURE)
     ]
-    found = [
-        (path, answer.problem)
-        for path, answer in sorted(gathered.answers.items())
-        if answer.problem and gathered.roles[path] not in ("python", "notebook")
-    ]
+    found = [(path, answer.problem) for path, answer in sorted(gathered.answers.items()) if answer.problem]
     found += nameless
     return (*found, *((path, header.incomplete) for model in models for path, header in model.headers.items() if header.incomplete))
 

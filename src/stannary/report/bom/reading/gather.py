@@ -154,6 +154,7 @@ def _read(tree: Tree, work: dict[str, Work], jobs: int, jail: Level | None) -> t
         trains = sorted((name for name in work if answers[name].trains), key=lambda name: (name.count("/"), name))[:_TRAINING]
         for name, answer in _answers(executor, (msgspec.structs.replace(work[name], role="training") for name in trains)):
             answers[name].training = answer.training
+            answers[name].problem = answers[name].problem or answer.problem
     finally:
         executor.close()
     found = ((module, next((name for name in names if module in confirmed[name].imports), "")) for module, names in wanted.items())

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import ast
 import re
-import warnings
 from collections.abc import Iterator
 
+from stannary.core.errors import FormatError
 from stannary.formats.interface import clip
 from stannary.report.bom.reading.answer import Named, Training
+from stannary.report.bom.reading.code import parsed
 
 __all__ = ["likely", "read"]
 
@@ -50,15 +51,14 @@ def likely(source: str, name: str) -> bool:
 
 
 def read(source: str) -> Training | None:
-    """Return what code that trains says; None when it trains nothing, or is no Python."""
+    """Return what code that trains says; None when it trains nothing. Raises FormatError when it seems to, and is no Python."""
     if not likely(source, ""):
         return None
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None  # `code.confirm` tells of it
+        tree = parsed(source)
+    except FormatError as error:
+        msg = f"seems to train a model, and is {error.message}"
+        raise FormatError(msg) from error
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     if not any(_trains(node) for node in calls):
         return None

@@ -99,7 +99,11 @@ def _facts(view: View, work: Work, budget: Budget, answer: Answer) -> None:
             answer.trains = training.likely(source, work.name)
         case "training":
             text = view.text(_TEXT)
-            answer.training = training.read(code.source_of_notebook(text) if base.endswith(".ipynb") else text)
+            notebook = base.endswith(".ipynb")
+            answer.training = training.read(
+                code.source_of_notebook(text, keep=lambda cell: training.likely(cell, "")) if notebook else text
+            )
         case "imports":
             text = view.text(_TEXT)
-            answer.imports = code.confirm(code.source_of_notebook(text) if base.endswith(".ipynb") else text)
+            notebook = base.endswith(".ipynb")
+            answer.imports = code.confirm(code.source_of_notebook(text, keep=lambda _: False) if notebook else text)
