@@ -18,6 +18,8 @@ INSTRUCTION = re.compile(
     r"\s+[^.\n]{0,60}(?:https?:|<script|import\s|package|backdoor|\bpip\b|\bnpm\b))"
     r"|(?P<leak>\b(?:send|forward|exfiltrate|leak|upload|post)\s+(?:\w+\s+){0,4}"
     r"(?:conversation|password|credential|api[ _-]?key|secret|private\s+key)s?\b)"
+    r"|(?P<path>(?:~|\$HOME|/home/\w+|/root)/\.(?:ssh|aws|kube|gnupg|netrc|git-credentials|docker|cache/huggingface)\b\S{0,80})"
+    r"|(?P<sent>\b(?:send|post|upload|forward|submit|exfiltrate|report)\w*\s+(?:\S+\s+){0,6}to\s+[`<\"(]?https?://\S{1,120})"
     r"|(?P<jailbreak>\b(?:you\s+have\s+no\s+restrictions|jailbr(?:eak|oken)|unrestricted\s+mode|DAN\s+mode|no\s+ethical)\b)"
     r"|(?P<address>\bhttps?://(?!127\.|10\.|192\.168\.|0\.0)(?:\d{1,3}(?:\.\d{1,3}){3}\b|[\w.-]*(?:webhook\.site|ngrok|pipedream\.net|oast\.|\.onion\b)))",
     re.IGNORECASE,
@@ -40,5 +42,7 @@ def report(text: str, sink: Sink) -> None:
     """
     found = {match.lastgroup: match[0] for match in INSTRUCTION.finditer(text[:_MOST])}
     then = found.get("leak") or found.get("address")
-    if "override" in found and then:
+    if "path" in found and "sent" in found:
+        sink.fact("text.orders", None, override=clip(found["path"], 120), then=clip(found["sent"], 160))
+    elif "override" in found and then:
         sink.fact("text.orders", None, override=clip(found["override"], 120), then=clip(then, 160))

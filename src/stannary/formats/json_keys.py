@@ -240,6 +240,8 @@ class Tags:
         if key in {"trust_remote_code", "handler", "custom_pipeline", "custom_generate", "code_revision"}:
             if value is True or (isinstance(value, str) and value):
                 self.sink.fact("json.remote_code", None, key=key, entry="", value=clip(str(value)), path=clip(path))
+                if key == "handler" and (file := str(value).partition(":")[0]).endswith(".py"):
+                    self.sink.fact("python.served", None, name=clip(file.replace("\\", "/").rpartition("/")[2]))
             return
         entries = (
             value

@@ -11,6 +11,7 @@ Facts (`path` is the place in the document, `a.b[3]`):
 `json.type`: `_type` of a serialised LangChain chain, prompt or tool. Fields: name, path.
 `json.opened`: a file outside the folder that loading such an object opens. Fields: key, value, how, path.
 `json.remote_code`: auto_map, custom_pipelines, trust_remote_code, ... Fields: key, entry, value, path.
+`python.served`: the file that a manifest names as its handler (TorchServe). Fields: name.
 `json.spark_class`: a class that Spark looks up by name when it loads a stage. Fields: name, path.
 `json.module_type`: sentence-transformers `modules.json`: a class to import. Fields: name, path.
 `json.shard`: a weight file named by an index outside its folder. Fields: value, how (absolute, traversal, url, encoded), path.

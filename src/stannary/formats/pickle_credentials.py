@@ -25,7 +25,9 @@ _LONGEST = 1 << 16
 _PRINTED = bytes(65 if 0x20 <= b < 0x7F else 32 for b in range(256))
 _SHORT = 0x8C
 _COUNTED = {0x58: 4, 0x54: 4, 0x8D: 8}  # BINUNICODE, BINSTRING, BINUNICODE8: bytes of their length
-_GUESSED = frozenset({"assignment", "strong-password", "connection-string", "azure-sas"})  # texts of a corpus look like these
+_GUESSED = frozenset(
+    {"assignment", "strong-password", "variable", "connection-string", "azure-sas", "kaggle-key"}
+)  # texts of a corpus look like these
 
 
 def report(data: memoryview, sink: Sink, *, text: bool = False) -> None:

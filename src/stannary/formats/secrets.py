@@ -81,9 +81,30 @@ DETECTORS: tuple[Detector, ...] = (
     Detector("docker-auth", "Password of a container registry", (b'"auths"',), r"\"auths\"\s*:\s*\{.{0,300}?\"auth\"\s*:\s*\"([A-Za-z0-9+/]{16,400}={0,2})\"", 3.0, 0),
     Detector("netrc-password", "Password of a host in .netrc", (b"machine ",), r"(?m)^\s*machine\s+[\w.-]+\s+login\s+\S+\s+password\s+(\S{8,200})\s*$", 3.0, 0),
     Detector("twilio-token", "Twilio account token", (b"AC",), rf"{_START}AC[0-9a-f]{{32}}[\s\S]{{1,40}}?(?i:auth.?token)[\"'\s:=]{{1,6}}([0-9a-f]{{32}}){_END}", 3.0, 0),
-    Detector("database-password", "Password of a database", (b"://",), r"\b(?:postgres(?:ql)?|mysql|mariadb|mongodb(?:\+srv)?|rediss?|amqps?|mssql)(?:\+\w+)?://[^\s:@/\"'<>{}$%]{0,64}:((?=[^\s@]{0,128}\d)(?=[^\s@]{0,128}[A-Z])(?=[^\s@]{0,128}[a-z])[^\s:@/\"'<>{}$%]{12,128})@(?!localhost|127\.|0\.0\.0\.0|host\b|[\w.-]*\bexample\b)[\w.-]+", 3.3, 0),
+    Detector("database-password", "Password in an address, of a strength that examples have not", (b"://",), r"\b(?:postgres(?:ql)?|mysql|mariadb|mongodb(?:\+srv)?|rediss?|amqps?|mssql|s?ftp|https?)(?:\+\w+)?://[^\s:@/\"'<>{}$%]{0,64}:((?=[^\s@]{0,128}\d)(?=[^\s@]{0,128}[A-Z])(?=[^\s@]{0,128}[a-z])[^\s:@/\"'<>{}$%]{12,128})@(?!localhost|127\.|0\.0\.0\.0|host\b|[\w.-]*\bexample\b)[\w.-]+", 3.3, 0),
     Detector("strong-password", "Password or token assigned as a literal", (b"assw", b"PASSW", b"ecret", b"SECRET", b"oken", b"TOKEN", b"api_key", b"apikey", b"API_KEY", b"apiKey"),
              r"(?i:(?:password|passwd|client_secret|secret_key|api_?key|access_token|auth_token|api_?secret))[\"']?\s*[:=]\s*[\"']((?!pk[._])(?=[^\"']{0,120}\d)(?=[^\"']{0,120}[A-Z])(?=[^\"']{0,120}[a-z])[A-Za-z0-9+/=_.~!@#$%^&*-]{18,120})[\"']", 4.0, 0),
+    Detector("pinecone-key", "Pinecone API key", (b"pcsk_",), rf"{_START}(pcsk_[A-Za-z0-9_]{{50,90}}){_END}", 4.0, 5),
+    Detector("langsmith-key", "LangSmith API key", (b"lsv2_",), rf"{_START}(lsv2_(?:pt|sk)_[0-9a-f]{{32}}_[0-9a-f]{{10}}){_END}", 3.3, 8),
+    Detector("openrouter-key", "OpenRouter API key", (b"sk-or-v1-",), rf"{_START}(sk-or-v1-[0-9a-f]{{64}}){_END}", 3.3, 9),
+    Detector("xai-key", "xAI API key", (b"xai-",), rf"{_START}(xai-[A-Za-z0-9]{{70,90}}){_END}", 4.0),
+    Detector("perplexity-key", "Perplexity API key", (b"pplx-",), rf"{_START}(pplx-[A-Za-z0-9]{{40,60}}){_END}", 4.0, 5),
+    Detector("digitalocean-token", "DigitalOcean token", (b"do",), rf"{_START}(do[oprt]_v1_[0-9a-f]{{64}}){_END}", 3.3, 7),
+    Detector("shopify-token", "Shopify token", (b"shp",), rf"{_START}(shp(?:at|ca|pa|ss)_[0-9a-fA-F]{{32}}){_END}", 3.2, 6),
+    Detector("notion-token", "Notion token", (b"ntn_", b"secret_"), rf"{_START}((?:ntn_[A-Za-z0-9]{{43,50}}|secret_[A-Za-z0-9]{{43}})){_END}", 4.2, 4),
+    Detector("linear-key", "Linear API key", (b"lin_api_",), rf"{_START}(lin_api_[A-Za-z0-9]{{40}}){_END}", 3.8, 8),
+    Detector("airtable-token", "Airtable token", (b"pat",), rf"{_START}(pat[A-Za-z0-9]{{14}}\.[0-9a-f]{{64}}){_END}", 3.5, 3),
+    Detector("vault-token", "HashiCorp Vault token", (b"hvs.", b"hvb."), rf"{_START}(hv[sb]\.[A-Za-z0-9_-]{{80,200}}){_END}", 4.0),
+    Detector("terraform-token", "Terraform Cloud token", (b".atlasv1.",), rf"{_START}([A-Za-z0-9]{{14}}\.atlasv1\.[A-Za-z0-9_=-]{{60,70}}){_END}", 4.0, 0),
+    Detector("google-oauth", "Google OAuth secret", (b"GOCSPX-", b"1//0"), rf"{_START}(GOCSPX-[A-Za-z0-9_-]{{28}}|1//0[A-Za-z0-9_-]{{40,120}}){_END}", 3.8, 4),
+    Detector("azure-secret", "Azure client secret", (b"8Q~", b"7Q~"), r"(?<![A-Za-z0-9_.~-])([A-Za-z0-9_.~]{3}[78]Q~[A-Za-z0-9_.~-]{31,34})(?![A-Za-z0-9_.~-])", 4.0, 0),
+    Detector("mailgun-key", "Mailgun key", (b"key-",), rf"{_START}(key-[0-9a-f]{{32}}){_END}", 3.2),
+    Detector("grafana-token", "Grafana token", (b"glsa_", b"glc_"), rf"{_START}(glsa_[A-Za-z0-9]{{32}}_[0-9a-f]{{8}}|glc_[A-Za-z0-9+/]{{32,400}}={{0,2}}){_END}", 3.8, 5),
+    Detector("putty-key", "Private key of PuTTY", (b"PuTTY-User-Key-File-",), r"PuTTY-User-Key-File-\d: [\w-]+\s+Encryption: none[\s\S]{0,4000}?Private-Lines: \d+\s+([A-Za-z0-9+/=]{40,})", 3.5, 0),
+    Detector("kaggle-key", "Kaggle API key", (b'"username"',), r"^\s*\{\s*\"username\"\s*:\s*\"[\w-]{1,60}\"\s*,\s*\"key\"\s*:\s*\"([0-9a-f]{32})\"\s*\}", 3.2, 0),
+    Detector("bearer-token", "Token of an authorisation header", (b"Bearer ", b"bearer "), r"(?i:authorization)[\"']?\s*[:=]\s*[\"']?(?i:bearer)\s+((?=[^\s\"']{0,400}\d)(?=[^\s\"']{0,400}[A-Za-z])[A-Za-z0-9_.~+/=-]{32,400})(?![A-Za-z0-9_.~+/=-])", 4.0, 0),
+    Detector("variable", "Credential in a variable", (b"KEY", b"TOKEN", b"SECRET", b"PASSW", b"api_key", b"token"),
+             r"(?m)^[ \t]*(?:export[ \t]+|set[ \t]+)?(?:[A-Z][A-Z0-9_]{0,40}(?:API_?KEY|ACCESS_KEY|AUTH_TOKEN|API_TOKEN|_TOKEN|SECRET(?:_KEY)?|PASSWORD)|(?:\w{1,30}_)?(?:api_key|api_token|auth_token|access_token))[ \t]*=[ \t]*((?=[^\s]{0,200}\d)(?=[^\s]{0,200}[A-Za-z])[A-Za-z0-9_.~+=-]{24,200})[ \t]*\r?$", 3.3, 0),
     Detector("jwt", "JSON web token", (b"eyJ",), rf"(?<!jwt=){_START}(eyJ[A-Za-z0-9_-]{{10,}}\.eyJ[A-Za-z0-9_-]{{10,}}\.[A-Za-z0-9_-]{{20,}}){_END}", 4.0, 3),
     Detector("connection-string", "Password in an address", (b"://",), r"\b(?:postgres(?:ql)?|mysql|mariadb|mongodb(?:\+srv)?|redis|rediss|amqps?|mssql|ftp|https?|s3)(?:\+\w+)?://[^\s:@/\"'<>{}$%]{1,64}:([^\s:@/\"'<>{}$%]{6,128})@[\w.-]+", 2.6, 0),
     Detector("assignment", "Credential assigned as a literal", (b"assw", b"PASSW", b"ecret", b"SECRET", b"oken", b"TOKEN", b"api_key", b"apikey", b"API_KEY", b"apiKey"),
@@ -99,7 +120,7 @@ _LONG_WORD = b"A" * 18
 _MARK = bytes(65 if chr(b) in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_:" else 32 for b in range(256))
 _BEFORE, _AFTER = 96, 512  # bytes around an anchor that a credential and its name fit into
 _PLACEHOLDER = re.compile(
-    rb"(?i)example|sample|dummy|fake|test|your|xxx|placeholder|changeme|redacted|\*\*\*|\.\.\.|<|insert|todo|pass(?:word|wd)?\b|username|secret\b|my[_-]?(?:secret|token|password|key)|none|null|env\b|os\.environ|getenv|\$\{|\{\{|%\(|IkpvaG4gRG9l"
+    rb"(?i)example|sample|dummy|fake|test|your|xxx|placeholder|changeme|redacted|\*\*\*|\.\.\.|<|insert|todo|pass(?:word|wd)?\b|username|secret\b|my[_-]?(?:secret|token|password|key)|none|null|env\b|os\.environ|getenv|\$\{|\{\{|%\(|IkpvaG4gRG9l|2YotnFZFEjr1"
 )
 _SEQUENCE = re.compile(rb"(?i)0000000|1234567|abcdef")  # an example, or a credential that was typed for a test
 _MAX_FOUND = 200

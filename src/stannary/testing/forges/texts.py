@@ -154,6 +154,29 @@ file(
     "secrets",
 )
 file("secret.of_a_database", "app.yaml", "db: postgres://admin:" + "q8Zt2LmP0xWv4T" + "@db.prod.internal/models\n", "secrets")
+for _name, _file, _text in (
+    ("of_a_provider", ".env", "OPENROUTER_API_KEY=sk-or-v1-" + "93b1f7c2e8a4d06b5c9e1f3a7d2b8c60" * 2 + "\n"),
+    ("in_a_variable", ".env", "MISTRAL_API_KEY=" + "Zk3v9QpL7sWx2RtYb8NmJ4Hf6Gd1Sa5Q" + "\n"),
+    (
+        "of_a_header",
+        "call.sh",
+        'curl -H "Authorization: Bearer ' + "Zk3v9QpL7sWx2RtYb8NmJ4Hf6Gd1Sa5QZk3v9" + '" https://api.prod.internal\n',
+    ),
+    ("of_kaggle", "kaggle.json", '{"username": "me", "key": "' + "93b1f7c2e8a4d06b5c9e1f3a7d2b8c60" + '"}'),
+    (
+        "of_putty",
+        "key.ppk",
+        "PuTTY-User-Key-File-2: ssh-rsa\nEncryption: none\nPrivate-Lines: 1\nZk3v9QpL7sWx2RtYb8NmJ4Hf6Gd1Sa5QZk3v9QpL7sWx\n",
+    ),
+):
+    file(f"secret.{_name}", _file, _text, "secrets")
+file(
+    "secret.names_of_tokens",
+    "settings.env",
+    "EOS_TOKEN=<|end_of_text|>\nMAX_NEW_TOKEN=4096\nMODEL_TOKEN=meta-llama/Llama-3-8B\nHF_TOKEN=${HF_TOKEN}\nAPI_KEY=put-the-key-of-the-service-here\n",
+    "secrets",
+    malicious=False,
+)
 file("secret.in_pickle", "model.pkl", pickle.dumps({"w": [1.0], "key": "AKIA" + "Q3EGRT5WKLM2ZNHV"}, 4), "secrets")
 file(
     "secret.names_in_pickle",

@@ -30,13 +30,16 @@ def judge(facts: Sequence[Fact]) -> Iterator[Hit]:
     parts: dict[str, list[Fact]] = {}
     for fact in facts:
         parts.setdefault(fact.part, []).append(fact)
+    named = {str(f.data["name"]) for f in facts if f.kind == "python.served"}
     for group in parts.values():
-        yield from _part(group)
+        yield from _part(group, named)
 
 
-def _part(facts: list[Fact]) -> Iterator[Hit]:
+def _part(facts: list[Fact], handlers: set[str]) -> Iterator[Hit]:
     module = next((f.data for f in facts if f.kind == "python.module"), {})
     name, notebook = str(module.get("name", "")), module.get("context") == "notebook"
+    if name in handlers:  # the manifest of a TorchServe archive names it, whatever it is called
+        name = "handler.py"
     inner: dict[int, set[str]] = {}
     bases = {str(f.data["name"]): f.data["bases"] for f in facts if f.kind == "python.class"}
     for fact in facts:
