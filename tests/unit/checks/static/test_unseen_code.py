@@ -82,6 +82,8 @@ def test_a_back_end_of_the_project_is_known_only_when_it_is_there(tmp_path):
         (".coveragerc", "[run]\nplugins = own_plugin\n", "unverified"),
         (".coveragerc", "[run]\nplugins = covdefaults\n", "clean"),
         (".coveragerc", "[run]\nplugins = subprocess\n", "unsafe"),
+        ("conf.yaml", "hydra:\n  searchpath: ['file:///tmp/conf']\n", "suspicious"),
+        ("conf.yaml", "hydra:\n  searchpath: ['pkg://own.conf', 'file://conf']\n", "clean"),
         ("x.pth", "/srv/modules\n", "unverified"),
         ("x.pth", "../src\n", "clean"),
         ("requirements.txt", "--index-url ${INDEX}\nnumpy==2.0\n", "unverified"),

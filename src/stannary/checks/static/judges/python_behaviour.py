@@ -9,10 +9,11 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from stannary.checks.static.judges.addresses import doubtful_address, hostile_address
 from stannary.checks.static.judges.danger import danger_of
 from stannary.checks.static.judges.python_effects import effect, is_odd_tool, odd_address
 from stannary.checks.static.judges.python_outside import data_run, environment, is_fetched, reaches, sends_token, text_run
-from stannary.checks.static.judges.shell import HOSTILE, classify, doubtful_address, hostile_address
+from stannary.checks.static.judges.shell import HOSTILE, classify
 from stannary.checks.static.judges.word_sets import contains_any, words
 from stannary.formats.python_folding import NUMBERS
 

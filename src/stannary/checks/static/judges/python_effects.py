@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from stannary.checks.static.judges.shell import hostile_address
+from stannary.checks.static.judges.addresses import hostile_address
 from stannary.checks.static.judges.word_sets import contains_any
 
 __all__ = ["effect", "is_odd_tool", "odd_address"]

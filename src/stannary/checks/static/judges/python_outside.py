@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from stannary.checks.static.judges.shell import doubtful_address
+from stannary.checks.static.judges.addresses import doubtful_address
 
 __all__ = ["data_run", "environment", "is_fetched", "is_installed", "is_served", "reaches", "sends_token", "text_run"]
 

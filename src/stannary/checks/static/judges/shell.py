@@ -22,9 +22,10 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from stannary.checks.static.judges.addresses import doubtful_address
 from stannary.checks.static.judges.word_sets import contains_any, words
 
-__all__ = ["HOSTILE", "Command", "classify", "doubtful_address", "hostile_address"]
+__all__ = ["HOSTILE", "Command", "classify"]
 
 HOSTILE = frozenset({"script-host", "web-shell", "reverse-shell", "decode-run", "download-run", "steal", "persist", "destroy"})
 _INTERPRETER = r"(?:sudo\s+(?:-\w+\s+)*)?(?:/\S*/)?(?:env\s+)?(?:bash|sh|zsh|dash|ksh|ash|fish|python[\d.]*|perl|ruby|node|php|pwsh|powershell|iex|cmd)\b"
@@ -61,19 +62,6 @@ _PREFIXES = frozenset(
 )
 _FETCHERS = frozenset({"curl", "wget", "gdown", "aria2c", "axel"})
 _INLINE_CODE = re.compile(r"\b(?:node|perl|ruby|php)\s+(?:-\w+\s+)*-\w*[er]\b")
-_SITES = (
-    r"pastebin\.com|paste\.ee|hastebin|transfer\.sh|file\.io|ngrok|serveo\.net|trycloudflare|"
-    r"webhook\.site|requestbin|pipedream\.net|burpcollaborator|oast\.|interact\.sh|cdn\.discordapp|discord(?:app)?\.com/api/webhooks|api\.telegram\.org|bit\.ly|tinyurl|t\.co/|is\.gd|"
-    r"//[^/\s]*(?:\b(?:evil|attacker|malicious|malware|exfil\w*)\b|\.(?:invalid|test|example)\b(?!\.\w))|\.onion\b|\.xyz\b|\.top\b|\.tk\b|duckdns\.org|0x0\.st|temp\.sh|anonfiles|termbin|ix\.io|sprunge"
-)
-_DOUBTFUL = re.compile(
-    rf"http://(?!localhost|127\.0\.0\.1)|(?:https?|s?ftps?|ssh|git)://(?:[^@/\s]{{1,80}}@)?\d{{1,3}}(?:\.\d{{1,3}}){{3}}|{_SITES}",
-    re.IGNORECASE,
-)
-_OWN = r"(?!(?:10|127|0)\.|192\.168\.|172\.(?:1[6-9]|2\d|3[01])\.)"  # addresses of one's own network
-_HOSTILE = re.compile(
-    rf"(?:https?|s?ftps?|ssh|git|wss?)://(?:[^@/\s]{{1,80}}@)?{_OWN}\d{{1,3}}(?:\.\d{{1,3}}){{3}}|{_SITES}", re.IGNORECASE
-)
 
 
 class Command(NamedTuple):
@@ -108,18 +96,6 @@ def classify(command: str) -> Command:
         elif program and (program not in tools or _INLINE_CODE.search(part)):
             return Command("other", part.strip()[:160])
     return Command(kind, text.strip()[:160])
-
-
-def doubtful_address(text: str) -> str:
-    """Return an address in `text` that legitimate installers do not use (no TLS, a bare IP, a paste site), or nothing."""
-    match = _DOUBTFUL.search(text)
-    return text[max(0, match.start() - 8) : match.end() + 60].split(maxsplit=1)[0] if match else ""
-
-
-def hostile_address(text: str) -> str:
-    """Return an address in `text` that is doubtful for more than a lack of TLS, and that does not lie in a network of one's own."""
-    match = _HOSTILE.search(text)
-    return text[max(0, match.start()) : match.end() + 60].split(maxsplit=1)[0] if match else ""
 
 
 def _program(part: str) -> str:

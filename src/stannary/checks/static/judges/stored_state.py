@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from stannary.checks.static.judges.addresses import doubtful_address
 from stannary.checks.static.judges.danger import danger_of
-from stannary.checks.static.judges.shell import HOSTILE, classify, doubtful_address
+from stannary.checks.static.judges.shell import HOSTILE, classify
 from stannary.checks.static.judges.word_sets import contains_any
 from stannary.checks.static.knowledge import load
 from stannary.checks.static.ruleset import Hit

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from stannary.checks.static.judges.shell import HOSTILE, classify, doubtful_address
+from stannary.checks.static.judges.addresses import doubtful_address
+from stannary.checks.static.judges.shell import HOSTILE, classify
 from stannary.checks.static.ruleset import Hit
 from stannary.core.model import Severity
 from stannary.formats.interface import Fact

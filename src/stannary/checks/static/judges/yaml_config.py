@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 
+from stannary.checks.static.judges.addresses import doubtful_address
 from stannary.checks.static.judges.commands import command_hit
 from stannary.checks.static.judges.danger import danger_of
 from stannary.checks.static.judges.json_config import target_hit
 from stannary.checks.static.judges.python_outside import environment
-from stannary.checks.static.judges.shell import classify, doubtful_address
+from stannary.checks.static.judges.shell import classify
 from stannary.checks.static.judges.word_sets import contains_any, words
 from stannary.checks.static.ruleset import Hit
 from stannary.formats.interface import Fact
@@ -57,6 +58,7 @@ _HOST = re.compile(r"[a-z][a-z0-9+.-]*://(?:[^/@]*@)?([^/?#]*)", re.IGNORECASE)
 _COMMON = re.compile(
     r"\.(?:xyz|top|tk)(?::\d+)?$|^(?:bit\.ly|t\.co|is\.gd|tinyurl\.com)|^(?:127|10|0)\.|192\.168\.|172\.(?:1[6-9]|2\d|3[01])\.|169\.254\.|(?:100\.(?:6[4-9]|[7-9]\d|1[01]\d|12[0-7])\.)"
 )
+_ANYBODYS = re.compile(r"file:(?://)?/(?:tmp|var/tmp|dev/shm)(?:/|$)")
 _MOUNTED = re.compile(r"/(?:etc|root|home|var/run/docker\.sock)?:/")  # a volume that is the machine's own
 
 
@@ -119,6 +121,8 @@ def _value(fact: Fact) -> Iterator[Hit]:
             yield Hit("CFG006", fact, f"{key}: {value[:120]} ({place})")
         elif value.startswith("\\\\") or _MOUNTED.match(value):
             yield Hit("CFG006", fact, f"{key}: {value[:120]}")
+    elif key == "searchpath" and _ANYBODYS.match(value):  # Hydra's: configurations, and what they instantiate, come from there
+        yield Hit("CFG006", fact, f"{key}: {value[:120]}, a folder that anybody can write to")
     elif (
         kind == "address"
         and (host := _HOST.match(value))
