@@ -23,8 +23,9 @@ _OPCODES = 6  # that stand before a text in its line
 _MOST = 400  # words that are looked at
 _LONGEST = 1 << 16
 _PRINTED = bytes(65 if 0x20 <= b < 0x7F else 32 for b in range(256))
-_SHORT = 0x8C
-_COUNTED = {0x58: 4, 0x54: 4, 0x8D: 8}  # BINUNICODE, BINSTRING, BINUNICODE8: bytes of their length
+# SHORT_BINUNICODE, BINUNICODE, BINSTRING, BINUNICODE8: bytes of their length.
+_COUNTED = ((b"\x8c", 1), (b"X", 4), (b"T", 4), (b"\x8d", 8))
+_TRIES = 8  # bytes before a word that may be such an opcode
 _GUESSED = frozenset(
     {"assignment", "strong-password", "variable", "connection-string", "azure-sas", "kaggle-key"}
 )  # texts of a corpus look like these
@@ -37,11 +38,12 @@ def report(data: memoryview, sink: Sink, *, text: bool = False) -> None:
     """
     parts = [(0, len(data))] if len(data) <= _WHOLE else [(0, _HEAD), (len(data) - _TAIL, len(data))]
     seen: set[str] = set()
-    if text:
-        seen.update(found.digest for start, end in parts for found in secrets.scan(data[start:end]))
     for start, end in parts:
         for at, piece in _texts(bytes(data[start:end])):
             for found in secrets.scan(piece):
+                if text:  # few are: only when there is one, what the reader of texts finds is looked for
+                    seen.update(other.digest for first, last in parts for other in secrets.scan(data[first:last]))
+                    text = False
                 if found.detector not in _GUESSED and found.digest not in seen:
                     seen.add(found.digest)
                     sink.fact(
@@ -74,17 +76,18 @@ def _texts(raw: bytes) -> Iterator[tuple[int, bytes]]:
 
 def _cut(raw: bytes, at: int) -> tuple[int, int]:
     """Return from where to where the text goes that a word at `at` is in: by the opcode before it, or by what is printable."""
-    for opcode in range(at, max(-1, at - _BACK), -1):
-        kind = raw[opcode]
-        width = 1 if kind == _SHORT else _COUNTED.get(kind, 0)
-        if not width:
-            continue
-        start = opcode + 1 + width
-        stop = start + int.from_bytes(raw[opcode + 1 : start], "little")
-        # The word may begin with the letter that its length is, or with the opcode.
-        if start <= at + 1 + width and at + _WORD <= stop + 1 and stop <= min(len(raw), start + _LONGEST):
-            return start, stop
     low = max(0, at - _BACK)
+    for kind, width in _COUNTED:
+        opcode = raw.rfind(kind, low, at + 1)
+        for _ in range(_TRIES):
+            if opcode < 0:
+                break
+            start = opcode + 1 + width
+            stop = start + int.from_bytes(raw[opcode + 1 : start], "little")
+            # The word may begin with the letter that its length is, or with the opcode.
+            if start <= at + 1 + width and at + _WORD <= stop + 1 and stop <= min(len(raw), start + _LONGEST):
+                return start, stop
+            opcode = raw.rfind(kind, low, opcode)
     printed = raw[low : at + 2 * _BACK].translate(_PRINTED)
     end = printed.find(b" ", at - low)
     start, stop = low + printed.rfind(b" ", 0, at - low) + 1, low + end if end >= 0 else low + len(printed)
