@@ -37,7 +37,7 @@ _DEEPEST = 20
 _STAGE_FIELDS = ("description", "extends", "require", "waivers", "valid_for")
 _FIELDS = ("name", *_STAGE_FIELDS, "stages")
 _TIMES = ("max_age", "valid_for")
-_EXPECTED = re.compile(r"Expected `(\w+)")
+_EXPECTED = re.compile(r"Expected `(\w+)[^`]*`(?: >= ([\d.]+))?")
 _WORDS = {
     "float": "a number",
     "int": "a whole number",
@@ -46,6 +46,15 @@ _WORDS = {
     "object": "a mapping",
     "bool": "true or false",
 }
+_SPELLED = {
+    "float": "as a number, such as 0.6",
+    "int": "as a whole number, such as 2",
+    "str": "as a text; one that looks like a number in quotes",
+    "array": "as a list: [one, another]",
+    "object": "as a mapping: {key: value}",
+    "bool": "as true or false, without quotes",
+}
+_LOOK = "docs/reference/policies.md shows every field, and what it may be"
 _TAGS = {"str", "int", "float", "bool", "null", "seq", "map"}
 
 # Finds what `extends` names, given by name: a shipped policy or another file.
@@ -100,7 +109,7 @@ class _Reader:
         name = "".join(f"[{item + 1}]" if isinstance(item, int) else f".{item}" for item in path).lstrip(".")
         self.errors.append(
             InputError(
-                f"{name}: {message}" if name else message, where=f"{self.where}:{line}", code="POL001", help=help_text or None
+                f"{name}: {message}" if name else message, where=f"{self.where}:{line}", code="POL001", help=help_text or _LOOK
             )
         )
 
@@ -109,7 +118,7 @@ class _Reader:
         try:
             self.part = _load(text)
         except _Unreadable as error:
-            self.errors.append(InputError(str(error), where=f"{self.where}:{error.line}", code="POL001", help=error.help))
+            self.errors.append(InputError(str(error), where=f"{self.where}:{error.line}", code="POL001", help=error.help or _LOOK))
             return None
         top = self.part.value
         if not isinstance(top, dict):
@@ -277,13 +286,14 @@ def _merged(base: tuple[Requirement, ...], own: tuple[Requirement, ...]) -> tupl
 def _readable(error: str, value: Json, kind: Any, *, is_time: bool) -> tuple[str, str]:  # noqa: ANN401 - any type
     """Return what is wrong with a value, and the fix."""
     if is_time:
-        return f"is a time such as 30d, 12h or 90m, not {_named(value)}", ""
+        return f"is a time such as 30d, 12h or 90m, not {_named(value)}", "a whole number and one of d, h, m; a fortnight is 14d"
     words = [word for part in (kind, *get_args(kind)) if get_origin(part) is Literal for word in get_args(part)]
     if words and isinstance(value, str):
         return f"is one of {_list(words)}, not {_named(value)}", _hint(value, words)
     said = _EXPECTED.match(error)
     if said is not None and said[1] in _WORDS:
-        return f"is {_WORDS[said[1]]}, not {_named(value)}", ""
+        least = f" of at least {said[2]}" if said[2] else ""
+        return f"is {_WORDS[said[1]]}{least}, not {_named(value)}", f"write it {_SPELLED[said[1]]}"
     text = error.partition(" - at")[0]
     return f"{text[:1].lower()}{text[1:]}, and this is {_named(value)}", ""
 

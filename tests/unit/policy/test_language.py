@@ -1,6 +1,7 @@
 """Policies as written: what is read, and what is wrong with which line."""
 
 import itertools
+import re
 
 import pytest
 
@@ -166,3 +167,19 @@ def test_who_may_waive_is_not_inherited_away():
     assert stage.waivers == WaiverRule(signers=("security",), max_days=1)
     none = parse("name: mine\nextends: base\nwaivers: {allow: false}\n", "mine", lambda _: parse(base, "base", nothing))
     assert not none.waivers.allow
+
+
+def test_every_error_of_a_policy_has_file_line_and_fix():
+    text = (
+        "name: x\nrequire:\n  - kind: 7\n  - kind: model-scan\n    max_age: 3 fortnights\n    max_severity: extreme\n"
+        "    signers: ann\n"
+        "  - kind: statement\n    approvals: -1\n    waivable: perhaps\n    colour: red\n  - measures\n"
+        "valid_for: long\nwaivers: [1]\nstages: 3\n"
+    )
+    with pytest.raises(ExceptionGroup) as caught:
+        parse(text, "own.yaml", lambda name: load(name, nothing, KIND_NAMES), "", KIND_NAMES)
+    errors = caught.value.exceptions
+    assert len(errors) >= 9
+    assert all(re.fullmatch(r"own\.yaml:\d+", error.where) for error in errors)
+    assert [error.message for error in errors if not error.help] == []
+    assert "require[3].approvals: is a whole number of at least 1, not -1" in [error.message for error in errors]
