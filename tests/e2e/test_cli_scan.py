@@ -477,3 +477,27 @@ def test_what_cannot_be_meant_is_told(models, arguments, told):
 def test_the_ending_of_the_output_names_its_format(models, tmp_path, arguments, start):
     assert stannary("scan", models / "clean.pkl", *arguments, cwd=tmp_path).returncode == 0
     assert (tmp_path / arguments[1]).read_text().startswith(start)
+
+
+def test_a_version_of_the_registry_is_that_of_the_workspace_that_is_named(tmp_path):
+    here, there = tmp_path / "here", tmp_path / "there"
+    for folder, content in ((here, {"weights": [1.0]}), (there, {"weights": [2.0, 3.0]})):
+        (folder / "model").mkdir(parents=True)
+        (folder / "model" / "m.pkl").write_bytes(pickle.dumps(content))
+        assert stannary("init", "--no-passphrase", cwd=folder).returncode == 0
+        assert stannary("registry", "push", "model", "claims", cwd=folder).returncode == 0
+
+    def digest(*more, cwd):
+        run = stannary("scan", "registry:claims:1", "--format", "json", *more, cwd=cwd)
+        assert run.returncode == 0, run.stderr
+        return json.loads(run.stdout)["targets"][0]["source"]["digest"]
+
+    own, other = digest(cwd=here), digest(cwd=there)
+    assert own != other
+    assert digest("--workspace", there, cwd=here) == other
+    assert digest("--workspace", there, cwd=tmp_path) == other
+    bom = stannary("bom", "registry:claims:1", "--workspace", there, cwd=here)
+    assert (bom.returncode, other.partition(":")[2] in bom.stdout) == (0, True), bom.stderr
+    both = stannary("scan", "registry:claims:1", "--workspace", there, cwd=here, STANNARY_SERVER="http://127.0.0.1:9")
+    assert both.returncode == 2
+    assert "error[USE014]" in both.stderr

@@ -49,14 +49,17 @@ ACTIONS: dict[str, str] = {
     "administer": "accounts, tokens of services, grants, federation",
     "audit": "read the ledger",
     "jobs": "run scans, evaluations and bills of materials",
+    "fetch": "have them fetch hf:// and s3:// with the workers' own credentials",
+    "metrics": "read what the server counts (`/metrics`) from another machine",
 }
 ROLES: dict[str, frozenset[str]] = {
     "viewer": frozenset({"read"}),
     "contributor": frozenset({"read", "push", "jobs"}),
     "reviewer": frozenset({"read", "approve", "jobs"}),
     "releaser": frozenset({"read", "promote", "rollback", "freeze", "quarantine"}),
-    "admin": frozenset({"read", "protect", "hold", "delete", "sweep", "shred", "backup", "administer"}),
-    "auditor": frozenset({"read", "audit"}),
+    "admin": frozenset({"read", "protect", "hold", "delete", "sweep", "shred", "backup", "administer", "metrics"}),
+    "auditor": frozenset({"read", "audit", "metrics"}),
+    "fetcher": frozenset({"read", "jobs", "fetch"}),
 }
 # What is written to the ledger each time it is used.
 PRIVILEGED = frozenset(
@@ -73,6 +76,7 @@ PRIVILEGED = frozenset(
         "shred",
         "backup",
         "administer",
+        "fetch",
     }
 )
 _APART = frozenset({"promote", "rollback", "approve"})  # what is kept from whoever may push

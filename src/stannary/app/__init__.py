@@ -13,7 +13,7 @@ without a scanner.
 
 from stannary.app.places import open_access, open_blobs, open_database, open_registry, owner_of
 from stannary.app.statements import Bom, bom_subject, record_bom, record_scan, state_scan, take_bom
-from stannary.app.targets import check_names, is_address, located, scan
+from stannary.app.targets import check_names, is_address, located, registry_home, scan
 
 __all__ = [
     "Bom",
@@ -28,6 +28,7 @@ __all__ = [
     "owner_of",
     "record_bom",
     "record_scan",
+    "registry_home",
     "scan",
     "state_scan",
     "take_bom",

@@ -116,7 +116,12 @@ def _at_hand(registry: Registry, job: Job) -> Iterator[tuple[Path, str]]:
             found, path = registry.pull(parse(version), Path(folder) / "artifact")
             yield path, str(found.name)
             return
-        resolved = resolve(job.inputs[0], offline=registry.chain.workspace.offline, dest=Path(folder), public=Public())
+        resolved = resolve(
+            job.inputs[0],
+            offline=registry.chain.workspace.offline,
+            dest=Path(folder),
+            public=Public(credentials=bool(job.params.get("credentials"))),
+        )
         yield resolved.path, resolved.display
 
 

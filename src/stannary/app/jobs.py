@@ -23,13 +23,17 @@ EVERYTHING = Name(DEFAULT, "*")
 
 
 class Asked(NamedTuple):
-    """What somebody asks for: the kind, of what, and what that kind needs besides. `again`: also if it was done before."""
+    """What somebody asks for: the kind, of what, and what that kind needs besides. `again`: also if it was done before.
+
+    `credentials`: that the worker shows its own to a hub or a bucket, which is a privilege (`fetch`).
+    """
 
     kind: str
     target: str
     policy: str = "baseline"
     format: str = "cyclonedx"
     again: bool = False
+    credentials: bool = False
 
 
 def open_table(registry: Registry) -> JobTable:
@@ -67,6 +71,9 @@ def describe(registry: Registry, asked: Asked) -> NewJob:
         params |= {"policy": asked.policy, "ledger": registry.chain.ledger.head().size}
     elif "version" not in params:
         _check_address(asked.target)
+    if asked.credentials:
+        _check_credentials(registry, asked)
+        params["credentials"] = True
     if asked.kind == "bom":
         if asked.format not in ("cyclonedx", "spdx"):
             msg = f"is no format of a bill of materials: {asked.format[:40]!r}"
@@ -79,6 +86,14 @@ def describe(registry: Registry, asked: Asked) -> NewJob:
         key=job.key, kind=job.kind, inputs=job.inputs, params=job.params,
         namespace=place.namespace, model=place.name, actor=registry.actor,
     )  # fmt: skip
+
+
+def _check_credentials(registry: Registry, asked: Asked) -> None:
+    """Return when the worker's own credentials may be used for a job. Raises UsageError, PolicyDenied."""
+    if not asked.target.startswith(("hf://", "s3://")):
+        msg = "only hf:// and s3:// are fetched with credentials"
+        raise UsageError(msg, where="credentials", code="JOB002", help="leave it out")
+    registry.allowed("fetch", EVERYTHING)
 
 
 def _is_version(target: str) -> bool:

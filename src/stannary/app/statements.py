@@ -111,12 +111,22 @@ class Bom(NamedTuple):
 
 
 def take_bom(
-    target: str, workspace: Workspace | None, *, name: str = "", offline: bool = False, jobs: int = 0, jail: Level | None = None
+    target: str,
+    workspace: Workspace | None,
+    *,
+    name: str = "",
+    offline: bool = False,
+    jobs: int = 0,
+    jail: Level | None = None,
+    home: str | None = None,
 ) -> Bom:
-    """Take the inventory of a target, with what the workspace's ledger holds about it; `name` is what to call it."""
+    """Take the inventory of a target, with what the workspace's ledger holds about it; `name` is what to call it.
+
+    `home` is the workspace whose registry has it, where that is not the one found upward.
+    """
     from stannary.report.bom.build import digest_of, gather, inventory_of
 
-    with located([target], offline=offline) as targets:
+    with located([target], offline=offline, workspace=home) as targets:
         gathered = gather(targets[0].path, jobs=jobs, jail=jail)
         refused: tuple[StannaryError, ...] = ()
         evidence: tuple[Any, ...] = ()

@@ -16,31 +16,41 @@ if TYPE_CHECKING:
     from stannary.checks.static.result import ScanResult
     from stannary.checks.static.scan import ScanOptions, Target
 
-__all__ = ["check_names", "is_address", "located", "scan"]
+__all__ = ["check_names", "is_address", "located", "registry_home", "scan"]
 
 _ADDRESS = re.compile(r"(hf|https?|s3|mlflow|oci|registry):", re.IGNORECASE)
 
 
-def scan(names: Sequence[str], options: ScanOptions, *, offline: bool = False, stdin: BinaryIO | None = None) -> ScanResult:
-    """Scan what is named: paths, addresses, `-` for stdin.
+def scan(
+    names: Sequence[str],
+    options: ScanOptions,
+    *,
+    offline: bool = False,
+    stdin: BinaryIO | None = None,
+    workspace: str | None = None,
+) -> ScanResult:
+    """Scan what is named: paths, addresses, `-` for stdin; `workspace` has the registry, where that is not the one found upward.
 
     Raises UsageError, BackendError or a group of everything that could not be had; then nothing is scanned.
     """
     from stannary.checks.static.scan import scan_paths  # a server starts without the scanner
 
-    with located(names, offline=offline, stdin=stdin) as targets:
+    with located(names, offline=offline, stdin=stdin, workspace=workspace) as targets:
         return scan_paths(targets, options)
 
 
 @contextmanager
-def located(names: Sequence[str], *, offline: bool = False, stdin: BinaryIO | None = None) -> Iterator[list[Target]]:
+def located(
+    names: Sequence[str], *, offline: bool = False, stdin: BinaryIO | None = None, workspace: str | None = None
+) -> Iterator[list[Target]]:
     """Make every name a target on this disk. What was fetched or spooled is gone when the block ends."""
+    _check_whose(names, workspace)
     with ExitStack() as stack:
         found: list[Target] = []
         problems: list[StannaryError] = []
         for name in names:
             try:
-                found.append(_locate(name, stack, offline, stdin))
+                found.append(_locate(name, stack, offline, stdin, workspace))
             except StannaryError as error:
                 problems.append(error)
         if problems:
@@ -76,14 +86,32 @@ def _unusable(name: str) -> UsageError | None:
     return UsageError(msg, where=name, code="USE010", help=hint)
 
 
-def _locate(name: str, stack: ExitStack, offline: bool, stdin: BinaryIO | None) -> Target:  # noqa: FBT001 - private, passed on
+def registry_home(workspace: str | None, *, record: bool) -> str | None:
+    """Return the workspace whose registry is meant: with a server, one that is named is where to record, and no other."""
+    return None if record and os.environ.get("STANNARY_SERVER") else workspace
+
+
+def _check_whose(names: Sequence[str], workspace: str | None) -> None:
+    """Raise UsageError for a version of the registry when both a server and a workspace are named that could have it."""
+    if workspace and os.environ.get("STANNARY_SERVER") and any(is_address(n) and n.lower().startswith("registry:") for n in names):
+        msg = "a server (STANNARY_SERVER) and a workspace are named, and only one can be asked"
+        raise UsageError(msg, where="--workspace", code="USE014", help="unset STANNARY_SERVER, or leave out --workspace")
+
+
+def _locate(
+    name: str,
+    stack: ExitStack,
+    offline: bool,  # noqa: FBT001 - private, passed on
+    stdin: BinaryIO | None,
+    workspace: str | None,
+) -> Target:
     from stannary.checks.static.scan import Target
 
     if name == "-":
         return _spool(stack, stdin)
     if is_address(name):
         if name.lower().startswith("registry:"):
-            return _from_registry(name, stack, offline)
+            return _from_registry(name, stack, offline, workspace)
         from stannary.store.sources import resolve
 
         resolved = resolve(name, offline=offline, dest=_scratch(stack))
@@ -94,7 +122,7 @@ def _locate(name: str, stack: ExitStack, offline: bool, stdin: BinaryIO | None) 
     return Target(path=name)
 
 
-def _from_registry(name: str, stack: ExitStack, offline: bool) -> Target:  # noqa: FBT001 - private, passed on
+def _from_registry(name: str, stack: ExitStack, offline: bool, home: str | None) -> Target:  # noqa: FBT001 - private, passed on
     """Return a version of the registry: of the server that STANNARY_SERVER names, or of the workspace without one."""
     server = os.environ.get("STANNARY_SERVER", "")
     if server:
@@ -104,7 +132,7 @@ def _from_registry(name: str, stack: ExitStack, offline: bool) -> Target:  # noq
     from stannary.evidence.workspace import Workspace
     from stannary.registry.names import parse
 
-    version, path = open_registry(Workspace.find(), write=False).pull(parse(name), _scratch(stack) / "artifact")
+    version, path = open_registry(Workspace.find(home), write=False).pull(parse(name), _scratch(stack) / "artifact")
     return Target(path=str(path), display=name, source={"registry": str(version), "digest": version.digest})
 
 

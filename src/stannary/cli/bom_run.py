@@ -53,6 +53,7 @@ def start(target: str, given: Mapping[str, Any], talk: Talk) -> int:
         offline=given["offline"],
         jobs=given["jobs"],
         jail=None if given["jail"] == "auto" else given["jail"],
+        home=app.registry_home(given["workspace"], record=given["record"]),
     )
     for problem in made.refused:
         talk.warning(f"{problem} (this counts for nothing)", problem.help or "stannary evidence list")

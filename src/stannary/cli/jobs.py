@@ -48,6 +48,9 @@ def command() -> None:
     "--policy", default="baseline", show_default=True, help="By which policy a gate decides: baseline, production, high-risk."
 )
 @click.option("--bom-format", type=click.Choice(["cyclonedx", "spdx"]), default="cyclonedx", show_default=True, help="Of a bom.")
+@click.option(
+    "--credentials", is_flag=True, help="Have the worker show its own (HF_TOKEN, AWS) to hf:// or s3://; without, what is public."
+)
 @click.option("--again", is_flag=True, help="Also when it was done before.")
 @workspace_option
 @format_option("table", "json")
@@ -62,7 +65,8 @@ def add(ctx: click.Context, /, kind: str, target: str, **given: Any) -> int:  # 
     from stannary.report.jobs import JobDocument, job_text
 
     with _opened(given["workspace"]) as (registry, table):
-        row, made = table.add(describe(registry, Asked(kind, target, given["policy"], given["bom_format"], given["again"])))
+        asked = Asked(kind, target, given["policy"], given["bom_format"], given["again"], given["credentials"])
+        row, made = table.add(describe(registry, asked))
     if given["form"] == "json":
         write_json(JobDocument(job=row))
     else:

@@ -45,7 +45,10 @@ class _Seconds(click.FloatRange):
 @click.option("--write-baseline", metavar="FILE", help="Record all findings in FILE, as accepted.")
 @click.option("--record", is_flag=True, help="Sign what was found and log it in the workspace.")
 @click.option(
-    "--workspace", metavar="DIR", envvar="STANNARY_WORKSPACE", help="The workspace for --record, not the one found upward."
+    "--workspace",
+    metavar="DIR",
+    envvar="STANNARY_WORKSPACE",
+    help="The workspace for --record and for registry:NAME, not the one found upward.",
 )
 @click.option("--jobs", type=click.IntRange(0, 1024), metavar="N", help="Processes.  [default: one a processor]")
 @click.option(

@@ -51,6 +51,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     write_baseline: str | None
     offline: bool
     record: Workspace | None
+    workspace: str | None
     engine: ScanOptions
 
 
@@ -115,6 +116,7 @@ def _options(config: Config, given: Mapping[str, Any], gathered: Gathered) -> Op
         write_baseline=given["write_baseline"],
         offline=config["offline"],
         record=record,
+        workspace=app.registry_home(given["workspace"], record=record is not None),
         engine=msgspec.structs.replace(_engine(config), baseline=baseline, waivers=waivers),
     )
 
@@ -150,7 +152,7 @@ def run_scan(options: Options, talk: Talk) -> int:
     started = system_clock()
     with progress_bar(talk, "scanning") as on_progress:
         wanted = msgspec.structs.replace(options.engine, on_progress=on_progress)
-        result = app.scan(options.targets, wanted, offline=options.offline, stdin=sys.stdin.buffer)
+        result = app.scan(options.targets, wanted, offline=options.offline, stdin=sys.stdin.buffer, workspace=options.workspace)
     interrupted = was_interrupted(result)
     code = exit_code(result, options.fail_on)
     if options.write_baseline:

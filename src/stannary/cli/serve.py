@@ -49,6 +49,10 @@ __all__ = ["command"]
     "--job-workers", type=click.IntRange(0, 1024), default=0, show_default=True, metavar="N",
     help="Processes for background jobs; 0 for none here (`stannary jobs work` does them anywhere).",
 )  # fmt: skip
+@click.option(
+    "--metrics", type=click.Choice(["local", "account", "open"]), default="local", show_default=True,
+    help="Who reads /metrics without an account: this machine, nobody, anybody.",
+)  # fmt: skip
 @click.option("--log", "log", type=click.Choice(["json", "text"]), default="json", show_default=True, help="How to log, on stderr.")
 @workspace_option
 @common_options
@@ -70,7 +74,12 @@ def command(ctx: click.Context, /, workspace: str | None, **given: Any) -> int: 
         where = f"{scheme}://{listener.host}:{listener.port}/api/v1/openapi.json"
         talk_of(ctx).note(f"{where} describes what is served; Ctrl-C ends it")
     running = server.Running(
-        opened.root, workers=workers, job_workers=given["job_workers"], grace=given["grace"], log_json=given["log"] == "json"
+        opened.root,
+        workers=workers,
+        job_workers=given["job_workers"],
+        grace=given["grace"],
+        log_json=given["log"] == "json",
+        scrape=given["metrics"],
     )
     code: int = server.serve(partial(_site, server, opened, given["rate"]), listener, running)
     return code

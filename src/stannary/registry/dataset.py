@@ -1,14 +1,14 @@
 """What is in a dataset: for each table its columns and how many rows, as far as the files say.
 
-Read: Parquet (the footer alone), CSV and TSV (types by `column_types.py`, over every row), JSON Lines; a compressed or another
-file counts with its size only. What could not be read is named with the reason, never passed over. The numbers are those of
+Read: Parquet (the footer alone), CSV and TSV (types by `column_types.py`, over every row), JSON Lines (every row: a key is a
+column, `integer` and `number` together are `number`, any other two types are `mixed`, and null says nothing); a compressed or
+another file counts with its size only. What could not be read is named with the reason, never passed over. The numbers are those of
 whoever pushes.
 """
 
 from __future__ import annotations
 
 import csv
-import itertools
 import mmap
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,7 +28,6 @@ _TYPES = ("boolean", "int32", "int64", "int96", "float", "double", "bytes", "fix
 _MOST_COLUMNS = 10_000
 _MOST_TABLES = 1_000
 _LARGEST_LINE = 64 << 20
-_LOOKED_AT = 100  # rows of JSON Lines whose keys are its columns
 _FOOTER = 8
 _LARGEST_FOOTER = 128 << 20
 _OPERATIONS = 20_000_000
@@ -133,20 +132,44 @@ def _separated(path: Path, file: File, delimiter: str) -> dict[str, Any]:
 
 def _lines(path: Path, file: File) -> dict[str, Any]:
     del file
-    names: dict[str, str] = {}
+    kinds: dict[str, str] = {}
+    filled: dict[str, int] = {}
+    count, number = 0, 0
     with path.open(encoding="utf-8-sig") as opened:
-        lines = (line for line in _bounded(opened) if not line.isspace())
-        first = list(itertools.islice(lines, _LOOKED_AT))
-        for line in first:
-            row = msgspec.json.decode(line)
+        for number, line in enumerate(_bounded(opened), 1):
+            if line.isspace():
+                continue
+            count += 1
+            try:
+                row = msgspec.json.decode(line)
+            except (msgspec.DecodeError, RecursionError) as error:
+                msg = f"line {number:,} is no JSON: {error}"
+                raise ValueError(msg) from error
             for key, value in row.items() if isinstance(row, dict) else ():
-                names.setdefault(str(key)[:200], _KINDS.get(type(value), "null"))
-        count = len(first) + sum(1 for _ in lines)
-    columns = [{"name": name, "type": kind} for name, kind in itertools.islice(names.items(), _MOST_COLUMNS)]
+                _widen(kinds, filled, key, value)
+    columns = [
+        {"name": name[:200], "type": kind or "null", **({"empty": count - filled[name]} if count > filled[name] else {})}
+        for name, kind in kinds.items()
+    ]
     return {"format": "jsonl", "rows": count, "columns": columns}
 
 
-_KINDS = {str: "text", int: "number", float: "number", bool: "boolean", list: "list", dict: "object"}
+def _widen(kinds: dict[str, str], filled: dict[str, int], key: str, value: object) -> None:
+    """Note what a value says about its column; keys that come after the first `_MOST_COLUMNS` are no columns."""
+    before = kinds.get(key)
+    if before is None:
+        if len(kinds) >= _MOST_COLUMNS:
+            return
+        before, filled[key] = "", 0
+    if value is None:
+        kinds[key] = before
+        return
+    filled[key] += 1
+    new = _KINDS[type(value)]
+    kinds[key] = new if before in ("", new) else "number" if {before, new} == {"integer", "number"} else "mixed"
+
+
+_KINDS: dict[type, str] = {str: "text", int: "integer", float: "number", bool: "boolean", list: "list", dict: "object"}
 
 
 def _bounded(opened: Any) -> Iterator[str]:  # noqa: ANN401 - an open text file

@@ -15,6 +15,7 @@ from stannary.server.api import OPERATIONS
 from stannary.server.dispatch import endpoint_of
 from stannary.server.mlflow import routes_of
 from stannary.server.problems import MEDIA_TYPE, Problem
+from stannary.server.scraping import metrics_of
 from stannary.server.site import Site
 
 __all__ = ["build"]
@@ -47,14 +48,10 @@ def build(site: Site, pages: list[BaseRoute] | None = None) -> Any:  # noqa: ANN
         found = site.ready()
         return JSONResponse(found, 200 if set(found.values()) == {"ok"} else 503)
 
-    def metrics(_: Request) -> Response:
-        gauges = {"stannary_ledger_entries": float(site.chain.ledger.head().size)}
-        return PlainTextResponse(site.metrics.text(gauges), media_type="text/plain; version=0.0.4")
-
     routes: list[BaseRoute] = [
         Route("/healthz", alive),
         Route("/readyz", ready),
-        Route("/metrics", metrics),
+        Route("/metrics", metrics_of(site)),
         Mount("/api/v1", routes=operations, name="api"),
         Mount("/api/2.0", routes=routes_of(site), name="mlflow"),
         *(pages or []),

@@ -23,7 +23,7 @@ from stannary.server.problems import MEDIA_TYPE, Refused, problem_of
 from stannary.server.receiving import parts_of
 from stannary.server.site import Replies, Site
 
-__all__ = ["endpoint_of"]
+__all__ = ["authenticated", "endpoint_of", "failed"]
 
 _LOG = logging.getLogger("stannary.server")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
@@ -46,14 +46,14 @@ def endpoint_of(site: Site, operation: Operation) -> Any:  # noqa: ANN401 - Star
             if operation.open:
                 _within_rate(site, f"open:{request.client.host if request.client else ''}")
             else:
-                principal = await _authenticated(site, request)
+                principal = await authenticated(site, request)
                 who = principal.id
                 _within_rate(site, who)
             response = await _answered(site, operation, request, principal)
         except ClientDisconnect:
             response = Response(status_code=499)
         except (Exception, ExceptionGroup) as error:  # noqa: BLE001 - every failure is an answer, and the log has the rest
-            response = _failed(error, identifier)
+            response = failed(error, identifier)
         finally:
             site.metrics.in_flight -= 1
         response.headers["x-request-id"] = identifier
@@ -65,7 +65,8 @@ def endpoint_of(site: Site, operation: Operation) -> Any:  # noqa: ANN401 - Star
     return endpoint
 
 
-async def _authenticated(site: Site, request: Request) -> Any:  # noqa: ANN401 - a Principal
+async def authenticated(site: Site, request: Request) -> Any:  # noqa: ANN401 - a Principal
+    """Return who sends a request. Raises Refused (401, or 403 for a change that another site asks for)."""
     authorization = request.headers.get("authorization", "")
     cookie = request.cookies.get(cookie_name("stannary", secure=request.url.scheme == "https"), "")
     try:
@@ -219,7 +220,8 @@ def _response(reply: Reply, request: Request) -> Response:
     return Response(content, reply.status, headers, reply.media_type)
 
 
-def _failed(error: BaseException, identifier: str) -> Response:
+def failed(error: BaseException, identifier: str) -> Response:
+    """Return the answer for an error, which the log has as well when it is ours."""
     problem = problem_of(error, identifier)
     if problem.status >= 500:  # noqa: PLR2004 - ours
         _LOG.error("request %s failed", identifier, exc_info=error)

@@ -61,7 +61,7 @@ class Running(NamedTuple):
     """How to run.
 
     `workers` is how many processes answer, `job_workers` how many do background jobs, `workspace` where those are; `grace` the
-    seconds that what is under way has at the end.
+    seconds that what is under way has at the end, `scrape` who reads `/metrics` (`scraping.py`).
     """
 
     workspace: Path
@@ -69,6 +69,7 @@ class Running(NamedTuple):
     job_workers: int = 0
     grace: int = 20
     log_json: bool = True
+    scrape: str = "local"
 
 
 def open_site(registry: Registry, access: Access, shares: Shares, *, version: str, rate: float = 200.0) -> Site:
@@ -114,6 +115,7 @@ def serve(opened: Opened, listener: Listener, running: Running) -> int:
 
 
 def _config(site: Site, listener: Listener, running: Running, tls: dict[str, Any]) -> uvicorn.Config:
+    site.scrape = running.scrape
     sessions = AccessSessions(site.access) if site.access is not None else None
     # Whoever is not a proxy that was named says for himself who he is: a new address for each wrong password, for instance.
     tls = tls | {"proxy_headers": bool(listener.proxy), "forwarded_allow_ips": listener.proxy}

@@ -33,7 +33,7 @@ def test_tables_have_columns_and_rows(registry, tmp_path):
     assert found["a.csv"]["rows"] == 2
     assert found["a.csv"]["columns"] == [{"name": "id", "type": "integer"}, {"name": "text", "type": "text"}]
     assert (found["b.tsv"]["rows"], found["b.tsv"]["columns"][0]["name"]) == (1, "x")
-    assert (found["c.jsonl"]["rows"], found["c.jsonl"]["columns"][2]) == (3, {"name": "ok", "type": "boolean"})
+    assert (found["c.jsonl"]["rows"], found["c.jsonl"]["columns"][2]) == (3, {"name": "ok", "type": "boolean", "empty": 2})
     assert found["d.parquet"]["columns"]
     assert info["rows"] == 6 + found["d.parquet"]["rows"]
     assert "unread" not in info
@@ -67,3 +67,32 @@ def test_a_single_file_is_a_dataset_too(registry, tmp_path):
 def test_a_model_is_not_read_as_tables(registry, tmp_path):
     (tmp_path / "x.csv").write_text("a,b\n1,2\n")
     assert registry.push(tmp_path / "x.csv", Name("default", "model")).info == {}
+
+
+def test_json_lines_are_read_to_the_end(registry, tmp_path):
+    rows = [b'{"n": 1, "x": null, "late": null}'] * 5000
+    rows += [
+        b'{"n": 2.5, "x": "a", "more": [1]}',
+        b'{"n": 3, "x": 4, "more": [], "late": {"y": 1}}',
+        b'"no object"',
+        b'{"gone": null}',
+    ]
+    info = pushed(registry, tmp_path / "d", a__jsonl=b"\n".join(rows))
+    assert info["tables"] == [
+        {
+            "file": "a.jsonl", "format": "jsonl", "rows": 5004,
+            "columns": [
+                {"name": "n", "type": "number", "empty": 2},
+                {"name": "x", "type": "mixed", "empty": 5002},
+                {"name": "late", "type": "object", "empty": 5003},
+                {"name": "more", "type": "list", "empty": 5002},
+                {"name": "gone", "type": "null", "empty": 5004},
+            ],
+        }
+    ]  # fmt: skip
+
+
+def test_a_line_that_is_no_json_is_named_wherever_it_is(registry, tmp_path):
+    info = pushed(registry, tmp_path / "d", a__jsonl=b'{"a": 1}\n' * 3000 + b"{oops\n")
+    assert info["tables"] == []
+    assert info["unread"][0]["reason"].startswith("line 3,001 is no JSON: ")

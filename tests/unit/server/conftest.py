@@ -17,7 +17,7 @@ RIGHTS = {
     "contributor": {"read", "push", "jobs"},
     "reviewer": {"read", "approve", "jobs"},
     "releaser": {"read", "promote", "rollback", "freeze", "quarantine"},
-    "admin": {"read", "protect", "hold", "delete", "sweep", "shred", "backup", "administer"},
+    "admin": {"read", "protect", "hold", "delete", "sweep", "shred", "backup", "administer", "metrics"},
     "auditor": {"read", "audit"},
     "nobody": set(),
 }

@@ -5,6 +5,7 @@ import json
 
 import msgspec
 import pytest
+from starlette.testclient import TestClient
 from tests.unit.registry.conftest import APPROVED
 from tests.unit.server.conftest import RIGHTS
 
@@ -14,6 +15,7 @@ from stannary.registry import promotion
 from stannary.registry.manifest import encode
 from stannary.registry.names import Name
 from stannary.server.api import OPERATIONS
+from stannary.server.app import build
 
 CLAIMS = "/api/v1/models/default/claims"
 JSON = {"content-type": "application/json"}
@@ -272,11 +274,26 @@ def test_health_readiness_and_metrics(site, client_of):
     assert client.get("/healthz").text == "ok\n"
     assert client.get("/readyz").json() == {"stopping": "ok", "ledger": "ok", "tables": "ok"}
     client_of("viewer").get("/api/v1/whoami")
-    text = client.get("/metrics").text
+    assert client.get("/metrics").status_code == 401
+    assert client_of("viewer").get("/metrics").status_code == 403
+    text = client_of("admin").get("/metrics").text
     assert 'stannary_http_requests_total{operation="whoami",method="GET",status="200"} 1' in text
     assert 'stannary_http_request_seconds_bucket{operation="whoami",le="+Inf"} 1' in text
     site.stopping.set()
     assert client.get("/readyz").status_code == 503
+
+
+def test_metrics_are_told_to_this_machine_and_not_through_a_proxy(site):
+    here = TestClient(build(site), client=("127.0.0.1", 5))
+    assert here.get("/metrics").status_code == 200
+    for name in ("X-Forwarded-For", "Forwarded", "Via", "X-Real-IP"):
+        assert here.get("/metrics", headers={name: "127.0.0.1"}).status_code == 401
+    assert TestClient(build(site), client=("192.0.2.7", 5)).get("/metrics").status_code == 401
+    site.scrape = "account"
+    assert here.get("/metrics").status_code == 401
+    assert here.get("/metrics", headers={"Authorization": "Bearer admin"}).status_code == 200
+    site.scrape = "open"
+    assert TestClient(build(site), client=("192.0.2.7", 5)).get("/metrics").status_code == 200
 
 
 def test_every_answer_carries_the_headers_of_security(client_of):

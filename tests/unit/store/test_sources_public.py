@@ -137,3 +137,70 @@ def test_the_endpoint_that_a_server_is_configured_for_is_looked_at_too(tmp_path,
         monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{listening.getsockname()[1]}")
         with pytest.raises(StannaryError):
             resolve("hf://org/model", offline=False, dest=tmp_path, public=Public())
+
+
+@pytest.mark.parametrize("public, shown", [
+    (Public(frozenset({"127.0.0.1"}), plain=True), False),
+    (Public(frozenset({"127.0.0.1"}), plain=True, credentials=True), True),
+    (None, True),
+])  # fmt: skip
+def test_the_credentials_of_the_machine_are_shown_for_others_only_when_that_was_granted(public, shown, tmp_path, monkeypatch):
+    heads = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            heads.append(str(self.headers))
+            self.send_error(404)
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    base = f"http://127.0.0.1:{server.server_port}"
+    monkeypatch.setenv("HF_ENDPOINT", base)
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    with pytest.raises(StannaryError):
+        resolve("hf://org/model", offline=False, dest=tmp_path, public=public)
+    server.shutdown()
+    server.server_close()
+    assert heads
+    assert all(("hf_secret" in head) is shown for head in heads)
+
+
+@pytest.mark.parametrize(
+    "public, signed", [(Public(plain=True), False), (Public(plain=True, credentials=True), True), (None, True)]
+)
+def test_a_bucket_is_asked_without_a_signature_unless_that_was_granted(public, signed, tmp_path, monkeypatch):
+    heads = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            heads.append(str(self.headers))
+            self.send_error(403)
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    with pytest.raises(StannaryError):
+        resolve("s3://private-bucket/model", offline=False, dest=tmp_path, public=public)
+    server.shutdown()
+    server.server_close()
+    assert heads
+    assert all(("AKIDEXAMPLE" in head) is signed for head in heads)
+
+
+def test_offline_the_cache_of_the_machine_is_not_looked_into_for_others(tmp_path, monkeypatch):
+    commit = "a" * 40
+    snapshot = tmp_path / "hub" / "models--org--model" / "snapshots" / commit
+    snapshot.mkdir(parents=True)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    address = f"hf://org/model@{commit}"
+    assert resolve(address, offline=True, dest=tmp_path, public=Public(credentials=True)).path == snapshot
+    with pytest.raises(BackendError, match="not in a local cache"):
+        resolve(address, offline=True, dest=tmp_path, public=Public())

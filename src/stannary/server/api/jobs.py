@@ -27,7 +27,8 @@ _Text = Annotated[str, msgspec.Meta(min_length=1, max_length=2000)]
 class NewJob(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is to be done, and with what: `registry:NAME@ALIAS`, a digest (gate), or an address (hf, https, s3, oci).
 
-    The same job is done once; `again` makes it another one.
+    The same job is done once; `again` makes it another one. `credentials`: those of the worker are shown to
+    hf and s3, which takes the action `fetch`.
     """
 
     kind: Literal["scan", "bom", "gate"]
@@ -35,11 +36,12 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     policy: Annotated[str, msgspec.Meta(min_length=1, max_length=MOST_POLICY)] = "baseline"
     format: Literal["cyclonedx", "spdx"] = "cyclonedx"
     again: bool = False
+    credentials: bool = False
 
 
 def _add(call: Call) -> Reply:
     body: NewJob = call.body
-    new = describe(call.store, Asked(body.kind, body.target, body.policy, body.format, body.again))
+    new = describe(call.store, Asked(body.kind, body.target, body.policy, body.format, body.again, body.credentials))
     row, made = open_table(call.store).add(new)
     call.place.metrics.event("job", "queued" if made else "known")
     location = {"location": f"/api/v1/jobs/{row.key.partition(':')[2]}"}

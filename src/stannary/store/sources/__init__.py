@@ -52,7 +52,8 @@ def resolve(target: str, *, offline: bool, dest: Path, cap: int = DEFAULT_CAP, p
         raise UsageError(msg, where=target, code="FET001", help="hf://, https://, s3://, mlflow:, oci://")
     module = importlib.import_module(f"{__name__}.{_SOURCES[scheme]}")
     if offline:
-        found: Resolved | None = module.cached(target) if hasattr(module, "cached") else None
+        own = public is None or public.credentials  # what was fetched with them lies in the cache
+        found: Resolved | None = module.cached(target) if own and hasattr(module, "cached") else None
         if found is None:
             msg = "not in a local cache, and --offline opens no socket"
             raise BackendError(msg, where=target, code="FET002", help=f"stannary scan {target}")

@@ -33,7 +33,7 @@ def fetch(target: str, fetcher: Fetcher, dest: Path) -> Resolved:
         msg = "not an S3 address"
         raise UsageError(msg, where=target, code="FET003", help="s3://bucket/prefix")
     bucket, prefix = found.group(1), (found.group(2) or "").rstrip("/")
-    store = _store(bucket, target)
+    store = _store(bucket, target, credentials=fetcher.credentials)
     import obstore
     from obstore.exceptions import BaseError
 
@@ -56,7 +56,7 @@ def fetch(target: str, fetcher: Fetcher, dest: Path) -> Resolved:
     return Resolved(root, target, {"kind": "s3", "bucket": bucket, "prefix": prefix, "files": digests})
 
 
-def _store(bucket: str, target: str) -> Any:  # noqa: ANN401 - obstore has no stubs we rely on
+def _store(bucket: str, target: str, *, credentials: bool) -> Any:  # noqa: ANN401 - obstore has no stubs we rely on
     try:
         from obstore.store import S3Store
     except ImportError as exc:
@@ -66,7 +66,7 @@ def _store(bucket: str, target: str) -> Any:  # noqa: ANN401 - obstore has no st
     config: S3Config = {"region": os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION", "us-east-1")}
     if endpoint:
         config |= {"endpoint": endpoint, "virtual_hosted_style_request": False}
-    if not any(map(os.environ.get, _CREDENTIALS)):
+    if not credentials or not any(map(os.environ.get, _CREDENTIALS)):
         config["skip_signature"] = True  # a public bucket
     return S3Store(bucket, config=config, client_options={"allow_http": bool(endpoint and endpoint.startswith("http://"))})
 

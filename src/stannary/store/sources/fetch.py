@@ -70,6 +70,7 @@ class Fetcher:
     def __init__(self, cap: int, public: Public | None = None) -> None:
         self.left = cap
         self.public = public
+        self.credentials = public is None or public.credentials
         if public is None:
             self._opener = urllib.request.build_opener(_Redirects)
             return

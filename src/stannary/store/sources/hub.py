@@ -55,7 +55,7 @@ def fetch(target: str, fetcher: Fetcher, dest: Path) -> Resolved:
     repository = _parse(target)
     endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
     check_scheme(endpoint)
-    token = os.environ.get("HF_TOKEN", "")
+    token = os.environ.get("HF_TOKEN", "") if fetcher.credentials else ""
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     revision = urllib.parse.quote(repository.revision, safe="")
     listing = fetcher.json(f"{endpoint}/api/{repository.kind}/{repository.name}/revision/{revision}?blobs=true", headers)

@@ -39,10 +39,14 @@ _HELP = "hf://org/model, https://…, s3://bucket/prefix or oci://host/repositor
 
 
 class Public(NamedTuple):
-    """What may be connected to besides what is public. For tests, whose servers are on the loopback."""
+    """What may be connected to besides what is public (for tests, whose servers are on the loopback), and with what.
+
+    `credentials`: whether those of this machine are shown to `hf` and `s3`. Without, what is fetched is what everybody may have.
+    """
 
     besides: frozenset[str] = frozenset()
     plain: bool = False
+    credentials: bool = False
 
     def handlers(self) -> list[urllib.request.BaseHandler]:
         """Return the handlers of an opener that keeps to it."""
