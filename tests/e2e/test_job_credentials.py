@@ -1,9 +1,10 @@
 """Jobs that show the credentials of a worker: who may have them done, and that it stands in the ledger."""
 
 import json
+import subprocess
 
 import pytest
-from tests.e2e.test_serve import Served, run
+from tests.e2e.test_serve import STANNARY, Served, clean, run
 
 
 @pytest.fixture(scope="module")
@@ -47,5 +48,34 @@ def test_it_takes_a_privilege_on_everything_and_is_logged(place):
         entries = json.loads(server.ask("GET", "/api/v1/ledger/entries?limit=1000", tokens["aud"])[1])["entries"]
         used = [row["body"] for row in entries if (row["type"], row["kind"]) == ("access", "used")]
         assert [(row["actor"], row["action"]) for row in used] == [("user:fay", "fetch")]
+    finally:
+        assert server.end() == 0
+
+
+def test_jobs_are_asked_for_and_ended_over_the_server(place, tmp_path):
+    folder, tokens = place
+    server = Served(folder)
+
+    def jobs(name, *line, code=0):
+        there = clean() | {"STANNARY_TOKEN": tokens[name], "STANNARY_SERVER": f"http://127.0.0.1:{server.port}"}
+        done = subprocess.run(
+            [STANNARY, "jobs", *line], cwd=tmp_path, env=there, check=False, capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == code, (line, done.stdout, done.stderr)
+        return done
+
+    try:
+        added = json.loads(jobs("carl", "add", "scan", "https://models.example/w.bin", "--format", "json").stdout)["job"]
+        assert (added["state"], added["actor"]) == ("queued", "user:carl")
+        short = added["key"].partition(":")[2][:12]
+        assert short in jobs("carl", "list").stdout
+        assert json.loads(jobs("carl", "show", short, "--format", "json").stdout)["job"]["key"] == added["key"]
+        assert "error[JOB007]" in jobs("carl", "show", "0" * 64, code=2).stderr
+        assert "error[JOB007]" in jobs("carl", "show", "zz", code=2).stderr
+        assert "error[ACC002]" in jobs("carl", "add", "scan", "hf://org/model", "--credentials", code=1).stderr
+        jobs("carl", "cancel", short)
+        assert json.loads(jobs("carl", "list", "--state", "cancelled", "--format", "json").stdout)["jobs"][0]["key"] == added["key"]
+        assert "error[JOB006]" in jobs("carl", "cancel", short, code=2).stderr
+        assert "error[USE014]" in jobs("carl", "list", "--workspace", str(folder), code=2).stderr
     finally:
         assert server.end() == 0

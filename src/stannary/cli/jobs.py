@@ -13,6 +13,7 @@ import click
 
 from stannary.cli.group import LazyGroup, common_options, talk_of
 from stannary.cli.registry import open_registry
+from stannary.cli.registry_remote import server_option
 from stannary.cli.workspace import format_option, open_workspace, workspace_option, write_json
 from stannary.core.errors import UsageError
 from stannary.report.escape import inline
@@ -52,6 +53,7 @@ def command() -> None:
     "--credentials", is_flag=True, help="Have the worker show its own (HF_TOKEN, AWS) to hf:// or s3://; without, what is public."
 )
 @click.option("--again", is_flag=True, help="Also when it was done before.")
+@server_option
 @workspace_option
 @format_option("table", "json")
 @common_options
@@ -62,11 +64,16 @@ def add(ctx: click.Context, /, kind: str, target: str, **given: Any) -> int:  # 
     Paths of this machine are not taken: a worker may be elsewhere.
     """
     from stannary.app.jobs import Asked, describe
+    from stannary.cli.jobs_remote import jobs_client
     from stannary.report.jobs import JobDocument, job_text
 
-    with _opened(given["workspace"]) as (registry, table):
-        asked = Asked(kind, target, given["policy"], given["bom_format"], given["again"], given["credentials"])
-        row, made = table.add(describe(registry, asked))
+    asked = Asked(kind, target, given["policy"], given["bom_format"], given["again"], given["credentials"])
+    client = jobs_client(given["server"], given["workspace"])
+    if client is not None:
+        row, made = client.add(asked._asdict()), True
+    else:
+        with _opened(given["workspace"]) as (registry, table):
+            row, made = table.add(describe(registry, asked))
     if given["form"] == "json":
         write_json(JobDocument(job=row))
     else:
@@ -79,15 +86,21 @@ def add(ctx: click.Context, /, kind: str, target: str, **given: Any) -> int:  # 
 @click.command("list")
 @click.option("--state", type=click.Choice(_STATES), help="Only these.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="How many at most.")
+@server_option
 @workspace_option
 @format_option("table", "json")
 @common_options
-def list_(state: str | None, limit: int, workspace: str | None, form: str) -> int:
+def list_(state: str | None, limit: int, server: str | None, workspace: str | None, form: str) -> int:
     """List jobs, the newest first."""
+    from stannary.cli.jobs_remote import jobs_client
     from stannary.report.jobs import JobsDocument, job_lines
 
-    with _opened(workspace) as (_, table):
-        rows = table.rows(state=state or "", limit=limit)
+    client = jobs_client(server, workspace)
+    if client is not None:
+        rows = client.jobs(state or "", limit)
+    else:
+        with _opened(workspace) as (_, table):
+            rows = table.rows(state=state or "", limit=limit)
     if form == "json":
         write_json(JobsDocument(jobs=tuple(rows)))
     else:
@@ -97,37 +110,51 @@ def list_(state: str | None, limit: int, workspace: str | None, form: str) -> in
 
 @click.command("show")
 @click.argument("job")
+@server_option
 @workspace_option
 @format_option("table", "json")
 @common_options
-def show(job: str, workspace: str | None, form: str) -> int:
+def show(job: str, server: str | None, workspace: str | None, form: str) -> int:
     """Show JOB (its id, or 6 digits or more of it) and what it came to. Exits 1 when it failed or was quarantined."""
+    from stannary.cli.jobs_remote import jobs_client
     from stannary.evidence.product import read_product
     from stannary.report.jobs import JobDocument, job_text
 
-    with _opened(workspace) as (_, table):
-        row = _found(table, job)
-        value = table.value(row.key) if row.state == "done" else None
-    summary = read_product(value).summary if value else {}
-    if form == "json":
-        write_json(JobDocument(job=row, summary=summary))
+    client = jobs_client(server, workspace)
+    if client is not None:
+        document = client.job(job)
     else:
-        click.echo(job_text(row, summary))
+        with _opened(workspace) as (_, table):
+            row = _found(table, job)
+            value = table.value(row.key) if row.state == "done" else None
+        document = JobDocument(job=row, summary=read_product(value).summary if value else {})
+    row = document.job
+    if form == "json":
+        write_json(document)
+    else:
+        click.echo(job_text(row, document.summary))
     return 1 if row.state in ("failed", "poisoned") else 0
 
 
 @click.command("cancel")
 @click.argument("job")
+@server_option
 @workspace_option
 @common_options
 @click.pass_context
-def cancel(ctx: click.Context, job: str, workspace: str | None) -> int:
+def cancel(ctx: click.Context, job: str, server: str | None, workspace: str | None) -> int:
     """End JOB. A worker that is on it notices within a third of its lease (20 seconds)."""
-    with _opened(workspace) as (_, table):
-        row = _found(table, job)
-        if not table.cancel(row.key):
-            msg = f"has ended already: {row.state}"
-            raise UsageError(msg, where=job, code="JOB006", help="what it came to is in the ledger")
+    from stannary.cli.jobs_remote import jobs_client
+
+    client = jobs_client(server, workspace)
+    if client is not None:
+        row = client.cancel(job)
+    else:
+        with _opened(workspace) as (_, table):
+            row = _found(table, job)
+            if not table.cancel(row.key):
+                msg = f"has ended already: {row.state}"
+                raise UsageError(msg, where=job, code="JOB006", help="what it came to is in the ledger")
     talk_of(ctx).note(f"{inline(row.kind)} {row.key.partition(':')[2][:12]} is cancelled")
     return 0
 

@@ -122,8 +122,11 @@ def policy_there(policy: str) -> tuple[str, str]:
 
     found = read_policy(policy)
     if not isinstance(found, Policy):
-        msg = "a server takes policies in YAML alone"
-        raise UsageError(msg, where=policy, code="USE015", help="protect it with a .rego file in the server's own workspace")
+        msg = (
+            "a server takes policies in YAML alone: one in Rego is a program, which runs as long and on as much memory as it likes"
+        )
+        help_ = "write it in YAML, or decide and protect by the .rego file in the server's own workspace"
+        raise UsageError(msg, where=policy, code="USE015", help=help_)
     return msgspec.json.encode(found).decode(), found.name
 
 

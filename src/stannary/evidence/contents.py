@@ -114,7 +114,12 @@ def renew_namespace(workspace: Workspace, namespace: str) -> int:
     _require_encrypted(workspace)
     if not workspace.settings.namespace_keys:
         msg = "the contents of this workspace were encrypted before namespaces had keys"
-        raise UsageError(msg, where=str(workspace.root), code="WSP007", help="push them into one made with --wrapping-key")
+        raise UsageError(
+            msg,
+            where=str(workspace.root),
+            code="WSP007",
+            help="make one with --wrapping-key, pull each version here and push it there",
+        )
     return _namespaces(workspace, _objects(workspace, workspace.settings.contents)).renew(namespace)
 
 
