@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -351,3 +352,29 @@ def test_a_predicate_that_is_none_is_a_wrong_call_and_nothing_incomplete(ready, 
         assert "error[EVD00" in done.stderr
     assert not (place / "out.json").exists()
     assert json.loads(ready("ledger", "audit", "--format", "json").stdout)["entries"] == 0
+
+
+@pytest.mark.tree
+def test_what_no_check_makes_is_stated_as_the_page_says_or_waived(ready, place):
+    def fairness():
+        told = json.loads(ready("gate", "model", "--policy", "high-risk", "--format", "json", code=1).stdout)
+        (row,) = [row for row in told["reasons"] if row["rule"] == "eval-result:fairness"]
+        return row
+
+    before = fairness()
+    assert not before["ok"]
+    assert "stannary has no check of fairness yet" in before["help"]
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "gate-a-release.md").read_text(encoding="utf-8")
+    (given,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    waived = re.search(r"stannary attest \S+ (--kind waiver .*)$", before["help"])
+    assert waived is not None
+    ready("attest", "model", *waived[1].split())
+    assert fairness()["waiver"]
+    (place / "fairness.json").write_text(given.replace('"passed"', '"failed"'))
+    ready("attest", "model", "--kind", "eval-result", "--predicate", "fairness.json", "--expires", "90d")
+    assert fairness()["waiver"]
+    (place / "fairness.json").write_text(given)
+    ready("attest", "model", "--kind", "eval-result", "--predicate", "fairness.json", "--expires", "90d")
+    after = fairness()
+    assert after["ok"]
+    assert not after.get("waiver")

@@ -66,7 +66,12 @@ _SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 @click.option("--checkpoint", metavar="DIR", help="Keep what is done in DIR; an interrupted run goes on from there.")
 @click.option("--device", default="cpu", show_default=True, metavar="NAME", help="Where networks run: cpu, cuda.")
 @click.option(
-    "--workers", type=click.IntRange(1, 256), default=1, show_default=True, metavar="N", help="Processes; results are the same."
+    "--workers",
+    type=click.IntRange(1, 256),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Processes, for networks: a table, whose samples make one block, has one. Results are the same.",
 )
 @click.option("--jail", type=click.Choice(LEVELS), help="The guard that must hold.  [default: the best there is]")
 @click.option("--trust", is_flag=True, help="Load what the scan calls unverified; a GPU and --workers leave the guard.")

@@ -26,8 +26,12 @@ def command_for(requirement: Requirement) -> str:
     if kind == "eval-result":
         if check in _SUITES:
             return f"stannary evaluate TARGET --data FILE --suite {check} --record"
-        named = f" whose check has the id {check}" if check else ""
-        made = f"stannary does not measure {check} yet: measure it with a tool of yours, then " if check else ""
-        waived = "" if not check or not requirement.waivable else f", or have it waived (--kind waiver --rule {requirement.name})"
-        return f"{made}{attest}{named} (`stannary schema predicate:{kind}` says what stands in it){waived}"
+        if not check:
+            return f"{attest} (`stannary schema predicate:{kind}` says what stands in it)"
+        waived = f"stannary attest TARGET --kind waiver --rule {requirement.name} --reason TEXT --owner WHO --expires 30d"
+        return (
+            f"stannary has no check of {check} yet: somebody measures it with another tool and states the result by {attest}, "
+            f"where FILE names {check} as its check (docs/how-to/gate-a-release.md has one to copy)"
+            + (f"; or who answers for it waives it for a while: {waived}" if requirement.waivable else "")
+        )
     return _COMMANDS.get(kind, attest)
