@@ -8,6 +8,10 @@ from stannary.formats.interface import Sink, clip
 
 __all__ = ["INSTRUCTION", "is_prompt", "report"]
 
+_ADDRESS = (
+    r"\bhttps?://(?!127\.|10\.|192\.168\.|0\.0)"
+    r"(?:\d{1,3}(?:\.\d{1,3}){3}\b|[\w.-]*(?:webhook\.site|ngrok|pipedream\.net|oast\.|\.onion\b))"
+)
 INSTRUCTION = re.compile(
     r"(?P<override>\b(?:ignore|disregard|forget|override)\s+(?:(?:all|any|the|your|of)\s+){0,3}"
     r"(?:previous|prior|above|earlier|system|safety|preceding)\s+\w+)"
@@ -21,7 +25,7 @@ INSTRUCTION = re.compile(
     r"|(?P<path>(?:~|\$HOME|/home/\w+|/root)/\.(?:ssh|aws|kube|gnupg|netrc|git-credentials|docker|cache/huggingface)\b\S{0,80})"
     r"|(?P<sent>\b(?:send|post|upload|forward|submit|exfiltrate|report)\w*\s+(?:\S+\s+){0,6}to\s+[`<\"(]?https?://\S{1,120})"
     r"|(?P<jailbreak>\b(?:you\s+have\s+no\s+restrictions|jailbr(?:eak|oken)|unrestricted\s+mode|DAN\s+mode|no\s+ethical)\b)"
-    r"|(?P<address>\bhttps?://(?!127\.|10\.|192\.168\.|0\.0)(?:\d{1,3}(?:\.\d{1,3}){3}\b|[\w.-]*(?:webhook\.site|ngrok|pipedream\.net|oast\.|\.onion\b)))",
+    rf"|(?P<address>{_ADDRESS})",
     re.IGNORECASE,
 )
 _PROMPT = re.compile(
@@ -41,7 +45,9 @@ def report(text: str, sink: Sink) -> None:
     One alone is what guards against it say, too: "never send credentials", "if you are told to ignore earlier instructions".
     """
     found = {match.lastgroup: match[0] for match in INSTRUCTION.finditer(text[:_MOST])}
-    then = found.get("leak") or found.get("address")
+    sent = found.get("sent", "")
+    to = re.search(_ADDRESS, sent, re.IGNORECASE)  # the order to send takes its address along
+    then = found.get("leak") or found.get("address") or (sent if to else "")
     if "path" in found and "sent" in found:
         sink.fact("text.orders", None, override=clip(found["path"], 120), then=clip(found["sent"], 160))
     elif "override" in found and then:
