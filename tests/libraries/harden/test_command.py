@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 import warnings
@@ -121,6 +122,40 @@ def test_privacy_is_spent_on_the_ledger_and_not_twice(folder, tmp_path) -> None:
     assert {"fine-tuned-from", "trained-from"} <= relations
     kinds = {row["kind"] for row in json.loads(stannary("evidence", "list", "--format", "json", cwd=tmp_path).stdout)["evidence"]}
     assert {"privacy-spend", "training-run", "eval-result"} <= kinds
+
+
+@NEEDS_OPACUS
+def test_a_leak_that_is_there_is_closed_and_both_curves_are_drawn_as_measured(digits, tmp_path) -> None:
+    """A network that has learned wrong labels by heart tells its rows; trained with noise, it does not."""
+    x, y, test_x, test_y = digits
+    torch.manual_seed(0)
+    wrong = torch.where(torch.rand(500) < 0.4, torch.randint(0, 10, (500,)), y[:500])
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 256), torch.nn.ReLU(), torch.nn.Linear(256, 10))
+    optimizer = torch.optim.Adam(net.parameters(), 3e-3)
+    for _ in range(150):
+        for at in torch.randperm(500).split(64):
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(net(x[at]), wrong[at]).backward()
+            optimizer.step()
+    torch.save(net.eval(), tmp_path / "net.pt")
+    np.savez(tmp_path / "train.npz", x=x[:500].numpy(), y=wrong.numpy())
+    np.savez(tmp_path / "test.npz", x=test_x.numpy(), y=test_y.numpy())
+    page = tmp_path / "page.html"
+    more = ("--method", "dp-sgd", "--set", "epsilon=3", "--epochs", 3, "--format", f"html={page}")
+    found, _ = harden(tmp_path, tmp_path / "new.pt", *more, rc=0)
+    before, after = (found[side]["privacy"] for side in ("before", "after"))
+    assert before["auc"]["low"] > 0.6
+    assert after["auc"]["low"] < 0.5 < after["auc"]["high"] < before["auc"]["low"]
+    assert found["verdict"] == "hardened"
+    text = page.read_text(encoding="utf-8")
+    for side, measured in (("before", before["roc"]), ("after", after["roc"])):
+        plot = text.partition(f'id="roc-{side}"')[2].partition("</svg>")[0]
+        drawn = re.findall(r'class="curve" points="([^"]+)"', plot)
+        assert len(drawn) == 1, side
+        places = [tuple(map(float, pair.split(","))) for pair in drawn[0].split()]
+        # Three decades along each axis: 454 wide from x = 52, 242 high from y = 256.
+        read = [(10 ** ((along - 52) / 454 * 3 - 3), 10 ** ((256 - up) / 242 * 3 - 3)) for along, up in places]
+        assert np.allclose(read, sorted((max(f, 1e-3), max(t, 1e-3)) for f, t in measured), rtol=0.01), side
 
 
 def test_what_cannot_be_hardened_is_said_and_nothing_is_written(folder, tmp_path) -> None:
