@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -19,6 +21,7 @@ from stannary.checks.poisoning.strip import strip
 from stannary.checks.poisoning.view import View, ranks
 from stannary.checks.target.callable_model import callable_target
 from stannary.checks.target.counting import Counting
+from stannary.checks.target.torch_file import network_target, open_script
 from stannary.checks.target.torch_model import TorchTarget
 from stannary.core.errors import InputError, UsageError
 
@@ -248,3 +251,14 @@ def test_without_a_layer_before_the_last_there_are_no_activations():
     function = callable_target(lambda rows: np.zeros((len(rows), 3)), cloud(30, 6, 7))
     with pytest.raises(UsageError, match="no network"):
         whitened_activations(View(function, cloud(30, 6, 7), LABELS))
+
+
+def test_of_torchscript_it_is_said_why_there_are_no_activations(tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of TorchScript, which people have all the same
+        torch.jit.trace(through(6).module, cloud(2, 6, 8)).save(tmp_path / "script.pt")
+    script = open_script((tmp_path / "script.pt").read_bytes(), "script.pt")
+    loaded = network_target(script, cloud(2, 6, 8), name="script.pt")
+    for target in (loaded, Counting(loaded)):
+        with pytest.raises(UsageError, match="TorchScript, which takes no hooks"):
+            spectral_signatures(View(target, cloud(30, 6, 7), LABELS))

@@ -66,8 +66,10 @@ def features(target: Target, x: torch.Tensor) -> torch.Tensor:
     """
     module = module_of(target)
     if module is None:
-        msg = "the model is no network that can be looked into: it has no activations"
-        raise UsageError(msg, where=target.name)
+        network = isinstance(getattr(getattr(target, "inner", target), "module", None), torch.nn.Module)
+        kind = "TorchScript, which takes no hooks" if network else "no network that can be looked into"
+        msg = f"the model is {kind}: it has no activations"
+        raise UsageError(msg, where=target.name, help="give the network as a pickled module, or as ONNX" if network else None)
     layers = weighted_layers(module, x[:1])
     if isinstance(target, Counting):
         target.looked(len(x) + 1)
