@@ -103,10 +103,8 @@ def test_what_one_process_revokes_holds_nowhere_at_once(place, served):
 def test_a_request_that_is_sent_again_to_any_of_them_is_done_once(place, served):
     keyed = {"Content-Type": "application/json", "Idempotency-Key": "same"}
     body = json.dumps({"kind": "scan", "target": "https://models.example/weights.bin", "again": True})
-    found = {served.ask("POST", "/api/v1/jobs", place[1]["admin"], body, **keyed) for _ in range(10)}
-    assert len(found) <= 1 or {status for status, _ in found} == {403}
     token = place[1]["contributor"]
-    found = {served.ask("POST", "/api/v1/jobs", token, body, **keyed | {"Idempotency-Key": "other"}) for _ in range(10)}
+    found = {served.ask("POST", "/api/v1/jobs", token, body, **keyed) for _ in range(10)}
     assert {status for status, _ in found} == {202}
     assert len(found) == 1
 
