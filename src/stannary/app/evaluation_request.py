@@ -66,7 +66,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_picky(self) -> bool:
         """Whether an option is given that means nothing for texts."""
-        words = (self.norm, self.threats, self.surrogate, self.domain, self.adversarials, self.checkpoint, self.members)
+        words = (self.norm, self.threats, self.surrogate, self.domain, self.members)
         return any(map(bool, words)) or self.workers > 1 or self.device != "cpu"
 
     @property
@@ -104,7 +104,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
                     bool(made.surrogate) and not made.trust and (made.is_function or made.is_endpoint),
                 ),
                 (
-                    "--text goes with --suite robustness, --preset, --eps, --samples, --budget and --min-robust alone",
+                    "--text goes with --suite robustness, without --norm, --threat, --surrogate, --domain, --members and --workers",
                     bool(made.text) and (set(made.suites) != {"robustness"} or made.is_picky),
                 ),
                 ("--eps of texts is a share of their words, at most 1", bool(made.text) and (made.eps or 0) > 1),

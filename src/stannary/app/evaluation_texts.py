@@ -15,6 +15,7 @@ from stannary.app.guarding import Note
 from stannary.checks.target.card import EvaluationResult, Robustness, Tool
 
 if TYPE_CHECKING:
+    from stannary.checks.robustness.text_suite import TextRun
     from stannary.checks.target.text_data import Texts
     from stannary.checks.target.text_model import TextTarget
 
@@ -38,11 +39,13 @@ def text_card(work: Work, note: Note) -> EvaluationResult:
     sampled = texts.over(data.sample(request.samples, request.seed))
     note(f"attacking {len(sampled.data)} texts")
     attacks, missing = text_attacks(request.preset, share=request.eps, seed=request.seed)
-    part = text_robustness(
-        target, sampled.chosen(), sampled.data.y.tolist(), attacks, sampled.data.label_names, preset=request.preset
-    )
+    run = _run(work)
+    labels, names = sampled.data.y.tolist(), sampled.data.label_names
+    part = text_robustness(target, sampled.chosen(), labels, attacks, names, preset=request.preset, run=run)
     part = _numbered(part, sampled)
     incomplete = list(missing)
+    if part.stop is not None and part.stop.decision == "inconclusive":
+        incomplete.append(f"the stop rule did not decide about {part.stop.threshold:g} within {part.stop.samples} texts")
     if part.unfinished:
         why = next((run.stopped for run in part.attacks if run.stopped), f"no answer to {target.spend.unanswered} queries")
         incomplete.append(f"{part.unfinished} of {len(sampled.data)} texts were not attacked to the end: {why}")
@@ -63,7 +66,7 @@ def text_card(work: Work, note: Note) -> EvaluationResult:
         atlas=("AML.T0015", "AML.T0043"),
         owasp=("ML01:2023",),
         environment=environment(),
-        next=_next(request),
+        next=_next(request, part),
     )
 
 
@@ -101,7 +104,25 @@ def _numbered(part: Robustness, sampled: Texts) -> Robustness:
     return msgspec.structs.replace(part, examples=named)
 
 
-def _next(request: Request) -> tuple[str, ...]:
+def _run(work: Work) -> TextRun:
+    from stannary.checks.robustness.text_replay import KnownTexts, load_texts
+    from stannary.checks.robustness.text_suite import TextRun
+    from stannary.checks.target.statistics import StopRule
+
+    request = work.request
+    folder = Path(request.adversarials) if request.adversarials else None
+    return TextRun(
+        rule=StopRule(request.min_robust) if request.min_robust is not None and request.preset == "gate" else None,
+        checkpoint=Path(request.checkpoint) if request.checkpoint else None,
+        identity=work.model.digest if work.model else request.model,
+        known=KnownTexts(load_texts(folder, request.replay)) if folder and request.replay else None,
+        folder=folder,
+    )
+
+
+def _next(request: Request, part: Robustness) -> tuple[str, ...]:
     if request.is_endpoint and not request.answers:
         return ("keep answers, so that they are paid once: --answers FILE",)
+    if part.adversarials:
+        return (f"try these examples on the next version: --adversarials {request.adversarials} --replay {part.adversarials}",)
     return ("read the examples: nearness to an encoder is no proof that they mean the same",)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -18,6 +19,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 
 from stannary.checks.robustness.attacks.text import rewritten, words_of
+from stannary.checks.robustness.text_presets import text_attacks
+from stannary.checks.robustness.text_replay import ChangedText, KnownTexts
 from stannary.checks.target.data_read import read
 from stannary.checks.target.text_data import open_texts
 from stannary.checks.target.text_open import text_target
@@ -38,7 +41,7 @@ def stannary(*arguments: object, cwd=None):
 
 def card(*arguments: object, rc: int = 0, **more):
     done = stannary("evaluate", *arguments, "--format", "json", **more)
-    assert done.returncode == rc, done.stderr
+    assert done.returncode == rc, (done.stderr, done.stdout[-3000:])
     found = json.loads(done.stdout)
     jsonschema.validate(found, schema_of("evaluate"))
     return found
@@ -203,3 +206,82 @@ def test_json_lines_are_columns_or_refused(tmp_path) -> None:
         path.write_text(content)
         with pytest.raises(InputError):
             read(path, target="", labels=None, most_bytes=1 << 20)
+
+
+def test_examples_are_stored_and_tried_first_on_the_next_version(mail, tmp_path) -> None:
+    given = (
+        "--data",
+        mail / "mail.csv",
+        "--text",
+        "body",
+        "--preset",
+        "smoke",
+        "--samples",
+        60,
+        "--adversarials",
+        tmp_path / "kept",
+    )
+    first = card(mail / "filter.joblib", *given)["robustness"]
+    (stored,) = (tmp_path / "kept").iterdir()
+    assert first["adversarials"] == f"sha256:{stored.stem}" == f"sha256:{hashlib.sha256(stored.read_bytes()).hexdigest()}"
+    kept = json.loads(stored.read_bytes())
+    model = joblib.load(mail / "filter.joblib")
+    for one in kept:
+        assert model.predict([one["text"]]) != model.predict([rewritten(one["text"], one["changes"])])
+    again = card(mail / "filter.joblib", *given, "--replay", first["adversarials"])["robustness"]
+    replay = again["attacks"][0]
+    assert replay["id"].startswith("replay-")
+    assert replay["survivors_in"] - replay["survivors_out"] == len(kept)  # all of them fool it still
+    assert replay["queries"] <= 2 * len(kept)  # once to try, once to be sure
+    assert (again["robust"], again["replayed"]) == (first["robust"], 1)
+    stored.write_bytes(stored.read_bytes().replace(b"text", b"tixt", 1))
+    done = stannary("evaluate", mail / "filter.joblib", *given, "--replay", first["adversarials"])
+    assert (done.returncode, "not those of the digest" in done.stderr) == (1, True), (done.returncode, done.stderr)
+
+
+def test_what_a_stored_example_may_not_is_not_asked(mail) -> None:
+    texts = open_texts(mail / "mail.csv", "body", target="kind")
+    target = text_target(joblib.load(mail / "filter.joblib"), texts.texts)
+    attacks, _ = text_attacks("smoke", share=0.1)
+    text, label = texts.texts[0], int(texts.data.y[0])
+    words = words_of(text)
+    wide = ChangedText(text=text, changes=dict.fromkeys(words[: len(words) // 2], "x"), edits="characters")
+    strange = ChangedText(text=text, changes={"nowhere": "x"}, edits="characters")
+    other = ChangedText(text=text, changes={words[0]: "x"}, edits="other edits")
+    found = KnownTexts([wide, strange, other]).ask(target, [text], [label], attacks)
+    assert (found.success, found.spend.queries) == ([False], 0)
+
+
+def test_an_interrupted_run_goes_on_and_says_the_same(mail, tmp_path) -> None:
+    given = ("--data", mail / "mail.csv", "--text", "body", "--preset", "smoke", "--samples", 100)
+    first = card(mail / "filter.joblib", *given)
+    whole = first["robustness"]
+    kept = tmp_path / "kept"
+    cut = card(mail / "filter.joblib", *given, "--checkpoint", kept, "--budget", int(0.9 * first["queries"]), rc=3)["robustness"]
+    assert cut["unfinished"] > 0
+    assert sorted(path.name for path in kept.iterdir()) == ["block-000000.npz", "cascade.json"]  # the second was cut off
+    on = card(mail / "filter.joblib", *given, "--checkpoint", kept)
+    assert timeless(on["robustness"]) == timeless(whole)
+    assert on["queries"] < 0.6 * first["queries"]  # the first block was not asked again
+    done = stannary("evaluate", mail / "filter.joblib", *given, "--seed", 1, "--checkpoint", kept)
+    assert (done.returncode, "holds another run" in done.stderr) == (2, True), done.stderr
+
+
+def timeless(part):
+    return part | {"attacks": [{name: value for name, value in run.items() if name != "seconds"} for run in part["attacks"]]}
+
+
+@pytest.mark.parametrize("least, eps, rc, decision", [(0.95, 0.3, 1, "fail"), (0.5, 0.08, 0, "pass")])
+def test_the_gate_stops_when_it_has_decided(mail, least, eps, rc, decision) -> None:
+    frame = pd.read_csv(mail / "mail.csv")
+    many = mail / "many.csv"
+    pd.concat([frame.assign(body=frame["body"] + f" {n}") for n in range(5)]).to_csv(many, index=False)
+    found = card(
+        *(mail / "filter.joblib", "--data", many, "--text", "body", "--target", "kind"),
+        *("--preset", "gate", "--min-robust", least, "--samples", 400, "--eps", eps),
+        rc=rc,
+    )
+    part = found["robustness"]
+    assert part["stop"]["decision"] == decision
+    assert part["stop"]["samples"] <= part["robust"]["n"] < 400
+    assert found["outcome"] == ("failed" if rc else "passed")
