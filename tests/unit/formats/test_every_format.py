@@ -16,9 +16,9 @@ RULES = load()
 MOST_BYTES = 200_000
 MAGIC = 300  # bytes: a tar's magic number is the last to come, at 257
 # Half of a text is a text. Half of one that is read by lines may be as well; weights without a structure have no end.
-HALVES = {"ini", "jinja", "python", "requirements", "script", "text", "yaml", "pe", "ggml"}
+HALVES = {"ini", "jinja", "python", "requirements", "script", "text", "yaml", "pe", "ggml", "rknn"}
 # Those that are no file's first reading in any forge: inside a zip, by name beside another, or not read at all (always incomplete).
-ELSEWHERE = {"skops", "marshal", "tfrecord", "raw-weights", "rknn", "ncnn", "wasm", "rar", "jld2"}
+ELSEWHERE = {"skops", "marshal", "tfrecord", "raw-weights", "ncnn", "wasm", "rar", "jld2"}
 
 
 class Sample(NamedTuple):

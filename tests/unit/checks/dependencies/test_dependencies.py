@@ -166,7 +166,7 @@ USUAL = "{}.{}".format("pypi", "org")  # in one word, the house would take it fo
         (f"--index-url https://{USUAL}/simple", "info"),
         (f"--index-url https://{USUAL}.example.net/simple", "medium"),
         (f"--index-url https://not{USUAL}/simple", "medium"),
-        (f"--index-url https://{USUAL}@example.net/simple", "medium"),
+        (f"--index-url https://{USUAL}@example.net/simple", None),  # the rule's own: a disguise
         (f"--index-url https://example.net?@{USUAL}/simple", "medium"),
         (f"--index-url https://example.net\\@{USUAL}/simple", "medium"),
     ],
@@ -174,4 +174,4 @@ USUAL = "{}.{}".format("pypi", "org")  # in one word, the house would take it fo
 def test_an_index_is_quiet_only_for_frameworks(option, severity):
     report = read_view(View(f"{option}\nnumpy==1.26.4\n".encode(), "requirements.txt"))
     found = [hit.severity for hit in judge(report.facts) if hit.rule in {"DEP003", "DEP005"}]
-    assert found == ([severity] if severity else [])
+    assert found == ([] if severity == "" else [severity])
