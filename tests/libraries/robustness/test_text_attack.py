@@ -257,3 +257,18 @@ def test_the_card_counts_the_worst_case_and_only_what_was_attacked_to_the_end():
     assert cut.robust.n == 40
     assert (cut.robust.low, cut.robust.high) == (clopper_pearson(stood, 40)[0], clopper_pearson(stood + cut.unfinished, 40)[1])
     assert any(run.stopped for run in cut.attacks)
+
+
+def test_a_text_that_not_every_attack_could_try_is_not_robust():
+    from stannary.checks.robustness.text_suite import text_robustness
+
+    made, labels = texts(40)
+    attacks = [TextOptions(CharacterEdits([edit]), share=0.15) for edit in ("swap", "zero-width")]
+    first = TextTarget(linear, 2, made)
+    found = attack_texts(first, made, labels, attacks[0])
+    assert 0 < sum(found.success) < 40
+    # The last of its calls takes changes back from texts that are fooled: the others have been attacked to the end by then.
+    target = TextTarget(linear, 2, made, budget=len(made) + first.spend.queries - 1)
+    short = text_robustness(target, made, labels, attacks)
+    assert short.attacks[1].skipped
+    assert (short.robust.value, short.robust.low) == (0, 0)

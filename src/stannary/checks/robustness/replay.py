@@ -15,20 +15,14 @@ from stannary.checks.target.interface import Access
 from stannary.checks.target.torch_model import labels_of
 from stannary.core.errors import InputError, IntegrityError
 
-__all__ = ["Replay", "load", "store"]
+__all__ = ["Replay", "keep", "kept", "load", "store"]
 
 
 def store(folder: Path, origin: torch.Tensor, x: torch.Tensor) -> str:
     """Write pairs of samples and examples, both `(n, *shape)`, to `folder` under their digest; return it, `sha256:…`."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, origin=origin.cpu().numpy(), x=x.cpu().numpy())
-    digest = hashlib.sha256(buffer.getvalue()).hexdigest()
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{digest}.npz"
-    new = path.with_suffix(".new")
-    new.write_bytes(buffer.getvalue())
-    new.replace(path)
-    return f"sha256:{digest}"
+    return keep(folder, buffer.getvalue(), ".npz")
 
 
 def load(folder: Path, digest: str) -> tuple[torch.Tensor, torch.Tensor]:
@@ -38,15 +32,7 @@ def load(folder: Path, digest: str) -> tuple[torch.Tensor, torch.Tensor]:
         InputError: they are not there or no such pairs.
         IntegrityError: the content is not that of the digest.
     """
-    name = digest.removeprefix("sha256:")
-    path = folder / f"{name}.npz"
-    if not path.is_file():
-        msg = "no examples are stored under this digest"
-        raise InputError(msg, where=str(path))
-    content = path.read_bytes()
-    if hashlib.sha256(content).hexdigest() != name:
-        msg = "the stored examples are not those of the digest"
-        raise IntegrityError(msg, where=str(path))
+    path, content = kept(folder, digest, ".npz")
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as stored:
             origin, x = torch.from_numpy(stored["origin"]), torch.from_numpy(stored["x"])
@@ -57,6 +43,31 @@ def load(folder: Path, digest: str) -> tuple[torch.Tensor, torch.Tensor]:
         msg = f"the samples have the shape {tuple(origin.shape)} and the examples {tuple(x.shape)}"
         raise InputError(msg, where=str(path))
     return origin, x
+
+
+def keep(folder: Path, content: bytes, ending: str) -> str:
+    """Write examples to `folder` under their digest, whole or not at all; return it, `sha256:…`."""
+    digest = hashlib.sha256(content).hexdigest()
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{digest}{ending}"
+    new = path.with_suffix(".new")
+    new.write_bytes(content)
+    new.replace(path)
+    return f"sha256:{digest}"
+
+
+def kept(folder: Path, digest: str, ending: str) -> tuple[Path, bytes]:
+    """Return the file and the content that is stored under a digest. Raises as `load`."""
+    name = digest.removeprefix("sha256:")
+    path = folder / f"{name}{ending}"
+    if not path.is_file():
+        msg = "no examples are stored under this digest"
+        raise InputError(msg, where=str(path))
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != name:
+        msg = "the stored examples are not those of the digest"
+        raise IntegrityError(msg, where=str(path))
+    return path, content
 
 
 class Replay:

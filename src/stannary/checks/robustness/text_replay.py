@@ -11,9 +11,10 @@ from pathlib import Path
 import msgspec
 
 from stannary.checks.robustness.attacks.text import TextFound, TextOptions, rewritten, words_of
+from stannary.checks.robustness.replay import keep, kept
 from stannary.checks.target.interface import BudgetSpent, Spend
 from stannary.checks.target.text_model import TextTarget
-from stannary.core.errors import BackendError, InputError, IntegrityError
+from stannary.core.errors import BackendError, InputError
 
 __all__ = ["ChangedText", "KnownTexts", "load_texts", "store_texts"]
 
@@ -28,14 +29,7 @@ class ChangedText(msgspec.Struct, frozen=True, kw_only=True):
 
 def store_texts(folder: Path, examples: Sequence[ChangedText]) -> str:
     """Write changed texts to `folder` under the digest of what is written; return it, `sha256:…`."""
-    content = msgspec.json.encode(list(examples), order="deterministic")
-    digest = hashlib.sha256(content).hexdigest()
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{digest}.json"
-    new = path.with_suffix(".new")
-    new.write_bytes(content)
-    new.replace(path)
-    return f"sha256:{digest}"
+    return keep(folder, msgspec.json.encode(list(examples), order="deterministic"), ".json")
 
 
 def load_texts(folder: Path, digest: str) -> list[ChangedText]:
@@ -45,15 +39,7 @@ def load_texts(folder: Path, digest: str) -> list[ChangedText]:
         InputError: they are not there, or no such texts.
         IntegrityError: the content is not that of the digest.
     """
-    name = digest.removeprefix("sha256:")
-    path = folder / f"{name}.json"
-    if not path.is_file():
-        msg = "no changed texts are stored under this digest"
-        raise InputError(msg, where=str(path))
-    content = path.read_bytes()
-    if hashlib.sha256(content).hexdigest() != name:
-        msg = "the stored texts are not those of the digest"
-        raise IntegrityError(msg, where=str(path))
+    path, content = kept(folder, digest, ".json")
     try:
         return msgspec.json.decode(content, type=list[ChangedText])
     except (msgspec.MsgspecError, UnicodeDecodeError) as exc:

@@ -222,14 +222,13 @@ def _identity(
 
 
 def _stored(kept: Checkpoint | None, number: int) -> _Block | None:
-    found = kept.load(number) if kept is not None else None
-    if found is None:
+    if kept is None or (found := kept.load(number)) is None:
         return None
     try:
         return msgspec.json.decode(found["json"].tobytes(), type=_Block)
     except (KeyError, msgspec.MsgspecError) as exc:
         msg = f"a stored block of texts cannot be read: {exc}"
-        raise InputError(msg, help="remove the checkpoint: it is computed again") from exc
+        raise InputError(msg, where=str(kept.folder), help="remove the checkpoint: it is computed again") from exc
 
 
 def _decided(target: TextTarget, texts: Sequence[str]) -> Any:  # noqa: ANN401 - numpy
