@@ -16,9 +16,10 @@ from stannary.store.job_table import JobTable, NewJob
 if TYPE_CHECKING:
     from stannary.registry.registry import Registry
 
-__all__ = ["KINDS", "Asked", "describe", "open_table"]
+__all__ = ["EVERYTHING", "FORMATS", "KINDS", "Asked", "describe", "open_table"]
 
 KINDS = ("scan", "bom", "gate")
+FORMATS = ("cyclonedx", "spdx")  # of a bill of materials
 EVERYTHING = Name(DEFAULT, "*")
 
 
@@ -75,9 +76,9 @@ def describe(registry: Registry, asked: Asked) -> NewJob:
         _check_credentials(registry, asked)
         params["credentials"] = True
     if asked.kind == "bom":
-        if asked.format not in ("cyclonedx", "spdx"):
+        if asked.format not in FORMATS:
             msg = f"is no format of a bill of materials: {asked.format[:40]!r}"
-            raise UsageError(msg, where="format", code="JOB002", help="cyclonedx or spdx")
+            raise UsageError(msg, where="format", code="JOB002", help=" or ".join(FORMATS))
         params["format"] = asked.format
     if asked.again:
         params["asked"] = registry.chain.workspace.clock().isoformat()

@@ -114,3 +114,35 @@ def test_pages_of_jobs_go_on_over_those_that_one_may_not_see(bench, browser_of):
     second = browser.get(f"/jobs.json?after={first['next']}").json()
     assert [len(first["jobs"]), len(second["jobs"]), second["next"]] == [50, 10, ""]
     assert {row["about"] for row in first["jobs"] + second["jobs"]} == {"claims:1"}
+
+
+def test_the_workers_credentials_are_offered_to_whom_may_use_them_and_their_use_is_logged(bench, open_as):
+    ledger = bench.opened[0].chain.ledger
+    carl, fay, nora = open_as("carl", "contributor"), open_as("fay", "fetcher"), open_as("nora", "fetcher", place="team/*")
+    for browser, may in ((carl, False), (fay, True), (nora, False)):
+        assert browser.get("/jobs.json").json()["fetch"] is may
+        assert ('name="credentials"' in browser.get("/jobs").text) is may
+    bucket = {"kind": "scan", "target": "s3://private-bucket/model"}
+    for browser in (carl, nora):  # who sends the field all the same
+        assert browser.submit("/jobs", **bucket, credentials="yes").status_code == 403
+    assert fay.submit("/jobs", kind="scan", target="https://models.example/w.bin", credentials="yes").status_code == 400
+    size = ledger.head().size
+    plain, own = fay.submit("/jobs", **bucket), fay.submit("/jobs", **bucket, credentials="yes")
+    assert plain.headers["location"] != own.headers["location"]
+    used = [row.body for row in ledger.entries(size) if row.kind == "used"]
+    assert [(row["actor"], row["action"]) for row in used] == [("user:fay", "fetch")]
+    table = open_table(bench.opened[0])
+    found = {
+        table.get(f"sha256:{answer.headers['location'].rpartition('/')[2]}").params.get("credentials") for answer in (plain, own)
+    }
+    assert found == {None, True}
+    assert "the worker&#39;s own" in fay.get(own.headers["location"]).text
+    assert "the worker&#39;s own</span>" not in fay.get(plain.headers["location"]).text
+
+
+def test_a_bill_of_materials_is_asked_for_in_either_format(bench, browser_of):
+    bench.push(b"first")
+    browser, table = browser_of("contributor"), open_table(bench.opened[0])
+    where = browser.submit("/jobs", kind="bom", target="registry:claims:1", format="spdx").headers["location"]
+    assert table.get(f"sha256:{where.rpartition('/')[2]}").params["format"] == "spdx"
+    assert browser.submit("/jobs", kind="bom", target="registry:claims:1", format="pdf").status_code == 400

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from stannary.app.jobs import KINDS, Asked, describe, open_table
+from stannary.app.jobs import EVERYTHING, FORMATS, KINDS, Asked, describe, open_table
 from stannary.core.model import Json
 from stannary.policy.library import SHIPPED
 from stannary.server.api.jobs import cancel, document, found, jobs
@@ -43,7 +43,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobsPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Jobs, the newest first; `next` is where to go on, or empty. `ask`: whether one may ask for jobs about anything."""
+    """Jobs, the newest first; `next` is where to go on, or empty. `fetch`: whether one may use the workers' own credentials."""
 
     schema: str = "stannary.console.jobs/1"
     jobs: tuple[Row, ...]
@@ -53,6 +53,8 @@ class JobsPage(msgspec.Struct, frozen=True, kw_only=True):
     next: str
     kinds: tuple[str, ...]
     policies: tuple[str, ...]
+    formats: tuple[str, ...]
+    fetch: bool
 
 
 class LogLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,6 +88,8 @@ def _jobs(call: Call) -> Shown:
         next=listed.next,
         kinds=KINDS,
         policies=SHIPPED,
+        formats=FORMATS,
+        fetch=call.store.may("fetch", EVERYTHING),
     )
     return Shown(template="jobs.html", title="Jobs", data=data)
 
@@ -132,7 +136,7 @@ def _ask(call: Call) -> Go:
     body: dict[str, str] = call.body
     asked = Asked(
         body.get("kind", ""), body.get("target", "").strip()[:_MOST], body.get("policy") or "baseline",
-        body.get("format") or "cyclonedx", again=body.get("again") == "yes",
+        body.get("format") or "cyclonedx", again=body.get("again") == "yes", credentials=body.get("credentials") == "yes",
     )  # fmt: skip
     row, made = open_table(call.store).add(describe(call.store, asked))
     call.place.metrics.event("job", "queued" if made else "known")
