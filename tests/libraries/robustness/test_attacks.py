@@ -144,6 +144,22 @@ def test_square_needs_scores_only_and_comes_near_to_gradients(digits, digits_net
     assert blind.spend.queries <= 1500 * 100
 
 
+@pytest.mark.parametrize("norm,eps", [("linf", 0.1), ("l2", 0.5)])
+def test_square_does_not_ask_again_what_it_knows_and_finds_the_same(digits, digits_net, norm, eps) -> None:
+    class Always(Square):
+        def step(self, problem, rows, generator):
+            rows.differs = torch.ones_like(rows.differs)
+            return super().step(problem, rows, generator)
+
+    x, y = digits[0][-60:], digits[1][-60:]
+    net = digits_net.double()  # one row's answer is the same in any batch
+    whole, less = (run(kind(600), problem_of(net, (1, 8, 8), norm, eps, Box()), x, y) for kind in (Always, Square))
+    net.float()
+    assert torch.equal(whole.x, less.x)
+    assert torch.equal(whole.success, less.success)
+    assert less.spend.queries < (0.8 if norm == "linf" else 1.001) * whole.spend.queries
+
+
 def test_square_takes_features_that_are_no_image(linear) -> None:
     net, x, y = linear
     exact = reach(net, x, y, "linf")
