@@ -23,7 +23,7 @@ from stannary.registry.names import Name
 from stannary.registry.registry import Registry
 from stannary.registry.shredded import is_shredded
 
-__all__ = ["Shredding", "plan_shredding", "shred"]
+__all__ = ["Shredding", "plan_shredding", "shred", "why_kept"]
 
 _SHOWN = 5
 _HELP = "take aliases away (promote --remove), lift holds and quarantines: what is kept is not shredded"
@@ -91,7 +91,7 @@ def _key(registry: Registry, namespace: str) -> str:
 
 def _refuse_kept(namespace: str, live: Sequence[Version]) -> None:
     """Refuse when a version has to be kept, and say of each why."""
-    kept = [(version, why) for version in live if (why := _why(version))]
+    kept = [(version, why) for version in live if (why := why_kept(version))]
     if kept:
         shown = "; ".join(f"{version} {why}" for version, why in kept[:_SHOWN])
         more = f"; and {len(kept) - _SHOWN:,} more" if len(kept) > _SHOWN else ""
@@ -99,7 +99,8 @@ def _refuse_kept(namespace: str, live: Sequence[Version]) -> None:
         raise UsageError(msg, where=namespace, code="REG018", help=_HELP)
 
 
-def _why(version: Version) -> str:
+def why_kept(version: Version) -> str:
+    """Return what keeps a version from being shredded, an empty text when nothing does."""
     if version.held:
         return f"is held: {version.held}"
     if version.quarantined:

@@ -104,8 +104,8 @@ def test_who_has_not_the_right_neither_sees_nor_does(bench, browser_of, role):
 
 def test_a_row_stands_here_for_everything_that_is_done():
     done = {page.id for page in PAGES if page.method == "POST"}
-    # Jobs are in test_console_jobs.py; accounts, with real ones, in test_console_people.py.
-    assert done == {f"do.{path.rpartition('/')[2]}" for path in ACTIONS} | {"do.jobs", "do.cancel"} | {
+    # Jobs are in test_console_jobs.py, a namespace in test_console_shredding.py; real accounts in test_console_people.py.
+    assert done == {f"do.{path.rpartition('/')[2]}" for path in ACTIONS} | {"do.jobs", "do.cancel", "do.shred"} | {
         f"do.{name}" for name in PEOPLE
     }
 

@@ -24,6 +24,7 @@ NAVIGATION = (
     ("", "/jobs", "Jobs"),
     ("audit", "/ledger", "Ledger"),
     ("", "/policies", "Policies"),
+    ("", "/namespaces", "Namespaces"),
     ("administer", "/people", "People"),
     ("", "/account", "Account"),
 )

@@ -8,6 +8,7 @@ import msgspec
 
 from stannary.evidence.story import Link, Story, Told
 from stannary.registry.model import Alias, Version
+from stannary.registry.shredded import PastShredding
 
 __all__ = ["Step", "steps"]
 
@@ -26,8 +27,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     about: tuple[str, ...] = ()
 
 
-def steps(version: Version, story: Story, aliases: Iterable[Alias]) -> list[Step]:
-    """Return the chain, in the order in which things lead to service."""
+def steps(version: Version, story: Story, aliases: Iterable[Alias], shredded: PastShredding | None = None) -> list[Step]:
+    """Return the chain, in the order in which things lead to service; or to where the key of its contents was destroyed."""
     made = [
         Step(what="source", says=story.origin[0].strip() if story.origin else "nothing says where it comes from",
              state="good" if story.origin else "plain", about=story.origin),
@@ -38,6 +39,11 @@ def steps(version: Version, story: Story, aliases: Iterable[Alias]) -> list[Step
     made += [_decision(told) for told in story.decisions]
     if version.quarantined:
         made.append(Step(what="quarantined", says=version.quarantined, state="bad"))
+    if shredded is not None:
+        made.append(Step(what="shredded", says=f"nobody can read it any more: {shredded.reason}", state="bad", who=shredded.actor,
+                         when=shredded.when, index=shredded.entry, verify=f"stannary ledger prove {shredded.entry}"))  # fmt: skip
+    elif version.dropped:
+        made.append(Step(what="deleted", says="its contents are no longer kept", state="bad"))
     at = [alias for alias in aliases if alias.number == version.number]
     made += [
         Step(what=f"@{alias.alias}", says=f"in service since {alias.moved[:16].replace('T', ' ')}", who=alias.actor,

@@ -15,6 +15,7 @@ from stannary.server.console.page import Page, Shown
 from stannary.server.console.views.asked import WHOLE, digest_in, number_in
 from stannary.server.operations import Call
 from stannary.server.sent import time_sent
+from stannary.server.sight import reads_in
 
 __all__ = ["PAGES"]
 
@@ -94,11 +95,15 @@ def _entry(call: Call) -> Shown:
 
 
 def _own(call: Call, index: int) -> Entry:
-    """Return an entry about a model that the caller may read; who may not audit sees no other, nor whether there is one."""
+    """Return an entry about a model that the caller may read, or that a namespace they read in was shredded.
+
+    Who may not audit sees no other, nor whether there is one.
+    """
     ledger = call.store.chain.ledger
     row = ledger.read(index) if index < ledger.head().size else None
-    name = getattr(events.read(row), "name", None) if row is not None and row.type == events.TYPE else None
-    if row is None or not isinstance(name, Name) or not call.store.may("read", name):
+    event = events.read(row) if row is not None and row.type == events.TYPE else None
+    name = Name(event.namespace, "*") if isinstance(event, events.Shredded) else getattr(event, "name", None)
+    if row is None or not isinstance(name, Name) or not reads_in(call.store, name):
         call.store.allowed("audit", WHOLE)
         msg = "may not read the ledger"
         raise PolicyDenied(msg, where=call.principal.id, code="ACC002")

@@ -12,6 +12,7 @@ from stannary.registry.model import Alias, Model, Move, Version
 from stannary.registry.names import Name, Reference, parse
 from stannary.registry.promotion import protection_of
 from stannary.registry.registry import Registry
+from stannary.registry.shredded import shredding_of, shreddings
 from stannary.server.console.page import Page, Shown
 from stannary.server.console.views.asked import MODEL, number_in
 from stannary.server.operations import Call
@@ -67,7 +68,7 @@ class AliasRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """A model; `before` is where older versions go on, or 0."""
+    """A model; `before` is where older versions go on, or 0; `shredded` leads from a version to the entry that says so."""
 
     schema: str = "stannary.console.model/1"
     name: Name
@@ -76,6 +77,7 @@ class ModelDocument(msgspec.Struct, frozen=True, kw_only=True):
     aliases: tuple[AliasRow, ...]
     moves: tuple[Move, ...]
     before: int
+    shredded: dict[str, int]
 
 
 def _models(call: Call) -> Shown:
@@ -135,8 +137,19 @@ def _model(call: Call) -> Shown:
         kind = queries.kind_of(connection, name)
     shown = found[:_VERSIONS]
     older = shown[-1].number if len(found) > _VERSIONS else 0
-    data = ModelDocument(name=name, kind=kind, versions=tuple(shown), aliases=tuple(rows), moves=tuple(moves), before=older)
+    data = ModelDocument(
+        name=name, kind=kind, versions=tuple(shown), aliases=tuple(rows), moves=tuple(moves), before=older,
+        shredded=_shredded(store, shown),
+    )  # fmt: skip
     return Shown(template="model.html", title=str(name), data=data)
+
+
+def _shredded(registry: Registry, rows: list[Version]) -> dict[str, int]:
+    dropped = [row for row in rows if row.dropped]
+    if not dropped:
+        return {}
+    told = list(shreddings(registry.chain.ledger, since=min(row.entry for row in dropped)))
+    return {str(row.number): by.entry for row in dropped if (by := shredding_of(row, told)) is not None}
 
 
 PAGES = (

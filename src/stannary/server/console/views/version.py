@@ -20,6 +20,7 @@ from stannary.registry.compare import Difference, compare
 from stannary.registry.labels import labels_of
 from stannary.registry.measured import ReportCard, card_of
 from stannary.registry.model import Version
+from stannary.registry.shredded import PastShredding, shredding_of, shreddings
 from stannary.report.registry import FileRow
 from stannary.server.console.page import Page, Shown
 from stannary.server.console.views.asked import MODEL, VERSION, digest_in, may_see, number_in
@@ -55,10 +56,14 @@ class FindingRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VersionPage(msgspec.Struct, frozen=True, kw_only=True):
-    """A version with all that is known of it. `findings_left` and `files_left`: how many are not listed."""
+    """A version with all that is known of it. `findings_left` and `files_left`: how many are not listed.
+
+    `shredded`: by what it became unreadable, when the key of its namespace was destroyed.
+    """
 
     schema: str = "stannary.console.version/1"
     version: Version
+    shredded: PastShredding | None
     chain: tuple[Step, ...]
     story: Story
     card: ReportCard | None
@@ -116,8 +121,9 @@ def _version(call: Call) -> Shown:
         action: store.may(action, found.name) for action in ("promote", "rollback", "approve", "quarantine", "freeze", "push")
     }
     card = card_of(store, found)
+    shredded = shredding_of(found, shreddings(store.chain.ledger, since=found.entry)) if found.dropped else None
     data = VersionPage(
-        version=found, chain=tuple(steps(found, story, placed)), story=story, card=card,
+        version=found, shredded=shredded, chain=tuple(steps(found, story, placed, shredded)), story=story, card=card,
         curves=curves(card.rows) if card is not None else (), findings=rows, findings_left=left,
         rules=_stories({row.rule for row in rows}), aliases=tuple(sorted({"production", *(item.alias for item in placed)})),
         files=tuple(FileRow(file.path, file.size, file.sha256) for file in files[:_FILES]), files_left=max(0, len(files) - _FILES),
