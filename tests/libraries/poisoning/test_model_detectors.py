@@ -141,7 +141,7 @@ def test_a_loud_channel_is_counted_and_batch_normalisation_scales():
 def test_without_several_layers_there_are_no_channels_to_compare():
     with pytest.raises(UsageError, match="no network of several layers"):
         weight_statistics(TorchTarget(torch.nn.Linear(4, 3), (4,)))
-    with pytest.raises(UsageError, match="no network of several layers"):
+    with pytest.raises(UsageError, match="no network that can be looked into"):
         weight_statistics(callable_target(lambda rows: np.zeros((len(rows), 3)), torch.rand(8, 4)))
 
 

@@ -5,53 +5,53 @@ Backdoors are sought there, since a trigger that decides has to show there, what
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
 
+from stannary.checks.poisoning.layers import Layer, passed
+from stannary.checks.poisoning.scripted import cut
 from stannary.checks.target.counting import Counting
+from stannary.checks.target.fitting import in_batches
+from stannary.checks.target.torch_file import Network
 from stannary.core.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from stannary.checks.target.interface import Target
 
-__all__ = ["activations", "features", "module_of", "weighted_layers"]
+__all__ = ["activations", "features", "layers_of"]
 
 _BATCH = 512
+_Into = Callable[["torch.Tensor"], "torch.Tensor"]
 
 
-def module_of(target: Target) -> torch.nn.Module | None:
+def _network(target: Target) -> torch.nn.Module | None:
     """Return the network behind a target, or None where there is none to look into."""
     inner = getattr(target, "inner", target)  # of a counting wrapper
+    inner = getattr(inner, "white", None) or inner  # of ONNX: the converted network, which was seen to agree
     module = getattr(inner, "module", None)
-    if not isinstance(module, torch.nn.Module):
-        return None
-    scripted = any(isinstance(part, torch.jit.ScriptModule) for part in module.modules())  # TorchScript takes no hooks
-    return None if scripted else module
+    return module if isinstance(module, torch.nn.Module) else None
 
 
-def weighted_layers(module: torch.nn.Module, x: torch.Tensor) -> list[torch.nn.Module]:
-    """Return the layers with a matrix of weights in the order in which inputs `x` pass them, each once."""
-    seen: list[torch.nn.Module] = []
-
-    def note(layer: torch.nn.Module, _args: object, _out: object) -> None:
-        if layer not in seen:
-            seen.append(layer)
-
-    hooks = [layer.register_forward_hook(note) for layer in module.modules() if _weighs(layer)]
-    try:
-        with torch.no_grad():
-            module(x.to(_dtype(module)))
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return seen
+def _script(module: torch.nn.Module) -> torch.jit.ScriptModule | None:
+    """Return the TorchScript network that a module is, or is around."""
+    inner = module.inner if isinstance(module, Network) else module
+    return inner if isinstance(inner, torch.jit.ScriptModule) else None
 
 
-def _weighs(layer: torch.nn.Module) -> bool:
-    """Tell whether a layer itself, and not one inside it, holds a matrix."""
-    inside = next(layer.children(), None) is not None
-    return not inside and any(p.ndim > 1 for p in layer.parameters(recurse=True))
+def layers_of(target: Target) -> tuple[Layer, ...]:
+    """Return the layers with weights in the order in which inputs pass them. Raises UsageError where none can be looked into."""
+    module = _network(target)
+    script = _script(module) if module is not None else None
+    if script is not None:
+        return cut(script).layers
+    if module is None:
+        msg = "the model is no network that can be looked into: it has no layers"
+        raise UsageError(msg, where=target.name)
+    x = torch.zeros((2, *target.shape), device=target.device, dtype=_dtype(module))
+    with torch.no_grad():
+        return passed(module, x).layers
 
 
 def _dtype(module: torch.nn.Module) -> torch.dtype:
@@ -59,42 +59,52 @@ def _dtype(module: torch.nn.Module) -> torch.dtype:
 
 
 def features(target: Target, x: torch.Tensor) -> torch.Tensor:
-    """Return the inputs of the network's last weighted layer, `(n, features)`, through which gradients flow to `x`.
+    """Return the inputs of the network's last layer with weights, `(n, features)`, through which gradients flow to `x`.
 
     Raises:
-        UsageError: the target is no network, or has no layer before its last.
+        UsageError: the target is no network, or has no layer with weights that can be looked into.
     """
-    module = module_of(target)
+    return _into(target)(x)
+
+
+def _into(target: Target) -> _Into:
+    """Return what gives the inputs of the last layer."""
+    module = _network(target)
     if module is None:
-        network = isinstance(getattr(getattr(target, "inner", target), "module", None), torch.nn.Module)
-        kind = "TorchScript, which takes no hooks" if network else "no network that can be looked into"
-        msg = f"the model is {kind}: it has no activations"
-        raise UsageError(msg, where=target.name, help="give the network as a pickled module, or as ONNX" if network else None)
-    layers = weighted_layers(module, x[:1])
-    if isinstance(target, Counting):
-        target.looked(len(x) + 1)
-    if len(layers) < 2:  # noqa: PLR2004 - the last and one before
-        msg = "the network has a single layer, or none that can be looked into: it has no activations"
+        msg = "the model is no network that can be looked into: it has no activations"
         raise UsageError(msg, where=target.name)
-    return _into(module, layers[-1], x)
+    script = _script(module)
+    inside = _of_script(module, cut(script).into) if script is not None else _of_module(module, target.name)
+    batch = module.batch if isinstance(module, Network) else 0
+
+    def into(x: torch.Tensor) -> torch.Tensor:
+        if isinstance(target, Counting):
+            target.looked(len(x))
+        x = x.to(_dtype(module))
+        found = in_batches(inside, x, batch) if batch and len(x) != batch else inside(x)
+        if not found.ndim or len(found) != len(x):
+            msg = "the last layer of the network does not see one row for each input"
+            raise InputError(msg, where=target.name)
+        return found.reshape(len(x), -1).float()
+
+    return into
 
 
-def _into(module: torch.nn.Module, last: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
-    caught: list[torch.Tensor] = []
+def _of_module(module: torch.nn.Module, name: str) -> _Into:
+    def inside(x: torch.Tensor) -> torch.Tensor:
+        last = passed(module, x).last
+        if last is None:
+            msg = "the network has no layer with weights that can be looked into: it has no activations"
+            raise UsageError(msg, where=name, help="give the network as a pickled module, or as ONNX")
+        return last
 
-    def catch(_layer: torch.nn.Module, args: tuple[torch.Tensor, ...]) -> None:
-        caught.append(args[0])
+    return inside
 
-    hook = last.register_forward_pre_hook(catch)
-    try:
-        module(x.to(_dtype(module)))
-    finally:
-        hook.remove()
-    found = caught[-1]
-    if len(found) != len(x):
-        msg = "the last layer of the network does not see one row for each input"
-        raise InputError(msg)
-    return found.reshape(len(x), -1).float()
+
+def _of_script(module: torch.nn.Module, into: _Into) -> _Into:
+    """Return what calls a part of a TorchScript network as the whole of it is called here."""
+    fitted = module.fitted if isinstance(module, Network) else None
+    return into if fitted is None else lambda x: into(fitted(x))
 
 
 def activations(target: Target, x: torch.Tensor) -> torch.Tensor:
@@ -102,5 +112,6 @@ def activations(target: Target, x: torch.Tensor) -> torch.Tensor:
     if not len(x):
         msg = "there are no inputs"
         raise UsageError(msg, where=target.name)
+    into = _into(target)
     with torch.no_grad():
-        return torch.cat([features(target, part.to(target.device)).cpu() for part in x.split(_BATCH)])
+        return torch.cat([into(part.to(target.device)).cpu() for part in x.split(_BATCH)])

@@ -84,7 +84,8 @@ def detect(view: View, clean: tuple[torch.Tensor, torch.Tensor] | None = None, c
 
     Raises:
         InputError: the model gives no answer for some rows, or its activations are not finite. What can be looked at only by
-            some detectors is no error: the others are skipped, and without both signs there is no "no alarm".
+            some detectors is no error: the others are skipped, and without both signs, or without a detector that orders the
+            rows, there is no "no alarm".
     """
     classes = view.target.classes
     nothing = torch.full((classes,), torch.nan, dtype=torch.float64)
@@ -223,6 +224,7 @@ def _judged(
     if doubts:
         return "inconclusive", score, tuple(f"{text}: too little for an alarm, too much for none" for text in doubts)
     missing = [name for values, name in ((model, "neural cleanse"), (rows, "rows")) if bool(values.isnan().all())]
+    missing += [name for name in _COUNTED if name in skipped]  # a check that did not run is no reason to say that nothing is there
     if missing:
         why = "; ".join(sorted({f"{name}: {text}" for name, text in skipped.items()}))
         return "inconclusive", score, (f"not looked for by {' and '.join(missing)} ({why})",)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from stannary.checks.poisoning.activations import module_of, weighted_layers
+from stannary.checks.poisoning.activations import layers_of
 from stannary.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -47,31 +47,16 @@ def weight_statistics(target: Target) -> tuple[Layer, ...]:
     Raises:
         UsageError: the target is no network, or has a single layer.
     """
-    module = module_of(target)
-    layers = weighted_layers(module, torch.zeros((2, *target.shape), device=target.device)) if module is not None else []
-    if module is None or len(layers) < 2:  # noqa: PLR2004 - the last and one before
+    layers = layers_of(target)
+    if len(layers) < 2:  # noqa: PLR2004 - the last and one before
         msg = "the model is no network of several layers: it has no channels to compare"
         raise UsageError(msg, where=target.name)
-    names = {id(layer): name for name, layer in module.named_modules()}
-    order = list(module.modules())
     found = []
-    for layer in layers[:-1]:
-        weight = next(p for p in layer.parameters(recurse=False) if p.ndim > 1)
-        if isinstance(layer, torch.nn.Embedding):
+    for name, weight in layers[:-1]:
+        if weight is None:
             continue
-        bounds = channel_bounds(weight.detach().cpu()) * _scaled(order, layer, len(weight))
+        bounds = channel_bounds(weight.cpu())
         spread = float(bounds.std(correction=0))
         out = (bounds - bounds.mean()) / spread if spread > 0 else torch.zeros_like(bounds)
-        found.append(Layer(names[id(layer)], bounds, float(out.max()), int((out > _OUTLIER).sum())))
+        found.append(Layer(name, bounds, float(out.max()), int((out > _OUTLIER).sum())))
     return tuple(found)
-
-
-def _scaled(order: list[torch.nn.Module], layer: torch.nn.Module, channels: int) -> torch.Tensor:
-    """Return what a batch normalisation right behind the layer multiplies each channel by."""
-    behind = order.index(layer) + 1
-    norm = order[behind] if behind < len(order) else None
-    if not isinstance(norm, torch.nn.modules.batchnorm._BatchNorm) or norm.running_var is None or norm.weight is None:  # noqa: SLF001 - what all three have in common
-        return torch.ones(channels, dtype=torch.float64)
-    if len(norm.weight) != channels:
-        return torch.ones(channels, dtype=torch.float64)
-    return (norm.weight.detach() / (norm.running_var + norm.eps).sqrt()).abs().double().cpu()
