@@ -268,7 +268,7 @@ def test_a_push_waits_while_others_of_its_account_send_as_much_as_they_may(place
     (tmp_path / "late.bin").write_bytes(b"late" * 1000)
     port = int(place[1].rpartition(":")[2])
     head = (
-        f"PUT /api/v1/contents/sha256:{'5' * 64} HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n"
+        f"PUT /api/v1/contents/sha256:{'5' * 64} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9000000\r\n"
         f"Authorization: Bearer {place[2]['contributor']}\r\n\r\nx"
     )
     slow = [socket.create_connection(("127.0.0.1", port), timeout=60) for _ in range(8)]

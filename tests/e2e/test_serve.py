@@ -145,7 +145,7 @@ def test_sigterm_lets_what_is_under_way_end_and_takes_nothing_new(place, served)
     digest = hashlib.sha256(content).hexdigest()
     with socket.create_connection(("127.0.0.1", served.port), timeout=WAIT) as upload:
         head = (
-            f"PUT /api/v1/contents/sha256:{digest}?into=claims HTTP/1.1\r\nHost: x\r\n"
+            f"PUT /api/v1/contents/sha256:{digest}?into=claims HTTP/1.1\r\nHost: 127.0.0.1\r\n"
             f"Authorization: Bearer {tokens['contributor']}\r\n"
             f"Content-Length: {len(content)}\r\n\r\n"
         )

@@ -181,7 +181,7 @@ def claimed_issuer(token: str) -> str:
     except (binascii.Error, ValueError, RecursionError):
         return ""
     issuer = claims.get("iss") if isinstance(claims, dict) else None
-    return issuer if isinstance(issuer, str) and len(issuer) < _LONGEST else ""
+    return issuer if isinstance(issuer, str) and len(issuer) < _LONGEST and issuer.isascii() and issuer.isprintable() else ""
 
 
 def _told(error: StannaryError) -> str:

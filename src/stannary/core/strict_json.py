@@ -10,7 +10,7 @@ __all__ = ["strict_json"]
 
 
 def strict_json(content: bytes) -> Any:  # noqa: ANN401 - whatever the text says
-    """Return the value of JSON in which no key stands twice and no number is NaN or infinite. Raises ValueError."""
+    """Return the value of JSON without a key that stands twice, a number that is none, a text that is none. Raises ValueError."""
     # What is written again as it was read has no key twice: one of the two would be gone.
     try:
         found = msgspec.json.decode(content)
@@ -20,7 +20,9 @@ def strict_json(content: bytes) -> Any:  # noqa: ANN401 - whatever the text says
         pass  # it is read again below, where what is wrong with it is said
     import json
 
-    return json.loads(content.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_constant)
+    found = json.loads(content.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_constant)
+    json.dumps(found, ensure_ascii=False).encode()  # half of a pair (\ud800) is text for `json` alone: no table takes it
+    return found
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

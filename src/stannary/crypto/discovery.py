@@ -50,7 +50,18 @@ def discover(issuer: str, help_: str | None = None) -> dict[str, Any]:
     if found.get("issuer") != issuer:
         msg = f"describes the provider {str(found.get('issuer'))[:120]!r}, not {issuer!r}"
         raise IntegrityError(msg, where=where, code="OID004", help="name the issuer as it names itself, to the last slash")
+    for name, value in found.items():
+        if name == "jwks_uri" or name.endswith("_endpoint"):
+            _stay_secure(issuer, str(value), name)
     return found
+
+
+def _stay_secure(before: str, after: str, what: str) -> None:
+    """Raise UsageError for a way from https to plain http: only this machine is asked so, and it is none of the provider's."""
+    if before.lower().startswith("https:") and after.lower().startswith("http:"):
+        msg = f"the {what} leads from https to {after[:120]!r}"
+        help_ = "a provider with TLS has all of its addresses there"
+        raise UsageError(msg, where=before.partition("?")[0], code="OID010", help=help_)
 
 
 def discover_keys(issuer: str) -> bytes:
@@ -116,6 +127,7 @@ class _Checked(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *given: Any) -> urllib.request.Request | None:  # noqa: ANN401 - urllib's
         """Check where it goes. Raises UsageError."""
         check_address(str(given[-1]), "redirection")
+        _stay_secure(given[0].full_url, str(given[-1]), "redirection")
         return super().redirect_request(*given)
 
 

@@ -5,6 +5,7 @@ Whom a token names, and whether that somebody may do anything, is for those who 
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ __all__ = ["Expected", "VerifiedToken", "verify_identity_token"]
 
 _SKEW = 60  # seconds that the clocks of the provider and of this machine may differ by; an end is an end
 _LONGEST = 24 * 3600
+_END_OF_TIME = 1 << 40  # seconds; what is beyond is no date, and too large a number for arithmetic in floats
 
 
 class Expected(NamedTuple):
@@ -54,11 +56,11 @@ def verify_identity_token(token: str, keys: tuple[Jwk, ...], expected: Expected,
     # 3.
     expires = _check_times(claims, int(now.timestamp()))
     # 4.
-    if expected.nonce is not None and claims.get("nonce") != expected.nonce:
+    if expected.nonce is not None and not hmac.compare_digest(str(claims.get("nonce")).encode(), expected.nonce.encode()):
         msg = "has not the nonce that was asked for: it is the answer to another request"
         raise IntegrityError(msg, where="token", code="OID007")
     subject = claims.get("sub")
-    if not isinstance(subject, str) or not subject:
+    if not isinstance(subject, str) or not subject or "\0" in subject:  # which PostgreSQL has in no text
         msg = "names nobody: it has no subject"
         raise IntegrityError(msg, where="token", code="OID008")
     return VerifiedToken(claims, subject, expires)
@@ -95,6 +97,9 @@ def _check_times(claims: Mapping[str, Any], now: int) -> datetime:
         needed = name != "nbf"
         if not (isinstance(value, int | float) and not isinstance(value, bool)) and (needed or value is not None):
             msg = f"has no time under {name!r}"
+            raise IntegrityError(msg, where="token", code="OID006")
+        if isinstance(value, int | float) and not abs(value) < _END_OF_TIME:  # not `>=`: that is false of what is no number
+            msg = f"has a time under {name!r} that no clock shows"
             raise IntegrityError(msg, where="token", code="OID006")
     end, issued, start = times["exp"], times["iat"], times["nbf"]
     assert isinstance(end, int | float)  # noqa: S101 - checked in the loop

@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from stannary.server.api import OPERATIONS
 from stannary.server.dispatch import endpoint_of
+from stannary.server.hosts import is_here
 from stannary.server.mlflow import routes_of
 from stannary.server.problems import MEDIA_TYPE, Problem
 from stannary.server.scraping import metrics_of
@@ -24,6 +25,10 @@ _Scope = MutableMapping[str, Any]
 _Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 _Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _ONCE = (b"host", b"authorization", b"content-length", b"content-type", b"idempotency-key", b"origin", b"sec-fetch-site")
+_ELSEWHERE = (
+    "the header host names another machine than this one, and without TLS only this one is answered for: "
+    "ask 127.0.0.1 or localhost, or start the server with TLS, or with --proxy for a proxy that has it"
+)
 _HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -57,14 +62,15 @@ def build(site: Site, pages: list[BaseRoute] | None = None) -> Any:  # noqa: ANN
         *(pages or []),
     ]
     handlers: Any = {404: _absent, 405: _method}
-    return _Headers(Starlette(routes=routes, exception_handlers=handlers))
+    return _Headers(Starlette(routes=routes, exception_handlers=handlers), here=site.here)
 
 
 class _Headers:
-    """Puts the headers of security on every answer, unless the answer has its own."""
+    """Puts the headers of security on every answer, unless the answer has its own; refuses what is not asked of us."""
 
-    def __init__(self, app: Any) -> None:  # noqa: ANN401 - an ASGI application
+    def __init__(self, app: Any, *, here: bool) -> None:  # noqa: ANN401 - an ASGI application
         self._app = app
+        self._here = here
 
     async def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
         if scope["type"] != "http":
@@ -76,6 +82,9 @@ class _Headers:
             # A proxy in front may have gone by the other one.
             refused = _problem(400, "Bad request", f"the header {doubled.decode()} stands there more than once")
             await refused(scope, receive, send)
+            return
+        if self._here and not is_here(next((value for name, value in scope["headers"] if name == b"host"), b"").decode("latin-1")):
+            await _problem(421, "Misdirected request", _ELSEWHERE)(scope, receive, send)
             return
         secure = [(b"strict-transport-security", b"max-age=31536000")] if scope.get("scheme") == "https" else []
 

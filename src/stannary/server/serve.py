@@ -116,6 +116,7 @@ def serve(opened: Opened, listener: Listener, running: Running) -> int:
 
 def _config(site: Site, listener: Listener, running: Running, tls: dict[str, Any]) -> uvicorn.Config:
     site.scrape = running.scrape
+    site.here = not listener.certificate and not listener.proxy
     sessions = AccessSessions(site.access) if site.access is not None else None
     # Whoever is not a proxy that was named says for himself who he is: a new address for each wrong password, for instance.
     tls = tls | {"proxy_headers": bool(listener.proxy), "forwarded_allow_ips": listener.proxy}

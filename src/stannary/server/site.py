@@ -66,6 +66,7 @@ class Site:
         self.largest_content = largest_content
         self.access: Access | None = None
         self.replies: Replies | None = None
+        self.here = False  # whether it is asked for by names of this machine alone (`hosts.py`)
         self.scrape = "local"  # who is told what is counted: `local`, `account` or `open`
         found = shares or Alone()
         self.metrics = found.metrics()

@@ -117,6 +117,10 @@ def test_a_key_in_the_header_is_not_used():
         ({"iss": "https://evil.example"}, "OID004"),
         ({"iss": f"{IDP.url}/"}, "OID004"),
         ({"iss": None}, "OID004"),
+        ({"exp": 10**400}, "OID006"),
+        ({"iat": -(10**400)}, "OID006"),
+        ({"nbf": -(10**400)}, "OID006"),
+        ({"sub": "alice\x00"}, "OID008"),
         ({"iss": [IDP.url]}, "OID004"),
         ({"aud": "sigstore"}, "OID005"),
         ({"aud": None}, "OID005"),
@@ -190,7 +194,9 @@ def test_what_is_no_token(token):
     assert refusal(token) in {"OID001", "OID002", "OID003"}
 
 
-@pytest.mark.parametrize("payload", [b"", b"[]", b"null", b'{"sub": "a", "sub": "b"}', b"\xff", b"[" * 40_000])
+@pytest.mark.parametrize(
+    "payload", [b"", b"[]", b"null", b'{"sub": "a", "sub": "b"}', b'{"sub": "\\ud800"}', b"\xff", b"[" * 40_000]
+)
 def test_a_signed_token_without_claims(payload):
     assert refusal(compact({"alg": "ES256", "kid": "key-1"}, payload, IDP.keys[0])) == "OID001"
 
