@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import torch
 
 from stannary.checks.target.interface import Access, Loss
+from stannary.checks.target.thin_layers import ThinLayers, has_thin_layers
 from stannary.core.errors import InputError
 
 __all__ = ["TorchTarget", "labels_of"]
@@ -38,6 +41,7 @@ class TorchTarget:
             raise InputError(msg, where=name)
         self._one = out.ndim == 1 or out.shape[1] == 1
         self.classes = 2 if self._one else out.shape[1]
+        self._thin = device == "cpu" and has_thin_layers(self.module)
         self.labels: tuple[str, ...] = ()
         self.notes: list[str] = []
 
@@ -59,7 +63,7 @@ class TorchTarget:
 
     def gradient(self, x: torch.Tensor, loss: Loss) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return logits, losses and the gradient of the losses' sum by `x`."""
-        with torch.enable_grad():
+        with torch.enable_grad(), ThinLayers() if self._thin else contextlib.nullcontext():
             x = x.detach().requires_grad_(True)  # noqa: FBT003 - torch's
             out = self._forward(x)
             losses = loss(out)
