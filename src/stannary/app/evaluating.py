@@ -69,7 +69,7 @@ def _answer(request: Request, note: Note, *, infer: bool = False) -> tuple[Answe
         model = None if infer or own else _admit(request.model, request, stack, note)
         surrogate = _admit(request.surrogate, request, stack, note) if request.surrogate and not infer else None
         work = Work(request=request, model=model, surrogate=surrogate, infer=infer)
-        if own or (request.trust and (request.workers > 1 or request.device != "cpu")):
+        if own or (request.trust and (request.workers > 1 or request.device != "cpu" or request.train)):
             from stannary.app.evaluation_work import do
 
             return _raised(do(work, note)), work

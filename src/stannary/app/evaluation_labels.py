@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from stannary.app.evaluation_request import Request
 from stannary.app.evaluation_suites import Suite
+from stannary.app.evaluation_training import recipe_of
 
 if TYPE_CHECKING:
     import torch
@@ -19,13 +20,9 @@ __all__ = ["labels"]
 def labels(target: Counting, data: Dataset, request: Request) -> Suite:
     """Look for wrong labels in `data` by models that are trained as the target was. Raises as `label_suite`."""
     from stannary.checks.poisoning.label_suite import drawn, label_suite
-    from stannary.checks.privacy.recipes import default_recipe, recipe_for
 
     rows = drawn(data, request.seed)
-    if target.access == "decision":
-        recipe = default_recipe(rows, target.classes, why="the target gives labels alone")
-    else:
-        recipe = recipe_for(target, rows, seed=request.seed)
+    recipe = recipe_of(target, rows, request)
 
     def outputs(chosen: torch.Tensor, seed: int) -> torch.Tensor:
         return recipe.factory.outputs(rows.x, rows.y, chosen[None], [seed])[0]

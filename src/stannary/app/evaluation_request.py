@@ -39,6 +39,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     extract: tuple[int, ...] = ()
     attributes: tuple[str, ...] = ()
     invert: bool = False
+    poison: tuple[float, ...] = ()
+    train: str | None = None
     domain: str | None = None
     adversarials: str | None = None
     replay: str = ""
@@ -112,6 +114,15 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
                 (
                     "--extract, --attribute and --invert are of --suite privacy",
                     "privacy" not in made.suites and bool(made.extract or made.attributes or made.invert),
+                ),
+                ("--poison is of --suite poisoning", bool(made.poison) and "poisoning" not in made.suites),
+                (
+                    "--train is of --suite privacy, labels and poisoning, which train such models",
+                    bool(made.train) and not {"privacy", "labels", "poisoning"} & set(made.suites),
+                ),
+                (
+                    "--train runs code of your own outside of the guard: add --trust",
+                    bool(made.train) and not made.trust and not made.is_function,
                 ),
                 ("--replay needs --adversarials, the folder of the examples", bool(made.replay) and not made.adversarials),
                 (

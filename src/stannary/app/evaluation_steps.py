@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from stannary.app import evaluation_suites as suites
 from stannary.app.evaluation_labels import labels
+from stannary.app.evaluation_poisoning import poisoning
 from stannary.app.evaluation_request import Request
 from stannary.app.guarding import Note
 from stannary.core.errors import InputError, UsageError
@@ -41,6 +42,7 @@ def run_suites(
         ),
         "backdoor": ("looking for a backdoor", lambda: suites.backdoor(target, whole, request)),
         "labels": ("looking for wrong labels", lambda: labels(target, whole, request)),
+        "poisoning": ("training models on poisoned data", lambda: poisoning(target, whole, request)),
     }
     found: dict[str, suites.Suite] = {}
     left: list[str] = []

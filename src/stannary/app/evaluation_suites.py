@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from stannary.app.evaluation_measurements import measurements_of
 from stannary.app.evaluation_request import Request
 from stannary.app.evaluation_threats import bounds_of, threats
+from stannary.app.evaluation_training import members_of, trainer
 from stannary.checks.target.box import Box
 from stannary.checks.target.card import Robustness
 from stannary.core.errors import InputError
@@ -121,7 +122,8 @@ def privacy(target: Counting, data: Dataset, request: Request) -> Suite:
         attributes=request.attributes,
         inversion=request.invert,
     )
-    found = privacy_suite(target, _members(target, data, request), data, options=options, seed=request.seed)
+    members = members_of(target, data, request)
+    found = privacy_suite(target, members, data, train=trainer(request), options=options, seed=request.seed)
     reasons = []
     if request.max_leak is not None:
         told = next((row for row in found.measurements if row.metric == metric_of(0.01)), None)
@@ -138,18 +140,8 @@ def backdoor(target: Counting, data: Dataset, request: Request) -> Suite:
     """Look for a backdoor in the model, and for what it learned it from in `request.members`, or in `data` without them."""
     from stannary.checks.poisoning.suite import backdoor_suite
 
-    found = backdoor_suite(target, data, _members(target, data, request) if request.members else None, seed=request.seed)
+    found = backdoor_suite(target, data, members_of(target, data, request) if request.members else None, seed=request.seed)
     return Suite(found.part, found.measurements, found.incomplete, found.reasons, found.next, found.atlas, found.owasp)
-
-
-def _members(target: Counting, data: Dataset, request: Request) -> Dataset:
-    from stannary.checks.target.data import open_data
-
-    members = open_data(request.members or "", target=request.target)
-    if members.shape != data.shape or members.names != data.names:
-        msg = f"has inputs of shape {members.shape}, the data of {data.shape}: both need the same columns in the same order"
-        raise InputError(msg, where=request.members)
-    return members.aligned(target.classes, data.label_names)
 
 
 def too_weak(part: Robustness, least: float | None) -> list[str]:

@@ -85,6 +85,7 @@ def _card(work: Work, note: Note) -> EvaluationResult:
         privacy=found["privacy"].part if "privacy" in found else None,
         backdoor=found["backdoor"].part if "backdoor" in found else None,
         labels=found["labels"].part if "labels" in found else None,
+        poisoning=found["poisoning"].part if "poisoning" in found else None,
         measurements=tuple(row for one in found.values() for row in one.measurements),
         incomplete=incomplete,
         reasons=reasons,

@@ -89,7 +89,7 @@ def _of_suite(card: EvaluationResult, suite: str) -> EvaluationResult:
 
     def of(metric: str) -> str:
         first = metric.partition(".")[0]
-        return first if first in ("privacy", "llm", "backdoor", "labels") else "robustness"
+        return first if first in ("privacy", "llm", "backdoor", "labels", "poisoning") else "robustness"
 
     return msgspec.structs.replace(
         card,
@@ -100,6 +100,7 @@ def _of_suite(card: EvaluationResult, suite: str) -> EvaluationResult:
         probes=card.probes if suite == "llm" else None,
         backdoor=card.backdoor if suite == "backdoor" else None,
         labels=card.labels if suite == "labels" else None,
+        poisoning=card.poisoning if suite == "poisoning" else None,
     )
 
 

@@ -13,7 +13,7 @@ from stannary.run.jail import LEVELS
 
 __all__ = ["PRESETS", "SUITES", "THREATS", "command"]
 
-SUITES = ("robustness", "privacy", "backdoor", "labels", "llm", "all")
+SUITES = ("robustness", "privacy", "backdoor", "labels", "poisoning", "llm", "all")
 THREATS = ("corruptions", "poses", "patch")
 PRESETS = ("smoke", "gate", "standard", "paranoid")
 _SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
@@ -46,7 +46,9 @@ _SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 @click.option("--budget", type=click.IntRange(1), metavar="N", help="Ask the model at most N times.")
 @click.option("--min-robust", type=_SHARE, metavar="SHARE", help="Fail below this robust accuracy; --preset gate decides about it.")
 @click.option(
-    "--members", metavar="FILE", help="The training data, for --suite privacy and backdoor; --data is what was not trained on."
+    "--members",
+    metavar="FILE",
+    help="The training data, for --suite privacy, backdoor and poisoning; --data is what was not trained on.",
 )
 @click.option(
     "--shadows", type=click.IntRange(0), default=32, show_default=True, metavar="N", help="Shadow models of --suite privacy."
@@ -55,6 +57,16 @@ _SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 @click.option("--extract", type=click.IntRange(1), multiple=True, metavar="N", help="Copy the model with N queries; repeatable.")
 @click.option("--attribute", "attributes", multiple=True, metavar="COLUMN", help="Infer a column of members; repeatable.")
 @click.option("--invert", is_flag=True, help="Make inputs typical of every class, and judge what they show.")
+@click.option(
+    "--poison",
+    type=_SHARE,
+    multiple=True,
+    metavar="SHARE",
+    help="Of the training rows, for --suite poisoning.  [default: 0.01, 0.05]",
+)
+@click.option(
+    "--train", metavar="FUNCTION", help="What trains such a model, module:function of inputs, labels and a seed; takes --trust."
+)
 @click.option("--domain", metavar="FILE", help="What columns may be and how they may change (YAML); inferred without it.")
 @click.option("--write-domain", metavar="FILE", help="Write the inferred domain, to be edited, and stop.")
 @click.option("--request", metavar="FILE", help="How the endpoint MODEL is asked (YAML): body, headers, limits, prices.")

@@ -20,7 +20,7 @@ __all__ = ["EvaluatedModel", "evaluation"]
 
 _MOST_TEXTS = 100
 _TEXT = 500
-_SUITES = ("robustness", "privacy", "probes", "backdoor", "labels")
+_SUITES = ("robustness", "privacy", "probes", "backdoor", "labels", "poisoning")
 _KEPT = (
     "preset",
     "threat",
@@ -81,6 +81,7 @@ class _Card(msgspec.Struct, frozen=True):
     probes: dict[str, Json] | None = None
     backdoor: dict[str, Json] | None = None
     labels: dict[str, Json] | None = None
+    poisoning: dict[str, Json] | None = None
 
 
 class EvaluatedModel(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,7 +13,14 @@ _COMMANDS = {
     "spdx": "stannary bom TARGET --format spdx --record",
     "training-run": "`with stannary.training_run(...)` around the training (docs/how-to/record-a-training-run.md)",
 }
-_SUITES = ("robustness", "privacy", "backdoor", "labels", "llm")  # what `stannary evaluate` measures and records under these names
+_SUITES = (
+    "robustness",
+    "privacy",
+    "backdoor",
+    "labels",
+    "poisoning",
+    "llm",
+)  # what `stannary evaluate` measures and records under these names
 
 
 def command_for(requirement: Requirement) -> str:

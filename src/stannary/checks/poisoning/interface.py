@@ -56,7 +56,10 @@ class Poisoned:
 class Attack(Protocol):
     """An attack on a training function; it holds hyper-parameters alone."""
 
-    id: str
+    @property
+    def id(self) -> str:
+        """Return its name."""
+        ...
 
     def poison(self, x: torch.Tensor, y: torch.Tensor) -> Poisoned:
         """Return the data with a share of its rows changed.

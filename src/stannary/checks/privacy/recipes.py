@@ -264,6 +264,8 @@ def _full(train: Train, classes: int) -> Train:
             return TorchTarget(made, tuple(x.shape[1:]), name="shadow")
         if hasattr(made, "logits") or not hasattr(made, "classes_"):
             return made
-        return _Fitted(made, lambda rows: rows, np.asarray(made.classes_, dtype=np.int64), classes)
+        flat = x.ndim > 2 and getattr(made, "n_features_in_", 0) == x[0].size  # noqa: PLR2004 - rows and columns
+        prepare = (lambda rows: rows.reshape(len(rows), -1)) if flat else (lambda rows: rows)
+        return _Fitted(made, prepare, np.asarray(made.classes_, dtype=np.int64), classes)
 
     return fit

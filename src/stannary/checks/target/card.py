@@ -18,7 +18,8 @@ from stannary.core.model import Json
 __all__ = [
     "AttackRun", "Backdoor", "BackdoorClass", "Change", "CorruptionPoint", "CurvePoint", "Distance", "EvaluationResult", "Example",
     "LabelError", "Labels",
-    "MaskingPoint", "Model", "PatchPoint", "Privacy", "Probes", "Robustness", "Stop", "TestData", "Threat", "Tool",
+    "MaskingPoint", "Model", "PatchPoint", "PoisonPoint", "Poisoning", "Privacy", "Probes", "Robustness", "Stop", "TestData",
+    "Threat", "Tool",
 ]  # fmt: skip
 
 
@@ -246,6 +247,27 @@ class Labels(msgspec.Struct, frozen=True, kw_only=True):
     recipe: str = ""
 
 
+class PoisonPoint(msgspec.Struct, frozen=True, kw_only=True):
+    """One attack on the training data: what the model that was trained on it decides of clean and of the attacker's inputs."""
+
+    attack: str
+    share: float  # of the rows that it may change
+    changed: int
+    accuracy: Rate  # on clean test data
+    success: Rate  # victims on which the attacker gets what was wanted
+    without: Rate  # the same of the model that was trained on clean data: what trigger or chance do
+
+
+class Poisoning(msgspec.Struct, frozen=True, kw_only=True):
+    """What poisoned training data would make of models that are trained as this one was."""
+
+    rows: int
+    accuracy: Rate  # of the model that was trained on clean data
+    points: tuple[PoisonPoint, ...] = ()
+    recipe: str = ""
+    skipped: Mapping[str, str] = {}  # attacks that cannot be made here, and why
+
+
 class Probes(msgspec.Struct, frozen=True, kw_only=True):
     """What probes of a language model did: the share of attempts that succeeded, by family, of those that were answered."""
 
@@ -284,6 +306,7 @@ class EvaluationResult(msgspec.Struct, frozen=True, kw_only=True):
     probes: Probes | None = None
     backdoor: Backdoor | None = None
     labels: Labels | None = None
+    poisoning: Poisoning | None = None
     measurements: tuple[Measurement, ...] = ()
     incomplete: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()  # which thresholds failed

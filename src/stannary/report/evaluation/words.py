@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stannary.checks.target.card import AttackRun, Backdoor, BackdoorClass, EvaluationResult, Labels, Probes, Robustness
+from stannary.checks.target.card import AttackRun, Backdoor, BackdoorClass, EvaluationResult, Labels, Poisoning, Probes, Robustness
 from stannary.checks.target.statistics import Rate
 from stannary.report.escape import inline
 from stannary.report.wording import counted
@@ -58,6 +58,8 @@ def measured(card: EvaluationResult) -> list[tuple[str, str]]:
         rows += _backdoor(card.backdoor)
     if card.labels:
         rows += _labels(card.labels)
+    if card.poisoning:
+        rows += _poisoning(card.poisoning)
     if card.probes:
         rows += [(f"attempts that succeed: {name}", percent(value)) for name, value in card.probes.families.items()]
         rows.append(("spent", _probed(card.probes)))
@@ -111,6 +113,15 @@ def _labels(part: Labels) -> list[tuple[str, str]]:
     if part.errors:
         rows.append(("least trusted rows", ", ".join(str(one.row) for one in part.errors[:_SUSPECTS])))
     return [*rows, ("judged by", inline(part.recipe))]
+
+
+def _poisoning(part: Poisoning) -> list[tuple[str, str]]:
+    rows = [("accuracy, trained on clean rows", percent(part.accuracy))]
+    for one in part.points:
+        won = f"success {percent(one.success)}; without {one.without.value * 100:.1f} %; accuracy {one.accuracy.value * 100:.1f} %"
+        rows.append((f"{one.share * 100:g} % poisoned by {inline(one.attack, 60)}", won))
+    rows += [(f"not made: {inline(name, 60)}", inline(why)) for name, why in part.skipped.items()]
+    return [*rows, ("trained by", inline(part.recipe))]
 
 
 def _patch(one: BackdoorClass) -> str:
