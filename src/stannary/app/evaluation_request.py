@@ -93,60 +93,65 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         optional = tuple(name for name in suites if name in ("backdoor", "labels") and name not in named)
         fields = {name: given[name] for name in cls.__struct_fields__ if name in given}
         made = cls(**fields | {"suites": suites, "optional": optional})
-        wrong = [
-            text
-            for text, bad in (
-                ("--data is needed: the samples to attack", made.data is None and "llm" not in made.suites),
-                (
-                    "--threat and --surrogate are of --suite robustness",
-                    bool(made.threats or made.surrogate) and "robustness" not in made.suites,
-                ),
-                (
-                    "--surrogate is opened outside of the guard where the model is no file: add --trust",
-                    bool(made.surrogate) and not made.trust and (made.is_function or made.is_endpoint),
-                ),
-                (
-                    "--text goes with --suite robustness, without --norm, --threat, --surrogate, --domain, --members and --workers",
-                    bool(made.text) and (set(made.suites) != {"robustness"} or made.is_picky),
-                ),
-                ("--eps of texts is a share of their words, at most 1", bool(made.text) and (made.eps or 0) > 1),
-                ("--suite privacy needs --members, the training data", "privacy" in made.suites and not made.members),
-                (
-                    "--extract, --attribute and --invert are of --suite privacy",
-                    "privacy" not in made.suites and bool(made.extract or made.attributes or made.invert),
-                ),
-                ("--poison is of --suite poisoning", bool(made.poison) and "poisoning" not in made.suites),
-                (
-                    "--train is of --suite privacy, labels and poisoning, which train such models",
-                    bool(made.train) and not {"privacy", "labels", "poisoning"} & set(made.suites),
-                ),
-                (
-                    "--train runs code of your own outside of the guard: add --trust",
-                    bool(made.train) and not made.trust and not made.is_function,
-                ),
-                ("--replay needs --adversarials, the folder of the examples", bool(made.replay) and not made.adversarials),
-                (
-                    f"--{'device ' + made.device if made.device != 'cpu' else 'workers'} runs outside of the guard: add --trust",
-                    not made.trust and not made.is_function and (made.workers > 1 or made.device != "cpu"),
-                ),
-                ("--offline forbids an endpoint", made.offline and made.is_address),
-                ("--suite llm goes alone: other suites attack classifiers", "llm" in named and set(named) != {"llm"}),
-                ("--answers keeps what an endpoint answered, and this is none", bool(made.answers) and not made.is_endpoint),
-                (
-                    "--request says how an address (https://...) is asked, and this is none",
-                    bool(made.request) and not made.is_address,
-                ),
-                ("--attempts and --garak are of --suite llm", bool(made.attempts or made.garak) and "llm" not in suites),
-                (
-                    "an endpoint is asked by one process: `concurrency` in its file says how often",
-                    made.is_endpoint and made.workers > 1,
-                ),
-            )
-            if bad
-        ]
+        wrong = _misfits(made, named)
         if wrong:
             raise UsageError("; ".join(wrong), code="USE013", help="stannary evaluate --help")
         return made
+
+
+def _misfits(made: Request, named: tuple[str, ...]) -> list[str]:
+    """Return what of a request does not go together; `named` are the suites as they were given."""
+    return [
+        text
+        for text, bad in (
+            ("--data is needed: the samples to attack", made.data is None and "llm" not in made.suites),
+            (
+                "--threat and --surrogate are of --suite robustness",
+                bool(made.threats or made.surrogate) and "robustness" not in made.suites,
+            ),
+            (
+                "--surrogate is opened outside of the guard where the model is no file: add --trust",
+                bool(made.surrogate) and not made.trust and (made.is_function or made.is_endpoint),
+            ),
+            (
+                "--text goes with --suite robustness, without --norm, --threat, --surrogate, --domain, --members and --workers",
+                bool(made.text) and (set(made.suites) != {"robustness"} or made.is_picky),
+            ),
+            ("--eps of texts is a share of their words, at most 1", bool(made.text) and (made.eps or 0) > 1),
+            ("--suite privacy needs --members, the training data", "privacy" in made.suites and not made.members),
+            (
+                "--extract, --attribute and --invert are of --suite privacy",
+                "privacy" not in made.suites and bool(made.extract or made.attributes or made.invert),
+            ),
+            ("--poison is of --suite poisoning", bool(made.poison) and "poisoning" not in made.suites),
+            (
+                "--train is of --suite privacy, labels and poisoning, which train such models",
+                bool(made.train) and not {"privacy", "labels", "poisoning"} & set(made.suites),
+            ),
+            (
+                "--train runs code of your own outside of the guard: add --trust",
+                bool(made.train) and not made.trust and not made.is_function,
+            ),
+            ("--replay needs --adversarials, the folder of the examples", bool(made.replay) and not made.adversarials),
+            (
+                f"--{'device ' + made.device if made.device != 'cpu' else 'workers'} runs outside of the guard: add --trust",
+                not made.trust and not made.is_function and (made.workers > 1 or made.device != "cpu"),
+            ),
+            ("--offline forbids an endpoint", made.offline and made.is_address),
+            ("--suite llm goes alone: other suites attack classifiers", "llm" in named and set(named) != {"llm"}),
+            ("--answers keeps what an endpoint answered, and this is none", bool(made.answers) and not made.is_endpoint),
+            (
+                "--request says how an address (https://...) is asked, and this is none",
+                bool(made.request) and not made.is_address,
+            ),
+            ("--attempts and --garak are of --suite llm", bool(made.attempts or made.garak) and "llm" not in made.suites),
+            (
+                "an endpoint is asked by one process: `concurrency` in its file says how often",
+                made.is_endpoint and made.workers > 1,
+            ),
+        )
+        if bad
+    ]
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
