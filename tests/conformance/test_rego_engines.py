@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,9 +12,11 @@ from stannary.core.errors import BackendError, StannaryError, UsageError
 from stannary.core.evidence import Check, Evidence, seal
 from stannary.core.model import Digest
 from stannary.evidence.chain import Chain
+from stannary.evidence.engines.bounds import Bounds
 from stannary.evidence.engines.interface import choose
 from stannary.evidence.engines.opa_program import OpaProgram
 from stannary.evidence.engines.opa_server import OpaServer
+from stannary.evidence.engines.rego_variables import unbound
 from stannary.evidence.engines.regopy_ import Regopy
 from stannary.evidence.gate import judge
 from stannary.evidence.rego_cause import find_causes
@@ -233,3 +236,78 @@ def test_a_program_that_fails_is_an_error(tmp_path):
     path.chmod(0o755)
     with pytest.raises(BackendError, match="not understood"):
         OpaProgram(str(path)).deny(OWN, DOCUMENT)
+
+
+STRANGE = Bounds(4.0, 1 << 30)  # of a module that somebody else wrote
+SLOW = _HEAD + "deny contains x if { some i in numbers.range(1, 9000); some j in numbers.range(1, 9000); x := i * j; x < 0 }"
+LARGE = _HEAD + "deny contains x if { some i in numbers.range(1, 5000000); x := sprintf(`%d of it`, [i]) }"
+
+
+@pytest.fixture(params=["regopy", "opa"])
+def strange(request, opa):
+    return Regopy(STRANGE) if request.param == "regopy" else OpaProgram(str(opa), STRANGE)
+
+
+def test_a_module_of_somebody_else_ends_at_its_time_and_has_no_more_for_the_next_question(strange):
+    began = time.monotonic()
+    with pytest.raises(UsageError, match="took longer than 4 s") as caught:
+        strange.deny(SLOW, DOCUMENT)
+    assert caught.value.code == "POL012"
+    assert STRANGE.seconds - 0.5 < time.monotonic() - began < 3 * STRANGE.seconds
+    with pytest.raises(UsageError, match="took longer"):
+        strange.deny(OWN, DOCUMENT)
+
+
+def test_a_module_of_somebody_else_has_so_much_memory(opa):
+    for engine in (Regopy(Bounds(30.0, 128 << 20)), OpaProgram(str(opa), Bounds(30.0, 128 << 20))):
+        with pytest.raises(StannaryError) as caught:
+            engine.deny(LARGE, DOCUMENT)
+        assert caught.value.code in ("POL006", "POL012"), engine.name
+        assert "longer" not in str(caught.value)
+
+
+def test_an_answer_is_so_long(opa):
+    twice = "".join(f"t{n + 1} := concat(``, [t{n}, t{n}])\n" for n in range(15))
+    module = _HEAD + f"t0 := `{'x' * 1000}`\n{twice}deny contains t15 if true\n"
+    for engine in (Regopy(Bounds(30.0, 4 << 30)), OpaProgram(str(opa), Bounds(30.0, 4 << 30))):
+        with pytest.raises(StannaryError) as caught:
+            engine.deny(module, DOCUMENT)
+        assert caught.value.exit_code == 2, engine.name
+
+
+def test_a_module_of_somebody_else_reaches_nothing(opa, monkeypatch):
+    monkeypatch.setenv("STANNARY_SECRET", "t0p-s3cret")
+    shown = _HEAD + "deny contains x if { x := json.marshal(opa.runtime()) }"
+    with pytest.raises(UsageError, match="undefined function opa"):
+        OpaProgram(str(opa), STRANGE).deny(shown, DOCUMENT)
+    assert "t0p-s3cret" not in str(Regopy(STRANGE).deny(shown, DOCUMENT))
+    for name in ("http.send({`method`: `GET`, `url`: `http://127.0.0.1:1/`})", "net.lookup_ip_addr(`localhost`)"):
+        with pytest.raises(UsageError, match="undefined function"):
+            OpaProgram(str(opa), STRANGE).deny(_HEAD + f"deny contains x if {{ x := {name} }}", DOCUMENT)
+    # What it may call apart from that, it may still.
+    assert OpaProgram(str(opa), STRANGE).deny(OWN, DOCUMENT)[0]["rule"] == "ours"
+
+
+def test_an_opa_that_does_not_say_what_it_can_do_takes_nothing_of_anybody_else(tmp_path):
+    path = tmp_path / "opa"
+    path.write_text("#!/bin/sh\necho 'unknown command' >&2; exit 1\n")
+    path.chmod(0o755)
+    with pytest.raises(BackendError, match="does not say what it can do"):
+        OpaProgram(str(path), STRANGE).deny(OWN, DOCUMENT)
+
+
+def test_what_regopy_says_of_a_module_is_told_with_its_line():
+    with pytest.raises(UsageError, match="this is unclosed") as caught:
+        Regopy().deny(_HEAD + "nonsense {{{\n", DOCUMENT)
+    assert caught.value.where == "gate.rego:3"
+
+
+@pytest.mark.parametrize("part", ['"\\"', '"\\\n', "`a", "{", "x := {k: v | ", "a := b;"])
+def test_variables_are_looked_for_in_time_that_grows_with_the_module_and_no_faster(part):
+    took = []
+    for size in (1 << 14, 1 << 17):  # eight times as long; the square would be 64 times
+        module = _HEAD + part * (size // len(part))
+        began = time.process_time()
+        unbound(module)
+        took.append(time.process_time() - began)
+    assert took[1] < 32 * max(took[0], 0.01)

@@ -44,6 +44,19 @@ def test_what_is_asked_for_is_done_once_and_is_evidence(workspace):
     assert len(shown["job"]["evidence"]) == 1
 
 
+def test_a_gate_decides_by_a_file_of_one_s_own_in_yaml_and_in_rego(workspace):
+    (workspace / "own.yaml").write_text("name: own\nrequire:\n  - kind: statement\n    check: approval\n    approvals: 1\n")
+    (workspace / "own.rego").write_text('package stannary.gate\nimport rego.v1\ndeny contains "no" if count(input.evidence) == 0\n')
+    for policy in ("own.yaml", "own.rego"):
+        run(workspace, "jobs", "add", "gate", "registry:claims:1", "--policy", policy)
+    run(workspace, "jobs", "add", "gate", "registry:claims:1", "--policy", "missing.rego", code=2)
+    run(workspace, "jobs", "work", "--drain", "--workers", "1")
+    shown = [json.loads(run(workspace, "jobs", "show", row["key"], "--format", "json").stdout) for row in rows(workspace)]
+    assert [item["job"]["state"] for item in shown] == ["done", "done"]
+    assert [item["summary"]["verdict"] for item in shown].count("deny") >= 1
+    assert [kind for kind, _ in kinds(workspace)] == ["vsa", "vsa"]
+
+
 @pytest.mark.parametrize(
     "target", ["/etc/passwd", "good", "file:///etc/passwd", "https://169.254.169.254/x", "https://localhost/x"]
 )

@@ -1,5 +1,6 @@
 """The command line against a server: the same commands, the same answers; nothing is believed that was not verified."""
 
+import hashlib
 import json
 import os
 import re
@@ -287,3 +288,44 @@ def test_a_push_waits_while_others_of_its_account_send_as_much_as_they_may(place
     refusals = re.compile(r'operation="storeContent"[^\n]*"429"[^\n]* (\d+)')
     assert int(refusals.search(after)[1]) > int((refusals.search(before) or (0, 0))[1])
     assert "late" in ask(place, tmp_path, "viewer", "list").stdout
+
+
+def test_policies_in_rego_are_sent_evaluated_there_and_logged_by_their_digest(place, tmp_path):
+    there = place[0]
+    text = 'package stannary.gate\nimport rego.v1\ndeny contains "nobody approved it" if {\n'
+    text += '    count([e | some e in input.evidence; e.kind == "statement"; e.check == "approval"]) == 0\n}\n'
+    (tmp_path / "our own.rego").write_text(text)
+    (tmp_path / "model.bin").write_bytes(b"of rego")
+    ask(place, tmp_path, "contributor", "push", "model.bin", "ruled")
+    assert "may not protect" in ask(
+        place, tmp_path, "releaser", "protect", "ruled@production", "--policy", "our own.rego", code=1
+    ).stderr  # fmt: skip
+    said = ask(place, tmp_path, "keeper", "protect", "ruled@production", "--policy", "our own.rego").stderr
+    assert "moves by our_own.rego from now on" in said
+    denied = ask(place, tmp_path, "releaser", "promote", "ruled:1", "production", "--format", "json", code=1)
+    reason = next(row for row in json.loads(denied.stdout)["reasons"] if not row["ok"])
+    assert (reason["rule"], reason["message"]) == ("our_own.rego:3", "nobody approved it (judged from 1 vsa)") or reason[
+        "message"
+    ].startswith("nobody approved it")
+
+    def gate(*line, role="contributor", code):
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("STANNARY_")}
+        environment |= {"STANNARY_SERVER": place[1], "STANNARY_TOKEN": place[2][role], "PATH": "/nonexistent"}
+        command = [STANNARY, "gate", "ruled:1", *line]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=120)
+        assert done.returncode == code, (line, done.stdout, done.stderr)
+        return done
+
+    found = json.loads(gate("--policy", "our own.rego", "--format", "json", code=1).stdout)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    assert (found["policy"]["name"], found["policy"]["digest"]) == ("our_own.rego", f"sha256:{digest}")
+    assert found["recorded"]
+    assert "may not" in gate("--policy", "our own.rego", "--no-record", role="viewer", code=1).stderr
+    assert "asks no other one" in gate("--policy", "opa+http://127.0.0.1:9", code=2).stderr
+    (tmp_path / "broken.rego").write_text("package stannary.gate\nimport rego.v1\ndeny contains x if { true }\n")
+    broken = gate("--policy", "broken.rego", code=2).stderr
+    assert "broken.rego:3" in broken
+    assert "unsafe" in broken
+    assert "--engine" in gate("--policy", "our own.rego", "--engine", "regopy", code=2).stderr
+    run(there, "registry", "approve", "ruled:1", "--statement", "looked at")
+    assert "is at :1" in ask(place, tmp_path, "releaser", "promote", "ruled:1", "production").stderr

@@ -81,3 +81,6 @@ def refuse_exports(given: dict[str, Any]) -> None:
             raise UsageError(
                 msg, where=f"--{option.replace('_', '-')}", code="USE015", help="leave it out, or unset STANNARY_SERVER"
             )
+    if given["engine"] != "auto":
+        msg = "a server evaluates with the engine that it has"
+        raise UsageError(msg, where="--engine", code="USE015", help="leave it out, or unset STANNARY_SERVER")

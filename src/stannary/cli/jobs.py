@@ -46,8 +46,9 @@ def command() -> None:
 @click.argument("kind", type=click.Choice(["scan", "bom", "gate"]))
 @click.argument("target")
 @click.option(
-    "--policy", default="baseline", show_default=True, help="By which policy a gate decides: baseline, production, high-risk."
-)
+    "--policy", metavar="NAME|FILE[#STAGE]", default="baseline", show_default=True,
+    help="By which policy a gate decides: baseline, production, high-risk, a YAML file, or a .rego file.",
+)  # fmt: skip
 @click.option("--bom-format", type=click.Choice(["cyclonedx", "spdx"]), default="cyclonedx", show_default=True, help="Of a bom.")
 @click.option(
     "--credentials", is_flag=True, help="Have the worker show its own (HF_TOKEN, AWS) to hf:// or s3://; without, what is public."
@@ -67,7 +68,7 @@ def add(ctx: click.Context, /, kind: str, target: str, **given: Any) -> int:  # 
     from stannary.cli.jobs_remote import jobs_client
     from stannary.report.jobs import JobDocument, job_text
 
-    asked = Asked(kind, target, given["policy"], given["bom_format"], given["again"], given["credentials"])
+    asked = Asked(kind, target, _policy_text(given["policy"]), given["bom_format"], given["again"], given["credentials"])
     client = jobs_client(given["server"], given["workspace"])
     if client is not None:
         row, made = client.add(asked._asdict()), True
@@ -81,6 +82,14 @@ def add(ctx: click.Context, /, kind: str, target: str, **given: Any) -> int:  # 
     short = row.key.partition(":")[2][:12]
     talk_of(ctx).note(f"stannary jobs show {short}" if made else f"this was asked for before; stannary jobs show {short}")
     return 0
+
+
+def _policy_text(name: str) -> str:
+    """Return a policy as a job has it: a shipped one by its name, any other one with all that it inherits."""
+    from stannary.cli.registry_remote import policy_there
+    from stannary.policy.library import SHIPPED
+
+    return name if name in SHIPPED else policy_there(name)[0]["policy"]
 
 
 @click.command("list")

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from stannary.core.errors import StannaryError, UsageError
-from stannary.core.model import Digest
 from stannary.evidence.rego_gate import RegoPolicy
 from stannary.policy.model import Policy
 
-__all__ = ["read_policy"]
+__all__ = ["read_module", "read_policy"]
 
 _LARGEST = 1 << 20
 
@@ -24,10 +22,15 @@ def read_policy(name: str, engine: str = "auto") -> Policy | RegoPolicy:
         return RegoPolicy(name, server.digest(), "", server)
     if name.endswith(".rego"):
         from stannary.evidence.engines.interface import choose
+        from stannary.evidence.policy_text import rego_policy
 
-        text, _ = _read(name, "")
-        return RegoPolicy(name, Digest(hashlib.sha256(text.encode()).hexdigest()), text, choose(engine))
+        return rego_policy(read_module(name), name, choose(engine))
     return _yaml(name)
+
+
+def read_module(path: str) -> str:
+    """Return the module in a .rego file. Raises UsageError when there is none, or it is not UTF-8."""
+    return _read(path, "")[0]
 
 
 def _yaml(name: str) -> Policy:

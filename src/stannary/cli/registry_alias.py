@@ -122,8 +122,8 @@ def protect(ctx: click.Context, /, reference: str, policy: str, server: str | No
     name, alias = _at_alias(reference, any_name=True)
     client = client_of(server, workspace)
     if client:
-        text, known = policy_there(policy)
-        client.protect(name, alias, text, separate=separate)
+        sent, known = policy_there(policy)
+        client.protect(name, alias, sent, separate=separate)
     else:
         found = read_policy(policy)
         promotion.protect(open_registry(workspace), name, alias, found, separate=separate)

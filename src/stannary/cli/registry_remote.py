@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -113,21 +114,26 @@ def diff_there(client: Client, first: Reference, second: Reference) -> Differenc
     return client.compare(first.name, one.number, two.number)
 
 
-def policy_there(policy: str) -> tuple[str, str]:
-    """Return a policy as a server takes it, with all that it inherits, and its name. Raises UsageError."""
+def policy_there(policy: str) -> tuple[dict[str, str], str]:
+    """Return a policy as a server takes it, with all that it inherits, and its name. Raises UsageError.
+
+    A module in Rego goes as it is, under the name of its file: the server evaluates it, so no engine is needed here.
+    """
+    import re
+
     import msgspec
 
-    from stannary.cli.policies import read_policy
+    from stannary.cli.policies import read_module, read_policy
     from stannary.policy.model import Policy
 
-    found = read_policy(policy)
+    if policy.endswith(".rego"):
+        name = re.sub(r"[^A-Za-z0-9._-]", "_", PurePath(policy).name)[-100:]
+        return {"policy": read_module(policy), "name": name}, name
+    found = None if policy.startswith("opa+") else read_policy(policy)
     if not isinstance(found, Policy):
-        msg = (
-            "a server takes policies in YAML alone: one in Rego is a program, which runs as long and on as much memory as it likes"
-        )
-        help_ = "write it in YAML, or decide and protect by the .rego file in the server's own workspace"
-        raise UsageError(msg, where=policy, code="USE015", help=help_)
-    return msgspec.json.encode(found).decode(), found.name
+        msg = "names a server of OPA, and a server of stannary asks no other one"
+        raise UsageError(msg, where=policy, code="USE015", help="give the .rego file, which it evaluates itself")
+    return {"policy": msgspec.json.encode(found).decode()}, found.name
 
 
 def approve_there(client: Client, version: str, given: dict[str, Any], talk: Talk) -> int:

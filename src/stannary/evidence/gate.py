@@ -6,14 +6,15 @@ under `urn:stannary:decision:v1` in it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import msgspec
 
 from stannary.core.errors import IntegrityError, StannaryError
 from stannary.core.evidence import Decision, Evidence, Resource, Verified
-from stannary.core.model import Json
+from stannary.core.model import Digest, Json
 from stannary.crypto.dsse import Envelope
 from stannary.evidence.chain import Chain, Recorded, signed_statement
 from stannary.evidence.rego_gate import RegoPolicy, decide_by_rego
@@ -25,9 +26,10 @@ from stannary.policy.privacy_budget import SPEND
 if TYPE_CHECKING:
     from stannary.evidence.lineage import Admit
 
-__all__ = ["DECISION", "Judged", "judge", "record_decision", "signed_decision", "spelled_out", "stated_decision"]
+__all__ = ["DECISION", "Judged", "is_current", "judge", "record_decision", "signed_decision", "spelled_out", "stated_decision"]
 
 DECISION = "urn:stannary:decision:v1"
+_Gathered: TypeAlias = tuple[tuple[Verified[Evidence], ...], tuple[Verified[Evidence], ...], tuple[StannaryError, ...]]
 
 
 class Judged(NamedTuple):
@@ -45,11 +47,33 @@ def judge(chain: Chain, subject: Resource, policy: Policy | RegoPolicy) -> Judge
     Raises UsageError or BackendError when an engine cannot, IntegrityError when a privacy budget is bounded and cannot be known, or
     when the ledger has an entry from after now: with a clock turned back, what expired would count again.
     """
+    now = _now(chain)
+    digest = subject_of_resource(subject)
+    evidence, waivers, refused = _gathered(chain, digest, policy)
+    name = subject.name or next((item.value.subject_name for item in evidence if item.value.subject_name), "")
+    if isinstance(policy, RegoPolicy):
+        decision = decide_by_rego(policy, digest, evidence, waivers, now, name=name)
+    else:
+        decision = decide(policy, digest, evidence, waivers, now, name=name)
+    return Judged(decision, evidence, waivers, refused)
+
+
+def is_current(chain: Chain, subject: Resource, policy: Policy | RegoPolicy, judged: Judged) -> bool:
+    """Tell whether a decision was by this policy, and from all that the ledger holds about the subject now."""
+    if judged.decision.policy != policy.digest or judged.decision.decided > _now(chain):
+        return False
+    evidence, waivers, _ = _gathered(chain, subject_of_resource(subject), policy)
+    return (_places(evidence), _places(waivers)) == (_places(judged.evidence), _places(judged.waivers))
+
+
+def _places(items: Sequence[Verified[Evidence]]) -> list[tuple[str, int | None, str]]:
+    return [(str(item.value.id), item.index, item.keyid) for item in items]
+
+
+def _gathered(chain: Chain, digest: Digest, policy: Policy | RegoPolicy) -> _Gathered:
     from stannary.evidence.lineage import revocations_above
     from stannary.evidence.privacy_budget import spends_above
 
-    now = _now(chain)
-    digest = subject_of_resource(subject)
     # Earlier decisions are evidence too, but only for a policy that asks for one: an artifact can have thousands.
     asks = isinstance(policy, RegoPolicy) or any(requirement.kind == "vsa" for requirement in policy.require)
     known = chain.about(digest, decisions=asks)
@@ -57,12 +81,7 @@ def judge(chain: Chain, subject: Resource, policy: Policy | RegoPolicy) -> Judge
     own = (item for item in known.evidence if item.value.kind != "waiver")
     budgets = not isinstance(policy, RegoPolicy) and any(requirement.kind == SPEND for requirement in policy.require)
     evidence = (*own, *revocations_above(chain, digest), *(spends_above(chain, digest) if budgets else ()))
-    name = subject.name or next((item.value.subject_name for item in evidence if item.value.subject_name), "")
-    if isinstance(policy, RegoPolicy):
-        decision = decide_by_rego(policy, digest, evidence, waivers, now, name=name)
-    else:
-        decision = decide(policy, digest, evidence, waivers, now, name=name)
-    return Judged(decision, evidence, waivers, known.refused)
+    return evidence, waivers, known.refused
 
 
 def _now(chain: Chain) -> datetime:

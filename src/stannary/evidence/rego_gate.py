@@ -17,7 +17,7 @@ from stannary.policy.model import Requirement
 from stannary.policy.order import without_replays
 from stannary.policy.rego import input_document
 
-__all__ = ["RegoPolicy", "decide_by_rego"]
+__all__ = ["RegoPolicy", "decide_by_rego", "try_out"]
 
 _BY_CHECK = ("statement", "eval-result")  # kinds of which there are several, made by different commands
 _LOOK = "`stannary gate TARGET --export-input FILE` writes what the policy saw"
@@ -62,6 +62,11 @@ def decide_by_rego(
         evidence=tuple(map(Digest.parse, cited)),
         decided=now,
     )
+
+
+def try_out(policy: RegoPolicy, now: datetime) -> None:
+    """Have a policy decide about nothing, from no evidence. Raises UsageError or BackendError when it cannot."""
+    _denied(policy, input_document(Digest("0" * 64), [], [], now))
 
 
 def _denied(policy: RegoPolicy, document: Json) -> list[Json]:

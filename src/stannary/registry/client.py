@@ -269,9 +269,9 @@ class Client:
         else:
             self._json("PUT", place, None, msgspec.json.encode({"reason": reason}))
 
-    def protect(self, name: Name, alias: str, policy: str, *, separate: bool = False) -> None:
-        """Say by which policy an alias moves: a shipped one by its name, or one in YAML."""
-        body = msgspec.json.encode({"policy": policy, "separate": separate})
+    def protect(self, name: Name, alias: str, policy: Mapping[str, str], *, separate: bool = False) -> None:
+        """Say by which policy an alias moves: `policy`, and for a module in Rego its `name`."""
+        body = msgspec.json.encode({**policy, "separate": separate})
         self._json("PUT", f"{_model(name)}/aliases/{urllib.parse.quote(alias, safe='')}/protection", None, body)
 
     def hold(self, name: Name, number: int, reason: str, *, lifted: bool = False) -> None:
@@ -302,9 +302,9 @@ class Client:
         body = msgspec.json.encode({"envelope": envelope})
         return self._json("POST", "/evidence", Stated, body)
 
-    def decide(self, digest: str, policy: str, *, record: bool) -> dict[str, Any]:
-        """Have the server decide about an artifact by a policy; return the answer's document."""
-        body = msgspec.json.encode({"subject": digest, "policy": policy, "record": record})
+    def decide(self, digest: str, policy: Mapping[str, str], *, record: bool) -> dict[str, Any]:
+        """Have the server decide about an artifact by a policy, as `protect` takes it; return the answer's document."""
+        body = msgspec.json.encode({"subject": digest, **policy, "record": record})
         return self._json("POST", "/decisions", dict[str, Any], body)
 
     def story(self, digest: str) -> Story:

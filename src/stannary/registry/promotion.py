@@ -6,21 +6,27 @@ promote, under the writer's lock:
 3. the policy of the alias decides from the evidence in the ledger, now;
 4. the decision is signed and logged; when it allows, the move is logged with it, in one append.
 
+A policy in Rego is a program: it is asked before the lock is taken, so that nobody else waits for it. Under the lock its answer
+counts if it was by the policy of now and from all the evidence of now; else it is asked again.
+
 rollback does the same with the versions that the alias was at before, the newest first, until one is allowed.
 """
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 
 import msgspec
 from sqlalchemy.engine import Connection
 
-from stannary.core.errors import PolicyDenied, UsageError
+from stannary.core.errors import PolicyDenied, StannaryError, UsageError
 from stannary.core.model import Json
 from stannary.crypto.dsse import id_of
-from stannary.evidence.gate import Judged, judge, signed_decision
-from stannary.evidence.rego_gate import RegoPolicy
+from stannary.evidence.gate import Judged, is_current, judge, signed_decision
+from stannary.evidence.policy_text import rego_policy
+from stannary.evidence.rego_gate import RegoPolicy, try_out
 from stannary.policy.library import SHIPPED, load
 from stannary.policy.model import Policy
 from stannary.registry import queries
@@ -38,10 +44,11 @@ def promote(registry: Registry, name: Name, number: int, alias: str) -> Promotio
     Raises PolicyDenied when the alias is frozen, the version quarantined, or the actor not allowed to.
     """
     registry.allowed("promote", name, alias)
+    early = _decided_early(registry, name, alias, [number])
     with registry.writing() as connection:
         with registry.chain.ledger.reading():
             version, protection = _may_move(registry, connection, name, number, alias)
-            judged = judge(registry.chain, registry.subject(version), policy_of(protection))
+            judged = _judged(registry, version, protection, early)
         return _conclude(registry, connection, version, alias, judged, "promote")
 
 
@@ -51,6 +58,7 @@ def rollback(registry: Registry, name: Name, alias: str) -> Promotion:
     Raises UsageError when there is none to go back to, and what `promote` raises.
     """
     registry.allowed("rollback", name, alias)
+    early = _decided_early(registry, name, alias)
     with registry.writing() as connection:
         _refuse_frozen(connection, name, alias)
         current = queries.alias_of(connection, Reference(name, alias=alias)).number
@@ -62,7 +70,7 @@ def rollback(registry: Registry, name: Name, alias: str) -> Promotion:
             except (UsageError, PolicyDenied):  # deleted, or quarantined
                 tried.append(number)
                 continue
-            judged = judge(registry.chain, registry.subject(version), policy_of(protection))
+            judged = _judged(registry, version, protection, early)
             last = _conclude(registry, connection, version, alias, judged, "rollback", tuple(tried))
             if last.moved:
                 return last
@@ -85,9 +93,15 @@ def remove(registry: Registry, name: Name, alias: str) -> None:
 
 
 def protect(registry: Registry, name: Name, alias: str, policy: Policy | RegoPolicy, *, separate: bool = False) -> None:
-    """Say what has to hold before an alias moves; `name.name` may be `*`, for every model of the namespace."""
+    """Say what has to hold before an alias moves; `name.name` may be `*`, for every model of the namespace.
+
+    A module in Rego is evaluated once, without evidence: one that decides nothing would be found out at the next promotion.
+    """
     registry.allowed("protect", name, alias)
-    event = Protected(actor=registry.actor, name=name, alias=alias, policy=_stored(policy), separate=separate)
+    stored = _stored(policy)
+    if isinstance(policy, RegoPolicy):
+        try_out(policy, registry.chain.workspace.clock())
+    event = Protected(actor=registry.actor, name=name, alias=alias, policy=stored, separate=separate)
     with registry.writing() as connection:
         registry.commit(connection, [event])
 
@@ -118,12 +132,43 @@ def protection_of(connection: Connection, name: Name, alias: str) -> Protection:
 def policy_of(protection: Protection) -> Policy | RegoPolicy:
     """Return the policy that a protection holds, ready to decide. Raises UsageError when no engine for Rego is there."""
     if "rego" in protection.policy:
-        from stannary.core.model import Digest
+        from stannary.evidence.engines.bounds import SENT
         from stannary.evidence.engines.interface import choose
 
-        held = protection.policy
-        return RegoPolicy(held["name"], Digest.parse(held["digest"]), held["rego"], choose("auto"))
+        held = protection.policy  # its digest is worked out again: a decision names what was evaluated
+        return rego_policy(held["rego"], held["name"], choose("auto", SENT))
     return _read_policy(msgspec.json.encode(protection.policy, order="deterministic"))
+
+
+def _decided_early(registry: Registry, name: Name, alias: str, numbers: Sequence[int] | None = None) -> dict[int, Judged]:
+    """Return what a policy in Rego says of versions, up to the first that it allows; without numbers, of those the alias was at.
+
+    What is wrong with a version is not told here: it is found again under the lock.
+    """
+    with registry.reading() as connection:
+        protection = protection_of(connection, name, alias)
+        if "rego" not in protection.policy or protection.frozen:
+            return {}
+        if numbers is None:
+            found = queries.find_alias(connection, Reference(name, alias=alias))
+            numbers = _earlier(connection, name, alias, found.number) if found else []
+        versions = []
+        for number in numbers:
+            with contextlib.suppress(StannaryError):
+                versions.append(registry.trusted.resolve(connection, Reference(name, number)))
+    early = {}
+    for version in versions:
+        early[version.number] = judge(registry.chain, registry.subject(version), policy_of(protection))
+        if early[version.number].decision.verdict == "allow":
+            break
+    return early
+
+
+def _judged(registry: Registry, version: Version, protection: Protection, early: Mapping[int, Judged]) -> Judged:
+    policy, subject, known = policy_of(protection), registry.subject(version), early.get(version.number)
+    if known is not None and is_current(registry.chain, subject, policy, known):
+        return known
+    return judge(registry.chain, subject, policy)
 
 
 def _may_move(

@@ -13,7 +13,7 @@ __all__ = ["MEDIA_TYPE", "Problem", "Refused", "problem_of"]
 MEDIA_TYPE = "application/problem+json"
 # Codes of errors of use that mean that something is not there, or is in the way.
 _ABSENT = {"REG010", "REG011", "REG013", "REG034", "EVD007", "LED018", "API004", "ACC017", "ACC018", "ACC019", "ACC020", "JOB007"}
-_CONFLICTS = {"REG008", "REG012", "REG014", "API012", "ACC016", "JOB006"}
+_CONFLICTS = {"REG008", "REG012", "REG014", "API012", "ACC016", "JOB006", "POL012"}
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -8,13 +8,16 @@ from typing import Annotated
 import msgspec
 
 from stannary.core.errors import UsageError
+from stannary.evidence.policy_text import is_rego
 from stannary.evidence.policy_text import policy_of_text as policy_sent
 
-__all__ = ["MOST_POLICY", "Reason", "Text", "policy_sent", "time_sent"]
+__all__ = ["MOST_POLICY", "PolicyName", "Reason", "Text", "is_rego", "policy_sent", "time_sent"]
 
 MOST_POLICY = 1 << 16  # characters: those that are shipped have less than a thousand, and a mebibyte of YAML takes half a minute
 
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=2000)]
+# What decisions call a module in Rego: the name of a file, of no folder.
+PolicyName = Annotated[str, msgspec.Meta(max_length=100, pattern=r"^[A-Za-z0-9._-]*$")]
 _DAY = len("2026-11-26")
 
 

@@ -1,6 +1,7 @@
 """The `opa` program and the OPA server, as far as stannary uses them, over the real OPA library. Runs in .venv-oracles.
 
-eval --format json --data FILE --input FILE QUERY      as `opa eval`
+eval --format json --data FILE --input FILE [--capabilities FILE] QUERY      as `opa eval`
+eval capabilities --current                            as `opa capabilities --current`, of a few names
 serve FILE                                             as `opa run --server FILE`; prints its address
 
 No wheel carries the program itself: its engine is what these two stand around.
@@ -13,9 +14,22 @@ from pathlib import Path
 
 from opa_bindings.engine import OpaEngine, OpaError, OpaUndefinedError
 
+REACHING = ("http.send", "net.lookup_ip_addr", "opa.runtime")
+
 
 def evaluate(arguments):
+    if arguments[0] == "capabilities":
+        return {"builtins": [{"name": name} for name in ("count", *REACHING)], "features": ["rego_v1"]}
     data = arguments[arguments.index("--data") + 1]
+    if "--capabilities" in arguments:  # which the library takes none of: what OPA refuses by them is refused here by its name
+        may = json.loads(Path(arguments[arguments.index("--capabilities") + 1]).read_text())
+        known = {item["name"] for item in may["builtins"]}
+        for name in REACHING:
+            if name not in known and f"{name}(" in Path(data).read_text():
+                sys.stderr.write(f"{data}:1: rego_type_error: undefined function {name}")
+                sys.exit(2)
+        if may["allow_net"] != [] or may["features"] != ["rego_v1"]:
+            sys.exit(3)
     given = json.loads(Path(arguments[arguments.index("--input") + 1]).read_text())
     engine = OpaEngine()
     try:

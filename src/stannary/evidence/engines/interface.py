@@ -8,6 +8,7 @@ from typing import Protocol
 
 from stannary.core.errors import BackendError, UsageError
 from stannary.core.model import Json
+from stannary.evidence.engines.bounds import OWN, Bounds
 
 __all__ = ["ENGINES", "QUERY", "Engine", "choose", "undefined"]
 
@@ -25,18 +26,27 @@ class Engine(Protocol):
         ...
 
 
-def choose(name: str) -> Engine:
-    """Return the engine of a name; `auto` takes an `opa` on PATH before `regopy`. Raises UsageError when it is not there."""
+def choose(name: str, bounds: Bounds = OWN) -> Engine:
+    """Return the engine of a name; `auto` takes an `opa` on PATH before `regopy`. Raises UsageError when it is not there.
+
+    What it returns is for one decision: the seconds of `bounds` are those of all its questions together. For a policy that a
+    registry or a server was given, it is theirs to have an engine: there a BackendError says that they have none.
+    """
     program = shutil.which("opa")
     if name in ("auto", "opa") and program:
         from stannary.evidence.engines.opa_program import OpaProgram
 
-        return OpaProgram(program)
+        return OpaProgram(program, bounds)
     if name in ("auto", "regopy") and importlib.util.find_spec("regopy") is not None:
         from stannary.evidence.engines.regopy_ import Regopy
 
-        return Regopy()
+        return Regopy(bounds)
     what = "an `opa` on PATH" if name == "opa" else "regopy" if name == "regopy" else "an `opa` on PATH, or regopy"
+    if not bounds.reach:
+        msg = (
+            f"a policy in Rego needs {what}, and there is none where it is evaluated: on the machine of the registry or its server"
+        )
+        raise BackendError(msg, code="POL004", help="there: pip install 'stannary[rego]', or put opa on PATH; or a policy in YAML")
     msg = f"a policy in Rego needs {what}, and it is not here"
     raise UsageError(msg, where="--policy", code="POL004", help="pip install 'stannary[rego]', or put opa on PATH")
 

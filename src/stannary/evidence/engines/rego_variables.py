@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 __all__ = ["Unbound", "unbound"]
 
+# A text without an end is one as well: to look for its end from each quotation mark in it would take the square of its length.
 _TOKEN = re.compile(
-    r"""(?P<skip>\#[^\n]*|[ \t\r]+)|(?P<text>"(?:\\.|[^"\\\n])*"|`[^`]*`)|(?P<name>[A-Za-z_]\w*)|(?P<number>\d[\w.]*)"""
+    r"""(?P<skip>\#[^\n]*|[ \t\r]+)|(?P<text>"(?:\\.|[^"\\\n])*"?|`[^`]*`?)|(?P<name>[A-Za-z_]\w*)|(?P<number>\d[\w.]*)"""
     r"""|(?P<line>\n)|(?P<sign>:=|==|!=|<=|>=|.)"""
 )
 _KEYWORDS = frozenset({"as", "contains", "default", "else", "every", "false", "if", "in", "not", "null", "some", "true", "with"})

@@ -1,51 +1,40 @@
 """rego-cpp through its official wheel, `regopy`: no other program needed; slow with much evidence, and fine for a gate.
 
-It runs in a process of its own: a module that it cannot read has been seen to end the interpreter (1.5.2).
+It runs in a process of its own, in the jail: it is C++, and reads what others wrote.
 """
 
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 
 import msgspec
 
 from stannary.core.errors import BackendError, UsageError
 from stannary.core.model import Json
+from stannary.evidence.engines.bounds import OWN, Bounds
+from stannary.evidence.engines.confined import Confined
 from stannary.evidence.engines.interface import QUERY, undefined
 from stannary.evidence.engines.rego_variables import unbound
 
 __all__ = ["Regopy"]
 
-_SECONDS = 120
 _SAID = re.compile(r"errormsg \d+:([^)]*)\)")
 _PLACE = re.compile(r"gate\.rego\|(\d+)\|")
-_CHILD = """
-import json, sys, regopy
-given = json.load(sys.stdin)
-regopy.set_default_log_level("None")
-engine = regopy.Interpreter()
-try:
-    engine.add_module("gate.rego", given["module"])
-    engine.set_input(given["input"])
-    output = engine.query(given["query"])
-    answer = {"values": [v for row in output.results for v in row.expressions]} if output.ok() else {"error": str(output)}
-except regopy.RegoError as error:
-    answer = {"error": str(error)}
-json.dump(answer, sys.stdout, default=list)
-"""
 
 
 class _Answer(msgspec.Struct):
     values: list[Json] = []
     error: str = ""
+    over: str = ""
 
 
 class Regopy:
     """Evaluates in a child process."""
 
     name = "regopy"
+
+    def __init__(self, bounds: Bounds = OWN) -> None:
+        self._confined = Confined(self.name, bounds._replace(reach=False))  # it has nothing that asks the network
 
     def deny(self, module: str, document: Json) -> list[Json]:
         """Return what the module denies. Raises UsageError for a module that does not compile, BackendError otherwise."""
@@ -56,22 +45,15 @@ class Regopy:
                 msg, where=f"gate.rego:{loose.line}", code="POL006", help="is it a slip of the pen? `opa check FILE` says more"
             )
         given = msgspec.json.encode({"module": module, "input": document, "query": QUERY})
+        done = self._confined.run(["regopy"], given)
         try:
-            done = subprocess.run(  # noqa: S603 - this interpreter, a program of ours
-                [sys.executable, "-I", "-c", _CHILD], input=given, capture_output=True, timeout=_SECONDS, check=False
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            msg = f"could not evaluate the policy: {error}"
-            raise BackendError(msg, where="regopy", code="POL006") from error
-        try:
-            answer = msgspec.json.decode(done.stdout, type=_Answer)
+            answer = msgspec.json.decode(done.answer, type=_Answer)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            said = done.stderr[-300:].decode("utf-8", "replace").strip()
-            # 1.5.2 ends the interpreter, with 0 and without a word, over a module that it cannot parse.
-            what = (
-                f"ended with {done.returncode} and no answer{f': {said}' if said else ', as it does over a module that is no Rego'}"
-            )
-            raise BackendError(what, where="regopy", code="POL006", help="`opa check FILE` says where; or --engine opa") from error
+            said = done.said[-300:].decode("utf-8", "replace").strip()
+            msg = f"ended with {done.status} and no answer{f': {said}' if said else ''}"
+            raise BackendError(msg, where="regopy", code="POL006", help="or --engine opa") from error
+        if answer.over:
+            raise self._confined.over(answer.over)
         if answer.error:
             raise _refused(answer.error, module)
         if not answer.values or not isinstance(answer.values[0], list):
@@ -83,5 +65,7 @@ def _refused(text: str, module: str) -> UsageError:
     said = _SAID.search(text)
     place = _PLACE.search(text)
     line = module.count("\n", 0, int(place[1])) + 1 if place else 1
-    msg = f"regopy does not take the policy: {said[1] if said else text[:200]}"
+    # It says `<error>` and no more when it gives up.
+    why = said[1] if said else "it gave up on it, as it does after very many steps" if text == "<error>" else text[:200]
+    msg = f"regopy does not take the policy: {why}"
     return UsageError(msg, where=f"gate.rego:{line}", code="POL006", help="Rego v1: import rego.v1; deny contains msg if { ... }")

@@ -12,7 +12,7 @@ from stannary.registry.model import Promotion, Protection
 from stannary.report.registry import PromotionDocument, VersionDocument, promotion_document
 from stannary.server.operations import Call, Operation, Reply
 from stannary.server.problems import Refused
-from stannary.server.sent import MOST_POLICY, Reason, policy_sent
+from stannary.server.sent import MOST_POLICY, PolicyName, Reason, policy_sent
 from stannary.server.sight import seen_decision
 
 __all__ = ["OPERATIONS"]
@@ -27,9 +27,13 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class NewProtection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What has to hold before an alias moves: a shipped policy by its name, or a policy in YAML."""
+    """What has to hold before an alias moves: a shipped policy by its name, a policy in YAML, or a module in Rego.
+
+    `name`: what decisions call a module in Rego; a policy in YAML says its own.
+    """
 
     policy: Annotated[str, msgspec.Meta(min_length=1, max_length=MOST_POLICY)]
+    name: PolicyName = ""
     separate: bool = False
 
 
@@ -81,7 +85,8 @@ def _protection(call: Call) -> ProtectionDocument:
 
 def _protect(call: Call) -> ProtectionDocument:
     alias = call.reference(alias=call.path["alias"]).alias
-    promotion.protect(call.store, call.name, alias, policy_sent(call.body.policy), separate=call.body.separate)
+    policy = policy_sent(call.body.policy, call.body.name)
+    promotion.protect(call.store, call.name, alias, policy, separate=call.body.separate)
     return _protection(call)
 
 

@@ -16,7 +16,7 @@ from stannary.registry import queries
 from stannary.registry.names import DEFAULT, Name
 from stannary.report.documents import DecisionDocument, EvidenceDocument, EvidenceRow, RecordedDocument
 from stannary.server.operations import Call, Operation, Parameter
-from stannary.server.sent import MOST_POLICY, policy_sent
+from stannary.server.sent import MOST_POLICY, PolicyName, is_rego, policy_sent
 from stannary.server.sight import lineage_of, no_statement, seen_decision, sees
 from stannary.store.lineage_db import Walked
 
@@ -33,10 +33,14 @@ class NewStatement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An artifact, and the policy to decide by: a shipped one by its name, or YAML. `record`: sign and log the decision."""
+    """An artifact, and the policy to decide by: a shipped one by its name, YAML, or a module in Rego.
+
+    `name`: what the decision calls a module in Rego. `record`: sign and log the decision.
+    """
 
     subject: _DIGEST
     policy: Annotated[str, msgspec.Meta(min_length=1, max_length=MOST_POLICY)] = "baseline"
+    name: PolicyName = ""
     record: bool = True
 
 
@@ -75,11 +79,12 @@ def _state(call: Call) -> RecordedDocument:
 
 def _gate(call: Call) -> DecisionDocument:
     digest = Digest.parse(call.body.subject)
-    if call.body.record:  # the workspace's key signs it: not for everybody who may look
+    # The workspace's key signs what is recorded, and a module in Rego is a program: not for everybody who may look.
+    if call.body.record or is_rego(call.body.policy):
         _may(call, digest, ("push", "approve", "promote"))
     _may_see(call, digest)
     chain, subject = call.store.chain, subject_resource(digest, "")
-    judged = judge(chain, subject, policy_sent(call.body.policy))
+    judged = judge(chain, subject, policy_sent(call.body.policy, call.body.name))
     recorded = ""
     if call.body.record:
         recorded = str(record_decision(chain, subject, judged, call.place.version).id)

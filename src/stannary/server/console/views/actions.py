@@ -19,7 +19,7 @@ from stannary.report.registry import promotion_document
 from stannary.server.console.page import Go, Page, Shown
 from stannary.server.console.views.asked import MODEL, VERSION, WHOLE
 from stannary.server.operations import Call
-from stannary.server.sent import policy_sent
+from stannary.server.sent import is_rego, policy_sent
 from stannary.server.sight import seen_decision
 
 __all__ = ["PAGES"]
@@ -58,6 +58,9 @@ class ActionPage(msgspec.Struct, frozen=True, kw_only=True):
 def _gate(call: Call) -> Shown:
     store, found = call.store, _version(call)
     alias, policy = _alias(call, call.query.get("alias") or "production"), call.query.get("policy", "")
+    if is_rego(policy):  # a program: not for everybody who may look
+        action = next((item for item in ("push", "approve") if store.may(item, call.name)), "promote")
+        store.allowed(action, call.name, alias)
     rule = policy_sent(policy) if policy else policy_of(store.protection(call.name, alias))
     return _gated(call, "gate.html", found, alias, policy, judge(store.chain, store.subject(found), rule).decision)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from stannary.core.errors import BackendError
 from stannary.policy.library import SHIPPED, shipped_text
 from stannary.policy.model import Policy
 from stannary.registry import promotion, queries
@@ -31,7 +32,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
 class Effective(msgspec.Struct, frozen=True, kw_only=True):
     """What an alias moves by now, with everything that it inherits. `entry` is where it was said, None for what is shipped.
 
-    `rules` is empty for a policy in Rego, which stands in `policy` as it was written.
+    `rules` is empty for a policy in Rego, which stands in `policy` as it was written; `engine` is what evaluates that, empty
+    where nothing can.
     """
 
     name: Name
@@ -39,6 +41,7 @@ class Effective(msgspec.Struct, frozen=True, kw_only=True):
     policy_name: str
     rules: tuple[Rule, ...]
     policy: Any
+    engine: str
     separate: bool
     frozen: str
     entry: int | None
@@ -84,11 +87,17 @@ def _effective(call: Call, name: Name, alias: str) -> Effective:
     alias = parse(f"{name}@{alias}").alias
     found = call.store.protection(name, alias)
     rules: tuple[Rule, ...] = ()
-    if "rego" not in found.policy:
+    engine = ""
+    try:
         policy = policy_of(found)
-        rules = _rules(policy) if isinstance(policy, Policy) else ()
+    except BackendError:  # no engine for Rego: which the page says
+        policy = None
+    if isinstance(policy, Policy):
+        rules = _rules(policy)
+    elif policy is not None:
+        engine = policy.engine.name
     return Effective(
-        name=name, alias=alias, policy_name=str(found.policy.get("name", "")), rules=rules, policy=found.policy,
+        name=name, alias=alias, policy_name=str(found.policy.get("name", "")), rules=rules, policy=found.policy, engine=engine,
         separate=found.separate, frozen=found.frozen, entry=found.entry, protect=call.store.may("protect", name, alias),
     )  # fmt: skip
 
