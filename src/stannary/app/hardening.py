@@ -117,7 +117,14 @@ def _vouched(result: HardeningResult, work: HardenWork) -> HardeningResult:
     model = msgspec.structs.replace(result.after.model, jail=work.jail, digest=None, sha256=None)
     after = msgspec.structs.replace(result.after, tool=before.tool, model=model, suite=(judged,), seed=request.seed)
     return msgspec.structs.replace(
-        result, tool=before.tool, method=request.method, judged_by=judged, before=before, after=after, training=request.data
+        result,
+        tool=before.tool,
+        method=request.method,
+        judged_by=judged,
+        before=before,
+        after=after,
+        training=request.data,
+        max_accuracy_loss=request.max_accuracy_loss,
     )
 
 

@@ -75,6 +75,7 @@ def record_hardening(
     if trains:
         edges.append(LineageEdge(relation="trained-from", resource=data))
     parameters: dict[str, Json] = {"method": result.method, "verdict": result.verdict, **result.parameters}
+    parameters["max_accuracy_loss"] = result.max_accuracy_loss
     metrics = _metrics("accuracy", result.accuracy)
     if result.standing is not None:
         metrics |= _metrics("robustness", result.standing)

@@ -33,6 +33,7 @@ class HardenRequest(msgspec.Struct, frozen=True, kw_only=True):
     batch: int = 128
     rate: float = 1e-3
     samples: int = 300
+    max_accuracy_loss: float = 0.1
     shadows: int = 0
     seed: int = 0
     settings: Mapping[str, float] = {}

@@ -19,7 +19,7 @@ from stannary.checks.target.counting import Counting
 from stannary.checks.target.data import Dataset
 from stannary.checks.target.interface import Target
 from stannary.core.errors import InputError
-from stannary.harden.card import HardeningResult
+from stannary.harden.card import HardeningResult, price_of
 from stannary.harden.compare import compare, correct, latencies, verdict_of
 from stannary.harden.interface import Hardened, Settings, trainable
 from stannary.harden.keep import as_bytes
@@ -67,6 +67,8 @@ def _hardened(work: HardenWork, note: Note) -> HardenAnswer:
     content, kind = as_bytes(made.model, loaded.kind, test.x[:2].float())
     Path(work.folder, "hardened").write_bytes(content)
     accuracy = compare(correct(before, test), correct(after, test))
+    chance = float(test.y.bincount().max()) / len(test)
+    price = price_of(accuracy, request.max_accuracy_loss, chance)
     return HardenAnswer(
         kind=kind,
         result=HardeningResult(
@@ -74,11 +76,15 @@ def _hardened(work: HardenWork, note: Note) -> HardenAnswer:
             method=request.method,
             parameters=made.parameters,
             judged_by=METHODS[request.method].judged_by,
-            verdict=verdict_of(stood, (old.leak, new.leak), masking=made.masking, complete=_complete(request, old, new)),
+            verdict=verdict_of(
+                stood, (old.leak, new.leak), masking=made.masking, complete=_complete(request, old, new), price=price
+            ),
             before=_card(work, request.model, before, old, sampled),
             after=_card(work, f"{request.model} after {request.method}", after, new, sampled),
             standing=stood,
             accuracy=accuracy,
+            max_accuracy_loss=request.max_accuracy_loss,
+            chance=chance,
             latency=latencies(before, after, test),
             privacy=made.privacy,
             training=train.source,

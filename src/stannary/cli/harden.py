@@ -34,6 +34,14 @@ __all__ = ["command"]
 @click.option("--set", "settings", multiple=True, metavar="NAME=X", help="A setting of the method, as beta=6; repeatable.")
 @click.option("--samples", type=click.IntRange(1), default=300, show_default=True, metavar="N", help="Samples that are attacked.")
 @click.option(
+    "--max-accuracy-loss",
+    type=click.FloatRange(0, 1),
+    default=0.1,
+    show_default=True,
+    metavar="R",
+    help="The share of accuracy that hardening may cost: the worse end of the interval counts.",
+)
+@click.option(
     "--shadows", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Shadow models that judge privacy."
 )
 @click.option("--max-epsilon", type=click.FloatRange(0, min_open=True), metavar="E", help="Spend on the data at most E in all.")
@@ -58,7 +66,8 @@ def command(ctx: click.Context, /, **given: Any) -> int:  # noqa: ANN401 - click
 
     MODEL is a file whose model can be trained again (TorchScript, a pickled module, a classifier of trees), or a function that
     returns one, as module:function. It is scanned first, trained in a guarded process, and both models are attacked by the same
-    attacks on samples that were not trained on. It is called hardened only where the interval of the difference lies above zero.
+    attacks on samples that were not trained on. It is called hardened only where the interval of the difference lies above zero,
+    and clean accuracy lost no more than --max-accuracy-loss.
     squeeze, distill and output-perturbation hide what attackers look at: they are labelled, and never called hardened.
     """
     from stannary.cli.harden_run import start

@@ -11,7 +11,7 @@ from stannary.checks.target.data import Dataset
 from stannary.checks.target.interface import Target
 from stannary.checks.target.statistics import Rate, clopper_pearson, mcnemar, rate
 from stannary.core.errors import UsageError
-from stannary.harden.card import Compared, Latency, Verdict
+from stannary.harden.card import Compared, Latency, Price, Verdict
 
 __all__ = ["compare", "correct", "latencies", "verdict_of"]
 
@@ -46,7 +46,9 @@ def compare(before: torch.Tensor, after: torch.Tensor) -> Compared:
     )
 
 
-def verdict_of(stood: Compared | None, leaks: tuple[Rate | None, Rate | None], *, masking: bool, complete: bool) -> Verdict:
+def verdict_of(
+    stood: Compared | None, leaks: tuple[Rate | None, Rate | None], *, masking: bool, complete: bool, price: Price = "fair"
+) -> Verdict:
     """Say what came out: *hardened* only where an interval says so, of a whole evaluation, by a method that masks nothing.
 
     Args:
@@ -54,9 +56,17 @@ def verdict_of(stood: Compared | None, leaks: tuple[Rate | None, Rate | None], *
         leaks: the area under the curve of the strongest membership attack, before and after, with its interval.
         masking: the method hides gradients or answers.
         complete: nothing of either evaluation is missing.
+        price: what it cost in accuracy, see `price_of`.
     """
     if masking:
         return "masking"
+    found = _by_attacks(stood, leaks, complete=complete)
+    if found != "weaker" and price == "dear":
+        return "too costly"
+    return "not shown" if found == "hardened" and price == "unsure" else found
+
+
+def _by_attacks(stood: Compared | None, leaks: tuple[Rate | None, Rate | None], *, complete: bool) -> Verdict:
     if stood is not None:
         if stood.high < 0:
             return "weaker"

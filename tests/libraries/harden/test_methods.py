@@ -11,10 +11,13 @@ from stannary.checks.robustness.attacks.pgd import PGD
 from stannary.checks.robustness.engine import run
 from stannary.checks.robustness.rows import Problem
 from stannary.checks.target.box import Box
+from stannary.checks.target.statistics import rate
 from stannary.checks.target.torch_model import TorchTarget
 from stannary.core.errors import InputError, UsageError
 from stannary.harden import adversarial
 from stannary.harden.adversarial import adversarial_training, free, trades
+from stannary.harden.card import Compared, price_of
+from stannary.harden.compare import compare, verdict_of
 from stannary.harden.interface import Settings
 from stannary.harden.private import dp_sgd
 from stannary.harden.smoothing import Smoothed, certify, smoothing
@@ -156,3 +159,32 @@ def test_methods_refuse_their_own_nonsense(net, digits) -> None:
         Smoothed(net, 0.0)
     with pytest.raises(UsageError, match="bits"):
         Squeezed(net, 0)
+
+
+def compared(before: int, after: int, low: float, high: float) -> Compared:
+    sides = {"before": rate(before, 100), "after": rate(after, 100)}
+    return Compared(**sides, gained=0, lost=before - after, difference=(after - before) / 100, low=low, high=high, p=0.01)
+
+
+@pytest.mark.parametrize(
+    "accuracy, most, chance, price, verdict",
+    [
+        (compared(99, 97, -0.05, 0.0), 0.1, 0.1, "fair", "hardened"),
+        (compared(99, 89, -0.1, -0.05), 0.1, 0.1, "fair", "hardened"),
+        (compared(99, 94, -0.12, -0.01), 0.1, 0.1, "unsure", "not shown"),
+        (compared(99, 80, -0.28, -0.12), 0.1, 0.1, "dear", "too costly"),
+        (compared(99, 80, -0.28, -0.12), 0.3, 0.1, "fair", "hardened"),
+        (compared(99, 80, -0.28, -0.12), None, None, "fair", "hardened"),
+        (compared(99, 10, -0.95, -0.8), 1.0, 0.12, "dear", "too costly"),  # whatever may be lost: this knows nothing any more
+        (compared(90, 90, -0.01, 0.01), 0.1, 0.9, "fair", "hardened"),  # it knew nothing before
+    ],
+)
+def test_hardening_may_cost_so_much_accuracy_and_no_more(accuracy, most, chance, price, verdict) -> None:
+    assert price_of(accuracy, most, chance) == price
+    stood = compare(torch.arange(100) < 20, torch.arange(100) < 60)
+    assert verdict_of(stood, (None, None), masking=False, complete=True, price=price) == verdict
+    assert verdict_of(stood, (None, None), masking=True, complete=True, price=price) == "masking"
+    fell = compare(torch.arange(100) < 60, torch.arange(100) < 20)
+    assert verdict_of(fell, (None, None), masking=False, complete=True, price=price) == "weaker"
+    leaks = (rate(900, 1000), rate(500, 1000))
+    assert verdict_of(None, leaks, masking=False, complete=True, price=price) == verdict

@@ -98,6 +98,42 @@ def test_the_verdict_says_why_and_what_to_do(verdict: str, low: float, high: flo
     assert does in " ".join(next_steps(found))
 
 
+def fell(before: int, after: int, low: float, high: float) -> Compared:
+    sides = {"before": rate(before, 100), "after": rate(after, 100)}
+    return Compared(**sides, gained=0, lost=before - after, difference=(after - before) / 100, low=low, high=high, p=0.001)
+
+
+@pytest.mark.parametrize(
+    "verdict, accuracy, says, does",
+    [
+        (
+            "too costly",
+            fell(99, 80, -0.28, -0.12),
+            "fell by 19.0 points, from 99.0% to 80.0% (the interval goes to 28.0): 10",
+            "--eps",
+        ),
+        (
+            "too costly",
+            fell(99, 10, -0.95, -0.8),
+            "no more than always deciding for the commonest class gets right (12.0%)",
+            "keep",
+        ),
+        (
+            "not shown",
+            fell(99, 94, -0.12, -0.01),
+            "from 99.0% to 94.0%, but the interval goes to 12.0, and 10 points",
+            "--test FILE",
+        ),
+    ],
+)
+def test_accuracy_that_was_the_price_is_said(verdict: str, accuracy: Compared, says: str, does: str) -> None:
+    found = result(verdict, accuracy=accuracy, max_accuracy_loss=0.1, chance=0.12)
+    assert says in why(found)
+    assert does in " ".join(next_steps(found))
+    for name in ("html", "markdown", "table"):
+        assert f"from {accuracy.before.value:.1%} to" in renderer(name)(found), name
+
+
 def test_a_loss_of_accuracy_that_is_no_chance_is_said() -> None:
     assert any("2.0 points of accuracy" in step for step in next_steps(result()))
     unsure = result(accuracy=compared(-0.03, 0.01))

@@ -14,7 +14,7 @@ from stannary.report.hardening.words import VERDICTS, next_steps, rows, texts, w
 
 __all__ = ["render"]
 
-_TONE = {"hardened": "clean", "not shown": "incomplete", "weaker": "unsafe", "masking": "suspicious"}
+_TONE = {"hardened": "clean", "not shown": "incomplete", "weaker": "unsafe", "too costly": "unsafe", "masking": "suspicious"}
 
 
 def render(result: HardeningResult, *, color: bool = False) -> str:  # noqa: ARG001 - the shape of every renderer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stannary.harden.card import HardeningResult
 from stannary.report.escape import code_span
-from stannary.report.hardening.words import VERDICTS, rows, texts
+from stannary.report.hardening.words import VERDICTS, rows, texts, why
 
 __all__ = ["render"]
 
@@ -12,7 +12,7 @@ __all__ = ["render"]
 def render(result: HardeningResult, *, color: bool = False) -> str:  # noqa: ARG001 - the shape of every renderer
     """Return a heading, the numbers of both models, and what is said beside them."""
     heading = f"### {code_span(result.before.model.name)} by {result.method}: {VERDICTS[result.verdict]}"
-    lines = [heading, "", "| | before | after | difference |", "|---|---|---|---|"]
+    lines = [heading, "", why(result), "", "| | before | after | difference |", "|---|---|---|---|"]
     lines += [f"| {' | '.join(row)} |" for row in rows(result)]
     said = texts(result)
     lines += ["", *(f"- {code_span(text)}" for text in said)] if said else []

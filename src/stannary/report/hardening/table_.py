@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from stannary.harden.card import HardeningResult
 from stannary.report.escape import inline
-from stannary.report.hardening.words import VERDICTS, rows, texts
+from stannary.report.hardening.words import VERDICTS, rows, texts, why
 
 __all__ = ["render"]
 
 _BOLD, _DIM, _OFF = "\x1b[1m", "\x1b[2m", "\x1b[0m"
-_COLORS = {"hardened": "\x1b[32m", "not shown": "\x1b[33m", "weaker": "\x1b[31m", "masking": "\x1b[33m"}
+_COLORS = {"hardened": "\x1b[32m", "not shown": "\x1b[33m", "weaker": "\x1b[31m", "too costly": "\x1b[31m", "masking": "\x1b[33m"}
 
 
 def render(result: HardeningResult, *, color: bool = False) -> str:
@@ -22,6 +22,8 @@ def render(result: HardeningResult, *, color: bool = False) -> str:
     lines = [f"{on(_BOLD + _COLORS[result.verdict], VERDICTS[result.verdict].upper())}  {heading}"]
     if result.output:
         lines.append(on(_DIM, f"  {inline(result.output)}  {result.after.model.digest or ''}".rstrip()))
+    if result.verdict != "hardened":
+        lines.append(f"  {inline(why(result), 300)}")
     lines.append("")
     table = [("", "before", "after", "difference"), *rows(result)]
     widths = [max(len(row[at]) for row in table) for at in range(3)]

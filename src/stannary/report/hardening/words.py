@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 from stannary.checks.target.statistics import Rate
-from stannary.harden.card import Compared, HardeningResult
+from stannary.harden.card import Compared, HardeningResult, price_of
 from stannary.report.escape import inline
 
 __all__ = ["VERDICTS", "next_steps", "rows", "texts", "why"]
@@ -14,6 +14,7 @@ VERDICTS = {
     "hardened": "hardened",
     "not shown": "not shown to be hardened",
     "weaker": "weaker than before",
+    "too costly": "not hardened: too much accuracy is lost",
     "masking": "masked, which is no hardening",
 }
 
@@ -56,6 +57,8 @@ def why(result: HardeningResult) -> str:
     """Return in a sentence what the verdict goes by."""
     if result.verdict == "masking":
         return "This method hides what attackers look at. Who attacks without it is not stopped, so no verdict rises by it."
+    if result.verdict == "too costly" or (result.verdict == "not shown" and _price(result) == "unsure" and _won(result)):
+        return _lost(result)
     if result.judged_by == "privacy":
         said = {"hardened": "lies below", "weaker": "lies above"}.get(result.verdict, "overlaps")
         return f"The interval of the area under the curve of membership inference {said} that of the original."
@@ -71,6 +74,33 @@ def why(result: HardeningResult) -> str:
     return f"The interval of the difference under attack, {span}, {beside}."
 
 
+def _price(result: HardeningResult) -> str:
+    return price_of(result.accuracy, result.max_accuracy_loss, result.chance)
+
+
+def _won(result: HardeningResult) -> bool:
+    """Tell whether the attacks alone would have the model called hardened."""
+    if result.before.incomplete or result.after.incomplete:
+        return False
+    if result.standing is not None:
+        return result.standing.low > 0
+    sides = [card.privacy.auc if card.privacy else None for card in (result.before, result.after)]
+    return sides[0] is not None and sides[1] is not None and sides[1].high < sides[0].low
+
+
+def _lost(result: HardeningResult) -> str:
+    """Return what accuracy fell by, and what it may fall by."""
+    one, most = result.accuracy, result.max_accuracy_loss
+    fell = f"{-one.difference * 100:.1f} points, from {one.before.value:.1%} to {one.after.value:.1%}"
+    if result.chance is not None and one.after.value <= result.chance < one.before.value:
+        return f"Accuracy fell by {fell}: no more than always deciding for the commonest class gets right ({result.chance:.1%})."
+    span = f"the interval goes to {-one.low * 100:.1f}"
+    allowed = f"{(most or 0) * 100:g} points may be lost (--max-accuracy-loss)"
+    if result.verdict == "too costly":
+        return f"Accuracy fell by {fell} ({span}): {allowed}."
+    return f"Accuracy fell by {fell}, but {span}, and {allowed}: the test samples are too few to tell."
+
+
 def next_steps(result: HardeningResult) -> list[str]:
     """Return what to do next, unescaped."""
     made = shlex.quote(result.output or "MODEL")
@@ -78,6 +108,11 @@ def next_steps(result: HardeningResult) -> list[str]:
         return ["take a method that trains the model: adversarial-training, trades, free, tree-robust"]
     if result.verdict == "weaker":
         return ["keep the original", "try a smaller --eps, or another method"]
+    if result.verdict == "too costly":
+        steps = ["keep the original", "train for longer, or at a smaller --eps"]
+        return [*steps, "if what it stands is worth what it costs, say so: --max-accuracy-loss R"]
+    if result.verdict == "not shown" and _price(result) == "unsure" and _won(result):
+        return ["keep the original until the cost is known", "judge on more samples, which narrows the interval: --test FILE"]
     if result.verdict == "not shown":
         steps = ["keep the original until a difference is shown"]
         if any("too weak" in text for text in result.notes):
