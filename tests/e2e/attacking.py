@@ -11,6 +11,7 @@ from tests.e2e.test_serve import WAIT
 from stannary.access import accounts, grants, tokens
 from stannary.access.model import Owner
 from stannary.app import open_access, open_registry, owner_of
+from stannary.evidence.contents import begin_contents
 from stannary.evidence.workspace import Workspace
 from stannary.registry.names import parse_model
 
@@ -30,9 +31,11 @@ def desk(folder):
         access.close()
 
 
-def prepared(folder, roles, *, database="", **more):
+def prepared(folder, roles, *, database="", contents=""):
     """Make a workspace with a model and an account of each role; return the tokens by role."""
-    workspace = Workspace.create(folder, passphrase=None, database=database, **more)
+    workspace = Workspace.create(folder, passphrase=None, database=database)
+    if contents:
+        begin_contents(workspace, contents, ())
     (folder / "model").mkdir()
     (folder / "model" / "weights.bin").write_bytes(b"weights")
     registry = open_registry(workspace)

@@ -25,7 +25,15 @@ WORKERS = ("--workers", "2")
 def children(process):
     """Return the processes that answer, by number."""
     found = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    return [int(pid) for pid in found if b"jobs" not in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [int(pid) for pid in found if (line := command_of(pid)) and b"jobs" not in line]
+
+
+def command_of(pid):
+    """Return the command line of a process, empty of one that has ended meanwhile."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
 
 
 def until(holds, seconds=30):
@@ -204,7 +212,7 @@ def test_jobs_are_done_by_one_worker_beside_them(place):
 
         def workers():
             found = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
-            return [int(pid) for pid in found if b"jobs" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+            return [int(pid) for pid in found if b"jobs" in command_of(pid)]
 
         first = until(workers)
         assert len(first) == 1
