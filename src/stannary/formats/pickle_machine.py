@@ -39,6 +39,7 @@ _BLOCKS = 3_000_000  # small objects alive; some 64 bytes each
 _LINE = 16 << 20  # longest line argument that is read
 _HOLE = Opaque("memo hole")
 _UNBOUNDED = 1 << 62
+_CONSTANTS = {0x4E: None, 0x88: True, 0x89: False}
 _DOUBLE, _INT, _UINT = (struct.Struct(layout).unpack_from for layout in (">d", "<i", "<I"))
 
 
@@ -139,70 +140,72 @@ class Machine:
             self.recorder.frame(*self.framed, end)
         return end
 
-    def _turn(self) -> None:
+    def _turn(self, pos: int) -> tuple[bytes, int, int, int]:
         """Go on behind the end of a frame, or with the next window."""
-        if self.base + self.pos >= self.edge:
+        self.pos = pos
+        if self.base + pos >= self.edge:
             self.leave_frame()
-        if self.pos > self.turn:
-            self._window(self.base + self.pos)
+        if pos > self.turn:
+            self._window(self.base + pos)
+        return self.buf, self.pos, self.limit, self.safe
 
     def _loop(self) -> None:  # noqa: C901, PLR0912, PLR0915 - a call an opcode would double its cost
-        stack, push, memo, marks, handlers = self.stack, self.stack.append, self.memo, self.marks, HANDLERS
+        stack, push, memo, marks, call = self.stack, self.stack.append, self.memo, self.marks, self.recorder.call
         buf, pos, limit, safe, dense = self.buf, self.pos, self.limit, self.safe, self.dense
         while True:
             if pos > limit:
-                self.pos = pos
-                self._turn()
-                buf, pos, limit, safe = self.buf, self.pos, self.limit, self.safe
+                buf, pos, limit, safe = self._turn(pos)
             self.pos = pos  # where it is when an index fails
             op = buf[pos]
             pos += 1
             if op == 0x94 and dense:  # MEMOIZE
                 memo.append(stack[-1])
-            elif op == 0x8C and pos < safe and buf[pos] <= _TEXT:  # SHORT_BINUNICODE
-                start = pos + 1
-                pos = start + buf[pos]
-                push(str(buf[start:pos], "utf-8", "surrogatepass"))
-                if dense and buf[pos] == 0x94:  # MEMOIZE, as picklers do
-                    memo.append(stack[-1])
-                    pos += 1
-            elif op == 0x68 and dense:  # BINGET
-                index = buf[pos]
-                push(memo[index] if index < len(memo) else self.get(index))
-                pos += 1
-            elif op == 0x47 and pos < safe:  # BINFLOAT
-                push(_DOUBLE(buf, pos)[0])
-                pos += 8
-            elif op == 0x4B:  # BININT1
-                push(buf[pos])
-                pos += 1
             elif (op == 0x71 or op == 0x72) and dense and pos < safe:  # noqa: PLR1714 - a set costs more  # BINPUT, LONG_BINPUT
                 index, pos = (buf[pos], pos + 1) if op == 0x71 else (_UINT(buf, pos)[0], pos + 4)
                 if index == len(memo):
                     memo.append(stack[-1])
                 else:
                     dense = self.put(index)
-            elif op == 0x4A and pos < safe:  # BININT
-                push(_INT(buf, pos)[0])
-                pos += 4
-            elif op == 0x4D and pos < safe:  # BININT2
-                push(buf[pos] | buf[pos + 1] << 8)
-                pos += 2
-            elif op == 0x58 and pos < safe and (length := _UINT(buf, pos)[0]) <= _TEXT:  # BINUNICODE
-                push(str(buf[pos + 4 : pos + 4 + length], "utf-8", "surrogatepass"))
-                pos += 4 + length
-            elif op == 0x4E:  # NONE
-                push(None)
-            elif op == 0x89 or op == 0x88:  # noqa: PLR1714 - a set costs more  # NEWFALSE, NEWTRUE
-                push(op == 0x88)
+            elif op == 0x8C and pos < safe > (end := pos + 1 + buf[pos]) and (buf[pos] <= _TEXT or buf[pos + 1] not in OPENERS):
+                push(str(buf[pos + 1 : end], "utf-8", "surrogatepass"))  # SHORT_BINUNICODE
+                pos = end
+                if dense and buf[pos] == 0x94:  # MEMOIZE, as picklers do
+                    memo.append(stack[-1])
+                    pos += 1
+            elif op == 0x58 and pos < safe and (size := _UINT(buf, pos)[0]) <= _TEXT:  # BINUNICODE
+                start, pos = pos + 4, pos + 4 + size
+                push(str(buf[start:pos], "utf-8", "surrogatepass"))
+                if dense and buf[pos] == 0x71 and buf[pos + 1] == len(memo):  # BINPUT, as picklers do
+                    memo.append(stack[-1])
+                    pos += 2
+            elif op == 0x68 and dense:  # BINGET
+                push(memo[buf[pos]] if buf[pos] < len(memo) else self.get(buf[pos]))
+                pos += 1
+            elif op == 0x4B:  # BININT1
+                push(buf[pos])
+                pos += 1
             elif op == 0x28:  # MARK
                 marks.append(len(stack))
-            elif (op == 0x74 and marks) or ((op == 0x86 or op == 0x87) and len(stack) > 2):  # noqa: PLR1714  # TUPLE, 2, 3
+            elif op in _CONSTANTS:  # NONE, NEWTRUE, NEWFALSE
+                push(_CONSTANTS[op])
+            elif (op == 0x74 and marks) or (
+                0x84 < op < 0x88 and len(stack) > 2 and pos < safe and buf[pos] != 0x85
+            ):  # TUPLE, 1 to 3
                 start = marks.pop() if op == 0x74 else 0x84 - op
                 stack[start:] = [tuple(stack[start:])]
+            elif op == 0x47 and pos < safe:  # BINFLOAT
+                push(_DOUBLE(buf, pos)[0])
+                pos += 8
+            elif op == 0x52 and len(stack) > 1:  # REDUCE
+                self.pos = pos
+                args = stack.pop()
+                stack[-1] = call(self, stack[-1], args, "REDUCE")
+            elif (op == 0x4A or op == 0x4D) and pos < safe:  # noqa: PLR1714  # BININT, BININT2
+                push(_INT(buf, pos)[0] if op == 0x4A else buf[pos] | buf[pos + 1] << 8)
+                pos += 4 if op == 0x4A else 2
             else:
                 self.pos = pos
-                handlers[op](self, op)
+                HANDLERS[op](self, op)
                 if self.stopped:
                     return
                 buf, pos, limit, safe, dense = self.buf, self.pos, self.limit, self.safe, self.dense
@@ -341,10 +344,6 @@ class Machine:
 
     # Globals and calls
 
-    def find(self, module: Any, name: Any, op: str) -> None:  # noqa: ANN401 - symbolic
-        """Push what the loader would import."""
-        self.stack.append(self.recorder.find(module, name, op, self.offset(), self.proto))
-
     def frame(self, offset: int, length: int) -> None:
         """Take note of a frame, and of one that reaches behind STOP: what a program loads next begins at its end."""
         if self.edge != _UNBOUNDED:
@@ -365,10 +364,6 @@ class Machine:
         self.edge = _UNBOUNDED
         self.limit = self.turn
         self.safe = min(len(self.buf), self.limit) - _ARGUMENT
-
-    def call(self, func: Any, args: Any, how: str) -> None:  # noqa: ANN401 - symbolic
-        """Push the result of a call or an instantiation."""
-        self.stack.append(self.recorder.call(self, func, args, how))
 
     # Arrays between opcodes
 

@@ -181,19 +181,19 @@ def _constant(m: Machine, op: int) -> None:
 
 def _empty_list(m: Machine, op: int) -> None:
     m.stack.append([])
-    if m.buf[m.pos : m.pos + 1] == _BYTES[op]:
+    if m.buf.startswith(_BYTES[op], m.pos):
         _same_again(m, op)
 
 
 def _empty_dict(m: Machine, op: int) -> None:
     m.stack.append(Map())
-    if m.buf[m.pos : m.pos + 1] == _BYTES[op]:
+    if m.buf.startswith(_BYTES[op], m.pos):
         _same_again(m, op)
 
 
 def _empty_tuple(m: Machine, op: int) -> None:
     m.stack.append(())
-    if m.buf[m.pos : m.pos + 1] == _BYTES[op]:
+    if m.buf.startswith(_BYTES[op], m.pos):
         _same_again(m, op)
 
 
@@ -277,8 +277,10 @@ def _extend(m: Machine, target: Any, items: list[Any], how: str) -> None:  # noq
     elif type(target) is Map:
         notice(m, items)
         room = 2 * _WIDE - len(target.items)
-        target.items.extend(items[: max(0, room)])
-        if len(items) > room:
+        if len(items) <= room:
+            target.items += items
+        else:
+            target.items += items[: max(0, room)]
             target.cut = True
             for at in range(max(0, room), len(items) - 1, 2):
                 if type(items[at]) is str and items[at].startswith("__") and len(target.items) < _KEY_NODES:
@@ -309,12 +311,14 @@ def _memoize(m: Machine, _op: int) -> None:
 
 def _global(m: Machine, _op: int) -> None:
     module = m.line().decode("utf-8", "backslashreplace")
-    m.find(module, m.line().decode("utf-8", "backslashreplace"), "GLOBAL")
+    name = m.line().decode("utf-8", "backslashreplace")
+    m.stack.append(m.recorder.find(module, name, "GLOBAL", m.base + m.pos - 1, m.proto))
 
 
 def _stack_global(m: Machine, _op: int) -> None:
     name = m.stack.pop()
-    m.find(m.stack.pop(), name, "STACK_GLOBAL")
+    module = m.stack.pop()
+    m.stack.append(m.recorder.find(module, name, "STACK_GLOBAL", m.base + m.pos - 1, m.proto))
 
 
 def _extension(m: Machine, op: int) -> None:
@@ -326,31 +330,33 @@ def _inst(m: Machine, _op: int) -> None:
     module = m.line().decode("utf-8", "backslashreplace")
     name = m.line().decode("utf-8", "backslashreplace")
     args = tuple(m.pop_mark())
-    m.call(m.recorder.find(module, name, "INST", m.offset(), m.proto), args, "INST")
+    found = m.recorder.find(module, name, "INST", m.offset(), m.proto)
+    m.stack.append(m.recorder.call(m, found, args, "INST"))
 
 
 def _obj(m: Machine, _op: int) -> None:
     items = m.pop_mark()
-    m.call(items[0], tuple(items[1:]), "OBJ")
+    m.stack.append(m.recorder.call(m, items[0], tuple(items[1:]), "OBJ"))
 
 
 def _reduce(m: Machine, _op: int) -> None:
     args = m.stack.pop()
-    m.call(m.stack.pop(), args, "REDUCE")
+    func = m.stack.pop()
+    m.stack.append(m.recorder.call(m, func, args, "REDUCE"))
 
 
 def _newobj(m: Machine, _op: int) -> None:
     args = m.stack.pop()
-    m.call(m.stack.pop(), args, "NEWOBJ")
+    func = m.stack.pop()
+    m.stack.append(m.recorder.call(m, func, args, "NEWOBJ"))
 
 
 def _newobj_ex(m: Machine, _op: int) -> None:
     keywords = m.stack.pop()
     args = m.stack.pop()
-    if isinstance(keywords, Map) and not keywords.items:
-        m.call(m.stack.pop(), args, "NEWOBJ_EX")
-    else:
-        m.call(m.stack.pop(), (args, keywords), "NEWOBJ_EX")
+    if not isinstance(keywords, Map) or keywords.items:
+        args = (args, keywords)
+    m.stack.append(m.recorder.call(m, m.stack.pop(), args, "NEWOBJ_EX"))
 
 
 def _build(m: Machine, _op: int) -> None:

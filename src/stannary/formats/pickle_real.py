@@ -15,8 +15,9 @@ import io
 import pickle  # the unpickler is the point: see the docstring
 import sys
 import warnings
+from functools import partial
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any
 
 from stannary.formats import stall
 
@@ -27,30 +28,34 @@ _COPY = 1 << 20
 _CACHE = 20_000
 _LONG = 256  # characters of a name with its module that are worth keeping
 
-_Instance = TypeVar("_Instance")
+
+class Inert:
+    """Stands for anything: can be called, filled, given state; does nothing.
+
+    What CPython calls by the ten thousand is C code: `id` for what takes one value, `object.__new__` for what makes an
+    instance. The latter takes arguments only for a class with a constructor, which nothing here calls.
+    """
+
+    def __init__(self, *_args: object, **_kwargs: object) -> None:
+        """Take anything."""
+
+    def __call__(self, *_args: object, **_kwargs: object) -> Inert:
+        return object.__new__(_Inert)
+
+    def __setitem__(self, _key: object, _value: object, /) -> None:
+        """Do nothing."""
+
+    __setstate__ = append = extend = add = staticmethod(id)
 
 
 class _Kind(type):
     """The type of inert classes: calling one makes an inert instance, whatever the arguments."""
 
-    def __call__(cls: type[_Instance], *_args: object, **_kwargs: object) -> _Instance:
-        return object.__new__(cls)
+    __call__ = staticmethod(partial(object.__new__, Inert))
 
 
-def _nothing(*_args: object, **_kwargs: object) -> None:
-    """Do nothing, bound or not."""
-
-
-class _Inert(metaclass=_Kind):
-    """Stands for anything: can be called, filled, given state; does nothing."""
-
-    def __new__(cls, *_args: object, **_kwargs: object) -> Self:
-        return object.__new__(cls)
-
-    def __call__(self, *_args: object, **_kwargs: object) -> _Inert:
-        return object.__new__(_Inert)
-
-    __setstate__ = __setitem__ = append = extend = add = update = _nothing
+class _Inert(Inert, metaclass=_Kind):
+    """What a name stands for: a class, since only those can be instantiated without a call."""
 
 
 class RealReading:
@@ -72,10 +77,12 @@ class _Unpickler(pickle.Unpickler):
     classes: dict[tuple[str, str], type]  # of long names
 
     def find_class(self, module: str, name: str, /) -> Any:  # noqa: ANN401 - a class
-        key = (module, name)
-        self.names.append(key)
+        self.names.append(key := (module, name))
+        return _classes.get(key) or self._class(key, len(module) + len(name))
+
+    def _class(self, key: tuple[str, str], length: int) -> type:
         # What is kept beyond this stream is taken from the memory of the files that come after it.
-        kept = _classes if len(module) + len(name) < _LONG else self.classes
+        kept = _classes if length < _LONG else self.classes
         made = kept.get(key)
         if made is None:
             if len(kept) > _CACHE:

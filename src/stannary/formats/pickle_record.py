@@ -39,6 +39,7 @@ from stannary.formats.pickle_traits import (
     Told,
     Traits,
     is_partial,
+    is_plain,
     kind_of,
     names_set,
     source_of,
@@ -161,16 +162,16 @@ class Recorder:
         """Record a call or an instantiation and return its symbolic result."""
         if func is DROPPED:
             return DROPPED
-        key: list[Any] = [how, func]
         kind = type(func)
         if kind is Global:
-            named = func
-            func.uses.add("newobj" if how.startswith("NEWOBJ") else "call")
+            key: list[Any] = [how, func]
+            traits: Traits = func.traits or UNNAMED
+            func.uses.add("newobj" if how[:6] == "NEWOBJ" else "call")
         else:
             named = func.root if kind is Made else None
-            key[1] = kind
+            traits = UNNAMED if named is None else named.traits or UNNAMED
+            key = [how, kind]
             leaves(func, key)
-        traits: Traits = UNNAMED if named is None else named.traits or UNNAMED
         if type(args) is not tuple:  # that only the unpickler in Python unpacks, and anything else would not call
             args = tuple(args) if type(args) is list else (args,)
         self.called += 1
@@ -178,8 +179,7 @@ class Recorder:
             taken = self._tell_apart(func, args, key, traits)
             if taken and not traits.bulk:
                 self._take_bytes(func, args, machine.offset())
-        identity = tuple(key)
-        known = self.calls.get(identity)
+        known = self.calls.get(identity := tuple(key))
         if known is not None:
             known[0] += 1
             self.aside.keep(args)
@@ -187,13 +187,11 @@ class Recorder:
             known = self.calls[identity] = [1, func, args, how, machine.offset()]
         else:
             self.dropped += 1
-        made = None
-        if traits.folded and kind is Global:
-            made = self._fold(machine, func, args)
-        made = made or Made(func, args, how)
-        if type(made) is Made:
-            made.like = known
-        return made
+        if traits.folded and kind is Global and (made := self._fold(machine, func, args)) is not None:
+            if type(made) is Made:
+                made.like = known
+            return made
+        return Made(func, args, how, known)
 
     def _tell_apart(self, func: Any, args: tuple[Any, ...], key: list[Any], traits: Traits) -> bool:  # noqa: ANN401 - symbolic
         """Append to `key` what tells one call from another; return whether there are byte strings among the arguments."""
@@ -210,6 +208,8 @@ class Recorder:
             elif kind is not bool and item is not None:
                 leaves(item, key, 1)
                 taken = taken or (kind is Made and item.func is self.encoder)
+        if not traits.apart:
+            return taken
         if traits.code or (traits.type_maker and type(func) is Made):
             if self.left[0] > 0:
                 key += strings(args, self.left)
@@ -278,28 +278,26 @@ class Recorder:
 
     def build(self, machine: Machine, target: Any, state: Any) -> None:  # noqa: ANN401 - symbolic
         """BUILD: state for a fresh instance is normal; for anything else, or with dunder names, a fact."""
-        offset = machine.offset()
         if target is DROPPED:
             return
-        root = root_name(target)
-        traits = UNNAMED
+        dull = False  # the state of an array says nothing, and that of a model seldom does
         if type(target) is Made:
             traits = UNNAMED if target.root is None else target.root.traits or UNNAMED
             self._give_state(machine, target, state, traits)
-        # The state of an array says nothing, and there are thousands of them.
-        dull = type(target) is Made and type(state) is tuple and len(state) > 2 and type(state[0]) is not Map and not traits.scipy
-        odd, executed = ([], []) if dull and self.left[0] > 0 else self._special(root, state)
+            dull = self.left[0] > 0 and is_plain(state, traits)
+            if dull and not traits.attribute:
+                return  # a fresh instance, as nearly all of them
+        offset, root = machine.offset(), root_name(target)
+        odd, executed = ([], []) if dull else self._special(root, state)
+        module, name = root or ("", "")
         for key, text in executed:
-            module, name = root or ("", "")
-            self._other(
-                ("state_code", root, key, text), "pickle.state_code", offset, module=module, name=name, key=key, text=text[:4096]
-            )
-        if type(target) is Made and not odd and kind_of(target) == "instance":
+            self._other(("state_code", root, key, text), "pickle.state_code", offset,
+                        module=module, name=name, key=key, text=text[:4096])  # fmt: skip
+        kind = kind_of(target)
+        if type(target) is Made and not odd and kind == "instance":
             return
         if type(target) is Global:
             target.uses.add("build")
-        kind = kind_of(target)
-        module, name = root or ("", "")
         if ("build", root, kind, tuple(odd)) not in self.others:
             self._other(("build", root, kind, tuple(odd)), "pickle.build", offset,
                         module=module, name=name, target=kind, sets=odd[:16], state=render(state))  # fmt: skip
@@ -308,18 +306,20 @@ class Recorder:
         if target.state is not None:
             self.aside.keep(target.state)
         target.state = state
-        func, offset = target.func, machine.offset()
+        func = target.func
         if type(func) is Global:
             func.uses.add("build")
             for text in () if traits.common else self.told.of(func, state):
-                self.tell("state.told", offset, module=func.module, name=func.name, text=text)
-        if type(func) is Global and traits.wrapper:
+                self.tell("state.told", machine.offset(), module=func.module, name=func.name, text=text)
+        if traits.wrapper and type(func) is Global:
             if func.name == "NumpyArrayWrapper" and func.module.endswith("joblib.numpy_pickle"):
                 machine.array_follows(target, state)
             if func.name.endswith("NDArrayWrapper") and type(state) is Map and "filename" in state.items:
                 path = str(render(state.items[state.items.index("filename") + 1]))
-                self._other(("file", path), "pickle.array_file", offset, path=path)
-        if type(state) is tuple and state and is_partial(target):  # partial.__setstate__ replaces the function
+                self._other(("file", path), "pickle.array_file", machine.offset(), path=path)
+        if (
+            type(state) is tuple and state and (traits.partial or type(func) is not Global) and is_partial(target)
+        ):  # partial.__setstate__ replaces the function
             target.args = (state[0], *(state[1] if len(state) > 1 and type(state[1]) is tuple else ()))
             target.like = self.call(machine, func, target.args, "SETSTATE").like
 

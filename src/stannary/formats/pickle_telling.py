@@ -36,6 +36,7 @@ _DOTTED = re.compile(r"[A-Za-z_]\w*(?:[.:/][A-Za-z_]\w*)+")
 _TEXT = 4096
 _PARTS = 400  # strings that are looked at under one key
 _KEY_NODES = 1 << 12
+_FEW = 512  # keys that are looked at all at once
 _HASHED = (1 << 61) - 1  # numbers below are their own hash
 _ALIKE = 1000  # different keys with the same hash as another one
 _SEEN = 1 << 17
@@ -44,14 +45,26 @@ _WORK = 40_000_000  # members of tuples, and kilobits of numbers, that are hashe
 
 def notice(machine: Machine, items: list[Any]) -> None:
     """Look at the keys and values that go into a dictionary or an object."""
+    keys = items[::2]
+    if len(keys) <= _FEW and _are_texts(keys) and WATCHED.isdisjoint(keys):
+        return  # nearly always
     at = 0
-    for key in items[::2]:
+    for key in keys:
         if type(key) is str:
             if key in WATCHED and at + 1 < len(items):
                 _watched(machine, key, items[at + 1])
         elif type(key) is tuple or (type(key) is int and not -_HASHED < key < _HASHED):
             _hashes(machine.recorder, key)
         at += 2
+
+
+def _are_texts(keys: list[Any]) -> bool:
+    """Tell whether all keys are texts: others may take long to hash. Joining them asks that of all at once."""
+    try:
+        "".join(keys)
+    except TypeError:
+        return False
+    return True
 
 
 def slow_keys(machine: Machine, keys: list[Any]) -> None:

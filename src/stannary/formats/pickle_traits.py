@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -21,6 +20,7 @@ __all__ = [
     "Traits",
     "is_common",
     "is_partial",
+    "is_plain",
     "kind_of",
     "makes_code",
     "names_set",
@@ -107,13 +107,14 @@ class Told:
     __slots__ = ("looked",)
 
     def __init__(self) -> None:
-        self.looked: Counter[Global] = Counter()
+        self.looked: dict[Global, int] = {}
 
     def of(self, func: Global, state: Any) -> list[str]:  # noqa: ANN401 - symbolic
         """Return such strings of a state; of the first instances of a class alone."""
-        if is_common(func.module) or self.looked[func] >= _INSTANCES:
+        looked = self.looked.get(func, 0)
+        if is_common(func.module) or looked >= _INSTANCES:
             return []
-        self.looked[func] += 1
+        self.looked[func] = looked + 1
         found: list[str] = []
         todo = [state]
         for _ in range(_LOOKS):
@@ -168,6 +169,8 @@ class Traits(NamedTuple):
     type_maker: bool  # what it returns may
     carries: bool  # it makes or fills code, functions, classes or cells: no call is like another
     graph: bool  # torch.fx executes what it is given
+    apart: bool  # any of the last four: its calls are told apart by more than their arguments
+    attribute: bool  # it returns what something has, no new instance
     common: bool  # of a library whose classes are known by name
     wrapper: bool  # one of joblib's wrappers of arrays
     partial: bool  # functools.partial
@@ -181,13 +184,17 @@ def traits_of(module: str, name: str) -> Traits:
 
 def _find(module: str, name: str) -> Traits:
     root = (module, name)
+    code, type_maker, graph = root in _CODE, name == "_builtin_type", name == "reduce_graph_module"
+    carries = name in _CARRIERS or name.rpartition(".")[2] in _CARRIERS
     return Traits(
         bulk=takes_plain_bytes(module),
         folded=module in _FOLDED,
-        code=root in _CODE,
-        type_maker=name == "_builtin_type",
-        carries=name in _CARRIERS or name.rpartition(".")[2] in _CARRIERS,
-        graph=name == "reduce_graph_module",
+        code=code,
+        type_maker=type_maker,
+        carries=carries,
+        graph=graph,
+        apart=code or type_maker or carries or graph,
+        attribute=root in GETATTR,
         common=is_common(module),
         wrapper=name.endswith("ArrayWrapper"),
         partial=root in _PARTIAL,
@@ -267,6 +274,19 @@ def state_code(root: tuple[str, str] | None, state: Any) -> list[tuple[str, str]
         return [("", "")] if root is not None and root[0].startswith("scipy.stats.") and state not in (None, ()) else []
     pairs = zip(state.items[::2], state.items[1::2], strict=False)
     return [(key, value if type(value) is str else "") for key, value in pairs if type(key) is str and key in EXECUTED]
+
+
+def is_plain(state: Any, traits: Traits) -> bool:  # noqa: ANN401 - symbolic
+    """Tell whether a state is an array's, or a dict, not a large one, that sets no special name and nothing that is executed."""
+    if type(state) is tuple:
+        return len(state) > 2 and type(state[0]) is not Map and not traits.scipy
+    if type(state) is not Map or len(state.items) > _WIDE:
+        return False
+    try:
+        names = "\n".join(state.items[::2])
+    except TypeError:  # a key that is no text
+        return False
+    return "__" not in names and not any(key in names for key in EXECUTED)
 
 
 def names_set(state: Any, left: list[int]) -> list[str]:  # noqa: ANN401 - symbolic

@@ -50,13 +50,13 @@ class Made:
 
     __slots__ = ("args", "func", "how", "keys", "like", "root", "state")
 
-    def __init__(self, func: Any, args: Any, how: str) -> None:  # noqa: ANN401 - symbolic
+    def __init__(self, func: Any, args: Any, how: str, like: Any = None) -> None:  # noqa: ANN401 - symbolic
         self.func = func
         self.args = args
         self.how = how
         self.root: Global | None = func if type(func) is Global else func.root if type(func) is Made else None
         self.state: Any = None
-        self.like: Any = None
+        self.like: Any = like
         self.keys: set[str] | None = None  # special names among the keys it was given, when it is a kind of dict
 
 
