@@ -306,7 +306,7 @@ def test_a_push_that_meets_a_shredding_registers_nothing_that_cannot_be_read(ben
         return done
 
     monkeypatch.setattr(registry_module, "upload", upload)
-    with pytest.raises(InputError, match="was shredded while it was pushed to"):
+    with pytest.raises(InputError, match="was shredded or resealed while it was pushed to"):
         registry.push(bench.model("a2", own=OWN), parse_model("team-a/claims"))
     again = registry.push(bench.model("a2", own=OWN), parse_model("team-a/claims"))
     assert again.number == 2  # a number is never given again

@@ -130,3 +130,34 @@ def test_a_namespace_gets_a_new_key_and_its_contents_stay_what_they_are(run, tmp
     assert (tmp_path / "elsewhere" / "team-a.json").read_bytes() != before
     assert run("registry", "pull", "team-a/bert", "back").returncode == 0
     assert (tmp_path / "back" / "weights.bin").read_bytes() == SECRET
+
+
+def test_contents_get_a_key_for_each_namespace_in_place_and_one_is_shredded(run, tmp_path):
+    assert run("init", "--no-passphrase").returncode == 0
+    for name in ("team-a/bert", "team-b/bert"):
+        assert run("registry", "push", "model", name).returncode == 0
+    digests = [
+        json.loads(run("registry", "show", f"{n}/bert", "--format", "json").stdout)["version"]["digest"]
+        for n in ("team-a", "team-b")
+    ]
+    early = run("registry", "shred", "team-a", "--reason", "left", "--confirm", "team-a")
+    assert (early.returncode, "stannary registry reseal" in early.stderr) == (2, True)
+    refused = run("registry", "reseal")
+    assert (refused.returncode, "--wrapping-key w.key" in refused.stderr) == (2, True)
+    assert run("keys", "generate", "w.key", "--algorithm", "wrapping", "--no-passphrase").returncode == 0
+    made = run("registry", "reseal", "--wrapping-key", "w.key", "--namespace-keys", "keys elsewhere")
+    assert made.returncode == 0, made.stderr
+    assert "2 namespaces are under keys of their own" in made.stderr
+    assert sorted(path.name for path in (tmp_path / "keys elsewhere").iterdir() if path.suffix) == ["team-a.json", "team-b.json"]
+    assert "already" in run("registry", "reseal").stderr
+    for path in (tmp_path / ".stannary").rglob("*"):
+        assert path.is_dir() or SECRET[:30] not in path.read_bytes()
+    shown = [
+        json.loads(run("registry", "show", f"{n}/bert", "--format", "json").stdout)["version"]["digest"]
+        for n in ("team-a", "team-b")
+    ]
+    assert shown == digests
+    assert run("registry", "shred", "team-a", "--reason", "left", "--confirm", "team-a").returncode == 0
+    assert run("registry", "pull", "team-a/bert:1", "gone").returncode == 2
+    assert run("registry", "pull", "team-b/bert", "kept").returncode == 0
+    assert run("ledger", "audit").returncode == 0

@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "hold": ("stannary.cli.registry_keep:hold", "Keep a version from being deleted."),
     "retain": ("stannary.cli.registry_keep:retain", "Delete old versions, and the contents nothing names."),
     "shred": ("stannary.cli.registry_shred:shred", "Destroy the key of a namespace, and with it all its contents."),
+    "reseal": ("stannary.cli.registry_shred:reseal", "Give each namespace a key of its own, in an older workspace."),
     "backup": ("stannary.cli.registry_keep:backup", "Write a backup that proves itself."),
     "restore": ("stannary.cli.registry_keep:restore", "Make a workspace from a backup, verified to the last byte."),
     "follow": ("stannary.cli.registry_keep:follow", "Bring a read replica up to a backup."),

@@ -1,9 +1,10 @@
-"""`stannary registry shred`: the key of a namespace is destroyed."""
+"""`stannary registry shred`: the key of a namespace is destroyed; `reseal`: each namespace gets one of its own."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from stannary.registry.client import Client
     from stannary.registry.shredding import Shredding
 
-__all__ = ["shred"]
+__all__ = ["reseal", "shred"]
 
 
 @click.command("shred")
@@ -59,6 +60,42 @@ def shred(ctx: click.Context, /, namespace: str, server: str | None, workspace: 
         return 0
     talk.verdict(f"the key of {inline(namespace)} is destroyed: {what} cannot be read again, wherever they were copied to")
     talk.note("copies of .stannary/keys from before still open it: `stannary registry rekey`, then destroy the keys of before")
+    return 0
+
+
+@click.command("reseal")
+@click.option(
+    "--wrapping-key", "keys", metavar="KEY", multiple=True,
+    help="What wraps the keys of namespaces, where the contents are not encrypted yet; as `stannary init` takes it; repeatable.",
+)  # fmt: skip
+@click.option("--namespace-keys", metavar="DIR|s3://BUCKET", default="", help="Keep the keys of namespaces there.")
+@workspace_option
+@common_options
+@click.pass_context
+def reseal(ctx: click.Context, keys: tuple[str, ...], namespace_keys: str, workspace: str | None) -> int:
+    """Give each namespace a key of its own, in a workspace with one key for all contents, or with none, so that it can be shredded.
+
+    Every content is encrypted again under the key of its namespace, and what was before is deleted at the end: until then there has
+    to be room for both. Digests and the ledger stay as they are. It can be interrupted, and goes on when it is called again; a
+    server may run meanwhile.
+    """
+    from stannary.cli.progress import progress_bar
+    from stannary.crypto.providers.opening import is_address
+    from stannary.registry.resealing import reseal as resealed
+
+    talk = talk_of(ctx)
+    place = namespace_keys if not namespace_keys or namespace_keys.startswith("s3://") else str(Path(namespace_keys).resolve())
+    addresses = tuple(key if is_address(key) else str(Path(key).resolve()) for key in keys)
+    with progress_bar(talk, "Resealing") as watch:
+        found = resealed(open_registry(workspace), addresses, place, watch)
+    if not found.done:
+        talk.note("each namespace has a key of its own already")
+        return 0
+    if found.contents:
+        spaces = f"{found.namespaces:,} namespace{'s' if found.namespaces != 1 else ''}"
+        talk.verdict(f"{found.contents:,} contents ({found.size:,} bytes) of {spaces} are under keys of their own")
+    talk.note(f"{found.deleted:,} contents of before were deleted, and what opened them")
+    talk.note("a backup from before opens with a copy of .stannary/keys from before: bring it up to date, or destroy it")
     return 0
 
 

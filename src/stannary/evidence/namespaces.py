@@ -61,12 +61,16 @@ class SealedNamespaces:
         workspace: whose wrapping keys open the keys.
         objects: where the contents are.
         keys: where the keys of the namespaces are: somewhere else, with other backups.
+        wrapping_keys: what opens those, until the settings name them (`resealing.py`); None: what the settings name.
     """
 
     separate = True
 
-    def __init__(self, workspace: Workspace, objects: Objects, keys: Objects) -> None:
+    def __init__(
+        self, workspace: Workspace, objects: Objects, keys: Objects, *, wrapping_keys: tuple[str, ...] | None = None
+    ) -> None:
         self._workspace, self._objects, self._keys = workspace, objects, keys
+        self._named = wrapping_keys
         self._known: dict[str, _Opened] = {}
         self._outer: tuple[tuple[str, ...], Envelopes] | None = None
 
@@ -197,7 +201,10 @@ class SealedNamespaces:
         return self._outer[1]
 
     def _settings(self) -> Settings:
-        return type(self._workspace)(self._workspace.root).settings
+        found = type(self._workspace)(self._workspace.root).settings
+        if self._named is None or found.namespace_keys:
+            return found
+        return msgspec.structs.replace(found, wrapping_keys=self._named)
 
     def _wrappers(self, addresses: Sequence[str]) -> list[Wrapper]:
         return [self._workspace.wrapper(address) for address in addresses]

@@ -276,7 +276,8 @@ class Workspace:
     def keep_contents(self, contents: str, wrapping_keys: tuple[str, ...], namespace_keys: str) -> None:
         """Write down where contents are, which keys open them, and where those of namespaces are: `evidence.contents` saw to it."""
         places = {"contents": contents, "wrapping_keys": wrapping_keys, "namespace_keys": namespace_keys}
-        settings = msgspec.structs.replace(self.settings, **places)
+        # What another process has changed since this one read them stays.
+        settings = msgspec.structs.replace(Workspace(self.root).settings, **places)
         _write(self.root, settings)
         self.settings = settings
 

@@ -24,6 +24,7 @@ from stannary.core.model import Digest
 from stannary.evidence.contents import contents_at
 from stannary.evidence.ledger import Ledger
 from stannary.evidence.ledger.replay import follow_into
+from stannary.evidence.resealing import clear_shared
 from stannary.evidence.workspace import Workspace
 from stannary.registry.live import Live, live_digests
 from stannary.registry.manifest import decode
@@ -31,6 +32,7 @@ from stannary.registry.names import DEFAULT, Name
 from stannary.registry.registry import Registry
 from stannary.registry.shredded import clear_shredded, finish_all
 from stannary.registry.transfer import inline_manifest, manifest_content
+from stannary.store.blobs.folder import FolderObjects
 from stannary.store.blobs.namespaced import NamespacedBlobs
 
 __all__ = ["Backup", "follow", "read_backup", "restore", "write_backup"]
@@ -89,6 +91,8 @@ def _write(registry: Registry, folder: Path) -> Backup:
         file.flush()
         os.fsync(file.fileno())
     scratch.replace(folder / "backup.json")
+    if registry.blobs.separate:  # what an older backup had of all namespaces together would outlive the shredding of one
+        clear_shared(FolderObjects(folder / "blobs"))
     return made
 
 

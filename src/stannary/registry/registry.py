@@ -340,7 +340,7 @@ class Registry:
             if numbers:
                 return queries.version(connection, Reference(name, numbers[-1]))
             if self.blobs.key_of(name.namespace) != made.key:
-                msg = "was shredded while it was pushed to"
+                msg = "was shredded or resealed while it was pushed to"
                 raise InputError(msg, where=name.namespace, code="REG005", help="push again")
             # What was there already may have been swept between the look and now.
             self.refuse_lost(name.namespace, made.reused)

@@ -77,10 +77,7 @@ def shred(registry: Registry, namespace: str, reason: str) -> Shredding:
 def _key(registry: Registry, namespace: str) -> str:
     if not registry.blobs.separate:
         msg = "its contents have no key of its own: they are not encrypted, or all of them by one key of an older workspace"
-        help_ = (
-            "make a workspace with `stannary init --wrapping-key`, pull each version here and push it there, then destroy this one"
-            " and its backups; `registry retain --sweep` deletes without shredding"
-        )
+        help_ = "where the contents are: `stannary registry reseal` gives each a key of its own; `retain --sweep` only deletes"
         raise UsageError(msg, where=namespace, code="REG033", help=help_)
     key = registry.blobs.key_of(namespace)
     if not key:

@@ -120,7 +120,7 @@ def test_turning_keys_may_be_interrupted_anywhere(begun, tmp_path, monkeypatch, 
 
         return call
 
-    monkeypatch.setattr(contents, "_write", interrupted(contents._write))
+    monkeypatch.setattr(contents, "write_durably", interrupted(contents.write_durably))
     monkeypatch.setattr(FolderObjects, "replace", interrupted(FolderObjects.replace))
     monkeypatch.setattr(Workspace, "keep_contents", interrupted(Workspace.keep_contents))
     with pytest.raises(KeyboardInterrupt):
