@@ -1,4 +1,4 @@
-"""What the pages of the console cost on 10,000 versions and 100,000 entries: CPU milliseconds, the test client included.
+"""What the pages of the console cost on 10,000 versions, a million entries and 10,000 jobs: CPU milliseconds, the client included.
 
 ./dev bench server console [--small]
 """
@@ -8,6 +8,7 @@ import statistics
 import sys
 import tempfile
 import time
+from datetime import timedelta
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,8 +24,11 @@ from stannary.registry.names import parse_model
 from stannary.server.app import build
 from stannary.server.console.routes import pages
 from stannary.server.site import Site
+from stannary.store.job_table import JobTable, NewJob
 
-VERSIONS, OTHERS = (1_000, 9_000) if "--small" in sys.argv else (10_000, 90_000)
+VERSIONS, OTHERS, JOBS = (1_000, 9_000, 1_000) if "--small" in sys.argv else (10_000, 990_000, 10_000)
+DAYS = 40  # over which the entries and the jobs are spread
+KINDS = ("used", "denied", "login", "token", "grant", "session", "account", "group", "federation")
 PAGES = (
     ("viewer", "/models"),
     ("viewer", "/models?prefix=m05"),
@@ -33,7 +37,12 @@ PAGES = (
     ("viewer", "/models/default/big/versions/1/gate"),
     ("auditor", "/ledger"),
     ("auditor", "/ledger?kind=used"),
+    ("auditor", "/ledger?since=2020-01-01"),
     ("auditor", "/ledger/5000"),
+    ("contributor", "/jobs"),
+    ("contributor", "/jobs?state=done"),
+    ("admin", "/namespaces"),
+    ("admin", "/namespaces/default/shred"),
 )
 
 
@@ -52,9 +61,34 @@ def event(index, version):
     )
 
 
+def fill_jobs(bench):
+    """Queue jobs about many models, most of which are done."""
+    table = JobTable(bench.opened[0].database, bench.clock)
+    for start in range(0, JOBS, 250):
+        bench.offset = timedelta(days=DAYS * start / JOBS - DAYS)
+        table.add_all(
+            [
+                NewJob(
+                    key=f"sha256:{start + n:064x}",
+                    kind="scan",
+                    inputs=("sha256:0",),
+                    params={},
+                    model=f"m{start + n:05}",
+                    actor="ann",
+                )
+                for n in range(250)
+            ]
+        )
+        keys = [item.key for item in table.claim("worker", 230, 60)]
+        table.deliver("worker", [(key, b"x" * 2000) for key in keys])
+        table.settle("worker", lambda values: [["sha256:0"] for _ in values])
+    bench.offset = timedelta()
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder))
+        bench.offset = timedelta(days=-DAYS)
         registry = bench.open()
         version = bench.push(b"x", "big")
         bench.say(version)
@@ -62,11 +96,17 @@ def main():
             with registry.writing() as connection:
                 registry.commit(connection, [event(index, version) for index in range(start, start + 1000)])
         for start in range(0, OTHERS, 3000):
+            bench.offset = timedelta(days=DAYS * start / OTHERS - DAYS)
             now = bench.clock()
-            registry.chain.ledger.append([entry("access", {"n": start + n}, time=now, kind="used") for n in range(3000)])
+            rows = [entry("access", {"n": start + n}, time=now, kind=KINDS[n * n % len(KINDS)]) for n in range(3000)]
+            registry.chain.ledger.append(rows)
+        bench.offset = timedelta()
+        fill_jobs(bench)
         site = Site(registry, SimulatedGuard(), version="bench", rate=(0.0, 0))
         app = build(site, pages(site, SimulatedSessions()))
-        print(f"{VERSIONS:,} versions, {registry.chain.ledger.head().size:,} entries\n\n| page | median | first |\n|---|---|---|")
+        size = registry.chain.ledger.head().size
+        print(f"{VERSIONS:,} versions, {size:,} entries, {JOBS:,} jobs\n")
+        print("| page | median | first |\n|---|---|---|")
         for role, path in PAGES:
             browser = Browser(app, base_url="http://127.0.0.1", cookies={"stannary": role}, raise_server_exceptions=True)
             took = []

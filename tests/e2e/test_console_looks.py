@@ -25,6 +25,7 @@ PAGES = (
     "/search?q=claims", "/search?q=eval-result", "/search?q=nothing-like-it",
     "/ledger?actor=workspace&since=2020-01-01", "/ledger/0", "/approvals", "/jobs", "/account", "/people",
     "/people/user:boss/rights", "/policies?model=claims&alias=production", "/protections",
+    "/namespaces", "/namespaces/default/shred",
 )  # fmt: skip
 POLICY = "name: approved\nrequire:\n  - kind: statement\n    check: approval\n    approvals: 1\n"
 
@@ -66,6 +67,9 @@ def served(tmp_path_factory):
     run(folder, "registry", "approve", "claims:1", "--statement", "looked at")
     run(folder, "registry", "promote", "claims:1", "production")
     run(folder, "registry", "promote", "claims:2", "production", code=1)
+    run(folder, "jobs", "add", "scan", "registry:claims:1")
+    run(folder, "jobs", "work", "--drain")
+    run(folder, "jobs", "add", "scan", "registry:claims:2")
     for name, roles in (("boss", ("admin", "auditor", "reviewer")), ("eve", ("viewer",))):
         run(folder, "access", "user", "add", name, "--password", stdin=PASSWORD + "\n")
         for role in roles:
@@ -205,5 +209,67 @@ def test_charts_are_drawn_of_their_tables_and_read_by_the_keyboard(served, brows
     (curve,) = browser.find_elements(By.CSS_SELECTOR, "figure.chart")
     assert [row.text.split()[:2] for row in curve.find_elements(By.CSS_SELECTOR, "tbody tr")] == [["0", "0.94"], ["0.1", "0.74"]]
     assert canvas_of(browser, curve)["width"] > 200
+    assert not violations(browser)
+    assert not refused(browser)
+
+
+def ink_of(browser, number):
+    """Return how many points of the chart of a page are of which colour, those that are there often."""
+    found = browser.execute_script(
+        "const c = document.querySelectorAll('figure.chart')[arguments[0]].querySelector('canvas'), n = {};"
+        "const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;"
+        "for (let i = 0; i < d.length; i += 4) if (d[i + 3] === 255) {"
+        "  const k = `${d[i]},${d[i + 1]},${d[i + 2]}`; n[k] = (n[k] || 0) + 1; }"
+        "return n",
+        number,
+    )
+    return {colour: count for colour, count in found.items() if count > 50}
+
+
+def swatches(browser, number):
+    """Return the colours of the legend of a chart, in the order of the columns."""
+    return browser.execute_script(
+        "return [...document.querySelectorAll('figure.chart')[arguments[0]].querySelectorAll('.swatch')]"
+        ".map(e => getComputedStyle(e).backgroundColor.match(/[0-9]+/g).join(','))",
+        number,
+    )
+
+
+@pytest.mark.parametrize("name", SCREENS)
+def test_the_ledger_and_the_jobs_are_charts_of_days_over_tables_that_lead_on(served, browser, screen, name):
+    width, _ = screen(name)
+    log_in(browser, served, "boss")
+    browser.get(f"{served}/ledger")
+    (figure,) = browser.find_elements(By.CSS_SELECTOR, "figure.chart")
+    assert canvas_of(browser, figure)["height"] > 150
+    drawn, legend = ink_of(browser, 0), swatches(browser, 0)
+    assert len(set(legend)) == len(legend) > 4
+    assert len(set(legend) & set(drawn)) > 3, (legend, drawn)  # a kind with one entry may be a line too thin
+    plot = tab_to(browser, lambda at: "plot" in (at.get_attribute("class") or ""))
+    ActionChains(browser).send_keys(Keys.END).perform()
+    said = plot.find_element(By.XPATH, "following-sibling::output").text
+    total = int(said.partition(": ")[2].split()[0])
+    assert total == int(browser.find_element(By.CSS_SELECTOR, "main > p").text.split()[0].replace(",", ""))  # all of it is of today
+    tab_to(browser, lambda at: at.tag_name == "summary")
+    ActionChains(browser).send_keys(Keys.ENTER).perform()
+    row = figure.find_element(By.CSS_SELECTOR, "tbody tr")
+    assert int(row.find_element(By.CSS_SELECTOR, "td:last-child").text) == total
+    assert not violations(browser)
+    assert browser.execute_script("return document.scrollingElement.scrollWidth") <= width
+    column = [cell.text for cell in figure.find_elements(By.CSS_SELECTOR, "thead th")].index("eval-result")
+    count = row.find_elements(By.CSS_SELECTOR, "td")[column - 1]
+    wanted = int(count.text)
+    loaded(browser, count.find_element(By.TAG_NAME, "a").click)
+    assert len(browser.find_elements(By.CSS_SELECTOR, "[aria-label=Entries] tbody tr")) == wanted == 2
+    assert not browser.find_elements(By.CSS_SELECTOR, "figure.chart")
+    browser.get(f"{served}/jobs")
+    states, runs = browser.find_elements(By.CSS_SELECTOR, "figure.chart")
+    assert canvas_of(browser, states)["height"] > 150
+    assert canvas_of(browser, runs)["height"] > 150
+    names = [item.text for item in states.find_elements(By.CSS_SELECTOR, ".legend li")]
+    shown = dict(zip(names, swatches(browser, 0), strict=True))
+    drawn = ink_of(browser, 0)
+    assert {state for state, colour in shown.items() if colour in drawn} == {"queued", "done"}
+    assert browser.execute_script("return document.scrollingElement.scrollWidth") <= width
     assert not violations(browser)
     assert not refused(browser)

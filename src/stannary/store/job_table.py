@@ -23,7 +23,7 @@ from stannary.core.model import Json
 from stannary.store.database import Database
 from stannary.store.tables import job as table
 
-__all__ = ["ENDED", "STATES", "Claimed", "JobRow", "JobTable", "NewJob"]
+__all__ = ["ENDED", "STATES", "Claimed", "DayCount", "JobRow", "JobTable", "NewJob", "Run"]
 
 STATES = ("queued", "running", "done", "failed", "poisoned", "cancelled")
 ENDED = STATES[2:]
@@ -77,6 +77,26 @@ class Claimed(NamedTuple):
     tries: int
     crashes: int
     value: bytes | None
+
+
+class DayCount(NamedTuple):
+    """How many jobs about a model of one state were created on a day."""
+
+    namespace: str
+    model: str
+    day: str
+    state: str
+    jobs: int
+
+
+class Run(NamedTuple):
+    """When a job about a model was created, begun (the last time) and ended; RFC 3339."""
+
+    namespace: str
+    model: str
+    created: str
+    started: str
+    finished: str
 
 
 _ROW = tuple(_C[name] for name in JobRow.__struct_fields__)
@@ -155,7 +175,8 @@ class JobTable:
         """Return jobs, the newest first; `before`: when the last one seen was created, and its key."""
         query = sa.select(*_ROW).order_by(_C.created.desc(), _C.key.desc()).limit(limit)
         if state:
-            query = query.where(_C.state == state)
+            # An expression: else the index by state is taken, and all of that state sorted (10,000 jobs: a page of 41 ms, now 6).
+            query = query.where(_C.state + "" == state)
         if before:
             query = query.where((_C.created < before[0]) | ((_C.created == before[0]) & (_C.key < before[1])))
         with self.database.reading() as connection:
@@ -176,6 +197,24 @@ class JobTable:
         with self.database.reading() as connection:
             found = connection.execute(sa.select(_C.state, sa.func.count()).group_by(_C.state)).all()
         return dict.fromkeys(STATES, 0) | {str(state): int(count) for state, count in found}
+
+    def by_day(self, since: str, *, apart: bool) -> list[DayCount]:
+        """Return how many jobs were created on each day from then on, by the state that they are in now.
+
+        `apart`: by model, too; else the model is `*` in every namespace.
+        """
+        day = sa.func.substr(_C.created, 1, 10).label("day")
+        key = (*((_C.namespace, _C.model) if apart else ()), day, _C.state)
+        query = sa.select(*key, sa.func.count()).where(_C.created >= since).group_by(*key)
+        with self.database.reading() as connection:
+            return [DayCount(*(row if apart else ("", "*", *row))) for row in connection.execute(query)]
+
+    def runs(self, since: str, most: int) -> list[Run]:
+        """Return when the last jobs were created, begun and ended of those that were created from then on and are done."""
+        columns = (_C.namespace, _C.model, _C.created, _C.started, _C.finished)
+        query = sa.select(*columns).where(_C.created >= since, _C.state + "" == "done").order_by(_C.created.desc()).limit(most)
+        with self.database.reading() as connection:
+            return [Run(*row) for row in connection.execute(query)]
 
     # Working
 

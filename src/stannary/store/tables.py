@@ -320,3 +320,4 @@ job = Table(
     Column("evidence", JSON, nullable=False),
 )
 Index(None, job.c.state, job.c.due)
+Index(None, job.c.created, job.c.state, job.c.namespace, job.c.model)

@@ -6,6 +6,7 @@ import random
 import shutil
 import struct
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -223,3 +224,44 @@ def test_the_last_are_found_from_the_end_and_no_further(address, tmp_path, query
         ledger.last(5, **query)
         # The digests of this test begin alike, so that segments do not tell them apart: real ones do.
         assert len(read) <= (5 if "subject" not in query else 1200)
+
+
+def test_entries_are_counted_by_day_and_kind_as_reading_all_of_them_would(address, tmp_path):
+    """In signed segments, in those that are open, and with clocks that differ; of past days no boundary is looked for twice."""
+    kinds, days, now = ("", "scan", "alias", "gate"), 7, NOW
+
+    def at(n):  # some hours a day, some days nothing
+        return NOW + timedelta(days=days * n // SIZE // 2 * 2, seconds=n % 90)
+
+    with Ledger.open(address, KEY, origin=ORIGIN, verifier=KEY.public, clock=lambda: now, head=tmp_path / "l.head") as ledger:
+        for n in range(0, SIZE, 19):
+            now = at(n)
+            ledger.append([entry("evidence", {"n": i}, time=now, kind=kinds[i * i % 4 + i % 3 // 2]) for i in range(n, n + 19)])
+        midnights = [NOW.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=day) for day in range(-1, days + 3)]
+        wanted = []
+        for start, end in pairwise(midnights):
+            names = [row.kind for row in ledger.entries() if start <= row.time < end]
+            wanted.append({name: names.count(name) for name in sorted(set(names))})
+        assert sum(sum(row.values()) for row in wanted) == SIZE
+        assert len([row for row in wanted if not row]) > 4
+        for _ in range(2):
+            assert [dict(sorted(row.items())) for row in ledger.tally(midnights)] == wanted
+        assert set(ledger._starts) <= set(midnights)
+        assert midnights[1] in ledger._starts
+        assert midnights[-1] not in ledger._starts
+        assert ledger.tally([midnights[0]]) == ledger.tally([]) == []
+        one = ledger.tally([midnights[0], midnights[-1]])[0]
+        assert sum(one.values()) == SIZE
+
+
+def test_a_kind_that_was_changed_in_the_store_is_not_counted_as_another(made, tmp_path):
+    with opened(made, tmp_path) as ledger:
+        rows = ledger._store.rows
+
+        def lying(start, end):
+            return (row._replace(kind="other") for row in rows(start, end))
+
+        ledger._store.rows = lying
+        with pytest.raises(IntegrityError, match="changed") as raised:
+            ledger._counted().tally("kind", [0, SIZE])
+        assert raised.value.code == "LED007"

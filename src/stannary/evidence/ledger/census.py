@@ -12,7 +12,9 @@ from __future__ import annotations
 import hashlib
 from array import array
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from stannary.core.errors import IntegrityError
@@ -41,6 +43,7 @@ class Census:
         self._open = _none()  # the columns of the entries after the sealed ones
         self._places = _empty()  # the same by value, as far as `_placed`
         self._placed = 0
+        self._values: dict[tuple[str, int], str] = {}  # what the keys of segments stand for, as far as it was asked
 
     def refresh(self) -> None:
         """Take in the entries that were appended since. Raises IntegrityError for a row that was changed or is missing."""
@@ -128,6 +131,35 @@ class Census:
             if not rows:
                 raise _changed(index)
             yield rows[0]
+
+    def tally(self, column: str, bounds: Sequence[int]) -> list[dict[str, int]]:
+        """Return how many entries have each value of a column (`type` or `kind`), between each two bounds; "" for none.
+
+        Only the first entry of a value is read, once, to learn what it is called.
+        """
+        self._place()
+        sealed = len(self._sealed) << kept.HEIGHT
+        found: list[dict[str, int]] = []
+        for start, end in pairwise(bounds):
+            counts: Counter[str] = Counter()
+            for part in self._sealed[start >> kept.HEIGHT : (end >> kept.HEIGHT) + 1]:
+                for key, first, count in part.counts(column, start, end):
+                    counts[self._value(column, key, first)] += count
+            if end > sealed:
+                for value, places in self._places[column].items():
+                    counts[value] += bisect_left(places, end) - bisect_left(places, start)
+            counts[""] = end - start - counts.total()
+            found.append({value: count for value, count in counts.items() if count})
+        return found
+
+    def _value(self, column: str, key: int, index: int) -> str:
+        """Return the value that a key stands for: an entry has it, and it has that key."""
+        if (column, key) not in self._values:
+            value = next((getattr(row, column) for row in self._store.rows(index, index + 1)), "")
+            if not kept.is_key_of(key, value):
+                raise _changed(index)
+            self._values[column, key] = value
+        return self._values[column, key]
 
 
 class Recount:

@@ -62,6 +62,7 @@ class Ledger(Finding):
         if sequencer is not None:
             self._tree.own = lambda: sequencer.last
         self._census = None
+        self._starts = {}
         self._renewal: Renewal | None = None
 
     @classmethod

@@ -31,7 +31,7 @@ from pathlib import Path
 from stannary.core.errors import StannaryError
 from stannary.crypto.note import Note, VerifierKey, parse_note, verify_note
 
-__all__ = ["COLUMNS", "HEIGHT", "Segment", "is_there", "load", "pack", "save"]
+__all__ = ["COLUMNS", "HEIGHT", "Segment", "is_key_of", "is_there", "load", "pack", "save"]
 
 COLUMNS = ("type", "kind", "subject", "id")
 HEIGHT = 14  # 16,384 entries: some 300 kB; at a million entries 61 of them are loaded in a moment
@@ -77,12 +77,26 @@ class Segment:
             return []
         return [self.start + place for place in places[ends[at] : ends[at + 1]]]
 
+    def counts(self, column: str, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+        """Yield of the entries from `start` up to `end`: the key of a value, the first that has it, how many have; not for ids."""
+        keys, ends, places = self._columns[COLUMNS.index(column)]
+        for at, key in enumerate(keys):
+            first = bisect_left(places, start - self.start, ends[at], ends[at + 1])
+            last = bisect_left(places, end - self.start, first, ends[at + 1])
+            if first < last:
+                yield key, self.start + places[first], last - first
+
     def _with_id(self, key: bytes) -> Iterator[int]:
         at = self._ids.find(key)
         while at >= 0:
             if at % _KEY == 0:
                 yield self.start + at // _KEY
             at = self._ids.find(key, at + 1)
+
+
+def is_key_of(key: int, value: str) -> bool:
+    """Tell whether a value may be the one that has this key."""
+    return int(_key(value), 16) == key
 
 
 def pack(columns: Sequence[Sequence[str]]) -> bytes:

@@ -17,6 +17,7 @@ from stannary.report.wording import human_size
 __all__ = ["manifest", "render", "static"]
 
 _ROOM = "stannary.server.console"
+_MINUTES = 2  # from then on one counts in minutes, and from as many hours on in hours
 # The right that a page needs for the whole registry (or none), where it is, its name.
 NAVIGATION = (
     ("", "/search", "Search"),
@@ -62,6 +63,7 @@ def _environment() -> jinja2.Environment:
         "pretty": _pretty,
         "json": _json,
         "grant_place": _grant_place,
+        "seconds": _seconds,
     }
     made.tests["match_group"] = _is_group
     made.globals |= {"asset": _asset, "nav_items": NAVIGATION}
@@ -96,6 +98,13 @@ def _grant_place(grant: dict[str, str]) -> str:
     """Return where a grant holds, as a form sends it."""
     where = (grant["namespace"], grant["model"])
     return "*" if where == ("*", "*") else "/".join(where)
+
+
+def _seconds(value: float) -> str:
+    """Return how long something took, in the unit in which one thinks of it."""
+    if value >= _MINUTES * 60:
+        return f"{value / 3600:.1f} h" if value >= _MINUTES * 3600 else f"{value / 60:.0f} min"
+    return f"{value:.0f} s" if value >= 10 else f"{value:.2g} s" if value >= 1 else f"{value * 1000:.0f} ms"  # noqa: PLR2004 - seconds
 
 
 def _is_group(holder: str) -> bool:

@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 __all__ = ["HEAD", "MIGRATIONS", "upgrade"]
 
 # version → module, the oldest first
-MIGRATIONS = {"0001": "r0001_registry", "0002": "r0002_access", "0003": "r0003_jobs", "0004": "r0004_labels"}
+MIGRATIONS = {
+    "0001": "r0001_registry",
+    "0002": "r0002_access",
+    "0003": "r0003_jobs",
+    "0004": "r0004_labels",
+    "0005": "r0005_job_days",
+}
 HEAD = list(MIGRATIONS)[-1]
 
 

@@ -11,6 +11,7 @@ from stannary.core.model import Json
 from stannary.policy.library import SHIPPED
 from stannary.server.api.jobs import cancel, document, found, jobs
 from stannary.server.console.page import Go, Page, Shown
+from stannary.server.console.views.job_days import Activity, activity_of
 from stannary.server.operations import Call
 from stannary.store.job_table import ENDED, STATES, JobRow
 
@@ -43,7 +44,10 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobsPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Jobs, the newest first; `next` is where to go on, or empty. `fetch`: whether one may use the workers' own credentials."""
+    """Jobs, the newest first; `next` is where to go on, or empty. `fetch`: whether one may use the workers' own credentials.
+
+    `activity`: jobs by day; None on an older page, or one of a single state.
+    """
 
     schema: str = "stannary.console.jobs/1"
     jobs: tuple[Row, ...]
@@ -55,6 +59,7 @@ class JobsPage(msgspec.Struct, frozen=True, kw_only=True):
     policies: tuple[str, ...]
     formats: tuple[str, ...]
     fetch: bool
+    activity: Activity | None
 
 
 class LogLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,6 +95,7 @@ def _jobs(call: Call) -> Shown:
         policies=SHIPPED,
         formats=FORMATS,
         fetch=call.store.may("fetch", EVERYTHING),
+        activity=None if state or call.query.get("after") else activity_of(call),
     )
     return Shown(template="jobs.html", title="Jobs", data=data)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ from stannary.registry import events
 from stannary.registry.names import Name
 from stannary.server.console.page import Page, Shown
 from stannary.server.console.views.asked import WHOLE, digest_in, number_in
+from stannary.server.console.views.days import DAYS, Days, days_of, midnights
 from stannary.server.operations import Call
 from stannary.server.sent import time_sent
 from stannary.server.sight import reads_in
@@ -21,6 +23,8 @@ __all__ = ["PAGES"]
 
 _PAGE = 50
 _LONGEST = 300
+_INSTANT = timedelta(microseconds=1)
+_FIRST = datetime(2000, 1, 1, tzinfo=UTC)  # no log is older
 _FIELDS = ("id", "subject", "kind", "type", "actor", "since", "until")
 
 
@@ -41,7 +45,10 @@ class EntryRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LedgerPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Entries, the newest first; `before` is where older ones go on, or 0."""
+    """Entries, the newest first; `before` is where older ones go on, or 0.
+
+    `activity`: entries by day and kind, of the days up to `until` or today; None where something else is searched for.
+    """
 
     schema: str = "stannary.console.ledger/1"
     size: int
@@ -49,6 +56,7 @@ class LedgerPage(msgspec.Struct, frozen=True, kw_only=True):
     entries: tuple[EntryRow, ...]
     asked: dict[str, str]
     before: int
+    activity: Days | None
     unread: int = 0  # entries that a search by actor does not know of yet
 
 
@@ -74,9 +82,21 @@ def _ledger(call: Call) -> Shown:
         found = find_entries(call.store.chain, _asked(asked), _PAGE, before=before)
     data = LedgerPage(
         size=head.size, root=head.root.hex(), entries=tuple(map(EntryRow.of, found.entries)), asked=asked, before=found.before,
-        unread=found.unread,
+        unread=found.unread, activity=_activity(call, asked),
     )  # fmt: skip
     return Shown(template="ledger.html", title="Ledger", data=data)
+
+
+def _activity(call: Call, asked: dict[str, str]) -> Days | None:
+    """Return what happened on the last days that are asked for. A search for something else, or an older page, has none."""
+    if any(asked[name] for name in _FIELDS if name not in ("since", "until")) or "before" in call.query:
+        return None
+    since, until = time_sent("since", asked["since"]), time_sent("until", asked["until"], is_end=True)
+    now = call.store.chain.workspace.clock()
+    last = now if until is None else min(now, max(until - _INSTANT, _FIRST))
+    count = DAYS if since is None else min(DAYS, max(1, (last.date() - since.date()).days + 1))
+    starts = midnights(last.astimezone(UTC).date(), count)
+    return days_of(starts, call.store.chain.ledger.tally(starts))
 
 
 def _asked(asked: dict[str, str]) -> Asked:
