@@ -282,17 +282,17 @@ def test_networks_of_linear_layers_are_multiplied_as_they_are_and_all_others_map
 
     torch.manual_seed(0)
     models = [small() for _ in range(3)]
-    x = torch.randn(3, 7, 2, 3)
-    direct, mapped = stacks.stacked(models), stacks._Mapped(models)
+    x, y = torch.randn(3, 7, 2, 3), torch.randint(0, 3, (3, 7))
+    direct, mapped = stacks.stacked(models, x[0]), stacks._Mapped(models)
     assert type(direct) is not type(mapped)
     for stack in (direct, mapped):
         for _ in range(2):  # gradients are set, not added up
-            stack.backward(stack.forward(x).square().sum())
+            stack.train(stack.seen(x.flatten(0, 1)).unflatten(0, (3, 7)), y)
     for own, other in zip(direct.leaves, mapped.leaves, strict=True):
-        assert torch.allclose(own.grad.reshape(other.shape), other.grad, atol=1e-5)
+        assert torch.allclose(own.grad.reshape(other.shape), other.grad, atol=1e-6)
     for at, model in enumerate(models):
-        assert torch.allclose(direct.ask(x[0])[at], model(x[0]), atol=1e-6)
-        assert torch.allclose(mapped.ask(x[0])[at], model(x[0]), atol=1e-6)
+        assert torch.allclose(direct.ask(direct.seen(x[0]))[at], model(x[0]), atol=1e-6)
+        assert torch.allclose(mapped.ask(mapped.seen(x[0]))[at], model(x[0]), atol=1e-6)
 
     twice = nn.Linear(4, 4)
     hooked = nn.Linear(4, 4)
@@ -306,8 +306,63 @@ def test_dropout_between_linear_layers_differs_between_networks_and_ends_with_tr
     nn = torch.nn
     torch.manual_seed(0)
     one = nn.Sequential(nn.Linear(4, 64), nn.Dropout(0.5), nn.Linear(64, 2))
-    stack = stacks.stacked([one, one])
-    x = torch.randn(1, 5, 4).expand(2, 5, 4)
-    out = stack.forward(x)
-    assert not torch.allclose(out[0], out[1])
+    x, y = torch.randn(5, 4), torch.randint(0, 2, (2, 5))
+    stack = stacks.stacked([one, one], x)
+    y[1] = y[0]
+    stack.train(x.expand(2, 5, 4), y)
+    assert not torch.allclose(stack.leaves[0].grad[0], stack.leaves[0].grad[1])
+    x = x[None]
     assert torch.allclose(stack.ask(x[0])[1], one.eval()(x[0]), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        lambda nn: (nn.ReLU(),),
+        lambda nn: (nn.ReLU(inplace=True), nn.Linear(9, 9), nn.ReLU()),
+        lambda nn: (nn.Tanh(), nn.ReLU(), nn.Linear(9, 9, bias=False), nn.ELU(inplace=True)),
+        lambda nn: (nn.Identity(), nn.GELU()),
+    ],
+)
+@pytest.mark.parametrize("flat", [True, False])
+def test_a_stack_has_the_gradients_of_its_networks_and_leaves_out_what_is_always_zero(between, flat) -> None:
+    nn = torch.nn
+    torch.manual_seed(0)
+    shape = (2, 6) if flat else (12,)
+    x = torch.randn(40, *shape)
+    x.flatten(1)[:, [0, 5, 11]] = 0.0
+    x.flatten(1)[0, 5] = 1.0  # once is enough
+    y = torch.randint(0, 4, (40,))
+    head = (nn.Flatten(),) if flat else ()
+    models = [nn.Sequential(*head, nn.Linear(12, 9), *between(nn), nn.Linear(9, 4)) for _ in range(3)]
+    stack = stacks.stacked(models, x)
+    seen = stack.seen(x)
+    assert seen.shape == (40, 10)
+    for size in (8, 12, 5):  # more room is taken, and less
+        at = torch.randint(0, 40, (3, size))
+        stack.train(seen[at], y[at])
+        for number, model in enumerate(models):
+            model.zero_grad()
+            nn.functional.cross_entropy(model(x[at[number]]), y[at[number]]).backward()
+            plain = [p.grad for p in model.parameters()]
+            assert not plain[0][:, [0, 11]].any()
+            live = [column for column in range(12) if column not in (0, 11)]
+            plain[0] = plain[0][:, live]
+            for leaf, grad in zip(stack.leaves, plain, strict=True):
+                assert torch.allclose(leaf.grad[number].reshape(-1), (grad.mT if grad.ndim > 1 else grad).reshape(-1), atol=1e-6)
+            assert torch.allclose(stack.ask(seen)[number], model(x), atol=1e-5)
+
+
+def test_features_are_left_out_only_where_a_linear_layer_reads_them() -> None:
+    nn = torch.nn
+    x = torch.zeros(5, 2, 3)
+    x[:, 1] = 1.0
+    for layers, live in (
+        ([nn.Flatten(), nn.Linear(6, 2)], [3, 4, 5]),
+        ([nn.Identity(), nn.Flatten(), nn.Linear(6, 2)], [3, 4, 5]),
+        ([nn.Flatten(), nn.Sigmoid(), nn.Linear(6, 2)], None),  # of 0 it makes a half
+        ([nn.Linear(3, 2)], None),
+    ):
+        found = stacks._live(layers, x)
+        assert (found if found is None else found.tolist()) == live
+    assert stacks._live([nn.Flatten(), nn.Linear(6, 2)], torch.zeros(5, 2, 3)) is None

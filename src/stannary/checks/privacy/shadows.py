@@ -152,15 +152,15 @@ class TorchFactory:
     ) -> torch.Tensor:
         """Train a stack: the loss is the sum of all, and each network's gradient is its own."""
         x, y = data
-        stack = stacked(models)
+        stack = stacked(models, x)
+        x = stack.seen(x)
         optimizer = self._optimizer(stack.leaves)
         held = x.new_empty((len(models) * self.batch, *x.shape[1:]))  # the inputs of a step, always in the same place
         for epoch in range(self.epochs):
             order = chosen.gather(1, orders[:, epoch]).to(x.device)
             for at in batches(order, self.batch, 1):
                 torch.index_select(x, 0, at.flatten(), out=held[: at.numel()])
-                out = stack.forward(held[: at.numel()].unflatten(0, at.shape)).flatten(0, 1)
-                stack.backward(torch.nn.functional.cross_entropy(out, y[at].flatten(), reduction="sum") / at.shape[1])
+                stack.train(held[: at.numel()].unflatten(0, at.shape), y[at])
                 optimizer.step()
         return torch.cat([stack.ask(part) for part in x.split(_EVALUATED)], 1)
 
