@@ -28,6 +28,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     norm: str | None = None
     eps: float | None = None
     threats: tuple[str, ...] = ()
+    attacks: tuple[str, ...] = ()
     surrogate: str | None = None
     samples: int = 500
     seed: int = 0
@@ -68,7 +69,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_picky(self) -> bool:
         """Whether an option is given that means nothing for texts."""
-        words = (self.norm, self.threats, self.surrogate, self.domain, self.members)
+        words = (self.norm, self.threats, self.attacks, self.surrogate, self.domain, self.members)
         return any(map(bool, words)) or self.workers > 1 or self.device != "cpu"
 
     @property
@@ -106,15 +107,18 @@ def _misfits(made: Request, named: tuple[str, ...]) -> list[str]:
         for text, bad in (
             ("--data is needed: the samples to attack", made.data is None and "llm" not in made.suites),
             (
-                "--threat and --surrogate are of --suite robustness",
-                bool(made.threats or made.surrogate) and "robustness" not in made.suites,
+                "--threat, --attack and --surrogate are of --suite robustness",
+                bool(made.threats or made.attacks or made.surrogate) and "robustness" not in made.suites,
             ),
             (
                 "--surrogate is opened outside of the guard where the model is no file: add --trust",
                 bool(made.surrogate) and not made.trust and (made.is_function or made.is_endpoint),
             ),
             (
-                "--text goes with --suite robustness, without --norm, --threat, --surrogate, --domain, --members and --workers",
+                (
+                    "--text goes with --suite robustness, without "
+                    "--norm, --threat, --attack, --surrogate, --domain, --members and --workers"
+                ),
                 bool(made.text) and (set(made.suites) != {"robustness"} or made.is_picky),
             ),
             ("--eps of texts is a share of their words, at most 1", bool(made.text) and (made.eps or 0) > 1),

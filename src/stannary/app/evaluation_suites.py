@@ -80,6 +80,7 @@ def _array(
         checkpoint=_path(request.checkpoint),
         curve=request.preset in ("standard", "paranoid") and request.budget is None,
         surrogate=surrogate,
+        attacks=request.attacks,
     )
     box = Box(*bounds_of(data))
     found = attack(target, data, box, options, whole)
@@ -92,6 +93,9 @@ def _table(target: Counting, data: Dataset, whole: Dataset, request: Request) ->
     from stannary.checks.robustness.table_suite import TableOptions
     from stannary.checks.target.statistics import StopRule
 
+    if request.attacks:
+        msg = "attacks by name (--attack) are made on pictures and arrays; this data is a table"
+        raise InputError(msg, where=request.data)
     folder = _path(request.adversarials)
     options = TableOptions(
         preset=request.preset,

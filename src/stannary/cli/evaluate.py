@@ -39,6 +39,13 @@ _SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
     "--threat", "threats", type=click.Choice(THREATS), multiple=True, help="Of pictures: measured beside the radius; repeatable."
 )
 @click.option(
+    "--attack",
+    "attacks",
+    multiple=True,
+    metavar="NAME",
+    help="After the preset's: deepfool, ..., foolbox:NAME or art:NAME, with :option=value,...; repeatable.",
+)
+@click.option(
     "--surrogate", metavar="FILE", help="A network of pictures or arrays: examples made on it are tried on MODEL first (transfer)."
 )
 @click.option("--samples", type=click.IntRange(1), default=500, show_default=True, metavar="N", help="Samples drawn from the data.")

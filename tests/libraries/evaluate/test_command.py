@@ -291,3 +291,22 @@ def test_copies_and_inversion_are_made_when_asked_for(cancer) -> None:
     alone = stannary("evaluate", model, "--data", cancer / "test.csv", "--invert")
     assert alone.returncode == 2
     assert "of --suite privacy" in alone.stderr
+
+
+def test_attacks_of_other_libraries_run_in_the_guard_after_ours(digits) -> None:
+    names = ("foolbox:LinfDeepFoolAttack:steps=10", "art:FastGradientMethod", "fgsm")
+    options = [word for name in names for word in ("--attack", name)]
+    found = card(digits / "net.pt", "--data", digits / "digits.npz", "--preset", "smoke", "--samples", 60, "--eps", 0.05, *options)
+    runs = [run["id"] for run in found["robustness"]["attacks"]]
+    assert runs[-3:] == ["foolbox:LinfDeepFoolAttack", "art:FastGradientMethod", "fgsm"]
+    assert found["model"]["jail"] != "none"
+    assert all(run["forward"] for run in found["robustness"]["attacks"][-3:])
+
+
+def test_an_attack_that_is_none_is_refused(digits, cancer) -> None:
+    done = stannary("evaluate", digits / "net.pt", "--data", digits / "digits.npz", "--attack", "foolbox:Nothing")
+    assert done.returncode == 2
+    assert "LinfPGD" in done.stderr
+    table = stannary("evaluate", cancer / "forest.joblib", "--data", cancer / "test.csv", "--attack", "fgsm")
+    assert table.returncode == 3
+    assert "pictures and arrays" in table.stderr

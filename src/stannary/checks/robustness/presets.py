@@ -15,6 +15,7 @@ from stannary.checks.robustness.attacks.fmn import FMN
 from stannary.checks.robustness.attacks.pgd import FGSM, PGD
 from stannary.checks.robustness.attacks.square import Square
 from stannary.checks.robustness.engine import Attack
+from stannary.checks.robustness.foreign import Foreign, is_foreign
 from stannary.core.errors import UsageError
 
 __all__ = ["ATTACKS", "PRESETS", "Plan", "describe", "plan_of", "preset"]
@@ -82,16 +83,16 @@ def preset(name: str, classes: int, *, fab: bool = True) -> Plan:
 
 
 def plan_of(names: Sequence[str], classes: int) -> Plan:
-    """Return a plan of attacks by name, in the order given.
+    """Return a plan of attacks by name, in the order given: ours, or those of other libraries as `foolbox:LinfPGD:steps=20`.
 
     Raises:
         UsageError: there is no such attack.
     """
-    unknown = [name for name in names if name not in ATTACKS]
+    unknown = [name for name in names if name not in ATTACKS and not is_foreign(name)]
     if unknown or not names:
-        msg = f"no such attack: {', '.join(unknown) or 'none is named'} (there are {', '.join(ATTACKS)})"
+        msg = f"no such attack: {', '.join(unknown) or 'none is named'} (there are {', '.join(ATTACKS)}, foolbox:NAME and art:NAME)"
         raise UsageError(msg)
-    return Plan("+".join(names), tuple(ATTACKS[name](classes) for name in names))
+    return Plan("+".join(names), tuple(Foreign(name) if is_foreign(name) else ATTACKS[name](classes) for name in names))
 
 
 def describe(attack: Attack) -> dict[str, str | int | float | bool]:

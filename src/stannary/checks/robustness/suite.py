@@ -17,7 +17,7 @@ from stannary.checks.robustness.attacks.fmn import FMN
 from stannary.checks.robustness.curve import curve, median_of
 from stannary.checks.robustness.masking import allows, masking_report
 from stannary.checks.robustness.picture import is_picture, png
-from stannary.checks.robustness.presets import Plan, preset
+from stannary.checks.robustness.presets import Plan, plan_of, preset
 from stannary.checks.robustness.replay import Replay, load, store
 from stannary.checks.robustness.rows import Problem
 from stannary.checks.robustness.surrogate import without_gradients
@@ -52,6 +52,7 @@ class Options:
         domain: digest of the domain's file, for the record.
         eot: answers averaged where the target is random; 0 for the preset's own.
         surrogate: a model with gradients on which examples are made, too; without it, one is made for a target that has none.
+        attacks: by name, which are made after those of the preset; see `presets.plan_of`.
         curve: look for the smallest changes, too, and give the accuracy over the radius; takes gradients.
     """
 
@@ -69,6 +70,7 @@ class Options:
     eot: int = 0
     curve: bool = False
     surrogate: Target | None = None
+    attacks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,8 @@ def robustness(target: Counting, data: Dataset, domain: Domain, options: Options
         UsageError, InputError: as `cascade`.
     """
     plan = preset(options.preset, target.classes, fab=options.fab)
+    if options.attacks:
+        plan = replace(plan, stages=(*plan.stages, *plan_of(options.attacks, target.classes).stages))
     plan, unable = without_gradients(plan, target, pool or data, options.norm, options.seed, options.surrogate)
     replayed = 0
     if options.replay and options.folder is not None:
