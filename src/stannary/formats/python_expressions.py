@@ -15,6 +15,7 @@ from collections.abc import Callable
 from stannary.core.errors import BudgetExceeded
 from stannary.formats.python_folding import element, elements, fold_method, operate
 from stannary.formats.python_invoke import MAX_NAME, NAMESPACES, SELF, Invocations
+from stannary.formats.python_own import FILE, NAMES
 from stannary.formats.python_values import UNKNOWN, Value, const, merge_origins, sequence, text_value
 
 __all__ = ["BUILTIN_NAMES", "Expressions"]
@@ -59,6 +60,10 @@ class Expressions(Invocations):
             return found
         if node.id in BUILTIN_NAMES or node.id == "get_ipython":  # a name of the interactive shell
             return Value(node.id)
+        if node.id in NAMES:
+            own = Value(node.id, frozenset({node.id}))
+            own.own = NAMES[node.id]
+            return own
         if self.stars:
             return Value(f"{self.stars[-1]}.{node.id}")
         return UNKNOWN
@@ -156,7 +161,9 @@ class Expressions(Invocations):
             result = Value(f"{base.name.removesuffix('.__dict__')}.<?>", origins)
             result.dynamic = True
             return result
-        return Value(f"{base.name}[]"[:MAX_NAME] if base.name else "", origins)
+        result = Value(f"{base.name}[]"[:MAX_NAME] if base.name else "", origins)
+        result.own = FILE if base.name == "sys.argv" and index.const == 0 else base.own
+        return result
 
     def _slice(self, base: Value, node: ast.Slice, origins: frozenset[str]) -> Value:
         bounds = [None if n is None else self.eval(n) for n in (node.lower, node.upper, node.step)]

@@ -8,7 +8,8 @@ known), keywords, origins (outside names the arguments' data came through), refs
 callables handed over), paths (of files that arguments were read from), of (path or command of the
 object that the method belongs to),
 dynamic (the name was assembled at run time), absent (model files and modules, named by constants, that are
-neither beside this file nor written by it), nested (inside code given as a string).
+neither beside this file nor written by it), nested (inside code given as a string), sent (the first argument comes from
+a visitor of a page), own (what the object and its first arguments are of this source's own: `file`, `folder`, `sources`).
 `python.reduce`: a `__reduce__` that returns a callable of an outside name. Fields: class, callee, args, line.
 `python.inner`: an attribute that leads into the interpreter. Fields: attribute, of, line.
 `python.class`: name, bases, methods, bound (special methods that are functions of others), line.
@@ -28,6 +29,7 @@ from stannary.formats.interface import Sink
 from stannary.formats.python_names import RUNNERS, NestedSink, is_reported, parse
 from stannary.formats.python_statements import Statements
 from stannary.formats.python_values import UNKNOWN, Scope, Value, const, merge_origins, sequence
+from stannary.formats.python_visitors import VISITOR, is_framework, sent
 
 __all__ = ["Flow"]
 
@@ -49,6 +51,7 @@ _THROUGH = re.compile(r"(?!asyncio\.)(?:[A-Za-z_]\w*\.)+((?:os|subprocess|posix|
 _NESTED_LEVELS = 4
 _INLINE_LEVELS = 8
 _INLINE_CALLS = 600
+_HANDLERS = 200
 _TEXT = 400
 
 
@@ -73,6 +76,8 @@ class Flow(Statements):
             self.scope.names.setdefault("__doc__", const(described))
         self.body(tree.body)
         entry, self.mode = self.mode, "function"
+        for handler in self.handlers[:_HANDLERS]:
+            self._run(handler, sent(handler), {})
         while self.pending:
             key, value = self.pending.popitem()
             if key not in self._reached:
@@ -206,6 +211,8 @@ class Flow(Statements):
         handed = [*args, *keywords.values()]
         self._makes(name, handed)
         origins |= {self._made[a.text_of()] for a in args[:2] if a.text_of() in self._made}
+        if is_framework(name):
+            self.handlers += [v for v in handed if isinstance(v.node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))]
         if self.mode != "function" and name.rpartition(".")[2] in RUNNERS:
             for item in handed:
                 if isinstance(item.node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
@@ -239,7 +246,8 @@ class Flow(Statements):
             "python.call", name=name, line=line, scope=self.mode, function=self.function, args=shown,
             keywords={k: v.shown(_TEXT) for k, v in list(keywords.items())[:12]}, origins=sorted(origins - {name})[:16],
             paths=[a.subject[:_TEXT] for a in args[:8] if a.subject], refs=refs[:8], of=value.subject[:_TEXT],
-            dynamic=value.dynamic, absent=self._absent(name, args[:2]),
+            dynamic=value.dynamic, absent=self._absent(name, args[:2]), sent=bool(args) and VISITOR in args[0].origins,
+            own=_owned(value, handed),
         )  # fmt: skip
 
     def _makes(self, name: str, handed: list[Value]) -> None:
@@ -317,3 +325,9 @@ class Flow(Statements):
         if self.level:
             data["nested"] = True
         self.sink.fact(kind, None, **data)
+
+
+def _owned(value: Value, handed: list[Value]) -> list[Json]:
+    """Return what the receiver and the first arguments are of the source's own; nothing when none is."""
+    own: list[Json] = [value.own, *(next((o.own for o in (v, *(v.items or ())[:8]) if o.own), "") for v in handed[:4])]
+    return own if any(own) else []

@@ -10,9 +10,11 @@ import ast
 from abc import abstractmethod
 
 from stannary.formats.python_folding import fold_call
+from stannary.formats.python_own import of_call, of_member
 from stannary.formats.python_values import UNKNOWN, Scope, Value, const, merge_origins, sequence
+from stannary.formats.python_visitors import VISITOR, asks, is_request
 
-__all__ = ["MAX_NAME", "NAMESPACES", "SELF", "Invocations"]
+__all__ = ["MAX_NAME", "NAMESPACES", "SELF", "Invocations", "origin_of"]
 
 _IMPORTERS = frozenset(
     {"__import__", "importlib.import_module", "importlib.__import__", "pydoc.locate", "pkgutil.resolve_name", "imp.load_module"}
@@ -24,6 +26,7 @@ _PATHS = frozenset({"pathlib.Path", "pathlib.PurePath", "pathlib.PosixPath"})
 SELF = "<this module>"
 MAX_NAME = 160
 _INNER = frozenset({"__globals__", "__builtins__", "func_globals"})  # of a function, its module's names
+_FRAMES = frozenset({"tb_frame", "gi_frame", "cr_frame", "ag_frame", "f_builtins", "f_globals"})  # of whatever holds a frame
 
 
 class Invocations:
@@ -91,12 +94,13 @@ class Invocations:
         if attribute == "__doc__" and isinstance(base.node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             return const(ast.get_docstring(base.node, clean=False) or "")
         if not base.name:
-            return Value(f"<function>.{attribute}" if base.node is not None and attribute in _INNER else "", base.origins)
+            return _nameless(base, attribute)
         name = attribute if base.name in {"builtins", "__builtins__"} and attribute != "__dict__" else f"{base.name}.{attribute}"
         if name in self.patches:
             return self.patches[name]
-        result = Value(name[:MAX_NAME], base.origins | {name} if name == "os.environ" else base.origins)
+        result = Value(name[:MAX_NAME], base.origins | origin_of(name))
         result.subject = base.subject
+        result.own = of_member(base.own, name, attribute)
         result.dynamic = dynamic or base.dynamic
         return result
 
@@ -117,11 +121,12 @@ class Invocations:
         folded = fold_call(name, args, origins | {name})
         if folded is not None:
             return folded
-        result = Value(f"{name}()"[:MAX_NAME], frozenset(list(origins)[:24]) | {name})
+        result = Value(f"{name}()"[:MAX_NAME], frozenset(list(origins)[:24]) | {name} | ({VISITOR} if asks(name) else set()))
         result.dynamic = target.dynamic
+        result.own = of_call(name, [a.own for a in args], args[-1].as_text() or "" if args else "", target.own)
         result.subject = target.subject
         shown = args[0].as_text() if args else None
-        if not result.subject and shown is not None:
+        if not result.subject and shown is not None and VISITOR not in result.origins - origins:
             result.subject = shown[:400]
         if name in _PATHS or name in _COMPUTED or name == "os.path.join":
             parts = [a.as_text() or a.subject or "{}" for a in args]
@@ -202,6 +207,22 @@ class Invocations:
             self._invoke(first, args[1:], {}, merge_origins(args))
             return result
         return None
+
+
+def origin_of(name: str) -> frozenset[str]:
+    """Return where data comes from by a name alone: the environment, or whoever sends a request."""
+    if name == "os.environ":
+        return frozenset({name})
+    return frozenset({VISITOR}) if is_request(name) else frozenset()
+
+
+def _nameless(base: Value, attribute: str) -> Value:
+    """Return a member of something that has no name: of a function its module's names, of a frame what it runs with."""
+    if base.node is not None and attribute in _INNER:
+        return Value(f"<function>.{attribute}", base.origins)
+    result = Value(f"<frame>.{attribute}" if base.node is None and attribute in _FRAMES else "", base.origins)
+    result.own = of_member(base.own, "", attribute)
+    return result
 
 
 def _base_named(base: Value, name: str) -> Value:

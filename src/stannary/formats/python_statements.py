@@ -9,8 +9,10 @@ from collections.abc import Iterable
 from stannary.core.model import Json
 from stannary.formats.python_expressions import Expressions
 from stannary.formats.python_folding import NUMBERS
+from stannary.formats.python_invoke import origin_of
 from stannary.formats.python_names import RUNNERS, is_reported
 from stannary.formats.python_values import UNKNOWN, Scope, Value, const, merge_origins, sequence
+from stannary.formats.python_visitors import answers, is_framework, is_served
 
 __all__ = ["Statements"]
 
@@ -30,6 +32,7 @@ class Statements(Expressions):
         self.function = ""
         self.branch = 0
         self.returns: list[Value] = []
+        self.handlers: list[Value] = []  # what a framework calls with what a visitor sent
 
     @abstractmethod
     def report(self, kind: str, **data: Json) -> None:
@@ -70,7 +73,7 @@ class Statements(Expressions):
                 self.stars.append(module)
                 continue
             name = alias.name if module == "builtins" else f"{module}.{alias.name}" if node.module else f"{module}{alias.name}"
-            self._bind_name(alias.asname or alias.name, Value(name, frozenset({name}) if name == "os.environ" else frozenset()))
+            self._bind_name(alias.asname or alias.name, Value(name, origin_of(name)))
 
     def _s_assign(self, node: ast.Assign) -> None:
         value = self.eval(node.value)
@@ -93,6 +96,7 @@ class Statements(Expressions):
             return
         self.branch += 1
         element = Value(f"{iterated.name}[]" if iterated.name else "", iterated.origins)
+        element.own = iterated.own
         for item in items[:64]:
             element = element.either(item) if element.name or element.known or element.node or element.items else item
         self.bind(node.target, element)
@@ -167,6 +171,8 @@ class Statements(Expressions):
         value.node, value.scope = node, self.scope
         self.pending[id(node)] = value
         self._decorate(value, node)
+        if self.scope.label == "<module>" and is_served(node):
+            self.handlers.append(value)
         self._bind_name(node.name, value)
         if node.name == "__getattr__" and self.scope.parent is None and self.scope.label == "<module>":
             self._invoke(value, [UNKNOWN], {}, frozenset())  # PEP 562: run by `from module import anything`
@@ -179,6 +185,8 @@ class Statements(Expressions):
         for applied in reversed([self.eval(decorator) for decorator in node.decorator_list]):
             self.line = node.lineno
             root, _, last = applied.name.rpartition(".")
+            if is_framework(applied.name) and not isinstance(node, ast.ClassDef):
+                self.handlers.append(value)
             if applied.node is not None or last in RUNNERS or root in _DIRECT or last in _DIRECT:
                 outcome = self._invoke(applied, [decorated], {}, applied.origins)
                 decorated = outcome if outcome.known else value
@@ -206,6 +214,7 @@ class Statements(Expressions):
                 if found is not None and found.node is not None:
                     self._invoke(found, [], {}, frozenset())
         self._decorate(value, node)
+        self.handlers += answers([base.name for base in bases], value)
         methods = [m.name for m in node.body if isinstance(m, (ast.FunctionDef, ast.AsyncFunctionDef))]
         self.report(
             "python.class",

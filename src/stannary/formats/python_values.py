@@ -58,6 +58,7 @@ class Value:
         node, scope, owner: a function, lambda or class of this file, where it was defined, its class.
         dynamic: the name was put together at run time (getattr, __import__, subscripts).
         others: what else it may be, after branches.
+        own: what of this source's own it names (`file`, `folder`, `sources`, `name`: `python_own`).
     """
 
     __slots__ = (
@@ -70,6 +71,7 @@ class Value:
         "node",
         "origins",
         "others",
+        "own",
         "owner",
         "scope",
         "subject",
@@ -90,6 +92,7 @@ class Value:
         self.owner: Value | None = None
         self.dynamic = False
         self.others: tuple[Value, ...] = ()
+        self.own = ""
 
     def options(self) -> tuple[Value, ...]:
         """Return everything that it may be, at least itself."""

@@ -13,6 +13,7 @@ from stannary.checks.static.judges.addresses import doubtful_address, hostile_ad
 from stannary.checks.static.judges.danger import danger_of
 from stannary.checks.static.judges.python_effects import effect, is_odd_tool, odd_address
 from stannary.checks.static.judges.python_outside import data_run, environment, is_fetched, reaches, sends_token, text_run
+from stannary.checks.static.judges.python_own import erases, runs_sent
 from stannary.checks.static.judges.shell import HOSTILE, classify
 from stannary.checks.static.judges.word_sets import contains_any, words
 from stannary.formats.python_folding import NUMBERS
@@ -103,7 +104,7 @@ def behaviour(call: Mapping[str, Any]) -> Behaviour | None:
     text = " ".join([*args, *call["keywords"].values()])
     base = name.removesuffix(".__call__")
     call_of = _Call(base, args, text, origins, call)
-    for test in (_process, _sets, _opens, _inner, _spelled, _code, _files, _transfer, _effect, _remote_code, _loading, _patch):
+    for test in _TESTS:
         found = test(call_of)
         if found is not None:
             return found
@@ -114,6 +115,14 @@ def behaviour(call: Mapping[str, Any]) -> Behaviour | None:
             handed = " ".join(a for a in [*given, *call["keywords"].values()] if a != mark)
             return _command(reference, handed, call)
     return None
+
+
+def _own(c: _Call) -> Behaviour | None:
+    """What a source does to itself, and with what the visitors of its page send."""
+    if erased := erases(c.name, c.args, c.data):
+        return Behaviour("erase", erased)
+    ran = runs_sent(c.name, c.args, c.data)
+    return Behaviour("visitor-run", ran) if ran else None
 
 
 def _effect(c: _Call) -> Behaviour | None:
@@ -377,3 +386,6 @@ def _patch(c: _Call) -> Behaviour | None:
 def _from_network(origins: frozenset[str]) -> bool:
     received = any(o.startswith(("requests.Session().", "requests.session().")) or "().recv" in o for o in origins)
     return received or any(not o.startswith("socket.") for o in origins & words("python_network_in"))
+
+
+_TESTS = (_own, _process, _sets, _opens, _inner, _spelled, _code, _files, _transfer, _effect, _remote_code, _loading, _patch)

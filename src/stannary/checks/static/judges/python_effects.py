@@ -50,6 +50,8 @@ _FOR_PEOPLE = frozenset({
     "pwd", "env", "printenv", "ps", "kill", "sleep", "find", "ln", "head", "tail", "history", "who", "w", "netstat",
     "ifconfig", "ip",
 })  # fmt: skip
+# A share of a named machine: Windows logs in to it with the user's own name and hash.
+_SHARE = re.compile(r"\\\\[\w.-]+\\\w")
 _LINKS = frozenset({"os.symlink", "os.link"})
 
 
@@ -61,6 +63,8 @@ def effect(name: str, args: Sequence[str], origins: frozenset[str], keywords: Ma
         return "disturb", f"{name}({' '.join(args)[:40]})"
     if name in _LINKS and args and (args[0].startswith("/etc/") or contains_any(args[0], "secret_paths")):
         return "secret-file", f"{name} makes {args[0][:80]} appear among the model's files"
+    if name.startswith(("os.", "open", "shutil.", "pathlib.", "io.open")) and (share := next(filter(_SHARE.match, args[:2]), "")):
+        return "network-odd", f"{name} opens {share[:80]} on another machine, which is told who asks"
     if odd := odd_address(name, args, keywords):
         return "network-odd", f"{name}({odd[:80]})"
     if name.startswith("socket.") and name.rpartition(".")[2] in _CONNECTS:

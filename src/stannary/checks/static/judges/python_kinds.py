@@ -55,6 +55,8 @@ RULES = {
     "disturb": "SRC028",
     "tool-odd": "SRC006",
     "writes": "SRC029",
+    "erase": "SRC030",
+    "visitor-run": "SRC031",
 }
 
 _C: Severity = "critical"
@@ -101,5 +103,7 @@ _TABLE: dict[str, tuple[Severity, Severity, Severity, Severity]] = {
     "disturb":         (_M, _L, _L, _I),
     "tool-odd":        (_M, _I, _I, _I),
     "writes":          (_M, _M, _I, _I),
+    "erase":           (_H, _H, _M, _I),
+    "visitor-run":     (_H, _H, _M, _M),
 }  # fmt: skip
 SEVERITIES: dict[str, dict[str, Severity]] = {kind: dict(zip(_ORDER, row, strict=True)) for kind, row in _TABLE.items()}

@@ -1,0 +1,105 @@
+"""Python source that removes itself, and pages that run what is typed into them. Commands are `echo` at most."""
+
+from __future__ import annotations
+
+from stannary.testing.forges import forge
+
+__all__: list[str] = []
+
+_ERASED = {
+    "removed": "import os\nos.remove(__file__)\n",
+    "path": "from pathlib import Path\nPath(__file__).resolve().unlink()\n",
+    "folder": "import os, shutil\nshutil.rmtree(os.path.dirname(os.path.abspath(__file__)))\n",
+    "overwritten": "open(__file__, 'w').write('# nothing')\n",
+    "path_written": "import pathlib\np = pathlib.Path(__file__)\np.write_text('pass')\n",
+    "moved": "import os\nos.rename(__file__, '.x')\n",
+    "replaced": "import shutil\nshutil.copyfile('clean.txt', __file__)\n",
+    "frame": "import inspect, os\nos.unlink(inspect.currentframe().f_code.co_filename)\n",
+    "told": "import inspect, os\nos.remove(inspect.getfile(inspect.currentframe()))\n",
+    "spec": "import os\nos.unlink(__spec__.origin)\n",
+    "argument": "import os, sys\nos.truncate(sys.argv[0], 0)\n",
+    "pattern": "import glob, os\nfor f in glob.glob(os.path.join(os.path.dirname(__file__), '*.py')):\n    os.remove(f)\n",
+    "path_pattern": "from pathlib import Path\nfor p in Path(__file__).parent.rglob('*.py'):\n    p.unlink()\n",
+    "at_exit": "import atexit, os\natexit.register(os.remove, __file__)\n",
+    "command": "import subprocess\nsubprocess.run(['rm', '-f', __file__])\n",
+    "shell": "import os\nos.system(f'rm -f {__file__}')\n",
+    "function": "import os\ndef gone():\n    os.remove(os.path.realpath(__file__))\ngone()\n",
+}
+_KEPT = """import glob
+import os
+import shutil
+from pathlib import Path
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+OUT = os.path.join(HERE, "out")
+shutil.rmtree(OUT, ignore_errors=True)
+os.makedirs(OUT)
+Path(__file__).with_suffix(".log").write_text("started")
+(Path(__file__).parent / "cache.json").unlink(missing_ok=True)
+for old in glob.glob(os.path.join(HERE, "*.pyc")):
+    os.remove(old)
+source = open(__file__).read()
+shutil.copy(__file__, OUT)
+os.rename(os.path.join(HERE, "a.tmp"), os.path.join(HERE, "a.txt"))
+"""
+for _name, _text in _ERASED.items():
+    forge(f"python.own_{_name}", filename="modeling_x.py", family="Python source", malicious=True)(_text.encode)
+forge("python.own_kept", filename="train.py", family="Python source", malicious=False)(_KEPT.encode)
+
+_GRADIO = "import gradio as gr\ndef calc(t):\n    return str({})\n"
+_VISITED = {
+    "gradio_eval": _GRADIO.format("eval(t)") + "gr.Interface(calc, 'text', 'text').launch()\n",
+    "gradio_keyword": _GRADIO.format("eval(t.strip())") + "gr.Interface(fn=calc, inputs='text', outputs='text').launch()\n",
+    "gradio_click": "import gradio as gr, subprocess\nwith gr.Blocks() as demo:\n    i = gr.Textbox()\n    gr.Button('go').click(lambda c: subprocess.getoutput(c), i, i)\n",
+    "gradio_helper": "import gradio as gr\ndef calc(t):\n    return inner(t)\ndef inner(x):\n    exec(x)\ngr.ChatInterface(calc).launch()\n",
+    "gradio_pickle": "import gradio as gr, pickle\ndef load(f):\n    with open(f.name, 'rb') as h:\n        return str(pickle.load(h))\ngr.Interface(load, 'file', 'text').launch()\n",
+    "streamlit_exec": "import streamlit as st\ncode = st.text_area('code')\nif st.button('run'):\n    exec(code)\n",
+    "streamlit_side": "import streamlit as st\nst.write(eval(st.sidebar.text_input('formula')))\n",
+    "streamlit_upload": "import streamlit as st, joblib\nm = joblib.load(st.file_uploader('model'))\n",
+    "flask_eval": "from flask import Flask, request\napp = Flask(__name__)\n@app.route('/p')\ndef p():\n    return str(eval(request.args['x']))\n",
+    "flask_template": "from flask import Flask, request, render_template_string\napp = Flask(__name__)\n@app.route('/')\ndef i():\n    return render_template_string(request.args.get('t'))\n",
+    "flask_load": "from flask import Flask, request\nimport torch, io\napp = Flask(__name__)\n@app.post('/m')\ndef m():\n    return str(torch.load(io.BytesIO(request.data), weights_only=False))\n",
+    "fastapi_shell": "import os\nfrom fastapi import FastAPI\napp = FastAPI()\n@app.get('/r')\ndef r(c: str):\n    return os.popen(c).read()\n",
+    "fastapi_model": "import subprocess\nfrom fastapi import APIRouter\nrouter = APIRouter()\n@router.post('/r')\nasync def r(body: dict):\n    return subprocess.run(['sh', '-c', body['cmd']], capture_output=True)\n",
+    "http_server": "import os\nfrom http.server import BaseHTTPRequestHandler\nclass H(BaseHTTPRequestHandler):\n    def do_POST(self):\n        os.system(self.rfile.read(9).decode())\n",
+    "stream_server": "import asyncio\nasync def h(r, w):\n    p = await asyncio.create_subprocess_shell((await r.readline()).decode())\nasyncio.run(asyncio.start_server(h, '0.0.0.0', 9999))\n",
+    "endpoint": "class EndpointHandler:\n    def __init__(self, path=''):\n        pass\n    def __call__(self, data):\n        q = data.pop('inputs')\n        return eval(q)\n",
+    "handle": "def handle(data, context):\n    return [eval(x['body']) for x in data]\n",
+    "bot": "import discord\nclient = discord.Client()\n@client.event\nasync def on_message(message):\n    exec(message.content[5:])\n",
+}
+_VISITED_PLAIN = """import ast
+import subprocess
+
+import gradio as gr
+import torch
+from fastapi import FastAPI
+
+app = FastAPI()
+model = torch.nn.Linear(2, 2)
+model.eval()
+
+
+@app.get("/gpu")
+def gpu(index: int):
+    return subprocess.run(["nvidia-smi", "-i", str(index)], capture_output=True)
+
+
+def convert(video, name):
+    subprocess.run(["ffmpeg", "-i", video, "out.mp4"])
+    state = torch.load(f"models/{name}.pt", weights_only=False)
+    return ast.literal_eval(name), state
+
+
+gr.Interface(convert, ["video", "text"], "text").launch()
+"""
+for _name, _text in _VISITED.items():
+    forge(f"python.visitor_{_name}", filename="app.py", family="Python source", malicious=True)(_text.encode)
+forge("python.visitor_plain", filename="app.py", family="Python source", malicious=False)(_VISITED_PLAIN.encode)
+forge("python.frame_of_an_error", filename="modeling_x.py", family="Python source", malicious=True)(
+    lambda: (
+        b"try:\n    1 / 0\nexcept Exception as e:\n    e.__traceback__.tb_frame.f_builtins['eval']('__import__(\"os\").system(\"echo stannary\")')\n"
+    )
+)
+forge("python.share_of_another", filename="modeling_x.py", family="Python source", malicious=True)(
+    lambda: b"import os\nos.listdir(r'\\\\192.0.2.9\\share')\n"
+)
