@@ -34,7 +34,7 @@ def of_member(own: str, name: str, attribute: str) -> str:
 
 
 def of_call(name: str, args: Sequence[str], last: str, receiver: str) -> str:
-    """Return what a call results in: `args` says what its arguments are, `last` the text of the last, `receiver` whose method it is."""
+    """Return what a call results in. `args`, `receiver`: what these are; `last`: the text of the last argument."""
     first = args[0] if args else ""
     method = name.rpartition(".")[2]
     if name in _TOLD or name == "__loader__.get_filename":
