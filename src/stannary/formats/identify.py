@@ -147,7 +147,7 @@ _LEARNED = re.compile(
 )
 
 # Which rows a first byte can belong to at all, so that 5,000 small files cost little.
-_NEAR = [(i, o, m) for i, row in enumerate(FORMATS) for o, m in row.magic if 0 < o <= _HEAD - len(m)]
+_NEAR: dict[tuple[int, int], dict[bytes, list[int]]] = {}  # by where a magic stands, begin and end
 _FAR = sorted((o, i, m) for i, row in enumerate(FORMATS) for o, m in row.magic if o > _HEAD - len(m))
 _OPENING: list[list[tuple[int, bytes]]] = [[] for _ in range(256)]
 _PROBED: list[list[int]] = [[] for _ in range(256)]
@@ -155,6 +155,8 @@ for _i, _row in enumerate(FORMATS):
     for _o, _m in _row.magic:
         if not _o:
             _OPENING[_m[0]].append((_i, _m))
+        elif _o <= _HEAD - len(_m):
+            _NEAR.setdefault((_o, _o + len(_m)), {}).setdefault(_m, []).append(_i)
     if _row.probe:
         for _b in _row.first or range(256):
             _PROBED[_b].append(_i)
@@ -173,6 +175,10 @@ for _i, _row in enumerate(FORMATS):
             _EXACT.setdefault(_name, []).append(_i)
 
 
+_PARTS = re.compile("|".join(re.escape(part) for _, _, part in _GLOBS if part))  # one search for all that have one
+_LENGTHS = frozenset(len(pattern) for _, pattern, part in _GLOBS if not part)  # the others are of question marks alone
+
+
 def _named(base: str) -> set[int]:
     """Return the rows whose names match a lower-case file name."""
     found = set(_EXACT.get(base, ()))
@@ -180,9 +186,8 @@ def _named(base: str) -> set[int]:
     while at >= 0:
         found.update(_SUFFIXES.get(base[at:], ()))
         at = base.find(".", at + 1)
-    for glob in [glob for glob in _GLOBS if glob[2] in base]:
-        if fnmatch.fnmatchcase(base, glob[1]):
-            found.add(glob[0])
+    if len(base) in _LENGTHS or _PARTS.search(base):
+        found.update(i for i, pattern, part in _GLOBS if part in base and fnmatch.fnmatchcase(base, pattern))
     return found
 
 
@@ -211,16 +216,19 @@ def is_text(view: View) -> bool:
 
 
 # What a probe needs to be there at all: checked here, so that its module is imported only then.
-_GATES: dict[str, Callable[[View], bool]] = {
-    "zip": lambda view: b"PK" in (tail := view.tail(65_557)) and (b"PK\x05\x06" in tail or b"PK\x06\x06" in tail),
-    "tar": lambda view: len(view) >= 512 and not view.bytes(148, 8).strip(b"01234567 \x00"),
-    "hdf5": lambda view: any(bytes(view.data[o : o + 8]) == b"\x89HDF\r\n\x1a\n" for o in _doubled(16384, len(view))),
-    "safetensors": lambda view: view.head(9)[8:] == b"{" or view.name.endswith(".safetensors"),
-    "pyc": lambda view: view.head(4)[2:] == b"\r\n",
-    "text": is_text,
-    "package": lambda view: view.tail(512)[:4] in (b"koly", b"cone"),
-    "learned-weights": lambda view: _LEARNED.match(view.head(_HEAD)) is not None or view.name.lower().endswith((".ann", ".dat", ".traineddata")),
+# They are given the view and its first bytes.
+_GATES: dict[str, Callable[[View, bytes], bool]] = {
+    "zip": lambda view, _: b"PK" in (tail := view.tail(65_557)) and (b"PK\x05\x06" in tail or b"PK\x06\x06" in tail),
+    "tar": lambda view, _: len(view) >= 512 and not view.bytes(148, 8).strip(b"01234567 \x00"),
+    "hdf5": lambda view, _: len(view) > 16384 and any(bytes(view.data[o : o + 8]) == b"\x89HDF\r\n\x1a\n" for o in _doubled(16384, len(view))),
+    "safetensors": lambda view, head: head[8:9] == b"{" or view.name.endswith(".safetensors"),
+    "pyc": lambda _, head: head[2:4] == b"\r\n",
+    "text": lambda view, head: not 0x80 <= head[0] < 0xC2 and is_text(view),
+    "package": lambda view, _: view.tail(512)[:4] in (b"koly", b"cone"),
+    "learned-weights": lambda view, head: _LEARNED.match(head) is not None or view.name.lower().endswith((".ann", ".dat", ".traineddata")),
 }  # fmt: skip
+# For each first byte: the rows that are probed, with their gates.
+_TRIED = [[(i, FORMATS[i], _GATES.get(FORMATS[i].name)) for i in rows] for rows in _PROBED]
 
 
 def identify(view: View, hint: str = "", plugged: tuple[Format, ...] = ()) -> list[Format]:
@@ -233,14 +241,13 @@ def identify(view: View, hint: str = "", plugged: tuple[Format, ...] = ()) -> li
         return []
     first = head[0]
     found = {i for i, magic in _OPENING[first] if head.startswith(magic)}
-    for i, offset, magic in _NEAR:
-        if head.startswith(magic, offset):
-            found.add(i)
+    for (start, stop), magics in _NEAR.items():
+        found.update(magics.get(head[start:stop], ()))
     size = len(view)
     for offset, i, magic in _FAR:
         if offset >= size:
             break
-        if view.data[offset : offset + len(magic)] == magic:
+        if bytes(view.data[offset : offset + len(magic)]) == magic:
             found.add(i)
     base = view.name.replace("\\", "/").rpartition("/")[2].lower()
     named = _named(base)
@@ -249,9 +256,8 @@ def identify(view: View, hint: str = "", plugged: tuple[Format, ...] = ()) -> li
         found.update(i for i in named if text or not FORMATS[i].text)
     if hint in _BY_NAME:
         found.add(FORMATS.index(_BY_NAME[hint]))
-    for i in _PROBED[first]:
-        row = FORMATS[i]
-        if i not in found and (row.name not in _GATES or _GATES[row.name](view)) and load_probe(row)(view):
+    for i, row, gate in _TRIED[first]:
+        if i not in found and (gate is None or gate(view, head)) and load_probe(row)(view):
             found.add(i)
     rows = [FORMATS[i] for i in sorted(found)]
     return [*rows, *(row for row in plugged if row.name == hint or _admits(row, view, base))] if plugged else rows

@@ -19,21 +19,28 @@ __all__ = ["emit"]
 
 def emit(recorder: Recorder, sink: Sink, read: Collection[int] = ()) -> None:
     """Report everything as facts. `read`: ids of the arguments of calls whose code was read."""
+    fact = sink.fact
     for found in recorder.globals.values():
-        sink.fact("pickle.global", found.offset, module=found.module, name=found.name, op=found.op,
-                  uses=sorted(found.uses) or ["data"], count=found.count, **({"held": True} if found.held else {}),
-                  **({"raw": list(found.raw)} if found.raw else {}))  # fmt: skip
+        uses = sorted(found.uses) if found.uses else ["data"]
+        if found.held or found.raw:
+            fact("pickle.global", found.offset, module=found.module, name=found.name, op=found.op, uses=uses, count=found.count,
+                 **({"held": True} if found.held else {}), **({"raw": list(found.raw)} if found.raw else {}))  # fmt: skip
+        else:
+            fact("pickle.global", found.offset, module=found.module, name=found.name, op=found.op, uses=uses, count=found.count)
     for count, func, args, how, offset in recorder.calls.values():
         plain = type(func) is Global
         root = func if plain else func.root if type(func) is Made else None
         module, name = (root.module, root.name) if root is not None else ("", "")
         traits = UNNAMED if root is None else root.traits or UNNAMED
-        sink.fact("pickle.call", offset, module=module, name=name, how=how, count=count, computed=not plain, args=render(args),
-                  **({"raw": list(func.raw)} if plain and func.raw else {}),
-                  **({"strings": strings(args)} if (traits.code or traits.type_maker) and makes_code(func) else {}),
-                  **({"read": True} if id(args) in read else {}),
-                  **({"source": source} if traits.graph and (source := source_of(func, args, recorder.content)) else {}),
-                  **({} if plain else {"callable": render(func)}))  # fmt: skip
+        if plain and not func.raw and not traits.apart and not read:
+            fact("pickle.call", offset, module=module, name=name, how=how, count=count, computed=False, args=render(args))
+            continue
+        fact("pickle.call", offset, module=module, name=name, how=how, count=count, computed=not plain, args=render(args),
+             **({"raw": list(func.raw)} if plain and func.raw else {}),
+             **({"strings": strings(args)} if (traits.code or traits.type_maker) and makes_code(func) else {}),
+             **({"read": True} if id(args) in read else {}),
+             **({"source": source} if traits.graph and (source := source_of(func, args, recorder.content)) else {}),
+             **({} if plain else {"callable": render(func)}))  # fmt: skip
     for kind, offset, data in recorder.others.values():
         sink.fact(kind, offset, **data)
     for what, count in recorder.notes.items():

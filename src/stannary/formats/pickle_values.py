@@ -20,6 +20,7 @@ _DEPTH = 5
 _WIDTH = 16
 _NODES = 96
 _TEXT = 400
+_EXACT = 1 << 53  # numbers below are the same in JSON
 
 
 class Global:
@@ -136,7 +137,7 @@ class _Renderer:
             text: str = value if len(value) <= _TEXT else value[:_TEXT] + "…"
             return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
         if kind is int:
-            return value if -(2**53) < value < 2**53 else hex(value)[:40]
+            return value if -_EXACT < value < _EXACT else hex(value)[:40]
         if value is None or kind is bool:
             return value
         if kind is float:
@@ -152,7 +153,7 @@ class _Renderer:
         if self.nodes <= 0 or depth >= _DEPTH:
             return {"cut": kind.__name__}
         if kind is tuple or kind is list:
-            rendered = [self.render(item, depth + 1) for item in value[:_WIDTH]]
+            rendered = self._members(value[:_WIDTH], depth + 1)
             if len(value) > _WIDTH:
                 rendered.append({"cut": len(value) - _WIDTH})
             return rendered if kind is tuple else {"list": rendered}
@@ -173,6 +174,21 @@ class _Renderer:
                 ]
             }
         return {"unknown": kind.__name__}
+
+    def _members(self, items: Any, depth: int) -> list[Any]:  # noqa: ANN401 - symbolic
+        """Render the members of a tuple or list: most are names and small numbers, which need no call."""
+        rendered: list[Any] = []
+        for item in items:
+            kind = type(item)
+            if kind is Global:
+                self.nodes -= 1
+                rendered.append({"global": f"{item.module}.{item.name}"})
+            elif item is None or kind is bool or (kind is int and -_EXACT < item < _EXACT):
+                self.nodes -= 1
+                rendered.append(item)
+            else:
+                rendered.append(self.render(item, depth))
+        return rendered
 
 
 def render(value: Any) -> Any:  # noqa: ANN401 - symbolic in, JSON out

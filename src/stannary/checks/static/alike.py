@@ -27,7 +27,7 @@ _FRAMED = 11  # bytes before what stands in a frame
 _OTHER = 8  # bytes that tell streams apart which do not begin with the name of a module
 _GLOBAL, _SHORT_BINUNICODE = 0x63, 0x8C
 _GROUPS = 1 << 14
-_TRIES = 96  # to find a shape, without a file that has one, before no more are made: where each file is of a kind of its own
+_TRIES = 48  # to find a shape, without a file that has one, before no more are made: where each file is of a kind of its own
 _PATIENCE = 64  # files of a group that no shape of it fits, before its shapes are given up
 
 
@@ -80,9 +80,9 @@ class Alike:
 
     def learn(self, content: bytes, report: FileReport) -> None:
         """Take note of a file in which nothing was found."""
-        if report.formats != ("pickle",) or report.missed or report.skipped or not _plain(report, len(content)):
-            return
         if self._left < len(content) or self._tries <= 0 or len(self._groups) > _GROUPS:
+            return
+        if report.formats != ("pickle",) or report.missed or report.skipped or not _plain(report, len(content)):
             return
         for key in _keys(content):
             group = self._groups.setdefault(key, _Group())

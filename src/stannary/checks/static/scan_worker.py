@@ -133,11 +133,11 @@ class _Reader:
             return wire.packed(answer)
 
     def _file(self, work: Work, limits: Limits, *, keep: bool) -> Answer:
-        before = identity_of(os.stat(work.real, follow_symlinks=False))
-        if (before.device, before.inode) != (work.device, work.inode):
+        before, content = _opened(work)
+        if before is None:
             return Answer(problem="was replaced by another file during the scan")
         if before.size <= _INLINE:
-            return self._small(work, before, limits, keep=keep)
+            return self._small(work, before, limits, keep=keep, content=content)
         digest = work.sha256
         if work.hash:
             hashed = hash_file(work.real)
@@ -151,15 +151,10 @@ class _Reader:
             return Answer(problem="changed during the scan")
         return self._answer(work, report, digest, before, entry)
 
-    def _small(self, work: Work, before: FileIdentity, limits: Limits, *, keep: bool) -> Answer:
-        """Open a small file once; what is hashed and read are the same bytes."""
-        descriptor = os.open(work.real, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            content = os.read(descriptor, _INLINE + 1)
-            if identity_of(os.fstat(descriptor)) != before or len(content) != before.size:
-                return Answer(problem="changed during the scan")
-        finally:
-            os.close(descriptor)
+    def _small(self, work: Work, before: FileIdentity, limits: Limits, *, keep: bool, content: bytes) -> Answer:
+        """Read a small file that was opened once; what is hashed and read are the same bytes."""
+        if len(content) != before.size:
+            return Answer(problem="changed during the scan")
         digest = hashlib.sha256(content).hexdigest() if work.hash else work.sha256
         alike = self._memory() if keep and content[:1] == b"\x80" else None
         if alike is not None and alike.knows(View(content, work.name.rpartition("/")[2], work.real), content):
@@ -219,7 +214,7 @@ class _Reader:
         settings = self.settings
         self._enter(work.folder)
         base = work.name.rpartition("/")[2]
-        if f"/{work.name}".endswith(f"/.git/hooks/{base}"):  # where it lies makes a program of it
+        if ".git/hooks/" in work.name and f"/{work.name}".endswith(f"/.git/hooks/{base}"):  # where it lies makes a program of it
             base = f".git/hooks/{base}"
         if not (settings.cache and digest):
             return self._read(work, base, limits, content), b""
@@ -265,6 +260,28 @@ class _Reader:
             walker.incomplete(f"repository: reader failed: {type(exc).__name__}: {exc}")
         report = walker.report()
         return Answer(report.formats, tuple(findings_of(report, self.rules, work.name)), report.missed, report.skipped)
+
+
+def _opened(work: Work) -> tuple[FileIdentity | None, bytes]:
+    """Return what a file is, and all of it when it is small; None when it is no longer the one that was listed.
+
+    A write between the first look and the reading changes what the last look finds, in `_file` and `_small`. Raises OSError.
+    """
+    try:
+        # A pipe that was put in its place is not waited for.
+        descriptor = os.open(work.real, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        status = os.stat(work.real, follow_symlinks=False)
+        if (status.st_dev, status.st_ino) != (work.device, work.inode):  # by a link, say
+            return None, b""
+        raise
+    try:
+        before = identity_of(os.fstat(descriptor))
+        if (before.device, before.inode) != (work.device, work.inode):
+            return None, b""
+        return before, os.read(descriptor, _INLINE + 1) if before.size <= _INLINE else b""
+    finally:
+        os.close(descriptor)
 
 
 def _stop_judging(*, last: bool) -> None:

@@ -312,7 +312,7 @@ def _walk(walker: Walker, view: View) -> None:
             timer.more = partial(walker.go_on, timer)
             walker.longer = budget.limits.processor * scale * _LONGER
             if timer.active:
-                budget.halfway = time.process_time() + budget.limits.processor * scale * _UNPACKING
+                budget.halfway = timer.deadline - budget.limits.processor * scale * (1 - _UNPACKING)
             walker.walk(view)
     except (BudgetExceeded, Expired):  # it struck outside of a reader; the budget knows
         budget.expired = budget.expired or f"{RAN_OUT}the time is up"
