@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from stannary.checks.static.judges.pickle_computed import judge_code_maker, judge_computed
 from stannary.checks.static.judges.pickle_fx import EXECUTES_SOURCE, source_problem
@@ -78,9 +79,11 @@ _NAME_TELLS = re.compile(
 def judge(facts: Sequence[Fact]) -> Iterator[Hit]:
     """Judge the pickle facts of one file. Rules without a judge match by data alone."""
     known = load()
-    fallback = any(f.kind == "pickle.call" and f.data["name"] == "getattr" and f.data["args"] in _DILL_SETATTR for f in facts)
-    classes = {f.data["name"] for f in facts if f.kind == "pickle.code" and f.data["kind"] == "class" and not f.data["broken"]}
-    whole = all("read" in f.data for f in facts if f.kind == "pickle.call" and (f.data["module"], f.data["name"]) in CODE_MAKERS)
+    calls = [fact.data for fact in facts if fact.kind == "pickle.call"]
+    carried = [fact for fact in facts if fact.kind.startswith("pickle.code")]
+    fallback = any(call["name"] == "getattr" and call["args"] in _DILL_SETATTR for call in calls)
+    classes = {f.data["name"] for f in carried if f.kind == "pickle.code" and f.data["kind"] == "class" and not f.data["broken"]}
+    whole = all("read" in call for call in calls if (call["module"], call["name"]) in CODE_MAKERS)
     for fact in facts:
         if (
             fallback
@@ -90,6 +93,8 @@ def judge(facts: Sequence[Fact]) -> Iterator[Hit]:
         ):
             continue
         if fact.kind == "pickle.global":
+            if "raw" not in fact.data and _role(canonical(fact.data["module"]), fact.data["name"], known):
+                continue  # nearly all of them
             if not inert(fact.data["module"], fact.data["name"], fact.data["uses"], known):
                 yield from _judge_global(fact, known)
         elif fact.kind == "pickle.call":
@@ -99,7 +104,6 @@ def judge(facts: Sequence[Fact]) -> Iterator[Hit]:
             owner = f"{fact.data['module']}.{fact.data['name']}"
             what = f"{fact.data['key']}, which it executes" if fact.data["key"] else "a state that is no plain dict"
             yield Hit("PKL032", fact, f"{owner} is given {what}")
-    carried = [fact for fact in facts if fact.kind.startswith("pickle.code")]
     if carried:
         from stannary.checks.static.judges.pickle_code import judge as judge_code  # few pickles carry code
 
@@ -235,13 +239,14 @@ def _judge_named(fact: Fact, known: Knowledge) -> Iterator[Hit]:
     module, name = canonical(data["module"]), data["name"]
     if ordinary((module, name), data["args"], known):
         return
-    gadget = _gadget(fact, known)
+    role = _role(module, name, known)
+    gadget = _gadget(fact, known) if not role or "raw" in data else None
     if gadget and not data["how"].startswith("NEWOBJ"):
         yield Hit(
             _CALLED[gadget[1].category], fact, f"calls {gadget[0]}{shown(data['args'])}, which {gadget[1].what}", evidence(fact)
         )
         return
-    role = _role(module, name, known) or role_of(f"{module}.{name}", known)
+    role = role or role_of(f"{module}.{name}", known)
     if role in {"k", "r", "f"} and (module, name) in SCHEMAS:
         role = "s"
     if role in {"k", "r"} or (role == "c" and data["how"].startswith("NEWOBJ")):
@@ -300,12 +305,19 @@ def _judge_unknown(fact: Fact, role: str, known: Knowledge) -> Iterator[Hit]:
         yield Hit("PKL014", fact, f"calls the unknown function {dotted}{shown(data['args'])}", evidence(fact))
 
 
+def _is_flat(args: Any) -> bool:  # noqa: ANN401 - rendered JSON
+    """Tell whether rendered arguments are nothing but numbers and texts."""
+    return type(args) is list and not any(type(item) is dict or type(item) is list for item in args)
+
+
 def _judge_active(fact: Fact, known: Knowledge) -> Iterator[Hit]:
     """Arguments that can be called: a bound method or a function of the pickle's own runs when a constructor calls it."""
     data = fact.data
     module, name = canonical(data["module"]), data["name"]
-    if module.startswith(("cloudpickle", "dill")) or module in _CONTAINERS or (module, name) in SCHEMAS:
+    if module in _CONTAINERS or (module, name) in SCHEMAS or module.startswith(("cloudpickle", "dill")):
         return
+    if data["how"] != "NEWOBJ_EX" and name not in {"SimpleNamespace", "Namespace"} and _is_flat(data["args"]):
+        return  # numbers and texts
     if ordinary((module, name), data["args"], known):
         return
     instance = data["how"].startswith("NEWOBJ")
