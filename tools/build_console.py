@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 STATIC = Path(__file__).resolve().parent.parent / "src" / "stannary" / "server" / "console" / "static"
-_TYPES = {".css": "text/css", ".js": "text/javascript"}
+_TYPES = {".css": "text/css", ".js": "text/javascript", ".txt": "text/plain"}
 
 
 def main() -> int:

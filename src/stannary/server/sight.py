@@ -21,7 +21,7 @@ from stannary.registry.names import DEFAULT, Name
 from stannary.registry.registry import Registry
 from stannary.store.lineage_db import Walked
 
-__all__ = ["Lineage", "lineage_of", "no_statement", "readable", "reads_in", "seen_decision", "sees", "visible"]
+__all__ = ["Lineage", "lineage_of", "no_statement", "readable", "reads_in", "seen_decision", "sees", "somewhere", "visible"]
 
 _WHOLE = Name(DEFAULT, "*")
 
@@ -83,6 +83,12 @@ def reads_in(registry: Registry, name: Name) -> bool:
     if where is None:
         return registry.may("read", name)
     return any(namespace in ("*", name.namespace) for namespace, _ in where("read"))
+
+
+def somewhere(registry: Registry, action: str) -> bool:
+    """Tell whether the actor may do something in any place at all."""
+    where = getattr(registry.allowed, "places", None)
+    return bool(where(action)) if where is not None else registry.may(action, _WHOLE)
 
 
 def lineage_of(registry: Registry, digest: Digest) -> Lineage:

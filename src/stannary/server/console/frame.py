@@ -29,6 +29,7 @@ from stannary.server.console.sessions import Credentials, Sessions, credentials,
 from stannary.server.operations import Call
 from stannary.server.problems import MEDIA_TYPE, Problem, Refused, problem_of
 from stannary.server.receiving import parts_of
+from stannary.server.sight import somewhere
 from stannary.server.site import Site
 
 __all__ = ["CSP", "HEADERS", "Console", "endpoint_of", "form_of", "page_of", "problem_page", "same_origin"]
@@ -59,8 +60,9 @@ class _Frame(NamedTuple):
 
     who: str
     token: str
-    rights: dict[str, bool]
+    rights: dict[str, bool]  # on everything; `some_…`: in some place
     twin: str
+    path: str = ""
 
 
 def endpoint_of(console: Console, page: Page, *, twin: bool = False) -> Any:  # noqa: ANN401 - Starlette's endpoint
@@ -113,10 +115,9 @@ async def _principal(site: Site, shown: Credentials) -> Any:  # noqa: ANN401 - a
 def _frame(site: Site, principal: Any, request: Request, shown: Credentials) -> _Frame:  # noqa: ANN401 - a Principal
     registry = site.seen_by(principal)
     rights = {action: registry.may(action, _WHOLE) for action in ("audit", "administer", "read")}
-    anywhere = getattr(registry.allowed, "places", None)
-    rights["approve"] = bool(anywhere("approve")) if anywhere is not None else registry.may("approve", _WHOLE)
+    rights |= {f"some_{action}": somewhere(registry, action) for action in ("approve", "jobs", "read")}
     query = f"?{request.url.query}" if request.url.query else ""
-    return _Frame(principal.id, form_token(shown.secret), rights, f"{quote(request.url.path)}.json{query}")
+    return _Frame(principal.id, form_token(shown.secret), rights, f"{quote(request.url.path)}.json{query}", request.url.path)
 
 
 def _within_rate(site: Site, caller: str) -> None:

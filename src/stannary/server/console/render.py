@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 from importlib import resources
 from typing import Any
 
 import jinja2
 import msgspec
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from stannary.report.escape import visible
 from stannary.report.wording import human_size
@@ -18,10 +19,10 @@ __all__ = ["manifest", "render", "static"]
 
 _ROOM = "stannary.server.console"
 _MINUTES = 2  # from then on one counts in minutes, and from as many hours on in hours
-# The right that a page needs for the whole registry (or none), where it is, its name.
+# The right that a page needs (see `_Frame`; or none), where it is, its name.
 NAVIGATION = (
     ("", "/search", "Search"),
-    ("approve", "/approvals", "Approvals"),
+    ("some_approve", "/approvals", "Approvals"),
     ("", "/jobs", "Jobs"),
     ("audit", "/ledger", "Ledger"),
     ("", "/policies", "Policies"),
@@ -64,6 +65,11 @@ def _environment() -> jinja2.Environment:
         "json": _json,
         "grant_place": _grant_place,
         "seconds": _seconds,
+        "said": _said,
+        "place_name": _place_name,
+        "count": _count,
+        "scope": _scope,
+        "aimed": _aimed,
     }
     made.tests["match_group"] = _is_group
     made.globals |= {"asset": _asset, "nav_items": NAVIGATION}
@@ -77,8 +83,43 @@ def _seen(value: Any) -> Any:  # noqa: ANN401 - what a template puts out
     return "\n".join(visible(line) for line in value.split("\n"))
 
 
-def _when(text: str) -> str:
-    return text[:16].replace("T", " ")
+def _when(text: str) -> Markup:
+    """Return a time to the minute, which the machine has to the end."""
+    return Markup('<time datetime="{0}" title="{0}">{1}</time>').format(visible(text), visible(text[:16].replace("T", " ")))
+
+
+def _said(text: str) -> Markup:
+    """Return what an error says to do: commands and addresses as such, whether they stand alone or in backquotes."""
+    parts = text.split("`")
+    if len(parts) == 1 and re.match(r"(stannary |[?&]\w+=|--)", text):
+        parts = ["", text, ""]
+    shown = [Markup("<code>{}</code>").format(visible(part)) if at % 2 else escape(visible(part)) for at, part in enumerate(parts)]
+    return Markup().join(shown)
+
+
+def _place_name(place: dict[str, str]) -> str:
+    """Return where a grant holds, in words."""
+    namespace, model = place["namespace"], place["model"]
+    if namespace == "*":
+        return "everything" if model == "*" else f"{model} in every namespace"
+    return f"all of {namespace}" if model == "*" else f"{namespace}/{model}"
+
+
+def _scope(scope: dict[str, list[str]]) -> str:
+    """Return what a token is good for, in words."""
+    actions, places = scope.get("actions", ["*"]), scope.get("namespaces", ["*"])
+    what = "all that the account may" if "*" in actions else ", ".join(actions)
+    return f"{what}, {'everywhere' if '*' in places else 'in ' + ', '.join(places)}"
+
+
+def _count(number: int) -> str:
+    return f"{number:,}"
+
+
+def _aimed(command: str, target: str) -> str:
+    """Return a command with what it is about, where the command takes that; others keep the word TARGET."""
+    takes = command.startswith(("stannary scan ", "stannary bom ", "stannary attest "))
+    return command.replace("TARGET", target) if takes and target else command
 
 
 def _short(digest: str) -> str:

@@ -29,7 +29,7 @@ _LONGEST = 2000
 
 
 class GatePage(msgspec.Struct, frozen=True, kw_only=True):
-    """What a policy says about a version now; nothing is recorded."""
+    """What a policy says about a version now; nothing is recorded. `target`: what commands call the version."""
 
     schema: str = "stannary.console.gate/1"
     version: Version
@@ -40,6 +40,8 @@ class GatePage(msgspec.Struct, frozen=True, kw_only=True):
     policy_name: str
     reasons: tuple[Reason, ...]
     promote: bool
+    frozen: str
+    target: str
 
 
 class ActionPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +80,7 @@ def _gated(call: Call, template: str, found: Version, alias: str, policy: str, d
     data = GatePage(
         version=found, alias=alias, policy=policy, shipped=SHIPPED, verdict=decision.verdict, policy_name=decision.policy_name,
         reasons=decision.reasons, promote=call.store.may("promote", call.name, alias),
+        frozen=call.store.protection(call.name, alias).frozen, target=f"registry:{found}",
     )  # fmt: skip
     return Shown(template=template, title=f"{found} and the gate", data=data)
 

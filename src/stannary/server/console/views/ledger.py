@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 from stannary.core.errors import PolicyDenied
-from stannary.evidence.actors import Asked, Found, find_entries
+from stannary.evidence.actors import Asked, Found, actor_of, find_entries
+from stannary.evidence.chain import Chain
 from stannary.evidence.ledger import Entry, Receipt
 from stannary.registry import events
 from stannary.registry.names import Name
@@ -29,7 +30,7 @@ _FIELDS = ("id", "subject", "kind", "type", "actor", "since", "until")
 
 
 class EntryRow(msgspec.Struct, frozen=True, kw_only=True):
-    """An entry without its body."""
+    """An entry without its body. `who` did or signed it, by what is trusted now; empty for nobody."""
 
     index: int
     type: str
@@ -37,11 +38,15 @@ class EntryRow(msgspec.Struct, frozen=True, kw_only=True):
     time: str
     id: str
     subject: str
+    who: str
 
     @classmethod
-    def of(cls, row: Entry) -> EntryRow:
+    def of(cls, chain: Chain, row: Entry) -> EntryRow:
         """Return the row of an entry."""
-        return cls(index=row.index, type=row.type, kind=row.kind, time=row.time.isoformat(), id=row.id, subject=row.subject)
+        return cls(
+            index=row.index, type=row.type, kind=row.kind, time=row.time.isoformat(), id=row.id, subject=row.subject,
+            who=actor_of(chain, row),
+        )  # fmt: skip
 
 
 class LedgerPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,8 +86,8 @@ def _ledger(call: Call) -> Shown:
     else:
         found = find_entries(call.store.chain, _asked(asked), _PAGE, before=before)
     data = LedgerPage(
-        size=head.size, root=head.root.hex(), entries=tuple(map(EntryRow.of, found.entries)), asked=asked, before=found.before,
-        unread=found.unread, activity=_activity(call, asked),
+        size=head.size, root=head.root.hex(), entries=tuple(EntryRow.of(call.store.chain, row) for row in found.entries),
+        asked=asked, before=found.before, unread=found.unread, activity=_activity(call, asked),
     )  # fmt: skip
     return Shown(template="ledger.html", title="Ledger", data=data)
 
@@ -110,7 +115,12 @@ def _asked(asked: dict[str, str]) -> Asked:
 def _entry(call: Call) -> Shown:
     ledger, index = call.store.chain.ledger, int(call.path["index"])
     row = ledger.read(index) if call.store.may("audit", WHOLE) else _own(call, index)
-    data = EntryPage(entry=EntryRow.of(row), body=row.body, receipt=ledger.prove(index), verify=f"stannary ledger prove {index}")
+    data = EntryPage(
+        entry=EntryRow.of(call.store.chain, row),
+        body=row.body,
+        receipt=ledger.prove(index),
+        verify=f"stannary ledger prove {index}",
+    )
     return Shown(template="entry.html", title=f"Entry {index}", data=data)
 
 

@@ -13,7 +13,7 @@ from stannary.crypto import dsse
 from stannary.evidence.chain import Chain
 from stannary.evidence.ledger import Receipt
 from stannary.evidence.statement import decode, filed_about
-from stannary.evidence.story import Story, story_of
+from stannary.evidence.story import Story, Told, story_of
 from stannary.evidence.verify import verify_envelope
 from stannary.registry import queries
 from stannary.registry.compare import Difference, compare
@@ -58,7 +58,7 @@ class FindingRow(msgspec.Struct, frozen=True, kw_only=True):
 class VersionPage(msgspec.Struct, frozen=True, kw_only=True):
     """A version with all that is known of it. `findings_left` and `files_left`: how many are not listed.
 
-    `shredded`: by what it became unreadable, when the key of its namespace was destroyed.
+    `decision`: the newest one. `shredded`: by what it became unreadable, when the key of its namespace was destroyed.
     """
 
     schema: str = "stannary.console.version/1"
@@ -66,6 +66,7 @@ class VersionPage(msgspec.Struct, frozen=True, kw_only=True):
     shredded: PastShredding | None
     chain: tuple[Step, ...]
     story: Story
+    decision: Told | None
     card: ReportCard | None
     curves: tuple[Line, ...]
     findings: tuple[FindingRow, ...]
@@ -124,6 +125,7 @@ def _version(call: Call) -> Shown:
     shredded = shredding_of(found, shreddings(store.chain.ledger, since=found.entry)) if found.dropped else None
     data = VersionPage(
         version=found, shredded=shredded, chain=tuple(steps(found, story, placed, shredded)), story=story, card=card,
+        decision=max(story.decisions, key=lambda told: told.decision.issued, default=None),
         curves=curves(card.rows) if card is not None else (), findings=rows, findings_left=left,
         rules=_stories({row.rule for row in rows}), aliases=tuple(sorted({"production", *(item.alias for item in placed)})),
         files=tuple(FileRow(file.path, file.size, file.sha256) for file in files[:_FILES]), files_left=max(0, len(files) - _FILES),
