@@ -43,6 +43,53 @@ def test_other_facts_are_judged_themselves(other):
     assert not quiet.knows(quiet.key(report(*other)))
 
 
+def called(module, name, *args, **more):
+    data = {"module": module, "name": name, "how": "REDUCE", "count": 1, "computed": False, "args": list(args), **more}
+    return report(Fact("pickle.call", 5, data))
+
+
+DTYPE = {"call": "numpy.dtype", "args": ["f8", False, True]}
+
+
+def array(size, head, *, maker="_frombuffer", **more):
+    return called("numpy.core.numeric", maker, {"bytes": size, "head": head}, DTYPE, [size // 8], "C", **more)
+
+
+@pytest.mark.parametrize(
+    "one, other",
+    [
+        (array(40, "ab"), array(800, "cd")),
+        (called("_codecs", "encode", "ab", "latin1"), called("_codecs", "encode", "cd", "latin1")),
+    ],
+)
+def test_arrays_that_differ_in_their_numbers_are_the_same_to_a_judge(one, other):
+    quiet = Quiet(load())
+    assert quiet.key(one) == quiet.key(other)
+    assert not scan_worker.findings_of(one, load(), "m.pkl")
+
+
+@pytest.mark.parametrize(
+    "one, other",
+    [
+        (array(40, "ab", maker="load_some"), array(40, "cd", maker="load_some")),
+        (array(40, "ab", computed=True), array(40, "cd", computed=True)),
+        (array(40, "ab", raw=["os", "x"]), array(40, "cd", raw=["os", "x"])),
+        (called("_codecs", "encode", "ab", "rot13"), called("_codecs", "encode", "cd", "rot13")),
+        (called("_codecs", "encode", "ab", "latin1", 1), called("_codecs", "encode", "cd", "latin1", 1)),
+        (called("os", "system", "ls"), called("os", "system", "id")),
+        (called("os", "system", {"bytes": 2, "head": "ls"}), called("os", "system", {"bytes": 2, "head": "id"})),
+        (
+            called("numpy", "dtype", {"bytes": 2}, {"global": "os.system"}),
+            called("numpy", "dtype", {"bytes": 2}, {"global": "numpy.ndarray"}),
+        ),
+        (called("pickle", "loads", {"bytes": 2, "head": "a"}), called("pickle", "loads", {"bytes": 2, "head": "b"})),
+    ],
+)
+def test_what_a_judge_may_look_at_tells_calls_apart(one, other):
+    quiet = Quiet(load())
+    assert quiet.key(one) != quiet.key(other)
+
+
 def test_many_facts_and_what_cannot_be_encoded_are_judged_each_time():
     quiet = Quiet(load())
     deep = []
