@@ -9,7 +9,6 @@ from __future__ import annotations
 import mmap
 import os
 import sys
-import tempfile
 
 __all__ = ["needed", "program", "shared_page"]
 
@@ -43,6 +42,8 @@ def shared_page() -> int:
     if sys.platform.startswith("linux"):
         page = os.memfd_create("stannary-page", 0)
     else:
+        import tempfile  # 4 ms of a short run, and seldom needed
+
         page, name = tempfile.mkstemp()
         os.unlink(name)
     os.truncate(page, mmap.PAGESIZE)

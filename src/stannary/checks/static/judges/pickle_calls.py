@@ -16,11 +16,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from stannary.checks.static.judges.pickle_computed import judge_code_maker, judge_computed
-from stannary.checks.static.judges.pickle_fx import EXECUTES_SOURCE, source_problem
 from stannary.checks.static.judges.pickle_made import FUNCTION_MAKERS, flat, is_class, made_by
 from stannary.checks.static.judges.pickle_ordinary import inert, ordinary, plain_class
 from stannary.checks.static.judges.pickle_own import IMPORTERS, imports, keys, reads_class
-from stannary.checks.static.judges.pickle_schema import CODE_MAKERS, SCHEMAS, role_of
+from stannary.checks.static.judges.pickle_schema import CODE_MAKERS, EXECUTES_SOURCE, SCHEMAS, role_of
 from stannary.checks.static.judges.pickle_shapes import worst_shape
 from stannary.checks.static.judges.pickle_shown import canonical, evidence, shown
 from stannary.checks.static.knowledge import Gadget, Knowledge, load, remember
@@ -215,6 +214,8 @@ def _judge_call(fact: Fact, known: Knowledge) -> Iterator[Hit]:
         yield from judge_code_maker(fact)
         return
     if (module, name) in EXECUTES_SOURCE and data["how"] == "REDUCE" and not data["computed"]:
+        from stannary.checks.static.judges.pickle_fx import source_problem  # few pickles carry a graph
+
         problem = source_problem(data.get("source"))
         what = (
             f"calls {module}.{name}, which executes source text: {problem}"

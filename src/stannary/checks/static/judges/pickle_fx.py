@@ -11,9 +11,8 @@ from collections.abc import Sequence
 
 from stannary.checks.static.judges.pickle_schema import DANGEROUS_NAMES
 
-__all__ = ["EXECUTES_SOURCE", "source_problem"]
+__all__ = ["source_problem"]
 
-EXECUTES_SOURCE = frozenset({("torch.fx.graph_module", "reduce_graph_module")})
 _IMPORTS = frozenset({"torch", "math", "operator", "_operator", "typing", "torchvision", "torch.fx._pytree", "torch.utils._pytree"})
 _PLAIN = frozenset(
     {

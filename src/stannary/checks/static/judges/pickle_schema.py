@@ -26,6 +26,7 @@ _FILES = re.compile(
 __all__ = [
     "CODE_MAKERS",
     "DANGEROUS_NAMES",
+    "EXECUTES_SOURCE",
     "SCHEMAS",
     "code_names",
     "role_of",
@@ -316,6 +317,7 @@ SCHEMAS: dict[tuple[str, str], Callable[[Args, Knowledge], str]] = {
 }
 
 # Build functions from bytecode that the pickle carries.
+EXECUTES_SOURCE = frozenset({("torch.fx.graph_module", "reduce_graph_module")})  # of text that it is given: `pickle_fx`
 CODE_MAKERS = frozenset({
     ("numba.core.serialize", "_rebuild_function"),
     ("dill._dill", "_create_code"), ("dill._dill", "_create_function"),
