@@ -329,3 +329,33 @@ def test_policies_in_rego_are_sent_evaluated_there_and_logged_by_their_digest(pl
     assert "--engine" in gate("--policy", "our own.rego", "--engine", "regopy", code=2).stderr
     run(there, "registry", "approve", "ruled:1", "--statement", "looked at")
     assert "is at :1" in ask(place, tmp_path, "releaser", "promote", "ruled:1", "production").stderr
+
+
+def test_every_name_of_a_namespace_is_protected_and_frozen_there_as_here(place, tmp_path):
+    (tmp_path / "model.bin").write_bytes(b"of many")
+    for name in ("many/one", "many/two"):
+        ask(place, tmp_path, "contributor", "push", "model.bin", name)
+    (tmp_path / "open.yaml").write_text("name: open\nrequire: []\n")
+    (tmp_path / "two.yaml").write_text("name: two\nrequire:\n  - kind: statement\n    check: approval\n    approvals: 2\n")
+    assert "may not protect" in ask(
+        place, tmp_path, "releaser", "protect", "many/*@production", "--policy", "two.yaml", code=1
+    ).stderr  # fmt: skip
+    ask(place, tmp_path, "keeper", "protect", "many/*@production", "--policy", "two.yaml")
+    denied = ask(place, tmp_path, "releaser", "promote", "many/one:1", "production", code=1).stdout
+    assert "stannary registry approve many/one:1 --statement TEXT --key KEY" in denied
+    for where, others in (("many/one@*", "many/two:1"), ("many/*@*", "")):
+        ask(place, tmp_path, "releaser", "freeze", where, "--reason", "incident 7")
+        assert "incident 7" in ask(place, tmp_path, "releaser", "promote", "many/one:1", "staging", code=1).stderr
+        if others:
+            assert "incident 7" not in ask(place, tmp_path, "releaser", "promote", others, "staging", code=1).stderr
+        ask(place, tmp_path, "releaser", "freeze", where, "--lift")
+    assert "incident 7" not in ask(place, tmp_path, "releaser", "promote", "many/one:1", "staging", code=1).stderr
+    assert "no name" in ask(place, tmp_path, "releaser", "freeze", "many/one*@production", "--reason", "x", code=2).stderr
+
+
+def test_the_next_step_of_a_reason_is_one_for_whoever_asks_a_server(place, tmp_path):
+    (tmp_path / "model.bin").write_bytes(b"unseen")
+    ask(place, tmp_path, "contributor", "push", "model.bin", "unseen")
+    denied = ask(place, tmp_path, "releaser", "promote", "unseen:1", "staging", code=1).stdout
+    assert "stannary jobs add scan registry:unseen:1" in denied
+    assert "TARGET" not in denied

@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import ssl
@@ -249,7 +250,9 @@ def test_a_header_that_a_proxy_may_have_read_another_of_is_refused(place, served
 
 @pytest.mark.parametrize("options, code", [(("--host", "0.0.0.0"), "SRV002"), (("--tls-certificate", "none.pem"), "SRV003")])
 def test_it_does_not_start_where_it_would_not_be_safe(place, options, code):
-    assert f"error[{code}]" in run(place[0], "serve", "--port", "0", *options, code=2).stderr
+    said = run(place[0], "serve", "--port", "8999", *options, code=2).stderr
+    assert f"error[{code}]" in said
+    assert "is the console" not in said
 
 
 @pytest.fixture
@@ -345,6 +348,38 @@ def test_over_tls_the_server_shows_a_certificate_that_its_clients_can_verify(pla
     with pytest.raises((http.client.HTTPException, OSError)):
         server.ask("GET", "/healthz")
     assert server.end() == 0
+
+
+def test_the_command_line_says_what_to_do_about_a_certificate_that_it_does_not_take(place, certificates):
+    files = certificates / "certs"
+    server = Served(place[0], "--tls-certificate", str(files / "server.pem"), "--tls-key", str(files / "server.key"))
+
+    def listed(host, **more):
+        environment = clean() | {"STANNARY_TOKEN": place[1]["viewer"], "STANNARY_SERVER": f"https://{host}:{server.port}", **more}
+        command = [STANNARY, "registry", "list"]
+        return subprocess.run(command, env=environment, cwd=certificates, capture_output=True, text=True, check=False, timeout=WAIT)
+
+    # It says where it is once it is there, and not before.
+    assert f"https://127.0.0.1:{server.port} is the console" in server.log.read_text()
+    unknown = listed("127.0.0.1")
+    assert (unknown.returncode, "SSL_CERT_FILE=ca.pem" in unknown.stderr) == (2, True)
+    assert listed("127.0.0.1", SSL_CERT_FILE=str(files / "ca.pem")).returncode == 0
+    assert server.end() == 0
+    others = certificates / "others"  # of a server of another name
+    server = Served(place[0], "--tls-certificate", str(others / "server.pem"), "--tls-key", str(others / "server.key"))
+    named = listed("127.0.0.1", SSL_CERT_FILE=str(others / "ca.pem"))
+    assert (named.returncode, "stannary keys tls --host NAME" in named.stderr) == (2, True)
+    assert server.end() == 0
+
+
+def test_half_an_authority_is_told_and_nothing_is_left_of_one_that_could_not_be_made(certificates):
+    for half in ("ca.pem", "ca.key"):
+        folder = certificates / f"half of {half}"
+        folder.mkdir()
+        shutil.copy(certificates / "certs" / half, folder)
+        assert "the other half of the authority is" in run(certificates, "keys", "tls", folder.name, code=2).stderr
+    assert "KEY003" in run(certificates, "keys", "tls", "unprotected", code=2).stderr  # nobody is there to choose a passphrase
+    assert not (certificates / "unprotected").exists()
 
 
 def test_mutual_tls_takes_no_client_without_a_certificate_of_the_authority(place, certificates):

@@ -36,6 +36,14 @@ _MOST_CACHED = 20_000
 _LONGEST_SHOWN = 20_000  # characters; an identity token with many groups has a few thousand
 
 
+_DONE = {
+    "jobs": "ask for jobs",
+    "metrics": "read metrics",
+    "fetch": "fetch with credentials",
+    "backup": "back up",
+}  # actions that are no verbs
+
+
 class _Remembered(NamedTuple):
     principal: Principal
     until: float
@@ -157,7 +165,7 @@ class Access:
         where = f"{where}@{alias}" if alias else where
         if not verdict.allowed:
             self.diary.deny(principal.id, action=action, on=where, credential=principal.credential, reason=verdict.reason)
-            msg = f"{principal.id} may not {action}: {verdict.reason}"
+            msg = f"{principal.id} may not {_DONE.get(action, action)}: {verdict.reason}"
             raise PolicyDenied(
                 msg, where=where, code="ACC002", help="`stannary access roles` shows who may what; an admin grants it"
             )

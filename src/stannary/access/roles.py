@@ -156,7 +156,7 @@ def check_grant(grant: Grant, actor: str, groups: Sequence[str], existing: Itera
     for other in existing:
         if other.holder == grant.holder and {other.role, grant.role} in _CLASH and _overlap(other, grant):
             msg = f"{grant.holder} is {other.role} on {other.place}, and duties are apart: a {grant.role} there is somebody else"
-            raise PolicyDenied(msg, code="ACC004", help=f"stannary access revoke {grant.holder} {other.role}")
+            raise PolicyDenied(msg, code="ACC004", help=f"stannary access revoke {grant.holder} {other.role} '{other.place}'")
 
 
 def check_scope(scope: Scope) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from stannary.core.model import Digest
 if TYPE_CHECKING:
     from stannary.registry.client import Client
 
-__all__ = ["decided_there", "named", "refuse_exports", "subject_there"]
+__all__ = ["decided_there", "named", "next_there", "refuse_exports", "subject_there"]
 
 
 def named(target: str) -> str:
@@ -43,12 +44,36 @@ def subject_there(client: Client, target: str) -> Resource:
     return subject_resource(Digest.parse(version.digest), str(version.name))
 
 
-def decided_there(client: Client, subject: Resource, policy: str, *, record: bool) -> tuple[Decision, str]:
-    """Return what a server decides about a subject, and the id of the decision that it logged. Raises BackendError."""
+def next_there(help_: str, target: str) -> str:
+    """Return the next command of a reason for whoever asks a server: the evidence has to come into its ledger, not into one here.
+
+    Args:
+        help_: what the server said, for its own workspace.
+        target: what was decided about; only a version of the registry is known there by a name.
+    """
+    if not target.startswith("registry:"):
+        return help_
+    name = shlex.quote(target)
+    command, _, rest = help_.partition(" TARGET ")
+    known = {
+        "stannary scan": f"stannary jobs add scan {name}",
+        "stannary bom": f"stannary jobs add bom {name}{' --bom-format spdx' if 'spdx' in rest else ''}",
+    }
+    if command in known:
+        return known[command]
+    if command == "stannary attest" and rest.startswith("--topic approval"):
+        return f"stannary registry approve {shlex.quote(target.removeprefix('registry:'))} --statement TEXT --key KEY"
+    there = f"{help_.replace(' TARGET ', f' {name} ')}"
+    return f"{there} (in the server's workspace)" if rest else there
+
+
+def decided_there(client: Client, target: str, policy: str, *, record: bool) -> tuple[Decision, str]:
+    """Return what a server decides about a target, and the id of the decision that it logged. Raises BackendError."""
     from stannary.cli.registry_remote import policy_there
     from stannary.evidence.statement import subject_of_resource
     from stannary.report.documents import DecisionDocument
 
+    subject = subject_there(client, target)
     digest = subject_of_resource(subject)
     document: dict[str, Any] = client.decide(str(digest), policy_there(policy)[0], record=record)
     try:
@@ -59,7 +84,7 @@ def decided_there(client: Client, subject: Resource, policy: str, *, record: boo
             subject_name=found.subject.name or subject.name,
             policy=Digest.parse(found.policy.digest),
             policy_name=found.policy.name,
-            reasons=found.reasons,
+            reasons=tuple(msgspec.structs.replace(row, help=next_there(row.help, target)) for row in found.reasons),
             evidence=tuple(map(Digest.parse, found.evidence)),
             decided=found.decided,
             expires=found.expires,

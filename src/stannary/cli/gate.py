@@ -10,7 +10,7 @@ import msgspec
 
 from stannary import __version__
 from stannary.cli import exits
-from stannary.cli.evidence_remote import decided_there, named, refuse_exports, subject_there
+from stannary.cli.evidence_remote import decided_there, named, refuse_exports
 from stannary.cli.group import common_options, talk_of
 from stannary.cli.output import parse_outputs, write_file
 from stannary.cli.policies import read_policy
@@ -85,7 +85,7 @@ def command(ctx: click.Context, /, target: str, **given: Any) -> int:  # noqa: A
 def _gate_there(ctx: click.Context, client: Client, target: str, outputs: Outputs, given: dict[str, Any]) -> int:
     """Have a server decide, from the evidence that it keeps."""
     refuse_exports(given)
-    decision, recorded = decided_there(client, subject_there(client, target), given["name"], record=given["record"])
+    decision, recorded = decided_there(client, target, given["name"], record=given["record"])
     return _told(ctx, outputs, target, decision, recorded, ())
 
 

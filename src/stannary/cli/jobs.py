@@ -199,7 +199,7 @@ def work(ctx: click.Context, /, workspace: str | None, **given: Any) -> int:  # 
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    talk.note(f"{count:,} jobs were brought to an end")
+    talk.note(f"{count:,} job{'s were' if count != 1 else ' was'} brought to an end")
     return 0
 
 

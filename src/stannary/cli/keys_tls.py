@@ -38,7 +38,6 @@ def command(ctx: click.Context, folder: str, hosts: tuple[str, ...], clients: tu
     wanted = list(hosts) or ([] if clients else ["localhost", "127.0.0.1", "::1"])
     names = [*(["server"] if wanted else []), *clients]
     _refuse(place, names)
-    place.mkdir(parents=True, exist_ok=True)
     issuer = _authority(place, now, no_passphrase=no_passphrase)
     if wanted:
         _write(place, "server", tls.listener(issuer, wanted, now))
@@ -61,10 +60,15 @@ def _authority(place: Path, now: datetime, *, no_passphrase: bool) -> Issued:
 
     certificate, key = place / "ca.pem", place / "ca.key"
     if not certificate.exists() and not key.exists():
-        made = tls.authority("stannary local authority", now)
-        made.key.write(key, None if no_passphrase else choose(str(key)))
+        made, passphrase = tls.authority("stannary local authority", now), None if no_passphrase else choose(str(key))
+        place.mkdir(parents=True, exist_ok=True)
+        made.key.write(key, passphrase)
         certificate.write_bytes(made.pem)
         return made
+    for path in (certificate, key):
+        if not path.exists():
+            msg = "is not there, and the other half of the authority is"
+            raise UsageError(msg, where=str(path), code="KEY022", help="put it back from a copy, or name another folder")
     try:
         found = read_private(key)
     except UsageError as error:

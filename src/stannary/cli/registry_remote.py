@@ -148,7 +148,10 @@ def approve_there(client: Client, version: str, given: dict[str, Any], talk: Tal
     if not given["key"]:
         msg = "an approval for a server is signed here, with a key of your own that it trusts"
         raise UsageError(
-            msg, where="--key", code="USE015", help="stannary keys generate ann.pem; the server's owner trusts ann.pub"
+            msg,
+            where="--key",
+            code="USE015",
+            help="stannary keys generate ann.pem; the server's owner: stannary trust add ann ann.pub",
         )
     found = client.show(parse(version))[0]
     envelope = approval_of(subject_resource(Digest.parse(found.digest), str(found.name)), given, open_key(given["key"]))
@@ -165,6 +168,7 @@ def tell_there(document: dict[str, Any], form: str, talk: Talk) -> int:
     """Print what a server decided about an alias; return the exit code."""
     import msgspec
 
+    from stannary.cli.evidence_remote import next_there
     from stannary.report.registry import PromotionDocument
 
     try:
@@ -178,7 +182,7 @@ def tell_there(document: dict[str, Any], form: str, talk: Talk) -> int:
         for row in found.reasons:
             click.echo(f"{'passed' if row.ok else 'denied'}  {inline(row.rule)}  {inline(row.message)}")
             if row.help and not row.ok:
-                click.echo(f"        {inline(row.help)}")
+                click.echo(f"        {inline(next_there(row.help, f'registry:{found.name}:{found.number}'))}")
     where = inline(f"{found.name}@{found.alias}")
     for number in found.tried:
         talk.note(f"passed over :{number}, which may not be in service now")

@@ -69,10 +69,11 @@ def command(ctx: click.Context, /, workspace: str | None, **given: Any) -> int: 
         _unlock(opened)
     listener = server.Listener(given["host"], given["port"], given["tls_certificate"], given["tls_key"], given["tls_clients"])
     listener = listener._replace(proxy=given["proxy"])
-    scheme = "https" if listener.certificate else "http"
-    if listener.port:  # which one 0 became, the log says
-        where = f"{scheme}://{listener.host}:{listener.port}/api/v1/openapi.json"
-        talk_of(ctx).note(f"{where} describes what is served; Ctrl-C ends it")
+    talk = talk_of(ctx)
+
+    def announce(where: str) -> None:
+        talk.note(f"{where} is the console, {where}/api/v1/openapi.json describes the API; Ctrl-C ends it")
+
     running = server.Running(
         opened.root,
         workers=workers,
@@ -80,6 +81,7 @@ def command(ctx: click.Context, /, workspace: str | None, **given: Any) -> int: 
         grace=given["grace"],
         log_json=given["log"] == "json",
         scrape=given["metrics"],
+        announce=announce,
     )
     code: int = server.serve(partial(_site, server, opened, given["rate"]), listener, running)
     return code

@@ -6,6 +6,7 @@ is for providers on this machine alone.
 
 from __future__ import annotations
 
+import ssl
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -17,10 +18,11 @@ import msgspec
 
 from stannary.core.errors import BackendError, IntegrityError, UsageError
 
-__all__ = ["Answered", "check_address", "discover", "discover_keys", "fetch", "send_form", "send_json"]
+__all__ = ["Answered", "certificate_help", "check_address", "discover", "discover_keys", "fetch", "send_form", "send_json"]
 
 _SECONDS = 20
 _MOST_BYTES = 1 << 20
+_OTHER_NAME = (62, 64)  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
 _HERE = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -106,12 +108,22 @@ def _send(url: str, content: bytes, headers: Mapping[str, str], method: str = "P
             status, answer = error.code, error.read(_MOST_BYTES)
     except (urllib.error.URLError, OSError, ValueError) as error:
         msg = f"cannot be asked: {error}"
-        raise BackendError(msg, where=url.partition("?")[0], code="OID010") from error
+        raise BackendError(msg, where=url.partition("?")[0], code="OID010", help=certificate_help(error)) from error
     try:
         return Answered(status, msgspec.json.decode(answer, type=dict[str, Any]) if answer else {})
     except msgspec.MsgspecError as error:
         msg = f"answers {status} with something that is no JSON object"
         raise BackendError(msg, where=url.partition("?")[0], code="OID010") from error
+
+
+def certificate_help(error: BaseException) -> str | None:
+    """Return what to do about a certificate that was not accepted; None where that was not it."""
+    found = error.reason if isinstance(error, urllib.error.URLError) else error
+    if not isinstance(found, ssl.SSLCertVerificationError):
+        return None
+    if found.verify_code in _OTHER_NAME:
+        return "call it by a name in its certificate: stannary keys tls --host NAME"
+    return "if its authority is your own: SSL_CERT_FILE=ca.pem (the file that `stannary keys tls` made) in the environment"
 
 
 class _Stays(urllib.request.HTTPRedirectHandler):

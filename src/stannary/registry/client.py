@@ -24,6 +24,7 @@ import msgspec
 from stannary.core.canonical import canonical_json
 from stannary.core.errors import BackendError, InputError, IntegrityError, PolicyDenied, StannaryError, UsageError
 from stannary.core.model import ArtifactKind, File, Json
+from stannary.crypto.discovery import certificate_help
 from stannary.crypto.dsse import Envelope
 from stannary.evidence.subject import identify
 from stannary.registry.compare import Difference
@@ -263,7 +264,7 @@ class Client:
 
     def freeze(self, name: Name, alias: str, reason: str, *, lifted: bool = False) -> None:
         """Keep an alias where it is, or lift that."""
-        place = f"{_model(name)}/aliases/{urllib.parse.quote(alias, safe='')}/freeze"
+        place = f"{_model(name)}/aliases/{urllib.parse.quote(alias, safe='*')}/freeze"
         if lifted:
             self._json("DELETE", place, None)
         else:
@@ -362,9 +363,8 @@ class Client:
 
     def _unreachable(self, error: Exception) -> BackendError:
         where = f"{self._parts.scheme}://{self._parts.netloc}"
-        return BackendError(
-            str(error) or type(error).__name__, where=where, code="CLI004", help="is `stannary serve` running there?"
-        )
+        help_ = certificate_help(error) or "is `stannary serve` running there?"
+        return BackendError(str(error) or type(error).__name__, where=where, code="CLI004", help=help_)
 
 
 def _model(name: Name) -> str:

@@ -80,6 +80,19 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
         end = f"@{alias}" if alias else f":{number}" if number else ""
         return parse(f"{self.path['namespace']}/{self.path['name']}{end}")
 
+    def ruled(self, *, any_alias: bool = False) -> tuple[Name, str]:
+        """Return what a protection or freeze is of: a name, or `*` for every one of a namespace, and an alias.
+
+        Args:
+            any_alias: `*` is taken for every alias, too.
+
+        Raises UsageError for what is neither.
+        """
+        name, alias = self.path["name"], self.path["alias"]
+        text = f"{self.path['namespace']}/{'any' if name == '*' else name}@{'any' if any_alias and alias == '*' else alias}"
+        found = parse(text).name
+        return Name(found.namespace, "*") if name == "*" else found, alias
+
     def number(self) -> int:
         """Return the version in the path. Raises UsageError when it is no number."""
         text = self.path["number"]

@@ -61,7 +61,8 @@ class Running(NamedTuple):
     """How to run.
 
     `workers` is how many processes answer, `job_workers` how many do background jobs, `workspace` where those are; `grace` the
-    seconds that what is under way has at the end, `scrape` who reads `/metrics` (`scraping.py`).
+    seconds that what is under way has at the end, `scrape` who reads `/metrics` (`scraping.py`). `announce` is called with the
+    address once connections are taken.
     """
 
     workspace: Path
@@ -70,6 +71,7 @@ class Running(NamedTuple):
     grace: int = 20
     log_json: bool = True
     scrape: str = "local"
+    announce: Callable[[str], None] | None = None
 
 
 def open_site(registry: Registry, access: Access, shares: Shares, *, version: str, rate: float = 200.0) -> Site:
@@ -94,7 +96,7 @@ def serve(opened: Opened, listener: Listener, running: Running) -> int:
     prepare_logging(as_json=running.log_json)
     if running.workers == 1:
         with opened(Alone()) as site, beside(running.workspace, running.job_workers, running.grace):
-            server = _Server(_config(site, listener, running, tls), site)
+            server = _Announced(_config(site, listener, running, tls), site, running)
             server.run()
         if not server.started:
             msg = f"cannot listen on {listener.host}:{listener.port}"
@@ -103,8 +105,9 @@ def serve(opened: Opened, listener: Listener, running: Running) -> int:
     board = Board(running.workers)
     sockets = listen(listener.host, listener.port)
     jobs = JobWorker(running.workspace, running.job_workers)
-    host, port = sockets[0].getsockname()[:2]
-    where = f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+    where = _address(sockets[0], secure=bool(tls))
+    if running.announce:
+        running.announce(where)
     seat = Supervisor(board, sockets, jobs, running.grace).run(where)
     if isinstance(seat, int):
         return seat
@@ -145,6 +148,25 @@ class _Server(uvicorn.Server):
         if self.should_exit and sig == signal.SIGINT:
             self.force_exit = True
         self.should_exit = True
+
+
+class _Announced(_Server):
+    """The only one: it says by which address it takes connections, once it does."""
+
+    def __init__(self, config: uvicorn.Config, site: Site, running: Running) -> None:
+        super().__init__(config, site)
+        self._announce = running.announce
+
+    async def startup(self, sockets: Any = None) -> None:  # noqa: ANN401 - uvicorn's
+        """Take connections, and say so."""
+        await super().startup(sockets=sockets)
+        if self.started and self._announce and self.servers:
+            self._announce(_address(self.servers[0].sockets[0], secure=self.config.is_ssl))
+
+
+def _address(listening: Any, *, secure: bool) -> str:  # noqa: ANN401 - a socket, or asyncio's of one
+    host, port = listening.getsockname()[:2]
+    return f"{'https' if secure else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 class _Seated(_Server):

@@ -129,6 +129,7 @@ def test_roles_that_are_apart_are_not_granted_where_they_overlap(have, want):
     with pytest.raises(PolicyDenied) as caught:
         check_grant(Grant("user:bob", want), "user:ann", (), existing)
     assert caught.value.code == "ACC004"
+    assert caught.value.help == f"stannary access revoke user:bob {have} 'team/*'"  # as it has to be called
     check_grant(Grant("user:bob", want, "other", "*"), "user:ann", (), existing)
 
 

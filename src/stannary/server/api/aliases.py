@@ -80,22 +80,22 @@ def _remove(call: Call) -> None:
 
 
 def _protection(call: Call) -> ProtectionDocument:
-    return ProtectionDocument.of(call.store.protection(call.name, call.reference(alias=call.path["alias"]).alias))
+    return ProtectionDocument.of(call.store.protection(*call.ruled()))
 
 
 def _protect(call: Call) -> ProtectionDocument:
-    alias = call.reference(alias=call.path["alias"]).alias
+    name, alias = call.ruled()
     policy = policy_sent(call.body.policy, call.body.name)
-    promotion.protect(call.store, call.name, alias, policy, separate=call.body.separate)
+    promotion.protect(call.store, name, alias, policy, separate=call.body.separate)
     return _protection(call)
 
 
 def _freeze(call: Call) -> None:
-    promotion.freeze(call.store, call.name, call.reference(alias=call.path["alias"]).alias, call.body.reason)
+    promotion.freeze(call.store, *call.ruled(any_alias=True), call.body.reason)
 
 
 def _thaw(call: Call) -> None:
-    promotion.freeze(call.store, call.name, call.reference(alias=call.path["alias"]).alias, "lifted", lifted=True)
+    promotion.freeze(call.store, *call.ruled(any_alias=True), "lifted", lifted=True)
 
 
 def _told(call: Call, found: Promotion) -> Reply:
@@ -170,7 +170,7 @@ OPERATIONS = (
         run=_protection,
         tag="aliases",
         reply=ProtectionDocument,
-        summary="What has to hold before the alias moves.",
+        summary="What has to hold before the alias moves; of the name `*`, in a namespace that says nothing else of a name.",
     ),
     Operation(
         id="protect",
@@ -180,7 +180,7 @@ OPERATIONS = (
         tag="aliases",
         body=NewProtection,
         reply=ProtectionDocument,
-        summary="Say by which policy the alias moves.",
+        summary="Say by which policy the alias moves; of the name `*`, every one of the namespace without a policy of its own.",
     ),
     Operation(
         id="freeze",
@@ -190,7 +190,7 @@ OPERATIONS = (
         tag="aliases",
         body=Reason,
         status=204,
-        summary="Keep the alias where it is.",
+        summary="Keep the alias where it is; `*` for every alias, and the name `*` for every one of the namespace.",
     ),
     Operation(
         id="thaw",
