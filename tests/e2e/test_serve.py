@@ -277,7 +277,19 @@ def test_somebody_logs_in_at_the_command_line_by_their_provider(place, served, h
     assert home.stat().st_mode & 0o777 == 0o600
     token = json.loads(home.read_text())[server]["token"]
     assert json.loads(served.ask("GET", "/api/v1/whoami", token)[1]) == {"principal": "user:paula"}
+
+    def lists(code, **more):
+        environment = clean() | {"STANNARY_SERVER": server, **more}
+        for line in (("registry", "list"), ("jobs", "list")):
+            done = subprocess.run([STANNARY, *line], env=environment, capture_output=True, text=True, check=False, timeout=WAIT)
+            assert done.returncode == code, done.stderr
+        return done.stderr
+
+    run(folder, "access", "grant", "paula", "reviewer")
+    lists(0)  # every command that asks the server uses it
+    assert "access login" in lists(1, STANNARY_TOKEN="stn_of-another-time")
     run(folder, "access", "logout", "--server", server)
+    assert "access login" in lists(1)
     assert served.ask("GET", "/api/v1/whoami", token)[0] == 401
     assert json.loads(home.read_text()) == {}
     home.chmod(0o644)

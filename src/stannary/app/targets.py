@@ -137,6 +137,7 @@ def _from_registry(name: str, stack: ExitStack, offline: bool, home: str | None)
 
 
 def _from_server(name: str, server: str, stack: ExitStack, offline: bool) -> Target:  # noqa: FBT001 - private, passed on
+    from stannary.access.kept_tokens import token_for
     from stannary.checks.static.scan import Target
     from stannary.registry.client import Client
     from stannary.registry.names import parse
@@ -144,7 +145,7 @@ def _from_server(name: str, server: str, stack: ExitStack, offline: bool) -> Tar
     if offline:
         msg = "is of a server (STANNARY_SERVER), and --offline opens no socket"
         raise UsageError(msg, where=name, code="FET002", help="unset STANNARY_SERVER to have the workspace's own")
-    client = Client(server, os.environ.get("STANNARY_TOKEN", ""))
+    client = Client(server, token_for(server))
     version, path = client.pull(parse(name), _scratch(stack) / "artifact")
     return Target(path=str(path), display=name, source={"registry": str(version), "digest": version.digest, "server": server})
 

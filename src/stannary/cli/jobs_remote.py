@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import urllib.parse
 from typing import TYPE_CHECKING, Any
 
+from stannary.access.kept_tokens import token_for
 from stannary.core.errors import UsageError
 from stannary.registry.client import Client
 from stannary.report.jobs import JobDocument, JobsDocument
@@ -23,7 +23,7 @@ def jobs_client(server: str | None, workspace: str | None) -> JobsClient | None:
     """Return the server that was named, or None for a workspace. Raises UsageError when both are."""
     from stannary.cli.registry_remote import client_of
 
-    return JobsClient(server, os.environ.get("STANNARY_TOKEN", "")) if server and client_of(server, workspace) else None
+    return JobsClient(server, token_for(server)) if server and client_of(server, workspace) else None
 
 
 class JobsClient(Client):

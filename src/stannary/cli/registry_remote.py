@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -41,7 +40,7 @@ def server_option(command: _Function) -> _Function:
         "--server",
         metavar="URL",
         envvar="STANNARY_SERVER",
-        help="Ask this server, with the token in STANNARY_TOKEN, not a workspace.",
+        help="Ask this server, with the token in STANNARY_TOKEN or of `access login`, not a workspace.",
     )(command)
 
 
@@ -52,9 +51,10 @@ def client_of(server: str | None, workspace: str | None) -> Client | None:
     if workspace:
         msg = "a server and a workspace are named, and only one can be asked"
         raise UsageError(msg, where="--server", code="USE014", help="leave out --workspace, or unset STANNARY_SERVER")
+    from stannary.access.kept_tokens import token_for
     from stannary.registry.client import Client
 
-    return Client(server, os.environ.get("STANNARY_TOKEN", ""))
+    return Client(server, token_for(server))
 
 
 def list_there(client: Client, name: Name | None, kind: str, form: str) -> int:

@@ -45,6 +45,7 @@ _WAIT = 3.0  # seconds, and more each time, when a server says that it is asked 
 _CHUNK = 1 << 20
 _LARGEST = 256 << 20
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_LOG_IN = "STANNARY_TOKEN has to hold a token (stannary access token issue NAME), or stannary access login"
 _Type = TypeVar("_Type")
 
 
@@ -395,5 +396,5 @@ def _error(status: int, content: bytes) -> StannaryError:
     kind = kinds.get(status, UsageError if status < 500 else BackendError)  # noqa: PLR2004 - from 500 on it is the server's fault
     if status == 409 and found.title == "Does not verify":  # noqa: PLR2004 - Conflict
         kind = IntegrityError
-    help_ = "STANNARY_TOKEN has to hold a token: stannary access token issue NAME" if status == 401 else found.help or None  # noqa: PLR2004 - not authenticated
+    help_ = _LOG_IN if status == 401 else found.help or None  # noqa: PLR2004 - not authenticated
     return kind(found.detail or found.title or f"HTTP {status}", where=found.where or None, code=found.code or "CLI005", help=help_)
