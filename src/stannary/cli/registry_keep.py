@@ -167,6 +167,7 @@ def restore(ctx: click.Context, source: str, root: str | None, workspace: str | 
 
     made = restored(open_registry(workspace), source, root=root or "")
     talk_of(ctx).note(f"restored {made.blobs:,} contents and {made.entries:,} entries, root {made.root[:16]}")
+    talk_of(ctx).note("accounts, grants and tokens are not in a backup: `stannary access user add` makes them again")
     return _tell_unopened(made, talk_of(ctx))
 
 

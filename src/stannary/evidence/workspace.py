@@ -307,7 +307,21 @@ class Workspace:
     def _open(self, address: str) -> Signer:
         from stannary.evidence.workspace_keys import open_named
 
+        self._refuse_replica()
         return self._opened(lambda ask: open_named(address, self.root, ask, offline=self.offline))
+
+    def _refuse_replica(self) -> None:
+        """Raise UsageError where neither private key is and the log's public one is: nobody lost those, it is a read replica."""
+        from stannary.crypto.providers.opening import is_address
+
+        private = (self.settings.signing_key, self.settings.ledger_key)
+        if any(is_address(key) or (self.root / key).exists() for key in private):
+            return
+        if not (self.root / self.settings.ledger_public).exists():
+            return
+        msg = "has no private key: it is a read replica, and nothing is changed in one"
+        help_ = "do it where the original is, then `stannary registry follow`; if it is no replica, put its keys back"
+        raise UsageError(msg, where=str(self.root), code="WSP011", help=help_)
 
     @cached_property
     def made_up(self) -> bytes | None:
