@@ -197,6 +197,13 @@ def test_a_replica_follows_without_a_private_key_and_changes_nothing(full, tmp_p
     assert copy.resolve(parse("claims@production")).number == 4
     with pytest.raises(UsageError, match="read"):
         workspace_ledger_appends(workspace)
+    with pytest.raises(UsageError, match="it is a read replica") as caught:
+        open_registry(workspace)  # to write
+    assert caught.value.code == "WSP011"
+    (workspace.root / "keys" / "ledger.pem").touch()  # with one of its keys it is none, and which one lacks is said
+    with pytest.raises(UsageError) as caught:
+        _ = Workspace(workspace.root).signer
+    assert caught.value.code == "KEY007"
     copy.close()
 
 
