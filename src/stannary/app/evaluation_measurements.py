@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from stannary.checks.robustness.threat_settings import tag
 from stannary.checks.target.card import Robustness
 from stannary.checks.target.statistics import Rate
 from stannary.core.evidence import Measurement
@@ -15,16 +18,24 @@ def measurements_of(part: Robustness, seed: int) -> tuple[Measurement, ...]:
 
     rows = [("accuracy", part.clean), (metric_of(part.threat.norm, part.threat.eps or 0), part.robust)]
     rows += [(f"robustness.brittleness.{kind}", share) for kind, share in part.brittleness.items()]
-    rows += [(f"robustness.corruptions.{name}", share) for name, share in part.corrupted.items()]
+    tags = {name: tag(name, settings) for name, settings in part.beyond.items()}
+    rows += [(f"robustness.corruptions.{name}{_tag(tags, name)}", share) for name, share in part.corrupted.items()]
     if part.poses is not None:
-        rows.append(("robustness.poses.worst", part.poses))
+        rows.append((f"robustness.poses.worst{tags.get('poses', '')}", part.poses))
     if part.patch is not None:
-        rows += [("robustness.patch.accuracy", part.patch.accuracy), ("robustness.patch.success", part.patch.success)]
+        of = tags.get("patch", "")
+        rows += [(f"robustness.patch.accuracy{of}", part.patch.accuracy), (f"robustness.patch.success{of}", part.patch.success)]
     found = [_measurement(metric, share, seed) for metric, share in rows]
     if part.distance is not None and not part.unfinished:  # of samples not attacked to the end the smallest change is not known
         d = part.distance
         found.append(Measurement(metric=f"robustness.{d.norm}.median", value=d.median, low=d.low, high=d.high, n=d.n, seed=seed))
     return tuple(found)
+
+
+def _tag(tags: Mapping[str, str], name: str) -> str:
+    """Return what a rate over corruptions is called by: which severities were tried means nothing for one of them."""
+    found = tags.get("corruptions", "")
+    return found.partition(".to_severity")[0] if name.startswith("severity_") else found
 
 
 def _measurement(metric: str, share: Rate, seed: int) -> Measurement:

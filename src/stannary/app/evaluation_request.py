@@ -9,6 +9,7 @@ import msgspec
 
 from stannary.app.guarding import Told
 from stannary.app.opening import Admitted
+from stannary.checks.robustness.threat_settings import read_threats
 from stannary.checks.target.card import EvaluationResult
 from stannary.core.errors import UsageError
 
@@ -94,6 +95,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         optional = tuple(name for name in suites if name in ("backdoor", "labels") and name not in named)
         fields = {name: given[name] for name in cls.__struct_fields__ if name in given}
         made = cls(**fields | {"suites": suites, "optional": optional})
+        read_threats(made.threats)
         wrong = _misfits(made, named)
         if wrong:
             raise UsageError("; ".join(wrong), code="USE013", help="stannary evaluate --help")

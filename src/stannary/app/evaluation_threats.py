@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stannary.app.evaluation_request import Request
+from stannary.checks.robustness.threat_settings import read_threats
 
 if TYPE_CHECKING:
     from stannary.checks.robustness.threats import Found
@@ -18,7 +19,7 @@ def threats(target: Counting, data: Dataset, whole: Dataset, request: Request) -
     """Measure what `--threat` names on the samples of `data`, drawn from `whole`. Raises as `beyond`."""
     from stannary.checks.robustness.threats import Beyond, beyond
 
-    what = Beyond(request.threats, preset=request.preset, seed=request.seed, bounds=bounds_of(data))
+    what = Beyond(read_threats(request.threats), preset=request.preset, seed=request.seed, bounds=bounds_of(data))
     return beyond(target, data, whole, what)
 
 

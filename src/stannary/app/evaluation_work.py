@@ -6,6 +6,7 @@ import os
 import platform
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,10 +65,12 @@ def _card(work: Work, note: Note) -> EvaluationResult:
     note("reading the data")
     data = _data(request)
     note("opening the model")
-    target = _target(work, data)
+    opener = _opener(work, data)
+    target = opener()
     data = data.aligned(target.classes, tuple(getattr(target, "labels", ())))
     sampled = data.sample(request.samples, request.seed)
-    counted = Counting(target, request.budget, identity=work.model.digest if work.model else "")
+    reopen = None if request.is_endpoint else opener
+    counted = Counting(target, request.budget, identity=work.model.digest if work.model else "", reopen=reopen)
     found, left = run_suites(counted, (sampled, data), request, note, _surrogate(work, data, target))
     incomplete = tuple(text for one in found.values() for text in one.incomplete)
     reasons = tuple(text for one in found.values() for text in one.reasons)
@@ -114,18 +117,23 @@ def _data(request: Request) -> Dataset:
     return open_data(request.data or "", target=request.target)
 
 
-def _target(work: Work, data: Dataset) -> Target:
+def _opener(work: Work, data: Dataset) -> Callable[[], Target]:
+    """Return what opens the model, here and in other processes."""
     request = work.request
     if request.is_endpoint:
         from stannary.app.evaluation_endpoint import endpoint_target
 
-        return endpoint_target(request, data)
+        return partial(endpoint_target, request, data)
     if work.model is None:
-        from stannary.checks.target.callable_model import import_object
-        from stannary.checks.target.open_file import target_of
+        return partial(_built, request, data)
+    return partial(_opened, work.model, work.model.display, data, request.device)
 
-        return target_of(import_object(request.model), data, name=request.model, device=request.device)
-    return _opened(work.model, work.model.display, data, request.device)
+
+def _built(request: Request, data: Dataset) -> Target:
+    from stannary.checks.target.callable_model import import_object
+    from stannary.checks.target.open_file import target_of
+
+    return target_of(import_object(request.model), data, name=request.model, device=request.device)
 
 
 def _opened(model: Admitted, name: str, data: Dataset, device: str) -> Target:

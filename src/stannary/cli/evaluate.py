@@ -11,10 +11,9 @@ from stannary.cli.workspace import workspace_option
 from stannary.report.evaluation import FORMATS
 from stannary.run.jail import LEVELS
 
-__all__ = ["PRESETS", "SUITES", "THREATS", "command"]
+__all__ = ["PRESETS", "SUITES", "command"]
 
 SUITES = ("robustness", "privacy", "backdoor", "labels", "poisoning", "llm", "all")
-THREATS = ("corruptions", "poses", "patch")
 PRESETS = ("smoke", "gate", "standard", "paranoid")
 _SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 
@@ -36,7 +35,11 @@ _SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
     help="The radius; of tables in standard deviations, of texts a share of the words.",
 )
 @click.option(
-    "--threat", "threats", type=click.Choice(THREATS), multiple=True, help="Of pictures: measured beside the radius; repeatable."
+    "--threat",
+    "threats",
+    multiple=True,
+    metavar="NAME[:K=X,..]",
+    help="Of pictures, beside the radius: corruptions, poses, patch; with settings, as patch:size=0.1,places=10; repeatable.",
 )
 @click.option(
     "--attack",

@@ -25,6 +25,7 @@ _KEPT = (
     "preset",
     "threat",
     "attacks",
+    "beyond",
     "stop",
     "masked",
     "masking",

@@ -87,10 +87,30 @@ def test_a_table_is_attacked_in_its_domain(cancer, tmp_path, name) -> None:
     assert kept == text or "mean radius" not in changed
 
 
-def test_several_workers_are_refused_for_a_table(cancer) -> None:
-    made = stannary("evaluate", cancer / "forest.joblib", "--data", cancer / "test.csv", "--workers", 2, "--trust")
+def found_by(workers: int, *given: object, **more) -> dict:
+    part = card(*given, "--workers", workers, "--trust", **more)["robustness"]
+    return {**part, "attacks": [{**run, "seconds": 0} for run in part["attacks"]]}
+
+
+@pytest.mark.parametrize("name", ["forest.joblib", "boosted.ubj"])
+def test_several_workers_find_on_a_table_what_one_finds(cancer, name) -> None:
+    given = (cancer / name, "--data", cancer / "test.csv", "--preset", "smoke", "--samples", 130)
+    assert found_by(2, *given) == found_by(1, *given)
+
+
+def test_several_workers_open_a_function_of_ones_own(cancer, tmp_path) -> None:
+    code = "import joblib\n\n\ndef build():\n    model = joblib.load({!r})\n    return lambda rows: model.predict_proba(rows)\n"
+    (tmp_path / "mine.py").write_text(code.format(str(cancer / "forest.joblib")))
+    (tmp_path / "data.csv").write_text((cancer / "test.csv").read_text())
+    given = ("mine.py:build()", "--data", "data.csv", "--preset", "smoke", "--samples", 70)
+    assert found_by(2, *given, cwd=tmp_path) == found_by(1, *given, cwd=tmp_path)
+
+
+def test_several_workers_share_no_budget(cancer) -> None:
+    given = (cancer / "forest.joblib", "--data", cancer / "test.csv", "--workers", 2, "--trust", "--budget", 1000)
+    made = stannary("evaluate", *given)
     assert made.returncode == 2, made.stderr
-    assert "one process" in made.stderr
+    assert "cannot be shared" in made.stderr
 
 
 def test_a_threshold_decides_by_the_worse_end(digits) -> None:

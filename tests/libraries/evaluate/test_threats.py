@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import warnings
+from dataclasses import asdict
 
 import jsonschema
 import numpy as np
@@ -16,6 +17,7 @@ import torch
 
 from stannary.checks.robustness.corruptions import CORRUPTIONS, corrupted
 from stannary.checks.robustness.spatial import ANGLES, pose
+from stannary.checks.robustness.threat_settings import KINDS, read_threats, tag
 from stannary.checks.robustness.threats import Beyond, beyond
 from stannary.checks.target.counting import Counting
 from stannary.checks.target.data import Dataset, open_data
@@ -110,7 +112,7 @@ def _data(digits):
 def test_a_spent_budget_says_which_threat_was_not_measured(digits) -> None:
     whole, data = _data(digits)
     target = Counting(network_target(network(digits), data.x[:8], name="net"), budget=700)
-    found = beyond(target, data, whole, Beyond(("corruptions", "poses", "patch"), preset="smoke"))
+    found = beyond(target, data, whole, Beyond(read_threats(("corruptions", "poses", "patch")), preset="smoke"))
     assert [text.partition(":")[0] for text in found.incomplete] == ["corruptions", "poses", "patch"]
     assert not found.fields
     assert target.spend.queries <= 700
@@ -121,7 +123,7 @@ def test_a_patch_takes_gradients_and_silence_is_told(digits) -> None:
 
     blind = Counting(network_target(network(digits), data.x[:8], name="net"))
     blind.access = "score"
-    found = beyond(blind, data, whole, Beyond(("patch",)))
+    found = beyond(blind, data, whole, Beyond(read_threats(("patch",))))
     assert "takes gradients" in found.incomplete[0]
 
     class Silent(torch.nn.Module):
@@ -132,11 +134,79 @@ def test_a_patch_takes_gradients_and_silence_is_told(digits) -> None:
         def forward(self, x):
             return torch.where(x.mean((1, 2, 3)) < 0.1, math.nan, 1.0)[:, None] * self.net(x)
 
-    found = beyond(Counting(network_target(Silent(), data.x[:8], name="net")), data, whole, Beyond(("corruptions",)))
+    found = beyond(Counting(network_target(Silent(), data.x[:8], name="net")), data, whole, Beyond(read_threats(("corruptions",))))
     assert "no answer" in found.incomplete[0]
     table = Dataset(data.x.flatten(1), data.y, (), "", data.label_names)
     with pytest.raises(InputError, match="pictures"):
-        beyond(blind, table, table, Beyond(("poses",)))
+        beyond(blind, table, table, Beyond(read_threats(("poses",))))
+
+
+def test_settings_are_in_the_card_in_the_evidence_and_in_the_names_that_policies_bound(digits, tmp_path) -> None:
+    space = tmp_path / "space"
+    assert stannary("init", space).returncode == 0
+    given = (digits / "net.pt", "--data", digits / "digits.npz", "--preset", "smoke", "--samples", 60, "--eps", 0.05)
+    hard = ("corruptions:kinds=fog+contrast,severity=2", "poses:degrees=10,shift=0", "patch:size=0.25,places=3,steps=20")
+    threats = [word for one in hard for word in ("--threat", one)]
+    done = stannary("evaluate", *given, *threats, "--format", "json", "--record", "--workspace", space)
+    assert done.returncode == 0, done.stderr
+    card = json.loads(done.stdout)
+    jsonschema.validate(card, schema_of("evaluate"))
+    part, names = card["robustness"], {row["metric"] for row in card["measurements"]}
+    assert names >= {
+        "robustness.corruptions.severity_2.kinds_contrast+fog",
+        "robustness.corruptions.worst.kinds_contrast+fog.to_severity_2",
+        "robustness.poses.worst.degrees_10.shift_0",
+        "robustness.patch.success.size_0.25.places_3.steps_20",
+    }
+    assert not names & {"robustness.patch.accuracy", "robustness.poses.worst", "robustness.corruptions.mean"}
+    assert part["patch"]["side"] == 2
+    assert len(part["corruptions"]) == 4
+    assert part["beyond"]["poses"] == {"degrees": 10, "shift": 0}
+    turned = next(run for run in part["attacks"] if run["id"] == "poses")
+    assert turned["params"] == {"degrees": 10, "pixels": 0, "poses": 11}
+    whole = open_data(digits / "digits.npz")
+    data, net = whole.sample(60, 0), network(digits)
+    right = torch.stack([net(pose(data.x, angle)).argmax(1) == data.y for angle in range(-10, 11, 2)]).all(0)
+    assert part["poses"]["value"] == pytest.approx(float(right.double().mean()))
+    for metric, verdict in (("robustness.patch.success.size_0.25.places_3.steps_20", 0), ("robustness.patch.success", 1)):
+        policy = tmp_path / "policy.yaml"
+        measure = f"  - metric: {metric}\n    max: 1\n"
+        policy.write_text(f"name: patched\nrequire:\n- kind: eval-result\n  check: robustness\n  measures:\n{measure}")
+        gate = stannary("gate", digits / "net.pt", "--policy", policy, "--workspace", space)
+        assert gate.returncode == verdict, gate.stdout + gate.stderr
+
+
+def test_the_usual_settings_have_the_usual_names_and_all_kinds_are_known() -> None:
+    assert tuple(CORRUPTIONS) == KINDS
+    for name, settings in read_threats(("patch:size=0.3", "poses", "corruptions:severity=5")).items():
+        assert tag(name, asdict(settings)) == ""
+    many = read_threats((f"corruptions:kinds={'+'.join(KINDS[:-1])}",))["corruptions"]
+    assert len(tag("corruptions", asdict(many))) < 30
+
+
+@pytest.mark.parametrize(
+    "text, says",
+    [
+        ("glasses", "there is no 'glasses' (there are corruptions, poses, patch)"),
+        ("patch:side=3", "there is no setting 'side' (there are size, places, steps)"),
+        ("patch:size=0", "size lies above 0 and up to 0.9"),
+        ("patch:size=nan", "size lies above 0"),
+        ("patch:places=1.5", "places is a number"),
+        ("patch:size=0.1,size=0.2", "size is given twice"),
+        ("poses:degrees", "degrees is a number, as degrees=30.0"),
+        ("corruptions:kinds=fog+smog", "there is no corruption smog"),
+        ("corruptions:severity=6", "severity lies from 1 to 5"),
+    ],
+)
+def test_settings_that_are_none_are_refused(text, says) -> None:
+    with pytest.raises(UsageError) as caught:
+        read_threats(("poses", text) if not text.startswith("poses") else (text,))
+    assert says in str(caught.value)
+
+
+def test_one_threat_has_one_set_of_settings() -> None:
+    with pytest.raises(UsageError, match="given twice"):
+        read_threats(("patch", "patch:size=0.1"))
 
 
 def test_the_interval_of_a_mean_covers_it_and_narrows() -> None:

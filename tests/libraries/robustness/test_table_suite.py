@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -256,3 +258,49 @@ def test_trees_that_can_be_read_are_attacked_as_such(forest, kind) -> None:
     some = other.size.isfinite()
     assert (found.size[some] <= other.size[some] + 1e-9).all()
     assert found.size[some].median() < other.size[some].median()
+
+
+def again(forest) -> Counting:
+    """Return the forest as a target that says how it is opened in another process."""
+    opener = partial(sklearn_target, forest, probe=people().x[:50])
+    return Counting(opener(), reopen=opener)
+
+
+@pytest.mark.parametrize("stop", [None, StopRule(0.8)])
+def test_two_workers_find_exactly_what_one_finds(forest, stop, tmp_path) -> None:
+    data = people(150, seed=4)
+    made = []
+    for workers, folder in ((1, None), (2, tmp_path), (1, tmp_path)):  # the last finds what the workers stored
+        rule = None if stop is None else StopRule(0.8)
+        options = TableOptions("gate", eps=0.3, stop=rule, workers=workers, folder=folder)
+        made.append(smallest(again(forest), data, DOMAIN, options, pool=people()))
+    first = made[0]
+    assert bool((first.status == BROKEN).any())
+    for other in made[1:]:
+        for name in ("status", "by", "x", "size", "done", "seen"):
+            assert torch.equal(getattr(first, name), getattr(other, name)), name
+        assert other.spend == first.spend
+        assert [(one.survivors_out, one.spend) for one in other.stages] == [(one.survivors_out, one.spend) for one in first.stages]
+
+
+def test_what_cannot_be_sent_to_other_processes_is_told(forest) -> None:
+    data = people(150, seed=4)
+    with pytest.raises(UsageError, match="cannot be sent to other processes"):
+        smallest(target_of(forest), data, DOMAIN, TableOptions("smoke", workers=2))
+    target = again(forest)
+    target.reopen = partial(sklearn_target, Unsendable(), probe=people().x[:50])
+    with pytest.raises(UsageError, match="cannot be opened in other processes: ValueError: not here"):
+        smallest(target, data, DOMAIN, TableOptions("smoke", workers=2))
+
+
+def not_here() -> None:
+    """Stand for a model's own code that fails where it is opened again."""
+    msg = "not here"
+    raise ValueError(msg)
+
+
+class Unsendable:
+    """Is pickled as what fails when it is opened."""
+
+    def __reduce__(self):
+        return not_here, ()

@@ -13,10 +13,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -30,6 +28,7 @@ from stannary.checks.robustness.checkpoint import Checkpoint
 from stannary.checks.robustness.engine import Attack, attack_block, blocks, sizes
 from stannary.checks.robustness.presets import Plan, describe
 from stannary.checks.robustness.rows import Problem
+from stannary.checks.robustness.sharing import Part, alone, parts
 from stannary.checks.target.counting import Counting, identity_of
 from stannary.checks.target.interface import ACCESS, Spend, Target
 from stannary.core.errors import BackendError, InputError, UsageError
@@ -90,7 +89,6 @@ class Tally(NamedTuple):
 class _Work(NamedTuple):
     """A block, for whoever works on it."""
 
-    number: int
     x: np.ndarray
     labels: np.ndarray
 
@@ -129,22 +127,19 @@ def cascade(
     size = plan.block or sizes(x.device.type)[1]
     checkpoint = None if folder is None else Checkpoint(folder, _fingerprint(plan, problem, x, labels))
     at = order.to(x.device)
-    work = [
-        _Work(n, x[at[b.start : b.stop]].cpu().numpy(), labels[at[b.start : b.stop]].cpu().numpy())
-        for n, b in enumerate(blocks(len(x), size))
-    ]
-    parts: list[dict[str, np.ndarray]] = []
+    work = [_Work(x[at[b.start : b.stop]].cpu().numpy(), labels[at[b.start : b.stop]].cpu().numpy()) for b in blocks(len(x), size)]
+    made: list[Part] = []
     stopped = ""
-    for part in _done(plan, problem, work, checkpoint, workers):
-        parts.append(part)
-        tally = Tally(torch.from_numpy(np.concatenate([p["status"] for p in parts])), _spent(parts))
+    for part in parts(_block, (plan, problem), work, checkpoint=checkpoint, workers=workers):
+        made.append(part)
+        tally = Tally(torch.from_numpy(np.concatenate([p["status"] for p in made])), _spent(made))
         stopped = stopped or str(part["stopped"])
         if stopped or (stop is not None and stop(tally)):
             stopped = stopped or f"the stop rule decided after {len(tally.status)} samples"
             break
-    if len(parts) == len(work) and stopped.startswith("the stop rule"):
+    if len(made) == len(work) and stopped.startswith("the stop rule"):
         stopped = ""  # it decided when all was done anyway
-    result = _joined(parts, x, order, stages)
+    result = _joined(made, x, order, stages)
     if not stopped and result.count(UNFINISHED):
         stopped = f"the target gave no answer to {result.spend.unanswered} of {result.spend.queries} queries"
     result.params = {"plan": plan.id, "norm": problem.norm, "eps": problem.eps, "seed": problem.seed, "block": size}
@@ -177,9 +172,7 @@ def _refuse(problem: Problem, x: torch.Tensor, labels: torch.Tensor, stages: lis
     if all(stage.skipped for stage in stages):
         msg = f"no attack applies: {'; '.join(f'{stage.id} {stage.skipped}' for stage in stages)}"
         raise UsageError(msg)
-    if workers > 1 and getattr(problem.target, "budget", None) is not None:
-        msg = "a budget of queries cannot be shared by several workers"
-        raise UsageError(msg, help="use one worker")
+    alone(problem.target, workers)
     if len(x) != len(labels) or tuple(x.shape[1:]) != tuple(problem.target.shape):
         msg = f"samples of shape {tuple(x.shape)} with {len(labels)} labels do not fit a target of shape {problem.target.shape}"
         raise InputError(msg)
@@ -199,46 +192,9 @@ def _fingerprint(plan: Plan, problem: Problem, x: torch.Tensor, labels: torch.Te
     }  # fmt: skip
 
 
-def _done(
-    plan: Plan, problem: Problem, work: list[_Work], checkpoint: Checkpoint | None, workers: int
-) -> Iterator[dict[str, np.ndarray]]:
-    """Yield the results of the blocks in their order, from the checkpoint or computed; those that are finished are stored."""
-    stored = {item.number: found for item in work if checkpoint and (found := checkpoint.load(item.number)) is not None}
-    todo = [item for item in work if item.number not in stored]
-    pool, futures = None, dict[int, Future[dict[str, np.ndarray]]]()
-    if workers > 1 and len(todo) > 1:
-        context = multiprocessing.get_context("spawn")  # a forked torch hangs
-        pool = ProcessPoolExecutor(min(workers, len(todo)), context, _open, (plan, problem, torch.get_num_threads()))
-    try:
-        if pool is not None:
-            futures = {item.number: pool.submit(_work, item) for item in todo}
-        for item in work:
-            part = stored.get(item.number)
-            if part is None:
-                part = futures[item.number].result() if futures else _block(plan, problem, item)
-                if checkpoint is not None and not str(part["stopped"]):
-                    checkpoint.save(item.number, part)
-            yield part
-    finally:
-        if pool is not None:
-            pool.shutdown(cancel_futures=True)
-
-
-_HELD: list[tuple[Plan, Problem]] = []  # of a worker process: sent once, not with every block
-
-
-def _open(plan: Plan, problem: Problem, threads: int) -> None:
-    torch.set_num_threads(threads)
-    _HELD[:] = [(plan, problem)]
-
-
-def _work(item: _Work) -> dict[str, np.ndarray]:
-    plan, problem = _HELD[0]
-    return _block(plan, problem, item)
-
-
-def _block(plan: Plan, problem: Problem, item: _Work) -> dict[str, np.ndarray]:
+def _block(held: tuple[Plan, Problem], number: int, item: _Work) -> Part:
     """Run the whole cascade on one block."""
+    plan, problem = held
     device = problem.target.device
     x, labels = torch.from_numpy(item.x).to(device), torch.from_numpy(item.labels).to(device)
     before = _spend(problem)
@@ -258,7 +214,7 @@ def _block(plan: Plan, problem: Problem, item: _Work) -> dict[str, np.ndarray]:
             rest = (status == UNFINISHED).nonzero()[:, 0]
             if stage.skipped or not len(rest):
                 continue
-            x_new, fooled, finished, stopped = _stage(attack, problem, stage, (x[rest], labels[rest], item.number))
+            x_new, fooled, finished, stopped = _stage(attack, problem, stage, (x[rest], labels[rest], number))
             hit = rest[fooled]
             status[hit], by[hit], best[hit] = BROKEN, index, x_new[fooled]
             size[hit] = problem.size(best[hit], x[hit])
@@ -314,25 +270,25 @@ def _spend(problem: Problem) -> Spend:
     return Spend() if spend is None else spend.copy()
 
 
-def _spent(parts: list[dict[str, np.ndarray]]) -> Spend:
-    each = [json.loads(str(part["spend"])) for part in parts]
+def _spent(made: list[Part]) -> Spend:
+    each = [json.loads(str(part["spend"])) for part in made]
     return Spend(*(sum(one[name] for one in each) for name in vars(Spend())))
 
 
-def _joined(parts: list[dict[str, np.ndarray]], x: torch.Tensor, order: torch.Tensor, stages: list[StageResult]) -> CascadeResult:
+def _joined(made: list[Part], x: torch.Tensor, order: torch.Tensor, stages: list[StageResult]) -> CascadeResult:
     """Put the blocks together, in the order in which the samples were given; those that were not reached are unfinished."""
     n = len(x)
     status, by = torch.full((n,), UNFINISHED), torch.full((n,), -1)
     best, size = x.cpu().clone(), torch.full((n,), float("inf"), dtype=x.dtype)
-    if parts:
-        at = order[: sum(len(part["status"]) for part in parts)]
-        columns = (torch.from_numpy(np.concatenate([part[name] for part in parts])) for name in ("status", "by", "x", "size"))
+    if made:
+        at = order[: sum(len(part["status"]) for part in made)]
+        columns = (torch.from_numpy(np.concatenate([part[name] for part in made])) for name in ("status", "by", "x", "size"))
         status[at], by[at], best[at], size[at] = columns
-    for part in parts:
+    for part in made:
         for stage, counted in zip(stages, json.loads(str(part["stages"])), strict=True):
             stage.survivors_in += counted["survivors_in"]
             stage.survivors_out += counted["survivors_out"]
             stage.refuted += counted["refuted"]
             stage.seconds += counted["seconds"]
             stage.spend = Spend(*(now + counted["spend"][name] for name, now in vars(stage.spend).items()))
-    return CascadeResult(status, by, best, size, stages, _spent(parts), 0.0, {}, order)
+    return CascadeResult(status, by, best, size, stages, _spent(made), 0.0, {}, order)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 
 from stannary.checks.robustness.spatial import pose
+from stannary.checks.robustness.threat_settings import SEVERITIES
 from stannary.checks.target.card import CorruptionPoint
 from stannary.checks.target.interface import Target
 from stannary.checks.target.statistics import rate
@@ -18,7 +19,6 @@ from stannary.core.errors import UsageError
 
 __all__ = ["CORRUPTIONS", "SEVERITIES", "corrupted", "corruptions"]
 
-SEVERITIES = (1, 2, 3, 4, 5)
 _IMAGE = 4  # dimensions of a batch of images
 _Corruption = Callable[[torch.Tensor, int, torch.Generator], torch.Tensor]  # of images in [0, 1]
 

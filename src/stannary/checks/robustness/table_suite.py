@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from stannary.checks.robustness.checkpoint import Checkpoint
 from stannary.checks.robustness.engine import Attack, Found, attack_block, blocks
 from stannary.checks.robustness.presets import describe
 from stannary.checks.robustness.rows import Problem
+from stannary.checks.robustness.sharing import Part, alone, parts
 from stannary.checks.robustness.table_stages import table_stages
 from stannary.checks.robustness.tree_local import local_trees
 from stannary.checks.target.counting import Counting, identity_of
@@ -37,7 +39,7 @@ from stannary.core.errors import BackendError, InputError, UsageError
 
 __all__ = ["Smallest", "TableOptions", "smallest", "standing"]
 
-BLOCK = 512
+BLOCK = 64  # in which a table of the usual 500 samples can be shared; 512 took as much CPU
 GATE_BLOCK = 32
 
 
@@ -53,7 +55,7 @@ class TableOptions:
         stop: decides about the accuracy at `eps`, block by block on samples in random order; only with `eps`.
         folder: of a checkpoint, from which an interrupted run goes on.
         first: attacks that come before all others, such as a `Replay`.
-        workers: more than one is refused: tables are attacked in one process.
+        workers: processes; the results are those of one. A budget of queries cannot be shared among them.
     """
 
     preset: str = "standard"
@@ -126,9 +128,7 @@ def smallest(
     if options.stop is not None and options.eps is None:
         msg = "a stop rule needs a radius to decide about"
         raise UsageError(msg)
-    if options.workers > 1:  # rather than a setting that does nothing
-        msg = "several workers share attacks on networks; a table is attacked in one process"
-        raise UsageError(msg, code="USE013", help="leave --workers out")
+    alone(target, options.workers)
     problem = _problem(target, domain, options, data.x)
     rows = pool if pool is not None and len(pool) else data
     before = target.spend.copy()
@@ -141,18 +141,16 @@ def smallest(
     found = _nothing(problem, stages, data.x)
     found.spend = target.spend.since(before)
     checkpoint = None if options.folder is None else Checkpoint(options.folder, _fingerprint(attacks, problem, data, options))
-    for number, block in enumerate(blocks(n, BLOCK if options.stop is None else GATE_BLOCK)):
-        at = order[block.start : block.stop]
-        part = checkpoint.load(number) if checkpoint is not None else None
-        if part is None:
-            part = _block(attacks, problem, (data.x[at], data.y[at]), number, options.eps)
-            if checkpoint is not None and not str(part["stopped"]):
-                checkpoint.save(number, part)
-        _take(found, part, at)
-        if tick is not None:
-            tick(len(at))
-        if found.stopped or (options.stop is not None and _decided(options.stop, found, at, options.eps)):
-            break
+    places = [order[block.start : block.stop] for block in blocks(n, _block_size(options))]
+    work = [(data.x[at].numpy(), data.y[at].numpy()) for at in places]
+    done = parts(_block, (attacks, problem, options.eps), work, checkpoint=checkpoint, workers=options.workers)
+    with closing(done):
+        for at, part in zip(places, done, strict=False):  # a stop rule may end it
+            _take(found, part, at)
+            if tick is not None:
+                tick(len(at))
+            if found.stopped or (options.stop is not None and _decided(options.stop, found, at, options.eps)):
+                break
     if trees is None:
         found.stages.append(StageResult("trees", "decision", {}, skipped=why))
     found.notes = _doubts(found, len(rows.y.unique()))
@@ -203,16 +201,20 @@ def _refuse(problem: Problem, data: Dataset, stages: list[StageResult]) -> None:
 def _fingerprint(attacks: tuple[Attack, ...], problem: Problem, data: Dataset, options: TableOptions) -> dict[str, object]:
     return {
         "plan": f"table-{options.preset}", "stages": [describe(attack) for attack in attacks], "norm": problem.norm,
-        "eps": options.eps, "seed": options.seed, "gate": options.stop is not None, "data": data.digest, "rows": data.rows.tolist(),
+        "eps": options.eps, "seed": options.seed, "block": _block_size(options),
+        "gate": options.stop is not None, "data": data.digest, "rows": data.rows.tolist(),
         "target": identity_of(problem.target), "domain": getattr(problem.domain, "digest", ""),
     }  # fmt: skip
 
 
-def _block(
-    attacks: tuple[Attack, ...], problem: Problem, samples: tuple[torch.Tensor, torch.Tensor], number: int, eps: float | None
-) -> dict[str, np.ndarray]:
+def _block_size(options: TableOptions) -> int:
+    return BLOCK if options.stop is None else GATE_BLOCK
+
+
+def _block(held: tuple[tuple[Attack, ...], Problem, float | None], number: int, samples: tuple[np.ndarray, np.ndarray]) -> Part:
     """Attack one block with all stages; return arrays by name."""
-    x, labels = samples
+    attacks, problem, eps = held
+    x, labels = (torch.from_numpy(part) for part in samples)
     before, n = _spend(problem), len(x)
     status, by = torch.full((n,), UNFINISHED), torch.full((n,), -1)
     best, size = x.clone(), torch.full((n,), torch.inf, dtype=torch.float64)
@@ -275,7 +277,7 @@ def _stage(
     return found, verified, stopped
 
 
-def _take(found: Smallest, part: dict[str, np.ndarray], at: torch.Tensor) -> None:
+def _take(found: Smallest, part: Part, at: torch.Tensor) -> None:
     """Put the results of a block in their places."""
     for name in ("status", "by", "x", "size", "done"):
         getattr(found, name)[at] = torch.from_numpy(part[name])

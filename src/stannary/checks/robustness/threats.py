@@ -1,6 +1,6 @@
 """What no radius describes: common corruptions, rotations and translations, a printed patch. For pictures alone.
 
-    found = beyond(target, data, others, Beyond(("corruptions", "poses", "patch")))
+    found = beyond(target, data, others, Beyond(read_threats(("corruptions", "poses:degrees=15", "patch:size=0.1"))))
     part = found.into(part)     # of the report card
 
 Each is reported as the accuracy that is left in the worst case of each sample: under every corruption of a severity, in every pose
@@ -10,29 +10,28 @@ of the grid, at every place of the patch. What no severity or grid holds is not 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 
 import msgspec
 import torch
 
-from stannary.checks.robustness.corruptions import CORRUPTIONS, SEVERITIES, corrupted
+from stannary.checks.robustness.corruptions import corrupted
 from stannary.checks.robustness.patch import Patching, adversarial_patch
 from stannary.checks.robustness.picture import is_picture, png
-from stannary.checks.robustness.spatial import ANGLES, pose, spatial
+from stannary.checks.robustness.spatial import pose, spatial
+from stannary.checks.robustness.threat_settings import Corruptions, Patched, Posed, Settings
 from stannary.checks.target.card import AttackRun, CorruptionPoint, Example, PatchPoint, Robustness
 from stannary.checks.target.counting import Counting
 from stannary.checks.target.data import Dataset
 from stannary.checks.target.statistics import Rate, mean_rate, rate
 from stannary.core.errors import BackendError, InputError
 
-__all__ = ["THREATS", "Beyond", "Found", "beyond"]
+__all__ = ["Beyond", "Found", "beyond"]
 
-THREATS = ("corruptions", "poses", "patch")
 _BATCH = 256
 _SHOWN = 4  # examples of each threat
-_SHIFT, _SIDE = 0.1, 0.3  # of the shorter side, as Engstrom et al. 2019 and Brown et al. 2017 have it
-_PLACES = 5  # of the patch on each image
+_TURNS = 11  # angles that are tried, as Engstrom et al. 2019 have it
 _STEPS = {"smoke": 60, "gate": 200, "standard": 200, "paranoid": 600}
 _FEWEST = 32  # other images, below which the patch is made on half of the samples
 _ATLAS = {"poses": ("AML.T0043.003",), "patch": ("AML.T0041",)}
@@ -40,9 +39,9 @@ _ATLAS = {"poses": ("AML.T0043.003",), "patch": ("AML.T0041",)}
 
 @dataclass(frozen=True)
 class Beyond:
-    """What to measure, by name, how thoroughly the patch is made, and how pictures are bounded."""
+    """What to measure, by name with its settings, how thoroughly the patch is made, and how pictures are bounded."""
 
-    threats: tuple[str, ...]
+    threats: Mapping[str, Settings]
     preset: str = "standard"
     seed: int = 0
     bounds: tuple[float, float] = (0.0, 1.0)
@@ -80,44 +79,52 @@ def beyond(target: Counting, data: Dataset, others: Dataset, what: Beyond) -> Fo
         msg = f"{', '.join(what.threats)} are of pictures (channels, height, width); this data has inputs of shape {data.shape}"
         raise InputError(msg, where=data.source)
     found = Found()
-    measures: dict[str, Callable[[], int]] = {
-        "corruptions": lambda: _corruptions(target, data, what, found),
-        "poses": lambda: _poses(target, data, what, found),
-        "patch": lambda: _patch(target, data, others, what, found),
-    }
-    for name in THREATS:
-        if name not in what.threats:
-            continue
+    measured: dict[str, object] = {}
+    for name, settings in what.threats.items():
         found.atlas += _ATLAS.get(name, ())
         try:
-            silent = measures[name]()
+            silent = _measured(settings, (target, data, others), what, found)
         except (InputError, BackendError) as error:  # a spent budget, or a target that is gone
             found.incomplete.append(f"{name}: {error.message}")
             found.runs.append(AttackRun(id=name, skipped=error.message))
         else:
+            measured[name] = asdict(settings)
+            found.fields["beyond"] = measured
             if silent:
                 found.incomplete.append(f"{name}: the model gave no answer to {silent} queries, which count as wrong")
     return found
 
 
-def _corruptions(target: Counting, data: Dataset, what: Beyond, found: Found) -> int:
+def _measured(settings: Settings, on: tuple[Counting, Dataset, Dataset], what: Beyond, found: Found) -> int:
+    """Measure one threat; return how many queries had no answer."""
+    target, data, _ = on
+    if isinstance(settings, Corruptions):
+        return _corruptions((target, data), settings, what, found)
+    if isinstance(settings, Posed):
+        return _poses((target, data), settings, what, found)
+    return _patch(on, settings, what, found)
+
+
+def _corruptions(on: tuple[Counting, Dataset], settings: Corruptions, what: Beyond, found: Found) -> int:
     """Ask once for every sample, kind and severity; put accuracies and worst cases into `found`."""
+    target, data = on
+    kinds, severities = settings.kinds, range(1, settings.severity + 1)
     meter = _Meter(target)
     clean = _right(target, data.x, data.y)
-    right = torch.zeros(len(data), len(CORRUPTIONS), len(SEVERITIES), dtype=torch.bool)
+    right = torch.zeros(len(data), len(kinds), len(severities), dtype=torch.bool)
     points = []
-    for kind, name in enumerate(CORRUPTIONS):
-        for at, severity in enumerate(SEVERITIES):
+    for kind, name in enumerate(kinds):
+        for at, severity in enumerate(severities):
             right[:, kind, at] = _right(target, corrupted(data.x, name, severity, seed=what.seed, bounds=what.bounds), data.y)
             points.append(CorruptionPoint(corruption=name, severity=severity, accuracy=_share(right[:, kind, at])))
     rates = {"mean": mean_rate(right.double().mean((1, 2)).tolist()), "worst": _share(right.all(2).all(1))}
-    rates |= {f"severity_{severity}": _share(right[:, :, at].all(1)) for at, severity in enumerate(SEVERITIES)}
-    rates |= {name: _share(right[:, kind].all(1)) for kind, name in enumerate(CORRUPTIONS)}
+    rates |= {f"severity_{severity}": _share(right[:, :, at].all(1)) for at, severity in enumerate(severities)}
+    rates |= {name: _share(right[:, kind].all(1)) for kind, name in enumerate(kinds)}
     found.fields |= {"corruptions": tuple(points), "corrupted": rates}
     left = int((clean & right.all(2).all(1)).sum())
-    found.runs.append(meter.run("corruptions", {"kinds": len(CORRUPTIONS), "severities": len(SEVERITIES)}, clean, left))
+    found.runs.append(meter.run("corruptions", {"kinds": len(kinds), "severities": len(severities)}, clean, left))
     for sample, kind, at in _mildest(clean[:, None, None] & ~right):
-        name, severity = list(CORRUPTIONS)[kind], SEVERITIES[at]
+        name, severity = kinds[kind], severities[at]
         changed = corrupted(data.x, name, severity, seed=what.seed, bounds=what.bounds)[sample]
         found.examples.append(_example(target, data, (sample, changed), f"{name}, severity {severity}", what))
     return target.spend.since(meter.before).unanswered
@@ -136,15 +143,18 @@ def _mildest(wrong: torch.Tensor) -> list[tuple[int, int, int]]:
     return picked
 
 
-def _poses(target: Counting, data: Dataset, what: Beyond, found: Found) -> int:
+def _poses(on: tuple[Counting, Dataset], settings: Posed, what: Beyond, found: Found) -> int:
     """Try a grid of rotations and translations; put the worst case into `found`."""
+    target, data = on
     meter = _Meter(target)
-    by = max(1, round(_SHIFT * min(data.shape[1:])))
+    by = max(1, round(settings.shift * min(data.shape[1:]))) if settings.shift else 0
+    angles = [settings.degrees * (2 * at / (_TURNS - 1) - 1) for at in range(_TURNS)] if settings.degrees else [0.0]
+    shifts = (-by, 0, by) if by else (0,)
     device = target.device
-    made = spatial(target, data.x.to(device), data.y.to(device), shifts=(-by, 0, by), fill=what.bounds[0])
+    made = spatial(target, data.x.to(device), data.y.to(device), angles=angles, shifts=shifts, fill=what.bounds[0])
     found.fields["poses"] = made.worst
     at = made.at.cpu()
-    grid = {"degrees": max(ANGLES), "pixels": by, "poses": len(made.grid)}
+    grid = {"degrees": settings.degrees, "pixels": by, "poses": len(made.grid)}
     found.runs.append(meter.run("poses", grid, at != -2, int((at == -1).sum())))  # noqa: PLR2004 - wrong as it is
     broken = (at >= 0).nonzero()[:, 0]
     for sample in broken[at[broken].argsort(stable=True)][:_SHOWN].tolist():
@@ -154,8 +164,9 @@ def _poses(target: Counting, data: Dataset, what: Beyond, found: Found) -> int:
     return made.silent
 
 
-def _patch(target: Counting, data: Dataset, others: Dataset, what: Beyond, found: Found) -> int:
+def _patch(on: tuple[Counting, Dataset, Dataset], settings: Patched, what: Beyond, found: Found) -> int:
     """Make a patch on other images and lay it on these; put what is left into `found`."""
+    target, data, others = on
     if target.access != "white":
         msg = f"takes gradients; the target offers {target.access}"
         raise InputError(msg)
@@ -164,22 +175,23 @@ def _patch(target: Counting, data: Dataset, others: Dataset, what: Beyond, found
     kept = torch.arange(len(data))
     if len(train) < _FEWEST:
         train, kept = data.take(kept[: len(data) // 2]), kept[len(data) // 2 :]
-    side = max(2, round(_SIDE * min(data.shape[1:])))
+    side = max(2, round(settings.size * min(data.shape[1:])))
     if min(data.shape[1:]) <= side:
         msg = f"pictures of {min(data.shape[1:])} pixels are too small for a patch of {side}"
         raise InputError(msg)
     if not len(train) or not len(kept):
         msg = f"{len(data)} images are too few to make a patch on some and measure it on others"
         raise InputError(msg)
-    how = Patching(side=side, steps=_STEPS[what.preset], seed=what.seed, bounds=what.bounds, places=_PLACES)
+    steps = settings.steps or _STEPS[what.preset]
+    how = Patching(side=side, steps=steps, seed=what.seed, bounds=what.bounds, places=settings.places)
     x, y = data.x[kept].to(device), data.y[kept].to(device)
     made = adversarial_patch(target, (train.x.to(device), train.y.to(device)), (x, y), how)
     left = (made.right & ~made.turned).cpu()
     found.fields["patch"] = PatchPoint(
         side=side, accuracy=_share(left), success=made.success, noise=made.noise, picture=png(made.patch, *what.bounds)
     )
-    settings = {"side": side, "steps": how.steps, "places": how.places, "made_on": len(train)}
-    found.runs.append(meter.run("patch", settings, made.right.cpu(), int(left.sum())))
+    params = {"side": side, "steps": how.steps, "places": how.places, "made_on": len(train)}
+    found.runs.append(meter.run("patch", params, made.right.cpu(), int(left.sum())))
     for at in made.turned.nonzero()[:_SHOWN, 0].tolist():
         found.examples.append(_example(target, data, (int(kept[at]), made.shown[at].cpu()), "patch", what))
     return made.silent
@@ -201,10 +213,10 @@ class _Meter:
     def __init__(self, target: Counting) -> None:
         self.target, self.before, self.started = target, target.spend.copy(), time.perf_counter()
 
-    def run(self, name: str, params: dict[str, int], clean: torch.Tensor, left: int) -> AttackRun:
+    def run(self, name: str, params: Mapping[str, float], clean: torch.Tensor, left: int) -> AttackRun:
         """Return the row of the card; `clean` `(n,)`: which samples were right before, `left`: how many are after it."""
         spend, seconds = vars(self.target.spend.since(self.before)), time.perf_counter() - self.started
-        return AttackRun(id=name, params=params, survivors_in=int(clean.sum()), survivors_out=left, seconds=seconds, **spend)
+        return AttackRun(id=name, params=dict(params), survivors_in=int(clean.sum()), survivors_out=left, seconds=seconds, **spend)
 
 
 def _example(target: Counting, data: Dataset, pair: tuple[int, torch.Tensor], attack: str, what: Beyond) -> Example:

@@ -178,6 +178,7 @@ class Robustness(msgspec.Struct, frozen=True, kw_only=True):
     needed: Mapping[str, Rate] = {}  # in which share of the smallest changes each column takes part
     masking: tuple[MaskingPoint, ...] = ()
     masked: bool = False
+    beyond: Mapping[str, Mapping[str, Json]] = {}  # what no radius describes: threat → its settings
     corruptions: tuple[CorruptionPoint, ...] = ()
     corrupted: Mapping[str, Rate] = {}  # the mean of them, and the worst case for each sample: of a kind, of a severity, of all
     poses: Rate | None = None  # the worst case over a grid of rotations and translations

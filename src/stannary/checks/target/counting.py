@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stannary.checks.target.interface import BudgetSpent, Loss, Spend, Target
 
@@ -17,15 +17,29 @@ class Counting:
     """Pass everything on to `inner`, and count it in `spend`; refuse what would exceed `budget` queries.
 
     A gradient costs one forward pass, one backward pass and one query a sample.
+
+    `reopen`: opens `inner` again, in another process, to which most models cannot be sent as they are; it is pickled instead.
     """
 
-    def __init__(self, inner: Target, budget: int | None = None, *, identity: str = "") -> None:
-        self.inner = inner
+    def __init__(
+        self,
+        inner: Target,
+        budget: int | None = None,
+        *,
+        identity: str = "",
+        reopen: Callable[[], Target] | None = None,
+    ) -> None:
+        self.inner, self.reopen = inner, reopen
         self.identity = identity or inner.name  # what a checkpoint is about: the digest of the artifact, where it has one
         self.spend = Spend()
         self.budget = budget
         self.name, self.access, self.classes = inner.name, inner.access, inner.classes
         self.shape, self.device = inner.shape, inner.device
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Be pickled as what opens the model, where that is known."""
+        state: dict[str, Any] = {"identity": self.identity, "reopen": self.reopen}
+        return _opened, (self.inner if self.reopen is None else None, self.budget, self.spend, state)
 
     def logits(self, x: torch.Tensor) -> torch.Tensor:
         """Return what the target says."""
@@ -69,6 +83,12 @@ class Counting:
         finally:
             if before is not None:
                 self.spend.calls += getattr(self.inner, "calls", before) - before - 1
+
+
+def _opened(inner: Target | None, budget: int | None, spend: Spend, state: dict[str, Any]) -> Counting:
+    made = Counting(state["reopen"]() if inner is None else inner, budget, **state)
+    made.spend = spend
+    return made
 
 
 def identity_of(target: Target) -> str:
