@@ -43,6 +43,7 @@ def card(*rows):
     }
 
 
+LONG = "a-name-of-many-parts-" + "x" * 90
 LINF = "robustness.linf.eps_0.1"
 CARDS = {
     1: card(("accuracy", 0.91, 0.93, 0.95, 500), (LINF, 0.55, 0.6, 0.64, 500), ("privacy.membership.auc", 0.5, 0.52, 0.55, 500)),
@@ -62,6 +63,7 @@ def served(tmp_path_factory):
         run(folder, "registry", "push", f"model{number}", "claims", "--note", f"claims of cars, round {number}")
         run(folder, "attest", f"model{number}", "--kind", "eval-result", "--predicate", "card.json")
         run(folder, "scan", f"model{number}", "--record")
+    run(folder, "registry", "push", "model1", f"team/{LONG}", "--note", "unbroken" * 20)
     (folder / "approved.yaml").write_text(POLICY)
     run(folder, "registry", "protect", "claims@production", "--policy", "approved.yaml")
     run(folder, "registry", "approve", "claims:1", "--statement", "looked at")
@@ -114,6 +116,22 @@ def test_every_page_fits_the_screen_is_of_its_scheme_and_has_no_violation(served
         )
         assert small == [], page
     assert not refused(browser)
+
+
+@pytest.mark.parametrize("name", SCREENS)
+def test_a_long_name_leaves_room_for_what_stands_beside_it(served, browser, screen, name):
+    width, _ = screen(name)
+    log_in(browser, served, "eve")
+    for page in ("/models", f"/models/team/{LONG}/versions", f"/models/team/{LONG}/versions/1", f"/search?q={LONG[:9]}"):
+        browser.get(f"{served}{page}")
+        assert browser.execute_script("return document.scrollingElement.scrollWidth") <= width, page
+        assert not violations(browser), page
+    browser.get(f"{served}/models")
+    cell = browser.find_element(By.PARTIAL_LINK_TEXT, LONG[:20]).find_element(By.XPATH, "ancestor::th")
+    room = browser.find_element(By.CSS_SELECTOR, "[aria-label=Models]").size["width"]
+    assert cell.size["width"] < 0.67 * room, (cell.size, room)  # one sees that there is more, and on a desk all of it
+    right = browser.find_element(By.XPATH, "//th[.='Newest decision']").rect
+    assert width < 600 or right["x"] + right["width"] <= width
 
 
 def tab_to(browser, wanted, most=60):

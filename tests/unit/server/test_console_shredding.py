@@ -169,3 +169,14 @@ def test_one_that_broke_off_behind_the_ledger_is_finished_from_here_and_a_lost_k
     (key.parent / "default.json").unlink()
     assert admin.get("/namespaces/default/shred.json").json()["key"] == "lost"
     assert "find out who removed it" in admin.get("/namespaces/default/shred").text
+
+
+def test_a_page_that_is_older_than_the_key_destroys_nothing(filled, open_as):
+    admin = open_as("boss", "admin")
+    old = admin.get(f"{WHERE}.json").json()["key_id"]
+    assert f'name="key" value="{old}"' in admin.get(WHERE).text
+    assert admin.submit(WHERE, reason="gone", confirm="team", key=old).status_code == 303
+    filled.push(b"again", "team/claims")
+    late = admin.submit(WHERE, reason="gone", confirm="team", key=old)
+    assert (late.status_code, "begun again" in late.text) == (400, True)
+    assert not unreadable(filled, "team/claims:3")

@@ -135,6 +135,12 @@ def _shred(call: Call) -> Shown | Go:
     if not 0 < len(reason) <= _LONGEST:
         problem = f"Nothing was destroyed. Say why, in {_LONGEST:,} characters at most: it is what the ledger will say."
         return _shown(call, namespace, problem=problem, wrong="reason", reason=reason[:_LONGEST])
+    key = call.store.blobs.key_of(namespace)
+    if call.body.get("key", key) != key:
+        problem = (
+            "Nothing was destroyed. The namespace has another key than when this page was made: it was shredded, and begun again."
+        )
+        return _shown(call, namespace, problem=problem, reason=reason)
     if confirm != namespace:
         problem = "Nothing was destroyed. What was typed is not the name of this namespace."
         return _shown(call, namespace, problem=problem, wrong="confirm", reason=reason)
