@@ -143,6 +143,20 @@ def test_the_demo_explains_the_worst_names_three_commands_and_leaves_nothing_beh
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_demo_does_not_begin_where_its_server_could_not_listen(tmp_path):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        done = subprocess.run(
+            [STANNARY, "demo", "--serve", "--port", str(port)], cwd=tmp_path, env=CLEAN_ENV, capture_output=True, text=True,
+            check=False, timeout=60,
+        )  # fmt: skip
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "SRV001" in done.stderr
+    assert "--port N takes another" in done.stderr
+
+
 def test_the_demo_leaves_a_server_open_that_lets_its_people_in(tmp_path):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -21,7 +21,7 @@ from stannary.checks.static.result import ScanFinding, ScanResult
 from stannary.checks.static.scan import ScanOptions, Target, scan_paths
 from stannary.cli.demo_chain import second_act
 from stannary.cli.demo_credit import credit_act
-from stannary.cli.demo_registry import fourth_act, third_act
+from stannary.cli.demo_registry import fourth_act, refuse_taken, third_act
 from stannary.cli.group import common_options, talk_of
 from stannary.cli.output import Outputs, emit
 from stannary.cli.progress import progress_bar
@@ -69,6 +69,8 @@ def command(ctx: click.Context, keep: str | None, credit: str | None, serve: boo
     Where there are the libraries and the credit data (--credit, or STANNARY_DEMO_CREDIT), a credit model is attacked, hardened,
     compared and gated. Everything happens in a temporary folder (or DIR), with a workspace of its own.
     """
+    if serve:
+        refuse_taken(port)
     talk = talk_of(ctx)
     color = wants_color(sys.stdout, talk.color)
     with _folder(keep) as folder:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
+import socket
 from pathlib import Path
 
 import click
 
 from stannary.cli.demo_chain import inside, say, step
 from stannary.cli.main import run
+from stannary.core.errors import UsageError
 
-__all__ = ["fourth_act", "third_act"]
+__all__ = ["fourth_act", "refuse_taken", "third_act"]
 
 _MODEL = "ours/chat"
 _NEXT = "ours/vision"
@@ -40,6 +42,19 @@ def third_act(folder: Path) -> None:
         step("registry", "list", "chat")
 
 
+def refuse_taken(port: int) -> None:
+    """Raise UsageError where something listens already: the server is the last act, and the others take a minute."""
+    with socket.socket() as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does, after one that has just ended
+        try:
+            trial.bind(("127.0.0.1", port))
+        except OSError as error:
+            msg = f"cannot listen on 127.0.0.1:{port}: {error.strerror}"
+            raise UsageError(
+                msg, where="--port", code="SRV001", help="another server may be there: --port N takes another"
+            ) from error
+
+
 def fourth_act(folder: Path, port: int) -> int:
     """Serve the workspace until Ctrl-C, for somebody who may look and promote. Returns the exit code of `serve`."""
     say("Now the server, with an account that may promote and take back, and one that may only look:")
@@ -48,7 +63,7 @@ def fourth_act(folder: Path, port: int) -> int:
         step("access", "grant", "rita", "releaser", quiet=True)
         step("access", "user", "add", "vera", quiet=True)
         step("access", "grant", "vera", "viewer", quiet=True)
-        say("Tokens, shown this once; with one of them as $TOKEN:")
+        say("Tokens, shown this once: log in to the console with one, or take it as $TOKEN:")
         for name in ("rita", "vera"):
             step("access", "token", "issue", name, "--expires", "12h")
         click.echo(f'  curl -H "authorization: Bearer $TOKEN" http://127.0.0.1:{port}/api/v1/models\n')
