@@ -3,14 +3,17 @@
 An attacker who has the model file has the trees. `tree_moves` gives the outputs after every change of one column; a beam of the
 most promising changes grows column by column (first by whole leaves, which are several columns at once) until the decision turns.
 Then each change is put back, or exchanged for another column's, as long as that is cheaper, and the beam grows again from shorter
-versions of the whole change. Half of a beam is what promises most for its size, half what gains most. In the spirit of the
-leaf-tuple attack (Zhang, Zhang and Hsieh 2020), with types, prices and rules of columns, in the norms l0, l1, l2, linf and cost.
+versions of the whole change. Half of a beam is what promises most for its size, half what gains most. Where one-hot groups may
+change, a second beam leaves them as they are: one change of category crowds out several small ones of numbers, which only together
+cost less. In the spirit of the leaf-tuple attack (Zhang, Zhang and Hsieh 2020), with types, prices and rules of columns, in the
+norms l0, l1, l2, linf and cost.
 
 Only what seems to succeed is asked of the target: a few queries a sample. The evaluations of the copy are no queries.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -54,7 +57,7 @@ class TreeAttack:
     access: Access = "decision"
     norms: tuple[str, ...] = ("linf", "l2", "l1", "l0", "cost")
     minimal = True
-    rounds = 1
+    rounds = 2  # the second with the groups as they are
 
     def __init__(self, trees: Ensemble, *, beam: int = 8, depth: int = 6, again: int = 6) -> None:
         self.id = f"trees-{beam}"
@@ -69,17 +72,18 @@ class TreeAttack:
         """Ask the sample itself, and begin the beam with it and with the whole leaves that promise most."""
         n, features = len(rows), self._trees.features
         rows.asked = torch.zeros(n, dtype=torch.int64)
-        ask(problem, rows, rows.origin, torch.arange(n))
+        columns = Columns.of(problem, features)
+        whole = rows.round == 0
+        ask(problem, rows, rows.origin[whole], whole.nonzero()[:, 0])
         rows.start = self._gain(problem, self._trees.outputs(rows.origin), rows.label)
         rows.beam = rows.origin[:, None].repeat(1, self.beam, 1)
         rows.gains = torch.full((n, self.beam), -torch.inf, dtype=torch.float64)
-        rows.gains[:, 0] = rows.start
-        rows.growing = torch.ones(n, dtype=torch.bool)
+        rows.growing = whole | bool(columns.groups)
+        rows.gains[:, 0] = rows.start.where(rows.growing, -torch.inf)
         rows.grown, rows.turns = torch.zeros(n, dtype=torch.int64), torch.zeros(n, dtype=torch.int64)
         rows.power = torch.full((n,), torch.inf, dtype=torch.float64)
         rows.mark = rows.power.clone()  # the size at which the beam began to grow again
-        columns = Columns.of(problem, features)
-        if n and len(self._boxes.leaf) <= LEAVES:
+        if bool(rows.growing.any()) and len(self._boxes.leaf) <= LEAVES:
             tries = self._leaves(problem, rows, columns)
             self._settle(problem, rows, columns, tries)
             self._grow(rows, tries, rows.growing, keep_origin=True)
@@ -142,8 +146,9 @@ class TreeAttack:
         inside = trees.leaves(rows.origin)
         tree = torch.searchsorted(trees.roots, boxes.leaf, right=True) - 1
         chosen, owner = [], []
-        for row in range(len(rows)):
-            price = boxes.price(columns, rows.origin[row : row + 1], problem.norm)[0]
+        apart = replace(columns, still=columns.still | columns.grouped)
+        for row in rows.growing.nonzero()[:, 0].tolist():
+            price = boxes.price(apart if rows.round[row] else columns, rows.origin[row : row + 1], problem.norm)[0]
             base = trees.outputs(rows.origin[row : row + 1])
             after = base + trees.value[boxes.leaf] - trees.value[inside[row]][tree]
             gain = self._gain(problem, after, rows.label[row].expand(len(after)))
@@ -161,7 +166,8 @@ class TreeAttack:
         owner, x = states
         cut = torch.arange(len(x)).split(max(1, CHUNK // len(self._trees.roots))) if len(x) else ()
         parts = [self._singles(problem, rows, columns, (owner[part], x[part])) for part in cut]
-        parts += [self._tried(problem, rows, columns, group) for group in _group_moves(columns, owner, x)]
+        free = rows.round[owner] == 0
+        parts += [self._tried(problem, rows, columns, group) for group in _group_moves(columns, owner[free], x[free])]
         if not parts:
             return self._tried(problem, rows, columns, (owner[:0], x[:0]))
         return _Tries(*(torch.cat(column) for column in zip(*parts, strict=True)))
