@@ -199,3 +199,29 @@ def test_a_wanted_class_is_reached() -> None:
     found = run(TreeAttack(read_trees(model, rows)), problem, rows[start], torch.full((15,), 2))
     assert found.success.all()
     assert (target.decide(found.x) == 2).all()
+
+
+def test_numbers_alone_are_looked_at_where_categories_promise_more() -> None:
+    random = np.random.default_rng(4)
+    kind = np.eye(4)[random.integers(0, 4, (400, 3))].reshape(400, 12)
+    x = np.concatenate((random.normal(size=(400, 6)).round(1), kind), 1)
+    lean = x[:, :6].sum(1) + 4 * (kind[:, [0, 4, 8]].sum(1) - kind[:, [1, 5, 9]].sum(1))
+    y = (lean + random.normal(size=400) > 0).astype(int)
+    names = [f"n{at}" for at in range(6)], [f"{group}{at}" for group in "abc" for at in range(4)]
+    numbers, ones = (Column(name, low=-4, high=4) for name in names[0]), (Column(name, "onehot") for name in names[1])
+    groups = tuple(Group(group, tuple(f"{group}{at}" for at in range(4))) for group in "abc")
+    domain = TableDomain((*numbers, *ones), groups)
+    model = RandomForestClassifier(40, max_depth=7, random_state=0).fit(x[:300], y[:300])
+    rows, target = torch.tensor(x[300:340]), Counting(sklearn_target(model))
+    labels = target.decide(rows)
+    scale = torch.tensor(x.std(0))
+    problem = Problem(target, domain, norm="l2", scale=scale)
+    both = TreeAttack(read_trees(model, torch.tensor(x)))
+    first = TreeAttack(read_trees(model, torch.tensor(x)))
+    first.rounds = 1
+    found, before = run(both, problem, rows, labels), run(first, problem, rows, labels)
+    assert (found.size <= before.size).all()
+    nearer = found.size < before.size
+    assert nearer.any()
+    assert torch.equal(found.x[nearer, 6:], rows[nearer, 6:])
+    assert before.spend.queries < found.spend.queries < 2 * before.spend.queries
