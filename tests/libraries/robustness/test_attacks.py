@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 
@@ -13,6 +15,7 @@ from stannary.checks.robustness.checker import check
 from stannary.checks.robustness.engine import run
 from stannary.checks.robustness.geometry import onto_plane
 from stannary.checks.robustness.rows import Problem, distance
+from stannary.checks.target.array_model import ArrayTarget
 from stannary.checks.target.box import Box
 from stannary.checks.target.counting import Counting
 from stannary.checks.target.torch_model import TorchTarget
@@ -158,6 +161,17 @@ def test_square_does_not_ask_again_what_it_knows_and_finds_the_same(digits, digi
     assert torch.equal(whole.x, less.x)
     assert torch.equal(whole.success, less.success)
     assert less.spend.queries < (0.8 if norm == "linf" else 1.001) * whole.spend.queries
+
+
+def test_square_takes_scores_that_are_finer_than_the_inputs(digits, digits_net) -> None:
+    """Libraries answer in float64, as onnxruntime and functions of numpy do here; pictures are float32."""
+    net = copy.deepcopy(digits_net).double()
+    black = ArrayTarget((1, 8, 8), 10, lambda rows: net(torch.from_numpy(rows)).detach().numpy())
+    x, y = (part[-500:][digits_net(digits[0][-500:]).argmax(1) == digits[1][-500:]][:60] for part in digits)
+    assert (x.dtype, black.logits(x).dtype) == (torch.float32, torch.float64)
+    found = run(Square(200), Problem(black, Box(), norm="linf", eps=0.15), x, y)
+    assert bool(found.success.any())
+    assert bool((black.decide(found.x[found.success]) != y[found.success]).all())
 
 
 def test_square_takes_features_that_are_no_image(linear) -> None:

@@ -74,7 +74,8 @@ class Square:
         loss = -loss if problem.targeted else loss
         better = (loss > rows.worst[at]).nonzero()[:, 0]  # false for NaN
         up = at[better]
-        rows.worst, rows.at = rows.worst.index_copy(0, up, loss[better]), rows.at.index_copy(0, up, x[better])
+        worst = rows.worst.to(loss.dtype)  # a library's scores are float64, also of float32 inputs
+        rows.worst, rows.at = worst.index_copy(0, up, loss[better]), rows.at.index_copy(0, up, x[better])
 
 
 def _signs(shape: tuple[int, ...], like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
