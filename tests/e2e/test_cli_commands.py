@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -125,6 +126,13 @@ def test_doctor_names_jails_codecs_and_versions():
     assert answers["stannary"]["text"] == __version__
     assert {"process", "landlock", "bwrap", "zstandard", "rules", "stdout"} <= set(answers)
     assert answers["process"]["state"] == "ok"
+    assert (answers["rego"]["state"], answers["rego"]["text"]) in [("ok", "regopy"), ("ok", f"opa ({shutil.which('opa')})")]
+    program = "import sys; sys.modules['regopy'] = None; from stannary.cli.main import run; sys.exit(run(['doctor']))"
+    without = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**CLEAN_ENV, "PATH": "/nonexistent"}, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert "policies in Rego cannot be evaluated" in without.stdout, without.stderr
 
 
 def test_the_demo_uses_forges_that_are_there():

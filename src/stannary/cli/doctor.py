@@ -73,8 +73,8 @@ def command(ctx: click.Context, form: str) -> int:
 
 
 def examine() -> list[Answer]:
-    """Look at versions, rules, isolation and codecs. Starts bubblewrap once if it is there."""
-    return [*_versions(), *_isolation(), *_codecs()]
+    """Look at versions, rules, isolation, codecs and engines. Starts bubblewrap once if it is there."""
+    return [*_versions(), *_isolation(), *_codecs(), _rego()]
 
 
 def _versions() -> list[Answer]:
@@ -114,6 +114,17 @@ def _codecs() -> list[Answer]:
         text = f"through {module}" if module else f"not there: content compressed with it is incomplete; pip install {modules[-1]}"
         found.append(Answer("codecs", name, "ok" if module else "missing", text))
     return found
+
+
+def _rego() -> Answer:
+    from stannary.core.errors import BackendError
+    from stannary.evidence.engines.bounds import SENT
+    from stannary.evidence.engines.interface import choose
+
+    try:
+        return Answer("policies", "rego", "ok", choose("auto", SENT).name)
+    except BackendError:
+        return Answer("policies", "rego", "note", "no engine: policies in Rego cannot be evaluated; pip install 'stannary[rego]'")
 
 
 def _importable(module: str) -> bool:
