@@ -122,6 +122,20 @@ def test_what_is_pushed_meanwhile_is_pushed_again_and_nothing_of_it_is_half_ther
     assert local.reads(local.open(), "team-a/late") == {"shared": SHARED}
 
 
+def test_what_comes_while_contents_are_put_again_is_put_before_the_change(local):
+    registry, other = local.filled(), local.open()
+    pushed = []
+
+    def meanwhile(progress):
+        if progress.items == progress.items_total and not pushed:  # everything was put, and nothing is changed over yet
+            pushed.append(other.push(local.model("late", shared=SHARED, late=b"just now"), parse_model("team-c/late")))
+
+    assert local.reseal(registry, on_progress=meanwhile).namespaces == 3
+    assert pushed
+    assert local.before() == []
+    assert local.reads(local.open(), "team-c/late") == {"shared": SHARED, "late": b"just now"}
+
+
 def test_a_backup_from_before_has_nothing_of_it_once_it_is_brought_up_to_date(local):
     registry = local.filled()
     write_backup(registry, local.root / "backup")

@@ -9,6 +9,7 @@ from stannary.access.access import Access
 from stannary.access.idempotency import Kept
 from stannary.evidence.chain import Chain
 from stannary.registry.registry import Allowed, Registry
+from stannary.server.limits import CountedHere
 from stannary.server.operations import Principal
 from stannary.server.sharing import Alone, Shares
 
@@ -76,6 +77,7 @@ class Site:
         # A login costs a hash that is slow on purpose: fewer of them, and in threads that nothing else waits for.
         self.logins = found.logins(min(rate[0], 2.0), min(rate[1], 20))
         self.hashing = found.hashing()
+        self.modules = CountedHere()  # in Rego, that accounts have sent and that are evaluated now
         self.stopping = threading.Event()
 
     @property

@@ -1,8 +1,9 @@
 """Modules in Rego over a server: who may give one, what it may take, how it is logged and shown."""
 
 import sys
+import threading
 
-from tests.unit.registry.test_rego_protection import OWN
+from tests.unit.registry.test_rego_protection import OWN, SLOW
 from tests.unit.server.test_console_actions import browser_of  # noqa: F401 - a fixture
 
 from stannary.crypto import dsse
@@ -65,6 +66,27 @@ def test_a_module_that_takes_too_much_is_a_conflict_and_the_server_goes_on(bench
     assert found.headers["content-type"] == "application/problem+json"
     assert _protect(client_of("admin"), ENDLESS).status_code == 409
     assert client_of("viewer").get(f"{ALIAS}/protection").json()["policy"]["name"] == "production"
+
+
+def test_one_account_has_two_modules_at_once_and_keeps_nobody_else_waiting(bench, client_of):
+    version = bench.push(b"first")
+    question = {"subject": version.digest, "policy": SLOW, "record": False}
+    contributor, found = client_of("contributor"), []
+
+    def ask():
+        found.append(contributor.post("/api/v1/decisions", json=question))
+
+    at_work = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in at_work:
+        thread.start()
+    other = client_of("reviewer").post("/api/v1/decisions", json={**question, "policy": OWN})
+    for thread in at_work:
+        thread.join()
+    said = sorted(answer.status_code for answer in found)
+    assert said == [200, 200, 429, 429]
+    assert next(answer for answer in found if answer.status_code == 429).headers["retry-after"] == "2"
+    assert other.status_code == 200
+    assert contributor.post("/api/v1/decisions", json={**question, "policy": OWN}).status_code == 200
 
 
 def test_a_module_with_a_mistake_is_refused_with_its_line(client_of):

@@ -12,7 +12,7 @@ from stannary.registry.model import Promotion, Protection
 from stannary.report.registry import PromotionDocument, VersionDocument, promotion_document
 from stannary.server.operations import Call, Operation, Reply
 from stannary.server.problems import Refused
-from stannary.server.sent import MOST_POLICY, PolicyName, Reason, policy_sent
+from stannary.server.sent import MOST_POLICY, PolicyName, Reason, evaluating, policy_sent
 from stannary.server.sight import seen_decision
 
 __all__ = ["OPERATIONS"]
@@ -86,7 +86,8 @@ def _protection(call: Call) -> ProtectionDocument:
 def _protect(call: Call) -> ProtectionDocument:
     name, alias = call.ruled()
     policy = policy_sent(call.body.policy, call.body.name)
-    promotion.protect(call.store, name, alias, policy, separate=call.body.separate)
+    with evaluating(call, call.body.policy):
+        promotion.protect(call.store, name, alias, policy, separate=call.body.separate)
     return _protection(call)
 
 

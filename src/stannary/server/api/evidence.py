@@ -16,7 +16,7 @@ from stannary.registry import queries
 from stannary.registry.names import DEFAULT, Name
 from stannary.report.documents import DecisionDocument, EvidenceDocument, EvidenceRow, RecordedDocument
 from stannary.server.operations import Call, Operation, Parameter
-from stannary.server.sent import MOST_POLICY, PolicyName, is_rego, policy_sent
+from stannary.server.sent import MOST_POLICY, PolicyName, evaluating, is_rego, policy_sent
 from stannary.server.sight import lineage_of, no_statement, seen_decision, sees
 from stannary.store.lineage_db import Walked
 
@@ -84,7 +84,8 @@ def _gate(call: Call) -> DecisionDocument:
         _may(call, digest, ("push", "approve", "promote"))
     _may_see(call, digest)
     chain, subject = call.store.chain, subject_resource(digest, "")
-    judged = judge(chain, subject, policy_sent(call.body.policy, call.body.name))
+    with evaluating(call, call.body.policy):
+        judged = judge(chain, subject, policy_sent(call.body.policy, call.body.name))
     recorded = ""
     if call.body.record:
         recorded = str(record_decision(chain, subject, judged, call.place.version).id)

@@ -19,7 +19,7 @@ from stannary.report.registry import promotion_document
 from stannary.server.console.page import Go, Page, Shown
 from stannary.server.console.views.asked import MODEL, VERSION, WHOLE
 from stannary.server.operations import Call
-from stannary.server.sent import is_rego, policy_sent
+from stannary.server.sent import evaluating, is_rego, policy_sent
 from stannary.server.sight import seen_decision
 
 __all__ = ["PAGES"]
@@ -64,7 +64,9 @@ def _gate(call: Call) -> Shown:
         action = next((item for item in ("push", "approve") if store.may(item, call.name)), "promote")
         store.allowed(action, call.name, alias)
     rule = policy_sent(policy) if policy else policy_of(store.protection(call.name, alias))
-    return _gated(call, "gate.html", found, alias, policy, judge(store.chain, store.subject(found), rule).decision)
+    with evaluating(call, policy):
+        decision = judge(store.chain, store.subject(found), rule).decision
+    return _gated(call, "gate.html", found, alias, policy, decision)
 
 
 def _promote_page(call: Call) -> Shown:
