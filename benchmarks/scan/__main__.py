@@ -2,6 +2,7 @@
 
     ./dev bench scan [--small] [--runs N] [--peers picklescan,modelscan] [--into docs/reference/performance.md]
     ./dev bench scan --hostile           # the worst input there is: see hostile.py
+    ./dev bench scan --against PATH      # small pickles beside another checkout, turn by turn: see against.py
 
 Inputs are made once under build/bench by the environment with the ML libraries (.venv-ml). Peers are
 installed on first use, each into an environment of its own (see peers.py); `--peers ""` measures none.
@@ -19,6 +20,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from against import compare
 from hostile import main as hostile
 from measuring import Cost, measure
 from peers import PEERS, QUIET, answer, ensure, put, version
@@ -61,9 +63,10 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--only", default="")
     parser.add_argument("--peers", default=",".join(PEERS))
+    parser.add_argument("--against", type=Path, help="another checkout, to measure small pickles beside it")
     parser.add_argument("--into", type=Path, help="put the table of all tools into this page")
     options, rest = parser.parse_known_args()
-    into = options.into.resolve() if options.into else None  # the working folder changes
+    into, against = (path.resolve() if path else None for path in (options.into, options.against))  # the working folder changes
     if options.hostile:
         sys.exit(hostile([*(["--only", options.only] if options.only else []), *rest]))
     folder = ROOT / "build" / ("bench-small" if options.small else "bench")
@@ -82,6 +85,12 @@ def main() -> None:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     compileall.compile_dir(Path(stannary.__file__).parent, quiet=2)
     os.chdir(tempfile.mkdtemp(prefix="stannary-bench-"))  # one of them writes its result into the working folder
+    if against:
+        small = [folder / name for name in INPUTS if name.endswith("5000") and options.only in name]
+        for path in small:
+            warm(path)
+        compare(against, small, options.runs)
+        return
     peers = {name: ensure(PEERS[name]) for name in options.peers.split(",") if name}
     there = [name for name, problem in peers.items() if not problem]
     print("| input | tool | CPU s | to stannary | wall s | resident MB | private MB | exit |\n|---|---|---|---|---|---|---|---|")
