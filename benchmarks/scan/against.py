@@ -26,9 +26,8 @@ def compare(other: Path, inputs: list[Path], runs: int) -> None:
     checkouts = {"there": other.resolve(), "here": ROOT}
     for checkout in checkouts.values():
         compileall.compile_dir(checkout / "src" / "stannary", quiet=2)
-    print(
-        "| input | checkout | CPU s, 1 job | wall s, 1 job | CPU s, 2 jobs | wall s, 2 jobs | times as fast |\n|---|---|---|---|---|---|---|"
-    )
+    print("| input | checkout | CPU s, 1 job | wall s, 1 job | CPU s, 2 jobs | wall s, 2 jobs | times as fast |")
+    print(f"|{'---|' * 7}")
     for path in inputs:
         costs: dict[tuple[str, int], list[tuple[float, float]]] = {}
         for _ in range(runs):
