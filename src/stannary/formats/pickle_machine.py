@@ -263,7 +263,8 @@ class Machine:
         if length <= _KEEP:
             raw = self.take(length)
             self.stack.append(str(raw, "utf-8", "surrogatepass") if kind == "text" else raw)
-            self._look_inside(kind, raw, at, raw)
+            if raw and raw[0] in OPENERS:  # or there is nothing to look into
+                self._look_inside(kind, raw, at, raw)
             return
         self.skip(length)
         head = bytes(self.data[at : at + 64])

@@ -317,8 +317,7 @@ def _global(m: Machine, _op: int) -> None:
 
 def _stack_global(m: Machine, _op: int) -> None:
     name = m.stack.pop()
-    module = m.stack.pop()
-    m.stack.append(m.recorder.find(module, name, "STACK_GLOBAL", m.base + m.pos - 1, m.proto))
+    m.stack.append(m.recorder.find(m.stack.pop(), name, "STACK_GLOBAL", m.base + m.pos - 1, m.proto))
 
 
 def _extension(m: Machine, op: int) -> None:
@@ -341,14 +340,12 @@ def _obj(m: Machine, _op: int) -> None:
 
 def _reduce(m: Machine, _op: int) -> None:
     args = m.stack.pop()
-    func = m.stack.pop()
-    m.stack.append(m.recorder.call(m, func, args, "REDUCE"))
+    m.stack.append(m.recorder.call(m, m.stack.pop(), args, "REDUCE"))
 
 
 def _newobj(m: Machine, _op: int) -> None:
     args = m.stack.pop()
-    func = m.stack.pop()
-    m.stack.append(m.recorder.call(m, func, args, "NEWOBJ"))
+    m.stack.append(m.recorder.call(m, m.stack.pop(), args, "NEWOBJ"))
 
 
 def _newobj_ex(m: Machine, _op: int) -> None:

@@ -222,8 +222,11 @@ def _worth_trying(raw: bytes) -> list[Detector]:
 
 @cache
 def _anchors() -> re.Pattern[bytes]:
-    anchors = sorted({anchor for detector in DETECTORS for anchor in detector.anchors}, key=len, reverse=True)
-    return re.compile(b"|".join(map(re.escape, anchors)))
+    """Return a pattern of all anchors, the longest first; by their first bytes, or each place would try all of them."""
+    groups: dict[bytes, list[bytes]] = {}
+    for anchor in sorted({anchor for detector in DETECTORS for anchor in detector.anchors}, key=len, reverse=True):
+        groups.setdefault(anchor[:1], []).append(re.escape(anchor[1:]))
+    return re.compile(b"|".join(re.escape(first) + b"(?:" + b"|".join(rests) + b")" for first, rests in groups.items()))
 
 
 @cache
