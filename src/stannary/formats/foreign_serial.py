@@ -13,7 +13,7 @@ import re
 
 from stannary.formats.interface import Sink, View, clip
 
-__all__ = ["read_java", "read_net", "read_phar", "read_ruby"]
+__all__ = ["probe_php", "read_java", "read_net", "read_phar", "read_php", "read_ruby"]
 
 _LIMIT = 64 << 20
 _MOST = 1000
@@ -21,6 +21,7 @@ _JAVA = re.compile(rb"r\0([\x02-\xff])(?=[\[A-Za-z_$])")
 _JAVA_NAME = re.compile(rb"\[*L?[A-Za-z_$][\w$]*(?:\.[A-Za-z_$][\w$]*)*;?|\[+[BCDFIJSZ]")
 _NET = re.compile(rb"[A-Z][\w`]*(?:\.[A-Z][\w`+]*)+")
 _RUBY = re.compile(rb"[ocCemMUS]:?([\x06-\x7f])([A-Z]\w*(?:::[A-Z]\w*)*)")
+_PHP_FIRST = re.compile(rb'[OC]:\d{1,4}:"[\w\\]+":\d+:\{|a:\d+:\{(?:i:\d+|s:\d+:"[^"]{0,120}");[aOCsidbN][:;]')
 _PHP = re.compile(rb'[OC]:\d{1,4}:"([\w\\]+)"')
 
 
@@ -54,6 +55,20 @@ def read_ruby(view: View, sink: Sink) -> None:
     """Report the classes that a stream of Marshal names."""
     raw = view.head(_LIMIT)
     _report(view, "Ruby", [match[2].decode("ascii") for match in _RUBY.finditer(raw) if len(match[2]) >= match[1][0] - 5], sink)
+
+
+def probe_php(view: View) -> bool:
+    """Tell whether content is what PHP's `serialize` writes: an object, or a list whose first item is followed by a value."""
+    return _PHP_FIRST.match(view.head(200)) is not None
+
+
+def read_php(view: View, sink: Sink) -> None:
+    """Report the classes of objects that PHP's `unserialize` makes, with their `__wakeup` and `__destruct`."""
+    names = [match[1].decode("ascii") for match in _PHP.finditer(view.head(_LIMIT))]
+    if names:
+        _report(view, "PHP", names, sink)
+    else:
+        sink.inert("values of PHP without objects")
 
 
 def read_phar(view: View, sink: Sink) -> None:

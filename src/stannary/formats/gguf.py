@@ -15,6 +15,7 @@ from stannary.core.model import Json
 from stannary.formats.embedded_payload import note_payload
 from stannary.formats.embedded_text import hand_on
 from stannary.formats.interface import Sink, View, clip
+from stannary.formats.setting_values import outside
 
 __all__ = ["read", "read_ggml"]
 
@@ -182,7 +183,9 @@ class _Gguf:
         elif key == "tokenizer.huggingface.json":
             self.sink.child(f"{key}.json", text.encode(), offset=at, hint="json")
         else:
-            hand_on(self.sink, key, text, at)
+            begin = at + (8 if self.wide else 4)
+            if not note_payload(self.sink, clip(key, 80), self.data[begin : self.pos], begin):
+                hand_on(self.sink, key, text, at)
         return text
 
     def _array(self, key: str, depth: int) -> None:
@@ -263,6 +266,8 @@ class _Gguf:
         name = self._text("tensor name")
         if len(name.encode()) >= _MAX_NAME:
             self.problem("name_length", at, f"tensor name of {len(name.encode())} bytes, the loader keeps {_MAX_NAME - 1}")
+        if outside(name):
+            self.problem("name_path", at, f"tensor {name[:80]} is named as a path out of the folder")
         rank = self._unpack("I")
         if rank > _MAX_DIMS:
             self.problem("dims", at, f"tensor {name} has {rank} dimensions, the loader has room for {_MAX_DIMS}")

@@ -23,13 +23,14 @@ INSTRUCTION = re.compile(
     r"|(?P<leak>\b(?:send|forward|exfiltrate|leak|upload|post)\s+(?:\w+\s+){0,4}"
     r"(?:conversation|password|credential|api[ _-]?key|secret|private\s+key)s?\b)"
     r"|(?P<path>(?:~|\$HOME|/home/\w+|/root)/\.(?:ssh|aws|kube|gnupg|netrc|git-credentials|docker|cache/huggingface)\b\S{0,80})"
-    r"|(?P<sent>\b(?:send|post|upload|forward|submit|exfiltrate|report)\w*\s+(?:\S+\s+){0,6}to\s+[`<\"(]?https?://\S{1,120})"
+    r"|(?P<sent>\b(?:(?:send|post|upload|forward|submit|exfiltrate|report)\w*\s+(?:\S+\s+){0,6}to"
+    r"|(?:include|put|append|encode|attach|pass)\w*\s+(?:\S+\s+){0,8}(?:request|call|query|image|link|url)\s+(?:to|of|at|from))\s+[`<\"(]?https?://\S{1,120})"
     r"|(?P<jailbreak>\b(?:you\s+have\s+no\s+restrictions|jailbr(?:eak|oken)|unrestricted\s+mode|DAN\s+mode|no\s+ethical)\b)"
     rf"|(?P<address>{_ADDRESS})",
     re.IGNORECASE,
 )
 _PROMPT = re.compile(
-    r"(?:.*prompt.*\.(?:txt|md|prompt)|(?:agents|claude|gemini|skill|(?:copilot-)?instructions)\.md|\.(?:cursor|windsurf|cline)rules|modelfile)"
+    r"(?:.*prompt.*\.(?:txt|md|prompt)|(?:agents|claude|gemini|skill|(?:copilot-)?instructions)\.md|.*\.mdc|\.?(?:goose|junie|roo|augment)[\w-]*(?:hints|rules|guidelines)(?:\.md)?|\.(?:cursor|windsurf|cline)rules|modelfile)"
 )
 _MOST = 1 << 20
 

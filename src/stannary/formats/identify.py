@@ -109,6 +109,8 @@ FORMATS: tuple[Format, ...] = (
     Format("julia-objects", _F + "julia_objects:read_jls", ((0, b"7JL"),)),
     Format("bson", _F + "julia_objects:read_bson", names=("*.bson",), probe="probe_bson"),
     Format("jld2", _F + "julia_objects:read_jld", ((0, b"HDF5-based Julia Data Format"),)),
+    Format("avro", _F + "avro:read", ((0, b"Obj\x01"),)),
+    Format("php-objects", _F + "foreign_serial:read_php", probe="probe_php", first=b"OCa"),
     Format("phar", _F + "foreign_serial:read_phar", ((0, b"<?php __HALT_COMPILER();"),)),
     Format("script", _F + "executable:read_script", ((0, b"#!"),)),
     Format("pyc", _F + "python_bytecode:read", names=("*.pyc", "*.pyo"), probe="probe"),

@@ -7,7 +7,7 @@ import shlex
 
 from stannary.formats.interface import Sink, clip
 
-__all__ = ["SOURCE_KEYS", "hand_on_inline", "note_evaluated", "note_source"]
+__all__ = ["SOURCE_KEYS", "hand_on_inline", "note_evaluated", "note_script", "note_source"]
 
 _INTERPRETER = re.compile(r"\bpython[\d.]*(?:\.exe)?[\"']?(?:\s+-[A-Za-bd-z]\w*)*\s+-\w*c\b\s*", re.IGNORECASE)
 #: Keys under which flows, agents and tools keep the source of a function.
@@ -21,6 +21,13 @@ _EVALUATED = re.compile(
     r"|\s*lambda\b[^:\n]{0,60}:\s*(?:__import__|exec|eval|os\.\w+|subprocess\.\w+|getattr)\s*\("
     r"|\$\{(?:oc\.)?(?:eval|python|py|exec)\s*:",
     re.DOTALL,
+)
+# Where Flowise, n8n, Node-RED and promptfoo keep a function, and how such a function starts a program.
+_SCRIPT_KEYS = frozenset(
+    {"javascriptFunction", "jsCode", "functionCode", "func", "function", "code", "script", "value", "expression"}
+)
+_STARTS = re.compile(
+    r"\brequire\s*\(\s*[\"'](?:node:)?child_process[\"']\s*\)|\bprocess\.(?:binding|mainModule)\b|\bimport\s*\(\s*[\"'](?:node:)?child_process"
 )
 _MOST = 20
 _LONGEST = 1 << 16
@@ -53,6 +60,12 @@ def note_evaluated(sink: Sink, path: str, text: str) -> None:
         found = _EVALUATED.match(text)
         if found is not None:
             sink.fact("config.code", None, path=clip(path), text=clip(text, 200))
+
+
+def note_script(sink: Sink, path: str, key: str, text: str) -> None:
+    """Report JavaScript that a flow keeps and runs, when it asks for the module that starts programs."""
+    if key in _SCRIPT_KEYS and (found := _STARTS.search(text[:_LONGEST])):
+        sink.fact("config.code", None, path=clip(path), text=clip(text[found.start() : found.start() + 200], 200))
 
 
 def _first_word(rest: str) -> str:

@@ -150,8 +150,8 @@ class Tags:
                 self._command(key, value, members, path)
             elif key == "requirements":
                 self._requirements(value)
-            elif key == "weight_map":
-                self._shards(value, path)
+            elif key in {"weight_map", "weightsManifest"}:
+                (self._shards if key == "weight_map" else self._groups)(value, path)
             elif key == "_type" and isinstance(value, str):
                 self.sink.fact("json.type", None, name=clip(value), path=clip(path))
         self._named(path, members)
@@ -177,6 +177,14 @@ class Tags:
                 self.sink.fact(
                     "json.object", None, tag=_FUNCTION, name=clip(value.removeprefix(_FUNCTION)), path=clip(f"{path}.{key}")
                 )
+        # Of Open WebUI: a function, a pipe or a tool with its whole source as `content`.
+        plugin = (
+            isinstance(members.get("content"), str)
+            and {"id", "content"} <= members.keys()
+            and bool({"meta", "specs"} & members.keys())
+        )
+        if plugin:
+            note_source(self.sink, f"{path}.content".lstrip("."), members["content"])
         for key in SOURCE_KEYS & members.keys() if not path.startswith("[") else ():
             if isinstance(members[key], str):
                 note_source(self.sink, f"{path}.{key}".lstrip("."), members[key])
@@ -294,6 +302,13 @@ class Tags:
                     "requirements.entry", None, name=clip(found.name), raw=clip(item), specifier="", version=None,
                     source=found.source, url=clip(found.url), editable=False, hashes=0, line=None,
                 )  # fmt: skip
+
+    def _groups(self, groups: Any, path: str) -> None:  # noqa: ANN401 - any JSON value
+        """Report the files of a model of TensorFlow.js that lie elsewhere."""
+        for group in groups if isinstance(groups, list) else ():
+            paths = dict(group).get("paths") if isinstance(group, list) and group and isinstance(group[0], tuple) else None
+            if isinstance(paths, list):
+                self._shards([("", item) for item in paths], path)
 
     def _shards(self, value: Any, path: str) -> None:  # noqa: ANN401 - any JSON value
         pairs = value if isinstance(value, list) and value and isinstance(value[0], tuple) else []

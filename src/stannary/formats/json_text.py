@@ -28,7 +28,7 @@ from typing import Any
 
 from stannary.core.errors import FormatError
 from stannary.formats.embedded_text import hand_on, opens_encoded
-from stannary.formats.inline_code import note_evaluated
+from stannary.formats.inline_code import note_evaluated, note_script
 from stannary.formats.interface import Sink, View, clip
 from stannary.formats.json_keys import KEYS, Tags
 from stannary.formats.setting_values import LARGEST, note_setting, outside
@@ -111,6 +111,8 @@ def _walk(document: Any, tags: Tags, sink: Sink, told: set[str] | None) -> None:
         path, value, depth = stack.pop()
         if isinstance(value, str):
             note_evaluated(sink, path, value)
+            if told is not None:
+                note_script(sink, path, path.rpartition(".")[2], value)
             if told is not None:
                 note_setting(sink, path, path.rpartition(".")[2], value, told)
         if depth > _DEPTH:

@@ -241,6 +241,10 @@ class _Walk:
             symbol = config.get("function", config.get("cls_symbol", config.get("method_name")))
             if isinstance(symbol, str):
                 self._fact("keras.symbol", symbol=clip(symbol), path=clip(path))
+        elif short == "TensorFlowOpLayer":  # a node of a graph, kept as text
+            told = _NODE_OP.search(json.dumps(config.get("node_def"))[:_NODE])
+            if told:
+                self._fact("keras.symbol", symbol=clip(f"raw_ops.{told[1]}"), path=clip(path))
         elif short == "TorchModuleWrapper" and isinstance(config.get("module"), str):
             self._pickle(name, config["module"], path)
 
@@ -344,6 +348,10 @@ def _join(path: str, key: str) -> str:
     if len(path) > 1000:
         return path
     return f"{path}.{key[:80]}" if path else key[:80]
+
+
+_NODE = 1 << 16
+_NODE_OP = re.compile(r"\bop\W{1,8}(\w+)")
 
 
 def _text_of(value: object) -> str | None:

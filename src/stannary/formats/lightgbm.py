@@ -123,6 +123,16 @@ def _check_tree(tree: dict[bytes, bytes], index: int, sink: Sink) -> None:
     if not re.fullmatch(rb"\d{1,9}", leaves):
         sink.fact("lightgbm.problem", None, what="size", detail=clip(f"tree {index}: num_leaves is {leaves!r}"))
         return
+    for name in (b"left_child", b"right_child"):
+        far = next((w for w in tree.get(name, b"").split() if not _is_child(w, int(leaves))), None)
+        if far is not None:
+            sink.fact(
+                "lightgbm.problem",
+                None,
+                what="child",
+                detail=clip(f"tree {index}: {name.decode()} names {far!r} of {leaves!r} leaves"),
+            )
+            return
     for names, wanted in ((_PER_LEAF, int(leaves)), (_PER_SPLIT, int(leaves) - 1)):
         for name in sorted(names & tree.keys()):
             there = len(tree[name].split())
@@ -134,6 +144,13 @@ def _check_tree(tree: dict[bytes, bytes], index: int, sink: Sink) -> None:
                     detail=f"tree {index}: {name.decode()} has {there} of {wanted} values",
                 )
                 return
+
+
+def _is_child(word: bytes, leaves: int) -> bool:
+    """Tell whether a child is a split of its tree, or, as a negative number, one of its leaves."""
+    if not re.fullmatch(rb"-?\d{1,9}", word):
+        return False
+    return -leaves <= int(word) < max(leaves - 1, 1)
 
 
 def _parameter(line: str, at: int, sink: Sink) -> None:

@@ -5,7 +5,8 @@ Source: onnx.proto of ONNX 1.19 (ModelProto and below). Tensor payloads are skip
 Facts (`graph` is the path of the graph or function):
 - `onnx.model` ir_version, producer, opsets (domain: version), functions, nodes
 - `onnx.operator` domain, op, count, node, local: each distinct operator; `local` when a function of the model defines it
-- `onnx.external_data` tensor, location, offset, length, exists, link: `link` is the target of a symbolic link
+- `onnx.external_data` tensor, location, offset, length, exists, link, odd: `link` is the target of a symbolic link, `odd` a key
+    that no writer of external data uses, or a base path out of the folder
 - `onnx.context` op, path: a compiled context read from a file by an execution provider
 - `onnx.tensor_size` tensor, dims, expected, stored: dimensions that do not fit the stored bytes
 - `onnx.metadata` key, value (clipped)
@@ -22,10 +23,12 @@ from stannary.formats.embedded import carve
 from stannary.formats.embedded_text import hand_on
 from stannary.formats.interface import Sink, View, clip
 from stannary.formats.protobuf import Field, fields, packed, position, signed, text
+from stannary.formats.setting_values import outside
 
 __all__ = ["probe", "read"]
 
 _DEPTH = 24
+_EXTERNAL_KEYS = frozenset({"location", "offset", "length", "checksum", "basepath"})
 _OPERATORS = 5000
 _LARGE = 1 << 62
 _PADDING = 1 << 16
@@ -301,7 +304,17 @@ class _Walk:
             length=clip(entries["length"]) if "length" in entries else None,
             exists=exists,
             link=link,
+            odd=_odd(entries),
         )
+
+
+def _odd(entries: dict[str, str]) -> str | None:
+    """Return a key of external data that sets something else of the object that holds it (CVE-2026-34446), or a base elsewhere."""
+    base = entries.get("basepath", "")
+    if outside(base) or base.startswith("~"):
+        return clip(f"basepath={base}")
+    keys = sorted(key for key in entries.keys() - _EXTERNAL_KEYS if not key.startswith("prepacked"))
+    return clip(f"{keys[0]}={entries[keys[0]]}") if keys else None
 
 
 def _expected(dims: list[int], kind: int) -> int | None:

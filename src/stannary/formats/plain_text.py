@@ -101,7 +101,7 @@ _LARGE = 1 << 20
 _DENSE = 1 << 17
 _RUNS = re.compile(
     rb"/dev/(?:tcp|udp)/|\b(?:curl|wget|fetch|iwr|irm|Invoke-WebRequest)\b[^\n]{0,400}\|[^\n]{0,40}(?:sh|python[\d.]*|perl|node|iex)\b|base64\s+-{1,2}d\w*[^\n]{0,200}\|\s*(?:sudo\s+)?(?:ba|z|da)?sh\b"
-    rb"|(?:ba|z|da)?sh\s+(?:-c\s+)?[\"']?(?:<\(|\$\()\s*(?:curl|wget)|\b(?:nc|ncat|netcat)\b[^\n]{0,80}\s-\w*e|powershell[^\n]{0,120}\s-e(?:nc|ncodedcommand)?\s|mkfifo\s|\bIEX\b|\bmshta\b|certutil[^\n]{0,60}-urlcache|\bcrontab\s+-|authorized_keys|\bsocat\b"
+    rb"|(?:(?:ba|z|da)?sh\s+(?:-c\s+)?|\b(?:eval|source)\s+)[\"']?(?:<\(|\$\(|`)\s*(?:curl|wget)|\b(?:nc|ncat|netcat)\b[^\n]{0,80}\s-\w*e|powershell[^\n]{0,120}\s-e(?:nc|ncodedcommand)?\s|mkfifo\s|\bIEX\b|\bmshta\b|certutil[^\n]{0,60}-urlcache|\bcrontab\s+-|authorized_keys|\bsocat\b"
     rb"|\b(?:curl|wget|iwr|Invoke-WebRequest)\b[^\n]{0,200}\b(?:http://|ftp://|https?://\d{1,3}(?:\.\d{1,3}){3})"
     rb"(?:[^\n]{0,200}\n){0,3}?[^\n]{0,200}\b(?:chmod\s+(?:[ugoa]*\+[rw]*x|[0-7]?[57][0-7]{2}\s)[^\n]{0,200}(?:\n[^\n]{0,200})?|Start-Process\b)"
     rb"|\b(?i:CreateObject|ActiveXObject|GetObject)\s*\("
@@ -131,6 +131,7 @@ _PYTHON = re.compile(
     rb"(?:import \w|from \w[\w.]* import |exec\s*\(|eval\s*\(|__import__\s*\(|@\w+\n|class \w+|def \w+\()",
     re.DOTALL,
 )
+_RAIL = re.compile(rb"<script\b[^>]*\blanguage\s*=\s*[\"']python[\"'][^>]*>(.*?)</script>", re.DOTALL | re.IGNORECASE)
 _LFS = b"version https://git-lfs.github.com/spec/v1"
 _POINTER = 1024  # bytes; a pointer has some 130
 
@@ -183,14 +184,20 @@ def _by_name(view: View, base: str, sink: Sink) -> None:
     elif base.endswith(_CARDS_OF_PAGES) and view.find(b"<script") >= 0:
         if remote := pages.sends_to(view.head(_BLOCK).decode("utf-8", "replace")):
             sink.fact("text.active", None, name=clip(base), remote=clip(remote), hidden="")
-    elif base.endswith(".prototxt"):
-        _python_layers(view, sink)
+    elif base.endswith((".prototxt", ".rail")):
+        (_python_layers if base.endswith(".prototxt") else _scripts)(view, sink)
     elif hidden_orders.is_prompt(base):
         hidden_orders.report(view.head(_BLOCK).decode("utf-8", "replace"), sink)
     elif base.endswith(".pth") and _path_file(view, base, sink):
         return
     elif _WEIGHTS.search(base) and _PYTHON.match(view.head(1 << 13)):
         sink.child(f"{base}.py", view.data, hint="python")
+
+
+def _scripts(view: View, sink: Sink) -> None:
+    """Read the scripts of a specification of Guardrails, which executed them when it read the specification."""
+    for number, script in enumerate(_RAIL.finditer(view.head(1 << 18))):
+        sink.child(f"script{number}.py", script[1], hint="python")
 
 
 def _python_layers(view: View, sink: Sink) -> None:

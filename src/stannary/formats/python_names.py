@@ -148,6 +148,7 @@ _REPORTED = frozenset(
         "zipimport",
         "linecache",
         "cython",
+        "launch",
         "functools",
         "IPython",
         "execnet",

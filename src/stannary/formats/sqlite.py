@@ -27,6 +27,9 @@ _OUTSIDE = re.compile(
     r"\b(load_extension|writefile|readfile|edit|fts3_tokenizer|shell|system|exec|lsdir|fsdir|sqlar_uncompress|zipfile|urlopen|http_get\w*)\s*\(|\b(ATTACH)\s+(?:DATABASE\s+)?['\"]|\bUSING\s+(csv|fsdir|zipfile|http\w*|vfs\w*)\b",
     re.IGNORECASE,
 )
+_JSON = 1 << 20
+# Keys by which a serialiser builds objects: LangGraph keeps its states so, jsonpickle what it is given.
+_TAGGED = re.compile(rb'"(?:lc|py/(?:object|reduce|function|type|repr|newobj)|__reduce__|_target_|\$type|@class)"\s*:')
 _ENCODINGS = {2: "utf-16-le", 3: "utf-16-be"}  # of all texts, the schema's too
 _INTEGERS = (0, 1, 2, 3, 4, 6, 8, 8, 0, 0, 0, 0)
 _COMPRESSED = (b"\x1f\x8b\x08", b"x\x9c", b"x\xda", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")
@@ -78,6 +81,9 @@ def _values(rows: Iterator[list[object]], table: str, encoding: str, sink: Sink)
                 continue
             name = f"{clip(table, 40)}[{number}]"
             kind = payload_kind(memoryview(value))
+            if value[:1] in b"{[" and len(value) <= _JSON and _TAGGED.search(value):
+                sink.child(f"{name}.json", value, hint="json")
+                continue
             if kind or value.startswith(_COMPRESSED):
                 sink.child(name, value, hint="pickle" if kind == "pickle" else "")
             elif (text := value.decode(encoding, "ignore")).isascii() and opens_encoded(text):

@@ -19,6 +19,7 @@ from stannary.formats.ubjson import Array, parse
 __all__ = ["probe_json", "probe_ubjson", "read_json", "read_ubjson"]
 
 _NUMBERS = frozenset({int, float})
+_NODES = 1 << 16
 _SIZES = re.compile(r"num_trees|num_feature|num_class|num_nodes|size_leaf_vector|num_target|num_deleted|num_output_group")
 
 
@@ -115,6 +116,9 @@ class _Booster:
                 array = tree.get(field)
                 if wanted is not None and isinstance(array, list) and _length(array) != wanted:
                     self.problem("node_count", f"tree {index}: {field} has {_length(array)} of {wanted} nodes")
+                    return
+                if field.endswith("_children") and type(array) is list and 0 in array[:_NODES]:
+                    self.problem("child", f"tree {index}: {field} leads back to the root")  # no walk down such a tree ends
                     return
                 if field.endswith("_children") and isinstance(array, list) and (child := _no_child(array, wanted)) is not None:
                     self.problem("child", f"tree {index}: {field} names node {child} of {wanted}")

@@ -10,7 +10,7 @@ import msgspec
 __all__ = ["Kind", "recognise"]
 
 # torch.save and TorchScript put every storage into a member named by a number; nothing ever unpickles them.
-_TORCH_RAW = re.compile(r"(^|/)(data|constants|tensors)/\d+$")
+_TORCH_RAW = re.compile(r"(^|/)((data|constants|tensors)/\d+|\.data/\d+\.storage)$")
 _PT2_RAW = re.compile(r"(^|/)data/(weights|constants)/(weight|tensor|param|buffer)[\w.]*$")
 _TORCH_SMALL = re.compile(
     r"(^|/)(version|byteorder|\.format_version|\.storage_alignment|\.data/(serialization_id|version|byteorder)|archive_format|archive_version)$"

@@ -15,10 +15,8 @@ from stannary.formats.interface import Sink, clip
 __all__ = ["read_sources"]
 
 _OPS = re.compile(r"\bops\.([A-Za-z_]\w*)\.([A-Za-z_]\w*)")
-_TORCH = re.compile(
-    r"\btorch\.(from_file|save|load|classes\.[\w.]+|_C\.[\w.]+|ops\.[\w.]+|distributed\.[\w.]+|hub\.[\w.]+|package\.[\w.]+)"
-)
-_CLASSES = re.compile(r"\b__torch__\.torch\.classes\.([A-Za-z_]\w*)\.([A-Za-z_]\w*)")
+_TORCH = re.compile(r"\btorch\.(from_file|save|load|_C\.[\w.]+|ops\.[\w.]+|distributed\.[\w.]+|hub\.[\w.]+|package\.[\w.]+)")
+_CLASSES = re.compile(r"\btorch\.classes\.([A-Za-z_]\w*)\.([A-Za-z_]\w*)")
 _PYTHON = re.compile(r"\^([A-Za-z_]\w*)\(")
 # A loop with the lines that are further in than it.
 _LOOP = re.compile(r"^(?P<in>[ \t]*)while (?P<condition>True|\w+):\n(?P<body>(?:(?P=in)[ \t]+[^\n]*\n?|[ \t]*\n)*)", re.MULTILINE)

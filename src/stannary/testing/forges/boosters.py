@@ -46,6 +46,7 @@ _XGBOOST: dict[str, tuple[dict[str, Any], bool | None]] = {
     "tree_count": (_changed(*_MODEL, "gbtree_model_param", {"num_trees": "4000"}), True),
     "node_count": (_changed(*_MODEL, "trees", 0, "left_children", [1]), True),
     "child": (_changed(*_MODEL, "trees", 0, "left_children", [1, -1, 1 << 30]), True),
+    "root_as_child": (_changed(*_MODEL, "trees", 0, "left_children", [0, -1, -1]), True),
     "attribute_code": (_changed("learner", "attributes", {"hook": "__import__('os').system('echo stannary')"}), True),
     "attribute_template": (_changed("learner", "attributes", {"note": "{{ ''.__class__.__mro__ }}"}), True),
     "objective": (_changed("learner", "objective", {"name": "acme:loss"}), None),
@@ -154,6 +155,7 @@ def _lightgbm(old: str = "", new: str = "") -> bytes:
 _LGB: dict[str, tuple[str, str, bool | None]] = {
     "plain": ("", "", False),
     "leaves": ("num_leaves=3", "num_leaves=3000000", True),
+    "child": ("left_child=", "left_child=99999999 ", True),
     "count": ("tree_sizes=200", "tree_sizes=200 200 200", True),
     "size": ("max_feature_idx=1", "max_feature_idx=99999999999", True),
     "categories": ("pandas_categorical:null", "pandas_categorical:__import__('os').system('echo stannary')", True),

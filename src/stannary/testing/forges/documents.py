@@ -194,6 +194,9 @@ for _name, _statements in {
     "view_tokenizer": ("CREATE VIEW v AS SELECT fts3_tokenizer('simple', x'4141414141414141')",),
     "pickle_in_row": (f"INSERT INTO m VALUES(x'{PICKLE.hex()}', 1)",),
     "pickle_in_text": ("INSERT INTO m VALUES('cos\nsystem\n(S''echo stannary''\ntR.', 1)",),
+    "langgraph_state": (
+        """INSERT INTO m VALUES(CAST('{"lc": 2, "type": "constructor", "id": ["os", "system"], "kwargs": {"command": "echo"}}' AS BLOB), 1)""",
+    ),
     "pickle_in_long_row": (f"INSERT INTO m VALUES(x'{(PICKLE + bytes(9000)).hex()}', 1)",),
 }.items():
     file(f"sqlite.{_name}", "memory.db", lambda statements=_statements: _base(*statements), "data bases")  # type: ignore[misc]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator, Sequence
 
@@ -24,6 +25,7 @@ _SPARK = (
     "synapse.ml.", "ai.h2o.", "com.databricks.", "org.apache.systemml.", "com.linkedin.", "io.github.",
 )  # fmt: skip
 _JAVA = ("java.", "javax.", "sun.", "com.sun.", "jdk.", "scala.sys.", "groovy.", "org.codehaus.groovy.", "bsh.")
+_IN_MESSAGE = re.compile(r"\b(?:additional_kwargs|response_metadata|usage_metadata|metadata|content|tool_calls|artifact)\b")
 _CODE_KEYS = frozenset(
     {
         "auto_map",
@@ -139,7 +141,9 @@ def _is_call(tag: str, name: str) -> bool:
 def _constructor(fact: Fact) -> Iterator[Hit]:
     name, kind = str(fact.data["name"]), str(fact.data["type"])
     if kind == "secret":
-        yield Hit("JSN005", fact, f"reads the secret {name} from the environment", None, "info")
+        # CVE-2025-68664: in what a user or a model wrote it is read from the environment into a message.
+        told = _IN_MESSAGE.search(str(fact.data["path"])) is not None
+        yield Hit("JSN005", fact, f"reads the secret {name} from the environment", None, "medium" if told else "info")
         return
     if contains_any(name, "langchain_tools") or danger_of(name) == "dangerous":
         yield Hit("JSN005", fact, None, None, "high")
@@ -171,7 +175,7 @@ def _remote(fact: Fact) -> Iterator[Hit]:
     elif key in {"custom_pipeline", "custom_generate"}:  # code of another repository, or of an address
         severity = "high" if "://" in value else "medium" if "/" in value.strip("./") else "low"
     elif key == "auto_mapping":
-        if fact.data["entry"] != "parent_library" or value.startswith("transformers"):
+        if fact.data["entry"] != "parent_library" or value == "transformers" or value.startswith("transformers."):
             return
         severity = (
             "critical"

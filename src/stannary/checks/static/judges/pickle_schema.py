@@ -175,6 +175,11 @@ def _import_attr(args: Args, known: Knowledge) -> str:
     )
 
 
+def _multimethod(args: Args, known: Knowledge) -> str:
+    """`unpickle_function(module, name, None)`: imports the module and takes what the name says; with a third it binds a method."""
+    return _import_attr(args[:2], known) or ("" if args[2:] in ([], [None]) else "binds what it finds to an object")
+
+
 def _class_first(args: Args, _known: Knowledge) -> str:
     return "" if args and isinstance(args[0], dict) and ("global" in args[0] or is_class(args[0])) else "its class is no class"
 
@@ -269,6 +274,10 @@ SCHEMAS: dict[tuple[str, str], Callable[[Args, Knowledge], str]] = {
     ("dill._dill", "_import_module"): _import_module,
     ("cloudpickle.cloudpickle", "subimport"): _import_module,
     ("dill._dill", "_get_attr"): _import_attr,
+    **{
+        (module, "unpickle_function"): _multimethod
+        for module in ("scipy._lib._uarray._backend", "scipy._lib.uarray", "scipy._lib._uarray", "uarray._backend", "uarray")
+    },
     ("array", "array"): sizes.typed,
     ("builtins", "int"): sizes.number,
     ("fractions", "Fraction"): sizes.number,

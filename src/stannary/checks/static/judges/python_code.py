@@ -18,6 +18,7 @@ __all__ = ["judge", "judge_call"]
 _TEST = re.compile(r"^(?:test_.*|.*_test|conftest)\.py$")
 # What `trust_remote_code` imports is named so; a file of that name is there to be imported by whoever loads the model.
 _LOADED = re.compile(r"(?:modeling|configuration|tokenization|processing|image_processing|feature_extraction)_\w+\.py")
+_CARRIED = re.compile(r".+\.(?:code|source_code|python_code|function_code|pythonFunction|function_body|content)\.py")
 _STARTUP = frozenset({"sitecustomize.py", "usercustomize.py"})
 # Methods that a definition, an annotation or a loader calls, and nobody by name.
 _IMPLICIT = frozenset({"__class_getitem__", "__init_subclass__", "__set_name__", "__setstate__"})
@@ -40,11 +41,14 @@ def _part(facts: list[Fact], handlers: set[str]) -> Iterator[Hit]:
     name, notebook = str(module.get("name", "")), module.get("context") == "notebook"
     if name in handlers:  # the manifest of a TorchServe archive names it, whatever it is called
         name = "handler.py"
+    carried = _CARRIED.fullmatch(name) is not None
     inner: dict[int, set[str]] = {}
     bases = {str(f.data["name"]): f.data["bases"] for f in facts if f.kind == "python.class"}
     for fact in facts:
         if fact.kind == "python.call":
-            yield from judge_call(fact, place_of(fact, name, bases, notebook=notebook))
+            place = place_of(fact, name, bases, notebook=notebook)
+            # The functions of a tool that an agent's settings carry are called by the agent, whenever it likes.
+            yield from judge_call(fact, "import" if carried and place == "other" and fact.data["scope"] == "function" else place)
         elif fact.kind == "python.class":
             yield from _bound(fact)
         elif fact.kind == "python.reduce":

@@ -52,6 +52,7 @@ _SPACY = (
 )
 _COVERAGE_PLUGINS = frozenset({"covdefaults", "Cython", "django_coverage_plugin", "coverage_conditional_plugin", "coverage_pth"})
 _OTHERS = ("ruby/", "perl/", "php/", "java/", "javax.", "com.sun.", "org.springframework", "!ruby", "js/function")
+_BUILDERS = frozenset({"new", "apply", "name", "module"})
 _BOMB = 200_000
 _HOST = re.compile(r"[a-z][a-z0-9+.-]*://(?:[^/@]*@)?([^/?#]*)", re.IGNORECASE)
 # Addresses of one's own network, and what is only short or cheap.
@@ -59,6 +60,7 @@ _COMMON = re.compile(
     r"\.(?:xyz|top|tk)(?::\d+)?$|^(?:bit\.ly|t\.co|is\.gd|tinyurl\.com)|^(?:127|10|0)\.|192\.168\.|172\.(?:1[6-9]|2\d|3[01])\.|169\.254\.|(?:100\.(?:6[4-9]|[7-9]\d|1[01]\d|12[0-7])\.)"
 )
 _ANYBODYS = re.compile(r"file:(?://)?/(?:tmp|var/tmp|dev/shm)(?:/|$)")
+_LEFT = re.compile(r"^(?:/|(?:\.\./)+)(?:tmp|var/tmp|dev/shm)/[^\s:]*\.(?:py|so|pyz|zip|whl|sh|js|dll|jar)$")
 _MOUNTED = re.compile(r"/(?:etc|root|home|var/run/docker\.sock)?:/")  # a volume that is the machine's own
 
 
@@ -91,15 +93,26 @@ def _tag(fact: Fact) -> Iterator[Hit]:
             yield Hit("YML001", fact, None, None, "info" if level == "known" else "high")
         else:
             yield Hit("YML001", fact, None, None, "info" if level == "known" else "medium" if tag != "python/name" else "low")
+    elif tag in _BUILDERS and name:
+        yield from _built(fact, tag, name)
     elif tag in {"function", "!function"}:  # lm-eval's: imports the module, takes the function
         yield from _function(fact)
     elif tag.lstrip("!") in {"include", "inc", "import", "include_dir", "file", "load"}:
         given = fact.data["args"]
-        path = str(given[0]) if isinstance(given, list) and given else ""
+        path = name or (str(given[0]) if isinstance(given, list) and given else "")
         if path.startswith(("/", "\\", "~")) or ".." in path.replace("\\", "/").split("/") or "://" in path:
             yield Hit("CFG006", fact, f"{tag} {path[:120]}")
     elif tag.startswith(_OTHERS) or contains_any(f"{tag}:{name}", "foreign_gadgets"):
         yield Hit("YML002", fact)
+
+
+def _built(fact: Fact, tag: str, name: str) -> Iterator[Hit]:
+    """Tags of HyperPyYAML (SpeechBrain): `!new:` and `!apply:` call what they name, `!name:` keeps it with arguments."""
+    level = danger_of(f"{name}.x" if tag == "module" else name)
+    if level == "dangerous":
+        yield Hit("YML001", fact, f"!{tag}:{name}", None, "high" if tag in {"name", "module"} else "critical")
+    elif level == "loads" and tag != "name":
+        yield Hit("YML001", fact, f"!{tag}:{name} fetches or unpickles", None, "medium")
 
 
 def _function(fact: Fact) -> Iterator[Hit]:
@@ -119,6 +132,8 @@ def _value(fact: Fact) -> Iterator[Hit]:
         place = _place(value)
         if place:
             yield Hit("CFG006", fact, f"{key}: {value[:120]} ({place})")
+        elif _LEFT.search(value):
+            yield Hit("CFG006", fact, f"{key}: {value[:120]}, code in a folder that anybody can write to")
         elif value.startswith("\\\\") or _MOUNTED.match(value):
             yield Hit("CFG006", fact, f"{key}: {value[:120]}")
     elif key == "searchpath" and _ANYBODYS.match(value):  # Hydra's: configurations, and what they instantiate, come from there
