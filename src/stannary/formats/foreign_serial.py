@@ -67,8 +67,10 @@ def read_php(view: View, sink: Sink) -> None:
     names = [match[1].decode("ascii") for match in _PHP.finditer(view.head(_LIMIT))]
     if names:
         _report(view, "PHP", names, sink)
-    else:
+    elif len(view) <= _LIMIT and view.head(_LIMIT).rstrip().endswith(b"}"):
         sink.inert("values of PHP without objects")
+    else:
+        sink.incomplete("values of PHP that do not end, or are too large to be searched")
 
 
 def read_phar(view: View, sink: Sink) -> None:
