@@ -12,6 +12,7 @@ from selenium.common.exceptions import NoSuchElementException, StaleElementRefer
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support import expected_conditions
 from selenium.webdriver.support.ui import WebDriverWait
 from tests.e2e.browsing import CHROMIUM, PASSWORD, heading, loaded, log_in, refused, violations
 from tests.e2e.test_serve import Served, run
@@ -291,3 +292,16 @@ def test_the_ledger_and_the_jobs_are_charts_of_days_over_tables_that_lead_on(ser
     assert browser.execute_script("return document.scrollingElement.scrollWidth") <= width
     assert not violations(browser)
     assert not refused(browser)
+
+
+def test_the_focus_stays_where_it_is_when_the_list_of_jobs_asks_for_news(served, browser):
+    log_in(browser, served, "boss")
+    browser.get(f"{served}/jobs")
+    list_of_jobs = browser.find_element(By.ID, "live")
+    link = list_of_jobs.find_element(By.CSS_SELECTOR, "tbody a")
+    where, name = link.get_attribute("href"), link.get_attribute("id")
+    browser.execute_script("arguments[0].focus()", link)
+    WebDriverWait(browser, 30).until(expected_conditions.staleness_of(list_of_jobs))
+    assert browser.switch_to.active_element.get_attribute("id") == name
+    loaded(browser, ActionChains(browser).send_keys(Keys.ENTER).perform)
+    assert browser.current_url == where

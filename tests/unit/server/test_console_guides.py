@@ -113,3 +113,29 @@ def test_the_ledger_says_who_and_times_are_whole_for_who_wants_them(bench, open_
     assert re.search(r'<time datetime="(\S+)" title="\1">\d{4}-\d\d-\d\d \d\d:\d\d</time>', text)
     assert whole.replace("&#43;", "+") in text
     assert "Times are UTC" in text
+
+
+def test_before_one_rolls_back_or_quarantines_one_sees_what_that_is_about(bench, open_as):
+    registry = bench.opened[0]
+    promotion.protect(registry, Name("default", "claims"), "production", APPROVED)
+    rel = open_as("rel", "releaser")
+    first = bench.push(b"one")
+    assert "nothing to go back from" in rel.get(f"{CLAIMS}/rollback?alias=production").text
+    for version in (first, bench.push(b"two"), bench.push(b"three")):
+        bench.say(version)
+        assert promotion.promote(registry, version.name, version.number, "production").moved
+    page = rel.get(f"{CLAIMS}/rollback?alias=production")
+    assert "Roll back claims@production" in page.text
+    assert "is at :3 . It goes back to the last version it was at" in said(page.text)
+    assert "it was at :2 , :1 before" in said(page.text)
+    assert rel.get(f"{CLAIMS}/rollback.json?alias=production").json()["before"] == [2, 1]
+    bench.push(b"three", "team/copy")
+    assert "In service as claims@production : whoever asks" in said(rel.get("/models/team/copy/versions/1/quarantine").text)
+    assert "in service nowhere that you may see" in rel.get(f"{CLAIMS}/versions/1/quarantine").text
+    ron = open_as("ron", "releaser", place="team/*")
+    assert ron.get("/models/team/copy/versions/1/quarantine").status_code == 403  # it is everywhere or nowhere
+    promotion.freeze(registry, Name("default", "claims"), "production", "incident <7>")
+    frozen = rel.get(f"{CLAIMS}/rollback?alias=production").text
+    assert "is frozen: incident &lt;7&gt;" in frozen
+    assert "<button class" not in frozen.partition("<main")[2]
+    assert "Lift the freeze of claims@production" in rel.get(f"{CLAIMS}/freeze?alias=production").text

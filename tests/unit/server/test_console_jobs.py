@@ -146,3 +146,25 @@ def test_a_bill_of_materials_is_asked_for_in_either_format(bench, browser_of):
     where = browser.submit("/jobs", kind="bom", target="registry:claims:1", format="spdx").headers["location"]
     assert table.get(f"sha256:{where.rpartition('/')[2]}").params["format"] == "spdx"
     assert browser.submit("/jobs", kind="bom", target="registry:claims:1", format="pdf").status_code == 400
+
+
+def test_what_came_to_nothing_is_asked_for_again_from_its_page(bench, browser_of):
+    bench.push(b"first")
+    browser, table = browser_of("contributor"), open_table(bench.opened[0])
+    where = browser.submit("/jobs", kind="bom", target="registry:claims:1", format="spdx").headers["location"]
+    key = f"sha256:{where.rpartition('/')[2]}"
+    assert browser.get(f"{where}.json").json()["again"] == {}
+    table.claim("worker", 1, 60)
+    table.failed("worker", key, "no " + "long" * 200)
+    fields = browser.get(f"{where}.json").json()["again"]
+    assert fields == {"kind": "bom", "target": "registry:claims:1", "again": "", "format": "spdx"}
+    assert browser_of("viewer").get(f"{where}.json").json()["again"] == {}
+    assert browser.submit("/jobs", **fields).headers["location"] == where
+    assert table.get(key).state == "queued"
+    for _ in range(3):
+        table.claim("worker", 1, 60)
+        table.crashed("worker", key, "it was killed", 3)
+    assert table.get(key).state == "poisoned"
+    other = browser.submit("/jobs", **browser.get(f"{where}.json").json()["again"]).headers["location"]
+    assert other != where
+    assert table.get(key).state == "poisoned"

@@ -8,6 +8,7 @@ import msgspec
 
 from stannary.core.errors import UsageError
 from stannary.core.evidence import Decision, Reason
+from stannary.core.model import Digest
 from stannary.evidence.gate import judge
 from stannary.policy.library import SHIPPED
 from stannary.registry import promotion
@@ -17,7 +18,7 @@ from stannary.registry.promotion import policy_of
 from stannary.registry.retention import quarantine
 from stannary.report.registry import promotion_document
 from stannary.server.console.page import Go, Page, Shown
-from stannary.server.console.views.asked import MODEL, VERSION, WHOLE
+from stannary.server.console.views.asked import MODEL, VERSION, WHOLE, may_see
 from stannary.server.operations import Call
 from stannary.server.sent import evaluating, is_rego, policy_sent
 from stannary.server.sight import seen_decision
@@ -26,6 +27,7 @@ __all__ = ["PAGES"]
 
 _CONFLICT = 409
 _LONGEST = 2000
+_BEFORE = 5  # versions that an alias was at, which are shown
 
 
 class GatePage(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,7 +47,11 @@ class GatePage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ActionPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that can be done to a model, a version or an alias; `lifted`: it is done already, and would be taken back."""
+    """Something that can be done to a model, a version or an alias; `lifted`: it is done already, and would be taken back.
+
+    `at`: the version that the alias is at, 0 for none; `before`: those that it was at, the last first. `frozen`: why it stays where
+    it is. `service`: where the artifact is in service, of what the caller may read.
+    """
 
     schema: str = "stannary.console.action/1"
     action: str
@@ -55,6 +61,10 @@ class ActionPage(msgspec.Struct, frozen=True, kw_only=True):
     digest: str = ""
     lifted: bool = False
     reason: str = ""
+    at: int = 0
+    before: tuple[int, ...] = ()
+    frozen: str = ""
+    service: tuple[str, ...] = ()
 
 
 def _gate(call: Call) -> Shown:
@@ -95,7 +105,12 @@ def _promote(call: Call) -> Shown:
 def _rollback_page(call: Call) -> Shown:
     alias = _alias(call, call.query.get("alias", ""))
     call.store.allowed("rollback", call.name, alias)
-    return _asked(ActionPage(action="rollback", name=call.name, alias=alias))
+    numbers = [move.number for move in call.store.moves(call.name) if move.alias == alias]
+    at = numbers[0] if numbers else 0
+    before = tuple(dict.fromkeys(number for number in numbers if number not in (0, at)))[:_BEFORE]
+    frozen = call.store.protection(call.name, alias).frozen
+    title = f"Roll back {call.name}@{alias}"
+    return _asked(title, ActionPage(action="rollback", name=call.name, alias=alias, at=at, before=before, frozen=frozen))
 
 
 def _rollback(call: Call) -> Shown:
@@ -114,7 +129,8 @@ def _freeze_page(call: Call) -> Shown:
     alias = _alias(call, call.query.get("alias", ""))
     call.store.allowed("freeze", call.name, alias)
     frozen = call.store.protection(call.name, alias).frozen
-    return _asked(ActionPage(action="freeze", name=call.name, alias=alias, lifted=bool(frozen), reason=frozen))
+    title = f"{'Lift the freeze of' if frozen else 'Freeze'} {call.name}@{alias}"
+    return _asked(title, ActionPage(action="freeze", name=call.name, alias=alias, lifted=bool(frozen), reason=frozen))
 
 
 def _freeze(call: Call) -> Go:
@@ -129,8 +145,9 @@ def _quarantine_page(call: Call) -> Shown:
     data = ActionPage(
         action="quarantine", name=call.name, number=found.number, digest=found.digest, lifted=bool(found.quarantined),
         reason=found.quarantined,
+        service=tuple(f"{item.name}@{alias}" for item in may_see(call, Digest.parse(found.digest)) for alias in item.aliases),
     )  # fmt: skip
-    return _asked(data)
+    return _asked(f"{'Lift the quarantine of' if found.quarantined else 'Quarantine'} {found}", data)
 
 
 def _quarantine(call: Call) -> Go:
@@ -139,8 +156,8 @@ def _quarantine(call: Call) -> Go:
     return Go(f"/models/{call.name.namespace}/{call.name.name}/versions/{found.number}")
 
 
-def _asked(data: ActionPage) -> Shown:
-    return Shown(template="action.html", title=f"{data.name}: {data.action}", data=data)
+def _asked(title: str, data: ActionPage) -> Shown:
+    return Shown(template="action.html", title=title, data=data)
 
 
 def _version(call: Call) -> Version:

@@ -19,6 +19,7 @@ __all__ = ["PAGES"]
 
 _PAGE = 50
 _MOST = 2000
+_UNDONE = ("failed", "cancelled", "poisoned")
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,7 +71,7 @@ class LogLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobPage(msgspec.Struct, frozen=True, kw_only=True):
-    """A job: how far it is, what happened to it, what it came to."""
+    """A job: how far it is, what happened to it, what it came to. `again`: the form by which it is asked for again, or empty."""
 
     schema: str = "stannary.console.job/1"
     row: Row
@@ -79,6 +80,7 @@ class JobPage(msgspec.Struct, frozen=True, kw_only=True):
     log: tuple[LogLine, ...]
     summary: dict[str, Json]
     cancel: bool
+    again: dict[str, str]
 
 
 def _jobs(call: Call) -> Shown:
@@ -105,11 +107,20 @@ def _job(call: Call) -> Shown:
 
     row = found(call)
     shown = Row.of(row)
-    may = not shown.ended and call.store.may("jobs", Name(row.namespace, row.model))
+    may = call.store.may("jobs", Name(row.namespace, row.model))
     data = JobPage(
-        row=shown, job=row, progress=row.progress, log=tuple(_log(row)), summary=document(call, row).summary, cancel=may,
+        row=shown, job=row, progress=row.progress, log=tuple(_log(row)), summary=document(call, row).summary,
+        cancel=may and not shown.ended, again=_again(row) if may and row.state in _UNDONE else {},
     )  # fmt: skip
     return Shown(template="job.html", title=f"{row.kind} of {shown.about}"[:200], data=data)
+
+
+def _again(row: JobRow) -> dict[str, str]:
+    """Return what the form of jobs would send for a job that came to nothing. One that broke workers is made another job."""
+    target = f"registry:{row.params['version']}" if "version" in row.params else row.inputs[0]
+    fields = {"kind": row.kind, "target": target, "again": "yes" if row.state == "poisoned" else ""}
+    fields |= {name: str(row.params[name]) for name in ("policy", "format") if name in row.params}
+    return fields | ({"credentials": "yes"} if row.params.get("credentials") else {})
 
 
 def _log(row: JobRow) -> list[LogLine]:
