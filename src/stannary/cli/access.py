@@ -73,6 +73,10 @@ def opened(workspace: str | None) -> Iterator[tuple[Access, Owner]]:
     from stannary.app import open_access, owner_of
 
     found = open_workspace(workspace)
+    if os.environ.get("STANNARY_SERVER"):  # which every command beside them would ask
+        talk_of(click.get_current_context()).note(
+            f"accounts are changed where they are kept: in {inline(str(found.root))}, not over a server"
+        )
     access = open_access(found)
     try:
         yield access, Owner(id=owner_of(found), credential="workspace")
