@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -31,9 +32,14 @@ def open_registry(workspace: Workspace, *, write: bool = True, actor: str = "", 
 
     name = actor or (owner_of(workspace) if write else "reader")
     chain = Chain(workspace, write=write)
-    database = open_database(workspace)
     more = {"allowed": allowed} if allowed else {}
-    return Registry(chain, database, open_blobs(workspace), actor=name, tool=__version__, **more)
+    with ExitStack() as opened:  # what is open is closed when the rest cannot be opened: a database that restarts is asked again
+        opened.callback(chain.ledger.close)
+        database = open_database(workspace)
+        opened.callback(database.close)
+        registry = Registry(chain, database, open_blobs(workspace), actor=name, tool=__version__, **more)
+        opened.pop_all()
+    return registry
 
 
 def open_access(workspace: Workspace, registry: Registry | None = None, *, turns: Turns | None = None, denials: int = 60) -> Access:
@@ -47,11 +53,17 @@ def open_access(workspace: Workspace, registry: Registry | None = None, *, turns
     from stannary.evidence.ledger import entry
 
     ledger = (registry.chain if registry else Chain(workspace, write=True)).ledger
+    if registry is None:
+        with ExitStack() as opened:
+            opened.callback(ledger.close)
+            database = open_database(workspace)
+            opened.pop_all()
+    else:
+        database = registry.database
 
     def journal(kind: str, body: dict[str, Json]) -> None:
         ledger.append([entry("access", body, time=workspace.clock(), kind=kind)])
 
-    database = registry.database if registry else open_database(workspace)
     return Access(database, journal, clock=workspace.clock, offline=workspace.offline, turns=turns, denials=denials)
 
 

@@ -116,7 +116,8 @@ async def _done(operation: Operation, request: Request, call: Call) -> Response:
     if operation.body is bytes:  # it takes as long as whoever sends it likes
         found = await call.place.slow.run(call.principal.id, lambda: operation.run(call))
     else:
-        found = operation.run(call) if operation.quick else await asyncio.to_thread(operation.run, call)
+        quick = operation.quick and call.place.at_hand
+        found = operation.run(call) if quick else await asyncio.to_thread(operation.run, call)
     reply = found if isinstance(found, Reply) else Reply(body=found, status=operation.status, media_type=operation.media_type)
     return _response(reply, request)
 

@@ -81,6 +81,11 @@ class Site:
         self.stopping = threading.Event()
 
     @property
+    def at_hand(self) -> bool:
+        """Tell whether the tables are a file here: what asks a server may wait for it, and then nothing else would be answered."""
+        return self.registry.database.is_sqlite
+
+    @property
     def chain(self) -> Chain:
         """Return the evidence and the ledger of the workspace."""
         return self.registry.chain

@@ -70,7 +70,12 @@ class PostgresStore:
 
     def _connect(self, patience: float = 0.0) -> psycopg.Connection[Any]:
         made = connect(self._url, write=self.write, patience=patience)
-        made.execute(b"SET plan_cache_mode = force_generic_plan")  # to plan a glance takes twice as long as to answer it
+        try:
+            with translated(self.where):  # the server may have gone since
+                made.execute(b"SET plan_cache_mode = force_generic_plan")  # to plan a glance takes twice as long as to answer it
+        except BaseException:
+            made.close()
+            raise
         return made
 
     def _sql(self, text: str) -> bytes:
