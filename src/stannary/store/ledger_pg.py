@@ -69,14 +69,7 @@ class PostgresStore:
         return PostgresStore(self._url, self._origin, lock=self._file)
 
     def _connect(self, patience: float = 0.0) -> psycopg.Connection[Any]:
-        made = connect(self._url, write=self.write, patience=patience)
-        try:
-            with translated(self.where):  # the server may have gone since
-                made.execute(b"SET plan_cache_mode = force_generic_plan")  # to plan a glance takes twice as long as to answer it
-        except BaseException:
-            made.close()
-            raise
-        return made
+        return connect(self._url, write=self.write, patience=patience)
 
     def _sql(self, text: str) -> bytes:
         return text.replace("@", f"{self.schema}.").encode()
