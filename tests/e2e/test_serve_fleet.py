@@ -7,6 +7,7 @@ whole or not at all; nobody sees anything in between.
 import collections
 import contextlib
 import json
+import logging
 import os
 import random
 import signal
@@ -56,6 +57,7 @@ def place(tmp_path_factory, server, postgres_server):
     """Return a workspace in a database of its own and a bucket, and the tokens of its accounts."""
     Proxy.plan, Proxy.seen = {}, []
     folder = tmp_path_factory.mktemp("fleet")
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # moto's server: a line for each request
     with pytest.MonkeyPatch.context() as patch, postgres_server.database() as url:
         for name, value in {"ACCESS_KEY_ID": "x", "SECRET_ACCESS_KEY": "x", "ENDPOINT_URL_S3": server}.items():
             patch.setenv(f"AWS_{name}", value)

@@ -8,6 +8,9 @@
 The root in `backup.json` is that of the signed checkpoint. A restore makes the log again from its entries, which has
 to end in that root; takes from it which versions there are; and lets no content in that is not what its name says.
 What cannot be had again is the keys (`.stannary/keys`): they are not in a backup.
+
+A backup that is brought up to date is at every moment a whole one, the old or the new, and so it stays when that is broken off:
+the entries and contents that are new come first, then the checkpoint, then `backup.json`, and what was shredded goes last.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from stannary.core.model import Digest
 from stannary.evidence.contents import contents_at
 from stannary.evidence.ledger import Ledger
 from stannary.evidence.ledger.replay import follow_into
+from stannary.evidence.ledger.tiles import publish
 from stannary.evidence.resealing import clear_shared
 from stannary.evidence.workspace import Workspace
 from stannary.registry.live import Live, live_digests
@@ -34,6 +38,7 @@ from stannary.registry.shredded import clear_shredded, finish_all
 from stannary.registry.transfer import inline_manifest, manifest_content
 from stannary.store.blobs.folder import FolderObjects
 from stannary.store.blobs.namespaced import NamespacedBlobs
+from stannary.store.file_lock import held
 
 __all__ = ["Backup", "follow", "read_backup", "restore", "write_backup"]
 
@@ -56,8 +61,7 @@ class Backup(msgspec.Struct, frozen=True, kw_only=True):
 def write_backup(registry: Registry, destination: str | Path) -> Backup:
     """Write a backup, or bring one up to date. Raises IntegrityError for a content that is not what its digest says.
 
-    `backup.json` is written last: a folder without it, or with one of fewer entries, is an older backup or none.
-    What was interrupted goes on where it was.
+    A folder without `backup.json` is none yet. What was interrupted goes on where it was; two that write there take turns.
     """
     registry.allowed("backup", _EVERYTHING)
     folder = Path(destination)
@@ -71,28 +75,30 @@ def write_backup(registry: Registry, destination: str | Path) -> Backup:
 
 
 def _write(registry: Registry, folder: Path) -> Backup:
-    scratch = folder / "backup.json.new"  # from the start: by it an interrupted backup is known as one
-    ours = (folder / "backup.json").exists() or scratch.exists()
+    # The lock is there from the start: by it an interrupted backup is known as one.
+    lock, scratch = folder / "backup.lock", folder / "backup.json.new"
+    ours = any(path.exists() for path in (folder / "backup.json", lock, scratch))
     if folder.exists() and not ours and any(folder.iterdir()):
         msg = "is a folder with other things in it"
         raise UsageError(msg, where=str(folder), code="REG008", help="name one that is not there yet, or an older backup")
     folder.mkdir(parents=True, exist_ok=True)
-    scratch.touch()
-    ledger = registry.chain.ledger
-    head = ledger.export_tiles(folder / "ledger")
-    with registry.reading() as connection:
-        wanted = live_digests(connection)
-    target = contents_at(registry.chain.workspace, folder / "blobs")
-    count, total = _copy(ledger, registry.blobs, target, wanted)
-    clear_shredded(ledger, target)
-    made = Backup(origin=head.origin, entries=head.size, root=head.root.hex(), blobs=count, size=total)
-    with scratch.open("wb") as file:
-        file.write(msgspec.json.format(msgspec.json.encode(made), indent=2) + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-    scratch.replace(folder / "backup.json")
-    if registry.blobs.separate:  # what an older backup had of all namespaces together would outlive the shredding of one
-        clear_shared(FolderObjects(folder / "blobs"))
+    with held(lock):
+        ledger = registry.chain.ledger
+        head = ledger.export_tiles(folder / "ledger", head=False)
+        with registry.reading() as connection:  # as of this head, or a later one
+            wanted = live_digests(connection)
+        target = contents_at(registry.chain.workspace, folder / "blobs")
+        count, total = _copy(ledger, registry.blobs, target, wanted)
+        made = Backup(origin=head.origin, entries=head.size, root=head.root.hex(), blobs=count, size=total)
+        with scratch.open("wb") as file:
+            file.write(msgspec.json.format(msgspec.json.encode(made), indent=2) + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        publish(folder / "ledger")
+        scratch.replace(folder / "backup.json")
+        clear_shredded(ledger, target)
+        if registry.blobs.separate:  # what an older backup had of all namespaces together would outlive the shredding of one
+            clear_shared(FolderObjects(folder / "blobs"))
     return made
 
 
@@ -133,10 +139,7 @@ def restore(registry: Registry, source: str | Path, *, root: str = "") -> Backup
     if root and told.root != root.lower():
         msg = f"ends in the root {told.root[:16]}, not in {root[:16]}"
         raise IntegrityError(msg, where=str(folder), code="REG032", help="it is not the backup that you noted")
-    head = ledger.follow(folder / "ledger")
-    if (head.size, head.root.hex()) != (told.entries, told.root):
-        msg = f"says {told.entries} entries and root {told.root[:16]}; its log has {head.size} and {head.root.hex()[:16]}"
-        raise IntegrityError(msg, where=str(folder / "backup.json"), code="REG032", help="its log was written to after it")
+    ledger.follow(folder / "ledger")
     return _brought(registry, folder, told)
 
 
@@ -155,10 +158,7 @@ def follow(workspace: Workspace, source: str | Path, open_copy: Callable[[], Reg
     if told.origin != workspace.settings.origin:
         msg = f"is of the log {told.origin!r}, and this replica follows {workspace.settings.origin!r}"
         raise UsageError(msg, where=str(folder), code="REG031", help="take workspace.json and keys/ledger.pub from the original")
-    head = follow_into(workspace.ledger_address, folder / "ledger", workspace.log_keys, workspace.head_path)
-    if (head.size, head.root.hex()) != (told.entries, told.root):
-        msg = f"says {told.entries} entries and root {told.root[:16]}; its log has {head.size} and {head.root.hex()[:16]}"
-        raise IntegrityError(msg, where=str(folder / "backup.json"), code="REG032", help="its log was written to after it")
+    follow_into(workspace.ledger_address, folder / "ledger", workspace.log_keys, workspace.head_path)
     copy = open_copy()
     try:
         return _brought(copy, folder, told)
@@ -172,6 +172,12 @@ def _brought(registry: Registry, folder: Path, told: Backup) -> Backup:
     A namespace whose key is gone is left out and named: it was shredded since the backup was made, or its key has to be put back.
     """
     ledger = registry.chain.ledger
+    head = ledger.head()
+    # Its checkpoint is put in its place before `backup.json` is: who was killed between the two left the contents of the later one.
+    if head.size < told.entries or ledger.root_at(told.entries).hex() != told.root:
+        msg = f"says {told.entries} entries and root {told.root[:16]}; its log has {head.size} and {head.root.hex()[:16]}"
+        raise IntegrityError(msg, where=str(folder / "backup.json"), code="REG032", help="its log was written to after it")
+    told = msgspec.structs.replace(told, entries=head.size, root=head.root.hex())
     finish_all(registry)  # what was shredded where the backup is from is shredded here
     with registry.reading() as connection:
         wanted = live_digests(connection)

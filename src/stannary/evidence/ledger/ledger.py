@@ -334,12 +334,15 @@ class Ledger(Finding):
             return audit(store, self.keys, self._head_file, deep=deep)
 
     @retried
-    def export_tiles(self, folder: str | Path) -> Checkpoint:
-        """Write the log as static files in the layout of C2SP tlog-tiles, entry bundles included. Files that are there stay."""
+    def export_tiles(self, folder: str | Path, *, head: bool = True) -> Checkpoint:
+        """Write the log as static files in the layout of C2SP tlog-tiles, entry bundles included. Files that are there stay.
+
+        Without `head` the checkpoint is not put in its place yet: `tiles.publish` does that.
+        """
         from stannary.evidence.ledger.tiles import export
 
         with self.reading():
-            return export(self._store, self._tree, Path(folder))
+            return export(self._store, self._tree, Path(folder), head=head)
 
     def follow(self, folder: str | Path) -> Checkpoint:
         """Bring in the entries that an exported copy of this log has and this one has not. Returns the head.

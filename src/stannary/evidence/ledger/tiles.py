@@ -15,13 +15,16 @@ from stannary.crypto.note import Checkpoint
 from stannary.evidence.ledger.tree import Tree
 from stannary.store.ledger_store import LedgerStore
 
-__all__ = ["export"]
+__all__ = ["export", "publish"]
 
 _SCRATCH = ".tile-"
+_HEAD, _NEXT = "checkpoint", "checkpoint.new"
 
 
-def export(store: LedgerStore, tree: Tree, folder: Path) -> Checkpoint:
+def export(store: LedgerStore, tree: Tree, folder: Path, *, head: bool = True) -> Checkpoint:
     """Write tiles, entry bundles and, last, the checkpoint: a reader never sees a head whose tiles are not there.
+
+    Without `head` the checkpoint is only laid beside: whoever has more to write before it calls `publish` then.
 
     What the checkpoint rests on is on the disk before it is. Full tiles and bundles that are there already are compared, not
     written again: they never change. A body that is too large for its leaf is written as `body/sha256/HEX`. What an export that was
@@ -44,16 +47,22 @@ def export(store: LedgerStore, tree: Tree, folder: Path) -> Checkpoint:
             level += 1
         for item in changed:
             _flush(item)
-        for item in _write(folder, "checkpoint", tree.note.encode(), replace=True):
+        for item in _write(folder, _HEAD if head else _NEXT, tree.note.encode(), replace=True):
             _flush(item)
     return tree.head
 
 
+def publish(folder: Path) -> None:
+    """Put the checkpoint that was laid beside in its place: from now on the exported log ends there."""
+    (folder / _NEXT).replace(folder / _HEAD)
+    _flush(folder)
+
+
 def _ours(folder: Path) -> None:
     """Refuse a folder that holds anything else: tiles in it would change what it is, a model for one. Raises UsageError."""
-    known = {"checkpoint", "tile", "body"}
+    known = {_HEAD, _NEXT, "tile", "body"}
     odd = sorted(path.name for path in folder.iterdir() if path.name not in known and not path.name.startswith((_SCRATCH, ".")))
-    if odd and not (folder / "checkpoint").is_file():
+    if odd and not (folder / _HEAD).is_file():
         msg = f"holds other things ({odd[0][:60]}), and no export of a log"
         raise UsageError(msg, where=str(folder), code="LED030", help="name a new or empty folder")
 
