@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 
 from sqlalchemy.engine import Connection
 
-from stannary.core.errors import BackendError, InputError, PolicyDenied, UsageError
+from stannary.core.errors import BackendError, InputError, IntegrityError, PolicyDenied, UsageError
 from stannary.core.evidence import Resource
 from stannary.core.model import ArtifactKind, Digest, Json
 from stannary.evidence.chain import Chain
@@ -32,6 +32,7 @@ from stannary.store.database import Database
 
 __all__ = ["Allowed", "Registry"]
 
+_AGAIN = 20  # times that an alias is looked up which moves each time
 _EVERY = queries.Chosen()
 _BATCH = 26  # models that are asked for at once, at least
 _LOGGED = "stannary.logged"  # noted on a connection once the ledger has what is being written
@@ -160,6 +161,14 @@ class Registry:
         when the tables say something else than the ledger.
         """
         self.allowed("read", reference.name)
+        for _ in range(_AGAIN):
+            with self.reading() as connection:
+                try:
+                    return self.trusted.resolve(connection, reference)
+                except IntegrityError:
+                    # Another process may have moved the alias since the tables were looked at: then they are behind the ledger.
+                    if not is_behind(connection, self.chain.ledger):
+                        raise
         with self.reading() as connection:
             return self.trusted.resolve(connection, reference)
 

@@ -277,6 +277,40 @@ def test_a_table_that_somebody_edited_leads_nowhere(bench, registry, change):
     assert bench.open("bob").resolve(parse("claims@production")).number == 1
 
 
+@pytest.mark.parametrize("forged", [False, True])
+def test_an_alias_that_another_process_moves_meanwhile_is_where_it_was_moved_to_and_no_forgery(bench, registry, forged):
+    """Between a look at the tables and one at the ledger; a row that is wrong stays one, whatever moves meanwhile."""
+    import sqlalchemy as sa
+
+    from stannary.store import tables
+
+    for content in (b"one", b"two"):
+        bench.say(bench.push(content))
+    promotion.promote(registry, CLAIMS, 1, "production")
+    reader, moves = bench.open("bob"), iter((2, 1, 2))
+
+    class Late:
+        def resolve(self, connection, reference, trusted=reader.trusted):
+            number = next(moves, None)
+            connection.execute(sa.select(tables.alias)).all()  # the state that this transaction sees
+            if number:
+                assert promotion.promote(registry, CLAIMS, number, "production").moved
+                if forged and number == 2:
+                    with registry.database.writing() as changing:
+                        changing.execute(
+                            sa.update(tables.version).where(tables.version.c.number == 2).values(digest="sha256:" + "0" * 64)
+                        )
+            return trusted.resolve(connection, reference)
+
+    reader.trusted = Late()
+    if forged:
+        with pytest.raises(IntegrityError):
+            reader.resolve(parse("claims@production"))
+    else:
+        assert reader.resolve(parse("claims@production")).number == 2
+        assert next(moves, None) is None
+
+
 def test_a_content_that_was_changed_is_not_pulled_and_nothing_is_left(bench, registry, tmp_path):
     bench.push(b"one" * 1000)
     victim = max((tmp_path / ".stannary" / "blobs").rglob("*"), key=lambda path: path.stat().st_size if path.is_file() else 0)
