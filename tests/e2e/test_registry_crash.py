@@ -13,7 +13,7 @@ from stannary.evidence.workspace import Workspace
 from stannary.registry.names import Name
 from stannary.testing.registry_crash import crash_rounds
 
-ROUNDS = 40 if os.environ.get("CI") else 14  # benchmarks/registry has 200
+ROUNDS = 40 if os.environ.get("CI") else 14  # 200 in benchmarks/registry_crash.py
 CLAIMS = Name("default", "claims")
 
 

@@ -26,6 +26,7 @@ except ModuleNotFoundError as error:
     _MSG = "the registry needs SQLAlchemy, which is not installed"
     raise UsageError(_MSG, code="DEP001", help="pip install 'stannary[registry]'") from error
 
+from stannary.store import read_only
 from stannary.store.disk_room import advice
 from stannary.store.migrations import HEAD, upgrade
 from stannary.store.tables import metadata
@@ -150,6 +151,8 @@ class Database:
             help_ = "nothing was changed; make room and do it again"
         elif "disk I/O error" in text and self.is_sqlite:
             help_ = advice(Path(where or ""), "check the disk")
+        elif "unable to open" in text and self.is_sqlite and Path(f"{where}-wal").exists():
+            help_ = read_only.UNREADABLE
         elif "locked" in text:
             help_ = f"another process has been writing for more than {_BUSY_SECONDS} seconds"
         elif "not a database" in text or "malformed" in text:
@@ -171,9 +174,8 @@ def _url(url: str | Path) -> URL:
 
 def _sqlite(url: URL) -> Engine:
     path = Path(url.database or "")
-    # On a file system that cannot be written there is no -wal to share, and the file does not change.
     fixed = path.exists() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
-    address = f"{path.absolute().as_uri()}?mode=ro&immutable=1" if fixed else str(path)
+    address = f"{path.absolute().as_uri()}?{read_only.options(path)}" if fixed else str(path)
 
     def connect() -> sqlite3.Connection:
         return sqlite3.connect(address, uri=fixed, timeout=_BUSY_SECONDS, check_same_thread=False)

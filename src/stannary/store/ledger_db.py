@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from stannary.core.errors import BackendError, IntegrityError, UsageError
+from stannary.store import read_only
 from stannary.store.disk_room import advice
 from stannary.store.file_lock import held
 from stannary.store.ledger_store import OPERATORS, Glance, Plain, Row
@@ -77,9 +78,8 @@ class SqliteStore:
 
     def _connect(self) -> sqlite3.Connection:
         writable = os.access(self.path.parent, os.W_OK) and (not self.path.exists() or os.access(self.path, os.W_OK))
-        # On a file system that cannot be written there is no -wal to share, and the file does not change.
-        mode = ("rwc" if self.write else "rw") if writable else "ro&immutable=1"
-        uri = f"{self.path.absolute().as_uri()}?mode={mode}"
+        mode = f"mode={'rwc' if self.write else 'rw'}" if writable else read_only.options(self.path)
+        uri = f"{self.path.absolute().as_uri()}?{mode}"
         connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         connection.execute(f"PRAGMA page_size={_PAGE}")  # of a file that is made now
         connection.execute("PRAGMA trusted_schema=OFF")
@@ -303,7 +303,8 @@ def _translated(path: Path) -> Iterator[None]:
         if damaged or any(text in str(error) for text in _NO_CODE):
             raise _damaged(path, error) from error
         msg = f"could not be read or written: {error}"
-        help_ = advice(path, "check the disk, and who else holds the file")
+        unreadable = "unable to open" in str(error) and Path(f"{path}-wal").exists()
+        help_ = read_only.UNREADABLE if unreadable else advice(path, "check the disk, and who else holds the file")
         raise BackendError(msg, where=str(path), code="LED020", help=help_) from error
     except sqlite3.DatabaseError as error:
         raise _damaged(path, error) from error
