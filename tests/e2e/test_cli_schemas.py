@@ -12,10 +12,10 @@ import jsonschema
 import msgspec
 import pytest
 
-from stannary.checks.target.card import EvaluationResult, Model, Tool
+from stannary.checks.target.card import Compared, EvaluationResult, Model, Tool
 from stannary.checks.target.statistics import rate
 from stannary.cli.schema import SCHEMAS
-from stannary.harden.card import Compared, HardeningResult
+from stannary.harden.card import HardeningResult
 from stannary.testing.forges import make
 from stannary.testing.simulators import FileSimulator
 

@@ -52,9 +52,12 @@ def vouched(card: EvaluationResult, work: Work) -> EvaluationResult:
     if work.surrogate is not None:
         text = f"examples were made on the surrogate {work.surrogate.display} ({work.surrogate.digest}), too"
         model = msgspec.structs.replace(model, notes=(*model.notes, text))
+    beside = card.against
+    if beside is not None and work.against is not None:
+        beside = msgspec.structs.replace(beside, path=work.against.display, digest=work.against.digest)
     suite = tuple(name for name in request.suites if name in card.suite or name not in request.optional)
     return msgspec.structs.replace(
-        card, tool=Tool(version=__version__), model=model, suite=suite, seed=request.seed, device=request.device
+        card, tool=Tool(version=__version__), model=model, against=beside, suite=suite, seed=request.seed, device=request.device
     )
 
 
@@ -68,7 +71,8 @@ def _answer(request: Request, note: Note, *, infer: bool = False) -> tuple[Answe
         own = request.is_function or (request.is_endpoint and not infer)  # the caller's own code, or nothing that is loaded
         model = None if infer or own else _admit(request.model, request, stack, note)
         surrogate = _admit(request.surrogate, request, stack, note) if request.surrogate and not infer else None
-        work = Work(request=request, model=model, surrogate=surrogate, infer=infer)
+        against = _admit(request.against, request, stack, note) if request.against and not infer else None
+        work = Work(request=request, model=model, surrogate=surrogate, against=against, infer=infer)
         if own or (request.trust and (request.workers > 1 or request.device != "cpu" or request.train)):
             from stannary.app.evaluation_work import do
 
@@ -82,7 +86,7 @@ def _admit(model: str, request: Request, stack: ExitStack, note: Note) -> Admitt
     from stannary.app.targets import located
     from stannary.checks.static.scan import ScanOptions
 
-    note("scanning the model" if model == request.model else "scanning the surrogate")
+    note("scanning the model" if model == request.model else f"scanning {model}")
     (target,) = stack.enter_context(located([model], offline=request.offline))
     return admit(target, ScanOptions(jail=request.jail), trust=request.trust)
 
@@ -90,7 +94,7 @@ def _admit(model: str, request: Request, stack: ExitStack, note: Note) -> Admitt
 def _guarded(work: Work, stack: ExitStack, note: Note) -> tuple[Answer, Work]:
     """Do the work in a process of its own, in the guard."""
     request, folder = work.request, scratch_folder(stack)
-    models = [admitted.path for admitted in (work.model, work.surrogate) if admitted]
+    models = [admitted.path for admitted in (work.model, work.surrogate, work.against) if admitted]
     read = [request.data, request.members, request.domain, request.garak, *models]
     answer, level = guarded(
         "stannary.app.evaluation_work:worker",

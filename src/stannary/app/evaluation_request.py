@@ -31,6 +31,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     threats: tuple[str, ...] = ()
     attacks: tuple[str, ...] = ()
     surrogate: str | None = None
+    against: str | None = None
     samples: int = 500
     seed: int = 0
     budget: int | None = None
@@ -70,7 +71,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_picky(self) -> bool:
         """Whether an option is given that means nothing for texts."""
-        words = (self.norm, self.threats, self.attacks, self.surrogate, self.domain, self.members)
+        words = (self.norm, self.threats, self.attacks, self.surrogate, self.against, self.domain, self.members)
         return any(map(bool, words)) or self.workers > 1 or self.device != "cpu"
 
     @property
@@ -109,17 +110,17 @@ def _misfits(made: Request, named: tuple[str, ...]) -> list[str]:
         for text, bad in (
             ("--data is needed: the samples to attack", made.data is None and "llm" not in made.suites),
             (
-                "--threat, --attack and --surrogate are of --suite robustness",
-                bool(made.threats or made.attacks or made.surrogate) and "robustness" not in made.suites,
+                "--threat, --attack, --surrogate and --against are of --suite robustness",
+                bool(made.threats or made.attacks or made.surrogate or made.against) and "robustness" not in made.suites,
             ),
             (
-                "--surrogate is opened outside of the guard where the model is no file: add --trust",
-                bool(made.surrogate) and not made.trust and (made.is_function or made.is_endpoint),
+                "--surrogate and --against are opened outside of the guard where the model is no file: add --trust",
+                bool(made.surrogate or made.against) and not made.trust and (made.is_function or made.is_endpoint),
             ),
             (
                 (
                     "--text goes with --suite robustness, without "
-                    "--norm, --threat, --attack, --surrogate, --domain, --members and --workers"
+                    "--norm, --threat, --attack, --surrogate, --against, --domain, --members and --workers"
                 ),
                 bool(made.text) and (set(made.suites) != {"robustness"} or made.is_picky),
             ),
@@ -128,6 +129,10 @@ def _misfits(made: Request, named: tuple[str, ...]) -> list[str]:
             (
                 "--extract, --attribute and --invert are of --suite privacy",
                 "privacy" not in made.suites and bool(made.extract or made.attributes or made.invert),
+            ),
+            (
+                "--against compares whole runs: --min-robust of --preset gate stops before",
+                bool(made.against) and made.preset == "gate" and made.min_robust is not None,
             ),
             ("--poison is of --suite poisoning", bool(made.poison) and "poisoning" not in made.suites),
             (
@@ -166,6 +171,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     request: Request
     model: Admitted | None = None
     surrogate: Admitted | None = None
+    against: Admitted | None = None
     folder: str = ""
     infer: bool = False
     jail: str = "none"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from stannary.app.evaluation_against import Samples
 from stannary.app.evaluation_measurements import measurements_of
 from stannary.app.evaluation_request import Request
 from stannary.app.evaluation_threats import bounds_of, threats
@@ -35,12 +36,14 @@ class Suite(NamedTuple):
     next: tuple[str, ...] = ()
     atlas: tuple[str, ...] = ()
     owasp: tuple[str, ...] = ()
+    samples: Samples | None = None
 
 
 def robustness(target: Counting, both: tuple[Dataset, Dataset], request: Request, surrogate: Target | None = None) -> Suite:
     """Attack samples, drawn from a whole (`both`). Raises as the suites of `stannary.checks.robustness`."""
     data, whole = both
-    found, incomplete = _table(target, data, whole, request) if data.kind == "table" else _array(target, both, request, surrogate)
+    made = _table(target, data, whole, request) if data.kind == "table" else _array(target, both, request, surrogate)
+    found, incomplete, samples = made
     atlas: tuple[str, ...] = ("AML.T0015", "AML.T0043.000")
     if any(run.id.startswith("transfer") and not run.skipped for run in found.attacks):
         atlas = (*atlas, "AML.T0043.002")
@@ -55,12 +58,13 @@ def robustness(target: Counting, both: tuple[Dataset, Dataset], request: Request
         next=tuple(_next(found, request, table=data.kind == "table")),
         atlas=atlas,
         owasp=("ML01:2023",),
+        samples=samples,
     )
 
 
 def _array(
     target: Counting, both: tuple[Dataset, Dataset], request: Request, surrogate: Target | None
-) -> tuple[Robustness, tuple[str, ...]]:
+) -> tuple[Robustness, tuple[str, ...], Samples]:
     from stannary.checks.robustness.suite import Options
     from stannary.checks.robustness.suite import robustness as attack
 
@@ -84,10 +88,10 @@ def _array(
     )
     box = Box(*bounds_of(data))
     found = attack(target, data, box, options, whole)
-    return found.part, found.incomplete
+    return found.part, found.incomplete, Samples.of_array(found)
 
 
-def _table(target: Counting, data: Dataset, whole: Dataset, request: Request) -> tuple[Robustness, tuple[str, ...]]:
+def _table(target: Counting, data: Dataset, whole: Dataset, request: Request) -> tuple[Robustness, tuple[str, ...], Samples]:
     from stannary.checks.robustness.replay import Replay, load
     from stannary.checks.robustness.table_card import table_robustness
     from stannary.checks.robustness.table_suite import TableOptions
@@ -107,7 +111,8 @@ def _table(target: Counting, data: Dataset, whole: Dataset, request: Request) ->
         folder=_path(request.checkpoint),
         first=(Replay(*load(folder, request.replay)),) if request.replay and folder else (),
     )
-    return table_robustness(target, data, table_domain(whole, request.domain), options, pool=whole, folder=folder)
+    found = table_robustness(target, data, table_domain(whole, request.domain), options, pool=whole, folder=folder)
+    return found.part, found.incomplete, Samples.of_table(found, options.eps)
 
 
 def _path(name: str | None) -> Path | None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from stannary.checks.target.interface import Target
     from stannary.checks.target.text_model import TextTarget
 
-__all__ = ["do", "environment", "model_of", "test_data", "worker"]
+__all__ = ["do", "environment", "model_of", "opened", "test_data", "worker"]
 
 
 def worker(_data: bytes) -> Callable[[bytes, bool], bytes]:
@@ -72,6 +72,12 @@ def _card(work: Work, note: Note) -> EvaluationResult:
     reopen = None if request.is_endpoint else opener
     counted = Counting(target, request.budget, identity=work.model.digest if work.model else "", reopen=reopen)
     found, left = run_suites(counted, (sampled, data), request, note, _surrogate(work, data, target))
+    beside = None
+    if work.against is not None:
+        from stannary.app.evaluation_against import beside_other
+
+        note(f"attacking {work.against.display} on the same samples")
+        found["robustness"], beside = beside_other(work.against, found["robustness"], (sampled, data), target, request)
     incomplete = tuple(text for one in found.values() for text in one.incomplete)
     reasons = tuple(text for one in found.values() for text in one.reasons)
     return EvaluationResult(
@@ -85,6 +91,7 @@ def _card(work: Work, note: Note) -> EvaluationResult:
         queries=counted.spend.queries,
         seconds=time.perf_counter() - started,
         robustness=found["robustness"].part if "robustness" in found else None,
+        against=beside,
         privacy=found["privacy"].part if "privacy" in found else None,
         backdoor=found["backdoor"].part if "backdoor" in found else None,
         labels=found["labels"].part if "labels" in found else None,
@@ -126,7 +133,7 @@ def _opener(work: Work, data: Dataset) -> Callable[[], Target]:
         return partial(endpoint_target, request, data)
     if work.model is None:
         return partial(_built, request, data)
-    return partial(_opened, work.model, work.model.display, data, request.device)
+    return partial(opened, work.model, work.model.display, data, request.device)
 
 
 def _built(request: Request, data: Dataset) -> Target:
@@ -136,7 +143,8 @@ def _built(request: Request, data: Dataset) -> Target:
     return target_of(import_object(request.model), data, name=request.model, device=request.device)
 
 
-def _opened(model: Admitted, name: str, data: Dataset, device: str) -> Target:
+def opened(model: Admitted, name: str, data: Dataset, device: str) -> Target:
+    """Open a model's file that was admitted. Raises as `open_model`."""
     from stannary.app.opening import scanned_bytes
     from stannary.checks.target.open_file import model_file, open_model
 
@@ -147,7 +155,7 @@ def _surrogate(work: Work, data: Dataset, target: Target) -> Target | None:
     """Open the model that examples are to be made on. Raises InputError where nothing of it could be tried on the target."""
     if work.surrogate is None:
         return None
-    made = _opened(work.surrogate, work.surrogate.digest.removeprefix("sha256:")[:12], data, work.request.device)
+    made = opened(work.surrogate, work.surrogate.digest.removeprefix("sha256:")[:12], data, work.request.device)
     wrong = {
         f"offers {made.access}, and examples are made by gradients": made.access != "white",
         f"has {made.classes} classes, the model {target.classes}": made.classes != target.classes,

@@ -13,9 +13,10 @@ from stannary.harden.methods import METHODS
 
 if TYPE_CHECKING:
     from stannary.app.hardening_request import HardenRequest
+    from stannary.checks.target.card import Compared
     from stannary.evidence.chain import Recorded
     from stannary.evidence.workspace import Workspace
-    from stannary.harden.card import Compared, HardeningResult
+    from stannary.harden.card import HardeningResult
 
 __all__ = ["record_hardening", "spender", "training_data"]
 

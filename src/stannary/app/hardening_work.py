@@ -18,9 +18,10 @@ from stannary.checks.target.card import EvaluationResult, Model, TestData, Tool
 from stannary.checks.target.counting import Counting
 from stannary.checks.target.data import Dataset
 from stannary.checks.target.interface import Target
+from stannary.checks.target.paired import compare
 from stannary.core.errors import InputError
 from stannary.harden.card import HardeningResult, price_of
-from stannary.harden.compare import compare, correct, latencies, verdict_of
+from stannary.harden.compare import correct, latencies, verdict_of
 from stannary.harden.interface import Hardened, Settings, trainable
 from stannary.harden.keep import as_bytes
 from stannary.harden.methods import METHODS

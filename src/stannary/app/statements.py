@@ -96,6 +96,7 @@ def _of_suite(card: EvaluationResult, suite: str) -> EvaluationResult:
         suite=(suite,),
         measurements=tuple(row for row in card.measurements if of(row.metric) == suite),
         robustness=card.robustness if suite == "robustness" else None,
+        against=card.against if suite == "robustness" else None,
         privacy=card.privacy if suite == "privacy" else None,
         probes=card.probes if suite == "llm" else None,
         backdoor=card.backdoor if suite == "backdoor" else None,

@@ -51,6 +51,9 @@ _SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 @click.option(
     "--surrogate", metavar="FILE", help="A network of pictures or arrays: examples made on it are tried on MODEL first (transfer)."
 )
+@click.option(
+    "--against", metavar="FILE", help="Attack FILE, as the version before, on the same samples too, and compare in pairs."
+)
 @click.option("--samples", type=click.IntRange(1), default=500, show_default=True, metavar="N", help="Samples drawn from the data.")
 @click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Of everything random.")
 @click.option("--budget", type=click.IntRange(1), metavar="N", help="Ask the model at most N times.")

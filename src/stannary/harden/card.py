@@ -10,32 +10,14 @@ from typing import Literal
 
 import msgspec
 
-from stannary.checks.target.card import EvaluationResult, Tool
-from stannary.checks.target.statistics import Rate
+from stannary.checks.target.card import Compared, EvaluationResult, Tool
 from stannary.core.model import Json
 
-__all__ = ["Compared", "HardeningResult", "Latency", "Price", "Verdict", "price_of"]
+__all__ = ["HardeningResult", "Latency", "Price", "Verdict", "price_of"]
 
 Verdict = Literal["hardened", "not shown", "weaker", "too costly", "masking"]
 Price = Literal["fair", "unsure", "dear"]
 _ROUNDING = 1e-9
-
-
-class Compared(msgspec.Struct, frozen=True, kw_only=True):
-    """Two models on the same samples: shares, samples that only one of them stood, the difference with its interval.
-
-    `p` is McNemar's exact two-sided test; `low` to `high` the interval of the difference `after - before`, exact given how many
-    samples differ.
-    """
-
-    before: Rate
-    after: Rate
-    gained: int
-    lost: int
-    difference: float
-    low: float
-    high: float
-    p: float
 
 
 def price_of(accuracy: Compared, most: float | None, chance: float | None = None) -> Price:

@@ -11,13 +11,15 @@ from stannary.checks.robustness.attacks.pgd import PGD
 from stannary.checks.robustness.engine import run
 from stannary.checks.robustness.rows import Problem
 from stannary.checks.target.box import Box
+from stannary.checks.target.card import Compared
+from stannary.checks.target.paired import compare
 from stannary.checks.target.statistics import rate
 from stannary.checks.target.torch_model import TorchTarget
 from stannary.core.errors import InputError, UsageError
 from stannary.harden import adversarial
 from stannary.harden.adversarial import adversarial_training, free, trades
-from stannary.harden.card import Compared, price_of
-from stannary.harden.compare import compare, verdict_of
+from stannary.harden.card import price_of
+from stannary.harden.compare import verdict_of
 from stannary.harden.interface import Settings
 from stannary.harden.private import dp_sgd
 from stannary.harden.smoothing import Smoothed, certify, smoothing

@@ -6,10 +6,10 @@ import pytest
 
 from stannary.app.hardening import _vouched
 from stannary.app.hardening_request import HardenRequest, HardenWork
-from stannary.checks.target.card import EvaluationResult, Model, Tool
+from stannary.checks.target.card import Compared, EvaluationResult, Model, Tool
 from stannary.checks.target.statistics import rate
 from stannary.core.errors import InputError
-from stannary.harden.card import Compared, HardeningResult
+from stannary.harden.card import HardeningResult
 
 
 def said(method: str, privacy: dict[str, float] | None = None) -> HardeningResult:

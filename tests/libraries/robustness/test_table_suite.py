@@ -91,7 +91,7 @@ def test_the_counts_are_those_of_a_hook(forest) -> None:
 @pytest.mark.parametrize("norm", ["l0", "l1", "l2", "linf", "cost"])
 def test_the_card(forest, norm, tmp_path) -> None:
     data, target = people(40, seed=3), target_of(forest)
-    part, incomplete = table_robustness(
+    part, incomplete, _ = table_robustness(
         target, data, DOMAIN, TableOptions("gate", norm=norm, eps=0.4, seed=3), pool=people(), folder=tmp_path
     )
     assert incomplete == ()
@@ -133,7 +133,7 @@ def test_the_gate_stops_when_enough_is_known(forest) -> None:
 def test_a_budget_that_ends_leaves_samples_unfinished(forest) -> None:
     data = people(40, seed=5)
     target = Counting(sklearn_target(forest, probe=data.x), budget=900)
-    part, incomplete = table_robustness(target, data, DOMAIN, TableOptions("gate", eps=0.1))
+    part, incomplete, _ = table_robustness(target, data, DOMAIN, TableOptions("gate", eps=0.1))
     assert target.spend.queries <= 900
     assert part.unfinished > 0
     assert any("budget" in text for text in incomplete)
@@ -185,7 +185,7 @@ def test_a_model_that_falls_silent_is_not_called_robust() -> None:
 def test_a_constant_model_is_noted(answer) -> None:
     data = people(20, seed=9)
     target = Counting(ArrayTarget((7,), 2, None, lambda x: np.full(len(x), answer)))
-    part, incomplete = table_robustness(target, data, DOMAIN, TableOptions("gate"))
+    part, incomplete, _ = table_robustness(target, data, DOMAIN, TableOptions("gate"))
     assert any("constant" in text for text in incomplete)
     assert part.distance is None
     assert part.examples == ()

@@ -8,9 +8,20 @@ import re
 import msgspec
 import pytest
 
-from stannary.checks.target.card import AttackRun, CurvePoint, EvaluationResult, Model, Privacy, Robustness, TestData, Threat, Tool
+from stannary.checks.target.card import (
+    AttackRun,
+    Compared,
+    CurvePoint,
+    EvaluationResult,
+    Model,
+    Privacy,
+    Robustness,
+    TestData,
+    Threat,
+    Tool,
+)
 from stannary.checks.target.statistics import rate
-from stannary.harden.card import Compared, HardeningResult, Latency
+from stannary.harden.card import HardeningResult, Latency
 from stannary.report.hardening import renderer
 from stannary.report.hardening.words import next_steps, why
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -18,12 +19,20 @@ from stannary.checks.target.domain import TableDomain
 from stannary.checks.target.statistics import Rate, clopper_pearson, median_interval, rate
 from stannary.core.errors import UsageError
 
-__all__ = ["POINTS", "needed_columns", "table_part", "table_robustness"]
+__all__ = ["POINTS", "TableMeasured", "needed_columns", "table_part", "table_robustness"]
 
 POINTS = {"l0": (1.0, 2.0, 3.0, 5.0), "": (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)}  # radii of the curve, by norm
 _BRITTLE = {"smoke": 50, "gate": 200, "standard": 200, "paranoid": 1000}  # samples whose brittleness is measured
 _SHOWN = 12
 _MOST_CHANGES = 60
+
+
+class TableMeasured(NamedTuple):
+    """The part of the card, what could not be measured, and what was found of each sample."""
+
+    part: Robustness
+    incomplete: tuple[str, ...]
+    found: Smallest
 
 
 def table_robustness(
@@ -35,8 +44,8 @@ def table_robustness(
     pool: Dataset | None = None,
     folder: Path | None = None,
     tick: Callable[[int], None] | None = None,
-) -> tuple[Robustness, tuple[str, ...]]:
-    """Measure how a classifier of table rows stands attacks; return the part of the card, and what could not be measured.
+) -> TableMeasured:
+    """Measure how a classifier of table rows stands attacks.
 
     Args:
         target: the model, counted.
@@ -59,7 +68,7 @@ def table_robustness(
     more = [f"float brittleness: {brittle.stopped}"] if brittle.stopped else []
     if options.stop is not None and options.stop.decision() == "inconclusive":
         more.append(f"the stop rule did not decide about {options.stop.threshold:g} within {options.stop.n} samples")
-    return part, (*found.notes, *more)
+    return TableMeasured(part, (*found.notes, *more), found)
 
 
 def table_part(

@@ -16,7 +16,8 @@ from stannary.core.evidence import Measurement, Outcome
 from stannary.core.model import Json
 
 __all__ = [
-    "AttackRun", "Backdoor", "BackdoorClass", "Change", "CorruptionPoint", "CurvePoint", "Distance", "EvaluationResult", "Example",
+    "Against", "AttackRun", "Backdoor", "BackdoorClass", "Change", "Compared",
+    "CorruptionPoint", "CurvePoint", "Distance", "EvaluationResult", "Example",
     "LabelError", "Labels",
     "MaskingPoint", "Model", "PatchPoint", "PoisonPoint", "Poisoning", "Privacy", "Probes", "Robustness", "Stop", "TestData",
     "Threat", "Tool",
@@ -269,6 +270,35 @@ class Poisoning(msgspec.Struct, frozen=True, kw_only=True):
     skipped: Mapping[str, str] = {}  # attacks that cannot be made here, and why
 
 
+class Compared(msgspec.Struct, frozen=True, kw_only=True):
+    """Two models on the same samples: shares, samples that only one of them stood, the difference with its interval.
+
+    `p` is McNemar's exact two-sided test; `low` to `high` the interval of the difference `after - before`, exact given how many
+    samples differ.
+    """
+
+    before: Rate
+    after: Rate
+    gained: int
+    lost: int
+    difference: float
+    low: float
+    high: float
+    p: float
+
+
+class Against(msgspec.Struct, frozen=True, kw_only=True):
+    """Another model, as the version before, under the same attacks on the same samples, compared sample by sample."""
+
+    path: str
+    digest: str
+    accuracy: Compared
+    standing: Compared
+    left: int = 0  # samples that were not attacked to the end on both, and are not compared
+    masked: bool = False  # of either of them gradients are: what stood says nothing
+    verdict: Literal["better", "worse", "not told apart", "not comparable"]
+
+
 class Probes(msgspec.Struct, frozen=True, kw_only=True):
     """What probes of a language model did: the share of attempts that succeeded, by family, of those that were answered."""
 
@@ -303,6 +333,7 @@ class EvaluationResult(msgspec.Struct, frozen=True, kw_only=True):
     queries: int = 0
     seconds: float = 0.0
     robustness: Robustness | None = None
+    against: Against | None = None
     privacy: Privacy | None = None
     probes: Probes | None = None
     backdoor: Backdoor | None = None

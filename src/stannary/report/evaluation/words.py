@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from stannary.checks.target.card import AttackRun, Backdoor, BackdoorClass, EvaluationResult, Labels, Poisoning, Probes, Robustness
+from stannary.checks.target.card import (
+    Against,
+    AttackRun,
+    Backdoor,
+    BackdoorClass,
+    Compared,
+    EvaluationResult,
+    Labels,
+    Poisoning,
+    Probes,
+    Robustness,
+)
 from stannary.checks.target.statistics import Rate
 from stannary.report.escape import inline
 from stannary.report.wording import counted
@@ -48,6 +59,8 @@ def measured(card: EvaluationResult) -> list[tuple[str, str]]:
         rows += [(f"flips by {name}", percent(value)) for name, value in part.brittleness.items()]
         rows += _beyond(part)
         rows += [(f"smallest changes that need {name}", percent(value)) for name, value in list(part.needed.items())[:_NEEDED]]
+    if card.against:
+        rows += _against(card.against)
     if card.privacy:
         if card.privacy.auc:
             low, high = card.privacy.auc.low, card.privacy.auc.high
@@ -64,6 +77,21 @@ def measured(card: EvaluationResult) -> list[tuple[str, str]]:
         rows += [(f"attempts that succeed: {name}", percent(value)) for name, value in card.probes.families.items()]
         rows.append(("spent", _probed(card.probes)))
     return [(inline(name, 100), value) for name, value in rows]
+
+
+def _against(part: Against) -> list[tuple[str, str]]:
+    name = inline(part.path.rpartition("/")[2] or part.path, 40)
+    rows = [(f"accuracy beside {name}", _paired(part.accuracy)), (f"robust accuracy beside {name}", _paired(part.standing))]
+    said = {"masked": "gradients are masked", "left": f"{counted(part.left, 'sample')} not attacked to the end on both"}
+    why = "; ".join(text for field, text in said.items() if getattr(part, field))
+    if part.verdict == "not comparable":
+        why = why or "preset smoke shows no robustness, or something is incomplete"
+    return [*rows, (f"beside {name}", part.verdict + (f" ({why})" if why else ""))]
+
+
+def _paired(one: Compared) -> str:
+    change = f"{one.difference * 100:+.1f} points [{one.low * 100:+.1f}, {one.high * 100:+.1f}] from {one.before.value * 100:.1f} %"
+    return f"{change}; {one.gained} gained, {one.lost} lost of {one.before.n:,}, p = {one.p:.2g}"
 
 
 def _beyond(part: Robustness) -> list[tuple[str, str]]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shlex
 
+from stannary.checks.target.card import Compared
 from stannary.checks.target.statistics import Rate
-from stannary.harden.card import Compared, HardeningResult, price_of
+from stannary.harden.card import HardeningResult, price_of
 from stannary.report.escape import inline
 
 __all__ = ["VERDICTS", "next_steps", "rows", "texts", "why"]

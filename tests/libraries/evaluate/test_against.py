@@ -1,0 +1,144 @@
+"""`stannary evaluate NEW --against OLD`: the same attacks on the same samples, and a paired test of what only one of them stood."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import warnings
+
+import joblib
+import jsonschema
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy.stats import binomtest
+from sklearn.datasets import load_digits
+from sklearn.ensemble import RandomForestClassifier
+
+from stannary.cli.schema import schema_of
+
+
+def stannary(*arguments: object):
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
+    line = [sys.executable, "-m", "stannary", *map(str, arguments)]
+    return subprocess.run(line, capture_output=True, text=True, env=environment, timeout=300, check=False)
+
+
+def card(*arguments: object, rc: int = 0):
+    done = stannary("evaluate", *arguments, "--format", "json")
+    assert done.returncode == rc, done.stderr
+    found = json.loads(done.stdout)
+    jsonschema.validate(found, schema_of("evaluate"))
+    return found
+
+
+@pytest.fixture(scope="module")
+def hardened(tmp_path_factory):
+    """A network like that of `digits`, trained against the sign of its gradient."""
+    data = load_digits()
+    x, y = torch.tensor(data.images / 16, dtype=torch.float32)[:1500, None], torch.tensor(data.target)[:1500]
+    torch.manual_seed(1)
+    net = torch.nn.Sequential(torch.nn.Conv2d(1, 8, 3, padding=1), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(512, 10))
+    optimiser = torch.optim.Adam(net.parameters(), 1e-2)
+    for _ in range(120):
+        at = x.clone().requires_grad_()
+        (slope,) = torch.autograd.grad(torch.nn.functional.cross_entropy(net(at), y), at)
+        optimiser.zero_grad()
+        torch.nn.functional.cross_entropy(net((x + 0.1 * slope.sign()).clamp(0, 1)), y).backward()
+        optimiser.step()
+    path = tmp_path_factory.mktemp("hardened") / "hardened.pt"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.jit.trace(net.eval(), x[:2]).save(path)
+    return path
+
+
+def test_a_hardened_network_is_better_and_the_original_worse(digits, hardened, tmp_path) -> None:
+    given = ("--data", digits / "digits.npz", "--samples", 150, "--eps", 0.1, "--preset", "gate")
+    page = tmp_path / "card.html"
+    new = card(hardened, *given, "--against", digits / "net.pt", "--format", f"html={page}")
+    old = card(digits / "net.pt", *given, "--against", hardened)
+    one, other = new["against"], old["against"]
+    assert one["verdict"] == "better"
+    assert other["verdict"] == "worse"
+    assert any("do not any more" in text for text in old["next"])
+    # each run by itself says the same of its own side
+    assert one["standing"]["after"]["value"] == pytest.approx(new["robustness"]["robust"]["value"])
+    assert one["standing"]["before"]["value"] == pytest.approx(old["robustness"]["robust"]["value"])
+    assert (one["standing"]["gained"], one["standing"]["lost"]) == (other["standing"]["lost"], other["standing"]["gained"])
+    assert one["digest"] == old["model"]["digest"]
+    # McNemar's exact test by another library
+    gained, lost = one["standing"]["gained"], one["standing"]["lost"]
+    assert one["standing"]["p"] == pytest.approx(binomtest(gained, gained + lost).pvalue)
+    named = {row["metric"]: row for row in new["measurements"]}
+    gain = named["robustness.linf.eps_0.1.gain"]
+    assert gain["value"] == pytest.approx((gained - lost) / 150)
+    assert gain["low"] > 0
+    assert "accuracy.gain" in named
+    assert "robust accuracy beside net.pt" in page.read_text()
+
+
+def test_smoke_compares_nothing(digits, hardened) -> None:
+    found = card(hardened, "--data", digits / "digits.npz", "--preset", "smoke", "--samples", 60, "--against", digits / "net.pt")
+    assert found["against"]["verdict"] == "not comparable"
+    (gain,) = [row for row in found["measurements"] if row["metric"] == "robustness.linf.eps_0.1.gain"]
+    assert (gain["low"], gain["high"]) == (-1.0, 1.0)
+
+
+def test_masked_gradients_are_not_compared(digits, hardened, tmp_path) -> None:
+    class Rounded(torch.nn.Module):
+        def __init__(self, inner: torch.nn.Module) -> None:
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.inner((x * 2).round() / 2)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.jit.script(Rounded(torch.jit.load(digits / "net.pt"))).save(tmp_path / "rounded.pt")
+    given = ("--data", digits / "digits.npz", "--preset", "gate", "--samples", 100, "--against", hardened)
+    found = card(tmp_path / "rounded.pt", *given, rc=3)
+    assert found["against"]["masked"]
+    assert found["against"]["verdict"] == "not comparable"
+
+
+def test_a_policy_lets_no_worse_version_pass(digits, hardened, tmp_path) -> None:
+    space = tmp_path / "space"
+    assert stannary("init", space).returncode == 0
+    policy = tmp_path / "no-worse.yaml"
+    measured = "  - metric: robustness.linf.eps_0.1.gain\n    min: -0.15\n"
+    policy.write_text(f"name: no-worse\nrequire:\n- kind: eval-result\n  check: robustness\n  measures:\n{measured}")
+    for model, other, rc in ((hardened, digits / "net.pt", 0), (digits / "net.pt", hardened, 1)):
+        given = (model, "--data", digits / "digits.npz", "--samples", 150, "--preset", "gate", "--against", other)
+        assert stannary("evaluate", *given, "--record", "--workspace", space).returncode == 0
+        gate = stannary("gate", model, "--policy", policy, "--workspace", space)
+        assert gate.returncode == rc, gate.stdout + gate.stderr
+
+
+def test_tables_are_compared_row_by_row(cancer, tmp_path) -> None:
+    train = pd.read_csv(cancer / "train.csv")
+    noise = np.random.default_rng(0).permutation(train["target"])
+    joblib.dump(RandomForestClassifier(5, random_state=0).fit(train.iloc[:, :-1], noise), tmp_path / "noise.joblib")
+    given = ("--data", cancer / "test.csv", "--samples", 60, "--preset", "gate")
+    found = card(cancer / "forest.joblib", *given, "--against", tmp_path / "noise.joblib")
+    assert found["against"]["accuracy"]["before"]["value"] < 0.75
+    assert found["against"]["verdict"] == "better"
+
+
+def test_what_does_not_go_together_is_said(digits, cancer, hardened) -> None:
+    given = (hardened, "--data", digits / "digits.npz", "--preset", "smoke", "--samples", 20)
+    other = stannary("evaluate", *given, "--against", cancer / "forest.joblib")
+    assert other.returncode == 3
+    assert "forest.joblib" in other.stderr
+    missing = stannary("evaluate", *given, "--against", "nowhere.pt")
+    assert missing.returncode in (2, 3)
+    assert "nowhere.pt" in missing.stderr
+    stop = stannary("evaluate", *given[:3], "--preset", "gate", "--min-robust", 0.5, "--against", digits / "net.pt")
+    assert stop.returncode == 2
+    assert "--against compares whole runs" in stop.stderr
+    privacy = stannary("evaluate", *given, "--suite", "labels", "--against", digits / "net.pt")
+    assert privacy.returncode == 2
