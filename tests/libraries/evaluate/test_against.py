@@ -67,7 +67,7 @@ def compared(digits, hardened, tmp_path_factory):
     folder = tmp_path_factory.mktemp("compared")
     space, page = folder / "space", folder / "card.html"
     assert stannary("init", space).returncode == 0
-    given = (hardened, "--data", digits / "digits.npz", "--samples", 48, "--eps", 0.18, "--preset", "gate")
+    given = (hardened, "--data", digits / "digits.npz", "--samples", 60, "--eps", 0.14, "--preset", "gate")
     more = ("--against", digits / "net.pt", "--record", "--workspace", space, "--format", f"html={page}")
     return card(*given, *more), page, space
 
@@ -82,8 +82,8 @@ def test_a_hardened_network_is_better_by_a_test_of_pairs(compared, digits) -> No
     gained, lost = one["standing"]["gained"], one["standing"]["lost"]
     assert one["standing"]["p"] == pytest.approx(binomtest(gained, gained + lost).pvalue)
     named = {row["metric"]: row for row in found["measurements"]}
-    gain = named["robustness.linf.eps_0.18.gain"]
-    assert gain["value"] == pytest.approx((gained - lost) / 48)
+    gain = named["robustness.linf.eps_0.14.gain"]
+    assert gain["value"] == pytest.approx((gained - lost) / 60)
     assert gain["low"] > 0
     assert "accuracy.gain" in named
     assert "robust accuracy beside net.pt" in page.read_text()
@@ -140,7 +140,7 @@ def test_masked_gradients_are_not_compared(digits, hardened, tmp_path) -> None:
 def test_a_policy_bounds_the_gain(compared, hardened, tmp_path) -> None:
     policy = tmp_path / "no-worse.yaml"
     for least, rc in ((-0.02, 0), (0.9, 1)):
-        measured = f"  - metric: robustness.linf.eps_0.18.gain\n    min: {least}\n"
+        measured = f"  - metric: robustness.linf.eps_0.14.gain\n    min: {least}\n"
         policy.write_text(f"name: no-worse\nrequire:\n- kind: eval-result\n  check: robustness\n  measures:\n{measured}")
         gate = stannary("gate", hardened, "--policy", policy, "--workspace", compared[2])
         assert gate.returncode == rc, gate.stdout + gate.stderr
