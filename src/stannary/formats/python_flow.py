@@ -8,8 +8,9 @@ known), keywords, origins (outside names the arguments' data came through), refs
 callables handed over), paths (of files that arguments were read from), of (path or command of the
 object that the method belongs to),
 dynamic (the name was assembled at run time), absent (model files and modules, named by constants, that are
-neither beside this file nor written by it), nested (inside code given as a string), sent (the first argument comes from
-a visitor of a page), own (what the object and its first arguments are of this source's own: `file`, `folder`, `sources`).
+neither beside this file nor written by it), nested (inside code given as a string), sent (`text`: the first argument comes
+from a visitor of a page; `file`: the call runs a file that was written from what one sent), own (what the object and its first
+arguments are of this source's own: `file`, `folder`, `sources`).
 `python.reduce`: a `__reduce__` that returns a callable of an outside name. Fields: class, callee, args, line.
 `python.inner`: an attribute that leads into the interpreter. Fields: attribute, of, line.
 `python.class`: name, bases, methods, bound (special methods that are functions of others), line.
@@ -53,6 +54,7 @@ _NESTED_LEVELS = 4
 _INLINE_LEVELS = 8
 _INLINE_CALLS = 600
 _HANDLERS = 200
+_WRITERS = frozenset({"write", "writelines", "write_text", "write_bytes"})
 _TEXT = 400
 
 
@@ -68,6 +70,7 @@ class Flow(Statements):
         self._reached: set[int] = set()
         self._memo: dict[tuple[object, ...], Value] = {}
         self._reported: set[tuple[object, ...]] = set()
+        self._sent: set[str] = set()  # program files written from what a visitor sent
         self._made: dict[str, str] = {}  # files that the program writes or fetches, and by what
 
     def module(self, tree: ast.Module) -> None:
@@ -211,6 +214,9 @@ class Flow(Statements):
             value.name, value.dynamic = name, True
         handed = [*args, *keywords.values()]
         self._makes(name, handed)
+        if name.rpartition(".")[2] in _WRITERS and args and VISITOR in args[0].origins:
+            holder = name.partition("(")[0]
+            self._sent |= {value.subject or (holder if holder.startswith("tempfile.") else "")} - {""}
         origins |= {self._made[a.text_of()] for a in args[:2] if a.text_of() in self._made}
         if is_framework(name):
             self.handlers += [v for v in handed if isinstance(v.node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))]
@@ -247,9 +253,18 @@ class Flow(Statements):
             "python.call", name=name, line=line, scope=self.mode, function=self.function, args=shown,
             keywords={k: v.shown(_TEXT) for k, v in list(keywords.items())[:12]}, origins=sorted(origins - {name})[:16],
             paths=[a.subject[:_TEXT] for a in args[:8] if a.subject], refs=refs[:8], of=value.subject[:_TEXT],
-            dynamic=value.dynamic, absent=self._absent(name, args[:2]), sent=bool(args) and VISITOR in args[0].origins,
+            dynamic=value.dynamic, absent=self._absent(name, args[:2]), sent=self._of_visitor(args),
             own=_owned(value, handed, self.sink.siblings),
         )  # fmt: skip
+
+    def _of_visitor(self, args: list[Value]) -> str:
+        """Return `text` when the first argument is a visitor's, `file` when it is a program that was written from such text."""
+        first = args[0] if args else UNKNOWN
+        if VISITOR in first.origins and not (first.items and self._sent):
+            return "text"
+        program = next((i for i in (first.items or ())[1:4] if not i.text_of().startswith("-")), first)
+        words = (first.as_text() or "").split()[1:2]
+        return "file" if self._sent & {program.text_of(), *words, *program.origins} else "text" if VISITOR in first.origins else ""
 
     def _makes(self, name: str, handed: list[Value]) -> None:
         """Remember the model files that a call writes."""

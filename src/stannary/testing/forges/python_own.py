@@ -81,6 +81,9 @@ _VISITED = {
     "repository": "import gradio as gr\nfrom transformers import AutoModel\ndef load(n):\n    return str(AutoModel.from_pretrained(n, trust_remote_code=True))\ngr.Interface(load, 'text', 'text').launch()\n",
     "queue": "import zmq\ns = zmq.Context().socket(zmq.PULL)\ns.bind('tcp://0.0.0.0:5555')\nwhile True:\n    x = s.recv_pyobj()\n",
     "remote_python": "import rpyc\nfrom rpyc.utils.server import ThreadedServer\nThreadedServer(rpyc.classic.SlaveService, hostname='0.0.0.0', port=1).start()\n",
+    "written": "import gradio as gr, subprocess\ndef run(code):\n    with open('u.py', 'w') as f:\n        f.write(code)\n    return subprocess.check_output(['python', 'u.py'])\ngr.Interface(run, 'text', 'text').launch()\n",
+    "written_aside": "import gradio as gr, subprocess, sys, tempfile\ndef run(code):\n    f = tempfile.NamedTemporaryFile('w', suffix='.py')\n    f.write(code)\n    return subprocess.run([sys.executable, f.name], capture_output=True)\ngr.Interface(run, 'text', 'text').launch()\n",
+    "formula": "import pandas as pd\nimport streamlit as st\nst.write(pd.eval(st.text_input('e')))\n",
     "endpoint": "class EndpointHandler:\n    def __init__(self, path=''):\n        pass\n    def __call__(self, data):\n        q = data.pop('inputs')\n        return eval(q)\n",
     "handle": "def handle(data, context):\n    return [eval(x['body']) for x in data]\n",
     "bot": "import discord\nclient = discord.Client()\n@client.event\nasync def on_message(message):\n    exec(message.content[5:])\n",
@@ -104,6 +107,10 @@ def gpu(index: int):
 
 def convert(video, name):
     subprocess.run(["ffmpeg", "-i", video, "out.mp4"])
+    with open("note.txt", "w") as note:
+        note.write(name)
+    subprocess.run(["cat", "note.txt"])
+    subprocess.run(["python", "infer.py", "--prompt", "note.txt"])
     state = torch.load(f"models/{name}.pt", weights_only=False)
     return ast.literal_eval(name), state
 

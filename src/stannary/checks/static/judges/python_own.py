@@ -22,7 +22,10 @@ _PATH_REMOVES = frozenset({"unlink", "write_text", "write_bytes", "rename", "rep
 _COMMAND = re.compile(
     r"(?:sudo\s+)?(?:\S*/)?(?:rm|shred|unlink|truncate|del|erase)\s(?:.*\s)?[\"']?(?:\{\}|<__file__>|<[\w.]+\(\)>)[\"']?(?:\s|;|&|$)"
 )
-_RUNS_TEXT = frozenset({"eval", "exec", "execfile", "compile"})
+_RUNS_TEXT = frozenset({"eval", "exec", "execfile", "compile", "pandas.eval"})
+_RUNS_FILE = re.compile(
+    r"(?:\S*/)?(?:python[\d.]*|<sys\.executable>|(?:ba|z|da)?sh|node|perl|ruby|Rscript|php|julia)\s+(?:-\w+\s+)*(?:[<{]|\S+\.\w+(?:\s|$))"
+)
 _TEMPLATES = frozenset(
     {"flask.render_template_string", "quart.render_template_string", "jinja2.Template", "mako.template.Template"}
 )
@@ -57,6 +60,9 @@ def runs_sent(name: str, args: Sequence[str], call: Mapping[str, Any]) -> str:
         return f"{name} lets whoever connects run code"
     if not call.get("sent"):
         return ""
+    if call["sent"] == "file":
+        ran = name == "runpy.run_path" or (name in words("python_process") and args and _RUNS_FILE.match(args[0]))
+        return f"{name} runs a file written from what a visitor sends" if ran else ""
     if (name in _RUNS_TEXT or name in words("python_process")) and (whole or _SHELL.match(args[0])):
         return f"{name} runs what a visitor sends"
     if (name in _TEMPLATES or name == "jinja2.Environment().from_string") and whole:
