@@ -15,7 +15,7 @@ from stannary import __version__
 from stannary.app.evaluation_request import Answer, Request, Work
 from stannary.app.guarding import Note, guarded, jail_of, raised, scratch_folder
 from stannary.checks.target.card import EvaluationResult, Tool
-from stannary.core.errors import Bug
+from stannary.core.errors import Bug, StannaryError
 
 if TYPE_CHECKING:
     from stannary.app.opening import Admitted
@@ -87,8 +87,21 @@ def _admit(model: str, request: Request, stack: ExitStack, note: Note) -> Admitt
     from stannary.checks.static.scan import ScanOptions
 
     note("scanning the model" if model == request.model else f"scanning {model}")
-    (target,) = stack.enter_context(located([model], offline=request.offline))
-    return admit(target, ScanOptions(jail=request.jail), trust=request.trust)
+    try:
+        (target,) = stack.enter_context(located([model], offline=request.offline))
+        return admit(target, ScanOptions(jail=request.jail), trust=request.trust)
+    except (StannaryError, ExceptionGroup) as error:
+        if request.is_address and model == request.model:
+            _say_how(error)
+        raise
+
+
+def _say_how(error: StannaryError | ExceptionGroup[Exception]) -> None:
+    """Add to an error about an address what whoever meant an endpoint has to do."""
+    for one in error.exceptions if isinstance(error, ExceptionGroup) else (error,):
+        if isinstance(one, StannaryError):
+            also = f" ({one.help})" if one.help else ""
+            one.help = f"it was to be fetched as a model file; to ask an endpoint say how: --request FILE{also}"
 
 
 def _guarded(work: Work, stack: ExitStack, note: Note) -> tuple[Answer, Work]:

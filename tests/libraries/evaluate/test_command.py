@@ -87,6 +87,30 @@ def test_a_table_is_attacked_in_its_domain(cancer, tmp_path, name) -> None:
     assert kept == text or "mean radius" not in changed
 
 
+def test_keras_is_opened_in_the_guard_whatever_its_user_has_set(digits, tmp_path) -> None:
+    """Keras reads its user's settings when it is imported, which the guard does not let it: it was a failure of ours."""
+    from stannary.checks.target.keras_model import use_keras
+
+    keras = use_keras()
+    layers = keras.layers
+    model = keras.Sequential([layers.Input((8, 8, 1)), layers.Flatten(), layers.Dense(10, activation="softmax")])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of numpy's, by Keras
+        model.save(tmp_path / "model.keras")
+    (tmp_path / ".keras").mkdir()
+    (tmp_path / ".keras" / "keras.json").write_text('{"floatx": "float32"}')
+    given = (tmp_path / "model.keras", "--data", digits / "digits.npz", "--preset", "smoke", "--samples", 10)
+    found = card(*given, HOME=str(tmp_path), KERAS_HOME="")
+    assert found["model"]["access"] == "white"
+    assert found["model"]["jail"] == best_level()
+
+
+def test_an_address_that_is_no_file_says_how_an_endpoint_is_asked(cancer) -> None:
+    made = stannary("evaluate", "http://127.0.0.1:9/score", "--data", cancer / "test.csv")
+    assert made.returncode == 2, made.stderr
+    assert "to ask an endpoint say how: --request FILE" in " ".join(made.stderr.split())
+
+
 def found_by(workers: int, *given: object, **more) -> dict:
     part = card(*given, "--workers", workers, "--trust", **more)["robustness"]
     return {**part, "attacks": [{**run, "seconds": 0} for run in part["attacks"]]}

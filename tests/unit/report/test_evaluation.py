@@ -180,3 +180,20 @@ def test_what_could_not_be_measured_is_never_passed() -> None:
 def test_no_card_is_an_error(change: dict) -> None:
     with pytest.raises(InputError, match="no report card"):
         evaluation(msgspec.to_builtins(card()) | change, NOW)
+
+
+def test_figures_have_six_digits_notes_are_not_called_unmeasured_and_flips_are_in_words() -> None:
+    long = Change(column="income", before=27.4, after=27.882265624999998)
+    one = Example(sample=4, attack="pull-back", label="bad", decided="good", distance=0.4, cost=12.5, changes=(long,))
+    base = card()
+    found = msgspec.structs.replace(base.robustness, examples=(one,), brittleness={"ulp_one": rate(1, 100)})
+    model = msgspec.structs.replace(base.model, notes=("its scores are taken for probabilities",))
+    made = card(robustness=found, model=model)
+    table = renderer("table")(made)
+    assert "to know\n  its scores are taken for probabilities" in table
+    assert "not measured" not in table
+    for name in ("table", "html"):
+        text = renderer(name)(made)
+        assert "27.8823" in text
+        assert "27.88226" not in text
+        assert "decided otherwise when the last bit of a column turns" in text

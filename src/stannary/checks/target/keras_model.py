@@ -24,6 +24,7 @@ def use_keras() -> Any:  # noqa: ANN401 - the module
     """Import Keras on torch. Raises UsageError where it is not installed, or runs on another backend already."""
     if "keras" not in sys.modules:
         os.environ["KERAS_BACKEND"] = "torch"
+        _settings()
     try:
         import keras
     except ImportError as exc:
@@ -33,6 +34,17 @@ def use_keras() -> Any:  # noqa: ANN401 - the module
         msg = f"Keras runs on {keras.backend.backend()} in this process; gradients are taken on torch"
         raise UsageError(msg, help="set KERAS_BACKEND=torch before it is imported")
     return keras
+
+
+def _settings() -> None:
+    """Have Keras look elsewhere for settings of its user's that cannot be read here: it would not be imported, as in the guard."""
+    home = Path(os.environ.get("KERAS_HOME") or Path("~/.keras").expanduser())
+    try:
+        (home / "keras.json").open("rb").close()
+    except FileNotFoundError:
+        return
+    except OSError:
+        os.environ["KERAS_HOME"] = str(Path(tempfile.gettempdir(), f"stannary-keras-{os.getpid()}"))
 
 
 def open_keras(content: bytes, probe: torch.Tensor, *, name: str = "model.keras") -> TorchTarget:

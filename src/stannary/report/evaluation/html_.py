@@ -9,7 +9,7 @@ from importlib import resources
 from stannary.checks.target.card import EvaluationResult, Example
 from stannary.report.escape import inline
 from stannary.report.evaluation import plots
-from stannary.report.evaluation.words import attack_rows, corruption_rows, measured, title, verdict
+from stannary.report.evaluation.words import attack_rows, corruption_rows, figure, measured, title, verdict
 
 __all__ = ["LIMIT", "render"]
 
@@ -35,7 +35,7 @@ def _page(card: EvaluationResult, examples: int) -> str:
     base = resources.files("stannary.report").joinpath("templates")
     css = "".join(base.joinpath(name).read_text(encoding="utf-8") for name in ("report.css", "evaluation.css"))
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
-    environment.filters["inline"] = inline
+    environment.filters["inline"], environment.filters["figure"] = inline, figure
     template = environment.from_string(base.joinpath("evaluation.html.j2").read_text(encoding="utf-8"))
     digest = base64.b64encode(hashlib.sha256(css.encode("utf-8")).digest()).decode("ascii")
     robustness, privacy = card.robustness, card.privacy

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stannary.checks.target.card import EvaluationResult
 from stannary.report.escape import inline
-from stannary.report.evaluation.words import attack_rows, measured, title, verdict
+from stannary.report.evaluation.words import attack_rows, figure, measured, title, verdict
 
 __all__ = ["render"]
 
@@ -30,7 +30,7 @@ def render(card: EvaluationResult, *, color: bool = False) -> str:
     lines += _attacks(card, on(_BOLD, "attacks"))
     lines += _masking(card, on(_BOLD, "masked gradients"))
     lines += _examples(card, on(_BOLD, "cheapest examples"))
-    for heading, texts in (("not measured", (*card.incomplete, *model.notes)), ("below the threshold", card.reasons)):
+    for heading, texts in (("not measured", card.incomplete), ("to know", model.notes), ("below the threshold", card.reasons)):
         if texts:
             lines += ["", on(_BOLD, heading), *(f"  {inline(text, 400)}" for text in texts)]
     if card.next:
@@ -67,11 +67,7 @@ def _examples(card: EvaluationResult, heading: str) -> list[str]:
         return []
     lines = ["", heading]
     for example in shown:
-        changes = ", ".join(f"{inline(c.column)} {_value(c.before)} → {_value(c.after)}" for c in example.changes[:6])
+        changes = ", ".join(f"{inline(c.column)} {figure(c.before)} → {figure(c.after)}" for c in example.changes[:6])
         rest = f" and {len(example.changes) - 6} more" if len(example.changes) > 6 else ""  # noqa: PLR2004 - those shown
         lines.append(f"  row {example.sample}: {inline(example.label)} → {inline(example.decided)} by {changes}{rest}")
     return lines
-
-
-def _value(value: float | str) -> str:
-    return f"{value:.6g}" if isinstance(value, (int, float)) else inline(value)

@@ -18,9 +18,15 @@ from stannary.checks.target.statistics import Rate
 from stannary.report.escape import inline
 from stannary.report.wording import counted
 
-__all__ = ["attack_rows", "corruption_rows", "measured", "percent", "title", "verdict"]
+__all__ = ["attack_rows", "corruption_rows", "figure", "measured", "percent", "title", "verdict"]
 
 _VERDICTS = {"passed": "measured", "failed": "below the threshold", "incomplete": "incomplete", "error": "failed to run"}
+_FLIPS = {
+    "ulp_one": "the last bit of a column turns",
+    "ulp_all": "the last bit of every column turns",
+    "sd_1e-6_one": "a column moves a millionth of its deviation",
+    "sd_1e-6_all": "every column moves a millionth of its deviation",
+}
 _NEEDED = 5  # columns named
 _SUSPECTS = 10  # rows named
 
@@ -28,6 +34,11 @@ _SUSPECTS = 10  # rows named
 def percent(rate: Rate) -> str:
     """Return `93.0 % [86.1, 97.1], n = 100`."""
     return f"{rate.value * 100:.1f} % [{rate.low * 100:.1f}, {rate.high * 100:.1f}], n = {rate.n:,}"
+
+
+def figure(value: float | str) -> str:
+    """Return a value of a column as it is read: six digits of a number."""
+    return f"{value:.6g}" if isinstance(value, (int, float)) else inline(value, 60)
 
 
 def verdict(card: EvaluationResult) -> str:
@@ -56,7 +67,7 @@ def measured(card: EvaluationResult) -> list[tuple[str, str]]:
         if part.distance:
             d = part.distance
             rows.append((f"median smallest change, {d.norm}", f"{d.median:.4g} [{d.low:.4g}, {d.high:.4g}], n = {d.n:,}"))
-        rows += [(f"flips by {name}", percent(value)) for name, value in part.brittleness.items()]
+        rows += [(f"decided otherwise when {_FLIPS.get(name, name)}", percent(value)) for name, value in part.brittleness.items()]
         rows += _beyond(part)
         rows += [(f"smallest changes that need {name}", percent(value)) for name, value in list(part.needed.items())[:_NEEDED]]
     if card.against:
