@@ -29,6 +29,7 @@ except ModuleNotFoundError as error:
 from stannary.store import read_only
 from stannary.store.disk_room import advice
 from stannary.store.migrations import HEAD, upgrade
+from stannary.store.postgres import NO_TEXT, no_text
 from stannary.store.tables import metadata
 
 __all__ = ["Database"]
@@ -144,6 +145,8 @@ class Database:
     def _error(self, said: str, *, lost: bool) -> StannaryError:
         where = self.url.database if self.is_sqlite else self.url.render_as_string(hide_password=True)
         text = " ".join(said.split())
+        if NO_TEXT in text:
+            return no_text()
         help_ = None
         if "readonly" in text or "read-only" in text:
             help_ = "it has to be writable for that"

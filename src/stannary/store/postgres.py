@@ -13,13 +13,13 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from stannary.core.errors import BackendError, IntegrityError, StannaryError, UsageError
+from stannary.core.errors import BackendError, InputError, IntegrityError, StannaryError, UsageError
 from stannary.store.ledger_store import LOST
 
 if TYPE_CHECKING:
     import psycopg
 
-__all__ = ["connect", "has_password", "is_lost", "redacted", "require", "translated"]
+__all__ = ["NO_TEXT", "connect", "has_password", "is_lost", "no_text", "redacted", "require", "translated"]
 
 _SETTINGS = """
 SET search_path = '';
@@ -31,6 +31,7 @@ SET plan_cache_mode = force_generic_plan;
 SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';
 SELECT current_setting('server_encoding')
 """
+NO_TEXT = "cannot contain NUL"  # what psycopg says of it
 _SILENT = logging.NullHandler()
 _DEFAULTS: dict[str, str | int] = {
     "connect_timeout": 10,
@@ -56,6 +57,11 @@ _REFUSALS = (
     ("timeout expired", "the server does not answer", "check the host and the port, and what lies between", True),
     ("server closed the connection", "the server broke the connection off", "try again", True),
 )
+
+
+def no_text() -> InputError:
+    """Return the error for a text with a NUL: it is whose who sent it, not the server's, and does not say where that is."""
+    return InputError("has a NUL character, which no text in a table has", code="DBS004", help="leave it out")
 
 
 def redacted(url: str) -> str:
@@ -171,6 +177,8 @@ def _translation(error: psycopg.Error, where: str) -> StannaryError:
     from psycopg import errors
 
     said = " ".join((error.diag.message_primary or str(error)).split())[:300]
+    if NO_TEXT in said:
+        return no_text()
     if isinstance(error, errors.IntegrityError):
         msg = f"holds rows where new ones belong: {said}"
         return IntegrityError(msg, where=where, code="LED006", help="`stannary ledger audit` says which")
