@@ -20,6 +20,7 @@ from sklearn.svm import SVC
 from stannary.checks.target.boosted import boosted_target
 from stannary.checks.target.callable_model import callable_target, import_object, is_import
 from stannary.checks.target.onnx_model import open_onnx
+from stannary.checks.target.open_file import open_object
 from stannary.checks.target.sklearn_model import sklearn_target
 from stannary.checks.target.torch_file import network_target, open_exported, open_pickled, open_script, torch_kind
 from stannary.core.errors import InputError, UsageError
@@ -293,3 +294,16 @@ def test_keras_gives_logits_and_gradients() -> None:
 
 def looks_bounded(out) -> bool:
     return bool(((out >= 0) & (out <= 1)).all())
+
+
+def test_what_cannot_be_trained_again_is_named() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = as_file(lambda file: torch.export.save(torch.export.export(net(), (ROWS[:5].float(),)), file))
+    for content, says in (
+        (program, "an exported program cannot be trained again"),
+        (as_onnx(net()), "an ONNX model cannot be trained again"),
+        (b"nothing of the kind", "the file holds no model"),
+    ):
+        with pytest.raises(InputError, match=says):
+            open_object(content, name="m")

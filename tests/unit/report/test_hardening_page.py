@@ -145,6 +145,11 @@ def test_accuracy_that_was_the_price_is_said(verdict: str, accuracy: Compared, s
         assert f"from {accuracy.before.value:.1%} to" in renderer(name)(found), name
 
 
+def test_where_nothing_changed_that_is_said() -> None:
+    same = Compared(before=rate(40, 100), after=rate(40, 100), gained=0, lost=0, difference=0.0, low=0.0, high=0.0, p=1.0)
+    assert "Both stand the same samples" in why(result("not shown", standing=same))
+
+
 def test_a_loss_of_accuracy_that_is_no_chance_is_said() -> None:
     assert any("2.0 points of accuracy" in step for step in next_steps(result()))
     unsure = result(accuracy=compared(-0.03, 0.01))

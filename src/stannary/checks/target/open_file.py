@@ -226,7 +226,14 @@ def open_object(content: bytes, *, name: str = "model") -> tuple[Any, str]:
     boosted = booster_kind(content)
     if boosted:
         return open_booster(content, name), boosted
-    msg = "the file holds no model that can be trained again"
+    opener = _opener(content)
+    fixed = "an ONNX model" if opener is _onnx else "a Keras model" if opener is _keras else "no model"
+    what = "an exported program" if kind == "export" else fixed
+    msg = (
+        f"the file holds {what} that can be trained again"
+        if what == "no model"
+        else f"{what} cannot be trained again from its file"
+    )
     raise InputError(msg, where=name, help="give TorchScript, a pickled module or classifier, or `package.module:build()`")
 
 

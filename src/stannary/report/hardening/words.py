@@ -47,6 +47,9 @@ def texts(result: HardeningResult) -> list[str]:
     if result.standing is not None:
         one = result.standing
         found.append(f"paired: {one.gained} samples gained, {one.lost} lost, McNemar's exact p = {one.p:.2g}")
+    if result.max_accuracy_loss is not None:
+        most = f"{result.max_accuracy_loss * 100:g} points"
+        found.append(f"accuracy may fall by {most} at most, by the worse end of its interval (--max-accuracy-loss)")
     if result.privacy is not None:
         found.append(f"differential privacy: epsilon {result.privacy['epsilon']:.4g} at delta {result.privacy['delta']:.2g}")
     for side, card in (("the original", result.before), ("the hardened model", result.after)):
@@ -66,6 +69,8 @@ def why(result: HardeningResult) -> str:
     if result.standing is None:
         return "Nothing was compared under attack."
     one = result.standing
+    if not one.gained and not one.lost:
+        return "Both stand the same samples: nothing changed under attack."
     span = f"from {one.low * 100:+.1f} to {one.high * 100:+.1f} points"
     if result.verdict == "hardened":
         return f"The whole interval of the difference under attack, {span}, lies above zero."
