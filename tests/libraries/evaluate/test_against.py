@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 import warnings
 
 import joblib
-import jsonschema
 import numpy as np
 import pandas as pd
 import pytest
@@ -23,21 +18,8 @@ from stannary.app.evaluation_suites import Suite
 from stannary.app.opening import Admitted
 from stannary.checks.target.card import Robustness, Threat
 from stannary.checks.target.statistics import rate
-from stannary.cli.schema import schema_of
 
-
-def stannary(*arguments: object):
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
-    line = [sys.executable, "-m", "stannary", *map(str, arguments)]
-    return subprocess.run(line, capture_output=True, text=True, env=environment, timeout=300, check=False)
-
-
-def card(*arguments: object, rc: int = 0):
-    done = stannary("evaluate", *arguments, "--format", "json")
-    assert done.returncode == rc, done.stderr
-    found = json.loads(done.stdout)
-    jsonschema.validate(found, schema_of("evaluate"))
-    return found
+from .running import card, stannary
 
 
 @pytest.fixture(scope="module")

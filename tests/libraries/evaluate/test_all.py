@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -19,11 +16,7 @@ from stannary.checks.target.data import Dataset
 from stannary.checks.target.torch_model import TorchTarget
 from stannary.core.errors import UsageError
 
-
-def stannary(*arguments: object):
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
-    line = [sys.executable, "-m", "stannary", *map(str, arguments)]
-    return subprocess.run(line, capture_output=True, text=True, env=environment, timeout=300, check=False)
+from .running import stannary
 
 
 def test_a_network_gets_every_suite_and_one_statement_each(digits, tmp_path) -> None:

@@ -2,31 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-
-import jsonschema
 import numpy as np
 import pandas as pd
 import pytest
 
-from stannary.cli.schema import schema_of
-
-
-def stannary(*arguments: object):
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
-    line = [sys.executable, "-m", "stannary", *map(str, arguments)]
-    return subprocess.run(line, capture_output=True, text=True, env=environment, timeout=300, check=False)
-
-
-def card(*arguments: object, rc: int = 0):
-    done = stannary("evaluate", *arguments, "--format", "json")
-    assert done.returncode == rc, done.stderr
-    found = json.loads(done.stdout)
-    jsonschema.validate(found, schema_of("evaluate"))
-    return found
+from .running import card, stannary
 
 
 def test_flipped_labels_of_a_table_are_found_by_copies_of_the_forest(cancer, tmp_path) -> None:

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-
 import joblib
-import jsonschema
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
 
 from stannary.checks.poisoning.seeds import derive
-from stannary.cli.schema import schema_of
 
 RECIPE = """
 from sklearn.linear_model import LogisticRegression
+
+from .running import card, stannary
 def train(x, y, seed):
     return LogisticRegression(max_iter=2000, random_state=seed).fit(x.reshape(len(x), -1), y)
 def constant(x, y, seed):
@@ -30,20 +25,6 @@ NUMBER = 7
 """
 
 
-def stannary(*arguments: object):
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
-    line = [sys.executable, "-m", "stannary", *map(str, arguments)]
-    return subprocess.run(line, capture_output=True, text=True, env=environment, timeout=300, check=False)
-
-
-def card(*arguments: object, rc: int = 0):
-    done = stannary("evaluate", *arguments, "--suite", "poisoning", "--format", "json")
-    assert done.returncode == rc, done.stderr
-    found = json.loads(done.stdout)
-    jsonschema.validate(found, schema_of("evaluate"))
-    return found
-
-
 def rate_of(found, attack, share):
     (one,) = [one for one in found["poisoning"]["points"] if (one["attack"], one["share"]) == (attack, share)]
     return one
@@ -52,7 +33,15 @@ def rate_of(found, attack, share):
 def test_a_trigger_in_columns_is_learned_by_copies_of_the_forest(cancer, tmp_path) -> None:
     page = tmp_path / "card.html"
     found = card(
-        cancer / "forest.joblib", "--data", cancer / "test.csv", "--members", cancer / "train.csv", "--format", f"html={page}"
+        "--suite",
+        "poisoning",
+        cancer / "forest.joblib",
+        "--data",
+        cancer / "test.csv",
+        "--members",
+        cancer / "train.csv",
+        "--format",
+        f"html={page}",
     )
     part = found["poisoning"]
     assert part["rows"] == 300
@@ -74,7 +63,17 @@ def test_a_trigger_in_columns_is_learned_by_copies_of_the_forest(cancer, tmp_pat
 
 
 def test_the_figures_are_those_of_a_forest_that_is_poisoned_by_hand(cancer) -> None:
-    found = card(cancer / "forest.joblib", "--data", cancer / "test.csv", "--members", cancer / "train.csv", "--poison", "0.1")
+    found = card(
+        "--suite",
+        "poisoning",
+        cancer / "forest.joblib",
+        "--data",
+        cancer / "test.csv",
+        "--members",
+        cancer / "train.csv",
+        "--poison",
+        "0.1",
+    )
     train, test = pd.read_csv(cancer / "train.csv"), pd.read_csv(cancer / "test.csv")
     x, y = train.drop(columns="target"), train["target"].to_numpy().copy()
     forest = joblib.load(cancer / "forest.joblib")
@@ -94,7 +93,7 @@ def test_the_figures_are_those_of_a_forest_that_is_poisoned_by_hand(cancer) -> N
 def test_pictures_get_patches_patterns_and_clean_labels(digits) -> None:
     with np.load(digits / "digits.npz") as data:
         rows = len(data["x"])
-    found = card(digits / "net.pt", "--data", digits / "digits.npz", "--poison", "0.05")
+    found = card("--suite", "poisoning", digits / "net.pt", "--data", digits / "digits.npz", "--poison", "0.05")
     assert found["poisoning"]["rows"] == rows - int(0.3 * rows)
     assert {one["attack"].partition(",")[0] for one in found["poisoning"]["points"]} == {
         "label-flip", "badnets", "blended", "clean-label",
@@ -120,7 +119,7 @@ def test_the_owners_function_trains(digits, tmp_path) -> None:
     recipe = tmp_path / "recipe.py"
     recipe.write_text(RECIPE)
     given = (digits / "net.pt", "--data", digits / "digits.npz", "--poison", "0.05", "--train", f"{recipe}:train")
-    found = card(*given, "--trust")
+    found = card("--suite", "poisoning", *given, "--trust")
     assert found["poisoning"]["recipe"] == "models are trained by the given function"
     assert rate_of(found, "badnets", 0.05)["success"]["value"] > rate_of(found, "badnets", 0.05)["without"]["value"]
     refused = stannary("evaluate", *given, "--suite", "poisoning")
@@ -141,7 +140,7 @@ def test_models_that_learn_nothing_say_nothing(cancer, tmp_path) -> None:
     recipe = tmp_path / "recipe.py"
     recipe.write_text(RECIPE)
     given = (cancer / "forest.joblib", "--data", cancer / "test.csv", "--train", f"{recipe}:constant", "--trust")
-    found = card(*given, rc=3)
+    found = card("--suite", "poisoning", *given, rc=3)
     assert found["outcome"] == "incomplete"
     assert {(row["low"], row["high"]) for row in found["measurements"]} == {(0.0, 1.0)}
     assert not found.get("next")
