@@ -10,10 +10,11 @@ from sklearn.base import clone
 
 from stannary.checks.poisoning.seeds import derive
 
+from .running import card, stannary
+
 RECIPE = """
 from sklearn.linear_model import LogisticRegression
 
-from .running import card, stannary
 def train(x, y, seed):
     return LogisticRegression(max_iter=2000, random_state=seed).fit(x.reshape(len(x), -1), y)
 def constant(x, y, seed):
