@@ -197,8 +197,10 @@ def test_a_backup_that_is_brought_up_to_date_is_the_old_or_the_new_one(root):
         before.known = whole(root)
         before.told = read_backup(root / "backup")
 
-    # Evenly, and at each file that is put in its place: the checkpoint and `backup.json` are the last ones.
-    for step in itertools.chain(killed(partial(back_up, root), before), killed(partial(back_up, root), before, {"replace"}, 12)):
+    # Evenly, and around the end: before and after the checkpoint is put in its place, and after `backup.json` is.
+    for step in itertools.chain(
+        killed(partial(back_up, root), before), killed(partial(back_up, root), before, {"publish", "clear_shredded"}, 3)
+    ):
         told = read_backup(root / "backup")
         assert told.entries >= before.told.entries, step
         with opened(elsewhere(root, step)) as other:
