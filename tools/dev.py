@@ -29,7 +29,7 @@ USAGE = """usage: ./dev VERB
 # Tests that import the real libraries; they run in .venv-ml. STANNARY_ML=0 leaves them out.
 ML_TESTS = "tests/libraries"
 RULE_TESTS = "tests/unit/test_house_rules.py"
-CONSOLE_TESTS = ("tests/e2e/test_console.py", "tests/e2e/test_console_looks.py", "tests/e2e/test_console_work.py")
+CONSOLE_TESTS = tuple(str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("tests/e2e/test_console*.py")))
 # The environments of others that tests run programs of, each only before the tests that do.
 NEEDED = {
     "tests/conformance": ORACLES,

@@ -38,7 +38,7 @@ class Stage:
 
 STAGES = {
     "madry": (Stage(4, 1e-3, 4), Stage(4, 1e-3), Stage(4, 7e-4)),
-    "trades": (Stage(3, 7e-4),),
+    "trades": (Stage(9, 7e-4), Stage(6, 3e-4)),
 }
 FROM = {"trades": "madry"}  # what training begins with
 

@@ -239,23 +239,24 @@ def test_a_program_that_fails_is_an_error(tmp_path):
 
 
 STRANGE = Bounds(4.0, 1 << 30)  # of a module that somebody else wrote
+HURRIED = STRANGE._replace(seconds=1.5)  # regopy gives SLOW up by itself after so many steps, on a fast machine in under 4 s
 SLOW = _HEAD + "deny contains x if { some i in numbers.range(1, 9000); some j in numbers.range(1, 9000); x := i * j; x < 0 }"
 LARGE = _HEAD + "deny contains x if { some i in numbers.range(1, 5000000); x := sprintf(`%d of it`, [i]) }"
 
 
 @pytest.fixture(params=["regopy", "opa"])
-def strange(request, opa):
-    return Regopy(STRANGE) if request.param == "regopy" else OpaProgram(str(opa), STRANGE)
+def hurried(request, opa):
+    return Regopy(HURRIED) if request.param == "regopy" else OpaProgram(str(opa), HURRIED)
 
 
-def test_a_module_of_somebody_else_ends_at_its_time_and_has_no_more_for_the_next_question(strange):
+def test_a_module_of_somebody_else_ends_at_its_time_and_has_no_more_for_the_next_question(hurried):
     began = time.monotonic()
-    with pytest.raises(UsageError, match="took longer than 4 s") as caught:
-        strange.deny(SLOW, DOCUMENT)
+    with pytest.raises(UsageError, match=r"took longer than 1\.5 s") as caught:
+        hurried.deny(SLOW, DOCUMENT)
     assert caught.value.code == "POL012"
-    assert STRANGE.seconds - 0.5 < time.monotonic() - began < 3 * STRANGE.seconds
+    assert HURRIED.seconds - 0.5 < time.monotonic() - began < HURRIED.seconds + 8
     with pytest.raises(UsageError, match="took longer"):
-        strange.deny(OWN, DOCUMENT)
+        hurried.deny(OWN, DOCUMENT)
 
 
 def test_a_module_of_somebody_else_has_so_much_memory(opa):
@@ -307,7 +308,10 @@ def test_variables_are_looked_for_in_time_that_grows_with_the_module_and_no_fast
     took = []
     for size in (1 << 14, 1 << 17):  # eight times as long; the square would be 64 times
         module = _HEAD + part * (size // len(part))
-        began = time.process_time()
-        unbound(module)
-        took.append(time.process_time() - began)
+        tries = []
+        for _ in range(3):  # the least of them: a neighbour's work makes any one longer
+            began = time.process_time()
+            unbound(module)
+            tries.append(time.process_time() - began)
+        took.append(min(tries))
     assert took[1] < 32 * max(took[0], 0.01)

