@@ -9,6 +9,7 @@ Facts (`graph` is the path of the graph or function):
     that no writer of external data uses, or a base path out of the folder
 - `onnx.context` op, path: a compiled context read from a file by an execution provider
 - `onnx.tensor_size` tensor, dims, expected, stored: dimensions that do not fit the stored bytes
+- `onnx.grown_tensor` op, node, dims, bytes: a tensor that constants of the graph make larger than any memory (see `onnx_sizes`)
 - `onnx.metadata` key, value (clipped)
 - `onnx.training`: the model has initialization or training graphs
 """
@@ -22,6 +23,9 @@ from collections import Counter
 from stannary.formats.embedded import carve
 from stannary.formats.embedded_text import hand_on
 from stannary.formats.interface import Sink, View, clip
+from stannary.formats.onnx_shapes import BITS, element_count
+from stannary.formats.onnx_sizes import RELEVANT, STANDARD, Constant, Node, Scope
+from stannary.formats.onnx_sizes import report as report_sizes
 from stannary.formats.protobuf import Field, fields, packed, position, signed, text
 from stannary.formats.setting_values import outside
 
@@ -30,11 +34,7 @@ __all__ = ["probe", "read"]
 _DEPTH = 24
 _EXTERNAL_KEYS = frozenset({"location", "offset", "length", "checksum", "basepath"})
 _OPERATORS = 5000
-_LARGE = 1 << 62
 _PADDING = 1 << 16
-# bits per element by TensorProto.DataType
-_BITS = {1: 32, 2: 8, 3: 8, 4: 16, 5: 16, 6: 32, 7: 64, 9: 8, 10: 16, 11: 64, 12: 32, 13: 64, 14: 64, 15: 128, 16: 16,
-         17: 8, 18: 8, 19: 8, 20: 8, 21: 4, 22: 4, 23: 4, 24: 8, 25: 2, 26: 2}  # fmt: skip
 _BYTE_TYPES = frozenset({0, 2, 3, 8})
 _CONTEXT_FIELDS = frozenset(
     {"ep_cache_context", "engine_path", "model_path", "library", "library_path", "so_path", "onnx_model_filename"}
@@ -64,7 +64,9 @@ class _Walk:
         self.sink = sink
         self.operators: Counter[tuple[str, str]] = Counter()
         self.first: dict[tuple[str, str], tuple[str, int]] = {}
-        self.functions: set[tuple[str, str]] = set()
+        self.functions: dict[tuple[str, str], Scope] = {}
+        self.scope = Scope()
+        self.roots = [self.scope]
         self.domains: set[str] = set()
         self.opsets: dict[str, int] = {}
         self.nodes = 0
@@ -101,6 +103,7 @@ class _Walk:
             local = (domain, name) in self.functions
             node, offset = self.first[domain, name]
             self.sink.fact("onnx.operator", offset, domain=clip(domain), op=clip(name), count=count, node=node, local=local)
+        report_sizes(self.roots, self.functions, self.sink)
 
     def _opset(self, view: View) -> None:
         domain, version = "", 0
@@ -127,7 +130,7 @@ class _Walk:
 
     def _function(self, view: View) -> None:
         name = domain = ""
-        nodes = []
+        nodes, inputs = [], []
         for field in fields(view, self.sink.budget):
             if not isinstance(field.value, View):
                 continue
@@ -137,20 +140,34 @@ class _Walk:
                 domain = clip(text(field.value))
             elif field.number == 7:
                 nodes.append(field.value)
+            elif field.number == 4:
+                inputs.append(text(field.value, 200))
             elif field.number == 11:
                 self._attribute(field.value, f"{name}()", "", 0)
             elif field.number == 9:
                 self._opset(field.value)
             elif field.number == 14:
                 self._metadata(field, "function")
-        self.functions.add((domain, name))
+        outer, self.scope = self.scope, Scope()
+        self.scope.inputs = inputs
+        self.functions[domain, name] = self.scope
+        self.roots.append(self.scope)
         for node in nodes:
             self._node(node, f"{name}()", 0)
+        self.scope = outer
 
     def _graph(self, view: View, path: str, depth: int) -> None:
         if depth > _DEPTH:
             self.sink.incomplete(f"{clip(path)}: sub-graphs nested deeper than {_DEPTH}")
             return
+        outer = self.scope
+        if depth:
+            self.scope = Scope()
+            outer.inner.append(self.scope)
+        self._graph_fields(view, path, depth)
+        self.scope = outer
+
+    def _graph_fields(self, view: View, path: str, depth: int) -> None:
         for field in fields(view, self.sink.budget):
             number = field.number
             if not isinstance(field.value, View):
@@ -158,7 +175,7 @@ class _Walk:
             if number == 1:
                 self._node(field.value, path, depth)
             elif number == 5:
-                self._tensor(field.value, path)
+                self.scope.constants.update(self._tensor(field.value, path))
             elif number == 15:
                 self._sparse(field.value, path)
             elif number == 16:
@@ -168,12 +185,12 @@ class _Walk:
 
     def _node(self, view: View, path: str, depth: int) -> None:
         name = op = domain = ""
-        attributes = []
+        parts: dict[int, list[View]] = {1: [], 2: [], 5: []}  # inputs, outputs, attributes
         for field in fields(view, self.sink.budget):
             if not isinstance(field.value, View):
                 continue
-            if field.number == 5:
-                attributes.append(field.value)
+            if field.number in parts:
+                parts[field.number].append(field.value)
             elif field.number == 4:
                 op = text(field.value)
             elif field.number == 7:
@@ -192,8 +209,14 @@ class _Walk:
                 return
             self.first[key] = (clip(f"{path}/{name or op}"), position(view))
         self.operators[key] += 1
-        for attribute in attributes:
+        self._follow(Node(op, domain, parts[1], parts[2], parts[5], f"{path}/{name or op}", position(view)))
+        for attribute in parts[5]:
             self._attribute(attribute, f"{path}/{name or op}", op, depth)
+
+    def _follow(self, node: Node) -> None:
+        """Keep a node by which the size of a tensor may grow; one of another domain may be a function that comes later."""
+        if node.op in RELEVANT or node.domain not in STANDARD:
+            self.scope.nodes.append(node)
 
     def _said(self, field: Field, owner: str) -> None:
         """Read what a node says of itself: its documentation, or a pair of its metadata."""
@@ -231,7 +254,8 @@ class _Walk:
             if field.number in (1, 2) and isinstance(field.value, View):
                 self._tensor(field.value, path)
 
-    def _tensor(self, view: View, path: str) -> None:
+    def _tensor(self, view: View, path: str) -> dict[str, Constant]:
+        """Read a TensorProto, and return its name with its dimensions, type and bytes."""
         dims: list[int] = []
         kind, name, raw, outside = 0, "", None, {}
         for field in fields(view, self.sink.budget):
@@ -258,6 +282,7 @@ class _Walk:
             self._kept_elsewhere(name, dims, kind, outside, position(view))
         elif raw is not None:
             self._raw(name, dims, kind, raw)
+        return {name: (dims, kind, view)}
 
     def _kept_elsewhere(self, name: str, dims: list[int], kind: int, entries: dict[str, str], offset: int) -> None:
         """Compare the length that a tensor has in another file with what its dimensions ask for; writers pad a little."""
@@ -319,14 +344,10 @@ def _odd(entries: dict[str, str]) -> str | None:
 
 def _expected(dims: list[int], kind: int) -> int | None:
     """Return the bytes that dimensions ask for, -1 when one is negative; None for a type whose elements have no one size."""
-    if kind not in _BITS:
+    if kind not in BITS:
         return None
-    count = 1
-    for dim in dims:
-        if dim < 0:
-            return -1
-        count = min(count * dim, _LARGE)
-    return -(-count * _BITS[kind] // 8)
+    count = element_count(dims)
+    return -1 if count < 0 else -(-count * BITS[kind] // 8)
 
 
 def _entry(view: View) -> tuple[str, View]:

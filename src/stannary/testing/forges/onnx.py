@@ -10,7 +10,7 @@ from stannary.testing.forges import forge
 from stannary.testing.forges._protobuf_writer import message, number
 from stannary.testing.forges.hdf5 import PICKLE
 
-__all__ = ["external", "graph", "model", "node", "tensor"]
+__all__ = ["FAMILY", "attribute", "external", "graph", "model", "node", "tensor"]
 
 FAMILY = "ONNX"
 _FLOAT, _UINT8, _STRING = 1, 2, 8
