@@ -4,31 +4,12 @@ Whatever does not fit is a clear error; what was acknowledged stays, nothing mov
 everything goes on.
 """
 
-import json
-import os
-import subprocess
-import sys
-
 import pytest
+from tests.e2e.small_disk import on_small_disk
 
 POLICY = "name: approved\nrequire:\n  - kind: statement\n    check: approval\n    approvals: 1\n"
-# In a mount namespace of its own: what the file system holds is gone with the process.
-DRIVER = """
-import json, os, subprocess, sys
-from pathlib import Path
-disk, policy, rooms = Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
+SCRIPT = """
 os.chdir(disk)
-
-def ask(*line, code=None):
-    done = subprocess.run([sys.executable, "-m", "stannary", *line], capture_output=True, text=True, check=False, timeout=120)
-    if code is not None and done.returncode != code:
-        sys.exit(f"{line}: {done.returncode} {done.stdout} {done.stderr}")
-    return done
-
-def fill(room):
-    free = os.statvfs(disk)
-    with open(disk / "filler", "wb") as file:
-        file.write(b"x" * max(0, free.f_bavail * free.f_frsize - room))
 
 def known():
     versions = json.loads(ask("registry", "list", "claims", "--format", "json", code=0).stdout)
@@ -37,14 +18,14 @@ def known():
     return len(versions["versions"]), at.get("production", 0), entries
 
 ask("init", "--no-passphrase", code=0)
-ask("registry", "protect", "claims@production", "--policy", policy, code=0)
+ask("registry", "protect", "claims@production", "--policy", given["policy"], code=0)
 for number in (1, 2):
     Path("model.bin").write_bytes(os.urandom(50_000))
     ask("registry", "push", "model.bin", "claims", code=0)
     ask("registry", "approve", f"claims:{number}", "--statement", "seen", code=0)
 ask("registry", "promote", "claims:1", "production", code=0)
 moving = 2
-for room in rooms:
+for room in given["rooms"]:
     for line in (
         ["registry", "push", "new.bin", "claims"],
         ["registry", "promote", f"claims:{moving}", "production"],
@@ -54,7 +35,7 @@ for room in rooms:
         before = known()
         fill(room)
         done = ask(*line)
-        os.unlink("filler")
+        empty()
         after = known()
         audit = ask("ledger", "audit")
         again = ask(*line)
@@ -71,15 +52,7 @@ for room in rooms:
 def driven(folder, rooms):
     policy = folder / "approved.yaml"
     policy.write_text(POLICY)
-    disk = folder / "disk"
-    disk.mkdir()
-    private = ["unshare", "-m"] if os.getuid() == 0 else ["unshare", "-Urm"]
-    mount = 'mount -t tmpfs -o size=12m none "$1" && exec "$2" -c "$3" "$1" "$4" "$5"'
-    command = [*private, "sh", "-c", mount, "sh", str(disk), sys.executable, DRIVER, str(policy), json.dumps(rooms)]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("STANNARY_")}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    assert done.returncode == 0, (done.stdout, done.stderr)
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    return on_small_disk(folder, SCRIPT, policy=str(policy), rooms=rooms)
 
 
 @pytest.mark.parametrize("rooms", [[0, 40_000], [160_000]])

@@ -38,6 +38,7 @@ from stannary.registry.shredded import clear_shredded, finish_all
 from stannary.registry.transfer import inline_manifest, manifest_content
 from stannary.store.blobs.folder import FolderObjects
 from stannary.store.blobs.namespaced import NamespacedBlobs
+from stannary.store.disk_room import naming, no_room
 from stannary.store.file_lock import held
 
 __all__ = ["Backup", "follow", "read_backup", "restore", "write_backup"]
@@ -69,8 +70,9 @@ def write_backup(registry: Registry, destination: str | Path) -> Backup:
         return _write(registry, folder)
     except OSError as error:
         msg = f"cannot be written: {error.strerror or error}"
+        first = "make room; " if no_room(error) else ""
         raise BackendError(
-            msg, where=str(error.filename or folder), code="REG009", help="it goes on there when it is called again"
+            msg, where=str(error.filename or folder), code="REG009", help=f"{first}it goes on there when it is called again"
         ) from error
 
 
@@ -90,7 +92,7 @@ def _write(registry: Registry, folder: Path) -> Backup:
         target = contents_at(registry.chain.workspace, folder / "blobs")
         count, total = _copy(ledger, registry.blobs, target, wanted)
         made = Backup(origin=head.origin, entries=head.size, root=head.root.hex(), blobs=count, size=total)
-        with scratch.open("wb") as file:
+        with naming(scratch), scratch.open("wb") as file:
             file.write(msgspec.json.format(msgspec.json.encode(made), indent=2) + b"\n")
             file.flush()
             os.fsync(file.fileno())

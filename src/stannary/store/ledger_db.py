@@ -108,7 +108,11 @@ class SqliteStore:
         found = {row[0] for row in self._connection.execute("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL")}
         wanted = {statement.strip() for statement in _SCHEMA.split(";")[:-1]}
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        if self._connection.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION or not found:
+        application = self._connection.execute("PRAGMA application_id").fetchone()[0]
+        if not (found or application or version):  # who made it did not get to its tables, on a full disk for one
+            msg = "there is no ledger in it: making one was broken off"
+            raise UsageError(msg, where=str(self.path), code="LED018", help="do again what was to make it; nothing was in it yet")
+        if application != _APPLICATION or not found:
             msg = "is not a ledger"
             raise IntegrityError(msg, where=str(self.path), code="LED010", help="name the file `ledger.db` of a workspace")
         if version != _VERSION:

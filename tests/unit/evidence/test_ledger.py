@@ -1,5 +1,8 @@
 """The ledger: what is appended is there, proven, in order, for ever."""
 
+import contextlib
+import shutil
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -15,10 +18,11 @@ from stannary.core.errors import InputError, IntegrityError, UsageError
 from stannary.crypto import dsse, keys
 from stannary.crypto.merkle import verify_consistency
 from stannary.crypto.note import COSIGNATURE, Note, VerifierKey, cosign, open_checkpoint, parse_note
-from stannary.evidence.ledger import Ledger, Receipt, entry, leaf_of, verify
+from stannary.evidence.ledger import Ledger, Receipt, audit_file, entry, leaf_of, verify
 
 ORIGIN = "example.com/team/log"
 KEY, OTHER = keys.generate("ed25519"), keys.generate("ed25519")
+LOG = VerifierKey.of(ORIGIN, KEY.public)
 NOW = datetime(2026, 3, 4, 5, 6, 7, 89, UTC)
 SUBJECTS = [f"sha256:{n:064x}" for n in range(3)]
 
@@ -237,6 +241,37 @@ def test_a_ledger_that_is_not_there_is_an_error_of_the_caller(tmp_path):
         opened(tmp_path, write=False)
     assert refused.value.code == "LED018"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def broken_off(tmp_path):
+    """A file of a ledger whose making did not come to its tables, as a full disk leaves it."""
+    with contextlib.closing(sqlite3.connect(tmp_path / "ledger.db")) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+    return tmp_path
+
+
+def test_a_ledger_whose_making_was_broken_off_is_none_and_is_made_then(broken_off):
+    for call in (lambda: opened(broken_off, write=False), lambda: audit_file(broken_off / "ledger.db", LOG)):
+        with pytest.raises(UsageError) as refused:
+            call()
+        assert refused.value.code == "LED018"
+    with opened(broken_off) as ledger:
+        ledger.append([record(0)])
+    assert audit_file(broken_off / "ledger.db", LOG).entries == 1
+
+
+def test_a_ledger_that_was_emptied_so_is_gone_and_none_that_was_not_made(broken_off, tmp_path_factory):
+    before = tmp_path_factory.mktemp("before")
+    with opened(before) as ledger:
+        ledger.append([record(0)])
+    shutil.copy(before / "ledger.db.head", broken_off)
+    with pytest.raises(IntegrityError) as refused:
+        opened(broken_off, write=False)
+    assert refused.value.code == "LED003"
+    assert [item.code for item in audit_file(broken_off / "ledger.db", LOG).deviations] == ["LED003"]
+    (broken_off / "ledger.db").unlink()
+    assert [item.code for item in audit_file(broken_off / "ledger.db", LOG).deviations] == ["LED003"]
 
 
 def test_a_log_has_one_key_and_one_name(ledger, tmp_path):

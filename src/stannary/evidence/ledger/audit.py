@@ -22,6 +22,7 @@ from stannary.crypto.note import Checkpoint, VerifierKey
 from stannary.evidence.ledger.census import Recount
 from stannary.evidence.ledger.entry import LARGEST_LEAF, all_say, header_of, rejoin
 from stannary.evidence.ledger.log_keys import HANDOVER, LogKeys
+from stannary.evidence.ledger.remember import require_none
 from stannary.evidence.ledger.sequencer import remembered
 from stannary.store.head_file import HeadFile
 from stannary.store.ledger_store import LedgerStore, Plain, Row, is_url, open_store
@@ -75,7 +76,12 @@ def audit_file(address: str | Path, keys: VerifierKey | LogKeys, head: str | Pat
     file = HeadFile(head or f"{address}.head")
     keys = LogKeys(keys) if isinstance(keys, VerifierKey) else keys
     try:
-        with contextlib.closing(open_store(address, keys.name, lock=file.path)) as store:
+        try:
+            store = open_store(address, keys.name, lock=file.path)
+        except UsageError as error:
+            require_none(error, file, keys)
+            raise
+        with contextlib.closing(store):
             return audit(store, keys, file, deep=deep)
     except IntegrityError as error:  # it cannot even be read to its end
         return Report(keys.name, 0, "", 0, 0, (Deviation(error.code or "LED010", error.message),))

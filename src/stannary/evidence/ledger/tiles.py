@@ -13,6 +13,7 @@ from stannary.core.errors import IntegrityError, UsageError
 from stannary.crypto.merkle import TILE_HEIGHT, TILE_WIDTH, leaf_hash, tile_path
 from stannary.crypto.note import Checkpoint
 from stannary.evidence.ledger.tree import Tree
+from stannary.store.disk_room import naming
 from stannary.store.ledger_store import LedgerStore
 
 __all__ = ["export", "publish"]
@@ -113,10 +114,15 @@ def _write(root: Path, name: str, content: bytes, *, replace: bool = False) -> s
         return set()
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, scratch = tempfile.mkstemp(dir=path.parent, prefix=_SCRATCH)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    Path(scratch).chmod(0o644)
-    Path(scratch).replace(path)
+    try:
+        with naming(path), os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(scratch).chmod(0o644)
+        Path(scratch).replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):  # the next export takes away what cannot be now
+            Path(scratch).unlink(missing_ok=True)
+        raise
     return {item for item in path.parents if item == root or root in item.parents}
