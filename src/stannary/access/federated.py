@@ -32,6 +32,18 @@ _FRESH, _AGAIN = 600.0, 30.0  # seconds that fetched keys are used for; that hav
 _FAILED = 10.0  # seconds in which an issuer that could not be asked is not asked again
 _UNKNOWN_KEY = "OID003"
 _LONGEST = 2048
+# Where anybody can have a pipeline: the claims that say whose it is, and what a pattern has to be for it to say so.
+# A workflow that others may call (`job_workflow_ref`) says only what runs, and not for whom.
+_WHOSE = {
+    "https://token.actions.githubusercontent.com": {
+        "repository": r"[^*/]+/.+", "repository_id": r"\d+", "repository_owner": r"[^*]+", "repository_owner_id": r"\d+",
+        "sub": r"repo(?:sitory)?:[^*/:]+/.+|repository_owner:[^*:]+(?::.*)?|repository(?:_owner)?_id:\d+(?::.*)?",
+    },
+    "https://gitlab.com": {
+        "project_path": r"[^*/]+/.+", "project_id": r"\d+", "namespace_path": r"[^*/]+(?:/.*)?", "namespace_id": r"\d+",
+        "sub": r"project_path:[^*/:]+/.+", "ci_config_ref_uri": r"gitlab\.com/[^*/]+/.+",
+    },
+}  # fmt: skip
 
 
 class _Keys(NamedTuple):
@@ -51,6 +63,7 @@ class Issuers:
         self._offline = offline
         self._clock = clock
         self._lock = threading.Lock()
+        self._asking: dict[str, threading.Lock] = {}
         self._found: dict[str, _Keys] = {}
         self._failed: dict[str, float] = {}
 
@@ -78,7 +91,9 @@ class Issuers:
         from stannary.crypto.discovery import discover_keys
         from stannary.crypto.jws import read_keys
 
-        with self._lock:  # one asks, the others wait: an issuer is not flooded by what is shown here
+        with self._lock:
+            asking = self._asking.setdefault(issuer, threading.Lock())
+        with asking:  # one asks, the others wait: an issuer is not flooded by what is shown here, nor holds up another one
             found = self._found.get(issuer)
             if found is not None and self._clock() - found.fetched < fresh:
                 return found.keys
@@ -152,11 +167,11 @@ def check_rule(rule: Federation) -> None:
         raise PolicyDenied(
             msg, where=rule.name, code="ACC014", help="--claim repository=OWNER/NAME, or another claim that says whose it is"
         )
-    first = {"https://token.actions.githubusercontent.com": ("repository", "sub", "repository_id", "job_workflow_ref"),
-             "https://gitlab.com": ("project_path", "sub", "project_id", "ci_config_ref_uri")}.get(rule.issuer)  # fmt: skip
-    if first is not None and not any(name in telling and not rule.claims[name].startswith("*") for name in first):
+    whose = _WHOSE.get(rule.issuer)
+    if whose is not None and not any(re.fullmatch(whose.get(name, ""), pattern) for name, pattern in rule.claims.items()):
         msg = "anybody can have a pipeline there, and the rule does not say whose it has to be"
-        raise PolicyDenied(msg, where=rule.name, code="ACC014", help=f"--claim {first[0]}=OWNER/NAME")
+        help_ = f"--claim {next(iter(whose))}=OWNER/NAME, with the owner in full"
+        raise PolicyDenied(msg, where=rule.name, code="ACC014", help=help_)
 
 
 def _matches(value: object, pattern: str) -> bool:

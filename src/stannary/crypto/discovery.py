@@ -6,7 +6,9 @@ is for providers on this machine alone.
 
 from __future__ import annotations
 
+import http.client
 import ssl
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -20,10 +22,13 @@ from stannary.core.errors import BackendError, IntegrityError, UsageError
 
 __all__ = ["Answered", "certificate_help", "check_address", "discover", "discover_keys", "fetch", "send_form", "send_json"]
 
-_SECONDS = 20
+_SECONDS = 20  # of silence
+_PATIENCE = 60.0  # seconds until all of an answer has come
 _MOST_BYTES = 1 << 20
 _OTHER_NAME = (62, 64)  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
 _HERE = frozenset({"127.0.0.1", "::1", "localhost"})
+_UNREACHED = (OSError, ValueError, http.client.HTTPException)  # URLError is an OSError
+_NO_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 def check_address(url: str, what: str = "issuer") -> str:
@@ -46,7 +51,7 @@ def discover(issuer: str, help_: str | None = None) -> dict[str, Any]:
     where = f"{issuer.rstrip('/')}/.well-known/openid-configuration"
     try:
         found = msgspec.json.decode(fetch(where, "the provider", help_=help_), type=dict[str, Any])
-    except msgspec.MsgspecError as error:
+    except _NO_JSON as error:
         msg = f"is no description of a provider: {error}"
         raise BackendError(msg, where=where, code="OID010") from error
     if found.get("issuer") != issuer:
@@ -101,19 +106,31 @@ def _send(url: str, content: bytes, headers: Mapping[str, str], method: str = "P
     # check_address has let no other scheme through
     request = urllib.request.Request(url, content, {"Accept": "application/json", **headers}, method=method)  # noqa: S310
     try:
-        with opener.open(request, timeout=_SECONDS) as response:
-            status, answer = int(response.status), response.read(_MOST_BYTES)
-    except urllib.error.HTTPError as error:
-        with error:
-            status, answer = error.code, error.read(_MOST_BYTES)
-    except (urllib.error.URLError, OSError, ValueError) as error:
+        try:
+            response = opener.open(request, timeout=_SECONDS)
+        except urllib.error.HTTPError as error:
+            response = error  # it is the answer as well
+        with response:
+            status, answer = int(response.status), _content(response)
+    except _UNREACHED as error:
         msg = f"cannot be asked: {error}"
         raise BackendError(msg, where=url.partition("?")[0], code="OID010", help=certificate_help(error)) from error
     try:
         return Answered(status, msgspec.json.decode(answer, type=dict[str, Any]) if answer else {})
-    except msgspec.MsgspecError as error:
+    except _NO_JSON as error:
         msg = f"answers {status} with something that is no JSON object"
         raise BackendError(msg, where=url.partition("?")[0], code="OID010") from error
+
+
+def _content(response: http.client.HTTPResponse) -> bytes:
+    """Return what an answer holds, a byte more than is taken at most. Raises OSError for one that comes byte by byte."""
+    content, until = bytearray(), time.monotonic() + _PATIENCE
+    while len(content) <= _MOST_BYTES and (part := response.read1(_MOST_BYTES + 1 - len(content))):
+        content += part
+        if time.monotonic() > until:
+            msg = "the answer does not come to an end"
+            raise TimeoutError(msg)
+    return bytes(content)
 
 
 def certificate_help(error: BaseException) -> str | None:
@@ -152,8 +169,8 @@ def fetch(url: str, whom: str, headers: Mapping[str, str] | None = None, help_: 
         request.add_unredirected_header(name, value)
     try:
         with opener.open(request, timeout=_SECONDS) as response:
-            content: bytes = response.read(_MOST_BYTES + 1)
-    except (urllib.error.URLError, OSError, ValueError) as error:
+            content = _content(response)
+    except _UNREACHED as error:
         if isinstance(error, urllib.error.HTTPError):
             error.close()  # it is the answer as well
         msg = f"{whom} cannot be asked: {error}"

@@ -1,19 +1,23 @@
 """The keys of identity providers: one that cannot be asked is not asked for every token that somebody shows, and leads nowhere."""
 
+import contextlib
+import itertools
 import json
 import socket
 import ssl
 import threading
+import time
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from stannary.access.federated import Issuers
-from stannary.core.errors import StannaryError, UsageError
-from stannary.crypto import tls
-from stannary.crypto.discovery import discover, discover_keys
-from stannary.testing.identity_provider import ProviderKey
+from stannary.access.federated import Issuers, check_rule
+from stannary.access.model import Federation
+from stannary.core.errors import BackendError, PolicyDenied, StannaryError, UsageError
+from stannary.crypto import discovery, tls
+from stannary.crypto.discovery import discover, discover_keys, send_form
+from stannary.testing.identity_provider import IdentityProvider, ProviderKey
 
 
 @pytest.fixture
@@ -66,6 +70,114 @@ def test_a_provider_that_cannot_be_asked_is_left_alone_for_a_while(dead):
     now[0] += 11.0
     attempt()
     assert len(calls) == 2 * once
+
+
+def test_a_provider_that_does_not_answer_holds_up_nobody_who_shows_tokens_of_another():
+    issuers, asked, let_go = Issuers(), threading.Event(), threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as silent, IdentityProvider() as other:
+
+        def hold():
+            with silent.accept()[0]:
+                asked.set()
+                let_go.wait(60)
+
+        def wait():
+            with pytest.raises(StannaryError):
+                issuers.verify(f"http://127.0.0.1:{silent.getsockname()[1]}", "", lambda keys: keys)
+
+        threads = [threading.Thread(target=hold), threading.Thread(target=wait)]
+        for thread in threads:
+            thread.start()
+        assert asked.wait(60)
+        assert issuers.verify(other.url, "", lambda keys: keys)
+        assert threads[1].is_alive(), "it waited for the one that does not answer"
+        let_go.set()
+        for thread in threads:
+            thread.join(60)
+
+
+GITHUB, GITLAB = "https://token.actions.githubusercontent.com", "https://gitlab.com"
+
+
+def rule_of(issuer, claims):
+    return Federation(name="main", issuer=issuer, audience="stannary", claims=claims, account="service:ci")
+
+
+@pytest.mark.parametrize(
+    "issuer, claims",
+    [
+        (GITHUB, {"repository": "acme/models"}), (GITHUB, {"repository": "acme/*"}), (GITHUB, {"repository_owner": "acme"}),
+        (GITHUB, {"repository_id": "4711"}), (GITHUB, {"sub": "repo:acme/**"}), (GITHUB, {"sub": "repository_owner:acme:**"}),
+        (GITHUB, {"ref": "**", "sub": "repo:acme/models:ref:refs/heads/main"}),
+        (GITLAB, {"project_path": "acme/group/*"}), (GITLAB, {"namespace_path": "acme"}), (GITLAB, {"project_id": "4711"}),
+        (GITLAB, {"sub": "project_path:acme/models:**"}),
+        (GITLAB, {"ci_config_ref_uri": "gitlab.com/acme/models//.gitlab-ci.yml@*"}),
+        ("https://ci.example", {"ref": "refs/heads/main"}),
+    ],
+)  # fmt: skip
+def test_a_rule_that_names_an_owner_is_taken(issuer, claims):
+    check_rule(rule_of(issuer, claims))
+
+
+@pytest.mark.parametrize(
+    "issuer, claims",
+    [
+        (GITHUB, {"sub": "repo:**"}), (GITHUB, {"sub": "repo:*/models:ref:refs/heads/main"}),
+        (GITHUB, {"sub": "**:ref:refs/heads/main"}),
+        (GITHUB, {"sub": "ref:refs/heads/main"}), (GITHUB, {"repository": "*/models"}), (GITHUB, {"repository": "a*/models"}),
+        (GITHUB, {"repository": "**models"}), (GITHUB, {"repository_id": "4*"}), (GITHUB, {"repository_owner": "a*"}),
+        (GITHUB, {"job_workflow_ref": "acme/shared/.github/workflows/build.yml@refs/heads/main"}),
+        (GITHUB, {"ref": "refs/heads/main", "workflow": "release"}),
+        (GITLAB, {"project_path": "a**"}), (GITLAB, {"sub": "project_path:*/models:ref_type:branch:ref:main"}),
+        (GITLAB, {"ci_config_ref_uri": "gitlab.com/**"}), (GITLAB, {"ref_protected": "true"}),
+    ],
+)  # fmt: skip
+def test_a_rule_that_the_pipeline_of_any_owner_would_meet_is_refused(issuer, claims):
+    with pytest.raises(PolicyDenied, match="whose it has to be"):
+        check_rule(rule_of(issuer, claims))
+
+
+@contextlib.contextmanager
+def answering(*parts, endless=False):
+    """Return an issuer that sends these parts to whoever asks; the last one without end, for as long as it is taken."""
+
+    def answer(connection):
+        with connection, contextlib.suppress(OSError):
+            connection.recv(1 << 16)
+            for part in itertools.chain(parts[:-1], itertools.repeat(parts[-1]) if endless else parts[-1:]):
+                connection.sendall(part)
+                time.sleep(0.02)
+
+    def accept():
+        with contextlib.suppress(OSError):
+            while True:
+                answer(listener.accept()[0])
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=accept)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        listener.shutdown(socket.SHUT_RDWR)
+    thread.join(60)
+
+
+_HEAD = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        (b"220 mail.example ESMTP\r\n",), (b"HTTP/1.1 200 OK\r\n" + b"x" * 70_000,),
+        (_HEAD + b'{"a":' * 50_000,), (_HEAD + b'"\xff"',),
+        (b"HTTP/1.1 500 No\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",), (_HEAD, b" "),
+    ],
+    ids=["no HTTP", "an endless line", "a depth without end", "no UTF-8", "broken chunks", "an answer without end"],
+)  # fmt: skip
+@pytest.mark.parametrize("ask", [discover, lambda issuer: send_form(f"{issuer}/token", {"code": "x"})], ids=["discover", "send"])
+def test_whatever_a_provider_answers_is_an_error_of_the_provider(ask, parts, monkeypatch):
+    monkeypatch.setattr(discovery, "_PATIENCE", 0.5)
+    with answering(*parts, endless=parts[-1] == b" ") as issuer, pytest.raises(BackendError):
+        ask(issuer)
 
 
 @pytest.fixture
