@@ -6,7 +6,8 @@ are not searched at all.
 Fact: `text.directive`: group, id, value (the words), name (of the file), line. The groups:
 `settings` a tool runs what they name, when a folder is opened or built with it; `opened` what runs when the document or
 shortcut is opened; `script` a program started by a script, its command in `value`; `source` where packages come from;
-`reach` what a script or manifest fetches, sends, or asks of a data base.
+`reach` what a script or manifest fetches, sends, or asks of a data base; `unguarded` what switches off a protection;
+`base` a configuration or checkpoint that another one is taken from.
 """
 
 from __future__ import annotations
@@ -121,7 +122,7 @@ def report(path: str, size: int, part: Callable[[int], bytes], sink: Sink) -> No
                 value = next((groups[name] for name in _VALUES if groups.get(name)), match[0])
                 key = line[: max(0, len(line) - len(match[0])) + match[0].find(value)]  # what is said of the value, not in it
                 key = key[max(key.rfind(sign) for sign in (b",", b"{")) + 1 :]
-                if (row.skip and _compiled(row.skip).search(key)) or line.lstrip().startswith(_COMMENTS):
+                if (row.skip and _compiled(row.skip).search(key)) or _is_comment(line, value):
                     continue
                 value = value.strip()
                 same = _host(value) if row.group == "source" else value
@@ -148,14 +149,20 @@ def report(path: str, size: int, part: Callable[[int], bytes], sink: Sink) -> No
 def _meant(row: _Directive, size: int, part: Callable[[int], bytes]) -> bool:
     """Tell whether the text has, somewhere, what a directive of this kind takes."""
     needs, anchor, head = not row.needs, not row.anchors, not row.head
-    for start in range(0, size, _BLOCK):
+    for start in range(0, size, _BLOCK) if not (needs and anchor) else ():
         raw = part(start)
         needs = needs or row.needs in raw
         anchor = anchor or any(one in raw for one in row.anchors)
-        head = head or _compiled(row.head).search(raw) is not None
-        if needs and anchor and head:
-            return True
-    return False
+        if needs and anchor:
+            break
+    if not (needs and anchor):
+        return False
+    return head or any(_compiled(row.head).search(part(start)) for start in range(0, size, _BLOCK))
+
+
+def _is_comment(line: bytes, value: bytes) -> bool:
+    """Tell whether a line is a comment; an option on a line of its own begins like one of SQL."""
+    return line.lstrip().startswith(_COMMENTS) and not (value.startswith(b"--") and line.lstrip().startswith(value))
 
 
 def _host(value: bytes) -> bytes:

@@ -60,3 +60,16 @@ def test_an_innocent_neighbour_excuses_nothing() -> None:
     found, _ = read(text, "package-lock.json")
     assert any("198.51.100.7" in fact["value"] for fact in found)
     assert read('{"packages": {"a": {"license": "http://198.51.100.7/MIT"}}}', "package-lock.json")[0] == []
+
+
+@pytest.mark.parametrize("at", [0, 1 << 20])
+def test_a_flag_and_what_makes_it_dangerous_stand_far_apart(at: int) -> None:
+    lines = "echo step\n" * (at // 10)
+    found, _ = read("ARGS=--listen\n" + lines + "python launch.py --enable-insecure-extension-access $ARGS\n", "start.sh")
+    assert found[0]["id"] == "open-to-anybody"
+
+
+def test_an_option_on_a_line_of_its_own_is_no_comment_of_sql() -> None:
+    [found], _ = read("python launch.py \\\n  --disable-safe-unpickle\n", "start.sh")
+    assert found["id"] == "unpickles-unchecked"
+    assert read("-- python launch.py --disable-safe-unpickle\n# --disable-safe-unpickle\n", "start.sh")[0] == []

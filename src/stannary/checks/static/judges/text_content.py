@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from stannary.checks.static.judges.addresses import doubtful_address
+from stannary.checks.static.judges.addresses import doubtful_address, hostile_address
 from stannary.checks.static.judges.shell import HOSTILE, classify
 from stannary.checks.static.ruleset import Hit
 from stannary.core.model import Severity
@@ -98,6 +98,10 @@ def _directive(fact: Fact) -> Iterator[Hit]:
     if group == "source":
         if doubtful_address(value.replace("\\", "")) or fact.data["id"] == "module-by-address":
             yield Hit("DEP003", fact, f"line {fact.data['line']}: packages come from {value[:160]}")
+    elif group == "base":
+        yield from _base(fact, value)
+    elif group == "unguarded":
+        yield Hit("TXT011", fact, None, None, "low" if fact.data["id"] == "open-if-reached" else "medium")
     elif group != "script":
         yield Hit(_RULES[group], fact)
     else:
@@ -106,6 +110,17 @@ def _directive(fact: Fact) -> Iterator[Hit]:
             yield Hit("TXT008", fact, None, None, "high" if found.kind in HOSTILE else "medium")
         elif found.kind == "other":  # build files start programs of their own; what reads a model has no need to
             yield Hit("TXT008", fact, None, None, "medium" if fact.data["id"] in _LOADERS else "info")
+
+
+def _base(fact: Fact, value: str) -> Iterator[Hit]:
+    """Judge where a configuration takes another, or a checkpoint, from: the sites of the frameworks are addresses, too."""
+    if fact.data["id"] == "checkpoint-by-address":
+        if hostile_address(value):
+            yield Hit("CFG007", fact, f"line {fact.data['line']}: unpickles a checkpoint from {value[:160]}")
+    elif value.partition("?")[0].endswith(".py") or not value.startswith("https://") or doubtful_address(value):
+        yield Hit("CFG007", fact)
+    else:
+        yield Hit("CFG007", fact, None, None, "low")
 
 
 def _output(fact: Fact) -> Iterator[Hit]:
