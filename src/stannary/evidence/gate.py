@@ -26,10 +26,20 @@ from stannary.policy.privacy_budget import SPEND
 if TYPE_CHECKING:
     from stannary.evidence.lineage import Admit
 
-__all__ = ["DECISION", "Judged", "is_current", "judge", "record_decision", "signed_decision", "spelled_out", "stated_decision"]
+__all__ = [
+    "DECISION",
+    "Judged",
+    "gathered",
+    "is_current",
+    "judge",
+    "record_decision",
+    "signed_decision",
+    "spelled_out",
+    "stated_decision",
+]
 
 DECISION = "urn:stannary:decision:v1"
-_Gathered: TypeAlias = tuple[tuple[Verified[Evidence], ...], tuple[Verified[Evidence], ...], tuple[StannaryError, ...]]
+Gathered: TypeAlias = tuple[tuple[Verified[Evidence], ...], tuple[Verified[Evidence], ...], tuple[StannaryError, ...]]
 
 
 class Judged(NamedTuple):
@@ -49,7 +59,7 @@ def judge(chain: Chain, subject: Resource, policy: Policy | RegoPolicy) -> Judge
     """
     now = _now(chain)
     digest = subject_of_resource(subject)
-    evidence, waivers, refused = _gathered(chain, digest, policy)
+    evidence, waivers, refused = gathered(chain, digest, policy)
     name = subject.name or next((item.value.subject_name for item in evidence if item.value.subject_name), "")
     if isinstance(policy, RegoPolicy):
         decision = decide_by_rego(policy, digest, evidence, waivers, now, name=name)
@@ -62,7 +72,7 @@ def is_current(chain: Chain, subject: Resource, policy: Policy | RegoPolicy, jud
     """Tell whether a decision was by this policy, and from all that the ledger holds about the subject now."""
     if judged.decision.policy != policy.digest or judged.decision.decided > _now(chain):
         return False
-    evidence, waivers, _ = _gathered(chain, subject_of_resource(subject), policy)
+    evidence, waivers, _ = gathered(chain, subject_of_resource(subject), policy)
     return (_places(evidence), _places(waivers)) == (_places(judged.evidence), _places(judged.waivers))
 
 
@@ -70,7 +80,8 @@ def _places(items: Sequence[Verified[Evidence]]) -> list[tuple[str, int | None, 
     return [(str(item.value.id), item.index, item.keyid) for item in items]
 
 
-def _gathered(chain: Chain, digest: Digest, policy: Policy | RegoPolicy) -> _Gathered:
+def gathered(chain: Chain, digest: Digest, policy: Policy | RegoPolicy) -> Gathered:
+    """Return what a decision about a subject goes by: evidence, waivers, and what is refused."""
     from stannary.evidence.lineage import revocations_above
     from stannary.evidence.privacy_budget import spends_above
 

@@ -17,9 +17,10 @@ from stannary.policy.model import Requirement
 from stannary.policy.order import without_replays
 from stannary.policy.rego import input_document
 
-__all__ = ["RegoPolicy", "decide_by_rego", "try_out"]
+__all__ = ["RegoPolicy", "decide_by_rego", "denied", "named", "own_help", "try_out"]
 
 _BY_CHECK = ("statement", "eval-result")  # kinds of which there are several, made by different commands
+_LONGEST = 2000  # characters of a text that a module says
 _LOOK = "`stannary gate TARGET --export-input FILE` writes what the policy saw"
 
 
@@ -44,12 +45,12 @@ def decide_by_rego(
     """Return what the policy says. Raises UsageError or BackendError when the engine cannot evaluate it."""
 
     def ask(some: Sequence[Verified[Evidence]]) -> list[Json]:
-        return _denied(policy, input_document(subject, some, waivers, now, name=name))
+        return denied(policy, input_document(subject, some, waivers, now, name=name))
 
     revocations = [item for item in evidence if item.value.kind == "revocation"]
     reasons = [*clock_reasons(evidence, now), *revocation_reasons(revocations, subject, now)]
-    denied = sorted(_reasons(policy, ask, without_replays(evidence)), key=lambda r: (r.rule, r.message))
-    reasons += denied or [Reason(rule="rego", ok=True, message=f"{policy.engine.name} denies nothing")]
+    found = sorted(_reasons(policy, ask, without_replays(evidence)), key=lambda r: (r.rule, r.message))
+    reasons += found or [Reason(rule="rego", ok=True, message=f"{policy.engine.name} denies nothing")]
     # All of it: a rule may deny, or allow, by what is not there.
     cited = sorted({str(item.value.id) for item in evidence})
     return Decision(
@@ -66,10 +67,10 @@ def decide_by_rego(
 
 def try_out(policy: RegoPolicy, now: datetime) -> None:
     """Have a policy decide about nothing, from no evidence. Raises UsageError or BackendError when it cannot."""
-    _denied(policy, input_document(Digest("0" * 64), [], [], now))
+    denied(policy, input_document(Digest("0" * 64), [], [], now))
 
 
-def _denied(policy: RegoPolicy, document: Json) -> list[Json]:
+def denied(policy: RegoPolicy, document: Json) -> list[Json]:
     """Return what the engine says. Raises UsageError or BackendError, at the place in the policy's own file where there is one."""
     try:
         return policy.engine.deny(policy.module, document)
@@ -91,16 +92,30 @@ def _reasons(
         yield _reason(policy, item, cause, evidence)
 
 
+def named(policy: RegoPolicy, item: Json) -> tuple[str, str]:
+    """Return the rule and the message of what a module denies: a text, or an object with `msg` and perhaps `rule`."""
+    message = _word(item, "msg") or str(item)[:_LONGEST]
+    return _word(item, "rule") or place_of(message, policy.module, policy.name) or "rego", message
+
+
+def own_help(item: Json) -> str:
+    """Return what the module itself says to do."""
+    return _word(item, "help")
+
+
+def _word(item: Json, field: str) -> str:
+    given = item if isinstance(item, dict) else {"msg": item}
+    return str(given.get(field) or "")[:_LONGEST]
+
+
 def _reason(policy: RegoPolicy, item: Json, cause: Verified[Evidence] | None, evidence: Sequence[Verified[Evidence]]) -> Reason:
     """Return the reason that a text, or an object with `msg`, gives."""
-    given = item if isinstance(item, dict) else {"msg": item}
-    words = {field: str(given.get(field) or "")[:2000] for field in ("rule", "msg", "evidence", "help")}
-    message = words["msg"] or str(item)[:2000]
-    rule = words["rule"] or place_of(message, policy.module, policy.name) or "rego"
+    rule, message = named(policy, item)
+    cited, step = _word(item, "evidence"), own_help(item)
     if cause is not None:
         found = cause.value
-        step = words["help"] or command_for(Requirement(kind=found.kind, check=found.check.id if found.kind in _BY_CHECK else ""))
+        step = step or command_for(Requirement(kind=found.kind, check=found.check.id if found.kind in _BY_CHECK else ""))
         return Reason(rule=rule, ok=False, message=message, evidence=str(found.id), help=step)
-    if not words["evidence"]:
+    if not cited:
         message = f"{message} (judged from {told_kinds(evidence)})"
-    return Reason(rule=rule, ok=False, message=message, evidence=words["evidence"], help=words["help"] or _LOOK)
+    return Reason(rule=rule, ok=False, message=message, evidence=cited, help=step or _LOOK)

@@ -122,3 +122,22 @@ def test_the_console_shows_the_module_its_digest_and_what_evaluates_it(bench, cl
     done = browser_of("admin").submit("/models/default/claims/protect?alias=staging", alias="staging", policy=OWN)
     assert done.status_code in (200, 303)
     assert bench.opened[0].protection(version.name, "staging").policy["rego"].replace("\r\n", "\n").strip() == OWN.strip()
+
+
+def test_what_a_module_wants_approved_stands_in_the_inbox_of_who_may_approve_it(bench, client_of, browser_of):  # noqa: F811
+    version = bench.push(b"first")
+    assert _protect(client_of("admin")).status_code == 200
+    found = client_of("reviewer").get("/api/v1/approvals").json()["waiting"]
+    assert [(row["version"]["number"], row["alias"], row["policy"]) for row in found] == [(1, "production", "own.rego")]
+    assert [(row["rule"], row["help"]) for row in found[0]["approvals"]] == [("ours", "ask ann")]
+    browser = browser_of("reviewer")
+    rows = browser.get("/approvals.json").json()["waiting"]
+    assert rows[0]["waiting"] == found[0]
+    assert rows[0]["form"]["statement"]["subject"][0]["digest"] == {"dirHash1": version.digest.removeprefix("sha256:")}
+    page = browser.get("/approvals").text
+    assert "nobody approved it" in page
+    assert "ask ann" in page
+    assert client_of("viewer").get("/api/v1/approvals").json()["waiting"] == []
+    bench.say(version)
+    assert client_of("reviewer").get("/api/v1/approvals").json()["waiting"] == []
+    assert "Nothing waits for you" in browser.get("/approvals").text
