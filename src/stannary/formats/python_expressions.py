@@ -59,7 +59,9 @@ class Expressions(Invocations):
         if found is not None:
             return found
         if node.id in BUILTIN_NAMES or node.id == "get_ipython":  # a name of the interactive shell
-            return Value(node.id)
+            value = Value(node.id)
+            value.own = NAMES.get(node.id, "")
+            return value
         if node.id in NAMES:
             return named(node.id)
         if self.stars:

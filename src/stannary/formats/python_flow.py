@@ -28,7 +28,7 @@ from stannary.core.errors import FormatError
 from stannary.core.model import Json
 from stannary.formats.interface import Sink
 from stannary.formats.python_names import RUNNERS, NestedSink, is_reported, parse
-from stannary.formats.python_own import SOURCES
+from stannary.formats.python_own import MODULE, SOURCES
 from stannary.formats.python_statements import Statements
 from stannary.formats.python_values import UNKNOWN, Scope, Value, const, merge_origins, sequence
 from stannary.formats.python_visitors import VISITOR, is_framework, sent
@@ -345,9 +345,10 @@ class Flow(Statements):
 
 def _owned(value: Value, handed: list[Value], beside: frozenset[str]) -> list[Json]:
     """Return what the receiver and the first arguments are of the source's own; nothing when none is."""
-    own: list[Json] = [value.own or _beside(value.subject, beside) if "(" in value.name else value.own]
+    receiver = "" if value.own == MODULE else value.own
+    own: list[Json] = [receiver or _beside(value.subject, beside) if "(" in value.name else receiver]
     for item in handed[:4]:
-        found = next((o.own for o in (item, *(item.items or ())[:8]) if o.own), "")
+        found = next((o.own for o in (item, *(item.items or ())[:8]) if o.own and o.own != MODULE), "")
         own.append(found or _beside(item.text_of(), beside))
     return own if any(own) else []
 

@@ -28,6 +28,18 @@ _ERASED = {
     "joined": "from pathlib import Path\n(Path(__file__).parent / 'modeling_x.py').unlink()\n",
     "stack": "import inspect, os\nos.remove(inspect.stack()[0].filename)\n",
     "rewritten": "import fileinput\nfor line in fileinput.input(__file__, inplace=True):\n    print(line, end='')\n",
+    "git_checkout": "import subprocess, os\nhere = os.path.dirname(os.path.abspath(__file__))\nsubprocess.run(['git', 'checkout', '--', '.'], cwd=here)\n",
+    "git_reset": "import subprocess, os\nsubprocess.run(['git', '-C', os.path.dirname(__file__), 'reset', '--hard', 'HEAD~1'])\n",
+    "git_shell": "import os\nos.system(f'cd {os.path.dirname(__file__)} && git checkout .')\n",
+    "git_stash": "import subprocess\nfrom pathlib import Path\nsubprocess.Popen('git stash -u', shell=True, cwd=Path(__file__).parent)\n",
+    "git_removed": "import os\nos.system('git rm -f ' + __file__)\n",
+    "git_python": "import git, os\nr = git.Repo(os.path.dirname(__file__))\nr.git.reset('--hard')\n",
+    "git_head": "import git, os\ngit.Repo(os.path.dirname(__file__)).head.reset('HEAD', index=True, working_tree=True)\n",
+    "resource": "from importlib import resources\np = resources.files(__package__) / 'modeling_x.py'\np.unlink()\n",
+    "resource_path": "from importlib import resources\nimport os\nwith resources.path(__package__, 'modeling_x.py') as p:\n    os.remove(p)\n",
+    "resource_file": "from importlib import resources\nwith resources.as_file(resources.files(__name__).joinpath('x.py')) as p:\n    p.write_text('pass')\n",
+    "resource_name": "import pkg_resources, os\nos.remove(pkg_resources.resource_filename(__name__, 'modeling_x.py'))\n",
+    "found": "import importlib.util, os\nos.remove(importlib.util.find_spec(__name__).origin)\n",
     "function": "import os\ndef gone():\n    os.remove(os.path.realpath(__file__))\ngone()\n",
 }
 _KEPT = """import glob
@@ -49,6 +61,25 @@ os.rename(os.path.join(HERE, "a.tmp"), os.path.join(HERE, "a.txt"))
 """
 for _name, _text in _ERASED.items():
     forge(f"python.own_{_name}", filename="modeling_x.py", family="Python source", malicious=True)(_text.encode)
+_GIT_KEPT = """import os
+import subprocess
+from importlib import resources
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+COMMIT = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=HERE, text=True)
+DIRTY = subprocess.check_output(["git", "status", "--short"], cwd=HERE, text=True)
+WORDS = (resources.files(__package__) / "words.txt").read_text()
+with resources.as_file(resources.files(__name__).joinpath("cache.bin")) as cache:
+    CACHED = cache.read_bytes()
+
+
+def prepare(commit):
+    other = os.path.join(HERE, "repositories", "x")
+    subprocess.run(["git", "clone", "https://example.org/x", other], check=True)
+    subprocess.run(["git", "checkout", commit], cwd=other, check=True)
+    subprocess.run(["git", "-C", other, "reset", "--hard"], check=True)
+"""
+forge("python.own_git_kept", filename="modeling_x.py", family="Python source", malicious=None)(_GIT_KEPT.encode)
 forge("python.own_kept", filename="train.py", family="Python source", malicious=False)(_KEPT.encode)
 
 _GRADIO = "import gradio as gr\ndef calc(t):\n    return str({})\n"

@@ -31,7 +31,7 @@ _CARRIED: dict[str, Severity] = {
     "native": "medium", "unsafe-load": "low", "remote-load": "high", "remote-code": "low", "shellcode": "critical",
     "native-file": "medium", "native-foreign": "high", "patch": "medium", "foreign-code": "medium", "environment": "high",
     "data-run": "high", "pickle-load": "low", "shell-unknown": "medium", "exec-unknown": "medium", "network-odd": "high",
-    "erase": "high", "visitor-run": "medium", "disturb": "medium", "tool-odd": "medium", "writes": "medium",
+    "erase": "high", "reset": "medium", "visitor-run": "medium", "disturb": "medium", "tool-odd": "medium", "writes": "medium",
     "fetched-load": "medium", "absent-load": "low", "absent-module": "medium",
 }  # fmt: skip
 _UNPICKLERS = ("pickle.", "_pickle.", "marshal.", "dill.", "cloudpickle.", "shelve.")

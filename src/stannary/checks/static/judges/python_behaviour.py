@@ -13,7 +13,7 @@ from stannary.checks.static.judges.addresses import doubtful_address, hostile_ad
 from stannary.checks.static.judges.danger import danger_of
 from stannary.checks.static.judges.python_effects import effect, is_odd_tool, odd_address
 from stannary.checks.static.judges.python_outside import data_run, environment, is_fetched, reaches, sends_token, text_run
-from stannary.checks.static.judges.python_own import erases, runs_sent
+from stannary.checks.static.judges.python_own import erases, resets, runs_sent
 from stannary.checks.static.judges.shell import HOSTILE, classify
 from stannary.checks.static.judges.word_sets import contains_any, words
 from stannary.formats.python_folding import NUMBERS
@@ -121,6 +121,8 @@ def _own(c: _Call) -> Behaviour | None:
     """What a source does to itself, and with what the visitors of its page send."""
     if erased := erases(c.name, c.args, c.data):
         return Behaviour("erase", erased)
+    if replaced := resets(c.name, c.args, c.data):
+        return Behaviour("reset", replaced)
     ran = runs_sent(c.name, c.args, c.data)
     return Behaviour("visitor-run", ran) if ran else None
 

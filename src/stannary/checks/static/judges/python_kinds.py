@@ -56,6 +56,7 @@ RULES = {
     "tool-odd": "SRC006",
     "writes": "SRC029",
     "erase": "SRC030",
+    "reset": "SRC030",
     "visitor-run": "SRC031",
 }
 
@@ -104,6 +105,7 @@ _TABLE: dict[str, tuple[Severity, Severity, Severity, Severity]] = {
     "tool-odd":        (_M, _I, _I, _I),
     "writes":          (_M, _M, _I, _I),
     "erase":           (_H, _H, _M, _I),
+    "reset":           (_M, _M, _L, _I),
     "visitor-run":     (_H, _H, _M, _M),
 }  # fmt: skip
 SEVERITIES: dict[str, dict[str, Severity]] = {kind: dict(zip(_ORDER, row, strict=True)) for kind, row in _TABLE.items()}

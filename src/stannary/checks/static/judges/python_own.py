@@ -11,7 +11,7 @@ from typing import Any
 
 from stannary.checks.static.judges.word_sets import words
 
-__all__ = ["erases", "runs_sent"]
+__all__ = ["erases", "resets", "runs_sent"]
 
 _REMOVES = frozenset({
     "os.remove", "os.unlink", "os.truncate", "os.rename", "os.replace", "os.rmdir", "os.removedirs", "shutil.rmtree", "shutil.move",
@@ -22,6 +22,17 @@ _PATH_REMOVES = frozenset({"unlink", "write_text", "write_bytes", "rename", "rep
 _COMMAND = re.compile(
     r"(?:sudo\s+)?(?:\S*/)?(?:rm|shred|unlink|truncate|del|erase)\s(?:.*\s)?[\"']?(?:\{\}|<__file__>|<[\w.]+\(\)>)[\"']?(?:\s|;|&|$)"
 )
+_DISCARDS = (
+    r"(?:reset\s(?:\S+\s+)*?--hard\b|checkout\s(?!-[bBt]\b|--orphan)|restore\s(?!--staged\s)|clean\s+(?:\S+\s+)*?-\w*f|rm\s"
+    r"|stash(?!\s+(?:list|show|pop|apply|branch))|switch\s(?!-c))"
+)
+_GIT = r"(?:sudo\s+)?(?:\S*/)?git\s+(?:-c\s+\S+\s+|--\S+\s+)*"
+_GIT_HERE = re.compile(rf"{_GIT}(?:-C\s+<[^>\n]*>\s+)?{_DISCARDS}")
+_FOLDER = r"[\"']?\{\}[\"']?"
+_GIT_THERE = re.compile(
+    rf"cd\s+{_FOLDER}\s*(?:&&|;)\s*{_GIT}{_DISCARDS}|{_GIT}-C\s+{_FOLDER}\s+{_DISCARDS}|{_GIT}(?:checkout|restore|rm)\s(?:\S+\s+)*{_FOLDER}(?:\s|$)"
+)
+_OF_TREE = frozenset({"checkout", "clean", "restore", "rm", "stash"})
 _RUNS_TEXT = frozenset({"eval", "exec", "execfile", "compile", "pandas.eval"})
 _RUNS_FILE = re.compile(
     r"(?:\S*/)?(?:python[\d.]*|<sys\.executable>|(?:ba|z|da)?sh|node|perl|ruby|Rscript|php|julia)\s+(?:-\w+\s+)*(?:[<{]|\S+\.\w+(?:\s|$))"
@@ -41,7 +52,11 @@ def erases(name: str, args: Sequence[str], call: Mapping[str, Any]) -> str:
     removes = (name in _REMOVES and own[0]) or (name in _REPLACES and own[1] == "file")
     removes = removes or (name in {"open", "io.open"} and own[0] in {"file", "sources"} and any(m in mode for m in "wax+"))
     method = name.rpartition(".")[2]
-    if name.startswith("pathlib.") and receiver and method in {*_PATH_REMOVES, "open"}:
+    if (
+        name.startswith(("pathlib.", "importlib.resources.", "importlib_resources."))
+        and receiver
+        and method in {*_PATH_REMOVES, "open"}
+    ):
         opened = args[0] if args else call["keywords"].get("mode", "r")
         removes = receiver != "folder" and (method != "open" or any(m in opened for m in "wax+"))
     removes = removes or (name == "fileinput.input" and own[0] == "file" and call["keywords"].get("inplace") == "True")
@@ -51,6 +66,22 @@ def erases(name: str, args: Sequence[str], call: Mapping[str, Any]) -> str:
     shown = " ".join(args)
     by_command = name in words("python_process") and ("file" in own or "__file__" in call["origins"]) and _COMMAND.match(shown)
     return f"{name} removes the source that calls it: {shown[:80]}" if by_command else ""
+
+
+def resets(name: str, args: Sequence[str], call: Mapping[str, Any]) -> str:
+    """Return how a call has git put other sources in the place of those that make it, in their own folder.
+
+    What git does in the folder it is started from, or in one below, is ordinary: launchers keep the repositories of others so.
+    """
+    own, shown = call.get("own", ()), " ".join(args)
+    if name in words("python_process"):
+        found = _GIT_HERE.match(shown) if any(own) else _GIT_THERE.match(shown) if "__file__" in call["origins"] else None
+        return f"{name} has git replace the source that calls it: {shown[:80]}" if found else ""
+    method = name.rpartition(".")[2]
+    if not own or not own[0] or not name.startswith("git."):
+        return ""
+    hard = "--hard" in args or call["keywords"].get("working_tree") == "True" or method in _OF_TREE
+    return f"{name}({shown[:60]}) replaces the source that calls it" if hard and method in {"reset", *_OF_TREE} else ""
 
 
 def runs_sent(name: str, args: Sequence[str], call: Mapping[str, Any]) -> str:
