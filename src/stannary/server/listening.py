@@ -1,4 +1,7 @@
-"""Connections: whoever opens one has to ask for something soon, and to take what is answered. uvicorn alone waits for ever."""
+"""Connections: whoever opens one has to ask for something soon and in a few words, and to take what is answered.
+
+uvicorn alone waits for ever, and httptools keeps headers and trailers of any length.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,17 @@ import asyncio
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-__all__ = ["HEADERS", "STALLED", "Impatient"]
+__all__ = ["HEADERS", "LONGEST", "STALLED", "Impatient"]
 
+LONGEST = 1 << 16  # bytes around a body: request line, headers, trailers; a token is shown with at most 20,000 characters
 HEADERS = 20.0  # seconds for the headers of a request, all of them
 STALLED = 60.0  # seconds in which a client that has 64 KiB of an answer to come takes some of it
 
 
 class Impatient(HttpToolsProtocol):
-    """HTTP/1.1 as uvicorn speaks it; a connection is closed when the headers of a request do not come in time (slowloris)."""
+    """HTTP/1.1 as uvicorn speaks it; a connection is closed when a request's headers do not come in time (slowloris) or grow."""
 
+    _around = 0  # bytes that came since the last one of a body, or the last request
     _late: asyncio.TimerHandle | None = None
     _stalled: asyncio.TimerHandle | None = None
 
@@ -25,7 +30,11 @@ class Impatient(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take in bytes; those of a next request that is not whole have to be followed by the others."""
+        self._around += len(data)
         super().data_received(data)
+        if self._around > LONGEST + len(data):  # what came at once is in memory anyway, and may be the end of a body
+            self.transport.abort()
+            return
         cycle: RequestResponseCycle | None = self.cycle  # none before the first request, whatever uvicorn's own types say
         if self._late is None and (cycle is None or cycle.response_complete):
             self._wait()
@@ -33,7 +42,18 @@ class Impatient(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Stop to wait: somebody asks for something."""
         self._stop()
+        self._around = 0
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take in a part of a body: what is around it begins anew."""
+        self._around = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """End a request, with whatever came behind its body."""
+        self._around = 0
+        super().on_message_complete()
 
     def pause_writing(self) -> None:
         """Wait for the client to take what was sent."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -137,6 +137,3 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     kept: bool = True
     errors: tuple[int, ...] = ()
     media_type: str = "application/json"
-
-
-Chunks = Iterator[bytes]

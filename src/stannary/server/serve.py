@@ -24,6 +24,7 @@ from stannary.access.access import Access
 from stannary.access.idempotency import Idempotency
 from stannary.core.errors import UsageError
 from stannary.registry.registry import Registry
+from stannary.report.escape import visible
 from stannary.server.accepting import Accepting
 from stannary.server.app import build
 from stannary.server.console.routes import pages
@@ -127,8 +128,7 @@ def _config(site: Site, listener: Listener, running: Running, tls: dict[str, Any
     return uvicorn.Config(
         build(site, pages(site, sessions)), host=listener.host, port=listener.port,
         log_config=None, access_log=False, server_header=False,
-        http=Impatient, date_header=True, timeout_graceful_shutdown=running.grace,
-        h11_max_incomplete_event_size=1 << 16, lifespan="off", ws="none", **tls,
+        http=Impatient, date_header=True, timeout_graceful_shutdown=running.grace, lifespan="off", ws="none", **tls,
     )  # fmt: skip
 
 
@@ -253,11 +253,11 @@ class _Json(logging.Formatter):
 
 
 class _Text(logging.Formatter):
-    """A line for people to read."""
+    """A line for people to read, with whatever was asked for made visible: an address may hold a line of its own."""
 
     def format(self, record: logging.LogRecord) -> str:
         text, row = super().format(record), getattr(record, "row", None)
-        return f"{text} {' '.join(f'{name}={value}' for name, value in row.items())}" if row else text
+        return f"{text} {' '.join(f'{name}={visible(str(value))}' for name, value in row.items())}" if row else text
 
 
 def prepare_logging(*, as_json: bool, process: int | None = None) -> None:

@@ -21,13 +21,14 @@ from starlette.routing import Route
 
 from stannary.core.errors import StannaryError, UsageError
 from stannary.evidence.ledger.witness_http import LARGEST_REQUEST, Answer, add_checkpoint
+from stannary.server.listening import Impatient
 from stannary.server.serve import Listener, prepare_logging, tls_of
 
 if TYPE_CHECKING:
     from stannary.evidence.ledger.log_keys import LogKeys
     from stannary.evidence.ledger.witness import Witness
 
-__all__ = ["Listener", "build", "serve"]
+__all__ = ["Listener", "build", "config_of", "serve"]
 
 _SECONDS = 10  # for a body to arrive
 _AT_ONCE = 64
@@ -70,17 +71,21 @@ async def _body(request: Request) -> bytes | None:
 def serve(witness: Witness, logs: Mapping[str, LogKeys], listener: Listener, *, log_json: bool = True) -> None:
     """Answer until SIGTERM or SIGINT. Raises UsageError for an address that cannot be listened on."""
     prepare_logging(as_json=log_json)
-    config = uvicorn.Config(
-        build(witness, logs), host=listener.host, port=listener.port, log_config=None, access_log=False, server_header=False,
-        limit_concurrency=_AT_ONCE, timeout_keep_alive=5, timeout_graceful_shutdown=10,
-        h11_max_incomplete_event_size=1 << 16, lifespan="off", **tls_of(listener),
-    )  # fmt: skip
-    server = _Server(config)
+    server = _Server(config_of(witness, logs, listener))
     with contextlib.suppress(SystemExit):  # what uvicorn raises when it cannot listen
         server.run()
     if not server.started:
         msg = f"cannot listen on {listener.host}:{listener.port}"
         raise UsageError(msg, code="SRV001", help="is something else there? --port 0 takes any")
+
+
+def config_of(witness: Witness, logs: Mapping[str, LogKeys], listener: Listener) -> uvicorn.Config:
+    """Return how it is run. Whoever only holds connections is hung up on: there are few of them at once."""
+    return uvicorn.Config(
+        build(witness, logs), host=listener.host, port=listener.port, log_config=None, access_log=False, server_header=False,
+        http=Impatient, limit_concurrency=_AT_ONCE, timeout_keep_alive=5, timeout_graceful_shutdown=10, lifespan="off", ws="none",
+        **tls_of(listener),
+    )  # fmt: skip
 
 
 class _Server(uvicorn.Server):

@@ -11,7 +11,8 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Route
 
-from stannary.server import listening
+from stannary.server import listening, witness
+from stannary.server.serve import Listener
 
 LARGE = 64 << 20
 SHORT = 0.6
@@ -25,13 +26,21 @@ def served(monkeypatch):
     async def large(_):
         return StreamingResponse(b"x" * (1 << 16) for _ in range(LARGE >> 16))
 
-    async def small(_):
+    async def small(request):
+        async for _ in request.stream():
+            pass
         return PlainTextResponse("ok")
 
+    app = Starlette(routes=[Route("/large", large), Route("/small", small, methods=["GET", "POST"])])
     config = uvicorn.Config(
-        Starlette(routes=[Route("/large", large), Route("/small", small)]), http=listening.Impatient, port=0, lifespan="off",
-        log_config=None, ws="none", timeout_keep_alive=20,
-    )  # fmt: skip
+        app, http=listening.Impatient, port=0, lifespan="off", log_config=None, ws="none", timeout_keep_alive=20
+    )
+    with running(config) as port:
+        yield port
+
+
+@contextlib.contextmanager
+def running(config):
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -60,6 +69,43 @@ def everything(connection):
     except ConnectionResetError:
         return total, True
     return total, False
+
+
+def flooded(connection, begun, part, size):
+    """Return whether the server hangs up on a request before it has taken so many bytes of it."""
+    try:
+        connection.sendall(begun)
+        for _ in range(size // len(part)):
+            connection.sendall(part)
+    except (BrokenPipeError, ConnectionResetError):
+        return True
+    return False
+
+
+CHUNKED = b"POST /small HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "begun, part",
+    [
+        (b"GET /", b"a" * 4096), (b"GET /small HTTP/1.1\r\nHost: x\r\nX: ", b"a" * 4096),
+        (b"GET /small HTTP/1.1\r\n", b"X: a\r\n" * 512),
+        (CHUNKED + b"0\r\n", b"X: a\r\n" * 512), (CHUNKED + b"1;", b"a" * 4096),
+    ],
+    ids=["address", "header", "headers", "trailers", "extension of a chunk"],
+)  # fmt: skip
+def test_a_request_with_more_around_its_body_than_anybody_has_to_say_is_hung_up_on(served, monkeypatch, begun, part):
+    monkeypatch.setattr(listening, "HEADERS", 60.0)
+    with connected(served) as connection:
+        assert flooded(connection, begun, part, 32 << 20)
+
+
+@pytest.mark.parametrize("part", [b"5\r\nhello\r\n" * 512, b"10000\r\n" + b"a" * 0x10000 + b"\r\n"], ids=["small", "large"])
+def test_a_body_in_many_chunks_is_no_matter(served, part):
+    with connected(served) as connection:
+        assert not flooded(connection, CHUNKED, part, 4 << 20)
+        connection.sendall(b"0\r\nX: a\r\n\r\n")
+        assert connection.recv(4096).startswith(b"HTTP/1.1 200")
 
 
 @pytest.mark.parametrize("begun", [b"", b"GET /sm", b"GET /small HTTP/1.1\r\nHost: x\r\n", b"\r\n"])
@@ -103,3 +149,21 @@ def test_an_answer_that_is_taken_slowly_comes_whole(served):
         rest, broken = everything(connection)
         assert total + rest > LARGE
         assert not broken
+
+
+def test_a_witness_hangs_up_on_whoever_only_holds_its_connections(monkeypatch):
+    """It takes few at once: so many that ask for nothing would keep it from answering for as long as they like."""
+    monkeypatch.setattr(listening, "HEADERS", SHORT)
+
+    def asked(port):
+        with connected(port) as connection:
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            return connection.recv(4096).split()[1]
+
+    with running(witness.config_of(None, {}, Listener("127.0.0.1", 0))) as port, contextlib.ExitStack() as held:
+        for _ in range(80):
+            held.enter_context(connected(port))
+        until = time.monotonic() + 60
+        while (status := asked(port)) == b"503" and time.monotonic() < until:
+            time.sleep(0.1)
+        assert status == b"200"
