@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from stannary.checks.robustness.threat_settings import tag
@@ -25,11 +26,25 @@ def measurements_of(part: Robustness, seed: int) -> tuple[Measurement, ...]:
     if part.patch is not None:
         of = tags.get("patch", "")
         rows += [(f"robustness.patch.accuracy{of}", part.patch.accuracy), (f"robustness.patch.success{of}", part.patch.success)]
+    rows += _budgets(part, metric_of(part.threat.norm, part.threat.eps or 0))
     found = [_measurement(metric, share, seed) for metric, share in rows]
     if part.distance is not None and not part.unfinished:  # of samples not attacked to the end the smallest change is not known
         d = part.distance
         found.append(Measurement(metric=f"robustness.{d.norm}.median", value=d.median, low=d.low, high=d.high, n=d.n, seed=seed))
     return tuple(found)
+
+
+def _budgets(part: Robustness, metric: str) -> list[tuple[str, Rate]]:
+    """Return the accuracy that is left at budgets of 10, 100, 1,000 ... below the whole of each attack."""
+    found: dict[str, Rate] = {}
+    for curve in part.budgets:
+        name = f"{metric}.{curve.attack}"
+        decades = [point for point in curve.points[:-1] if point.eps >= 10 and math.log10(point.eps).is_integer()]  # noqa: PLR2004
+        for point in decades:
+            found.setdefault(
+                f"{name}.{curve.unit}_{point.eps:.0f}", point.accuracy
+            )  # of two runs of one attack the first has more left
+    return list(found.items())
 
 
 def _tag(tags: Mapping[str, str], name: str) -> str:

@@ -14,6 +14,7 @@ import pytest
 
 from stannary.checks.target.card import (
     AttackRun,
+    BudgetCurve,
     Change,
     CorruptionPoint,
     CurvePoint,
@@ -56,6 +57,13 @@ def card(**more) -> EvaluationResult:
             AttackRun(id="square", skipped="needs scores"),
         ),
         curve=tuple(CurvePoint(eps=e / 10, accuracy=rate(100 - 9 * e, 100)) for e in range(8)),
+        budgets=(
+            BudgetCurve(
+                attack=EVIL, unit="queries", fell=30, half=120, most=900,
+                points=tuple(CurvePoint(eps=e, accuracy=rate(left, 100)) for e, left in ((0, 97), (1, 97), (10, 90), (5000, 67))),
+            ),
+            BudgetCurve(attack="pgd-10", unit="iterations", points=(CurvePoint(eps=0, accuracy=rate(67, 100)),) * 2),
+        ),
         distance=Distance(norm="l2", median=1.1, low=0.9, high=1.2, n=97),
         brittleness={"1 ulp": rate(76, 100)},
         corruptions=tuple(CorruptionPoint(corruption=EVIL, severity=n, accuracy=rate(90 - 9 * n, 100)) for n in range(1, 6)),
@@ -96,6 +104,18 @@ def card(**more) -> EvaluationResult:
     return EvaluationResult(**(given | more))
 
 
+def test_a_card_says_in_one_line_what_it_takes() -> None:
+    found = card()
+    text = renderer("table")(found)
+    assert "half of the 30 that fall do within 120 queries, nine in ten within 900 queries" in text
+    (one, flat) = found.robustness.budgets
+    single = msgspec.structs.replace(one, fell=1, half=1, most=1)
+    less = msgspec.structs.replace(found.robustness, budgets=(flat, single))
+    assert "the one that falls does within 1 query\n" in renderer("table")(msgspec.structs.replace(found, robustness=less))
+    none = msgspec.structs.replace(found.robustness, budgets=(flat,))
+    assert "budget of" not in renderer("table")(msgspec.structs.replace(found, robustness=none))
+
+
 @pytest.mark.parametrize("name", FORMATS)
 def test_what_others_named_does_nothing_in_any_format(name: str) -> None:
     text = renderer(name)(card())
@@ -112,9 +132,23 @@ def test_the_page_has_every_part_and_loads_nothing() -> None:
     page = renderer("html")(card())
     assert "81.0 %" in page
     assert "right in every pose" in page
-    for part in ("measured", "curve", "roc", "extraction", "attacks", "corruptions", "patch", "masking", "examples", "facts"):
+    for part in (
+        "measured",
+        "curve",
+        "budget",
+        "roc",
+        "extraction",
+        "attacks",
+        "corruptions",
+        "patch",
+        "masking",
+        "examples",
+        "facts",
+    ):
         assert f'id="{part}"' in page, part
-    assert page.count("<svg") == 3
+    assert page.count("<svg") == 4
+    assert "5,000</text>" in page
+    assert "Turned nothing: pgd-10" in page
     assert "http" not in re.sub(r"http-equiv", "", page)
     assert "style=" not in page
 

@@ -346,6 +346,18 @@ def test_what_was_measured_is_shown_over_versions_and_over_the_radius(bench, bro
     assert browser_of("nobody").get(page).status_code == 403
 
 
+def test_what_an_attack_takes_is_a_curve_of_its_own_and_none_over_versions(bench, browser_of):
+    browser, first = browser_of("viewer"), bench.push(b"first")
+    budget = f"{LINF}.square-5000.queries"
+    rows = {f"{budget}_{spent}": (left - 0.1, left, left + 0.1) for spent, left in ((1000, 0.4), (10, 0.8), (100, 0.5))}
+    evaluate(bench, first, {LINF: (0.1, 0.2, 0.3), **rows, f"{LINF}.pgd-10.iterations_10": (0.2, 0.3, 0.4)})
+    (curve,) = browser.get(f"{CLAIMS}/versions/1.json").json()["curves"]
+    assert (curve["metric"], curve["over"]) == (f"robust accuracy, linf {LINF.rpartition('_')[2]}, square-5000", "queries")
+    assert [(point["x"], point["value"]) for point in curve["points"]] == [(10, 0.8), (100, 0.5), (1000, 0.4)]
+    lines = browser.get(f"{CLAIMS.replace('/versions', '')}/measurements.json").json()["lines"]
+    assert [row["metric"] for row in lines] == [LINF]
+
+
 def test_who_may_not_read_sees_no_page_of_it(bench, browser_of):
     bench.push(b"first")
     statement = bench.say(bench.opened[0].versions(Name("default", "claims"))[0])

@@ -23,28 +23,45 @@ import numpy as np
 import torch
 
 from stannary.checks.robustness.averaged import Averaged, is_random
+from stannary.checks.robustness.budget import NOT_GIVEN, STOOD, Unit
 from stannary.checks.robustness.checker import check
 from stannary.checks.robustness.checkpoint import Checkpoint
-from stannary.checks.robustness.engine import Attack, attack_block, blocks, sizes
+from stannary.checks.robustness.engine import Attack, Found, attack_block, blocks, sizes
 from stannary.checks.robustness.presets import Plan, describe
 from stannary.checks.robustness.rows import Problem
 from stannary.checks.robustness.sharing import Part, alone, parts
 from stannary.checks.target.counting import Counting, identity_of
-from stannary.checks.target.interface import ACCESS, Spend, Target
+from stannary.checks.target.interface import ACCESS, Access, Spend, Target
 from stannary.core.errors import BackendError, InputError, UsageError
 
-__all__ = ["BROKEN", "ROBUST", "STATUSES", "UNFINISHED", "WRONG", "CascadeResult", "StageResult", "Tally", "cascade"]
+__all__ = [
+    "BROKEN",
+    "ROBUST",
+    "STATUSES",
+    "STORED",
+    "UNFINISHED",
+    "WRONG",
+    "CascadeResult",
+    "StageResult",
+    "Tally",
+    "cascade",
+    "spent_on",
+]
 
 STATUSES = ("wrong", "broken", "robust", "unfinished")
 WRONG, BROKEN, ROBUST, UNFINISHED = range(4)
+STORED = 2  # the version of what a checkpoint holds of a block
 
 
 @dataclass
 class StageResult:
-    """What one attack did: samples in and out, claims that the checker refuted, what was spent, why it was skipped."""
+    """What one attack did: samples in and out, claims that the checker refuted, what was spent, why it was skipped.
+
+    `longest`: the most that was spent on one sample, in `unit`s; without a unit that was not counted.
+    """
 
     id: str
-    access: str
+    access: Access
     params: dict[str, str | int | float | bool]
     survivors_in: int = 0
     survivors_out: int = 0
@@ -52,6 +69,8 @@ class StageResult:
     seconds: float = 0.0
     skipped: str = ""
     spend: Spend = field(default_factory=Spend)
+    unit: Unit | None = None
+    longest: int = 0
 
 
 @dataclass
@@ -59,14 +78,16 @@ class CascadeResult:
     """What a cascade found for each sample, in the order given.
 
     `status` `(n,)` int64 indexes `STATUSES`; `by` `(n,)` says which stage broke a sample, -1 where none; `x` `(n, *shape)` is the
-    verified example, or the sample itself; `size` `(n,)` its distance, infinite where there is none. `spend` counts everything, the
-    first look and the checker's queries included. `order`: in which the samples were taken. `stopped`: why not all were finished.
+    verified example, or the sample itself; `size` `(n,)` its distance, infinite where there is none; `cost` `(n, stages)` what each
+    stage took for it, as `budget.Meter` counts. `spend` counts everything, the first look and the checker's queries included.
+    `order`: in which the samples were taken. `stopped`: why not all were finished.
     """
 
     status: torch.Tensor
     by: torch.Tensor
     x: torch.Tensor
     size: torch.Tensor
+    cost: torch.Tensor
     stages: list[StageResult]
     spend: Spend
     seconds: float
@@ -188,7 +209,7 @@ def _fingerprint(plan: Plan, problem: Problem, x: torch.Tensor, labels: torch.Te
         "plan": plan.id, "stages": [describe(attack) for attack in plan.stages], "block": plan.block, "eot": plan.eot,
         "norm": problem.norm, "eps": problem.eps, "targeted": problem.targeted, "seed": problem.seed,
         "scale": None if problem.scale is None else problem.scale.tolist(),
-        "target": identity_of(problem.target), "samples": content.hexdigest(), "device": x.device.type,
+        "target": identity_of(problem.target), "samples": content.hexdigest(), "device": x.device.type, "stored": STORED,
     }  # fmt: skip
 
 
@@ -202,6 +223,7 @@ def _block(held: tuple[Plan, Problem], number: int, item: _Work) -> Part:
     status, by = torch.full((n,), UNFINISHED, device=device), torch.full((n,), -1, device=device)
     best, size = x.clone(), torch.full((n,), float("inf"), dtype=x.dtype, device=device)
     stages = _stages(plan, problem)
+    cost = torch.full((n, len(stages)), NOT_GIVEN, device=device)
     stopped = ""
     try:
         decided = problem.target.decide(x)
@@ -214,9 +236,12 @@ def _block(held: tuple[Plan, Problem], number: int, item: _Work) -> Part:
             rest = (status == UNFINISHED).nonzero()[:, 0]
             if stage.skipped or not len(rest):
                 continue
-            x_new, fooled, finished, stopped = _stage(attack, problem, stage, (x[rest], labels[rest], number))
+            cost[rest, index] = STOOD
+            found, fooled, stopped = _stage(attack, problem, stage, (x[rest], labels[rest], number))
+            finished = found.finished is not None and bool(found.finished.all())
             hit = rest[fooled]
-            status[hit], by[hit], best[hit] = BROKEN, index, x_new[fooled]
+            status[hit], by[hit], best[hit] = BROKEN, index, found.x[fooled]
+            cost[rest, index] = spent_on(found, fooled, stage, problem)
             size[hit] = problem.size(best[hit], x[hit])
             if stopped or not finished:
                 break
@@ -227,10 +252,10 @@ def _block(held: tuple[Plan, Problem], number: int, item: _Work) -> Part:
     except (InputError, BackendError) as exc:  # in the first look or the checker's: the same as in the middle of an attack
         stopped = str(exc)
     counts = [asdict(stage) for stage in stages]
-    arrays = {"status": status, "by": by, "x": best, "size": size}
-    found = {name: value.cpu().numpy() for name, value in arrays.items()}
+    arrays = {"status": status, "by": by, "x": best, "size": size, "cost": cost}
+    kept = {name: value.cpu().numpy() for name, value in arrays.items()}
     spend = vars(_spend(problem).since(before))
-    return {**found, "stages": np.array(json.dumps(counts)), "spend": np.array(json.dumps(spend)), "stopped": np.array(stopped)}
+    return {**kept, "stages": np.array(json.dumps(counts)), "spend": np.array(json.dumps(spend)), "stopped": np.array(stopped)}
 
 
 def _over(problem: Problem, target: Target) -> Problem:
@@ -247,8 +272,8 @@ def _over(problem: Problem, target: Target) -> Problem:
 
 def _stage(
     attack: Attack, problem: Problem, stage: StageResult, samples: tuple[torch.Tensor, torch.Tensor, int]
-) -> tuple[torch.Tensor, torch.Tensor, bool, str]:
-    """Run one attack on the survivors; return examples, which are verified, whether all were attacked to the end, and why not."""
+) -> tuple[Found, torch.Tensor, str]:
+    """Run one attack on the survivors; return what it found, which of that is verified, and why it stopped."""
     x, labels, block = samples
     before, started = _spend(problem), time.perf_counter()
     found = attack_block(attack, problem, x, labels, block=block)
@@ -262,7 +287,19 @@ def _stage(
     stage.survivors_in, stage.survivors_out = len(x), len(x) - int(verified.sum())
     stage.refuted = int((found.success & ~verified).sum())
     stage.seconds, stage.spend = time.perf_counter() - started, _spend(problem).since(before)
-    return found.x, verified, bool(found.finished is not None and found.finished.all()), stopped
+    return found, verified, stopped
+
+
+def spent_on(found: Found, fell: torch.Tensor, stage: StageResult, problem: Problem) -> torch.Tensor:
+    """Return what each sample of a block took, `(n,)`, those that `fell` (bool) until they did; note the most in the stage."""
+    meter = found.meter
+    if meter is None:
+        return torch.where(fell, 0, STOOD)
+    stage.unit = meter.unit(stage.access)
+    times = int(getattr(problem.target, "times", 1)) if stage.unit == "queries" else 1  # answers that are averaged
+    stage.longest = times * int(meter.spent.max())
+    cost = meter.costs(fell)
+    return torch.where(cost > 0, times * cost, cost)
 
 
 def _spend(problem: Problem) -> Spend:
@@ -280,15 +317,19 @@ def _joined(made: list[Part], x: torch.Tensor, order: torch.Tensor, stages: list
     n = len(x)
     status, by = torch.full((n,), UNFINISHED), torch.full((n,), -1)
     best, size = x.cpu().clone(), torch.full((n,), float("inf"), dtype=x.dtype)
+    cost = torch.full((n, len(stages)), NOT_GIVEN)
     if made:
         at = order[: sum(len(part["status"]) for part in made)]
-        columns = (torch.from_numpy(np.concatenate([part[name] for part in made])) for name in ("status", "by", "x", "size"))
-        status[at], by[at], best[at], size[at] = columns
+        columns = (
+            torch.from_numpy(np.concatenate([part[name] for part in made])) for name in ("status", "by", "x", "size", "cost")
+        )
+        status[at], by[at], best[at], size[at], cost[at] = columns
     for part in made:
         for stage, counted in zip(stages, json.loads(str(part["stages"])), strict=True):
             stage.survivors_in += counted["survivors_in"]
             stage.survivors_out += counted["survivors_out"]
             stage.refuted += counted["refuted"]
             stage.seconds += counted["seconds"]
+            stage.unit, stage.longest = stage.unit or counted["unit"], max(stage.longest, counted["longest"])
             stage.spend = Spend(*(now + counted["spend"][name] for name, now in vars(stage.spend).items()))
-    return CascadeResult(status, by, best, size, stages, _spent(made), 0.0, {}, order)
+    return CascadeResult(status, by, best, size, cost, stages, _spent(made), 0.0, {}, order)

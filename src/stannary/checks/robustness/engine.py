@@ -19,6 +19,7 @@ from typing import Protocol
 
 import torch
 
+from stannary.checks.robustness.budget import Meter
 from stannary.checks.robustness.rows import Problem, Rows, fresh
 from stannary.checks.target.interface import Access, Spend
 from stannary.core.errors import BackendError, InputError
@@ -65,6 +66,7 @@ class Found:
     seconds: float = 0.0
     stopped: str = ""  # why the attack did not go through with all samples
     finished: torch.Tensor | None = None  # (n,) bool: those that were attacked to the end; all, unless `stopped`
+    meter: Meter | None = None  # of a block: what was spent on each sample
 
 
 def blocks(count: int, size: int = BLOCK) -> Iterator[range]:
@@ -112,9 +114,19 @@ def sizes(device: str) -> tuple[int, int]:
 
 
 def attack_block(
-    attack: Attack, problem: Problem, x: torch.Tensor, labels: torch.Tensor, *, block: int = 0, slots: int | None = None
+    attack: Attack,
+    problem: Problem,
+    x: torch.Tensor,
+    labels: torch.Tensor,
+    *,
+    block: int = 0,
+    slots: int | None = None,
+    within: float | None = None,
 ) -> Found:
-    """Attack one block to its end, to the end of the budget, or to a target that failed."""
+    """Attack one block to its end, to the end of the budget, or to a target that failed.
+
+    `within`: the radius whose first example the meter notes, where the attack looks for smaller ones; the problem's without it.
+    """
     generator = torch.Generator(device=x.device)
     generator.manual_seed(_seed(problem.seed, attack.id, block))
     slots = slots or sizes(x.device.type)[0]
@@ -123,6 +135,7 @@ def attack_block(
     left = torch.full((n,), attack.rounds, device=x.device)  # rounds of each sample that are not over
     queue = [(round_, sample) for round_ in range(attack.rounds) for sample in range(n)]
     queue.reverse()
+    found.meter = meter = Meter(n, x.device, problem.eps if within is None else within)
     before, started = _spend(problem), time.perf_counter()
     active = fresh(x[:0], labels[:0], labels[:0], labels[:0])
     try:
@@ -130,11 +143,14 @@ def attack_block(
             if queue and len(active) <= slots * _REFILL:
                 pairs = _next(queue, slots - len(active), found, attack)
                 if pairs:
-                    active = active.join(_started(attack, problem, generator, (x, labels, pairs)))
+                    begun = _started(attack, problem, generator, (x, labels, pairs))
+                    meter.begun(begun)
+                    active = active.join(begun)
             if not len(active):
                 break
             done = attack.step(problem, active, generator)
             active.age += 1
+            meter.stepped(active)
             done = done | (active.age >= attack.steps)
             leaving = done if attack.minimal else done | active.found
             if bool(leaving.any()):  # the one time a step that the host waits for an accelerator

@@ -14,6 +14,7 @@ import torch
 
 from stannary.checks.robustness import cascade as whole
 from stannary.checks.robustness.attacks.fmn import FMN
+from stannary.checks.robustness.budget import budget_curves
 from stannary.checks.robustness.curve import curve, median_of
 from stannary.checks.robustness.masking import allows, masking_report
 from stannary.checks.robustness.picture import is_picture, png
@@ -194,6 +195,7 @@ def _measured(
         clean=rate(n - result.count(whole.WRONG), n),
         robust=_bounded(stood, unfinished, n),
         attacks=tuple(map(_run, result.stages)),
+        budgets=budget_curves(result.stages, result.cost[seen], (result.status == whole.UNFINISHED)[seen]),
         stop=None
         if rule is None
         else Stop(rule="beta-binomial e-process", alpha=_ALPHA, threshold=rule.threshold, decision=rule.decision(), samples=rule.n),

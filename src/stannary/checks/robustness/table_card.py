@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 
 from stannary.checks.robustness.brittleness import float_brittleness
+from stannary.checks.robustness.budget import budget_curves
 from stannary.checks.robustness.cascade import BROKEN, WRONG
 from stannary.checks.robustness.replay import store
 from stannary.checks.robustness.table_suite import Smallest, TableOptions, smallest, standing
@@ -99,6 +100,7 @@ def table_part(
         clean=rate(n - wrong, n),
         robust=_left(found, options.eps),
         curve=_curve(found, options),
+        budgets=budget_curves(found.stages, found.cost[seen], ~found.done[seen]),
         distance=_distance(found, options),
         attacks=tuple(_run(found, at) for at in range(len(found.stages))),
         brittleness=dict(brittleness or {}),

@@ -21,7 +21,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from stannary.checks.robustness.cascade import BROKEN, ROBUST, UNFINISHED, WRONG, StageResult
+from stannary.checks.robustness.budget import NOT_GIVEN, STOOD
+from stannary.checks.robustness.cascade import BROKEN, ROBUST, STORED, UNFINISHED, WRONG, StageResult, spent_on
 from stannary.checks.robustness.checker import check
 from stannary.checks.robustness.checkpoint import Checkpoint
 from stannary.checks.robustness.engine import Attack, Found, attack_block, blocks
@@ -77,6 +78,7 @@ class Smallest:
         by: `(n,)` the stage that found the smallest change, -1 where there is none.
         x: `(n, columns)` the verified example, or the sample itself.
         size: `(n,)` its distance; infinite where there is none.
+        cost: `(n, stages)` what each stage took to bring it within the radius, as `budget.Meter` counts.
         stages: what each stage did; `survivors_out` of them are not broken within the radius (or at all, without one).
         problem: target, domain, norm and scale.
         spend: all of it.
@@ -91,6 +93,7 @@ class Smallest:
     by: torch.Tensor
     x: torch.Tensor
     size: torch.Tensor
+    cost: torch.Tensor
     done: torch.Tensor
     stages: list[StageResult]
     problem: Problem
@@ -169,7 +172,8 @@ def _nothing(problem: Problem, stages: list[StageResult], x: torch.Tensor) -> Sm
     none = torch.zeros(n, dtype=torch.bool)
     far = torch.full((n,), torch.inf, dtype=torch.float64)
     places = torch.full((n,), UNFINISHED), torch.full((n,), -1)
-    return Smallest(*places, x.clone(), far, none, stages, problem, Spend(), seen=none.clone())
+    cost = torch.full((n, len(stages)), NOT_GIVEN)
+    return Smallest(*places, x.clone(), far, cost, none, stages, problem, Spend(), seen=none.clone())
 
 
 def _stages(attacks: tuple[Attack, ...], problem: Problem) -> list[StageResult]:
@@ -203,7 +207,7 @@ def _fingerprint(attacks: tuple[Attack, ...], problem: Problem, data: Dataset, o
         "plan": f"table-{options.preset}", "stages": [describe(attack) for attack in attacks], "norm": problem.norm,
         "eps": options.eps, "seed": options.seed, "block": _block_size(options),
         "gate": options.stop is not None, "data": data.digest, "rows": data.rows.tolist(),
-        "target": identity_of(problem.target), "domain": getattr(problem.domain, "digest", ""),
+        "target": identity_of(problem.target), "domain": getattr(problem.domain, "digest", ""), "stored": STORED,
     }  # fmt: skip
 
 
@@ -218,6 +222,7 @@ def _block(held: tuple[tuple[Attack, ...], Problem, float | None], number: int, 
     before, n = _spend(problem), len(x)
     status, by = torch.full((n,), UNFINISHED), torch.full((n,), -1)
     best, size = x.clone(), torch.full((n,), torch.inf, dtype=torch.float64)
+    cost = torch.full((n, len(attacks)), NOT_GIVEN)
     stages, stopped, through = _stages(attacks, problem), "", torch.ones(n, dtype=torch.bool)
     silent = before.unanswered
     try:
@@ -231,7 +236,10 @@ def _block(held: tuple[tuple[Attack, ...], Problem, float | None], number: int, 
             if stage.skipped or not len(rest):
                 continue
             stage.survivors_in = int(standing(size[rest], eps).sum())
-            found, verified, stopped = _stage(attack, problem, stage, (x[rest], labels[rest], number))
+            cost[rest, index] = STOOD
+            found, verified, stopped = _stage(attack, problem, stage, (x[rest], labels[rest], number), eps)
+            within = verified & ~standing(found.size.double(), eps)
+            cost[rest, index] = spent_on(found, within, stage, problem)
             nearer = verified & (found.size.double() < size[rest])
             hit = rest[nearer]
             status[hit], by[hit], best[hit], size[hit] = BROKEN, index, found.x[nearer], found.size[nearer].double()
@@ -244,7 +252,7 @@ def _block(held: tuple[tuple[Attack, ...], Problem, float | None], number: int, 
     # A model that falls silent where it is attacked was not beaten, and nobody knows what it would have said.
     done = through if not stopped and _spend(problem).unanswered == silent else torch.zeros_like(through)
     status[(status == UNFINISHED) & done] = ROBUST
-    arrays = {"status": status, "by": by, "x": best, "size": size, "done": done | (status == WRONG)}
+    arrays = {"status": status, "by": by, "x": best, "size": size, "cost": cost, "done": done | (status == WRONG)}
     return {
         **{name: value.numpy() for name, value in arrays.items()},
         "stages": np.array(json.dumps([asdict(stage) for stage in stages])),
@@ -259,12 +267,12 @@ def standing(size: torch.Tensor, eps: float | None) -> torch.Tensor:
 
 
 def _stage(
-    attack: Attack, problem: Problem, stage: StageResult, samples: tuple[torch.Tensor, torch.Tensor, int]
+    attack: Attack, problem: Problem, stage: StageResult, samples: tuple[torch.Tensor, torch.Tensor, int], eps: float | None
 ) -> tuple[Found, torch.Tensor, str]:
     """Run one attack; return what it found, what of that is verified, and why it stopped."""
     x, labels, block = samples
     before, started = _spend(problem), time.perf_counter()
-    found = attack_block(attack, problem, x, labels, block=block)
+    found = attack_block(attack, problem, x, labels, block=block, within=eps)
     claimed, stopped = found.success.nonzero()[:, 0], found.stopped
     verified = torch.zeros_like(found.success)
     anywhere = Problem(problem.target, problem.domain, norm=problem.norm, seed=problem.seed, scale=problem.scale)
@@ -279,7 +287,7 @@ def _stage(
 
 def _take(found: Smallest, part: Part, at: torch.Tensor) -> None:
     """Put the results of a block in their places."""
-    for name in ("status", "by", "x", "size", "done"):
+    for name in ("status", "by", "x", "size", "cost", "done"):
         getattr(found, name)[at] = torch.from_numpy(part[name])
     found.seen[at] = True
     found.stopped = str(part["stopped"])
@@ -287,6 +295,7 @@ def _take(found: Smallest, part: Part, at: torch.Tensor) -> None:
     for stage, counted in zip(found.stages, json.loads(str(part["stages"])), strict=True):
         for name in ("survivors_in", "survivors_out", "refuted", "seconds"):
             setattr(stage, name, getattr(stage, name) + counted[name])
+        stage.unit, stage.longest = stage.unit or counted["unit"], max(stage.longest, counted["longest"])
         stage.spend = _sum(stage.spend, counted["spend"])
 
 

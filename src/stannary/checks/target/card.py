@@ -16,7 +16,7 @@ from stannary.core.evidence import Measurement, Outcome
 from stannary.core.model import Json
 
 __all__ = [
-    "Against", "AttackRun", "Backdoor", "BackdoorClass", "Change", "Compared",
+    "Against", "AttackRun", "Backdoor", "BackdoorClass", "BudgetCurve", "Change", "Compared",
     "CorruptionPoint", "CurvePoint", "Distance", "EvaluationResult", "Example",
     "LabelError", "Labels",
     "MaskingPoint", "Model", "PatchPoint", "PoisonPoint", "Poisoning", "Privacy", "Probes", "Robustness", "Stop", "TestData",
@@ -90,6 +90,21 @@ class CurvePoint(msgspec.Struct, frozen=True, kw_only=True):
 
     eps: float
     accuracy: Rate
+
+
+class BudgetCurve(msgspec.Struct, frozen=True, kw_only=True):
+    """Accuracy that is left when an attack may spend so much on a sample: `eps` of a point is that budget.
+
+    At a budget of 0 stand the samples that the attack was given: those that were right, in a cascade without what earlier attacks
+    turned.
+    """
+
+    attack: str
+    unit: Literal["queries", "iterations"]
+    points: tuple[CurvePoint, ...]
+    fell: int = 0
+    half: int | None = None  # the budget within which half of those that fell did, and nine in ten
+    most: int | None = None
 
 
 class Distance(msgspec.Struct, frozen=True, kw_only=True):
@@ -174,6 +189,7 @@ class Robustness(msgspec.Struct, frozen=True, kw_only=True):
     certified: Rate | None = None
     attacks: tuple[AttackRun, ...] = ()
     curve: tuple[CurvePoint, ...] = ()
+    budgets: tuple[BudgetCurve, ...] = ()  # one an attack
     distance: Distance | None = None
     brittleness: Mapping[str, Rate] = {}
     needed: Mapping[str, Rate] = {}  # in which share of the smallest changes each column takes part

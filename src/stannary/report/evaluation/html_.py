@@ -9,7 +9,7 @@ from importlib import resources
 from stannary.checks.target.card import EvaluationResult, Example
 from stannary.report.escape import inline
 from stannary.report.evaluation import plots
-from stannary.report.evaluation.words import attack_rows, corruption_rows, figure, measured, title, verdict
+from stannary.report.evaluation.words import attack_rows, budget_plots, corruption_rows, figure, measured, stood_all, title, verdict
 
 __all__ = ["LIMIT", "render"]
 
@@ -54,6 +54,11 @@ def _page(card: EvaluationResult, examples: int) -> str:
         curve=Markup(plots.curve(robustness.curve, f"radius, {robustness.threat.norm}", mark=robustness.threat.eps))  # noqa: S704 - SVG of numbers
         if robustness
         else "",
+        budgets=[
+            (one, Markup(plots.curve(one.points[1:], f"{one.unit} a sample", log=True)))  # noqa: S704 - SVG of numbers
+            for one in (budget_plots(robustness) if robustness else [])
+        ],
+        stood_all=stood_all(robustness) if robustness else "",
         roc=Markup(plots.roc(privacy.roc)) if privacy else "",  # noqa: S704 - SVG of numbers
         extraction=Markup(plots.curve(privacy.extraction, "queries", log=True)) if privacy else "",  # noqa: S704 - SVG of numbers
         pictures=[example for example in shown if _is_picture(example)],

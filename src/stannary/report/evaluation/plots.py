@@ -53,10 +53,15 @@ def curve(
     for at in reversed(xs):  # from the right, where they lie apart: radii often double
         if not ticks or x(ticks[-1]) - x(at) >= _APART:
             ticks.append(at)
-    parts += [f'<text class="tick" x="{x(at):.1f}" y="{_H - 26}" text-anchor="middle">{at:.3g}</text>' for at in ticks]
+    parts += [f'<text class="tick" x="{x(at):.1f}" y="{_H - 26}" text-anchor="middle">{_figure(at)}</text>' for at in ticks]
     if mark is not None and low <= mark <= high and (not log or mark > 0):
         parts.append(f'<line class="mark" x1="{x(mark):.1f}" x2="{x(mark):.1f}" y1="{_TOP}" y2="{_H - _BOTTOM}"/>')
     return _svg(parts, f"Curve over {label}")
+
+
+def _figure(value: float) -> str:
+    """Return a number below the axis: budgets in full, radii with three digits."""
+    return f"{value:,.0f}" if value >= 1000 and value == round(value) else f"{value:.3g}"  # noqa: PLR2004 - what :.3g would round
 
 
 def _line(points: Sequence[CurvePoint], x: Callable[[float], float], kind: str) -> list[str]:

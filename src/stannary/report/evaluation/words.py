@@ -7,6 +7,7 @@ from stannary.checks.target.card import (
     AttackRun,
     Backdoor,
     BackdoorClass,
+    BudgetCurve,
     Compared,
     EvaluationResult,
     Labels,
@@ -18,7 +19,7 @@ from stannary.checks.target.statistics import Rate
 from stannary.report.escape import inline
 from stannary.report.wording import counted
 
-__all__ = ["attack_rows", "corruption_rows", "figure", "measured", "percent", "title", "verdict"]
+__all__ = ["attack_rows", "budget_plots", "corruption_rows", "figure", "measured", "percent", "stood_all", "title", "verdict"]
 
 _VERDICTS = {"passed": "measured", "failed": "below the threshold", "incomplete": "incomplete", "error": "failed to run"}
 _FLIPS = {
@@ -68,6 +69,7 @@ def measured(card: EvaluationResult) -> list[tuple[str, str]]:
             d = part.distance
             rows.append((f"median smallest change, {d.norm}", f"{d.median:.4g} [{d.low:.4g}, {d.high:.4g}], n = {d.n:,}"))
         rows += [(f"decided otherwise when {_FLIPS.get(name, name)}", percent(value)) for name, value in part.brittleness.items()]
+        rows += _budget(part)
         rows += _beyond(part)
         rows += [(f"smallest changes that need {name}", percent(value)) for name, value in list(part.needed.items())[:_NEEDED]]
     if card.against:
@@ -103,6 +105,28 @@ def _against(part: Against) -> list[tuple[str, str]]:
 def _paired(one: Compared) -> str:
     change = f"{one.difference * 100:+.1f} points [{one.low * 100:+.1f}, {one.high * 100:+.1f}] from {one.before.value * 100:.1f} %"
     return f"{change}; {one.gained} gained, {one.lost} lost of {one.before.n:,}, p = {one.p:.2g}"
+
+
+def _budget(part: Robustness) -> list[tuple[str, str]]:
+    """Return what the attack that turned the most samples took for them."""
+    one = max(part.budgets, key=lambda curve: curve.fell, default=None)
+    if one is None or one.half is None or one.most is None:
+        return []
+    unit = {1: one.unit.removesuffix("s") if one.unit == "iterations" else "query"}
+    half, most = (f"{spent:,} {unit.get(spent, one.unit)}" for spent in (one.half, one.most))
+    many = f"half of the {one.fell:,} that fall do within {half}, nine in ten within {most}"
+    named = many if one.fell > 1 else f"the one that falls does within {half}"
+    return [(f"budget of {inline(one.attack, 60)}", named)]
+
+
+def budget_plots(part: Robustness) -> list[BudgetCurve]:
+    """Return the curves over the budget that fall at all, those of the most samples first."""
+    return sorted((curve for curve in part.budgets if curve.fell), key=lambda curve: -curve.fell)
+
+
+def stood_all(part: Robustness) -> str:
+    """Return the attacks that turned nothing, with what each was allowed to spend on a sample."""
+    return ", ".join(f"{inline(one.attack, 60)} ({one.points[-1].eps:,.0f} {one.unit})" for one in part.budgets if not one.fell)
 
 
 def _beyond(part: Robustness) -> list[tuple[str, str]]:

@@ -40,14 +40,16 @@ class NES:
 
     def init(self, problem: Problem, rows: Rows, generator: torch.Generator) -> None:  # noqa: ARG002 - starts at the sample
         """Start at the sample."""
-        rows.way = torch.zeros_like(rows.x)
+        rows.way, rows.asked = torch.zeros_like(rows.x), torch.zeros_like(rows.age)
 
     def step(self, problem: Problem, rows: Rows, generator: torch.Generator) -> torch.Tensor:
         """Look at where the rows are, estimate the slope there, and move those that are not fooled."""
         logits = problem.target.logits(rows.x)
         rows.keep(rows.x, problem.fooled(labels_of(logits), rows.label), problem)
         over = rows.age >= self._last
-        at = (~rows.found & ~over).nonzero()[:, 0]
+        moving = ~rows.found & ~over
+        rows.asked = rows.asked + 1 + 2 * self.pairs * moving
+        at = moving.nonzero()[:, 0]
         if len(at):
             rows.way[at] = self.momentum * rows.way[at] + self._slope(problem, rows, at, generator)
             eps = problem.eps or 1.0

@@ -49,6 +49,7 @@ class Square:
         else:
             offset = _tiles(rows.x, generator) if len(shape) == 4 else _signs(shape, rows.x, generator)  # noqa: PLR2004
             rows.x = problem.ball(rows.origin + problem.unit * _of_length(offset, eps), rows.origin)
+        rows.asked = torch.zeros_like(rows.age)
         rows.worst = rows.size.new_full((len(rows),), -torch.inf)
         rows.at = rows.x  # the best so far; `x` is what is asked next
         rows.differs = torch.ones_like(rows.found)  # from what was asked before
@@ -65,6 +66,7 @@ class Square:
     def _ask(self, problem: Problem, rows: Rows) -> None:
         """Ask for the proposals that change something, and keep those that raised the margin."""
         at = rows.differs.nonzero()[:, 0]
+        rows.asked = rows.asked + rows.differs
         if not len(at):
             return
         x, label = (rows.x, rows.label) if len(at) == len(rows) else (rows.x[at], rows.label[at])

@@ -37,12 +37,13 @@ class Transfer:
 
     def init(self, problem: Problem, rows: Rows, generator: torch.Generator) -> None:  # noqa: ARG002 - nothing random here
         """Start at the sample."""
-        rows.way = torch.zeros_like(rows.x)
+        rows.way, rows.asked = torch.zeros_like(rows.x), torch.zeros_like(rows.age)
 
     def step(self, problem: Problem, rows: Rows, generator: torch.Generator) -> torch.Tensor:  # noqa: ARG002 - nothing random here
         """Move on the surrogate, and ask the target from time to time."""
         due = ((rows.age % _EVERY == 0) & (rows.age > 0)) | (rows.age >= self._last)
         at = due.nonzero()[:, 0]
+        rows.asked = rows.asked + due
         if len(at):
             rows.keep(rows.x[at], problem.fooled(problem.target.decide(rows.x[at]), rows.label[at]), problem, at)
         sign = -1 if problem.targeted else 1
