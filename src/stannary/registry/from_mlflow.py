@@ -166,7 +166,7 @@ def _info(base: str, row: dict[str, Any]) -> dict[str, Json]:
 def _proposals(fetcher: Fetcher, base: str, model: str, numbers: dict[str, Version]) -> list[Proposal]:
     query = urllib.parse.urlencode({"name": model})
     answer = fetcher.json(f"{base}/api/2.0/mlflow/registered-models/get?{query}", login())
-    known = answer.get("registered_model") if isinstance(answer, dict) else None
+    known = answer.get("registered_model")
     known = known if isinstance(known, dict) else {}
     found = [
         (str(row.get("alias", "")), str(row.get("version", ""))) for row in known.get("aliases") or [] if isinstance(row, dict)
@@ -189,9 +189,6 @@ def _pages(fetcher: Fetcher, base: str, kind: str, filter_: str) -> Iterator[dic
     for _ in range(_PAGES):
         query = urllib.parse.urlencode({"max_results": 200, "filter": filter_, "page_token": token})
         answer = fetcher.json(f"{base}/api/2.0/mlflow/{kind}/search?{query}", login())
-        if not isinstance(answer, dict):
-            msg = "the server's answer is no object"
-            raise InputError(msg, where=base, code="REG019")
         yield from (row for row in answer.get(rows) or [] if isinstance(row, dict))
         token = str(answer.get("next_page_token") or "")
         if not token:

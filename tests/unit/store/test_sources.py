@@ -7,6 +7,7 @@ import json
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -15,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from stannary.core.errors import BackendError, InputError, IntegrityError, UsageError
-from stannary.store.sources import resolve
-from stannary.store.sources.fetch import safe_path
+from stannary.store.sources import oci, resolve
+from stannary.store.sources.fetch import Fetcher, safe_path
 from stannary.testing.simulators import FileSimulator, HubSimulator, OciSimulator
 
 BIG = bytes(range(256)) * 1024
@@ -97,6 +98,80 @@ def test_oci_layers_are_verified(tmp_path: Path) -> None:
         host = registry.url.removeprefix("http://")
         with pytest.raises(IntegrityError):
             resolve(f"oci://{host}/team/model:v1", offline=False, dest=tmp_path / "c")
+
+
+ODD = [
+    b"[]",
+    b"7",
+    b"null",
+    b"{",
+    b"\xff",
+    b'{"a":' * 50_000,
+    b'{"sha": 1, "siblings": {}}',
+    b'{"siblings": [1]}',
+    b'{"files": [null]}',
+]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=range(len(ODD)))
+@pytest.mark.parametrize("source", ["hf", "oci", "mlflow"])
+def test_whatever_a_server_answers_is_an_error_of_the_server(
+    source: str, odd: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FileSimulator({"/api/models/org/model/revision/main": odd, "/v2/org/model/manifests/latest": odd}) as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.url)
+        server.files |= {
+            "/api/2.0/mlflow/model-versions/get-download-uri": b'{"artifact_uri": "mlflow-artifacts:/1"}',
+            "/api/2.0/mlflow-artifacts/artifacts": odd,
+        }
+        targets = {"hf": "hf://org/model", "oci": f"oci://{server.url[7:]}/org/model", "mlflow": "mlflow:models/m/1"}
+        if source == "oci" and odd.startswith((b'{"s', b'{"f')):
+            server.files["/v2/org/model/manifests/latest"] = b'{"layers": %b}' % odd
+        if source == "mlflow" and odd.startswith(b'{"s'):
+            server.files["/api/2.0/mlflow-artifacts/artifacts"] = b'{"files": "x"}'
+        with pytest.raises(BackendError):
+            resolve(targets[source], offline=False, dest=tmp_path)
+
+
+def test_an_answer_that_breaks_off_is_an_error_of_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def hang_up() -> None:
+        with listener.accept()[0] as connection:
+            connection.recv(1 << 16)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{listener.getsockname()[1]}")
+        thread = threading.Thread(target=hang_up)
+        thread.start()
+        with pytest.raises(BackendError):
+            resolve("hf://org/model", offline=False, dest=tmp_path)
+        thread.join(60)
+
+
+def test_an_oci_registry_elsewhere_sends_nobody_to_what_listens_on_this_machine() -> None:
+    with FileSimulator({"/token": b'{"token": "of somebody else"}'}) as inner:
+        registry = oci._Registry("registry.example", "team/model", Fetcher(1 << 20))
+        with pytest.raises(BackendError, match="asks for a login"):
+            registry._authorize(f'Bearer realm="{inner.url}/token",service="x"', "https://registry.example")
+    assert inner.requests == []
+
+
+@pytest.mark.parametrize("named", ["latest", "v1", "", None])
+def test_an_oci_index_is_followed_by_digest_alone(named: str | None, tmp_path: Path) -> None:
+    """What is asked for by a tag may be anything: a pinned index would pin nothing."""
+    with OciSimulator("team/model", {"model.pkl": BIG}) as registry:
+        index = json.dumps({"manifests": [{"digest": named, "platform": None}]}).encode()
+        pin = f"sha256:{hashlib.sha256(index).hexdigest()}"
+        registry.files[f"/v2/team/model/manifests/{pin}"] = index
+        address = f"oci://{registry.url.removeprefix('http://')}/team/model@{pin}"
+        with pytest.raises(BackendError, match="by its digest"):
+            resolve(address, offline=False, dest=tmp_path / "a")
+        index = json.dumps({"manifests": [{"digest": registry.digest}]}).encode()
+        pin = f"sha256:{hashlib.sha256(index).hexdigest()}"
+        registry.files[f"/v2/team/model/manifests/{pin}"] = index
+        found = resolve(f"{address.partition('@')[0]}@{pin}", offline=False, dest=tmp_path / "b")
+        assert (found.path / "model.pkl").read_bytes() == BIG
 
 
 @pytest.mark.parametrize(

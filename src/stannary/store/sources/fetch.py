@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import json
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from stannary.store.sources.public import Public
 
-__all__ = ["Downloaded", "Fetcher", "safe_path"]
+__all__ = ["Downloaded", "Fetcher", "json_object", "objects", "safe_path"]
 
 _CHUNK = 1 << 20
 _TRIES = 4
@@ -106,21 +107,27 @@ class Fetcher:
             raise InputError(msg, where=url, code="FET023")
         return response
 
-    def json(self, url: str, headers: Mapping[str, str] | None = None) -> Any:  # noqa: ANN401 - JSON
-        """Return a JSON document of at most 64 MiB. Raises BackendError."""
+    def read(self, url: str, headers: Mapping[str, str] | None = None, most: int = _JSON_CAP) -> bytes:
+        """Return what an address answers, at most so many bytes. Raises urllib.error.HTTPError for 4xx and 5xx, BackendError."""
         try:
-            with self.open(url, {"Accept": "application/json", **(headers or {})}) as response:
-                raw = response.read(_JSON_CAP + 1)
+            with self.open(url, headers) as response:
+                raw = response.read(most + 1)
+        except urllib.error.HTTPError:
+            raise
+        except (OSError, http.client.HTTPException) as exc:  # it broke off
+            raise BackendError(_trouble(exc), where=url, code="FET011", help=_REACH) from exc
+        if len(raw) > most:
+            msg = f"the answer is larger than {most >> 20} MiB"
+            raise BackendError(msg, where=url, code="FET013")
+        return raw
+
+    def json(self, url: str, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """Return a JSON object of at most 64 MiB. Raises BackendError."""
+        try:
+            raw = self.read(url, {"Accept": "application/json", **(headers or {})})
         except urllib.error.HTTPError as exc:
             raise BackendError(_said(exc), where=url, code="FET012") from exc
-        if len(raw) > _JSON_CAP:
-            msg = "the answer is larger than 64 MiB"
-            raise BackendError(msg, where=url, code="FET013")
-        try:
-            return json.loads(raw)
-        except ValueError as exc:
-            msg = f"the answer is no JSON: {exc}"
-            raise BackendError(msg, where=url, code="FET013") from exc
+        return json_object(raw, url)
 
     def download(
         self, url: str, path: Path, *, headers: Mapping[str, str] | None = None, sha256: str = "", size: int | None = None
@@ -165,7 +172,8 @@ class Fetcher:
             found = {k.lower(): v for k, v in response.headers.items()}
             if done and response.status != 206:  # noqa: PLR2004 - Partial Content: otherwise it starts over
                 digest, done = hashlib.sha256(), 0
-            announced = int(found.get("content-length", -1))
+            length = found.get("content-length", "")
+            announced = int(length) if length.isascii() and length.isdigit() else -1
             if announced > self.left:
                 msg = f"{announced} bytes announced, over the cap"
                 raise InputError(msg, where=url, code="FET021")
@@ -201,8 +209,32 @@ def _trouble(exc: Exception) -> str:
 
 
 def _said(exc: urllib.error.HTTPError) -> str:
-    text = exc.read(400).decode("utf-8", "replace").strip()
+    text = ""
+    with contextlib.suppress(OSError, http.client.HTTPException):  # what it says about it may break off
+        text = exc.read(400).decode("utf-8", "replace").strip()
     return f"HTTP {exc.code} {exc.reason}" + (f": {' '.join(text.split())[:200]}" if text and "<" not in text else "")
+
+
+def json_object(raw: bytes, where: str) -> dict[str, Any]:
+    """Return the JSON object that an answer is. Raises BackendError."""
+    try:
+        found = json.loads(raw)
+    except (ValueError, RecursionError) as exc:
+        msg = f"the answer is no JSON: {exc}"
+        raise BackendError(msg, where=where, code="FET013") from exc
+    if not isinstance(found, dict):
+        msg = "the answer is no JSON object"
+        raise BackendError(msg, where=where, code="FET013")
+    return found
+
+
+def objects(found: Mapping[str, Any], name: str, where: str) -> list[dict[str, Any]]:
+    """Return the objects that a field of an answer lists; none where it is not there. Raises BackendError."""
+    rows = found.get(name) or []
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        msg = f"the answer's {name} is no list of objects"
+        raise BackendError(msg, where=where, code="FET013")
+    return rows
 
 
 def safe_path(root: Path, name: str, where: str) -> Path:

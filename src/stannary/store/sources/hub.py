@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from stannary.core.errors import BackendError, IntegrityError, UsageError
 from stannary.store.sources import Resolved
-from stannary.store.sources.fetch import Fetcher, safe_path
+from stannary.store.sources.fetch import Fetcher, objects, safe_path
 from stannary.store.sources.web import check_scheme
 
 __all__ = ["cached", "fetch"]
@@ -59,8 +59,8 @@ def fetch(target: str, fetcher: Fetcher, dest: Path) -> Resolved:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     revision = urllib.parse.quote(repository.revision, safe="")
     listing = fetcher.json(f"{endpoint}/api/{repository.kind}/{repository.name}/revision/{revision}?blobs=true", headers)
-    commit, files = listing.get("sha"), listing.get("siblings")
-    if not isinstance(commit, str) or not re.fullmatch(r"[0-9a-f]{40}", commit) or not isinstance(files, list):
+    commit, files = listing.get("sha"), objects(listing, "siblings", target)
+    if not isinstance(commit, str) or not re.fullmatch(r"[0-9a-f]{40}", commit) or "siblings" not in listing:
         msg = "the hub's answer names no commit and files"
         raise BackendError(msg, where=target, code="FET013")
     root = dest / repository.name.rpartition("/")[2]
@@ -78,7 +78,8 @@ def fetch(target: str, fetcher: Fetcher, dest: Path) -> Resolved:
 
 
 def _one(fetcher: Fetcher, url: str, path: Path, entry: dict[str, Any], headers: dict[str, str]) -> str:
-    lfs = entry.get("lfs") or {}
+    lfs = entry.get("lfs")
+    lfs = lfs if isinstance(lfs, dict) else {}
     got = fetcher.download(url, path, headers=headers, sha256=str(lfs.get("sha256", "")), size=entry.get("size"))
     blob = entry.get("blobId")
     if not lfs and isinstance(blob, str) and blob:

@@ -16,7 +16,7 @@ from typing import Any
 
 from stannary.core.errors import BackendError, UsageError
 from stannary.store.sources import Resolved
-from stannary.store.sources.fetch import Fetcher, safe_path
+from stannary.store.sources.fetch import Fetcher, objects, safe_path
 from stannary.store.sources.web import check_scheme
 
 __all__ = ["fetch", "login", "server"]
@@ -37,7 +37,8 @@ def fetch(target: str, fetcher: Fetcher, dest: Path) -> Resolved:
     api = f"{base}/api/2.0/mlflow"
     if alias:
         query = urllib.parse.urlencode({"name": name, "alias": alias})
-        version = str(_field(fetcher.json(f"{api}/registered-models/alias?{query}", headers), "model_version", target)["version"])
+        found_version = _field(fetcher.json(f"{api}/registered-models/alias?{query}", headers), "model_version", target)
+        version = str(_field(found_version, "version", target))
     query = urllib.parse.urlencode({"name": name, "version": version})
     uri = str(_field(fetcher.json(f"{api}/model-versions/get-download-uri?{query}", headers), "artifact_uri", target))
     origin: dict[str, Any] = {"kind": "mlflow", "server": base, "name": name, "version": version, "artifacts": uri}
@@ -65,7 +66,7 @@ def _proxied(fetcher: Fetcher, api: str, start: str, root: Path, headers: dict[s
     while todo:
         folder = todo.pop()
         query = urllib.parse.urlencode({"path": f"{start}/{folder}".rstrip("/")})
-        for entry in fetcher.json(f"{api}?{query}", headers).get("files", []):
+        for entry in objects(fetcher.json(f"{api}?{query}", headers), "files", target):
             seen += 1
             if seen > _MOST:
                 msg = f"more than {_MOST} artifacts"

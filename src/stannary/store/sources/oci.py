@@ -8,7 +8,6 @@ named by their title annotation, or by their digest.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import urllib.error
 import urllib.parse
@@ -17,7 +16,7 @@ from typing import Any
 
 from stannary.core.errors import BackendError, IntegrityError, UsageError
 from stannary.store.sources import Resolved
-from stannary.store.sources.fetch import Fetcher, safe_path
+from stannary.store.sources.fetch import Fetcher, json_object, objects, safe_path
 
 __all__ = ["fetch"]
 
@@ -31,7 +30,9 @@ _ACCEPT = ", ".join(
         "docker.distribution.manifest.list.v2",
     )
 )
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _MANIFEST_CAP = 8 << 20
+_EMPTY = 2  # bytes of a configuration that is `{}`
 _LOOPBACK = ("127.0.0.1", "localhost")
 
 
@@ -51,18 +52,12 @@ class _Registry:
         if reference.startswith("sha256:") and digest != reference:
             msg = f"manifest {digest} arrived, {reference} asked for"
             raise IntegrityError(msg, where=url, code="FET020")
-        try:
-            found = json.loads(raw)
-        except ValueError as exc:
-            msg = f"the manifest is no JSON: {exc}"
-            raise BackendError(msg, where=url, code="FET013") from exc
-        return found, digest
+        return json_object(raw, url), digest
 
     def _read(self, url: str) -> bytes:
         for _ in range(2):
             try:
-                with self.fetcher.open(url, {"Accept": _ACCEPT, **self.headers}) as response:
-                    return response.read(_MANIFEST_CAP)
+                return self.fetcher.read(url, {"Accept": _ACCEPT, **self.headers}, _MANIFEST_CAP)
             except urllib.error.HTTPError as exc:
                 if exc.code != 401 or self.headers:  # noqa: PLR2004 - Unauthorized
                     msg = f"HTTP {exc.code} {exc.reason}"
@@ -74,7 +69,9 @@ class _Registry:
     def _authorize(self, challenge: str, url: str) -> None:
         fields = dict(re.findall(r'(\w+)="([^"]*)"', challenge))
         realm = fields.get("realm", "")
-        trusted = realm.startswith("https://") or re.match(r"http://(?:127\.0\.0\.1|localhost)[:/]", realm)
+        # A registry elsewhere does not send us to what listens on this machine, whose answer it would be shown.
+        here = self.base.startswith("http://") and re.match(r"http://(?:127\.0\.0\.1|localhost)[:/]", realm)
+        trusted = realm.startswith("https://") or here
         if not challenge.lower().startswith("bearer") or not trusted:
             msg = "the registry asks for a login that is not a bearer token"
             raise BackendError(msg, where=url, code="FET012")
@@ -85,7 +82,7 @@ class _Registry:
     def blob(self, layer: dict[str, Any], path: Path) -> None:
         """Download a layer, verified against its digest and size."""
         digest = str(layer.get("digest", ""))
-        if not re.fullmatch(r"sha256:[0-9a-f]{64}", digest):
+        if not _DIGEST.fullmatch(digest):
             msg = f"layer of an unsupported digest {digest[:80]!r}"
             raise BackendError(msg, where=self.base, code="FET013")
         self.fetcher.download(f"{self.base}/blobs/{digest}", path, headers=self.headers, sha256=digest[7:], size=layer.get("size"))
@@ -101,18 +98,28 @@ def fetch(target: str, fetcher: Fetcher, dest: Path) -> Resolved:
     registry = _Registry(host, repository, fetcher)
     manifest, digest = registry.manifest(pin or tag or "latest")
     if "manifests" in manifest:
-        entries = manifest["manifests"]
-        if not entries:
-            msg = "the index names no manifest"
-            raise BackendError(msg, where=target, code="FET013")
-        chosen = next((m for m in entries if (m.get("platform") or {}).get("architecture") == "amd64"), entries[0])
-        manifest, _ = registry.manifest(str(chosen.get("digest")))
+        manifest, _ = registry.manifest(_chosen(objects(manifest, "manifests", target), target))
     root = dest / repository.rpartition("/")[2]
     root.mkdir(parents=True, exist_ok=True)
     names = {}
-    for layer in [*manifest.get("layers", []), *([manifest["config"]] if manifest.get("config", {}).get("size", 0) > 2 else [])]:  # noqa: PLR2004 - `{}` is the empty configuration
-        title = (layer.get("annotations") or {}).get("org.opencontainers.image.title", "")
-        name = title or str(layer.get("digest", "")).replace(":", "-")
+    config = manifest.get("config")
+    size = config.get("size") if isinstance(config, dict) else None
+    told = [config] if isinstance(config, dict) and isinstance(size, int) and size > _EMPTY else []
+    for layer in [*objects(manifest, "layers", target), *told]:
+        annotations = layer.get("annotations")
+        title = annotations.get("org.opencontainers.image.title") if isinstance(annotations, dict) else None
+        name = str(title or str(layer.get("digest", "")).replace(":", "-"))
         registry.blob(layer, safe_path(root, name, target))
         names[name] = layer["digest"]
     return Resolved(root, target, {"kind": "oci", "host": host, "repository": repository, "digest": digest, "files": names})
+
+
+def _chosen(entries: list[dict[str, Any]], target: str) -> str:
+    """Return the digest of the manifest that an index is followed to: by a digest alone, so that what arrives is verified."""
+    platforms = [entry.get("platform") for entry in entries]
+    preferred = (number for number, row in enumerate(platforms) if isinstance(row, dict) and row.get("architecture") == "amd64")
+    digest = str(entries[next(preferred, 0)].get("digest")) if entries else ""
+    if not _DIGEST.fullmatch(digest):
+        msg = "the index names no manifest by its digest" if entries else "the index names no manifest"
+        raise BackendError(msg, where=target, code="FET013")
+    return digest
