@@ -46,7 +46,7 @@ _SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
     "attacks",
     multiple=True,
     metavar="NAME",
-    help="After the preset's: deepfool, ..., foolbox:NAME or art:NAME, with :option=value,...; repeatable.",
+    help="After the preset's: deepfool, cw, ..., foolbox:NAME or art:NAME, with :option=value,...; repeatable.",
 )
 @click.option(
     "--surrogate", metavar="FILE", help="A network of pictures or arrays: examples made on it are tried on MODEL first (transfer)."

@@ -347,6 +347,17 @@ def test_attacks_of_other_libraries_run_in_the_guard_after_ours(digits) -> None:
     assert all(run["forward"] for run in found["robustness"]["attacks"][-3:])
 
 
+def test_carlini_and_wagner_come_after_the_preset_in_their_norm(digits) -> None:
+    given = (digits / "net.pt", "--data", digits / "digits.npz", "--preset", "smoke", "--samples", 40, "--eps", 0.3)
+    found = card(*given, "--norm", "l2", "--attack", "cw")
+    run = found["robustness"]["attacks"][-1]
+    assert run["id"] == "cw-5x200"
+    assert run["survivors_in"] >= run["survivors_out"] > 0
+    assert run["backward"] > 200 * run["survivors_out"]
+    elsewhere = card(*given, "--attack", "cw")["robustness"]["attacks"][-1]
+    assert "linf" in elsewhere["skipped"]  # it knows l2 alone
+
+
 def test_an_attack_that_is_none_is_refused(digits, cancer) -> None:
     done = stannary("evaluate", digits / "net.pt", "--data", digits / "digits.npz", "--attack", "foolbox:Nothing")
     assert done.returncode == 2

@@ -97,10 +97,16 @@ def test_pictures_get_patches_patterns_and_clean_labels(digits) -> None:
     found = card("--suite", "poisoning", digits / "net.pt", "--data", digits / "digits.npz", "--poison", "0.05")
     assert found["poisoning"]["rows"] == rows - int(0.3 * rows)
     assert {one["attack"].partition(",")[0] for one in found["poisoning"]["points"]} == {
-        "label-flip", "badnets", "blended", "clean-label",
+        "label-flip", "badnets", "blended", "clean-label", "feature-collision",
     }  # fmt: skip
     assert rate_of(found, "blended", 0.05)["success"]["low"] > rate_of(found, "blended", 0.05)["without"]["high"]
     assert "small networks" in found["poisoning"]["recipe"]
+    assert found["poisoning"]["tuned"]["value"] > 0.8
+    collided = rate_of(found, "feature-collision", 0.05)
+    assert collided["success"]["n"] == 10  # a twentieth of the rows
+    assert collided["without"]["value"] == 0
+    (row,) = [one for one in found["measurements"] if one["metric"] == "poisoning.collision_at_5pct"]
+    assert row["value"] == collided["success"]["value"]
 
 
 def test_a_policy_bounds_what_poison_does(cancer, tmp_path) -> None:

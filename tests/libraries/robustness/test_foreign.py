@@ -90,6 +90,26 @@ def test_every_pass_is_counted(samples, digits_net) -> None:
     assert found.stages[0].params["options"] == "steps=7"
 
 
+def test_carlini_and_wagner_by_name_break_what_foolbox_does_by_theirs(samples, digits_net) -> None:
+    x, y = samples
+    _, found = attacked(digits_net, samples, "cw", eps=0.4, norm="l2")
+    theirs = foolbox.attacks.L2CarliniWagnerAttack(binary_search_steps=5, steps=200)
+    hit = theirs(foolbox.PyTorchModel(digits_net, bounds=(0, 1)), x, y, epsilons=0.4)[2] & (digits_net(x).argmax(1) == y)
+    broken = found.status == BROKEN
+    assert 5 < int(hit.sum()) < 55
+    assert int((hit & ~broken).sum()) <= 1  # which of two searches ends nearer is no matter of principle
+    assert int(broken.sum()) >= int(hit.sum())
+    assert found.stages[0].id == "cw-5x200"
+
+
+@pytest.mark.parametrize("name", ["hopskipjump", "boundary"])
+def test_walks_by_name_take_decisions_alone(samples, digits_net, name) -> None:
+    few = samples[0][:15], samples[1][:15]
+    _, found = attacked(digits_net, few, name, eps=0.6, norm="l2", kind=Decisions)
+    assert int((found.status == BROKEN).sum()) > 5
+    assert found.spend.backward == 0
+
+
 def test_results_are_the_same_for_one_worker_or_two(samples, digits_net) -> None:
     names = ("foolbox:LinfPGD:steps=5", "art:ProjectedGradientDescent:max_iter=5,num_random_init=1")
     one, two = (attacked(digits_net, samples, *names, workers=workers, block=20)[1] for workers in (1, 2))

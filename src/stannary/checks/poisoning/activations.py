@@ -20,10 +20,10 @@ from stannary.core.errors import InputError, UsageError
 if TYPE_CHECKING:
     from stannary.checks.target.interface import Target
 
-__all__ = ["activations", "features", "layers_of"]
+__all__ = ["Into", "activations", "features", "into_of", "layers_of"]
 
 _BATCH = 512
-_Into = Callable[["torch.Tensor"], "torch.Tensor"]
+Into = Callable[["torch.Tensor"], "torch.Tensor"]
 
 
 def _network(target: Target) -> torch.nn.Module | None:
@@ -64,11 +64,11 @@ def features(target: Target, x: torch.Tensor) -> torch.Tensor:
     Raises:
         UsageError: the target is no network, or has no layer with weights that can be looked into.
     """
-    return _into(target)(x)
+    return into_of(target)(x)
 
 
-def _into(target: Target) -> _Into:
-    """Return what gives the inputs of the last layer."""
+def into_of(target: Target) -> Into:
+    """Return what gives `features`, for those who ask more than once. Raises UsageError as `features`."""
     module = _network(target)
     if module is None:
         msg = "the model is no network that can be looked into: it has no activations"
@@ -90,7 +90,7 @@ def _into(target: Target) -> _Into:
     return into
 
 
-def _of_module(module: torch.nn.Module, name: str) -> _Into:
+def _of_module(module: torch.nn.Module, name: str) -> Into:
     def inside(x: torch.Tensor) -> torch.Tensor:
         last = passed(module, x).last
         if last is None:
@@ -101,7 +101,7 @@ def _of_module(module: torch.nn.Module, name: str) -> _Into:
     return inside
 
 
-def _of_script(module: torch.nn.Module, into: _Into) -> _Into:
+def _of_script(module: torch.nn.Module, into: Into) -> Into:
     """Return what calls a part of a TorchScript network as the whole of it is called here."""
     fitted = module.fitted if isinstance(module, Network) else None
     return into if fitted is None else lambda x: into(fitted(x))
@@ -112,6 +112,6 @@ def activations(target: Target, x: torch.Tensor) -> torch.Tensor:
     if not len(x):
         msg = "there are no inputs"
         raise UsageError(msg, where=target.name)
-    into = _into(target)
+    into = into_of(target)
     with torch.no_grad():
         return torch.cat([into(part.to(target.device)).cpu() for part in x.split(_BATCH)])

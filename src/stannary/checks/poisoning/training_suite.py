@@ -18,6 +18,7 @@ from typing import NamedTuple, Protocol
 import torch
 
 from stannary.checks.poisoning.attacks import BadNets, Blended, CleanLabel, Columns, LabelFlip
+from stannary.checks.poisoning.fine_tuning import NAME, FineTuned, fine_tuned
 from stannary.checks.poisoning.interface import Attack, Poisoned
 from stannary.checks.poisoning.seeds import derive, generator
 from stannary.checks.target.card import Poisoning, PoisonPoint
@@ -53,7 +54,8 @@ class Options:
     Args:
         shares: of the training rows that the attacker changes.
         bounds: between which values inputs lie.
-        surrogate: a white-box model of the task, with which an attacker makes poison whose labels are right; None: none is made.
+        surrogate: a white-box model of the task, with which an attacker makes poison whose labels are right, and from which others
+            may fine-tune; None: none is made.
         seed: of everything random.
     """
 
@@ -144,10 +146,25 @@ def training_suite(
                 success=rate(int(won[0].sum()), len(won[0])), without=rate(int(won[1].sum()), len(won[1])),
             )
         )  # fmt: skip
-    part = Poisoning(rows=len(training), accuracy=before, points=tuple(points), recipe=recipe, skipped=skipped)
+    tuned = _tuned(training, test, options)
+    skipped |= {NAME: tuned.unable} if tuned.unable else {}
+    points += tuned.points
+    part = Poisoning(
+        rows=len(training), accuracy=before, tuned=tuned.accuracy, points=tuple(points), recipe=recipe, skipped=skipped
+    )  # fmt: skip
     usable = before.low > float(torch.bincount(test.y, minlength=classes).max()) / len(test)
     said = f"poisoning: models that are trained on the data decide {before.value:.0%} of the test: too little to judge poison"
     return Measured(part, _measurements(part, options, usable=usable), () if usable else (said,), _next(part) if usable else ())
+
+
+def _tuned(training: Dataset, test: Dataset, options: Options) -> FineTuned:
+    """Poison those who fine-tune from the model; tables are left out, whose columns cannot all move a little."""
+    if training.kind == "table":
+        return FineTuned()
+    if options.surrogate is None:
+        return FineTuned(unable="takes a network that others can fine-tune: the model shows no gradients")
+    _, aim = _ends(torch.bincount(training.y, minlength=training.classes))
+    return fine_tuned(options.surrogate, (training, test), aim, options.shares, options.bounds, seed=options.seed)
 
 
 def _laid_out(
@@ -235,10 +252,11 @@ def _decided(factory: Factory, data: tuple[torch.Tensor, torch.Tensor], rows: to
 def _measurements(part: Poisoning, options: Options, *, usable: bool) -> tuple[Measurement, ...]:
     found = []
     for share in options.shares:
-        points = [one for one in part.points if one.share == share]
+        at = f"at_{share * 100:g}pct"
+        points = [one for one in part.points if one.share == share and one.attack != NAME]
+        found += [_collision(one, at, options.seed) for one in part.points if one.share == share and one.attack == NAME]
         if not points:
             continue
-        at = f"at_{share * 100:g}pct"
         aimed = [one.success for one in points if one.attack != "label-flip"]  # which has no aim but to do harm
         for name, rates, worst in (("success", aimed, max), ("accuracy", [one.accuracy for one in points], min)):
             if rates:
@@ -249,6 +267,12 @@ def _measurements(part: Poisoning, options: Options, *, usable: bool) -> tuple[M
                     Measurement(metric=f"poisoning.{name}_{at}", value=one.value, low=low, high=high, n=one.n, seed=options.seed)
                 )
     return tuple(found)
+
+
+def _collision(one: PoisonPoint, at: str, seed: int) -> Measurement:
+    """Return what is won of those who fine-tune from the model: another harm than that to models trained from nothing."""
+    rate_ = one.success
+    return Measurement(metric=f"poisoning.collision_{at}", value=rate_.value, low=rate_.low, high=rate_.high, n=rate_.n, seed=seed)
 
 
 def _next(part: Poisoning) -> tuple[str, ...]:

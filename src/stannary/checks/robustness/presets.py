@@ -7,11 +7,14 @@ from dataclasses import dataclass
 
 from stannary.checks.robustness.attacks.apgd import APGD, APGDT
 from stannary.checks.robustness.attacks.apgd_l1 import APGDL1
+from stannary.checks.robustness.attacks.boundary import Boundary
+from stannary.checks.robustness.attacks.carlini import CarliniWagner
 from stannary.checks.robustness.attacks.ddn import DDN
 from stannary.checks.robustness.attacks.deepfool import DeepFool
 from stannary.checks.robustness.attacks.estimated import NES, SPSA
 from stannary.checks.robustness.attacks.fab import FAB
 from stannary.checks.robustness.attacks.fmn import FMN
+from stannary.checks.robustness.attacks.hopskipjump import HopSkipJump
 from stannary.checks.robustness.attacks.pgd import FGSM, PGD
 from stannary.checks.robustness.attacks.square import Square
 from stannary.checks.robustness.engine import Attack
@@ -34,9 +37,12 @@ ATTACKS: Mapping[str, Callable[[int], Attack]] = {  # by the number of classes
     "ddn": lambda _: DDN(100),
     "fmn": lambda _: FMN(50),
     "deepfool": lambda _: DeepFool(),
+    "cw": lambda _: CarliniWagner(),
     "square": lambda _: Square(5000),
     "nes": lambda _: NES(),
     "spsa": lambda _: SPSA(),
+    "hopskipjump": lambda _: HopSkipJump(20),
+    "boundary": lambda _: Boundary(300),
 }
 
 

@@ -281,6 +281,7 @@ class Poisoning(msgspec.Struct, frozen=True, kw_only=True):
 
     rows: int
     accuracy: Rate  # of the model that was trained on clean data
+    tuned: Rate | None = None  # the same where the model's layers are kept, and the last one alone is trained
     points: tuple[PoisonPoint, ...] = ()
     recipe: str = ""
     skipped: Mapping[str, str] = {}  # attacks that cannot be made here, and why

@@ -180,6 +180,8 @@ def _labels(part: Labels) -> list[tuple[str, str]]:
 
 def _poisoning(part: Poisoning) -> list[tuple[str, str]]:
     rows = [("accuracy, trained on clean rows", percent(part.accuracy))]
+    if part.tuned:
+        rows.append(("accuracy, its last layer alone trained on them", percent(part.tuned)))
     for one in part.points:
         won = f"success {percent(one.success)}; without {one.without.value * 100:.1f} %; accuracy {one.accuracy.value * 100:.1f} %"
         rows.append((f"{one.share * 100:g} % poisoned by {inline(one.attack, 60)}", won))

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import torch
 
-from stannary.checks.poisoning.activations import features
+from stannary.checks.poisoning.activations import Into, activations, into_of
 from stannary.checks.poisoning.attacks.triggers import OneTarget
 from stannary.checks.poisoning.interface import Poisoned, chosen, sound
 from stannary.checks.target.interface import Target
@@ -87,12 +87,13 @@ class FeatureCollision:
         surrogate: a torch target, whose last layer's inputs are f.
         chosen: the victims `(v, *shape)`, inputs of the test that are to be decided as `target`.
         target: the class of the rows that are changed.
-        share: of all rows; they are shared out among the victims.
+        share: of all rows; the victims take turns at the row of the class that the network sees nearest to each.
         beta: how much closeness to the base counts, in the units of the features.
         steps: of the optimisation.
         rate: its first step; halved where a step made it worse.
         watermark: share of the victim that is mixed into each base before, as the paper does for training from nothing.
         low, high: bounds of the inputs.
+        eps: no feature of a row moves farther than this; None: as far as `beta` lets it.
         seed: of the rows.
     """
 
@@ -107,6 +108,7 @@ class FeatureCollision:
     watermark: float = 0.0
     low: float = 0.0
     high: float = 1.0
+    eps: float | None = None
     seed: int = 0
 
     def poison(self, x: torch.Tensor, y: torch.Tensor) -> Poisoned:
@@ -115,37 +117,54 @@ class FeatureCollision:
         if not len(self.chosen) or self.chosen.shape[1:] != x.shape[1:]:
             msg = f"victims of shape {tuple(self.chosen.shape)} do not go with inputs of shape {tuple(x.shape[1:])}"
             raise UsageError(msg)
-        rows = chosen(y == self.target, count, self.seed, f"no label is {self.target}")
-        victims = self.chosen[torch.arange(len(rows)) % len(self.chosen)]
-        inputs = x.clone()
+        rows = chosen(y == self.target, len(y), self.seed, f"no label is {self.target}")
+        rows, whose = self._near(x, rows, count)
+        victims, inputs = self.chosen[whose], x.clone()
         for some in torch.arange(len(rows)).split(_BATCH):
             inputs[rows[some]] = self._collided(x[rows[some]], victims[some]).to(x)
         parameters = {"target": self.target, "victims": len(self.chosen), "beta": self.beta, "watermark": self.watermark}
         return Poisoned(inputs, y.clone(), rows, self.id, self.share, self.seed, parameters)
 
+    def _near(self, x: torch.Tensor, rows: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return `count` of the rows, sorted, and whose each is: the victims take turns at the nearest one that is left."""
+        seen = activations(self.surrogate, torch.cat((x[rows], self.chosen.to(x)))).double()
+        far = torch.cdist(seen[len(rows) :], seen[: len(rows)])
+        taken: dict[int, int] = {}
+        for turn in range(min(count, len(rows))):
+            victim = turn % len(far)
+            nearest = int(far[victim].argmin())
+            far[:, nearest] = torch.inf
+            taken[int(rows[nearest])] = victim
+        picked = sorted(taken)
+        return torch.tensor(picked), torch.tensor([taken[row] for row in picked])
+
     def _collided(self, base: torch.Tensor, victims: torch.Tensor) -> torch.Tensor:
         base, victims = base.to(self.surrogate.device), victims.to(self.surrogate.device)
-        base = base + self.watermark * (victims - base)
+        into = into_of(self.surrogate)
+        low, high = torch.full_like(base, self.low), torch.full_like(base, self.high)
+        if self.eps is not None:
+            low, high = (base - self.eps).clamp_min(self.low), (base + self.eps).clamp_max(self.high)
+        base = (base + self.watermark * (victims - base)).clamp(low, high)
         with torch.no_grad():
-            goal = features(self.surrogate, victims)
+            goal = into(victims)
         at = base
         rate = torch.full((len(base), *[1] * (base.ndim - 1)), self.rate, device=base.device, dtype=base.dtype)
-        worth, grad = self._worth(at, base, goal)
+        worth, grad = self._worth(into, at, base, goal)
         for _ in range(self.steps):
             # forward along the features' gradient, back towards the base by the proximal map of its square
-            moved = ((at - rate * grad + rate * self.beta * base) / (1 + rate * self.beta)).clamp(self.low, self.high)
-            next_worth, next_grad = self._worth(moved, base, goal)
+            moved = ((at - rate * grad + rate * self.beta * base) / (1 + rate * self.beta)).clamp(low, high)
+            next_worth, next_grad = self._worth(into, moved, base, goal)
             better = (next_worth < worth).reshape(rate.shape)
             at, grad = torch.where(better, moved, at), torch.where(better, next_grad, grad)
             worth = torch.minimum(worth, next_worth)
             rate = torch.where(better, rate, rate / 2)
         return at
 
-    def _worth(self, at: torch.Tensor, base: torch.Tensor, goal: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _worth(self, into: Into, at: torch.Tensor, base: torch.Tensor, goal: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return what is minimised, `(m,)`, and the gradient of its first part."""
         at = at.detach().requires_grad_()
         with torch.enable_grad():
-            far = (features(self.surrogate, at) - goal).square().sum(1)
+            far = (into(at) - goal).square().sum(1)
             (grad,) = torch.autograd.grad(far.sum(), at)
         return far.detach() + self.beta / 2 * (at.detach() - base).square().flatten(1).sum(1), grad
 
