@@ -14,7 +14,7 @@ from stannary.app.evaluating import vouched
 from stannary.app.evaluation_request import Request, Work
 from stannary.app.guarding import Note, guarded, jail_of, left_behind, raised, scratch_folder
 from stannary.app.hardening_request import HardenAnswer, HardenRequest, HardenWork
-from stannary.core.errors import Bug, InputError, UsageError
+from stannary.core.errors import BackendError, Bug, InputError, StannaryError, UsageError
 from stannary.harden.card import HardeningResult
 from stannary.harden.keep import suffix_of
 from stannary.harden.methods import METHODS
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from stannary.app.opening import Admitted
 
 __all__ = ["harden"]
+
+_NO_MODEL = "EVA009"  # of `open_file.open_object`
+_ADDRESS = ("http://", "https://")
 
 
 def harden(
@@ -52,7 +55,10 @@ def harden(
         else:
             answer, work = _guarded(work, note)
         if answer.error is not None:
-            raise raised(answer.error)
+            found = raised(answer.error)
+            if isinstance(found, InputError) and found.code == _NO_MODEL and request.model.startswith(_ADDRESS):
+                raise _no_endpoint(request.model, found)
+            raise found
         if answer.result is None:
             msg = "hardening gave no result"
             raise Bug(msg)
@@ -83,8 +89,22 @@ def _admit(request: HardenRequest, stack: ExitStack, note: Note) -> Admitted:
     from stannary.checks.static.scan import ScanOptions
 
     note("scanning the model")
-    (target,) = stack.enter_context(located([request.model], offline=request.offline))
-    return admit(target, ScanOptions(jail=request.jail), trust=request.trust)
+    try:
+        (target,) = stack.enter_context(located([request.model], offline=request.offline))
+        return admit(target, ScanOptions(jail=request.jail), trust=request.trust)
+    except (BackendError, InputError, ExceptionGroup) as error:
+        if not request.model.startswith(_ADDRESS):
+            raise
+        raise _no_endpoint(request.model, error) from error
+
+
+def _no_endpoint(model: str, error: Exception) -> UsageError:
+    """Return what to say of an address that gives no model: whoever meant an endpoint is told what can be trained."""
+    one: BaseException = error.exceptions[0] if isinstance(error, ExceptionGroup) else error
+    why = one.message if isinstance(one, StannaryError) else str(one)
+    msg = f"hardening trains a model, and this address gives none ({why}); an endpoint cannot be trained"
+    takes = "give TorchScript, a pickled module or classifier, or `package.module:build()`"
+    return UsageError(msg, where=model, help=f"{takes}; to attack the endpoint: stannary evaluate {model} --request FILE")
 
 
 def _guarded(work: HardenWork, note: Note) -> tuple[HardenAnswer, HardenWork]:

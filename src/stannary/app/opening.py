@@ -60,7 +60,7 @@ def admit(target: Target, options: ScanOptions, *, trust: bool = False) -> Admit
         digest=found.digest,
         sha256=found.files[0].sha256 if len(found.files) == 1 else None,
         files=frozenset(file.sha256 for file in found.files if file.sha256),
-        format=_format_of(found),
+        format=_format_of(found, target.path),
         verdict=found.verdict,
     )
 
@@ -76,6 +76,13 @@ def scanned_bytes(model: Admitted, path: Path) -> bytes:
     return content
 
 
-def _format_of(found: TargetResult) -> str:
-    """Return the format of the file that is most likely the model: the largest."""
-    return max(found.files, key=lambda file: file.size).format if found.files else ""
+def _format_of(found: TargetResult, path: str) -> str:
+    """Return what people call the file that is most likely the model, the largest."""
+    from pathlib import Path
+
+    from stannary.checks.target.file_kind import file_kind
+
+    if not found.files:
+        return ""
+    largest, whole = max(found.files, key=lambda file: file.size), Path(path)
+    return file_kind(whole / largest.path if whole.is_dir() else whole, largest.format)

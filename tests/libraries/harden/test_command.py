@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.server
 import importlib.util
 import json
 import os
@@ -9,6 +10,7 @@ import pickle
 import re
 import subprocess
 import sys
+import threading
 import warnings
 
 import jsonschema
@@ -196,6 +198,36 @@ def test_what_cannot_be_hardened_is_said_and_nothing_is_written(folder, tmp_path
     wrong.write_bytes(pickle.dumps([1, 2, 3]))
     assert stannary("harden", wrong, "--method", "trades", *data).returncode == 3
     assert not (tmp_path / "new.pt").exists()
+
+
+class _Endpoint(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        if self.path == "/score":
+            self.send_error(501)
+            return
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'{"scores": [0.5, 0.5]}')
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize("path", ["score", "answers"])
+def test_an_endpoint_cannot_be_trained_and_what_can_is_said(folder, tmp_path, path: str) -> None:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Endpoint)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        address = f"http://127.0.0.1:{server.server_address[1]}/{path}"
+        done = stannary("harden", address, "--method", "trades", "--data", folder / "train.npz", cwd=tmp_path)
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert done.returncode == 2
+    assert "an endpoint cannot be trained" in done.stderr
+    assert "TorchScript, a pickled module or classifier" in done.stderr
+    assert f"stannary evaluate {address} --request FILE" in done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_command_offers_every_method(folder) -> None:

@@ -19,10 +19,11 @@ from sklearn.svm import SVC
 
 from stannary.checks.target.boosted import boosted_target
 from stannary.checks.target.callable_model import callable_target, import_object, is_import
+from stannary.checks.target.file_kind import torch_kind
 from stannary.checks.target.onnx_model import open_onnx
 from stannary.checks.target.open_file import open_object
 from stannary.checks.target.sklearn_model import sklearn_target
-from stannary.checks.target.torch_file import network_target, open_exported, open_pickled, open_script, torch_kind
+from stannary.checks.target.torch_file import network_target, open_exported, open_pickled, open_script
 from stannary.core.errors import InputError, UsageError
 
 X, Y = load_wine(return_X_y=True)
@@ -214,6 +215,22 @@ def test_files_of_torch_give_the_same_network() -> None:
         assert target.gradient(ROWS, lambda out: out[:, 0])[2].shape == ROWS.shape
     with pytest.raises(InputError, match="weights without the network"):
         open_pickled(as_file(lambda file: torch.save(network.state_dict(), file)), "m")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("shape", [(3, 9, 9), (7,)])
+def test_what_a_network_says_of_a_wrong_shape_is_one_line(shape) -> None:
+    net = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(144, 3))
+    for module in (net, torch.jit.script(net)):
+        with pytest.raises(InputError) as caught:
+            network_target(module, torch.zeros(4, *shape), name="net")
+        said = caught.value.message
+        assert f"inputs of shape {shape}" in said
+        assert "(4, 1, 3, 3)" in said
+        assert "conv2d" in said or "channels" in said
+        assert "\n" not in said
+        assert "Traceback" not in said
+        assert len(said) < 400
 
 
 def test_probabilities_become_their_logarithms() -> None:

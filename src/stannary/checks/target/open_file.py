@@ -16,6 +16,7 @@ import torch
 
 from stannary.checks.target.booster_file import booster_kind, library, loaded, open_booster
 from stannary.checks.target.data import Dataset
+from stannary.checks.target.file_kind import torch_kind
 from stannary.checks.target.interface import Target
 from stannary.core.errors import InputError
 
@@ -126,8 +127,6 @@ _Opener = Callable[[bytes, Dataset, torch.Tensor, str, str], Target]
 
 
 def _opener(content: bytes) -> _Opener | None:
-    from stannary.checks.target.torch_file import torch_kind
-
     if content[:4] == b"PK\x03\x04" or content[:4] == b"\x80\x02\x8a\n":
         kind = torch_kind(content)
         if kind:
@@ -213,7 +212,7 @@ def open_object(content: bytes, *, name: str = "model") -> tuple[Any, str]:
     """
     from stannary.checks.target import torch_file
 
-    kind = torch_file.torch_kind(content) if content[:4] in (b"PK\x03\x04", b"\x80\x02\x8a\n") else ""
+    kind = torch_kind(content) if content[:4] in (b"PK\x03\x04", b"\x80\x02\x8a\n") else ""
     if kind == "script":
         return torch_file.open_script(content, name), "script"
     if kind == "pickle":
@@ -229,12 +228,12 @@ def open_object(content: bytes, *, name: str = "model") -> tuple[Any, str]:
     opener = _opener(content)
     fixed = "an ONNX model" if opener is _onnx else "a Keras model" if opener is _keras else "no model"
     what = "an exported program" if kind == "export" else fixed
-    msg = (
-        f"the file holds {what} that can be trained again"
-        if what == "no model"
-        else f"{what} cannot be trained again from its file"
-    )
-    raise InputError(msg, where=name, help="give TorchScript, a pickled module or classifier, or `package.module:build()`")
+    fix = "give TorchScript, a pickled module or classifier, or `package.module:build()`"
+    if what == "no model":
+        msg = "the file holds no model that can be trained again"
+        raise InputError(msg, where=name, code="EVA009", help=fix)
+    msg = f"{what} cannot be trained again from its file"
+    raise InputError(msg, where=name, help=fix)
 
 
 def target_of(model: Any, data: Dataset, *, name: str = "model", device: str = "cpu") -> Target:  # noqa: ANN401 - any library's

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 
 from stannary.checks.target.fitting import Fit, in_batches
-from stannary.checks.target.torch_model import TorchTarget
+from stannary.checks.target.torch_model import TorchTarget, refusal, said
 from stannary.core.errors import InputError
 
-__all__ = ["Network", "network_target", "open_exported", "open_pickled", "open_script", "torch_kind"]
+__all__ = ["Network", "network_target", "open_exported", "open_pickled", "open_script"]
 
 _PROBABLE = 1e-3
 _LEAST = 1e-37
@@ -85,34 +85,13 @@ def network_target(network: torch.nn.Module, probe: torch.Tensor, *, name: str, 
         with torch.no_grad():
             out = wrapped(probe[:32].to(device, target.dtype))
     except _FAILURES as exc:
-        msg = f"the network fails on the data: {exc}"
+        msg = f"the network fails on the data: {refusal(wrapped, shape, exc)}"
         raise InputError(msg, where=name) from exc
     several = out.ndim == 2 and out.shape[1] > 1  # noqa: PLR2004 - samples and classes
     if several and not wrapped.log and bool((out >= 0).all()) and bool(((out.sum(1) - 1).abs() < _PROBABLE).all()):
         wrapped.log = True
         target.notes.append("the network gives probabilities: its logits are their logarithms, and saturate where one is 1")
     return target
-
-
-def torch_kind(content: bytes) -> str:
-    """Tell what a torch file is by its members: `script`, `export`, `compiled`, `pickle`, or empty for none of them."""
-    if content[:4] == b"\x80\x02\x8a\n":
-        return "pickle"
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            inner = {name.partition("/")[2] for name in archive.namelist()}
-            names = inner | set(archive.namelist())
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-        return ""
-    if any(name.endswith((".so", ".cpp", ".cubin")) for name in names) and any("aotinductor" in name for name in names):
-        return "compiled"
-    if "archive_format" in names or any(name.startswith("models/") and name.endswith(".json") for name in names):
-        return "export"
-    if "serialized_exported_program.json" in names:
-        return "export"
-    if "constants.pkl" in names and any(name.startswith("code/") for name in names):
-        return "script"
-    return "pickle" if "data.pkl" in names else ""
 
 
 def open_script(content: bytes, name: str) -> torch.nn.Module:
@@ -122,7 +101,7 @@ def open_script(content: bytes, name: str) -> torch.nn.Module:
             warnings.simplefilter("ignore", DeprecationWarning)  # of TorchScript itself
             module: torch.nn.Module = torch.jit.load(io.BytesIO(content), map_location="cpu")
     except _FAILURES as exc:
-        msg = f"the TorchScript file cannot be loaded: {exc}"
+        msg = f"the TorchScript file cannot be loaded: {said(exc)}"
         raise InputError(msg, where=name) from exc
     return module
 
@@ -134,7 +113,7 @@ def open_exported(content: bytes, name: str) -> tuple[torch.nn.Module, int]:
         module: torch.nn.Module = program.module()
         fixed = _fixed_batch(program)
     except (*_FAILURES, KeyError, OSError) as exc:
-        msg = f"the exported program cannot be loaded: {type(exc).__name__}: {exc}"
+        msg = f"the exported program cannot be loaded: {type(exc).__name__}: {said(exc)}"
         raise InputError(msg, where=name) from exc
     return module, fixed
 
@@ -158,7 +137,7 @@ def open_pickled(content: bytes, name: str) -> torch.nn.Module:
         msg = f"the module's own code is not installed here: {exc}"
         raise InputError(msg, where=name, help="name a function that builds it: `package.module:build()`") from exc
     except (*_FAILURES, EOFError, KeyError, OSError, zipfile.BadZipFile) as exc:
-        msg = f"the torch file cannot be loaded: {type(exc).__name__}: {exc}"
+        msg = f"the torch file cannot be loaded: {type(exc).__name__}: {said(exc)}"
         raise InputError(msg, where=name) from exc
     if isinstance(found, torch.nn.Module):
         return found

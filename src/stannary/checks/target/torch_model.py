@@ -10,7 +10,7 @@ from stannary.checks.target.interface import Access, Loss
 from stannary.checks.target.thin_layers import ThinLayers, has_thin_layers
 from stannary.core.errors import InputError
 
-__all__ = ["TorchTarget", "labels_of"]
+__all__ = ["TorchTarget", "labels_of", "refusal", "said"]
 
 
 class TorchTarget:
@@ -33,8 +33,10 @@ class TorchTarget:
             with torch.no_grad():
                 out = self.module(torch.zeros((2, *shape), device=device, dtype=self.dtype))
         except (RuntimeError, TypeError, ValueError, IndexError) as exc:
-            msg = f"the model does not take inputs of shape {shape}: {exc}"
-            raise InputError(msg, where=name) from exc
+            msg = f"the model does not take inputs of shape {shape}: {refusal(self.module, shape, exc)}"
+            raise InputError(
+                msg, where=name, help="give data as the model was trained on: `.npz` with `x` (samples, *shape)"
+            ) from exc
         if not isinstance(out, torch.Tensor) or out.ndim not in (1, 2) or len(out) != 2:  # noqa: PLR2004 - the two samples
             found = tuple(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
             msg = f"the model gives {found} for two samples, not logits of shape (2, classes)"
@@ -72,6 +74,21 @@ class TorchTarget:
                 (grad,) = torch.autograd.grad(losses.sum(), x, allow_unused=True)
         grad = torch.zeros_like(x) if grad is None else grad
         return out.detach(), losses.detach(), grad
+
+
+def said(error: Exception) -> str:
+    """Return what an error of torch's ends with: TorchScript puts a page of its source before."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    last = lines[-1] if lines else type(error).__name__
+    kind, colon, rest = last.partition(": ")
+    return (rest if colon and kind.endswith("Error") and kind.isidentifier() else last)[:300]
+
+
+def refusal(module: torch.nn.Module, shape: tuple[int, ...], error: Exception) -> str:
+    """Return in a line what a network said of inputs of a shape, with the shape of its first weights, which shows what it takes."""
+    first = next((tuple(one.shape) for one in module.parameters() if one.ndim > 1), None)
+    begins = f"; its first weights have the shape {first}, a sample the shape {shape}" if first else ""
+    return f"{said(error)}{begins}"
 
 
 def labels_of(logits: torch.Tensor) -> torch.Tensor:
