@@ -261,14 +261,6 @@ def home(tmp_path, monkeypatch):
     return tmp_path / "config" / "stannary" / "tokens.json"
 
 
-def test_accounts_are_those_of_the_workspace_also_where_a_server_is_named(place):
-    environment = clean() | {"STANNARY_SERVER": "https://registry.example"}
-    command = [STANNARY, "access", "user", "list"]
-    done = subprocess.run(command, cwd=place[0], env=environment, capture_output=True, text=True, check=False, timeout=WAIT)
-    assert (done.returncode, "not over a server" in done.stderr) == (0, True)
-    assert "not over a server" not in run(place[0], "access", "user", "list").stderr
-
-
 def test_somebody_logs_in_at_the_command_line_by_their_provider(place, served, home):
     folder, _ = place
     with OidcProvider(client="stannary-cli") as provider:

@@ -10,14 +10,14 @@ import sqlalchemy as sa
 from stannary.access import rows
 from stannary.access.accounts import found
 from stannary.access.model import ANY, Grant, Principal, account_id, group_id, stamp
-from stannary.access.roles import WHOLE, check_grant
+from stannary.access.roles import WHOLE, Place, Verdict, check_grant, decide_access
 from stannary.core.errors import PolicyDenied, UsageError
 from stannary.store import tables as t
 
 if TYPE_CHECKING:
     from stannary.access.access import Access
 
-__all__ = ["grant", "grants", "read_grant", "revoke"]
+__all__ = ["explain", "grant", "grants", "read_grant", "revoke"]
 
 
 def read_grant(holder: str, role: str, place: str = ANY) -> Grant:
@@ -66,6 +66,21 @@ def grants(access: Access, actor: Principal, holder: str = "") -> list[Grant]:
         access.check(actor, "administer", told=False)
     with access.database.reading() as connection:
         return rows.grants(connection, holder)
+
+
+def explain(access: Access, actor: Principal, asked: Grant, action: str) -> Verdict:
+    """Return whether who holds a grant might do something where it is, and why; its role counts for nothing.
+
+    Of oneself, or as an admin or auditor of anybody: an account, with its groups, or a group. Raises UsageError, PolicyDenied.
+    """
+    if asked.holder != actor.id and not access.decide(actor, "audit", WHOLE).allowed:
+        access.check(actor, "administer", told=False)
+    with access.database.reading() as connection:
+        holders = [asked.holder]
+        if not asked.holder.startswith("group:"):
+            holders += [f"group:{name}" for name in found(connection, asked.holder).groups]
+        granted = rows.grants_of(connection, holders)
+    return decide_access(action, WHOLE if asked.place == ANY else Place(asked.namespace, asked.model), granted)
 
 
 def _told(item: Grant) -> dict[str, str]:

@@ -20,7 +20,7 @@ from stannary.store import tables as t
 if TYPE_CHECKING:
     from stannary.access.access import Access
 
-__all__ = ["LONGEST", "Issued", "issue", "revoke", "tokens"]
+__all__ = ["LONGEST", "Issued", "check_lasts", "issue", "revoke", "tokens"]
 
 LONGEST = timedelta(days=366)
 _WHOLE = Scope()
@@ -41,9 +41,7 @@ def issue(
     With a token one makes none that is good for more, or longer. Raises UsageError or PolicyDenied.
     """
     check_scope(scope)
-    if not timedelta(minutes=1) <= lasts <= LONGEST:
-        msg = f"a token lasts from a minute to {LONGEST.days} days"
-        raise UsageError(msg, code="ACC012", help="--expires 90d")
+    check_lasts(lasts)
     now = access.clock()
     own = account == actor.id
     _may_issue(actor, account, scope, own=own)
@@ -97,6 +95,13 @@ def revoke(access: Access, actor: Principal, identifier: str) -> Token:
         access.diary.tell("token", change="revoked", token=token.id, account=token.account, **actor.told())
         connection.execute(sa.update(t.access_token).where(t.access_token.c.id == identifier).values(revoked=now))
     return msgspec.structs.replace(token, revoked=now)
+
+
+def check_lasts(lasts: timedelta) -> None:
+    """Raise UsageError for a time that no token lasts."""
+    if not timedelta(minutes=1) <= lasts <= LONGEST:
+        msg = f"a token lasts from a minute to {LONGEST.days} days"
+        raise UsageError(msg, code="ACC012", help="--expires 90d")
 
 
 def _may_issue(actor: Principal, account: str, scope: Scope, *, own: bool) -> None:

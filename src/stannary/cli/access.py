@@ -1,15 +1,19 @@
-"""`stannary access`: who may do what in a workspace that is served. Whoever runs it here owns the workspace, and may everything."""
+"""`stannary access`: who may do what in a workspace that is served.
+
+Whoever runs it in the workspace owns it, and may everything; over a server one may what an account of its there may.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from stannary.cli.group import LazyGroup, common_options, talk_of
+from stannary.cli.registry_remote import server_option
 from stannary.cli.workspace import format_option, open_workspace, workspace_option, write_json
 from stannary.core.errors import UsageError
 from stannary.report.escape import inline
@@ -73,10 +77,6 @@ def opened(workspace: str | None) -> Iterator[tuple[Access, Owner]]:
     from stannary.app import open_access, owner_of
 
     found = open_workspace(workspace)
-    if os.environ.get("STANNARY_SERVER"):  # which every command beside them would ask
-        talk_of(click.get_current_context()).note(
-            f"accounts are changed where they are kept: in {inline(str(found.root))}, not over a server"
-        )
     access = open_access(found)
     try:
         yield access, Owner(id=owner_of(found), credential="workspace")
@@ -109,16 +109,18 @@ def new_password(name: str) -> str:
 @click.argument("holder")
 @click.argument("role")
 @click.argument("on", default="*")
+@server_option
 @workspace_option
 @common_options
 @click.pass_context
-def grant(ctx: click.Context, holder: str, role: str, on: str, workspace: str | None) -> int:
+def grant(ctx: click.Context, /, holder: str, role: str, on: str, server: str | None, workspace: str | None) -> int:
     """Give HOLDER (ann, service:ci, group:ml) a ROLE on NAMESPACE/MODEL, NAMESPACE/*, or on everything."""
-    from stannary.access import grants
+    from stannary.access.grants import read_grant
+    from stannary.cli.access_kept import asked
 
-    wanted = grants.read_grant(holder, role, on)
-    with opened(workspace) as (access, owner):
-        made = grants.grant(access, owner, wanted)
+    wanted = read_grant(holder, role, on)
+    with asked(server, workspace) as kept:
+        made = kept.grant(wanted)
     talk_of(ctx).note(f"{wanted.holder} {'is now' if made else 'was already'} {wanted.role} on {inline(wanted.place)}")
     return 0
 
@@ -127,34 +129,38 @@ def grant(ctx: click.Context, holder: str, role: str, on: str, workspace: str | 
 @click.argument("holder")
 @click.argument("role")
 @click.argument("on", default="*")
+@server_option
 @workspace_option
 @common_options
 @click.pass_context
-def revoke(ctx: click.Context, holder: str, role: str, on: str, workspace: str | None) -> int:
+def revoke(ctx: click.Context, /, holder: str, role: str, on: str, server: str | None, workspace: str | None) -> int:
     """Take a ROLE away from HOLDER. It has to be said as it was granted."""
-    from stannary.access import grants
+    from stannary.access.grants import read_grant
+    from stannary.cli.access_kept import asked
 
-    unwanted = grants.read_grant(holder, role, on)
-    with opened(workspace) as (access, owner):
-        grants.revoke(access, owner, unwanted)
+    unwanted = read_grant(holder, role, on)
+    with asked(server, workspace) as kept:
+        kept.revoke(unwanted)
     talk_of(ctx).note(f"{unwanted.holder} is no longer {unwanted.role} on {inline(unwanted.place)}")
     return 0
 
 
 @click.command("roles")
 @click.argument("holder", required=False)
+@server_option
 @workspace_option
 @format_option("table", "json")
 @common_options
-def roles(holder: str | None, workspace: str | None, form: str) -> int:
+def roles(holder: str | None, server: str | None, workspace: str | None, form: str) -> int:
     """Show who has which role, or which HOLDER has; and what the roles let one do."""
-    from stannary.access import grants
+    from stannary.access.grants import read_grant
     from stannary.access.roles import ROLES
+    from stannary.cli.access_kept import asked
     from stannary.report.access import RolesDocument, grant_lines
 
-    who = grants.read_grant(holder, "viewer").holder if holder else ""
-    with opened(workspace) as (access, owner):
-        found = grants.grants(access, owner, who)
+    who = read_grant(holder, "viewer").holder if holder else ""
+    with asked(server, workspace) as kept:
+        found = kept.grants(who)
     if form == "json":
         write_json(RolesDocument(grants=tuple(found)))
         return 0
@@ -169,30 +175,20 @@ def roles(holder: str | None, workspace: str | None, form: str) -> int:
 @click.argument("holder")
 @click.argument("action")
 @click.argument("on", default="*")
+@server_option
 @workspace_option
 @format_option("table", "json")
 @common_options
-def check(holder: str, action: str, on: str, workspace: str | None, form: str) -> int:
+def check(*, holder: str, action: str, on: str, server: str | None, workspace: str | None, form: str) -> int:
     """Say whether HOLDER may do ACTION on NAMESPACE/MODEL, or on everything. Exits 1 when not."""
-    from stannary.access import rows
-    from stannary.access.accounts import found
     from stannary.access.grants import read_grant
-    from stannary.access.model import ANY
-    from stannary.access.roles import WHOLE, Place, decide_access
-    from stannary.report.access import CheckDocument
+    from stannary.cli.access_kept import asked
 
-    asked = read_grant(holder, "viewer", on)
-    with opened(workspace) as (access, _), access.database.reading() as connection:
-        holders = [asked.holder]
-        if not asked.holder.startswith("group:"):
-            holders += [f"group:{name}" for name in found(connection, asked.holder).groups]
-        granted = rows.grants_of(connection, holders)
-    verdict = decide_access(action, WHOLE if on == ANY else Place(asked.namespace, asked.model), granted)
+    about = read_grant(holder, "viewer", on)
+    with asked(server, workspace) as kept:
+        found = kept.check(about, action)
     if form == "json":
-        document: Any = CheckDocument(
-            principal=asked.holder, action=action, on=asked.place, allowed=verdict.allowed, reason=verdict.reason
-        )
-        write_json(document)
+        write_json(found)
     else:
-        click.echo(f"{'yes' if verdict.allowed else 'no'}: {inline(verdict.reason)}")
-    return 0 if verdict.allowed else 1
+        click.echo(f"{'yes' if found.allowed else 'no'}: {inline(found.reason)}")
+    return 0 if found.allowed else 1

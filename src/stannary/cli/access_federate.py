@@ -9,6 +9,7 @@ import click
 
 from stannary.cli.access import opened
 from stannary.cli.group import LazyGroup, common_options, talk_of
+from stannary.cli.registry_remote import server_option
 from stannary.cli.workspace import format_option, workspace_option, write_json
 from stannary.core.errors import UsageError
 
@@ -41,16 +42,17 @@ def group() -> None:
 )
 @click.option("--as", "account", metavar="SERVICE", required=True, help="The service account that they are.")
 @click.option("--jwks", metavar="FILE", help="The issuer's keys, when they are not to be fetched.")
+@server_option
 @workspace_option
 @common_options
 @click.pass_context
-def add(ctx: click.Context, /, name: str, claims: tuple[str, ...], workspace: str | None, **given: Any) -> int:  # noqa: ANN401 - click passes each option
+def add(ctx: click.Context, /, name: str, claims: tuple[str, ...], **given: Any) -> int:  # noqa: ANN401 - click passes each option
     """Let tokens of an issuer in as a service account, when they say what the rule NAME asks for.
 
     For GitHub Actions: --issuer github --claim repository=OWNER/NAME --claim ref=refs/heads/main
     """
-    from stannary.access import federation
     from stannary.access.model import Federation, account_id
+    from stannary.cli.access_kept import asked
 
     rule = Federation(
         name=name,
@@ -60,8 +62,8 @@ def add(ctx: click.Context, /, name: str, claims: tuple[str, ...], workspace: st
         claims=_claims(claims),
         jwks=_jwks(given["jwks"]),
     )
-    with opened(workspace) as (access, owner):
-        federation.add_rule(access, owner, rule)
+    with asked(given["server"], given["workspace"]) as kept:
+        kept.add_rule(rule)
     talk_of(ctx).note(f"a token of {rule.issuer} for {rule.audience!r} that says so is {rule.account} from now on")
     return 0
 
@@ -74,14 +76,19 @@ def add(ctx: click.Context, /, name: str, claims: tuple[str, ...], workspace: st
 )
 @click.option("--scopes", default="openid email", show_default=True, help="What to ask for.")
 @click.option("--jwks", metavar="FILE", help="The provider's keys, when they are not to be fetched.")
+@server_option
 @workspace_option
 @common_options
 @click.pass_context
-def people(ctx: click.Context, /, workspace: str | None, **given: Any) -> int:  # noqa: ANN401 - click passes each option
-    """Let people log in by an identity provider. Whom it may name: stannary access user add --issuer URL --subject SUB."""
+def people(ctx: click.Context, /, server: str | None, workspace: str | None, **given: Any) -> int:  # noqa: ANN401 - click passes each option
+    """Let people log in by an identity provider. Whom it may name: stannary access user add --issuer URL --subject SUB.
+
+    In the workspace itself: over a server that is refused.
+    """
     from stannary.access import federation
     from stannary.access.model import Provider
 
+    _refuse_there(server, given["issuer"])
     provider = Provider(
         issuer=given["issuer"], client=given["client"], secret=given["secret"], scopes=given["scopes"], jwks=_jwks(given["jwks"])
     )
@@ -92,40 +99,52 @@ def people(ctx: click.Context, /, workspace: str | None, **given: Any) -> int:  
 
 
 @click.command("list")
+@server_option
 @workspace_option
 @format_option("table", "json")
 @common_options
-def list_rules(workspace: str | None, form: str) -> int:
+def list_rules(server: str | None, workspace: str | None, form: str) -> int:
     """List whose tokens are let in, and by whom people log in."""
-    from stannary.access import federation
-    from stannary.report.access import FederationDocument, federation_lines
+    from stannary.cli.access_kept import asked
+    from stannary.report.access import federation_lines
 
-    with opened(workspace) as (access, owner):
-        rules, providers = federation.rules(access, owner), federation.providers(access)
+    with asked(server, workspace) as kept:
+        found = kept.federation()
     if form == "json":
-        write_json(FederationDocument(rules=tuple(rules), providers=tuple(providers)))
+        write_json(found)
     else:
-        for line in federation_lines(rules, providers):
+        for line in federation_lines(found.rules, found.providers):
             click.echo(line)
     return 0
 
 
 @click.command("remove")
 @click.argument("name", metavar="NAME|URL")
+@server_option
 @workspace_option
 @common_options
 @click.pass_context
-def remove(ctx: click.Context, name: str, workspace: str | None) -> int:
-    """Take away the rule NAME, or the identity provider URL."""
+def remove(ctx: click.Context, name: str, server: str | None, workspace: str | None) -> int:
+    """Take away the rule NAME, or, in the workspace, the identity provider URL."""
     from stannary.access import federation
+    from stannary.cli.access_kept import asked
 
-    with opened(workspace) as (access, owner):
-        if "://" in name:
+    if "://" not in name:
+        with asked(server, workspace) as kept:
+            kept.remove_rule(name)
+    else:
+        _refuse_there(server, name)
+        with opened(workspace) as (access, owner):
             federation.remove_provider(access, owner, name)
-        else:
-            federation.remove_rule(access, owner, name)
     talk_of(ctx).note("its tokens are no longer taken")
     return 0
+
+
+def _refuse_there(server: str | None, issuer: str) -> None:
+    """Raise UsageError for a server: who may name a file there has it sent to the provider, as the client's secret."""
+    if server:
+        msg = "an identity provider is named where the server runs, in its own workspace: that is where the client's secret is"
+        raise UsageError(msg, where=issuer[:120], code="USE015", help="leave out --server, or unset STANNARY_SERVER")
 
 
 def _claims(given: Sequence[str]) -> dict[str, str]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import click
 
-from stannary.cli.access import kind_of, opened
+from stannary.cli.access import kind_of
 from stannary.cli.group import LazyGroup, common_options, talk_of
+from stannary.cli.registry_remote import server_option
 from stannary.cli.workspace import format_option, workspace_option, write_json
 from stannary.core.errors import UsageError
 
@@ -33,44 +35,43 @@ def group() -> None:
 @click.option("--expires", metavar="TIME", default="90d", show_default=True, help="When it ends: 12h, 30d, 52w.")
 @click.option("--action", "actions", metavar="ACTION", multiple=True, help="Good for this action alone; repeatable.")
 @click.option("--namespace", "namespaces", metavar="NAME", multiple=True, help="Good in this namespace alone; repeatable.")
+@server_option
 @workspace_option
 @format_option("table", "json")
 @common_options
 @click.pass_context
-def issue(
-    ctx: click.Context, /, account: str, expires: str, actions: tuple[str, ...], namespaces: tuple[str, ...], **more: str
-) -> int:
+def issue(ctx: click.Context, /, account: str, expires: str, **more: Any) -> int:  # noqa: ANN401 - click passes each option
     """Make a token for ACCOUNT (ann, service:ci) and print it, this once. It is good for what the account may, or for less."""
-    from stannary.access import tokens
     from stannary.access.model import ANY, Scope, account_id
-    from stannary.report.access import IssuedDocument
+    from stannary.cli.access_kept import asked
 
-    scope = Scope(actions or (ANY,), namespaces or (ANY,))
-    with opened(more["workspace"]) as (access, owner):
+    scope = Scope(more["actions"] or (ANY,), more["namespaces"] or (ANY,))
+    with asked(more["server"], more["workspace"]) as kept:
         named = account_id(account, kind_of(account))
-        made = tokens.issue(access, owner, named, label=more["label"], scope=scope, lasts=_lasts(expires))
+        made = kept.issue(named, label=more["label"], scope=scope, lasts=_lasts(expires))
     if more["form"] == "json":
-        write_json(IssuedDocument.of(made))
+        write_json(made)
     else:
-        click.echo(str(made.secret))
+        click.echo(made.secret)
     talk_of(ctx).note(f"token {made.token.id} of {made.token.account}, until {made.token.expires[:16]}; it is not shown again")
     return 0
 
 
 @click.command("list")
 @click.argument("account", required=False)
+@server_option
 @workspace_option
 @format_option("table", "json")
 @common_options
-def list_tokens(account: str | None, workspace: str | None, form: str) -> int:
+def list_tokens(account: str | None, server: str | None, workspace: str | None, form: str) -> int:
     """List the tokens there are, or those of ACCOUNT: never the tokens themselves."""
-    from stannary.access import tokens
     from stannary.access.model import account_id
+    from stannary.cli.access_kept import asked
     from stannary.report.access import TokensDocument, token_lines
 
     named = account_id(account, kind_of(account)) if account else ""
-    with opened(workspace) as (access, owner):
-        found = tokens.tokens(access, owner, named)
+    with asked(server, workspace) as kept:
+        found = kept.tokens(named)
     if form == "json":
         write_json(TokensDocument(tokens=tuple(found)))
     else:
@@ -81,15 +82,16 @@ def list_tokens(account: str | None, workspace: str | None, form: str) -> int:
 
 @click.command("revoke")
 @click.argument("token")
+@server_option
 @workspace_option
 @common_options
 @click.pass_context
-def revoke(ctx: click.Context, token: str, workspace: str | None) -> int:
+def revoke(ctx: click.Context, token: str, server: str | None, workspace: str | None) -> int:
     """End the token with the id TOKEN. A server notices within five seconds."""
-    from stannary.access import tokens
+    from stannary.cli.access_kept import asked
 
-    with opened(workspace) as (access, owner):
-        found = tokens.revoke(access, owner, token)
+    with asked(server, workspace) as kept:
+        found = kept.end_token(token)
     talk_of(ctx).note(f"token {found.id} of {found.account} holds no more")
     return 0
 

@@ -74,6 +74,7 @@ MATRIX = {
     "issueToken": ("administer!", {"account": "service:ci"}),
     "revokeToken": ("administer!", None),
     "listGrants": ("*", None),  # one's own
+    "checkAccess": ("*", None),  # of oneself
     "grant": ("administer!", {"holder": "else", "role": "viewer"}),
     "revokeGrant": ("administer!", None),
     "listFederation": ("administer!", None),

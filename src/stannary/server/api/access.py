@@ -11,7 +11,15 @@ from stannary.access import accounts, exchange, federation, grants, tokens
 from stannary.access.access import Access
 from stannary.access.model import Account, Federation, Grant, Kind, Provider, Scope, Token, account_id
 from stannary.core.errors import PolicyDenied, UsageError
-from stannary.report.access import AccountsDocument, FederationDocument, GrantsDocument, IssuedDocument, Me, TokensDocument
+from stannary.report.access import (
+    AccountsDocument,
+    CheckDocument,
+    FederationDocument,
+    GrantsDocument,
+    IssuedDocument,
+    Me,
+    TokensDocument,
+)
 from stannary.server.operations import Call, Operation, Parameter, Reply
 from stannary.server.problems import Refused
 
@@ -183,6 +191,14 @@ def _ungrant(call: Call) -> None:
     grants.revoke(_access(call), call.principal, grants.read_grant(call.query["holder"], call.query["role"], call.query["on"]))
 
 
+def _check(call: Call) -> CheckDocument:
+    asked = grants.read_grant(call.query["holder"] or call.principal.id, "viewer", call.query["on"])
+    verdict = grants.explain(_access(call), call.principal, asked, call.query["action"])
+    return CheckDocument(
+        principal=asked.holder, action=call.query["action"], on=asked.place, allowed=verdict.allowed, reason=verdict.reason
+    )
+
+
 def _federation(call: Call) -> FederationDocument:
     access = _access(call)
     return FederationDocument(rules=tuple(federation.rules(access, call.principal)), providers=tuple(federation.providers(access)))
@@ -256,6 +272,13 @@ OPERATIONS: tuple[Operation, ...] = (
         "revokeGrant", "DELETE /access/grants", _ungrant, "Take a role away.", status=204,
         query=(
             Parameter("holder", str, "Who has it.", ""), Parameter("role", str, "Which.", ""), Parameter("on", str, "Where.", "*"),
+        ),
+    ),
+    _row(
+        "checkAccess", "GET /access/check", _check, "Whether somebody may do something, and why.", reply=CheckDocument,
+        query=(
+            Parameter("holder", str, "Who; oneself when it is left out.", ""), Parameter("action", str, "Which action.", "read"),
+            Parameter("on", str, "Where: `NAMESPACE/MODEL`, or `*`.", "*"),
         ),
     ),
     _row("listFederation", "GET /access/federation", _federation, "Whose tokens are let in.", reply=FederationDocument),
