@@ -120,6 +120,7 @@ class Chain:
         """
         types = ("evidence", "decision") if decisions else ("evidence",)
         key = (str(subject), decisions)
+        self.ledger.take_in()
         with self.ledger.reading():
             self._verifiers()
             abouts, size = self._abouts, self.ledger.head().size
@@ -140,6 +141,7 @@ class Chain:
 
     def stated(self, id_: str) -> Verified[Evidence] | None:
         """Return what the last statement with an id says, None when there is none that counts."""
+        self._verifiers()
         row = self.ledger.newest(id_)
         held = None if row is None else self._read(row.index).held
         return None if isinstance(held, StannaryError) else held
@@ -165,6 +167,7 @@ class Chain:
         self, indexes: Iterable[int], wanted: Callable[[_Seen], bool]
     ) -> tuple[list[Verified[Evidence]], list[StannaryError]]:
         """Return what of some entries counts, and why the rest does not."""
+        self._verifiers()  # once: to look at the file for each entry would take longer than all the rest
         found: list[Verified[Evidence]] = []
         refused: list[StannaryError] = []
         for index in indexes:
@@ -186,9 +189,9 @@ class Chain:
     def _read(self, index: int) -> _Seen:
         """Return what an entry holds, or why it counts for nothing.
 
-        An entry never changes, so what was proven and verified once is kept, for as long as trust is what it was.
+        An entry never changes, so what was proven and verified once is kept, for as long as trust is what it was, which whoever
+        calls this looks at first (`_verifiers`).
         """
-        self._verifiers()
         known = self._seen.get(index)
         if known is None:
             if len(self._seen) >= _REMEMBERED:

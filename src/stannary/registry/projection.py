@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -21,7 +22,9 @@ from stannary.store.prepared import Prepared
 
 __all__ = ["apply", "catch_up", "clear", "is_behind", "mark", "model_id"]
 
-_BATCH = 20_000
+_BATCH = 20_000  # entries that are read at once
+_MANY = 2_000  # entries: to read so many costs what it does to begin to look for those that count
+_GAP = 8  # entries that are read along rather than the next ones apart
 _NAMED = (t.model.c.namespace == sa.bindparam("namespace")) & (t.model.c.name == sa.bindparam("name"))
 _MODEL = Prepared(sa.select(t.model.c.id, t.model.c.latest).where(_NAMED))
 _LATEST = Prepared(sa.update(t.model).where(t.model.c.id == sa.bindparam("model")).values(latest=sa.bindparam("number")))
@@ -59,11 +62,9 @@ def catch_up(connection: Connection, ledger: Ledger) -> int:
         clear(connection)
         seen = 0
     count = 0
-    for start in range(seen, head.size, _BATCH):
-        for row in ledger.entries(start, min(start + _BATCH, head.size)):
-            if row.type == events.TYPE:
-                apply(connection, events.read(row), row)
-                count += 1
+    for row in _events_since(ledger, seen, head.size):
+        apply(connection, events.read(row), row)
+        count += 1
     mark(connection, head.origin, head.size, head.root.hex())
     return count
 
@@ -193,6 +194,27 @@ def _is(table: sa.Table, key: dict[str, Any]) -> sa.ColumnElement[bool]:
 
 def _place(name: Name, alias: str) -> dict[str, str]:
     return {"namespace": name.namespace, "name": name.name, "alias": alias}
+
+
+def _events_since(ledger: Ledger, seen: int, size: int) -> Iterator[Entry]:
+    """Yield the entries that are events of the registry, from `seen` up to `size`.
+
+    Few are read, all of them. Of many, most are about something else: which are not is known from the proven records, or from what
+    was signed of them, and only those are read and proven, with what lies between them where that is little.
+    """
+    spans = [(seen, size)]
+    if size - seen > _MANY:
+        spans = []
+        for index in ledger.indexes(type=events.TYPE, start=seen):
+            if index >= size:
+                break
+            if spans and index - spans[-1][1] < _GAP and index - spans[-1][0] < _BATCH:
+                spans[-1] = (spans[-1][0], index + 1)
+            else:
+                spans.append((index, index + 1))
+    for first, end in spans:
+        for start in range(first, end, _BATCH):
+            yield from (row for row in ledger.entries(start, min(start + _BATCH, end)) if row.type == events.TYPE)
 
 
 def _seen(connection: Connection, origin: str) -> tuple[int, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -111,6 +112,13 @@ class Registry:
             pass
         with self.database.reading() as connection:
             yield connection
+
+    def warm(self, stop: threading.Event) -> None:
+        """Read what entries of the ledger can be found by, and bring the tables up to it; `stop` gives up in between."""
+        self.chain.ledger.take_in(stop)
+        if not stop.is_set():
+            with self.reading():
+                pass
 
     def models(self, *, after: Name | None = None, limit: int = 10_000, kind: str = "", prefix: str = "") -> list[Model]:
         """Return the models and datasets that the actor may see, by name."""

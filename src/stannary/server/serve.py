@@ -34,6 +34,7 @@ from stannary.server.listening import Impatient
 from stannary.server.prefork import Seat, Supervisor, listen
 from stannary.server.sharing import Alone, Board, Shares
 from stannary.server.site import Site
+from stannary.server.warming import warming
 from stannary.server.workers import JobWorker
 from stannary.server.workers import workers as beside
 
@@ -98,7 +99,8 @@ def serve(opened: Opened, listener: Listener, running: Running) -> int:
     if running.workers == 1:
         with opened(Alone()) as site, beside(running.workspace, running.job_workers, running.grace):
             server = _Announced(_config(site, listener, running, tls), site, running)
-            server.run()
+            with warming(site.registry):
+                server.run()
         if not server.started:
             msg = f"cannot listen on {listener.host}:{listener.port}"
             raise UsageError(msg, code="SRV001", help="is something else there? --port 0 takes any")
@@ -113,7 +115,7 @@ def serve(opened: Opened, listener: Listener, running: Running) -> int:
     if isinstance(seat, int):
         return seat
     prepare_logging(as_json=running.log_json, process=seat.number)
-    with opened(board.part(seat.number)) as site:
+    with opened(board.part(seat.number)) as site, warming(site.registry):
         _Seated(_config(site, listener, running, tls), site, seat, board).run()
     return 0
 

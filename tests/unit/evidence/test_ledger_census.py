@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import shutil
+import sqlite3
 import struct
+import threading
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -13,7 +16,7 @@ import pytest
 from stannary.core.errors import IntegrityError
 from stannary.crypto import keys
 from stannary.crypto.note import VerifierKey, sign_note
-from stannary.evidence.ledger import Ledger, audit_file, entry, segment
+from stannary.evidence.ledger import Ledger, audit_file, entry, finding, segment
 from stannary.evidence.ledger.entry import header_of
 from stannary.store.ledger_store import Row
 
@@ -265,3 +268,47 @@ def test_a_kind_that_was_changed_in_the_store_is_not_counted_as_another(made, tm
         with pytest.raises(IntegrityError, match="changed") as raised:
             ledger._counted().tally("kind", [0, SIZE])
         assert raised.value.code == "LED007"
+
+
+def test_a_log_that_nobody_has_read_is_taken_in_by_pieces_and_others_are_let_in(address, tmp_path, monkeypatch):
+    monkeypatch.setattr(finding, "_PIECE", 16)
+    with opened(address, tmp_path) as ledger:
+        ledger.append([record(n) for n in range(SIZE)])
+        counted, answered, at = ledger._counted, [], []
+        monkeypatch.setattr(ledger, "_counted", lambda *most: at.append(len(answered)) or counted(*most))
+        beside = threading.Thread(target=ledger.take_in)
+        beside.start()
+        while beside.is_alive():
+            answered.append(ledger.read(len(answered) % SIZE).index)
+        beside.join()
+        assert len(at) >= SIZE // 16 - 1
+        assert len(set(at)) > 3  # somebody was answered between two pieces, and again
+        seen = reads(ledger)
+        for query in QUERIES:
+            wanted = [item for item in ledger.entries() if all(getattr(item, name) == value for name, value in query.items())]
+            assert ledger.find(complete=True, **query) == wanted
+        assert len(seen) <= 16
+    assert len(list((tmp_path / "ledger.db.census").iterdir())) == SIZE // WIDTH
+
+
+def test_taking_in_is_given_up_and_goes_on_later(address, tmp_path, monkeypatch):
+    monkeypatch.setattr(finding, "_PIECE", 16)
+    with opened(address, tmp_path) as ledger:
+        ledger.append([record(n) for n in range(SIZE)])
+        stop = threading.Event()
+        stop.set()
+        ledger.take_in(stop)
+        assert ledger._census.size == 16
+        ledger.take_in()
+        assert ledger._census.size >= SIZE - 16
+        assert ledger.find(complete=True, subject=SUBJECTS[4]) == ledger.find(subject=SUBJECTS[4])
+
+
+def test_a_record_that_was_changed_is_met_while_taking_in(tmp_path):
+    with opened(tmp_path / "ledger.db", tmp_path) as ledger:
+        ledger.append([record(n) for n in range(SIZE)])
+    with contextlib.closing(sqlite3.connect(tmp_path / "ledger.db")) as connection, connection:
+        connection.execute("UPDATE entry SET type = 'nothing' WHERE idx = 700")
+    with opened(tmp_path / "ledger.db", tmp_path, write=False) as ledger, pytest.raises(IntegrityError) as refused:
+        ledger.take_in()
+    assert refused.value.code == "LED008"

@@ -10,6 +10,7 @@ of their subtree, and the audit makes all of them again from the records it read
 from __future__ import annotations
 
 import hashlib
+import sys
 from array import array
 from bisect import bisect_left
 from collections import Counter
@@ -45,13 +46,21 @@ class Census:
         self._placed = 0
         self._values: dict[tuple[str, int], str] = {}  # what the keys of segments stand for, as far as it was asked
 
-    def refresh(self) -> None:
-        """Take in the entries that were appended since. Raises IntegrityError for a row that was changed or is missing."""
-        size = self._tree.head.size
+    @property
+    def size(self) -> int:
+        """Return how many entries were taken in."""
+        return self._size
+
+    def refresh(self, most: int = sys.maxsize) -> None:
+        """Take in the entries that were appended since, or `most` of them.
+
+        Raises IntegrityError for a row that was changed or is missing.
+        """
+        size = min(self._tree.head.size, self._size + most)
         while self._size < size:
             start = len(self._sealed) << kept.HEIGHT
             end = start + (1 << kept.HEIGHT)
-            if self._size == start and end <= size:
+            if self._size == start and end <= self._tree.head.size:
                 body = kept.load(self._folder, start, self._subtree(start), self._tree.keys.current)
                 if body is not None:
                     self._sealed.append(kept.Segment(start, body))

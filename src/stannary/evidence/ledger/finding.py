@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import sys
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
@@ -25,6 +27,9 @@ __all__ = ["Finding"]
 
 _MOST = 1 << 62
 _DISORDER = timedelta(minutes=10)  # a record is at most five minutes off the clock, either way: by so much may times go back
+_PIECE = 4096  # entries: some hundredths of a second
+_PAUSE = 0.001  # seconds: whoever waits for the lock gets it
+_NEVER = threading.Event()
 _AFTER_HEX = "g"
 
 
@@ -70,6 +75,18 @@ class Finding:
             found = self._proven(self._counted().find(dict(wanted)))
             found = [item for item in found if all(getattr(item, name) == value for name, value in given)]
             return [item for item in found if since is None or item.time >= since]
+
+    def take_in(self, stop: threading.Event | None = None) -> None:
+        """Read what entries can be found by, as far as nobody has: a piece at a time, and others are let in between two of them.
+
+        Whatever asks for it later has little to read, or nothing. In a process that has read it before this costs next to
+        nothing. `stop`: give up when that is set. Raises IntegrityError for a row that was changed or is missing.
+        """
+        while self._census is None or self._tree.head.size - self._census.size > _PIECE:
+            with self.reading():
+                self._counted(_PIECE)
+            if (stop or _NEVER).wait(_PAUSE):
+                return
 
     def indexes(
         self,
@@ -177,13 +194,13 @@ class Finding:
         with self._store.glance(self._tree.above(index), index if entry else -1) as found:
             yield found if self._tree.bring(found) else None
 
-    def _counted(self) -> Census:
+    def _counted(self, most: int = sys.maxsize) -> Census:
         from stannary.evidence.ledger.census import Census
 
         if self._census is None:
             sign = None if self._sequencer is None else self._sequencer.sign
             self._census = Census(self._store, self._tree, self._head_file.path.with_suffix(".census"), sign)
-        self._census.refresh()
+        self._census.refresh(most)
         return self._census
 
     def _proven(self, rows: Iterable[Row]) -> list[Entry]:
