@@ -26,7 +26,7 @@ __all__ = ["Patience", "wanted"]
 _KEPT, _SECONDS = 1024, 60.0
 _BOUNDS = SENT._replace(seconds=5.0)  # for all questions about one version
 _PATIENCE = 5.0  # seconds
-_Key = tuple[str, str, str, int, tuple[str, ...]]
+_Key = tuple[str, str, str, str, int, tuple[str, ...]]
 
 
 class _Asked(NamedTuple):
@@ -49,6 +49,7 @@ class Patience:
 
 
 _lock = threading.Lock()
+_asking = threading.Lock()  # one at a time: who opens the inbox beside others waits for what they ask, and has their answers
 _kept: OrderedDict[_Key, _Asked] = OrderedDict()
 
 
@@ -60,22 +61,39 @@ def wanted(registry: Registry, version: Version, protection: Protection, patienc
     chain, held = registry.chain, protection.policy
     about = chain.about(Digest.parse(version.digest))
     keys = tuple(f"{key.identity} {key.keyid}" for key in chain.workspace.trust.keys)
-    key = (str(chain.workspace.root), held["rego"], version.digest, len(about.evidence), keys)
-    now = time.monotonic()
-    with _lock:
-        known = _kept.get(key)
-    if known is not None and now - known.at < _SECONDS:
+    key = (str(chain.workspace.root), held["name"], held["rego"], version.digest, len(about.evidence), keys)
+    known = _known(key)
+    if known is not None:
         return known.wanted
+    began = time.monotonic()
+    with _asking:
+        known = _known(key)
+        if known is None:
+            known = _Asked(_ask(registry, version, protection), time.monotonic())
+            _keep(key, known)
+    patience.left -= time.monotonic() - began
+    return known.wanted
+
+
+def _ask(registry: Registry, version: Version, protection: Protection) -> Wanted | None:
+    held = protection.policy
     try:
         policy = rego_policy(held["rego"], held["name"], choose("auto", _BOUNDS))
-        found = wanted_approvals(chain, registry.subject(version), policy)
+        return wanted_approvals(registry.chain, registry.subject(version), policy)
     except StannaryError as error:
         message = f"whether it wants an approval could not be found out: {error.message}"
-        found = Wanted(approvals=(), missing=(Reason(rule=held["name"], ok=False, message=message, help=error.help or ""),))
-    patience.left -= time.monotonic() - now
+        return Wanted(approvals=(), missing=(Reason(rule=held["name"], ok=False, message=message, help=error.help or ""),))
+
+
+def _known(key: _Key) -> _Asked | None:
     with _lock:
-        _kept[key] = _Asked(found, now)
+        found = _kept.get(key)
+    return found if found is not None and time.monotonic() - found.at < _SECONDS else None
+
+
+def _keep(key: _Key, found: _Asked) -> None:
+    with _lock:
+        _kept[key] = found
         _kept.move_to_end(key)
         while len(_kept) > _KEPT:
             _kept.popitem(last=False)
-    return found
