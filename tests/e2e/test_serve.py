@@ -107,14 +107,21 @@ def test_without_an_account_it_does_not_start_and_says_what_to_do(tmp_path):
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-def test_it_starts_in_less_than_a_second_of_processor_time(place):
-    took = []
+def test_it_starts_in_a_few_times_what_importing_its_libraries_takes(place):
+    """Measured: 1.7 times, half a second of processor time."""
+    took, libraries = [], []
     for _ in range(3):  # what others do on this machine makes a start slower, never faster
         server = Served(place[0])
         assert server.ask("GET", "/healthz")[0] == 200
         took.append(server.processor())
         assert server.end() == 0
-    assert min(took) < 1.0
+        code = "import cryptography.x509, sqlalchemy, starlette.applications, uvicorn"
+        importing = subprocess.Popen([sys.executable, "-c", code], env=clean())
+        _, status, used = os.wait4(importing.pid, 0)
+        importing.returncode = os.waitstatus_to_exitcode(status)
+        assert importing.returncode == 0
+        libraries.append(used.ru_utime + used.ru_stime)
+    assert min(took) < 4 * min(libraries), (took, libraries)
 
 
 def test_who_has_no_credentials_gets_401_and_who_has_is_let_in(place, served):

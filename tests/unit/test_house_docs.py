@@ -1,5 +1,7 @@
 """What a user can set or ask for is documented; rows of tables lead to code."""
 
+import re
+import shlex
 from pathlib import Path
 
 import click
@@ -9,7 +11,9 @@ from stannary.cli.group import root
 from stannary.cli.settings import KEYS
 from stannary.formats.identify import FORMATS, load_probe, load_reader
 
-REFERENCE = Path(__file__).resolve().parents[2] / "docs" / "reference"
+ROOT = Path(__file__).resolve().parents[2]
+REFERENCE = ROOT / "docs" / "reference"
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
 
 
 def commands(command, path="stannary"):
@@ -38,6 +42,49 @@ def test_every_command_and_option_says_what_it_does():
         assert command.help, path
         options = [parameter for parameter in command.get_params(context) if isinstance(parameter, click.Option)]
         assert [option.opts[0] for option in options if not option.help] == [], path
+
+
+def shown(page):
+    """Return the commands that a page shows after a prompt, as words."""
+    for block in re.findall(r"```console\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+        for line in re.findall(r"^\$ (.*)$", block.replace("\\\n", " "), re.MULTILINE):
+            words = shlex.split(line, comments=True)
+            ends = [at for at, word in enumerate(words) if word in ("&&", "|", ">", "<") or word.endswith(";")]
+            for at, word in enumerate(words):
+                if word in ("stannary", ".venv/bin/stannary"):
+                    yield words[at + 1 : next((end for end in ends if end > at), len(words))]
+
+
+def unknown(words):
+    """Return the first word of a command line that is no command or option of ours, or None."""
+    command, context = root, click.Context(root, info_name="stannary")
+    names = {name for parameter in root.get_params(context) for name in (*parameter.opts, *parameter.secondary_opts)}
+    for word in words:
+        if word.startswith("-"):
+            if word.partition("=")[0] not in names and word != "-":
+                return word
+        elif isinstance(command, click.Group):
+            found = command.get_command(context, word)
+            if found is None:
+                return None if command.invoke_without_command else word
+            command, context = found, click.Context(found, info_name=word)
+            names |= {name for parameter in found.get_params(context) for name in (*parameter.opts, *parameter.secondary_opts)}
+    return None
+
+
+@pytest.mark.tree
+def test_every_command_that_a_page_shows_is_there():
+    lines = [(page, words) for page in PAGES for words in shown(page)]
+    assert len(lines) > 150, "the pages are written in another way than this test reads them"
+    assert [(page.name, word, words) for page, words in lines if (word := unknown(words))] == []
+
+
+def test_a_command_that_is_not_there_is_noticed():
+    assert unknown(["scan", "model", "--record"]) is None
+    assert unknown(["bom", "model", "--record"]) is None
+    assert unknown(["scann", "model"]) == "scann"
+    assert unknown(["registry", "advance", "m"]) == "advance"
+    assert unknown(["scan", "model", "--recorded=x"]) == "--recorded=x"
 
 
 @pytest.mark.tree

@@ -97,7 +97,8 @@ def guard(*, fail_on: Severity = "medium", allow: tuple[str, ...] = (), incomple
 
 
 def _extra() -> tuple[str, ...]:
-    return ("/proc", "/sys", "/dev", "/etc", "/usr/share", "/usr/lib")
+    # Not /dev: devices are no regular files, and in /dev/shm anybody may put a model.
+    return ("/proc", "/sys", "/etc", "/usr/share", "/usr/lib")
 
 
 def safe_load(path: str | os.PathLike[str], *, fail_on: Severity = "medium", allow: tuple[str, ...] = (), **options: Any) -> Any:  # noqa: ANN401 - whatever the file holds

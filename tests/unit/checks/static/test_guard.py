@@ -6,6 +6,7 @@ import io
 import os
 import pickle
 import subprocess
+import tempfile
 import threading
 from pathlib import Path
 
@@ -31,6 +32,16 @@ def test_a_hostile_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
     with stannary.guard(), pytest.raises(LoadRefused, match="PKL001") as refused:
         path.open("rb")
     assert refused.value.findings[0].rule == "PKL001"
+
+
+@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="no shared memory that is a folder")
+def test_a_hostile_file_in_shared_memory_is_refused_too() -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        path = save(Path(folder), EXEC)
+        with stannary.guard(), pytest.raises(LoadRefused, match="PKL001"):
+            path.open("rb")
+    with stannary.guard():
+        assert Path("/dev/null").read_bytes() == b""
 
 
 def test_a_hostile_stream_without_a_file_is_refused_by_name() -> None:
