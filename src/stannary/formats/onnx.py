@@ -40,6 +40,7 @@ _CONTEXT_FIELDS = frozenset(
     {"ep_cache_context", "engine_path", "model_path", "library", "library_path", "so_path", "onnx_model_filename"}
 )
 _PLAIN = re.compile(r"[^/\\:]+")
+_LIBRARY = re.compile(rb"\A[\x21-\x7e]{1,1000}\.(?:so(?:\.\d+)*|dll|dylib)\Z")  # whatever the attribute that names it is called
 
 
 def probe(view: View) -> bool:
@@ -243,11 +244,12 @@ class _Walk:
             elif number == 13:
                 carve(self.sink, f"{clip(path)}.doc_string", value.data, position(value))
 
-    def _string(self, value: View, path: str, op: str, name: str) -> None:
-        if name in _CONTEXT_FIELDS and len(value) < 4096 and b"\0" not in bytes(value.data):
+    def _string(self, value: View, where: str, op: str, name: str) -> None:
+        path = bytes(value.data) if len(value) < 4096 else b"\0"
+        if (name in _CONTEXT_FIELDS or _LIBRARY.match(path)) and b"\0" not in path:
             self.sink.fact("onnx.context", position(value), op=clip(op), field=name, path=clip(text(value)))
         if len(value) > 8:
-            carve(self.sink, f"{clip(path)}.{clip(name)}", value.data, position(value))
+            carve(self.sink, f"{clip(where)}.{clip(name)}", value.data, position(value))
 
     def _sparse(self, view: View, path: str) -> None:
         for field in fields(view):

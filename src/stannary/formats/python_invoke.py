@@ -22,6 +22,7 @@ _IMPORTERS = frozenset(
 NAMESPACES = frozenset({"globals()", "locals()", "vars()"})
 _HOME = {"HOME": "~", "USERPROFILE": "~", "TMPDIR": "/tmp", "TEMP": "/tmp"}  # noqa: S108 - a text, never opened
 _COMPUTED = {"pathlib.Path.home": "~", "tempfile.gettempdir": "/tmp", "os.getcwd": ".", "pathlib.Path.cwd": "."}  # noqa: S108 - texts
+_SAME_BYTES = frozenset({"io.BytesIO", "io.BufferedReader", "gzip.decompress", "zlib.decompress", "gzip.open"})
 _PATHS = frozenset({"pathlib.Path", "pathlib.PurePath", "pathlib.PosixPath"})
 SELF = "<this module>"
 MAX_NAME = 160
@@ -128,6 +129,8 @@ class Invocations:
         shown = args[0].as_text() if args else None
         if not result.subject and shown is not None and VISITOR not in result.origins - origins:
             result.subject = shown[:400]
+        elif not result.subject and args and name in _SAME_BYTES:
+            result.subject = args[0].subject  # the same bytes, in another form
         if name in _PATHS or name in _COMPUTED or name == "os.path.join":
             parts = [a.as_text() or a.subject or "{}" for a in args]
             result.text = _COMPUTED.get(name) or "/".join(parts)

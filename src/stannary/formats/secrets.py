@@ -48,7 +48,7 @@ class Secret(NamedTuple):
 
 
 _END = r"(?![A-Za-z0-9_/+=-])"
-_START = r"(?<![A-Za-z0-9_/+-])"
+_START = r"(?:(?<![A-Za-z0-9_/+-])|(?<=://))"  # the user of an address may be a token: https://TOKEN@host
 DETECTORS: tuple[Detector, ...] = (
     Detector("aws-access-key", "AWS access key id", (b"AKIA", b"ASIA"), rf"{_START}((?:AKIA|ASIA)[A-Z2-7]{{16}}){_END}", 3.0),
     Detector("aws-secret-key", "AWS secret access key", (b"secret", b"SECRET", b"Secret"), rf"(?i:aws.{{0,20}}secret.{{0,20}}?key|secret_?access_?key)[\"'\s:=]{{1,6}}([A-Za-z0-9/+]{{40}}){_END}", 4.2, 0),
@@ -62,6 +62,7 @@ DETECTORS: tuple[Detector, ...] = (
     Detector("huggingface-token", "Hugging Face token", (b"hf_", b"api_org_"), rf"{_START}((?:hf|api_org)_[A-Za-z0-9]{{34}}){_END}", 3.5, 3),
     Detector("openai-key", "OpenAI API key", (b"sk-",), rf"{_START}(sk-(?:proj-|svcacct-|admin-)?[A-Za-z0-9_-]{{20,74}}T3BlbkFJ[A-Za-z0-9_-]{{20,74}}|sk-proj-[A-Za-z0-9_-]{{80,180}}){_END}", 3.8, 3),
     Detector("openai-key-plain", "API key of the sk- form", (b"sk-",), rf"{_START}(sk-[A-Za-z0-9]{{48}}){_END}", 4.3, 3),
+    Detector("sk-hex-key", "API key of the sk- form", (b"sk-",), rf"{_START}(sk-[0-9a-f]{{32}}){_END}", 3.2, 3),
     Detector("anthropic-key", "Anthropic API key", (b"sk-ant-",), rf"{_START}(sk-ant-(?:api|admin|sid)\d\d-[A-Za-z0-9_-]{{80,120}}){_END}", 3.8, 7),
     Detector("slack-token", "Slack token", (b"xox",), rf"{_START}(xox[baprse]-(?:\d{{8,}}-)*[A-Za-z0-9-]{{20,}}){_END}", 3.0, 5),
     Detector("slack-webhook", "Slack webhook", (b"hooks.slack.com",), r"hooks\.slack\.com/services/(T[A-Z0-9]{8,}/B[A-Z0-9]{8,}/[A-Za-z0-9]{24})", 3.5, 0),
@@ -82,14 +83,14 @@ DETECTORS: tuple[Detector, ...] = (
     Detector("netrc-password", "Password of a host in .netrc", (b"machine ",), r"(?m)^\s*machine\s+[\w.-]+\s+login\s+\S+\s+password\s+(\S{8,200})\s*$", 3.0, 0),
     Detector("twilio-token", "Twilio account token", (b"AC",), rf"{_START}AC[0-9a-f]{{32}}[\s\S]{{1,40}}?(?i:auth.?token)[\"'\s:=]{{1,6}}([0-9a-f]{{32}}){_END}", 3.0, 0),
     Detector("database-password", "Password in an address, of a strength that examples have not", (b"://",), r"\b(?:postgres(?:ql)?|mysql|mariadb|mongodb(?:\+srv)?|rediss?|amqps?|mssql|s?ftp|https?)(?:\+\w+)?://[^\s:@/\"'<>{}$%]{0,64}:((?=[^\s@]{0,128}\d)(?=[^\s@]{0,128}[A-Z])(?=[^\s@]{0,128}[a-z])[^\s:@/\"'<>{}$%]{12,128})@(?!localhost|127\.|0\.0\.0\.0|host\b|[\w.-]*\bexample\b)[\w.-]+", 3.3, 0),
-    Detector("strong-password", "Password or token assigned as a literal", (b"assw", b"PASSW", b"ecret", b"SECRET", b"oken", b"TOKEN", b"api_key", b"apikey", b"API_KEY", b"apiKey"),
-             r"(?i:(?:password|passwd|client_secret|secret_key|api_?key|access_token|auth_token|api_?secret))[\"']?\s*[:=]\s*[\"']((?!pk[._])(?=[^\"']{0,120}\d)(?=[^\"']{0,120}[A-Z])(?=[^\"']{0,120}[a-z])[A-Za-z0-9+/=_.~!@#$%^&*-]{18,120})[\"']", 4.0, 0),
+    Detector("strong-password", "Password or token assigned as a literal", (b"assw", b"PASSW", b"ecret", b"SECRET", b"s_token", b"h_token", b"S_TOKEN", b"H_TOKEN", b"api_key", b"apikey", b"API_KEY", b"apiKey"),
+             r"(?i:(?:password|passwd|client_secret|secret_key|api_?key|access_token|auth_token|api_?secret))[\"']?\]?\s*[:=]\s*[\"']((?!pk[._])(?=[^\"']{0,120}\d)(?=[^\"']{0,120}[A-Z])(?=[^\"']{0,120}[a-z])[A-Za-z0-9+/=_.~!@#$%^&*-]{18,120})[\"']", 4.0, 0),
     Detector("pinecone-key", "Pinecone API key", (b"pcsk_",), rf"{_START}(pcsk_[A-Za-z0-9_]{{50,90}}){_END}", 4.0, 5),
     Detector("langsmith-key", "LangSmith API key", (b"lsv2_",), rf"{_START}(lsv2_(?:pt|sk)_[0-9a-f]{{32}}_[0-9a-f]{{10}}){_END}", 3.3, 8),
     Detector("openrouter-key", "OpenRouter API key", (b"sk-or-v1-",), rf"{_START}(sk-or-v1-[0-9a-f]{{64}}){_END}", 3.3, 9),
     Detector("xai-key", "xAI API key", (b"xai-",), rf"{_START}(xai-[A-Za-z0-9]{{70,90}}){_END}", 4.0),
     Detector("perplexity-key", "Perplexity API key", (b"pplx-",), rf"{_START}(pplx-[A-Za-z0-9]{{40,60}}){_END}", 4.0, 5),
-    Detector("digitalocean-token", "DigitalOcean token", (b"do",), rf"{_START}(do[oprt]_v1_[0-9a-f]{{64}}){_END}", 3.3, 7),
+    Detector("digitalocean-token", "DigitalOcean token", (b"_v1_",), rf"{_START}(do[oprt]_v1_[0-9a-f]{{64}}){_END}", 3.3, 7),
     Detector("shopify-token", "Shopify token", (b"shp",), rf"{_START}(shp(?:at|ca|pa|ss)_[0-9a-fA-F]{{32}}){_END}", 3.2, 6),
     Detector("notion-token", "Notion token", (b"ntn_", b"secret_"), rf"{_START}((?:ntn_[A-Za-z0-9]{{43,50}}|secret_[A-Za-z0-9]{{43}})){_END}", 4.2, 4),
     Detector("linear-key", "Linear API key", (b"lin_api_",), rf"{_START}(lin_api_[A-Za-z0-9]{{40}}){_END}", 3.8, 8),
@@ -116,11 +117,26 @@ DETECTORS: tuple[Detector, ...] = (
     Detector("sentry-token", "Sentry token", (b"sntrys_", b"sntryu_"), rf"{_START}(sntry[su]_[A-Za-z0-9+/=_-]{{64,400}}){_END}", 3.5, 7),
     Detector("facebook-token", "Facebook access token", (b"EAAC", b"EAAG", b"EAAB"), rf"{_START}(EAA[BCG](?=[A-Za-z0-9]{{0,200}}ZB|[A-Za-z0-9]{{0,200}}ZD|[A-Za-z0-9]{{0,200}}ZC)[A-Za-z0-9]{{120,300}}){_END}", 4.3, 4),
     Detector("bearer-token", "Token of an authorisation header", (b"Bearer ", b"bearer "), r"(?i:authorization)[\"']?\s*[:=]\s*[\"']?(?i:bearer)\s+((?=[^\s\"']{0,400}\d)(?=[^\s\"']{0,400}[A-Za-z])[A-Za-z0-9_.~+/=-]{32,400})(?![A-Za-z0-9_.~+/=-])", 4.0, 0),
+    Detector("key-of-digits", "Key of hexadecimal digits", (b"api_key", b"API_KEY", b"apikey", b"api-key", b"apiKey", b"SECRET_KEY", b"secret_key", b"cription"),
+             rf"(?i:(?:api|secret|subscription)[_-]?key)[\"']?\]?\s*[:=]\s*[\"']?((?:[a-z]{{2,4}}-)?[0-9a-f]{{64}}|[0-9a-f]{{48}}|[0-9a-f]{{40}}|(?:[a-z]{{2,4}}-)?[0-9a-f]{{32}}|[0-9a-f]{{8}}(?:-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}){_END}", 3.0, 0),
+    Detector("setting", "Credential in a setting", (b"key:", b"Key:", b"KEY:", b"oken:", b"OKEN:", b"ecret:", b"ECRET:", b"assword:", b"ASSWORD:", b"passwd:"),
+             r"(?m)^[ \t]*(?:- )?[\"']?[\w.-]{0,40}?(?i:api[_-]?key|api[_-]?token|auth[_-]?token|access[_-]?token|secret[_-]?key|client[_-]?secret|password|passwd)[\"']?:[ \t]+[\"']?((?=[^\s]{0,200}\d)(?=[^\s]{0,200}[A-Z])(?=[^\s]{0,200}[a-z])[A-Za-z0-9+=~_-]{20,200})[\"']?[ \t]*(?:#[^\n]*)?\r?$", 3.8, 0),
+    Detector("password-variable", "Password in a variable", (b"PASSW", b"passw"),
+             r"(?m)^[ \t]*(?:export[ \t]+|set[ \t]+)?\w{0,40}(?i:password|passwd)[ \t]*=[ \t]*((?=[^\s]{0,128}\d)(?=[^\s]{0,128}[A-Z])(?=[^\s]{0,128}[a-z])[A-Za-z0-9+=~!@^&*_-]{14,128})[ \t]*\r?$", 3.4, 0),
+    Detector("basic-auth", "Password of an authorisation header", (b"Basic ", b"basic "), r"(?i:authorization)[\"']?\s*[:=]\s*[\"']?(?i:basic)\s+([A-Za-z0-9+/]{24,400}={0,2})(?![A-Za-z0-9+/=])", 4.0, 0),
+    Detector("curl-password", "Password of a command", (b"curl ",), r"\bcurl\s[^\n]{0,200}?(?:-u|--user)[ =][\"']?[\w.@-]{1,64}:((?=[^\s]{0,128}\d)(?=[^\s]{0,128}[A-Z])(?=[^\s]{0,128}[a-z])[^\s\"'$<>{}]{12,128})[\"']?\s", 3.3, 0),
+    Detector("cohere-key", "Cohere API key", (b"cohere.",), r"cohere\.(?:Async)?Client(?:V2)?\(\s*(?:api_key\s*=\s*)?[\"']([A-Za-z0-9]{40})[\"']", 4.0, 0),
+    Detector("age-key", "Secret key of age", (b"AGE-SECRET-KEY-1",), r"AGE-SECRET-KEY-(1[QPZRY9X8GF2TVDW0S3JN54KHCE6MUA7L]{58})", 3.5, 0),
+    Detector("mapbox-token", "Mapbox secret token", (b"sk.eyJ",), rf"{_START}(sk\.eyJ[A-Za-z0-9_-]{{40,200}}\.[A-Za-z0-9_-]{{20,24}}){_END}", 4.0, 3),
+    Detector("google-access-token", "Google access token", (b"ya29.",), rf"{_START}(ya29\.[A-Za-z0-9_-]{{60,400}}){_END}", 4.0, 5),
+    Detector("service-token", "Token of a service", (b"figd_", b"nfp_", b"pscale_", b"tskey-", b"NRAK-", b"xkeysib-", b"rubygems_", b"dbtu_", b"pat-na1-", b"sbp_", b"HRKU-", b"AKCp", b"ops_eyJ", b"pul-", b"LTAI", b"KGAT_", b"rzp_live_", b"wandb_v1_", b"hf_oauth_", b"tvly-"),
+             rf"{_START}((?:figd_[A-Za-z0-9_-]{{38,46}}|nfp_[A-Za-z0-9]{{36}}|pscale_(?:tkn|pw|oauth)_[A-Za-z0-9_.-]{{32,64}}|tskey-(?:auth|api|client)-[A-Za-z0-9]{{10,24}}-[A-Za-z0-9]{{24,48}}|NRAK-[A-Z0-9]{{27}}|xkeysib-[0-9a-f]{{64}}-[A-Za-z0-9]{{16}}|rubygems_[0-9a-f]{{48}}|dbtu_[A-Za-z0-9_=-]{{36,60}}|pat-na1-[0-9a-f]{{8}}(?:-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}|sbp_[0-9a-f]{{40}}|HRKU-[A-Za-z0-9_-]{{36,64}}|AKCp[A-Za-z0-9]{{69}}|ops_eyJ[A-Za-z0-9+/=]{{200,}}|pul-[0-9a-f]{{40}}|LTAI(?=[A-Za-z0-9]*\d)[A-Za-z0-9]{{20}}|KGAT_[0-9a-f]{{32}}|rzp_live_[A-Za-z0-9]{{14}}|wandb_v1_[A-Za-z0-9_]{{60,100}}|hf_oauth_[A-Za-z0-9_.-]{{40,}}|tvly-(?:prod-|dev-)?[A-Za-z0-9]{{32}})){_END}", 3.2, 4),
+    Detector("resend-key", "Resend API key", (b"Resend",), r"\bResend\(\s*[\"'](re_[A-Za-z0-9]{6,10}_[A-Za-z0-9]{20,28})[\"']", 3.8, 3),
     Detector("variable", "Credential in a variable", (b"KEY", b"TOKEN", b"SECRET", b"PASSW", b"api_key", b"token"),
              r"(?m)^[ \t]*(?:export[ \t]+|set[ \t]+)?(?:[A-Z][A-Z0-9_]{0,40}(?:API_?KEY|ACCESS_KEY|AUTH_TOKEN|API_TOKEN|_TOKEN|SECRET(?:_KEY)?|PASSWORD)|(?:\w{1,30}_)?(?:api_key|api_token|auth_token|access_token))[ \t]*=[ \t]*((?=[^\s]{0,200}\d)(?=[^\s]{0,200}[A-Za-z])[A-Za-z0-9_.~+=-]{24,200})[ \t]*\r?$", 3.3, 0),
     Detector("jwt", "JSON web token", (b"eyJ",), rf"(?<!jwt=){_START}(eyJ[A-Za-z0-9_-]{{10,}}\.eyJ[A-Za-z0-9_-]{{10,}}\.[A-Za-z0-9_-]{{20,}}){_END}", 4.0, 3),
     Detector("connection-string", "Password in an address", (b"://",), r"\b(?:postgres(?:ql)?|mysql|mariadb|mongodb(?:\+srv)?|redis|rediss|amqps?|mssql|ftp|https?|s3)(?:\+\w+)?://[^\s:@/\"'<>{}$%]{1,64}:([^\s:@/\"'<>{}$%]{6,128})@[\w.-]+", 2.6, 0),
-    Detector("assignment", "Credential assigned as a literal", (b"assw", b"PASSW", b"ecret", b"SECRET", b"oken", b"TOKEN", b"api_key", b"apikey", b"API_KEY", b"apiKey"),
+    Detector("assignment", "Credential assigned as a literal", (b"assw", b"PASSW", b"ecret", b"SECRET", b"s_token", b"h_token", b"S_TOKEN", b"H_TOKEN", b"api_key", b"apikey", b"API_KEY", b"apiKey"),
              r"(?i:(?:password|passwd|client_secret|secret_key|api_?key|access_token|auth_token|api_?secret))[\"']?\s*[:=]\s*[\"']([A-Za-z0-9+/=_.~!@#$%^&*-]{16,120})[\"']", 3.9, 0),
 )  # fmt: skip
 
@@ -133,7 +149,7 @@ _LONG_WORD = b"A" * 18
 _MARK = bytes(65 if chr(b) in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_:" else 32 for b in range(256))
 _BEFORE, _AFTER = 96, 512  # bytes around an anchor that a credential and its name fit into
 _PLACEHOLDER = re.compile(
-    rb"(?i)example|sample|dummy|fake|test|your|xxx|placeholder|changeme|redacted|\*\*\*|\.\.\.|<|insert|todo|pass(?:word|wd)?\b|username|secret\b|my[_-]?(?:secret|token|password|key)|none|null|env\b|os\.environ|getenv|\$\{|\{\{|%\(|IkpvaG4gRG9l|2YotnFZFEjr1"
+    rb"(?i)example|sample|dummy|fake|test|your|xxx|placeholder|changeme|redacted|\*\*\*|\.\.\.|<|insert|todo|pass(?:word|wd)?\b|username|secret\b|my[_-]?(?:secret|token|password|key)|none|null|env\b|os\.environ|getenv|\$\{|\{\{|%\(|IkpvaG4gRG9l|2YotnFZFEjr1|QWxhZGRpbjpvcGVu|czZCaGRSa3F0Mz|dXNlcjpwYXNz|YWRtaW46YWRtaW4|dXNlcm5hbWU6"
 )
 _SEQUENCE = re.compile(rb"(?i)0000000|1234567|abcdef")  # an example, or a credential that was typed for a test
 _MAX_FOUND = 200

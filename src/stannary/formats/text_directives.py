@@ -7,7 +7,8 @@ Fact: `text.directive`: group, id, value (the words), name (of the file), line. 
 `settings` a tool runs what they name, when a folder is opened or built with it; `opened` what runs when the document or
 shortcut is opened; `script` a program started by a script, its command in `value`; `source` where packages come from;
 `reach` what a script or manifest fetches, sends, or asks of a data base; `unguarded` what switches off a protection;
-`base` a configuration or checkpoint that another one is taken from.
+`base` a configuration or checkpoint that another one is taken from; `workflow` what a service runs with a project's rights because
+a stranger wrote it, or sends of the project's secrets.
 """
 
 from __future__ import annotations

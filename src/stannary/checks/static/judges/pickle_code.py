@@ -28,7 +28,8 @@ _CARRIED: dict[str, Severity] = {
     "hidden-member": "medium", "hostile-command": "critical", "process": "high", "process-unknown": "medium", "tool":
     "medium", "install": "medium",
     "code": "medium", "network": "medium", "steal": "critical", "secret-file": "high", "persist": "critical", "destroy": "critical",
-    "native": "medium", "unsafe-load": "low", "remote-load": "high", "remote-code": "low", "shellcode": "critical",
+    "native": "medium", "unsafe-load": "low", "remote-load": "high", "remote-odd": "high",
+    "remote-code": "low", "shellcode": "critical",
     "native-file": "medium", "native-foreign": "high", "patch": "medium", "foreign-code": "medium", "environment": "high",
     "data-run": "high", "pickle-load": "low", "shell-unknown": "medium", "exec-unknown": "medium", "network-odd": "high",
     "erase": "high", "reset": "medium", "visitor-run": "medium", "disturb": "medium", "tool-odd": "medium", "writes": "medium",

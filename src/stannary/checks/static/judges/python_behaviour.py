@@ -338,7 +338,10 @@ def _loading(c: _Call) -> Behaviour | None:
         if safe or (name == "numpy.load" and keywords.get("allow_pickle") != "True"):
             return None
         if _from_network(origins) and name not in {"torch.hub.load_state_dict_from_url", "yaml.load"}:
-            return Behaviour("remote-load", f"{name} reads what was downloaded")
+            odd = hostile_address(" ".join([*c.args, *call.get("paths", ())]))
+            return Behaviour(
+                "remote-odd" if odd else "remote-load", f"{name} reads what was downloaded{odd and f' from {odd[:80]}'}"
+            )
         # torch.load refuses code unless it is told not to, since 2.6; the others have nothing to be told.
         asked = not name.startswith(("torch.", "keras.", "tensorflow.")) or keywords.get("weights_only") == "False"
         return _unpickled(c) if asked else Behaviour("unsafe-load", f"{name}({text[:60]})")
@@ -349,7 +352,7 @@ def _unpickled(c: _Call) -> Behaviour:
     """What is loaded with the code that it holds: a file of the folder is read with the rest, another is not."""
     shown = f"{c.name}({c.text[:60]})"
     if hostile_address(c.args[0] if c.args else ""):
-        return Behaviour("remote-load", shown)
+        return Behaviour("remote-odd", shown)
     if c.name == "torch.hub.load_state_dict_from_url" or is_fetched(c.origins):
         return Behaviour("fetched-load", f"{shown} loads a file that is fetched, with whatever code it holds")
     if c.data["absent"]:

@@ -51,6 +51,10 @@ _TOKENS = (
     "huggingface_hub.HfFolder.get_token",
     "HfFolder.get_token",
     "keyring.get_password",
+    "google.colab.userdata.get",
+    "kaggle_secrets.UserSecretsClient().get_secret",
+    "streamlit.secrets",
+    "dbutils.secrets.get",
     "browser_cookie3.",
 )
 _SECRET = re.compile(r"os\.environ\[\w*(?:TOKEN|SECRET|PASSWORD|PASSWD|API_?KEY|CREDENTIALS|ACCESS_KEY)\w*\]", re.IGNORECASE)

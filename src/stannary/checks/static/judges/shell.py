@@ -22,7 +22,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from stannary.checks.static.judges.addresses import doubtful_address
+from stannary.checks.static.judges.addresses import doubtful_address, hostile_address
 from stannary.checks.static.judges.word_sets import contains_any, words
 
 __all__ = ["HOSTILE", "Command", "classify"]
@@ -55,6 +55,11 @@ _SEND = re.compile(
 _ENVIRONMENT = re.compile(
     r"(?:^|[\s;&|(`])(?:env|printenv|set)\s*(?:\||>|\)|`)|\$\((?:env|printenv)\)|\$\{?AWS_SECRET|\$\{?(?:HF_TOKEN|GITHUB_TOKEN|OPENAI_API_KEY)\b[^\n]{0,60}(?:\||-d)"
 )
+# What packs files, or tells of them, into what sends them on.
+_PACKED = re.compile(
+    r"\b(?:tar|zip|gzip|base64|env|printenv|find|history|mysqldump|pg_dump)\b[^\n|]{0,200}\|[^\n]{0,200}?\b(?:curl\b[^\n]{0,200}(?:-T|--upload-file|@)\s*-|(?:nc|ncat|ssh)\b)",
+    re.IGNORECASE,
+)
 _SPLIT = re.compile(r"\n|;|&&|\|\||\||&(?!>)")
 _ASSIGNMENT = re.compile(r"^\w+=\S*$")
 _PREFIXES = frozenset(
@@ -84,6 +89,8 @@ def classify(command: str) -> Command:
     if _SEND.search(text):
         stolen = contains_any(text, "secret_paths") or bool(_ENVIRONMENT.search(text))
         if stolen and re.search(r"-d\b|--data|-F\b|-T\b|--upload|--post|\||@|scp|nc\b|dig\b|nslookup", text):
+            return Command("steal", text.strip()[:160])
+        if hostile_address(text) and _PACKED.search(text):
             return Command("steal", text.strip()[:160])
     if not text.strip():
         return Command("tool", "")

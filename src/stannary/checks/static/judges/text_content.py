@@ -37,7 +37,7 @@ _SCRIPT = (
 )
 _OWN = (".py", ".ipynb", ".csv", ".tsv", ".jsonl", ".log")
 _SMALL = 1 << 17
-_RULES = {"settings": "TXT005", "opened": "TXT006", "reach": "TXT007"}
+_RULES = {"settings": "TXT005", "opened": "TXT006", "reach": "TXT007", "workflow": "TXT012"}
 _LOADERS = frozenset({"lua", "julia", "r-start-up"})  # languages whose scripts load models
 _DOES = {
     "kernel": "runs code in the kernel",
