@@ -80,6 +80,9 @@ _ANCHORS = (
     b"powershell",
     b"mkfifo",
     b"IEX",
+    b"iex",
+    b"Invoke-Expression",
+    b"DownloadString",
     b"mshta",
     b"certutil",
     b"crontab",
@@ -101,7 +104,7 @@ _LARGE = 1 << 20
 _DENSE = 1 << 17
 _RUNS = re.compile(
     rb"/dev/(?:tcp|udp)/|\b(?:curl|wget|fetch|iwr|irm|Invoke-WebRequest)\b[^\n]{0,400}\|[^\n]{0,40}(?:sh|python[\d.]*|perl|node|iex)\b|base64\s+-{1,2}d\w*[^\n]{0,200}\|\s*(?:sudo\s+)?(?:ba|z|da)?sh\b"
-    rb"|(?:(?:ba|z|da)?sh\s+(?:-c\s+)?|\b(?:eval|source)\s+)[\"']?(?:<\(|\$\(|`)\s*(?:curl|wget)|\b(?:nc|ncat|netcat)\b[^\n]{0,80}\s-\w*e|powershell[^\n]{0,120}\s-e(?:nc|ncodedcommand)?\s|mkfifo\s|\bIEX\b|\bmshta\b|certutil[^\n]{0,60}-urlcache|\bcrontab\s+-|authorized_keys|\bsocat\b"
+    rb"|(?:(?:ba|z|da)?sh\s+(?:-c\s+)?|\b(?:eval|source)\s+)[\"']?(?:<\(|\$\(|`)\s*(?:curl|wget)|\b(?:nc|ncat|netcat)\b[^\n]{0,80}\s-\w*e|powershell[^\n]{0,120}\s-e(?:nc|ncodedcommand)?\s|mkfifo\s|\b(?i:IEX|Invoke-Expression)\b\s?[(&.$\"\'\[]|\bIEX\b|\bDownloadString\s*\([^\n]{0,300}(?i:\|\s*(?:IEX|Invoke-Expression))|\bmshta\b|certutil[^\n]{0,60}-urlcache|\bcrontab\s+-|authorized_keys|\bsocat\b"
     rb"|\b(?:curl|wget|iwr|Invoke-WebRequest)\b[^\n]{0,200}\b(?:http://|ftp://|https?://\d{1,3}(?:\.\d{1,3}){3})"
     rb"(?:[^\n]{0,200}\n){0,3}?[^\n]{0,200}\b(?:chmod\s+(?:[ugoa]*\+[rw]*x|[0-7]?[57][0-7]{2}\s)[^\n]{0,200}(?:\n[^\n]{0,200})?|Start-Process\b)"
     rb"|\b(?i:CreateObject|ActiveXObject|GetObject)\s*\("

@@ -134,6 +134,10 @@ class _Header:
         name = key.group(1)
         if b"\\" in name:
             name = str(_loads(b'"' + name + b'"', pos)).encode("utf-8", "surrogatepass")
+        elif not name.isascii() and not _is_utf8(name):
+            self.problem(
+                "name_encoding", pos, f"tensor {name.decode('utf-8', 'backslashreplace')} is named in bytes that are no UTF-8"
+            )
         self.names.append(hash(name))
         if len(self.names) > MAX_TENSORS:
             self.problem("too_many", pos, f"more than {MAX_TENSORS} tensors")
@@ -263,6 +267,14 @@ class _Header:
 def _pairs(begins: array[int], ends: array[int]) -> Iterator[tuple[int, int]]:
     for index in sorted(range(len(begins)), key=lambda i: (begins[i], ends[i])):
         yield begins[index], ends[index]
+
+
+def _is_utf8(raw: bytes) -> bool:
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _whole(value: Json) -> list[int] | None:

@@ -31,6 +31,9 @@ __all__ = ["Graphs", "read_graph", "read_keras_metadata", "read_meta_graph", "re
 _STRING = 7  # DT_STRING
 _OPERATORS = 5000
 _LONGEST = 1 << 20
+_NESTED = 8
+# Their input is a GraphDef, which they run.
+_RUN_GRAPHS = frozenset({"DatasetFromGraph"})
 # Operators whose text inputs and attributes are worth knowing; what they mean is for the rules.
 _FOLLOWED = re.compile(
     r"File|Read|Write|Save|Restore|Load|Dump|Print|Debug|Dataset|Record|Rpc|Summary|Matching|Sql|LMDB|Checkpoint|ImmutableConst|Custom|Exec"
@@ -87,6 +90,7 @@ class Graphs:
         self.sink = sink
         self.operators: Counter[str] = Counter()
         self.first: dict[str, tuple[str, str, int]] = {}
+        self.depth = 0  # of graphs that constants hold
         self.nodes = 0
         self.functions = 0
 
@@ -99,6 +103,18 @@ class Graphs:
             elif field.number == 2 and isinstance(field.value, View):
                 self._library(field.value)
         scope.finish()
+
+    def held(self, view: View, where: str) -> None:
+        """Read a graph that is a constant of another, and is run by one of its operators."""
+        if self.depth >= _NESTED:
+            self.sink.incomplete(f"{where}: graphs within constants deeper than {_NESTED}")
+            return
+        self.depth += 1
+        try:
+            self.graph(view, where)
+        except FormatError as exc:  # it cannot be run either; the graph around it can
+            self.sink.incomplete(f"{where}: {exc.message}", position(view))
+        self.depth -= 1
 
     def _library(self, view: View) -> None:
         for field in fields(view, self.sink.budget):
@@ -146,7 +162,7 @@ class _Scope:
         self.graphs = graphs
         self.sink = graphs.sink
         self.where = where
-        self.constants: dict[str, list[str]] = {}
+        self.constants: dict[str, list[View]] = {}
         self.passed: dict[str, list[str]] = {}
         self.followed: list[_Node] = []
 
@@ -187,7 +203,7 @@ class _Scope:
                     if found:
                         self.constants[name] = found
 
-    def _strings(self, name: str, tensor: View) -> list[str]:
+    def _strings(self, name: str, tensor: View) -> list[View]:
         kind, values = 0, list[View]()
         for field in fields(tensor, self.sink.budget):
             if field.number == 1:
@@ -199,7 +215,7 @@ class _Scope:
         for value in values:
             if len(value) > 8:
                 carve(self.sink, f"{clip(self.where)}/{clip(name)}", value.data, position(value))
-        return [text(value, 1000) for value in values[:100]]
+        return values[:100]
 
     def finish(self) -> None:
         """Report the constant text that reaches the operators of interest."""
@@ -208,7 +224,10 @@ class _Scope:
             sources = node.inputs[:1] if node.op.startswith(("Save", "Restore")) else node.inputs
             for source in sources:
                 for value in self._resolve(source):
-                    self._path(node, "input", value)
+                    if node.op in _RUN_GRAPHS:
+                        self.graphs.held(value, clip(f"{self.where}/{node.name}"))
+                    else:
+                        self._path(node, "input", text(value, 1000))
             for attribute in node.attributes:
                 key, content = _entry(attribute)
                 for found in _texts(content) if content is not None and not key.startswith("_") else ():
@@ -226,9 +245,9 @@ class _Scope:
                 value=clip(value, 500),
             )
 
-    def _resolve(self, source: str) -> list[str]:
+    def _resolve(self, source: str) -> list[View]:
         """Follow an input backwards through operators that pass text on."""
-        found: list[str] = []
+        found: list[View] = []
         stack, seen = [source], set[str]()
         while stack and len(seen) < 1000:
             name = stack.pop().lstrip("^").partition(":")[0]

@@ -82,7 +82,7 @@ _INDEXES = {
     "trusted_host": "--trusted-host", "PIP_INDEX_URL": "--index-url", "PIP_EXTRA_INDEX_URL": "--extra-index-url",
     "UV_INDEX_URL": "--index-url",
 }  # fmt: skip
-_REMOTE = frozenset({"trust_remote_code", "custom_pipeline", "auto_map", "remote_code"})
+_REMOTE = frozenset({"trust_remote_code", "trust-remote-code", "custom_pipeline", "auto_map", "remote_code"})
 _FLAVOR = re.compile(
     r"^flavors\.([\w.-]+?)\.(loader_module|code|model_code_path|python_model|data|env|cloudpickle_version|model_class)(?:\.path)?$"
 )

@@ -83,8 +83,11 @@ def load(folder: str, key: str) -> FileReport | None:
 
 
 def pack(report: FileReport) -> bytes:
-    """Encode an entry; empty when it is too large to keep."""
-    body = msgspec.msgpack.encode(report)
+    """Encode an entry; empty when it is too large to keep, or holds a number or a name that cannot be encoded."""
+    try:
+        body = msgspec.msgpack.encode(report)
+    except (OverflowError, UnicodeEncodeError):
+        return b""
     return body if len(body) <= _LARGEST else b""
 
 

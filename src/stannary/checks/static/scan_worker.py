@@ -129,7 +129,7 @@ class _Reader:
             self._modules = len(sys.modules)
         try:
             return self.encode(answer)
-        except UnicodeEncodeError:  # a reader names a file beside the one it read
+        except (UnicodeEncodeError, OverflowError):  # a reader names a file beside the one it read, or tells a size of 65 bits
             return wire.packed(answer)
 
     def _file(self, work: Work, limits: Limits, *, keep: bool) -> Answer:

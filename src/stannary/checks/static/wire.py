@@ -1,4 +1,7 @@
-"""Names between processes: a path may hold bytes that are no UTF-8 (PEP 383), and msgpack takes UTF-8 only."""
+"""What goes between processes: msgpack takes UTF-8 and 64 bits only.
+
+A path may hold bytes that are no UTF-8 (PEP 383), and a file may state numbers of any size.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import msgspec
 __all__ = ["packed", "shown", "unwired", "wired"]
 
 _MARK = "\0"  # no path has one
+_LEAST, _MOST = -(1 << 63), (1 << 64) - 1
 
 
 def wired(path: str) -> str:
@@ -31,7 +35,7 @@ def shown(name: str) -> str:
 
 
 def packed(value: Any) -> bytes:  # noqa: ANN401 - any struct
-    """Return a struct as msgpack, with the names in it as `shown` writes them."""
+    """Return a struct as msgpack, with the names in it as `shown` writes them, and numbers of more than 64 bits as text."""
     return msgspec.msgpack.encode(_plain(msgspec.to_builtins(value, builtin_types=(bytes,))))
 
 
@@ -42,4 +46,6 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - builtins of any shape
         return {_plain(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
+    if isinstance(value, int) and not _LEAST <= value <= _MOST:
+        return str(value)
     return value

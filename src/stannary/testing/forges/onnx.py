@@ -190,6 +190,11 @@ def _() -> bytes:
     return model(node("Relu"), _init(tensor("w", (1 << 40, 1 << 20))))
 
 
+@forge("onnx.dimensions_of_65_bits", filename="model.onnx", family=FAMILY, malicious=True)
+def _() -> bytes:
+    return model(node("Relu"), _init(tensor("w", (1 << 40, 1 << 40))))
+
+
 @forge("onnx.negative_dimensions", filename="model.onnx", family=FAMILY, malicious=True)
 def _() -> bytes:
     return model(node("Relu"), _init(tensor("w", (-1,))))

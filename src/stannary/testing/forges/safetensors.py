@@ -164,3 +164,13 @@ def _truncated() -> bytes:
 @forge("safetensors.not_json", filename="model.safetensors", family=_F, malicious=None)
 def _not_json() -> bytes:
     return build('{"w":{"dtype":"U8","shape":[4],', bytes(4))
+
+
+@forge("safetensors.name_of_no_text", filename="model.safetensors", family=_F, malicious=True)
+def _no_text() -> bytes:
+    return build({"w\x01\x01": _tensor(0, 4)}, bytes(4)).replace(b"w\\u0001\\u0001", b"w\xff\xfe" + b"0123456789")
+
+
+@forge("safetensors.name_in_utf8", filename="model.safetensors", family=_F, malicious=False)
+def _in_utf8() -> bytes:
+    return build("{" + _entry("gew\u00ecchte", 0, 4) + "}", bytes(4))

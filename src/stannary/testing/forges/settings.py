@@ -112,6 +112,7 @@ _YAML: dict[str, tuple[str, str, bool | None]] = {
         True,
     ),
     "consent": ("recipe.yaml", "base_model: org/name\ntrust_remote_code: true\n", None),
+    "consent_of_a_server": ("vllm.yaml", "model: org/name\ntrust-remote-code: true\n", None),
     "consent_off": ("recipe.yaml", "base_model: org/name\ntrust_remote_code: false\n", False),
     "package_by_address": ("bentofile.yaml", "service: x\npython:\n  packages: ['http://203.0.113.9/x.whl']\n", True),
 }

@@ -289,3 +289,15 @@ for _op in ("TextLineDataset", "WholeFileReaderV2", "LoadAndRemapMatrix", "Write
     forge(f"tensorflow.served_{_op.lower()}", filename="saved_model.pb", family=FAMILY, malicious=True)(
         partial(saved_model, node("n", _op))
     )
+
+_CALLS_PYTHON = node("call", "PyFunc", attributes=attribute_string("token", "pyfunc_0"))
+_RUNS_IT = node("data", "DatasetFromGraph", "graph")
+_WITHIN = const("graph", _CALLS_PYTHON) + _RUNS_IT
+for _name, _parts, _bad in (
+    ("graph_in_constant", (const("graph", _CALLS_PYTHON), _RUNS_IT), True),
+    ("graph_passed_on", (const("c", _CALLS_PYTHON), node("graph", "Identity", "c"), _RUNS_IT), True),
+    ("graph_in_graph", (const("graph", _WITHIN), _RUNS_IT), True),
+    ("graph_of_function", (function("f", const("graph", function("g", node("w", "WriteFile", field=3)), 3), node("d", "DatasetFromGraph", "graph:output:0", field=3)),), True),
+    ("graph_in_constant_plain", (const("graph", node("x", "Placeholder") + node("y", "Relu", "x")), _RUNS_IT), False),
+):  # fmt: skip
+    forge(f"tensorflow.{_name}", filename="saved_model.pb", family=FAMILY, malicious=_bad)(partial(saved_model, *_parts))

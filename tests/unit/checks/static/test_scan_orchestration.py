@@ -310,6 +310,13 @@ def test_facts_are_kept_and_judged_again_without_reading(models, tmp_path, monke
     assert as_data(scan(models / "sub", cache=folder)) == as_data(first)
 
 
+def test_a_size_of_65_bits_is_told_with_a_cache_and_without(tmp_path):
+    path = forges.write("onnx.dimensions_of_65_bits", tmp_path / "models")
+    plain, kept = scan(path), scan(path, cache=tmp_path / "cache")
+    assert [f.rule for f in plain.findings] == [f.rule for f in kept.findings] == ["ONX007"]
+    assert str(1 << 64) in plain.findings[0].message
+
+
 def test_what_facts_depend_on_makes_another_entry(models, tmp_path):
     folder = tmp_path / "cache"
     scan(models / "sub", cache=folder)
