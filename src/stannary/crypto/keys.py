@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stannary.core.errors import InputError, IntegrityError, UsageError, named_by_caller
 from stannary.crypto.interface import Algorithm
+from stannary.crypto.key_file import write_key
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePrivateKey, EllipticCurvePublicKey
@@ -198,15 +198,7 @@ class PrivateKey:
 
     def write(self, path: Path, passphrase: bytes | None) -> None:
         """Write a new file that only its owner can read. Raises UsageError when it is there already."""
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        except FileExistsError:
-            msg = "is there already; a key is never overwritten"
-            raise UsageError(msg, where=str(path), code="KEY005", help="name another file, or move this one away") from None
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(self.pem(passphrase))
-            file.flush()
-            os.fsync(file.fileno())
+        write_key(path, self.pem(passphrase))
 
     def sign(self, message: bytes) -> bytes:
         """Return the signature on the message."""

@@ -14,6 +14,7 @@ import re
 from pathlib import Path
 
 from stannary.core.errors import InputError, IntegrityError, UsageError
+from stannary.crypto.key_file import write_key
 
 __all__ = ["WrappingKey", "read_wrapping"]
 
@@ -91,15 +92,7 @@ class WrappingKey:
 
     def write(self, path: Path, passphrase: bytes | None) -> None:
         """Write a new file that only its owner can read. Raises UsageError when it is there already."""
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        except FileExistsError:
-            msg = "is there already; a key is never overwritten"
-            raise UsageError(msg, where=str(path), code="KEY005", help="name another file, or move this one away") from None
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(self.pem(passphrase))
-            file.flush()
-            os.fsync(file.fileno())
+        write_key(path, self.pem(passphrase))
 
     def wrap(self, key: bytes, context: bytes) -> bytes:
         """Return a key encrypted, bound to a context."""

@@ -68,7 +68,6 @@ class _Walk:
         self.functions: dict[tuple[str, str], Scope] = {}
         self.scope = Scope()
         self.roots = [self.scope]
-        self.domains: set[str] = set()
         self.opsets: dict[str, int] = {}
         self.nodes = 0
         self.facts: dict[str, object] = {"ir_version": None, "producer": None}

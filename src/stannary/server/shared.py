@@ -63,7 +63,7 @@ class Table:
     """
 
     def __init__(self, sets: int, ways: int = 8, regions: int = 1) -> None:
-        self._sets, self._ways, self._regions = sets, ways, regions
+        self._sets, self._regions = sets, regions
         self._row = ways * _RECORD.size
         self._memory = mmap.mmap(-1, regions * sets * self._row)  # shared with children; the system gives pages when they are used
         self._secret = secrets.token_bytes(32)

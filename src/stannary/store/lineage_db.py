@@ -6,12 +6,13 @@ that carry taint stand in a narrow table of their own besides (`down`), from whi
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
+
+from stannary.store.projection_file import ProjectionFile
 
 __all__ = ["Admit", "LineageStore", "StatedBy", "StoredEdge", "StoredRevocation", "Walked"]
 
@@ -19,7 +20,6 @@ _VERSION = 4
 _BATCH = 5000
 _NUMBERS = msgspec.json.Decoder(set[int])
 _SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE node (id INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE, name TEXT NOT NULL DEFAULT '');
 CREATE INDEX node_name ON node (name);
 CREATE TABLE edge (
@@ -79,31 +79,11 @@ class Walked(msgspec.Struct, frozen=True):
     evidence: str
 
 
-class LineageStore:
-    """The file. Made anew when it is not there or is of another version."""
+class LineageStore(ProjectionFile):
+    """The file."""
 
     def __init__(self, path: str | Path) -> None:
-        self._db = sqlite3.connect(path, isolation_level=None, timeout=30)
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=NORMAL")  # what is lost is made again
-        if self._db.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
-            self.clear()
-
-    def clear(self) -> None:
-        """Forget everything."""
-        self._db.execute("BEGIN IMMEDIATE")
-        for name, kind in self._db.execute("SELECT name, type FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%'").fetchall():
-            if kind == "table":
-                self._db.execute(f'DROP TABLE "{name}"')
-        for statement in _SCHEMA.split(";")[:-1]:
-            self._db.execute(statement)
-        self._db.execute(f"PRAGMA user_version={_VERSION}")
-        self._db.execute("COMMIT")
-
-    def meta(self, key: str) -> str:
-        """Return a note, empty when there is none."""
-        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-        return str(row[0]) if row else ""
+        super().__init__(path, _SCHEMA, _VERSION)
 
     def hold(self) -> None:
         """Read what is there now until the file is closed, whatever others clear or add meanwhile."""
@@ -118,8 +98,7 @@ class LineageStore:
         meta: dict[str, str],
     ) -> None:
         """Add all or nothing: edges, revocations, names (digest, name), notes."""
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
+        with self._writing(meta):
             for digest, name in names:
                 self._node(digest, name)
             for edge in edges:
@@ -132,11 +111,6 @@ class LineageStore:
             for item in revocations:  # one that is logged again is not newer by it
                 row = (self._node(item.digest), *item.by, item.stands, item.reason)
                 self._db.execute("INSERT OR IGNORE INTO revocation VALUES (?, ?, ?, ?, ?, ?, ?)", row)
-            self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", meta.items())
-            self._db.execute("COMMIT")
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
 
     def _node(self, digest: str, name: str = "") -> int:
         self._db.execute("INSERT OR IGNORE INTO node (digest) VALUES (?)", (digest,))
@@ -231,7 +205,3 @@ class LineageStore:
             for number, digest, name in self._db.execute(f"SELECT id, digest, name FROM node WHERE id IN ({among})"):  # noqa: S608
                 found[number] = (digest, name)
         return found
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._db.close()

@@ -77,7 +77,6 @@ class Costs:
     retried: int = 0  # of these
     cached: int = 0  # answers that were on disk
     silent: int = 0  # requests without an answer, after all tries
-    bytes_in: int = 0
     waited: float = 0.0  # seconds in which the endpoint had asked for quiet
     money: float = 0.0
 
@@ -337,7 +336,6 @@ class Pool:
                     content += part
                     if len(content) > self.limits.answer_bytes:
                         return 0, {"sent": "1"}, f"an answer of more than {self.limits.answer_bytes} bytes".encode()
-                self.costs.bytes_in += len(content)
                 return got.status_code, got.headers, bytes(content)
         except httpx.ConnectError as exc:
             if "CERTIFICATE_VERIFY_FAILED" in str(exc):
