@@ -244,12 +244,14 @@ def identify(view: View, hint: str = "", plugged: tuple[Format, ...] = ()) -> li
     first = head[0]
     found = {i for i, magic in _OPENING[first] if head.startswith(magic)}
     for (start, stop), magics in _NEAR.items():
-        found.update(magics.get(head[start:stop], ()))
-    size = len(view)
+        near = magics.get(head[start:stop])
+        if near:
+            found.update(near)
+    data, size = view.data, len(view.data)
     for offset, i, magic in _FAR:
         if offset >= size:
             break
-        if bytes(view.data[offset : offset + len(magic)]) == magic:
+        if data[offset : offset + len(magic)] == magic:
             found.add(i)
     base = view.name.replace("\\", "/").rpartition("/")[2].lower()
     named = _named(base)

@@ -19,7 +19,7 @@ from typing import Any
 
 from stannary.core.errors import FormatError, Truncated
 from stannary.formats.interface import Budget, forget
-from stannary.formats.pickle_embedded import OPENERS, SHORTEST, short_pickle
+from stannary.formats.pickle_embedded import OPENERS, SHORTEST, may_open, short_pickle
 from stannary.formats.pickle_glance import line_end
 from stannary.formats.pickle_joblib import layout_of
 from stannary.formats.pickle_opcodes import HANDLERS
@@ -33,6 +33,7 @@ _OFTEN = 63  # windows, less one, after which the pages of a mapped file are let
 _ARGUMENT = 32  # bytes that an argument taken inline has at most, and the opcode behind it
 _MARGIN = 600  # no inline opcode with its argument is longer
 _TEXT = 24  # shorter strings hold no encoded payload: kept without a further look
+_SHORT = _TEXT + 2  # of a text with its length: it is not looked at
 _KEEP = 4096  # strings and bytes up to this length are kept as they are
 _GAP = 1 << 16  # memo indices may leave holes up to this size
 _BLOCKS = 3_000_000  # small objects alive; some 64 bytes each
@@ -41,6 +42,11 @@ _HOLE = Opaque("memo hole")
 _UNBOUNDED = 1 << 62
 _CONSTANTS = {0x4E: None, 0x88: True, 0x89: False}
 _DOUBLE, _INT, _UINT = (struct.Struct(layout).unpack_from for layout in (">d", "<i", "<I"))
+
+
+def _is_kept(buf: bytes, pos: int, end: int) -> bool:
+    """Tell whether a text of BINUNICODE is none that is looked into, nor one too long to keep."""
+    return end <= pos + _KEEP and not may_open(buf, pos + 4)
 
 
 class Machine:
@@ -150,7 +156,7 @@ class Machine:
         return self.buf, self.pos, self.limit, self.safe
 
     def _loop(self) -> None:  # noqa: C901, PLR0912, PLR0915 - a call an opcode would double its cost
-        stack, push, memo, marks, call = self.stack, self.stack.append, self.memo, self.marks, self.recorder.call
+        stack, memo, marks, call, keep = self.stack, self.memo, self.marks, self.recorder.call, _is_kept
         buf, pos, limit, safe, dense = self.buf, self.pos, self.limit, self.safe, self.dense
         while True:
             if pos > limit:
@@ -166,42 +172,39 @@ class Machine:
                     memo.append(stack[-1])
                 else:
                     dense = self.put(index)
-            elif op == 0x8C and pos < safe > (end := pos + 1 + buf[pos]) and (buf[pos] <= _TEXT or buf[pos + 1] not in OPENERS):
-                push(str(buf[pos + 1 : end], "utf-8", "surrogatepass"))  # SHORT_BINUNICODE
+            elif op == 0x8C and pos < safe > (end := pos + 1 + buf[pos]) and (end < pos + _SHORT or not may_open(buf, pos + 1)):
+                stack.append(buf[pos + 1 : end].decode("utf-8", "surrogatepass"))  # SHORT_BINUNICODE
                 pos = end
                 if dense and buf[pos] == 0x94:  # MEMOIZE, as picklers do
                     memo.append(stack[-1])
                     pos += 1
-            elif op == 0x58 and pos < safe and (size := _UINT(buf, pos)[0]) <= _TEXT:  # BINUNICODE
-                start, pos = pos + 4, pos + 4 + size
-                push(str(buf[start:pos], "utf-8", "surrogatepass"))
+            elif op == 0x58 and pos < safe > (end := pos + 4 + _UINT(buf, pos)[0]) and (end < pos + _SHORT or keep(buf, pos, end)):
+                stack.append(buf[pos + 4 : end].decode("utf-8", "surrogatepass"))  # BINUNICODE
+                pos = end
                 if dense and buf[pos] == 0x71 and buf[pos + 1] == len(memo):  # BINPUT, as picklers do
                     memo.append(stack[-1])
                     pos += 2
             elif op == 0x68 and dense:  # BINGET
-                push(memo[buf[pos]] if buf[pos] < len(memo) else self.get(buf[pos]))
+                stack.append(memo[buf[pos]] if buf[pos] < len(memo) else self.get(buf[pos]))
                 pos += 1
             elif op == 0x4B:  # BININT1
-                push(buf[pos])
+                stack.append(buf[pos])
                 pos += 1
             elif op == 0x28:  # MARK
                 marks.append(len(stack))
             elif op in _CONSTANTS:  # NONE, NEWTRUE, NEWFALSE
-                push(_CONSTANTS[op])
-            elif (op == 0x74 and marks) or (
-                0x84 < op < 0x88 and len(stack) > 2 and pos < safe and buf[pos] != 0x85
-            ):  # TUPLE, 1 to 3
-                start = marks.pop() if op == 0x74 else 0x84 - op
+                stack.append(_CONSTANTS[op])
+            elif (op == 0x74 and marks) or (0x84 < op < 0x88 and len(stack) > 2 and pos < safe and buf[pos] != 0x85):
+                start = marks.pop() if op == 0x74 else 0x84 - op  # TUPLE, 1 to 3
                 stack[start:] = [tuple(stack[start:])]
             elif op == 0x47 and pos < safe:  # BINFLOAT
-                push(_DOUBLE(buf, pos)[0])
+                stack.append(_DOUBLE(buf, pos)[0])
                 pos += 8
             elif op == 0x52 and len(stack) > 1:  # REDUCE
                 self.pos = pos
-                args = stack.pop()
-                stack[-1] = call(self, stack[-1], args, "REDUCE")
+                stack[-1] = call(self, stack[-2], stack.pop(), "REDUCE")
             elif (op == 0x4A or op == 0x4D) and pos < safe:  # noqa: PLR1714  # BININT, BININT2
-                push(_INT(buf, pos)[0] if op == 0x4A else buf[pos] | buf[pos + 1] << 8)
+                stack.append(_INT(buf, pos)[0] if op == 0x4A else buf[pos] | buf[pos + 1] << 8)
                 pos += 4 if op == 0x4A else 2
             else:
                 self.pos = pos
@@ -262,7 +265,7 @@ class Machine:
         at = self.base + self.pos
         if length <= _KEEP:
             raw = self.take(length)
-            self.stack.append(str(raw, "utf-8", "surrogatepass") if kind == "text" else raw)
+            self.stack.append(raw.decode("utf-8", "surrogatepass") if kind == "text" else raw)
             if raw and raw[0] in OPENERS:  # or there is nothing to look into
                 self._look_inside(kind, raw, at, raw)
             return

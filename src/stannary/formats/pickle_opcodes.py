@@ -310,8 +310,12 @@ def _memoize(m: Machine, _op: int) -> None:
 
 
 def _global(m: Machine, _op: int) -> None:
-    module = m.line().decode("utf-8", "backslashreplace")
-    name = m.line().decode("utf-8", "backslashreplace")
+    buf, start = m.buf, m.pos
+    middle = buf.find(b"\n", start)
+    end = buf.find(b"\n", middle + 1)
+    raw = (buf[start:middle], buf[middle + 1 : end]) if 0 <= middle < end else (m.line(), m.line())  # in the window, or not
+    m.pos = end + 1 if 0 <= middle < end else m.pos
+    module, name = raw[0].decode("utf-8", "backslashreplace"), raw[1].decode("utf-8", "backslashreplace")
     m.stack.append(m.recorder.find(module, name, "GLOBAL", m.base + m.pos - 1, m.proto))
 
 

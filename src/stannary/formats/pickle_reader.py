@@ -81,7 +81,9 @@ def read(view: View, sink: Sink) -> None:
 
 def _carried(sink: Sink, recorder: Recorder) -> set[int]:
     """Read the code that the file carries; return the ids of the arguments of the calls that make it."""
-    if not any(makes_code(call[1]) for call in recorder.calls.values()):
+    # Few pickles name what makes code, and there are more calls than names.
+    apart = any(found.traits is None or found.traits.apart for found in recorder.globals.values())
+    if not (apart and any(makes_code(call[1]) for call in recorder.calls.values())):
         return set()
     from stannary.formats.pickle_code import report  # few pickles carry code
     from stannary.formats.pickle_held import mark

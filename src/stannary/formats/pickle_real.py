@@ -26,6 +26,7 @@ __all__ = ["LIMIT", "RealReading", "read_for_real"]
 LIMIT = 8 << 20  # longest run of opcodes that is read a second time
 _COPY = 1 << 20
 _CACHE = 20_000
+_FRAME = b"\x95"
 _LONG = 256  # characters of a name with its module that are worth keeping
 
 
@@ -94,6 +95,14 @@ class _Unpickler(pickle.Unpickler):
         return object.__new__(_Inert)
 
 
+class _Whole(io.BytesIO):
+    """A short stream without frames: the unpickler would ask for each opcode by itself if it could not look ahead."""
+
+    def peek(self, _count: int, /) -> bytes:
+        at = self.tell()
+        return self.getvalue()[at:] if at else self.getvalue()
+
+
 class _Pieces(io.RawIOBase):
     """The stream without the stretches between opcodes, reading big strings without copying them."""
 
@@ -141,7 +150,8 @@ def read_for_real(data: memoryview, start: int, end: int, skip: list[tuple[int, 
     """Read one stream, `skip` being the stretches that are no opcodes. Never raises for what it contains."""
     reading = RealReading()
     if end - start <= _COPY and not skip:
-        source: Any = io.BytesIO(data[start:end])
+        framed = bytes(data[start + 2 : start + 3]) == _FRAME
+        source: Any = (io.BytesIO if framed else _Whole)(data[start:end])
     else:
         edges = [start, *(edge for pair in sorted(skip) for edge in pair), end]
         source = _Pieces(data, list(zip(edges[::2], edges[1::2], strict=True)))

@@ -166,7 +166,7 @@ class Recorder:
         if kind is Global:
             key: list[Any] = [how, func]
             traits: Traits = func.traits or UNNAMED
-            func.uses.add("newobj" if how[:6] == "NEWOBJ" else "call")
+            func.uses.add("call" if how == "REDUCE" else "newobj" if how[:6] == "NEWOBJ" else "call")
         else:
             named = func.root if kind is Made else None
             traits = UNNAMED if named is None else named.traits or UNNAMED
@@ -205,8 +205,8 @@ class Recorder:
                     key.append(_HUGE)
             elif kind is bytes or kind is Blob:
                 taken = True
-            elif kind is not bool and item is not None:
-                leaves(item, key, 1)
+            elif kind is not bool and item is not None and not (kind is tuple and len(item) == 1 and type(item[0]) is int):
+                leaves(item, key, 1)  # to which a shape, of numbers, adds nothing
                 taken = taken or (kind is Made and item.func is self.encoder)
         if not traits.apart:
             return taken

@@ -74,6 +74,9 @@ _INTERPRETER = re.compile(
 )
 
 
+_BUILT = frozenset({tuple, list, Map, Made, Global, Opaque})
+
+
 class Aside:
     """Values that nothing refers to any more, but that something was given: `full` when there were more than are kept."""
 
@@ -83,7 +86,7 @@ class Aside:
 
     def keep(self, value: Any) -> None:  # noqa: ANN401 - symbolic
         """Put a value aside; numbers and text are of no interest."""
-        if type(value) in (tuple, list, Map, Made, Global, Opaque) and value != ():
+        if type(value) in _BUILT and value != ():
             if len(self.values) < _ASIDE:
                 self.values.append(value)
             else:

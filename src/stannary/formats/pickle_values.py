@@ -20,6 +20,7 @@ _DEPTH = 5
 _WIDTH = 16
 _NODES = 96
 _TEXT = 400
+_FEW = 12
 _EXACT = 1 << 53  # numbers below are the same in JSON
 
 
@@ -193,4 +194,24 @@ class _Renderer:
 
 def render(value: Any) -> Any:  # noqa: ANN401 - symbolic in, JSON out
     """Return a bounded JSON form of a value: tuples as arrays, the rest as objects with one telling key."""
-    return _Renderer().render(value, 0)
+    if type(value) is not tuple or len(value) > _FEW:
+        return _Renderer().render(value, 0)
+    rendered: list[Any] = []  # of names, small numbers and short words, as the arguments of most calls
+    for item in value:
+        kind = type(item)
+        if kind is Global:
+            rendered.append({"global": f"{item.module}.{item.name}"})
+        elif (
+            item is None
+            or kind is bool
+            or (kind is int and -_EXACT < item < _EXACT)
+            or (kind is str and len(item) <= _FEW and item.isascii())
+        ):
+            rendered.append(item)
+        elif kind is tuple and len(item) == 1 and type(item[0]) is int and -_EXACT < item[0] < _EXACT:
+            rendered.append([item[0]])
+        elif kind is bytes and len(item) <= _FEW and item.isalnum():
+            rendered.append({"bytes": len(item), "head": item.decode()})
+        else:
+            return _Renderer().render(value, 0)
+    return rendered

@@ -158,7 +158,8 @@ class Walker:
             if not self.budget.is_over():
                 self._read(row, view)
         # `raw-weights` is a name's reading: it looks at nothing where the content is of another format.
-        if len(self.missed) > missed or any(row.name in _OPAQUE for row in rows) or {row.name for row in rows} == {"raw-weights"}:
+        names = {row.name for row in rows}
+        if len(self.missed) > missed or not names.isdisjoint(_OPAQUE) or names == {"raw-weights"}:
             self._search(view)
         if (self.budget.is_over() or self._limited) and self._swept < _SWEPT:
             self._swept += 1
