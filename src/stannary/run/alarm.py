@@ -23,7 +23,7 @@ from typing import Protocol, Self
 
 from stannary.run.limits import private_memory
 
-__all__ = ["Alarm", "allow", "bound_memory", "hold"]
+__all__ = ["Alarm", "Bound", "allow", "bound_memory", "free_memory", "hold"]
 
 _AGAIN = 0.04
 _MARGIN = 24 << 20  # what putting together an answer takes, beyond the bound
@@ -99,13 +99,14 @@ def hold(seconds: float, on_expiry: _OnExpiry, *, grace: float = 0.0, again: boo
     return Alarm(seconds, on_expiry, grace=grace, again=again)
 
 
-class _Bound:
-    """What `bound_memory` gives."""
+class Bound:
+    """What `bound_memory` gives. `kept`: it stays in place until the next one, or until `free_memory`."""
 
-    __slots__ = ("size",)
+    __slots__ = ("kept", "size")
 
     def __init__(self, size: int) -> None:
         self.size = size
+        self.kept = False
 
     def __enter__(self) -> Callable[[], None]:
         if _state and not _given:
@@ -114,23 +115,34 @@ class _Bound:
         return self.more
 
     def __exit__(self, *_: object) -> None:
-        if _state:
-            resource.setrlimit(resource.RLIMIT_DATA, _given[0])
+        if not self.kept:
+            free_memory()
 
     def more(self, extra: int = _MARGIN) -> None:
         """Allow a little more than the bound."""
         if _state:
             hard = _given[0][1]
             wanted = int(_state["memory"]) + self.size + extra
-            resource.setrlimit(resource.RLIMIT_DATA, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
+            soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+            if _now != [soft]:
+                resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+                _now[:] = (soft,)
 
 
 _given: list[tuple[int, int]] = []
+_now: list[int] = []  # the bound that is in place, none when it is the jail's
 
 
-def bound_memory(size: int) -> _Bound:
+def free_memory() -> None:
+    """Give the process all that its jail allows again, after a bound that was kept."""
+    if _now:
+        resource.setrlimit(resource.RLIMIT_DATA, _given[0])
+        _now.clear()
+
+
+def bound_memory(size: int) -> Bound:
     """Let the work inside take `size` bytes beyond what the process began with, then it gets MemoryError.
 
     Yields what to call to have a little more, for saying what was seen until then.
     """
-    return _Bound(size)
+    return Bound(size)

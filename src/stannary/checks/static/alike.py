@@ -27,7 +27,9 @@ _FRAMED = 11  # bytes before what stands in a frame
 _OTHER = 8  # bytes that tell streams apart which do not begin with the name of a module
 _GLOBAL, _SHORT_BINUNICODE = 0x63, 0x8C
 _GROUPS = 1 << 14
-_TRIES = 48  # to find a shape, without a file that has one, before no more are made: where each file is of a kind of its own
+# To find a shape, without a file that has one, before no more are made, at first and at most: each file may be of its own kind.
+_FIRST_TRIES, _TRIES = 16, 48
+_BARREN = 512  # files in a row that no shape fits, once no more shapes are made, before none is compared any more
 _PATIENCE = 64  # files of a group that no shape of it fits, before its shapes are given up
 
 
@@ -64,18 +66,23 @@ class Alike:
     def __init__(self) -> None:
         self._groups: dict[tuple[int, bytes], _Group] = {}
         self._left = _MOST
-        self._tries = _TRIES
+        self._tries = _FIRST_TRIES
+        self._barren = 0
 
     def knows(self, view: View, content: bytes) -> bool:
         """Tell whether reading and judging this file would find nothing, as with the others of its shape."""
+        if self._barren > _BARREN and self._tries <= 0:
+            return False
         for key in reversed(_keys(content)):
             group = self._groups.get(key)
             found = group.find(content) if group is not None and group.shapes else None
             if group is not None and found is not None:
                 self._tries = min(self._tries + 1, _TRIES)
+                self._barren = 0
                 if found in group.wide:
                     self._narrow(group, found, content)
                 return [row.name for row in identify(view)] == ["pickle"]
+        self._barren += 1
         return False
 
     def learn(self, content: bytes, report: FileReport) -> None:

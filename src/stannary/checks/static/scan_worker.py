@@ -138,6 +138,7 @@ class _Reader:
             return Answer(problem="was replaced by another file during the scan")
         if before.size <= _INLINE:
             return self._small(work, before, limits, keep=keep, content=content)
+        alarm.free_memory()
         digest = work.sha256
         if work.hash:
             hashed = hash_file(work.real)
@@ -243,6 +244,7 @@ class _Reader:
             self._digest = cache.siblings_digest(names) if self.settings.cache else ""
 
     def _repository(self, work: Work, limits: Limits) -> Answer:
+        alarm.free_memory()
         files = tuple(map(wire.unwired, work.files or ()))
         walker = Walker(Budget(limits), frozenset(files), strict=self.settings.strict, plugged=self.plugged)
         walker.formats.append("repository")

@@ -42,6 +42,7 @@ _SWEEPING = 0.25  # CPU seconds to sweep a file from which the reading was throw
 _FACTS_OF_SWEEP = 256
 _SOURCE = frozenset({"python", "notebook", "script", "jinja"})
 _UNPACKING = 0.6  # part of the time that decompressing may take: what comes out has to be read too
+_SMALL = 1 << 16
 _GRACE = 0.3  # CPU seconds to tell what was seen and to sweep the rest
 # A text in which nothing was found until then may go on: there is little to judge, and telling takes a third of the time.
 _TEXTS = frozenset({"json", "keras-config", "lightgbm", "notebook", "openvino", "pmml", "text", "xgboost-json", "xml"})
@@ -266,6 +267,11 @@ class Walker:
         timer.grace = _GRACE / 3
         return step
 
+    def took_little(self, view: View) -> bool:
+        """Tell whether so little was seen that judging it needs no more memory than reading it: two system calls a file less."""
+        quiet = not self.missed and len(self.facts) <= _QUIET and not self.budget.expired
+        return quiet and len(view) <= _SMALL and self.budget.inflated == self.budget.limits.inflated
+
     def leave(self) -> None:
         """Stand at the file itself again, wherever the reading was thrown out from."""
         self._part, self._depth = "", 0
@@ -305,9 +311,10 @@ def _walk(walker: Walker, view: View) -> None:
     """Walk within the limits of processor time and memory, which readers need not look at."""
     budget = walker.budget
     scale = max(1.0, len(view) / LARGE)
+    bound = alarm.bound_memory(int(budget.limits.memory * scale))
     try:
         with (
-            alarm.bound_memory(int(budget.limits.memory * scale)) as budget.more_memory,
+            bound as budget.more_memory,
             alarm.hold(budget.limits.processor * scale, budget.expire, grace=_GRACE) as timer,
         ):
             timer.more = partial(walker.go_on, timer)
@@ -315,6 +322,7 @@ def _walk(walker: Walker, view: View) -> None:
             if timer.active:
                 budget.halfway = timer.deadline - budget.limits.processor * scale * (1 - _UNPACKING)
             walker.walk(view)
+            bound.kept = walker.took_little(view)
     except (BudgetExceeded, Expired):  # it struck outside of a reader; the budget knows
         budget.expired = budget.expired or f"{RAN_OUT}the time is up"
     except MemoryError:
