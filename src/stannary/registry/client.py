@@ -33,6 +33,7 @@ from stannary.registry.manifest import Manifest, decode, encode
 from stannary.registry.model import Alias, Model, Move, Version
 from stannary.registry.names import Name, Reference
 from stannary.registry.shredding import Shredding
+from stannary.store.disk_room import no_room
 
 if TYPE_CHECKING:
     from stannary.evidence.story import Story
@@ -181,8 +182,10 @@ class Client:
             have = target.stat().st_size if target.exists() else 0
             if have < file.size or not target.exists():
                 try:
-                    self._continue(url, target, have)
+                    self._continue(url, target, have, file.size)
                 except (OSError, http.client.HTTPException) as error:
+                    if isinstance(error, OSError) and no_room(error):
+                        raise
                     if attempt == _TRIES - 1:
                         raise self._unreachable(error) from error
                     continue
@@ -193,13 +196,13 @@ class Client:
         msg = "is not the file that the version names"
         raise IntegrityError(msg, where=file.path, code="CLI003", help="nothing of it was kept")
 
-    def _continue(self, url: str, target: Path, have: int) -> None:
+    def _continue(self, url: str, target: Path, have: int, size: int) -> None:
         headers = {"Range": f"bytes={have}-"} if have else {}
         with self._asked("GET", url, headers=headers) as answer:
             if answer.status not in (200, 206):
                 raise _error(answer.status, answer.read(_CHUNK))
             with target.open("ab" if answer.status == 206 else "wb") as out:  # noqa: PLR2004 - Partial Content
-                while chunk := answer.read(_CHUNK):
+                while chunk := answer.read(min(_CHUNK, size + 1 - out.tell())):  # a byte more tells that it is another file
                     out.write(chunk)
 
     # Writing
@@ -360,7 +363,8 @@ class Client:
         sent |= {"Content-Type": "application/json"} if isinstance(body, bytes) else {}
         with contextlib.closing(connection):
             connection.request(method, self._base + path, body, sent)
-            yield connection.getresponse()
+            with connection.getresponse() as answer:  # it holds the socket until it was read or closed
+                yield answer
 
     def _unreachable(self, error: Exception) -> BackendError:
         where = f"{self._parts.scheme}://{self._parts.netloc}"
@@ -386,13 +390,7 @@ def _error(status: int, content: bytes) -> StannaryError:
         found = msgspec.json.decode(content, type=_Problem)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         found = _Problem(detail=f"HTTP {status}")
-    kinds: dict[int, type[StannaryError]] = {
-        401: PolicyDenied,
-        403: PolicyDenied,
-        422: InputError,
-        400: UsageError,
-        404: UsageError,
-    }
+    kinds: dict[int, type[StannaryError]] = {401: PolicyDenied, 403: PolicyDenied, 422: InputError}
     kind = kinds.get(status, UsageError if status < 500 else BackendError)  # noqa: PLR2004 - from 500 on it is the server's fault
     if status == 409 and found.title == "Does not verify":  # noqa: PLR2004 - Conflict
         kind = IntegrityError
