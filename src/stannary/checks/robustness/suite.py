@@ -184,6 +184,7 @@ def _measured(
     stood = result.count(whole.ROBUST)
     broken = result.status == whole.BROKEN
     incomplete = [f"{unfinished} of {n} samples were not attacked to the end: {result.stopped}"] if unfinished else []
+    incomplete += _doubts(result, data, seen, unfinished)
     if rule is not None and not decided:
         incomplete.append(f"the stop rule did not decide about {rule.threshold:g} within {rule.n} samples")
     adversarials = ""
@@ -206,6 +207,22 @@ def _measured(
     )
     size = torch.where(broken, result.size, torch.inf).masked_fill(result.status == whole.WRONG, 0.0)
     return Measured(part, tuple(incomplete), result.status, size)
+
+
+def _doubts(result: whole.CascadeResult, data: Dataset, seen: torch.Tensor, unfinished: int) -> list[str]:
+    """Return what a reader has to know of a model that does not answer, or always the same."""
+    found = []
+    if result.spend.unanswered and not unfinished:
+        asked = f"{result.spend.unanswered} of {result.spend.queries} queries"
+        found.append(f"the model gave no answer (NaN) to {asked}: samples without one count as wrong")
+    right = data.y.cpu()[seen & (result.status != whole.WRONG)].unique()
+    known = data.y.cpu()[seen].unique()
+    if len(right) == 1 and len(known) > 1 and not result.count(whole.BROKEN):
+        name = _named(data, int(right[0]))
+        found.append(
+            f"all samples that it gets right are of one class ({name}), and none was turned: it may be constant, no robustness"
+        )
+    return found
 
 
 def _bounded(stood: int, unfinished: int, n: int) -> Rate:

@@ -322,6 +322,9 @@ def _doubts(found: Smallest, classes: int) -> tuple[str, ...]:
     if unfinished:
         why = found.stopped or f"the target gave no answer to {found.spend.unanswered} of {found.spend.queries} queries"
         notes.append(f"{unfinished} of {int(seen.sum())} samples were not attacked to the end: {why}")
+    elif found.spend.unanswered:
+        asked = f"{found.spend.unanswered} of {found.spend.queries} queries"
+        notes.append(f"the model gave no answer (NaN) to {asked}: samples without one count as wrong")
     attacked = seen & (found.status != WRONG)
     if bool(attacked.any()) and not bool((found.status[attacked] == BROKEN).any()) and not unfinished:
         notes.append("no input was found that the model decides otherwise: it may be constant, which is no robustness")

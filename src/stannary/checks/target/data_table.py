@@ -114,7 +114,8 @@ def label_index(labels: list[Any], where: str, target: str = "") -> tuple[torch.
     what = f"column {target!r}" if target else "the labels"
     if len(found) < 2:  # noqa: PLR2004 - classes
         msg = f"{what}: there is one class only ({found[0]!r}): nothing can be evaded"
-        raise InputError(msg, where=where, help="--target names the column with the labels")
+        fix = "--target names the column with the labels" if target else "give samples of two classes at least"
+        raise InputError(msg, where=where, help=fix)
     fractions = any(isinstance(label, float) and label != math.floor(label) for label in found)
     many = len(found) > _MOST_LABELS or len(found) * _FEW_ROWS_A_LABEL > max(len(labels), 20)
     if (fractions and len(found) > 20) or many:  # noqa: PLR2004 - 0.5 and the like may be classes

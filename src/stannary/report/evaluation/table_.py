@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stannary.checks.target.card import EvaluationResult
 from stannary.report.escape import inline
-from stannary.report.evaluation.words import attack_rows, figure, measured, title, verdict
+from stannary.report.evaluation.words import attack_rows, figure, masking_row, measured, title, verdict
 
 __all__ = ["render"]
 
@@ -57,7 +57,7 @@ def _masking(card: EvaluationResult, heading: str) -> list[str]:
     if not part.masked and not warned:
         return ["", f"{heading}: none of {len(part.masking)} signs"]
     said = "likely: the robust accuracy above is not to be trusted" if part.masked else "some signs"
-    return ["", f"{heading}: {said}"] + [f"  {inline(point.title)}: {inline(point.note)}" for point in warned]
+    return ["", f"{heading}: {said}"] + [f"  {masking_row(point)}" for point in warned]
 
 
 def _examples(card: EvaluationResult, heading: str) -> list[str]:

@@ -11,6 +11,7 @@ from stannary.checks.target.card import (
     Compared,
     EvaluationResult,
     Labels,
+    MaskingPoint,
     Poisoning,
     Probes,
     Robustness,
@@ -19,7 +20,18 @@ from stannary.checks.target.statistics import Rate
 from stannary.report.escape import inline
 from stannary.report.wording import counted
 
-__all__ = ["attack_rows", "budget_plots", "corruption_rows", "figure", "measured", "percent", "stood_all", "title", "verdict"]
+__all__ = [
+    "attack_rows",
+    "budget_plots",
+    "corruption_rows",
+    "figure",
+    "masking_row",
+    "measured",
+    "percent",
+    "stood_all",
+    "title",
+    "verdict",
+]
 
 _VERDICTS = {"passed": "measured", "failed": "below the threshold", "incomplete": "incomplete", "error": "failed to run"}
 _FLIPS = {
@@ -27,6 +39,11 @@ _FLIPS = {
     "ulp_all": "the last bit of every column turns",
     "sd_1e-6_one": "a column moves a millionth of its deviation",
     "sd_1e-6_all": "every column moves a millionth of its deviation",
+}
+_TOLD = {
+    "advantage": "advantage over guessing who was a member",
+    "tpr_at_1pct": "members told at 1 % false alarms",
+    "tpr_at_0.1pct": "members told at 0.1 % false alarms",
 }
 _NEEDED = 5  # columns named
 _SUSPECTS = 10  # rows named
@@ -78,8 +95,8 @@ def measured(card: EvaluationResult) -> list[tuple[str, str]]:
         if card.privacy.auc:
             low, high = card.privacy.auc.low, card.privacy.auc.high
             rows.append((f"membership AUC ({card.privacy.attack})", f"{card.privacy.auc.value:.3f} [{low:.3f}, {high:.3f}]"))
-        rows += [(name, percent(value)) for name, value in card.privacy.rates.items()]
-        rows += [(name, f"not said: {inline(why)}") for name, why in card.privacy.refused.items()]
+        rows += [(_TOLD.get(name, name), percent(value)) for name, value in card.privacy.rates.items()]
+        rows += [(_TOLD.get(name, name), f"not said: {inline(why)}") for name, why in card.privacy.refused.items()]
     if card.backdoor:
         rows += _backdoor(card.backdoor)
     if card.labels:
@@ -127,6 +144,14 @@ def budget_plots(part: Robustness) -> list[BudgetCurve]:
 def stood_all(part: Robustness) -> str:
     """Return the attacks that turned nothing, with what each was allowed to spend on a sample."""
     return ", ".join(f"{inline(one.attack, 60)} ({one.points[-1].eps:,.0f} {one.unit})" for one in part.budgets if not one.fell)
+
+
+def masking_row(point: MaskingPoint) -> str:
+    """Return a sign of masked gradients with its value and from where on it is one."""
+    below = "below" if point.id == "slope" else "above"
+    value = "" if point.value is None else f": {point.value:.3g}"
+    limit = "" if point.threshold is None or point.value is None else f" (a sign {below} {point.threshold:.3g})"
+    return f"{inline(point.title)}{value}{limit}" + (f"; {inline(point.note)}" if point.note else "")
 
 
 def _beyond(part: Robustness) -> list[tuple[str, str]]:
@@ -181,7 +206,7 @@ def _labels(part: Labels) -> list[tuple[str, str]]:
 def _poisoning(part: Poisoning) -> list[tuple[str, str]]:
     rows = [("accuracy, trained on clean rows", percent(part.accuracy))]
     if part.tuned:
-        rows.append(("accuracy, its last layer alone trained on them", percent(part.tuned)))
+        rows.append(("accuracy, the model's last layer trained on clean rows", percent(part.tuned)))
     for one in part.points:
         won = f"success {percent(one.success)}; without {one.without.value * 100:.1f} %; accuracy {one.accuracy.value * 100:.1f} %"
         rows.append((f"{one.share * 100:g} % poisoned by {inline(one.attack, 60)}", won))

@@ -1,0 +1,71 @@
+"""Models that do not answer, or always the same: the card says so, and nothing is called robust."""
+
+from __future__ import annotations
+
+import torch
+
+from stannary.checks.robustness.suite import Options, robustness
+from stannary.checks.robustness.table_suite import TableOptions, smallest
+from stannary.checks.target.array_model import ArrayTarget
+from stannary.checks.target.box import Box
+from stannary.checks.target.counting import Counting
+from stannary.checks.target.data import Dataset
+from stannary.checks.target.domain import Column, TableDomain
+from stannary.checks.target.torch_model import TorchTarget
+
+
+class Net(torch.nn.Module):
+    """Scores that a function makes of the sum of the features."""
+
+    def __init__(self, scores) -> None:
+        super().__init__()
+        self.scores = scores
+
+    def forward(self, x):
+        return self.scores(x.flatten(1).sum(1, keepdim=True))
+
+
+def data_of(digits) -> Dataset:
+    return Dataset(digits[0][-40:], digits[1][-40:], (), "sha256:0", tuple("0123456789"), "array")
+
+
+def measured(digits, scores):
+    target = Counting(TorchTarget(Net(scores), (1, 8, 8)))
+    return robustness(target, data_of(digits), Box(), Options(preset="smoke", eps=0.1))
+
+
+def test_a_model_that_gives_no_answer_is_incomplete_and_said(digits) -> None:
+    found = measured(digits, lambda total: total * 0 + torch.full((1, 10), torch.nan))
+    assert found.part.robust.value == found.part.clean.value == 0
+    assert any("no answer (NaN) to 40 of 40 queries" in text for text in found.incomplete)
+
+
+def test_a_constant_model_is_said_to_be_one(digits) -> None:
+    found = measured(digits, lambda total: total * 0 + torch.arange(10.0))
+    assert found.part.robust.value == found.part.clean.value > 0
+    assert any("of one class (9)" in text and "no robustness" in text for text in found.incomplete)
+
+
+def test_a_model_that_tells_classes_apart_is_not_called_constant(digits, digits_net) -> None:
+    target = Counting(TorchTarget(digits_net, (1, 8, 8)))
+    found = robustness(target, data_of(digits), Box(), Options(preset="smoke", eps=1e-4))
+    assert found.part.robust.value > 0.9
+    assert found.incomplete == ()
+
+
+def test_rows_of_a_table_without_an_answer_are_said() -> None:
+    x = torch.rand(60, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    y = (x[:, 0] > 0.5).long()
+
+    def scores(rows):
+        first = torch.as_tensor(rows)[:, 0]
+        out = torch.stack((0.5 - first, first - 0.5), 1)
+        return torch.where((first > 0.98)[:, None], torch.nan, out).numpy()
+
+    data = Dataset(x, y, tuple("abc"), "sha256:0", ("no", "yes"))
+    silent = int((x[:, 0] > 0.98).sum())
+    assert silent > 0
+    target = Counting(ArrayTarget((3,), 2, scores, name="rows"))
+    domain = TableDomain(tuple(Column(name, "continuous", 0, 1, scale=1) for name in "abc"))
+    found = smallest(target, data, domain, TableOptions(preset="smoke", eps=0.3))
+    assert any("no answer" in note for note in found.notes)
