@@ -92,6 +92,46 @@ def test_queries_are_those_that_the_model_saw_and_few_calls_carry_them():
     assert sum(one.spend.queries for one in alone) == found.spend.queries
 
 
+def test_what_a_text_takes_is_what_the_model_saw_until_the_first_success():
+    made, labels = texts(25)
+    options = TextOptions(CharacterEdits(KINDS), share=0.08, candidates=2)
+    found = attack_texts(TextTarget(linear, 2, made), made, labels, options)
+    assert 5 < sum(found.success) < 25
+    for at, (text, label) in enumerate(zip(made, labels, strict=True)):
+        seen: list[str] = []
+
+        def logged(some, seen=seen):
+            seen.extend(some)
+            return linear(some)
+
+        target = TextTarget(logged, 2, [text])
+        seen.clear()  # without the first look
+        alone = attack_texts(target, [text], [label], options)
+        first = next((rank for rank, one in enumerate(seen, 1) if int(score(one) > 0) != label and one != text), None)
+        assert alone.cost == [found.cost[at]]  # a text takes the same beside others
+        if found.success[at]:
+            assert first is not None
+            assert first <= found.cost[at] <= len(seen)
+        else:
+            assert found.cost[at] == len(seen)
+
+
+def test_the_card_says_what_texts_take():
+    from stannary.checks.robustness.text_suite import text_robustness
+
+    made, labels = texts(40)
+    options = [TextOptions(CharacterEdits(KINDS), share=0.2), TextOptions(CharacterEdits(["zero-width"]), share=0.6)]
+    part = text_robustness(TextTarget(linear, 2, made), made, labels, options, ("no", "yes"))
+    assert [curve.unit for curve in part.budgets] == ["queries", "queries"]
+    for curve, run in zip(part.budgets, part.attacks, strict=True):
+        left = [round(point.accuracy.value * 40) for point in curve.points]
+        assert (curve.attack, left[0], left[-1]) == (run.id, run.survivors_in, run.survivors_out)
+        assert left == sorted(left, reverse=True)
+        assert curve.fell == run.survivors_in - run.survivors_out
+    assert part.budgets[-1].points[-1].accuracy.value == part.robust.value
+    assert any(curve.fell for curve in part.budgets)
+
+
 def test_labels_alone_suffice_and_what_is_not_needed_is_put_back():
     made, labels = texts()
     target = TextTarget(lambda part: (linear(part) > 0).astype(int), 2, made)

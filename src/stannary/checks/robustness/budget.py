@@ -73,9 +73,20 @@ class Meter:
 class Counted(Protocol):
     """What one attack did, as far as its budget goes."""
 
-    id: str
-    unit: Unit | None
-    longest: int
+    @property
+    def id(self) -> str:
+        """Return its name."""
+        ...
+
+    @property
+    def unit(self) -> Unit | None:
+        """Return what its cost is counted in."""
+        ...
+
+    @property
+    def longest(self) -> int:
+        """Return the most that was spent on one sample."""
+        ...
 
 
 def budget_curves(stages: Sequence[Counted], cost: torch.Tensor, unfinished: torch.Tensor) -> tuple[BudgetCurve, ...]:

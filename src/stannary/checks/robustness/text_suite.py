@@ -14,9 +14,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
+import torch
 
 from stannary.checks.robustness.attacks.text import TextFound, TextOptions, attack_texts, words_of
-from stannary.checks.robustness.cascade import BROKEN, ROBUST, UNFINISHED, WRONG
+from stannary.checks.robustness.budget import NOT_GIVEN, STOOD, Unit, budget_curves
+from stannary.checks.robustness.cascade import BROKEN, ROBUST, STORED, UNFINISHED, WRONG
 from stannary.checks.robustness.checkpoint import Checkpoint
 from stannary.checks.robustness.text_replay import ChangedText, KnownTexts, store_texts
 from stannary.checks.target.card import AttackRun, Change, Distance, Example, Robustness, Stop, Threat
@@ -119,6 +121,8 @@ def _whole(parts: Sequence[_Block], run: TextRun, threat: Threat, preset: str) -
     rule = run.rule
     status = [one for part in parts for one in part.status]
     stood, unfinished, n = status.count(ROBUST), status.count(UNFINISHED), len(status)
+    cost = torch.tensor([row for part in parts for row in zip(*part.cost, strict=True)], dtype=torch.int64)
+    ways = [_Way(run.id, "queries", max(part.longest[at] for part in parts)) for at, run in enumerate(parts[0].attacks)]
     examples = [one for part in parts for one in part.examples]
     changed = [one for part in parts for one in part.changed]
     return Robustness(
@@ -127,6 +131,7 @@ def _whole(parts: Sequence[_Block], run: TextRun, threat: Threat, preset: str) -
         clean=rate(sum(part.right for part in parts), n),
         robust=_bounded(stood, unfinished, n),
         attacks=tuple(reduce(_added, runs) for runs in zip(*(part.attacks for part in parts), strict=True)),
+        budgets=budget_curves(ways, cost, torch.tensor([one == UNFINISHED for one in status])),
         stop=None
         if rule is None
         else Stop(
@@ -148,14 +153,27 @@ def _added(first: AttackRun, second: AttackRun) -> AttackRun:
     return msgspec.structs.replace(done, **sums, stopped=first.stopped or second.stopped)
 
 
+class _Way(NamedTuple):
+    """One attack, as far as its budget goes."""
+
+    id: str
+    unit: Unit | None
+    longest: int
+
+
 class _Block(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of some texts: the status of each, how many were right as they are, attacks, examples, why it ended early."""
+    """What came of some texts: the status of each, how many were right as they are, attacks, examples, why it ended early.
+
+    `cost`: of each attack what it took for each text, as `budget.budget_curves` has it; `longest`: the most that a text took.
+    """
 
     status: tuple[int, ...]
     right: int
     attacks: tuple[AttackRun, ...]
     examples: tuple[Example, ...]
     changed: tuple[ChangedText, ...]
+    cost: tuple[tuple[int, ...], ...]
+    longest: tuple[int, ...]
     stopped: str = ""
 
 
@@ -174,7 +192,8 @@ def _block(target: TextTarget, given: _Given) -> _Block:
     standing = np.flatnonzero(right).tolist()
     unfinished, runs, examples, changed = set(np.flatnonzero(decided < 0).tolist()), [], [], []
     steps: list[TextOptions | KnownTexts] = [*([known] if known else []), *attacks]
-    for options in steps:
+    cost, longest = [[NOT_GIVEN] * len(texts) for _ in steps], [0] * len(steps)
+    for turn, options in enumerate(steps):
         if stopped or not standing:
             runs.append(AttackRun(id=_id(options), skipped=stopped or "no text is left"))
             unfinished |= set(standing) if stopped else set()
@@ -183,6 +202,10 @@ def _block(target: TextTarget, given: _Given) -> _Block:
         now, stopped = _checked(target, found)
         hit = [at for at, done in enumerate(found.success) if done and now[at] >= 0 and now[at] != labels[standing[at]]]
         unfinished |= {standing[at] for at, done in enumerate(found.finished) if not done or (found.success[at] and now[at] < 0)}
+        if found.cost:
+            longest[turn] = max(found.cost)
+            for place, at in enumerate(standing):
+                cost[turn][at] = found.cost[place] if place in hit else STOOD
         said = [(names, labels[standing[at]], int(now[at])) for at in hit]
         examples += [
             (standing[at], _example(given.start + standing[at], found, at, options, one)) for at, one in zip(hit, said, strict=True)
@@ -197,7 +220,7 @@ def _block(target: TextTarget, given: _Given) -> _Block:
         status[at] = UNFINISHED
     return _Block(
         status=tuple(status), right=int(right.sum()), attacks=tuple(runs), examples=tuple(one for _, one in examples),
-        changed=tuple(changed), stopped=stopped,
+        changed=tuple(changed), cost=tuple(map(tuple, cost)), longest=tuple(longest), stopped=stopped,
     )  # fmt: skip
 
 
@@ -218,7 +241,8 @@ def _identity(
     content = hashlib.sha256(msgspec.json.encode((texts, list(labels))))
     stages = [{**_params(one), "id": _id(one), "seed": one.seed, "least": getattr(one.limit, "least", None)} for one in attacks]
     known = run.known.id if run.known else ""
-    return {"texts": content.hexdigest(), "stages": stages, "target": run.identity or target.name, "replay": known, "block": _BLOCK}
+    named = {"target": run.identity or target.name, "replay": known, "block": _BLOCK, "stored": STORED}
+    return {"texts": content.hexdigest(), "stages": stages, **named}
 
 
 def _stored(kept: Checkpoint | None, number: int) -> _Block | None:

@@ -53,10 +53,17 @@ def curve(
     for at in reversed(xs):  # from the right, where they lie apart: radii often double
         if not ticks or x(ticks[-1]) - x(at) >= _APART:
             ticks.append(at)
-    parts += [f'<text class="tick" x="{x(at):.1f}" y="{_H - 26}" text-anchor="middle">{_figure(at)}</text>' for at in ticks]
+    parts += [_tick(x(at), _figure(at)) for at in ticks]
     if mark is not None and low <= mark <= high and (not log or mark > 0):
         parts.append(f'<line class="mark" x1="{x(mark):.1f}" x2="{x(mark):.1f}" y1="{_TOP}" y2="{_H - _BOTTOM}"/>')
     return _svg(parts, f"Curve over {label}")
+
+
+def _tick(x: float, text: str) -> str:
+    """Return a number below the axis; a long one at its end stays within the picture."""
+    last = x > _W - _RIGHT - 1 and len(text) > 3  # noqa: PLR2004 - what fits into the margin
+    at, anchor = (_W - 2, "end") if last else (x, "middle")
+    return f'<text class="tick" x="{at:.1f}" y="{_H - 26}" text-anchor="{anchor}">{text}</text>'
 
 
 def _figure(value: float) -> str:

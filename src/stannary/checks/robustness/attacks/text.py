@@ -94,6 +94,7 @@ class TextFound:
     spend: Spend
     seconds: float
     stopped: str = ""
+    cost: list[int] = field(default_factory=list)  # texts that were asked about: until the first success, or at all
 
 
 def words_of(text: str) -> list[str]:
@@ -114,7 +115,9 @@ def attack_texts(target: TextTarget, texts: Sequence[str], labels: Sequence[int]
     """
     before, started = target.spend.copy(), time.perf_counter()
     found = TextFound(list(texts), [{} for _ in texts], [False] * len(texts), [False] * len(texts), Spend(), 0.0)
-    running = {at: _attack(text, target.access == "score", options) for at, text in enumerate(texts)}
+    found.cost = [0] * len(texts)
+    states = [_Found() for _ in texts]
+    running = {at: _attack(text, target.access == "score", options, states[at]) for at, text in enumerate(texts)}
     asked: dict[int, list[str]] = {at: next(one) for at, one in running.items()}
     try:
         while asked:
@@ -125,6 +128,7 @@ def attack_texts(target: TextTarget, texts: Sequence[str], labels: Sequence[int]
             for at, part in asked.items():
                 margins = _margins(scores[start : start + len(part)], labels[at])
                 start += len(part)
+                found.cost[at] += 0 if states[at].success else len(part)
                 try:
                     following[at] = running[at].send(margins)
                 except StopIteration as end:
@@ -149,11 +153,10 @@ def _margins(scores: Any, label: int) -> Any:  # noqa: ANN401 - numpy
     return scores[:, label] - others
 
 
-def _attack(text: str, scored: bool, options: TextOptions) -> Ask:  # noqa: FBT001 - what the target offers
+def _attack(text: str, scored: bool, options: TextOptions, state: _Found) -> Ask:  # noqa: FBT001 - what the target offers
     rng = random.Random(hashlib.sha256(f"{options.seed}/{options.edits.id}/{text}".encode()).digest())  # noqa: S311 - not for secrets
     words = words_of(text)
     most = max(1, math.floor(options.share * len(words)))
-    state = _Found()
     order, silent = yield from _important(text, words, rng, scored)
     state.silent |= silent
     order = order[: options.units]
