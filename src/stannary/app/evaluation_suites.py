@@ -167,6 +167,8 @@ def _next(part: Robustness, request: Request, *, table: bool) -> list[str]:
     if table and not request.domain:
         line = f"stannary evaluate {request.model} --data {request.data} --write-domain domain.yaml"
         found.append(f"{line}; then say in it what people cannot change")
+    if request.preset == "smoke":
+        found.append("smoke finds weak models and shows no robustness: --preset standard says what this one stands")
     if part.adversarials:
         found.append(f"try these examples on the next version: --adversarials {request.adversarials} --replay {part.adversarials}")
     return found

@@ -342,6 +342,7 @@ def test_attacks_of_other_libraries_run_in_the_guard_after_ours(digits) -> None:
     options = [word for name in names for word in ("--attack", name)]
     found = card(digits / "net.pt", "--data", digits / "digits.npz", "--preset", "smoke", "--samples", 60, "--eps", 0.05, *options)
     assert found["model"]["format"] == "torchscript"
+    assert any("smoke finds weak models and shows no robustness" in text for text in found["next"])
     runs = [run["id"] for run in found["robustness"]["attacks"]]
     assert runs[-3:] == ["foolbox:LinfDeepFoolAttack", "art:FastGradientMethod", "fgsm"]
     assert found["model"]["jail"] != "none"

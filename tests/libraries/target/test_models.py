@@ -151,7 +151,8 @@ def test_functions() -> None:
 def test_a_row_without_an_answer_has_none_and_its_neighbours_have_theirs() -> None:
     def touchy(x):
         if (x[:, 0] > 14.5).any():
-            raise ValueError
+            msg = "out of\nrange"
+            raise ValueError(msg)
         out = np.stack([x[:, 0], x[:, 1]], 1)
         out[x[:, 0] < 11.5] = np.nan
         return out
@@ -162,6 +163,8 @@ def test_a_row_without_an_answer_has_none_and_its_neighbours_have_theirs() -> No
     none = (ROWS[:, 0] > 14.5) | (ROWS[:, 0] < 11.5)
     assert none.any()
     assert torch.equal(said == -1, none)
+    target.decide(ROWS)
+    assert [note for note in target.notes if "fails" in note] == ["it fails on some inputs, at first with ValueError: out of range"]
 
 
 def test_what_names_a_function(tmp_path) -> None:

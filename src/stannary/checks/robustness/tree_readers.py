@@ -40,7 +40,8 @@ def read_trees(model: Any, x: torch.Tensor) -> Ensemble:  # noqa: ANN401 - of an
     library = type(model).__module__.partition(".")[0]
     reader = _READERS.get(library)
     if reader is None:
-        msg = f"{type(model).__name__} of {library} is not a tree ensemble that can be read"
+        what = "a function" if callable(model) and hasattr(model, "__code__") else f"{type(model).__name__} of {library}"
+        msg = f"{what} is not a tree ensemble that can be read"
         raise InputError(msg, help="trees are read of scikit-learn, xgboost, lightgbm and catboost")
     trees, dtype, margins = reader(model, x.shape[1])
     return verified(_joined(trees, dtype, x.shape[1]), margins, x)

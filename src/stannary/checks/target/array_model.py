@@ -64,27 +64,47 @@ class ArrayTarget:
         self.access: Access = "decision" if scores is None else "score"
         self.labels, self.model = labels, model
         self.notes: list[str] = []
-        self._scores, self._labels_by = scores, labels_by
+        self._scores, self._labels_by, self._failed = scores, labels_by, False
 
     def logits(self, x: torch.Tensor) -> torch.Tensor:
         """Return scores `(n, classes)`, float64: logits, margins or log-probabilities; NaN where there was no answer."""
         if self._scores is None:
             msg = "the model gives labels only"
             raise UsageError(msg, where=self.name)
-        out = _asked(self._scores, _array(x), self._wide, np.full((1, self.classes), np.nan))
+        out = self._asked(self._scores, _array(x), self._wide, np.full((1, self.classes), np.nan))
         return torch.from_numpy(out).to(x.device)
 
     def decide(self, x: torch.Tensor) -> torch.Tensor:
         """Return the labels `(n,)`, -1 where there was no answer."""
         if self._labels_by is None:
             return labels_of(self.logits(x))
-        out = _asked(self._labels_by, _array(x), self._label, np.full(1, -1, dtype=np.int64))
+        out = self._asked(self._labels_by, _array(x), self._label, np.full(1, -1, dtype=np.int64))
         return torch.from_numpy(out).to(x.device)
 
     def gradient(self, x: torch.Tensor, loss: Loss) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:  # noqa: ARG002 - the protocol's
         """Refuse: raises UsageError."""
         msg = f"the model offers no gradient (access: {self.access})"
         raise UsageError(msg, where=self.name, help="use attacks by scores or decisions")
+
+    def _asked(self, call: Arrays, x: Any, shaped: Callable[[Any, int], Any], nothing: Any) -> Any:  # noqa: ANN401 - numpy
+        """Call on all rows; where it raises, on halves of them, down to those that have no answer; note why the first had none."""
+        if not len(x):
+            return np.repeat(nothing, 0, 0)
+        try:
+            out = call(x)
+        except Exception as error:  # noqa: BLE001 - a model is others' code, which may raise anything
+            if len(x) == 1:
+                self._note(error)
+                return nothing
+            half = len(x) // 2
+            return np.concatenate([self._asked(call, part, shaped, nothing) for part in (x[:half], x[half:])])
+        return shaped(out, len(x))
+
+    def _note(self, error: Exception) -> None:
+        if not self._failed:
+            self._failed = True
+            said = " ".join(str(error).split())[:200]
+            self.notes.append(f"it fails on some inputs, at first with {type(error).__name__}: {said}")
 
     def _wide(self, out: Any, count: int) -> Any:  # noqa: ANN401 - numpy
         out = np.asarray(out, dtype=np.float64)
@@ -109,20 +129,6 @@ class ArrayTarget:
 
 def _array(x: torch.Tensor) -> Any:  # noqa: ANN401 - numpy
     return x.detach().cpu().double().numpy()
-
-
-def _asked(call: Arrays, x: Any, shaped: Callable[[Any, int], Any], nothing: Any) -> Any:  # noqa: ANN401 - numpy
-    """Call on all rows; where it raises, on halves of them, down to those that have no answer."""
-    if not len(x):
-        return np.repeat(nothing, 0, 0)
-    try:
-        out = call(x)
-    except Exception:  # noqa: BLE001 - a model is others' code, which may raise anything
-        if len(x) == 1:
-            return nothing
-        half = len(x) // 2
-        return np.concatenate([_asked(call, part, shaped, nothing) for part in (x[:half], x[half:])])
-    return shaped(out, len(x))
 
 
 def log_of(probabilities: Any) -> Any:  # noqa: ANN401 - numpy
