@@ -82,7 +82,7 @@ def _card(work: Work, note: Note) -> EvaluationResult:
     reasons = tuple(text for one in found.values() for text in one.reasons)
     return EvaluationResult(
         tool=Tool(version=__version__),
-        model=model_of(work, target, (*_missing(data), *left)),
+        model=model_of(work, target, (*data.notes, *left)),
         data=test_data(request, data, len(sampled if "robustness" in request.suites else data)),
         suite=tuple(name for name in request.suites if name in found),
         seed=request.seed,
@@ -104,13 +104,6 @@ def _card(work: Work, note: Note) -> EvaluationResult:
         environment=environment(),
         next=tuple(text for one in found.values() for text in one.next),
     )
-
-
-def _missing(data: Dataset) -> tuple[str, ...]:
-    """Return that rows were left out, where some were."""
-    if not data.dropped:
-        return ()
-    return (f"{data.dropped} of {len(data) + data.dropped} rows were left out of the data: a value is missing, or not finite",)
 
 
 def test_data(request: Request, data: Dataset, n: int) -> TestData:

@@ -92,7 +92,7 @@ def guarded(factory: str, jail: Jail, payload: Callable[[str], bytes], where: st
     from stannary.run.interface import Done, Job, Lost, Setup
     from stannary.run.pool import Pool
 
-    progress = Path(jail.write[0], "progress")
+    progress, said = Path(jail.write[0], "progress"), ""
     with Pool(Setup(factory), jail, seconds=_DAYS) as pool:
         held = pool.started()
         level = held.level if held is not None else "none"
@@ -103,12 +103,17 @@ def guarded(factory: str, jail: Jail, payload: Callable[[str], bytes], where: st
                     return outcome.value, level
                 msg = f"the process that worked on it ended: {outcome.reason if isinstance(outcome, Lost) else outcome.error}"
                 raise InputError(msg, where=where, code="EVA004")
-            _listen(progress, note)
+            said = _listen(progress, note, said)
 
 
-def _listen(progress: Path, note: Note) -> None:
+def _listen(progress: Path, note: Note, said: str) -> str:
+    """Say how far the process is, if that is not what was `said`; return it."""
     with contextlib.suppress(OSError):  # nothing to tell yet
-        note(inline(left_behind(progress, _SAID).decode("utf-8", "replace")))  # neither its length nor its signs are trusted
+        now = inline(left_behind(progress, _SAID).decode("utf-8", "replace"))  # neither its length nor its signs are trusted
+        if now != said:
+            note(now)
+        return now
+    return said
 
 
 def left_behind(path: Path, most: int = -1) -> bytes:

@@ -125,7 +125,7 @@ def _trained(request: HardenRequest, loaded: Loaded, note: Note) -> Hardened:
     def tick(samples: int) -> None:
         nonlocal done
         done += samples
-        note(f"{request.method}: {min(done / total, 1):.0%} of {request.epochs} epochs")
+        note(f"{request.method}: {min(done / total, 1):.0%} of the training")
 
     table = train.kind == "table"
     settings = Settings(

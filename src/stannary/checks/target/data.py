@@ -52,6 +52,13 @@ class Dataset:
         if len(self.rows) != len(self.x):
             object.__setattr__(self, "rows", torch.arange(len(self.x)))
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader has to know: that rows were left out, where some were."""
+        if not self.dropped:
+            return ()
+        return (f"{self.dropped} of {len(self) + self.dropped} rows were left out of the data: a value is missing, or not finite",)
+
     def __len__(self) -> int:
         return len(self.x)
 
