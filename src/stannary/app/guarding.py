@@ -22,7 +22,7 @@ from stannary.report.escape import inline
 if TYPE_CHECKING:
     from stannary.run.jail import Jail, Level
 
-__all__ = ["Note", "Told", "guarded", "jail_of", "left_behind", "raised", "scratch_folder", "served", "tell"]
+__all__ = ["Note", "Told", "guarded", "jail_of", "left_behind", "listened", "raised", "scratch_folder", "served", "tell"]
 
 Note = Callable[[str], None]
 _DAYS = 20 * 24 * 3600.0  # an evaluation takes what it takes; Ctrl-C ends it
@@ -103,10 +103,10 @@ def guarded(factory: str, jail: Jail, payload: Callable[[str], bytes], where: st
                     return outcome.value, level
                 msg = f"the process that worked on it ended: {outcome.reason if isinstance(outcome, Lost) else outcome.error}"
                 raise InputError(msg, where=where, code="EVA004")
-            said = _listen(progress, note, said)
+            said = listened(progress, note, said)
 
 
-def _listen(progress: Path, note: Note, said: str) -> str:
+def listened(progress: Path, note: Note, said: str) -> str:
     """Say how far the process is, if that is not what was `said`; return it."""
     with contextlib.suppress(OSError):  # nothing to tell yet
         now = inline(left_behind(progress, _SAID).decode("utf-8", "replace"))  # neither its length nor its signs are trusted

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.server
 import importlib.util
-import itertools
 import json
 import os
 import pickle
@@ -91,14 +90,6 @@ def test_quick_attacks_show_no_hardening(folder, tmp_path) -> None:
     assert found["standing"]["low"] > 0
     assert found["verdict"] == "not shown"
     assert any("too weak" in text for text in found["notes"])
-
-
-def test_how_far_it_is_is_said_once(folder, tmp_path) -> None:
-    given = ("--method", "adversarial-training", "--epochs", 6, "--samples", 30, "--preset", "smoke", "--save", tmp_path / "new.pt")
-    done = stannary("harden", folder / "net.pt", "--data", folder / "train.npz", *given, "-v", cwd=tmp_path)
-    lines = done.stderr.splitlines()
-    assert "attacking the original" in done.stderr
-    assert all(one != other for one, other in itertools.pairwise(lines))
 
 
 @pytest.mark.parametrize("method", ["squeeze", "distill", "output-perturbation"])

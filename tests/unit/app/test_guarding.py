@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from stannary.app.guarding import left_behind
+from stannary.app.guarding import left_behind, listened, served
 
 
 def test_a_file_is_read_up_to_what_is_asked_for(tmp_path) -> None:
@@ -23,3 +23,16 @@ def test_a_link_a_pipe_and_a_folder_are_not_followed(tmp_path) -> None:
     for name in ("link", "pipe", "folder", "absent"):
         with pytest.raises(OSError, match=name):
             left_behind(tmp_path / name)
+
+
+def test_how_far_a_process_is_is_said_once_for_each_thing_that_it_says(tmp_path) -> None:
+    heard: list[str] = []
+    say, said = served(str(tmp_path)), ""
+    said = listened(tmp_path / "progress", heard.append, said)
+    for text in ("reading", "reading", "training", "training", "training", "reading"):
+        say(text)
+        said = listened(tmp_path / "progress", heard.append, said)
+    assert heard == ["reading", "training", "reading"]
+    say("\x1b[2Jgone")
+    listened(tmp_path / "progress", heard.append, said)
+    assert "\x1b" not in heard[-1]
