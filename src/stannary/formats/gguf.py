@@ -63,6 +63,9 @@ def read_ggml(view: View, sink: Sink) -> None:
     magic = view.head(4)[::-1].decode("ascii", "replace")
     version = int.from_bytes(view.bytes(4, 4), "little")
     sink.fact("gguf.legacy", 0, magic=magic, version=version)
+    words = 0 if magic == "ggla" else int.from_bytes(view.bytes(4 if magic == "ggml" else 8, 4), "little")  # adapters have none
+    if words > len(view) // 4:  # each has its length in four bytes
+        sink.fact("gguf.problem", 4, what="count_overflow", detail=f"a vocabulary of {words} words in a file of {len(view)} bytes")
     sink.inert(f"{magic} weights (before GGUF): numbers and a vocabulary")
 
 

@@ -237,3 +237,18 @@ def _version() -> bytes:
 @forge("gguf.ggml", filename="model.bin", family=_F, malicious=False)
 def _ggml() -> bytes:
     return b"tjgg" + struct.pack("<8I", 3, 1, 8, 1, 1, 1, 8, 1) + bytes(64)
+
+
+@forge("gguf.ggml_words", filename="model.bin", family=_F, malicious=True)
+def _ggml_words() -> bytes:
+    return b"lmgg" + struct.pack("<8I", 1 << 31, 8, 1, 1, 1, 8, 1, 1) + bytes(64)
+
+
+@forge("gguf.ggjt_words", filename="model.bin", family=_F, malicious=True)
+def _ggjt_words() -> bytes:
+    return b"tjgg" + struct.pack("<8I", 3, 1 << 30, 8, 1, 1, 1, 8, 1) + bytes(64)
+
+
+@forge("gguf.ggla_plain", filename="adapter.bin", family=_F, malicious=False)
+def _ggla() -> bytes:
+    return b"algg" + struct.pack("<3I", 1, 4096, 8192) + bytes(64)
