@@ -42,7 +42,11 @@ def test_a_network_is_attacked_and_the_card_holds_what_was_found(digits, tmp_pat
     assert found["model"]["access"] == "white"
     assert part["clean"]["n"] == part["robust"]["n"] == 100
     assert part["robust"]["low"] <= part["robust"]["value"] <= part["robust"]["high"] < part["clean"]["value"]
-    assert {row["metric"] for row in found["measurements"]} == {"accuracy", "robustness.linf.eps_0.2"}
+    spent = (".pgd-10.iterations_10", ".square-200.queries_10", ".square-200.queries_100")
+    assert {row["metric"] for row in found["measurements"]} == {
+        "accuracy",
+        *(f"robustness.linf.eps_0.2{name}" for name in ("", *spent)),
+    }
     assert found["queries"] > 100
     assert sum(run["queries"] for run in part["attacks"]) <= found["queries"]
     # the stored examples are what was said of them, by the network itself
