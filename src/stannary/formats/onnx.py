@@ -10,6 +10,8 @@ Facts (`graph` is the path of the graph or function):
 - `onnx.context` op, path: a compiled context read from a file by an execution provider
 - `onnx.tensor_size` tensor, dims, expected, stored: dimensions that do not fit the stored bytes
 - `onnx.grown_tensor` op, node, dims, bytes: a tensor that constants of the graph make larger than any memory (see `onnx_sizes`)
+- `onnx.endless_loop` node: a loop that never ends (see `onnx_loops`)
+- `onnx.tree_problem` node, detail: an ensemble of trees whose nodes lead nowhere (see `onnx_trees`)
 - `onnx.metadata` key, value (clipped)
 - `onnx.training`: the model has initialization or training graphs
 """
@@ -26,6 +28,8 @@ from stannary.formats.interface import Sink, View, clip
 from stannary.formats.onnx_shapes import BITS, element_count
 from stannary.formats.onnx_sizes import RELEVANT, STANDARD, Constant, Node, Scope
 from stannary.formats.onnx_sizes import report as report_sizes
+from stannary.formats.onnx_trees import OPERATORS as TREES
+from stannary.formats.onnx_trees import report as report_trees
 from stannary.formats.protobuf import Field, fields, packed, position, signed, text
 from stannary.formats.setting_values import outside
 
@@ -214,9 +218,11 @@ class _Walk:
             self._attribute(attribute, f"{path}/{name or op}", op, depth)
 
     def _follow(self, node: Node) -> None:
-        """Keep a node by which the size of a tensor may grow; one of another domain may be a function that comes later."""
-        if node.op in RELEVANT or node.domain not in STANDARD:
+        """Keep a node whose tensor may be large, that may not end, or that may be a function that comes later; look at trees."""
+        if node.op in RELEVANT or node.op == "Loop" or node.domain not in STANDARD:
             self.scope.nodes.append(node)
+        if node.op in TREES and node.domain == "ai.onnx.ml":
+            report_trees(node.op, node.attributes, node.path, node.offset, self.sink)
 
     def _said(self, field: Field, owner: str) -> None:
         """Read what a node says of itself: its documentation, or a pair of its metadata."""

@@ -4,7 +4,9 @@ A graph of a hundred bytes can ask for more memory than there is: its shapes are
 through the operators by which shapes are put together, shapes are followed through those that keep, widen or repeat a tensor, and a
 tensor that is larger than any memory is told. Numbers above 2**63 are held at that.
 
-Fact: `onnx.grown_tensor` op, node, dims, bytes (at least).
+Facts:
+- `onnx.grown_tensor` op, node, dims, bytes (at least)
+- `onnx.endless_loop` node: see `onnx_loops`
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from stannary.formats.interface import Sink, View, clip
+from stannary.formats.onnx_loops import never_ends
 from stannary.formats.onnx_shapes import BITS, LARGE, NOTHING, RELEVANT, VALUES, Call, Known, element_count, held, output
 from stannary.formats.protobuf import FIXED32, FIXED64, fields, packed, signed, text
 
@@ -24,7 +27,7 @@ STANDARD = frozenset({"", "ai.onnx"})  # the domains of ONNX' own operators
 _TOLD = 20
 _CALLS = 8
 _NODE_COST = 60  # operations
-_RAW = {1: "f", 2: "B", 3: "b", 4: "H", 5: "h", 6: "i", 7: "q", 10: "e", 11: "d", 12: "I", 13: "Q"}
+_RAW = {1: "f", 2: "B", 3: "b", 4: "H", 5: "h", 6: "i", 7: "q", 9: "B", 10: "e", 11: "d", 12: "I", 13: "Q"}
 
 Constant = tuple[list[int], int, View]  # dimensions, type and bytes of a TensorProto
 
@@ -74,6 +77,9 @@ class _Follower:
         for node in scope.nodes:
             self.sink.budget.take_operations(_NODE_COST)
             args = [known.get(text(name, 200), NOTHING) for name in node.inputs]
+            if node.op == "Loop" and node.domain in STANDARD:
+                self._loop(node, args)
+                continue
             function = self.functions.get((node.domain, node.op))
             if function is not None:
                 if calls < _CALLS:
@@ -87,6 +93,15 @@ class _Follower:
         for inner in scope.inner:
             self.scope(inner, known, calls)
         return known
+
+    def _loop(self, node: Node, args: list[Known]) -> None:
+        bodies = [
+            f.view for at in node.attributes for f in fields(at, self.sink.budget) if f.number == 6 and isinstance(f.value, View)
+        ]
+        names = [text(name, 200) for name in node.inputs]
+        if bodies and node.path not in self.told and never_ends(names, args, bodies[0], _read_constant, self.sink.budget):
+            self.told.add(node.path)
+            self.sink.fact("onnx.endless_loop", node.offset, node=clip(node.path))
 
     def _tell(self, node: Node, made: Known) -> None:
         if not _beyond(made) or node.path in self.told or len(self.told) >= _TOLD:
@@ -169,6 +184,14 @@ def _tensor(view: View) -> Known:
         elif field.number == 2:
             kind = field.number_value
     return _constant(dims, kind, view)
+
+
+def _read_constant(view: View, what: str) -> Known:
+    """Return what is known of a TensorProto, or of the node Constant."""
+    if what == "tensor":
+        return _tensor(view)
+    attributes = [f.value for f in fields(view) if f.number == 5 and isinstance(f.value, View)]
+    return _apply(Node("Constant", "", [], [], attributes, "", 0), [])
 
 
 def _apply(node: Node, args: list[Known]) -> Known:
