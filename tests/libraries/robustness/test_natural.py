@@ -66,7 +66,7 @@ def test_attacks_by_name_apply_to_a_norm_they_name(name) -> None:
     plan = plan_of([name], 10)
     assert plan.id == name
     assert plan.stages[0].norms
-    assert plan.stages[0].access in ("white", "score")
+    assert (plan.stages[0].access == "decision") is (name in ("boundary", "hopskipjump"))
 
 
 def test_an_unknown_attack_is_refused() -> None:
