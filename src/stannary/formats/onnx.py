@@ -213,16 +213,19 @@ class _Walk:
                 return
             self.first[key] = (clip(f"{path}/{name or op}"), position(view))
         self.operators[key] += 1
-        self._follow(Node(op, domain, parts[1], parts[2], parts[5], f"{path}/{name or op}", position(view)))
-        for attribute in parts[5]:
+        for attribute in self._follow(Node(op, domain, parts[1], parts[2], parts[5], f"{path}/{name or op}", position(view))):
             self._attribute(attribute, f"{path}/{name or op}", op, depth)
 
-    def _follow(self, node: Node) -> None:
-        """Keep a node whose tensor may be large, that may not end, or that may be a function that comes later; look at trees."""
+    def _follow(self, node: Node) -> list[View]:
+        """Keep a node whose tensor may be large, that may not end, or that may be a function that comes later; look at trees.
+
+        Return its attributes that are not read yet.
+        """
         if node.op in RELEVANT or node.op == "Loop" or node.domain not in STANDARD:
             self.scope.nodes.append(node)
         if node.op in TREES and node.domain == "ai.onnx.ml":
-            report_trees(node.op, node.attributes, node.path, node.offset, self.sink)
+            return report_trees(node.op, node.attributes, node.path, node.offset, self.sink)
+        return node.attributes
 
     def _said(self, field: Field, owner: str) -> None:
         """Read what a node says of itself: its documentation, or a pair of its metadata."""

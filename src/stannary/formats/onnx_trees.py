@@ -7,6 +7,7 @@ Fact: `onnx.tree_problem` node, detail.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from stannary.formats.interface import Sink, View, clip
@@ -15,38 +16,71 @@ from stannary.formats.protobuf import fields, packed, signed, text
 __all__ = ["OPERATORS", "report"]
 
 OPERATORS = frozenset({"TreeEnsembleClassifier", "TreeEnsembleRegressor", "TreeEnsemble"})
-_MOST = 1 << 20  # bytes of the attributes that are followed
+_NUMBER = re.compile(rb"\x40([\x80-\xff]{0,9}[\x00-\x7f])")  # field 8, as ONNX writes it: one number at a time
+_AT_ONCE = 1 << 22  # bytes
 _MOST_FEATURES = 1 << 31  # runtimes keep the number of a feature in 32 bits
 _LISTS = ("nodes_treeids", "nodes_nodeids", "nodes_featureids", "nodes_truenodeids", "nodes_falsenodeids")
 
 
-def report(op: str, attributes: Sequence[View], node: str, offset: int, sink: Sink) -> None:
-    """State what does not hold of an ensemble; one that is too large is not followed. Raises BudgetExceeded and FormatError."""
-    if sum(map(len, attributes)) > _MOST:
-        return
-    numbers, modes = _attributes(attributes, sink)
+def report(op: str, attributes: Sequence[View], node: str, offset: int, sink: Sink) -> list[View]:
+    """State what does not hold of an ensemble, and return the attributes that hold more than numbers.
+
+    Raises BudgetExceeded, which leaves a file incomplete, and FormatError.
+    """
+    numbers, modes, others = _attributes(attributes, sink)
     detail = _of_indexes(numbers) if op == "TreeEnsemble" else _of_ids(numbers, modes)
     if detail:
         sink.fact("onnx.tree_problem", offset, node=clip(node), detail=detail)
+    return others
 
 
-def _attributes(views: Iterable[View], sink: Sink) -> tuple[dict[str, list[int]], list[str]]:
-    """Return the lists of numbers by name, and `nodes_modes`."""
+def _attributes(views: Iterable[View], sink: Sink) -> tuple[dict[str, list[int]], list[str], list[View]]:
+    """Return the lists of numbers by name, `nodes_modes`, and what holds more than a name, a type and numbers."""
     found: dict[str, list[int]] = {}
     modes: list[str] = []
+    others: list[View] = []
     for view in views:
-        name, numbers, texts = "", [], []
-        for field in fields(view, sink.budget):
-            if field.number == 1 and isinstance(field.value, View):
-                name = text(field.value, 200)
-            elif field.number == 8:
-                numbers += [signed(v) for v in packed(field, _MOST)]
-            elif field.number == 9 and isinstance(field.value, View):
-                texts.append(text(field.value, 20))
-        found[name] = numbers
+        name, numbers, left = _run(view, sink)
+        more = False
+        texts: list[str] = []
+        for field in fields(left, sink.budget):
+            number, value = field.number, field.value
+            if number == 8:
+                if isinstance(value, int):
+                    numbers.append(value)
+                else:
+                    sink.budget.take_operations(len(value))  # before they are made: each is at least a byte
+                    numbers += packed(field, len(value))
+            elif number == 1 and isinstance(value, View):
+                name = text(value, 200)
+            elif isinstance(value, View):
+                more = True
+                if number == 9:
+                    texts.append(text(value, 20))
+        found[name] = [signed(v) for v in numbers]
         if name == "nodes_modes":
             modes = texts
-    return found, modes
+        if more:
+            others.append(view)
+    return found, modes, others
+
+
+def _run(view: View, sink: Sink) -> tuple[str, list[int], View]:
+    """Return name and numbers of an attribute that begins with them, and the rest of it; of any other nothing, and all of it."""
+    data = bytes(view.data[:_AT_ONCE])
+    start = 2 + data[1] if len(data) > 2 and data[0] == 10 and data[1] < 128 else 0
+    found = _NUMBER.findall(data, start) if start and len(view) < _AT_ONCE and data[start : start + 1] == b"\x40" else []
+    run = b"".join((b"\x40", b"\x40".join(found))) if found else b""
+    if not found or data[start : start + len(run)] != run:
+        return "", [], view
+    sink.budget.take_operations(len(found))
+    memo: dict[bytes, int] = {}
+    numbers = [digits[0] if len(digits) == 1 else memo.get(digits) or memo.setdefault(digits, _varint(digits)) for digits in found]
+    return data[2:start].decode("utf-8", "replace"), numbers, view.sub(start + len(run), len(view) - start - len(run))
+
+
+def _varint(digits: bytes) -> int:
+    return sum((digit & 127) << 7 * place for place, digit in enumerate(digits)) & (1 << 64) - 1
 
 
 def _of_ids(numbers: Mapping[str, list[int]], modes: Sequence[str]) -> str | None:
