@@ -146,8 +146,9 @@ class Fetcher:
                 found, digest, done = self._continue(url, partial, headers or {}, digest, done)
                 break
             except urllib.error.HTTPError as exc:
+                said = _said(exc)
                 if exc.code < 500 or attempt == _TRIES - 1:  # noqa: PLR2004 - a server's own trouble may pass
-                    raise BackendError(_said(exc), where=url, code="FET012") from exc
+                    raise BackendError(said, where=url, code="FET012") from exc
             except (OSError, http.client.HTTPException, BackendError) as exc:
                 done = partial.stat().st_size if partial.exists() else 0
                 digest = _digest(partial)
@@ -210,7 +211,7 @@ def _trouble(exc: Exception) -> str:
 
 def _said(exc: urllib.error.HTTPError) -> str:
     text = ""
-    with contextlib.suppress(OSError, http.client.HTTPException):  # what it says about it may break off
+    with exc, contextlib.suppress(OSError, http.client.HTTPException):  # what it says about it may break off
         text = exc.read(400).decode("utf-8", "replace").strip()
     return f"HTTP {exc.code} {exc.reason}" + (f": {' '.join(text.split())[:200]}" if text and "<" not in text else "")
 
