@@ -501,3 +501,24 @@ def test_a_version_of_the_registry_is_that_of_the_workspace_that_is_named(tmp_pa
     both = stannary("scan", "registry:claims:1", "--workspace", there, cwd=here, STANNARY_SERVER="http://127.0.0.1:9")
     assert both.returncode == 2
     assert "error[USE014]" in both.stderr
+
+
+def test_what_waits_for_the_end_of_the_process_is_done(models):
+    """A scan ends its process without taking apart what it holds: handlers of the end, and what they print, are not left out."""
+    code = "import atexit, sys; from stannary.cli.main import run; atexit.register(print, 'the last words'); sys.exit(run())"
+    command = [sys.executable, "-c", code, "scan", "-q", str(models / "hostile.pkl")]
+    run = subprocess.run(command, capture_output=True, text=True, env=CLEAN_ENV, check=False, timeout=120)
+    assert run.returncode == 1
+    assert "hostile.pkl" in run.stdout
+    assert run.stdout.endswith("the last words\n")
+
+
+def test_a_thread_that_is_still_running_is_waited_for(models):
+    code = (
+        "import sys, threading, time; from stannary.cli.main import run;"
+        "threading.Thread(target=lambda: (time.sleep(1.5), print('done'))).start(); sys.exit(run())"
+    )
+    command = [sys.executable, "-c", code, "scan", "-q", str(models / "clean.pkl")]
+    run = subprocess.run(command, capture_output=True, text=True, env=CLEAN_ENV, check=False, timeout=120)
+    assert run.returncode == 0
+    assert run.stdout.endswith("done\n")
