@@ -35,6 +35,7 @@ NEEDED = {
     "tests/conformance": ORACLES,
     "tests/conformance/test_ray.py": RAY,
     "tests/e2e/test_mlflow_client.py": MLFLOW,
+    "tests/e2e/test_mlflow_server.py": MLFLOW,
 }
 
 

@@ -212,7 +212,9 @@ def _trouble(exc: Exception) -> str:
 def _said(exc: urllib.error.HTTPError) -> str:
     text = ""
     with exc, contextlib.suppress(OSError, http.client.HTTPException):  # what it says about it may break off
-        text = exc.read(400).decode("utf-8", "replace").strip()
+        text = exc.read(4096).decode("utf-8", "replace").strip()
+    with contextlib.suppress(ValueError, RecursionError, KeyError, TypeError):  # many servers say it in an object of JSON
+        text = str(json.loads(text)["message"])
     return f"HTTP {exc.code} {exc.reason}" + (f": {' '.join(text.split())[:200]}" if text and "<" not in text else "")
 
 
