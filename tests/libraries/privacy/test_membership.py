@@ -289,7 +289,7 @@ def test_networks_of_linear_layers_are_multiplied_as_they_are_and_all_others_map
         for _ in range(2):  # gradients are set, not added up
             stack.train(stack.seen(x.flatten(0, 1)).unflatten(0, (3, 7)), y)
     for own, other in zip(direct.leaves, mapped.leaves, strict=True):
-        assert torch.allclose(own.grad.reshape(other.shape), other.grad, atol=1e-6)
+        assert torch.allclose(own.grad.reshape(stacks._turned(other).shape), stacks._turned(other.grad), atol=1e-6)
     for at, model in enumerate(models):
         assert torch.allclose(direct.ask(direct.seen(x[0]))[at], model(x[0]), atol=1e-6)
         assert torch.allclose(mapped.ask(mapped.seen(x[0]))[at], model(x[0]), atol=1e-6)
@@ -349,8 +349,58 @@ def test_a_stack_has_the_gradients_of_its_networks_and_leaves_out_what_is_always
             live = [column for column in range(12) if column not in (0, 11)]
             plain[0] = plain[0][:, live]
             for leaf, grad in zip(stack.leaves, plain, strict=True):
-                assert torch.allclose(leaf.grad[number].reshape(-1), (grad.mT if grad.ndim > 1 else grad).reshape(-1), atol=1e-6)
+                assert torch.allclose(leaf.grad[number].reshape(grad.shape), grad, atol=1e-6)
             assert torch.allclose(stack.ask(seen)[number], model(x), atol=1e-5)
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_wide_layers_have_the_same_gradients_by_either_library(own, monkeypatch) -> None:
+    if not own:
+        monkeypatch.setattr(stacks, "_onednn", lambda: None)
+    nn = torch.nn
+    torch.manual_seed(0)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        x, y = torch.randn(96, 96), torch.randint(0, 10, (96,))
+        models = [nn.Sequential(nn.Linear(96, 96), nn.ReLU(), nn.Linear(96, 96, bias=False), nn.Linear(96, 10)) for _ in range(2)]
+        stack = stacks.stacked(models, x)
+        for size in (64, 31, 64):
+            at = torch.randint(0, 96, (2, size))
+            stack.train(x[at], y[at])
+            for number, model in enumerate(models):
+                model.zero_grad()
+                nn.functional.cross_entropy(model(x[at[number]]), y[at[number]]).backward()
+                for leaf, value in zip(stack.leaves, model.parameters(), strict=True):
+                    assert torch.allclose(leaf.grad[number].reshape(value.shape), value.grad, atol=1e-5)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_a_torch_without_the_product_of_onednn_does_without(monkeypatch) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    assert stacks._onednn() is None
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    monkeypatch.setattr(torch.ops, "mkldnn", object())
+    assert stacks._onednn() is None
+
+
+def test_a_cpu_trains_a_stack_in_pieces_and_the_networks_are_the_same(noisy_digits, factory, monkeypatch) -> None:
+    x, y = noisy_digits
+    plan = Plan(len(x), 6, seed=2)
+    six = TorchFactory(factory.build, epochs=2, batch=64, group=6)
+    whole = shadow_confidences(six, plan, (x, y))
+    held = sum(value.numel() * 4 for value in factory.build().parameters())
+    for cache, pieces in ((held * 2, [2, 2, 2]), (held * 5, [3, 3]), (1, [1] * 6)):
+        sizes = []
+        with monkeypatch.context() as patch:
+            patch.setattr(shadowing, "_CACHED", cache)
+            patch.setattr(
+                shadowing, "stacked", lambda models, x, sizes=sizes: (sizes.append(len(models)), stacks.stacked(models, x))[1]
+            )
+            found = shadow_confidences(six, plan, (x, y))
+        assert sizes == pieces
+        assert torch.allclose(found, whole, atol=0.01)
 
 
 def test_features_are_left_out_only_where_a_linear_layer_reads_them() -> None:

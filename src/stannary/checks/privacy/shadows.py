@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import hashlib
+import math
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -30,6 +31,9 @@ from stannary.core.errors import InputError, UsageError
 __all__ = ["Factory", "Plan", "RefitFactory", "TorchFactory", "batches", "confidences", "shadow_confidences"]
 
 _EVALUATED = 1024  # samples of a batch when shadows are asked
+_CACHED = (
+    4 << 20
+)  # bytes of parameters of the networks trained at one time on a CPU: with gradients and moments, what its caches hold
 _BUILDING = threading.Lock()  # parameters are initialised from torch's global generator
 
 
@@ -83,7 +87,7 @@ class TorchFactory:
         rate: learning rate.
         decay: weight decay.
         momentum: None for Adam, else SGD with this momentum.
-        group: networks in a stack; 1 trains them one by one. A stack of some MB stays in a CPU's cache; a GPU takes more.
+        group: networks in a stack; 1 trains them one by one. A CPU trains a stack in pieces that its cache holds; a GPU takes all.
     """
 
     def __init__(
@@ -112,7 +116,9 @@ class TorchFactory:
         with _seeded(seeds[0] + 2) if _draws(models[0], x) else contextlib.nullcontext():
             if self.group == 1:
                 return self._alone(models[0], (x, y), chosen[0], orders[0])[None]
-            return self._together(models, (x, y), chosen, orders)
+            size = _piece(models, x.device)
+            parts = [slice(at, at + size) for at in range(0, len(models), size)]
+            return torch.cat([self._together(models[part], (x, y), chosen[part], orders[part]) for part in parts])
 
     def _new(self, seed: int) -> torch.nn.Module:
         with _seeded(seed):
@@ -163,6 +169,15 @@ class TorchFactory:
                 stack.train(held[: at.numel()].unflatten(0, at.shape), y[at])
                 optimizer.step()
         return torch.cat([stack.ask(part) for part in x.split(_EVALUATED)], 1)
+
+
+def _piece(models: list[torch.nn.Module], device: torch.device) -> int:
+    """Return how many networks are trained as one: all on a GPU, as many as its cache holds on a CPU, in pieces of one size."""
+    if device.type != "cpu":
+        return len(models)
+    held = sum(value.numel() * value.element_size() for value in models[0].parameters())
+    pieces = math.ceil(len(models) * held / _CACHED) or 1
+    return max(1, math.ceil(len(models) / pieces))
 
 
 @contextlib.contextmanager
