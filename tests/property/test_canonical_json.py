@@ -62,6 +62,19 @@ def test_the_value_comes_back_and_the_form_is_stable(value):
     assert canonical_json(read) == form
 
 
+@given(VALUES)
+def test_what_is_written_at_once_is_what_is_written_piece_by_piece(value):
+    """A number with a fraction, or a text that is long, is not written by msgspec alone."""
+    form = canonical_json(value)
+    assert canonical_json([value, 0.5]) == b"[" + form + b",0.5]"
+    assert canonical_json([value, "x" * 70_000]) == b"[" + form + b',"' + b"x" * 70_000 + b'"]'
+
+
+@pytest.mark.parametrize("text", ['"', "\\", '\\"', "a\\\\", "1.5", "null", "\n", "1e5", '","b":0.10'])
+def test_texts_that_look_like_the_end_of_one(text):
+    assert canonical_json({text: [text, 2.0], "n": None}) == canonical_json([{text: [text, 2], "n": None}])[1:-1]
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 2**53 + 1, "\ud800", {"\ud800": 1}])
 def test_what_has_no_canonical_form_is_refused(value):
     with pytest.raises(ValueError, match="canonical"):

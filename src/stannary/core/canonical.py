@@ -7,6 +7,7 @@ no doubles (beyond 2**53) have no canonical form in JCS; they are refused, as Na
 from __future__ import annotations
 
 import hashlib
+import re
 
 import msgspec
 
@@ -16,11 +17,18 @@ __all__ = ["canonical_json", "digest_of"]
 
 _EXACT = 2**53  # up to here every integer is a double, and is written with all its digits
 _LARGEST = 2**1023
+# What has no text beyond ASCII and no number but small integers is written alike by JCS and by msgspec, in a fifth of the time.
+_SHORT = 1 << 16
+_TEXT = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
+_OWN_FORM = re.compile(rb"[.nE]|\de|\d{16}")  # n: of `null`, which msgspec writes for NaN
 
 
 def canonical_json(value: Json) -> bytes:
     """Return compact UTF-8 JSON with sorted keys. Raises ValueError for numbers or text without a canonical form."""
     try:
+        written = msgspec.json.encode(value, order="sorted")
+        if len(written) <= _SHORT and written.isascii() and not _OWN_FORM.search(_TEXT.sub(b"", written)):
+            return written
         return msgspec.json.encode(_ordered(msgspec.to_builtins(value)))
     except UnicodeEncodeError as error:
         msg = "text with a lone surrogate has no canonical form"

@@ -11,6 +11,7 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Sequence
+from functools import lru_cache
 
 import msgspec
 
@@ -23,6 +24,7 @@ __all__ = ["IN_TOTO", "Envelope", "Signature", "decode", "encode", "id_of", "pae
 
 IN_TOTO = "application/vnd.in-toto+json"
 _MOST_SIGNATURES = 64
+_SHORT = 1 << 16
 
 
 class Signature(msgspec.Struct, frozen=True):
@@ -87,7 +89,17 @@ def payload_of(envelope: Envelope) -> bytes:
 
 def id_of(envelope: Envelope) -> Digest:
     """Return what names the statement: the SHA-256 of its pre-authentication encoding, whoever signed it."""
-    return Digest(hashlib.sha256(pae(envelope.payload_type, payload_of(envelope))).hexdigest())
+    if len(envelope.payload) > _SHORT:
+        return _named(envelope.payload_type, envelope.payload)
+    return _remembered(envelope.payload_type, envelope.payload)
+
+
+def _named(payload_type: str, payload: str) -> Digest:
+    return Digest(hashlib.sha256(pae(payload_type, _decoded(payload, "payload"))).hexdigest())
+
+
+# Whoever makes, verifies, logs and answers with a statement asks for its name each time.
+_remembered = lru_cache(maxsize=64)(_named)
 
 
 def encode(envelope: Envelope) -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -247,6 +247,7 @@ def _content(path: str | Path) -> bytes:
     return content
 
 
+@cache
 def _ecdsa(algorithm: Algorithm) -> ECDSA:
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import ec

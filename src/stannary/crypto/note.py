@@ -13,6 +13,7 @@ import binascii
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 import msgspec
 
@@ -65,7 +66,7 @@ class VerifierKey(msgspec.Struct, frozen=True):
         if key.algorithm != "ed25519" or not key.spki.startswith(_SPKI):
             msg = f"a log and its witnesses sign with Ed25519, and this key is {key.algorithm}"
             raise UsageError(msg, code="KEY006", help="`stannary keys generate --algorithm ed25519` makes one")
-        return cls(check_name(name), kind, _sound(key.spki[len(_SPKI) :]))
+        return _named(name, kind, key.spki)
 
     @classmethod
     def of_log(cls, name: str, key: Verifier) -> VerifierKey:
@@ -94,9 +95,7 @@ class VerifierKey(msgspec.Struct, frozen=True):
     @property
     def id(self) -> bytes:
         """Return the four bytes that signatures name the key by."""
-        if self.kind == ECDSA:
-            return hashlib.sha256(self.public).digest()[:4]
-        return hashlib.sha256(self.name.encode() + b"\n" + bytes([self.kind]) + self.public).digest()[:4]
+        return _id_of(self)
 
     def __str__(self) -> str:
         return f"{self.name}+{self.id.hex()}+{_text64(bytes([self.kind]) + self.public)}"
@@ -113,6 +112,19 @@ class VerifierKey(msgspec.Struct, frozen=True):
             PublicKey.of_der(self.spki).verify(signature, message)
         except IntegrityError as error:
             raise _spoiled(self.name) from error
+
+
+# A log signs with the same key again and again: what its name and its bytes come to is worked out once.
+@lru_cache(maxsize=256)
+def _named(name: str, kind: int, spki: bytes) -> VerifierKey:
+    return VerifierKey(check_name(name), kind, _sound(spki[len(_SPKI) :]))
+
+
+@lru_cache(maxsize=256)
+def _id_of(key: VerifierKey) -> bytes:
+    if key.kind == ECDSA:
+        return hashlib.sha256(key.public).digest()[:4]
+    return hashlib.sha256(key.name.encode() + b"\n" + bytes([key.kind]) + key.public).digest()[:4]
 
 
 class NoteSignature(msgspec.Struct, frozen=True):

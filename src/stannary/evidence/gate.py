@@ -91,17 +91,18 @@ def gathered(chain: Chain, digest: Digest, policy: Policy | RegoPolicy) -> Gathe
     waivers = tuple(item for item in known.evidence if item.value.kind == "waiver")
     own = (item for item in known.evidence if item.value.kind != "waiver")
     budgets = not isinstance(policy, RegoPolicy) and any(requirement.kind == SPEND for requirement in policy.require)
-    evidence = (*own, *revocations_above(chain, digest), *(spends_above(chain, digest) if budgets else ()))
+    evidence = (*own, *revocations_above(chain, digest, known.evidence), *(spends_above(chain, digest) if budgets else ()))
     return evidence, waivers, known.refused
 
 
 def _now(chain: Chain) -> datetime:
     """Return the time. Raises IntegrityError when the last entry of the ledger says that it was later already."""
-    now, size = chain.workspace.clock(), chain.ledger.head().size
-    last = chain.ledger.read(size - 1).time if size else now
-    if last > now + SKEW:
+    now, last = chain.workspace.clock(), chain.ledger.last_time()
+    if last is not None and last > now + SKEW:
         msg = f"it is {now:%Y-%m-%d %H:%M:%S} here, and the last entry of the ledger is of {last:%Y-%m-%d %H:%M:%S}"
-        raise IntegrityError(msg, where=f"entry {size - 1}", code="EVD017", help="set the clock of this machine, and ask again")
+        raise IntegrityError(
+            msg, where=f"entry {chain.ledger.head().size - 1}", code="EVD017", help="set the clock of this machine, and ask again"
+        )
     return now
 
 

@@ -7,7 +7,7 @@ in the lineage behind it, so that the reach of a revocation names it; no gate as
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -59,14 +59,15 @@ def edges_of(item: Verified[Evidence]) -> Iterable[Edge]:
                 yield Edge(found.subject, subject_of_resource(resource), "evaluated-on", resource.name, found.id)
 
 
-def revocations_above(chain: Chain, subject: Digest) -> list[Verified[Evidence]]:
-    """Return the revocations of everything that the subject was made from, however far back."""
+def revocations_above(chain: Chain, subject: Digest, own: Sequence[Verified[Evidence]] | None = None) -> list[Verified[Evidence]]:
+    """Return the revocations of everything that the subject was made from, however far back; `own` is what is known of itself."""
     seen = {subject}
     todo = [subject]
     found: list[Verified[Evidence]] = []
     while todo:
         at = todo.pop()
-        for item in chain.about(at, decisions=False).evidence:
+        known = own if own is not None and at == subject else chain.about(at, decisions=False).evidence
+        for item in known:
             if item.value.kind == "revocation" and at != subject:
                 found.append(item)
             for edge in edges_of(item):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import cached_property
 from typing import Annotated, Literal, TypeAlias
 
 import msgspec
@@ -60,7 +61,7 @@ class WaiverRule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     max_days: _Whole | None = None
 
 
-class Policy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Policy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict=True):
     """A policy with everything it inherits."""
 
     name: str
@@ -69,7 +70,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     waivers: WaiverRule = WaiverRule()
     valid_for: Duration | None = None  # how long a decision stands by itself
 
-    @property
+    @cached_property
     def digest(self) -> Digest:
         """Return the digest of what the policy demands, whatever file it was written in."""
         return digest_of(msgspec.to_builtins(self))

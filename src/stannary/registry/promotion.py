@@ -44,11 +44,22 @@ def promote(registry: Registry, name: Name, number: int, alias: str) -> Promotio
     Raises PolicyDenied when the alias is frozen, the version quarantined, or the actor not allowed to.
     """
     registry.allowed("promote", name, alias)
-    early = _decided_early(registry, name, alias, [number])
+    done = _promoted(registry, name, number, alias)
+    while done is None:
+        done = _promoted(registry, name, number, alias, _decided_early(registry, name, alias, [number]))
+    return done
+
+
+def _promoted(
+    registry: Registry, name: Name, number: int, alias: str, early: Mapping[int, Judged] | None = None
+) -> Promotion | None:
+    """Decide and move under the lock; None when the policy is in Rego, which nobody is to wait for, and was not asked `early`."""
     with registry.writing() as connection:
         with registry.chain.ledger.reading():
             version, protection = _may_move(registry, connection, name, number, alias)
-            judged = _judged(registry, version, protection, early)
+            if early is None and "rego" in protection.policy:
+                return None
+            judged = _judged(registry, version, protection, early or {})
         return _conclude(registry, connection, version, alias, judged, "promote")
 
 
@@ -203,26 +214,25 @@ def _conclude(
     found = queries.find_alias(connection, Reference(version.name, alias=alias))
     before = found.number if found else 0
     envelope = signed_decision(registry.chain, registry.subject(version), judged, registry.tool)
-    decision = judged.decision
+    decision, stated = judged.decision, str(id_of(envelope))
     moved = decision.verdict == "allow"
     if moved:
         event = Moved(
             actor=registry.actor, name=version.name, alias=alias, number=version.number, digest=version.digest,
-            decision=str(id_of(envelope)), reason=reason,
+            decision=stated, reason=reason,
         )  # fmt: skip
         registry.commit(connection, [event], [envelope])
     else:
         registry.chain.log([envelope])
     return Promotion(
-        name=version.name, alias=alias, number=version.number, before=before, decision=decision, evidence=str(id_of(envelope)),
+        name=version.name, alias=alias, number=version.number, before=before, decision=decision, evidence=stated,
         moved=moved, tried=tried,
     )  # fmt: skip
 
 
 def _earlier(connection: Connection, name: Name, alias: str, current: int) -> list[int]:
     """Return the versions that an alias was at before, the one it was at last first."""
-    history = [move.number for move in queries.moves(connection, name, alias) if move.number]
-    return [number for number in dict.fromkeys(history) if number != current]
+    return [number for number in queries.placed(connection, name, alias) if number not in (0, current)]
 
 
 def _refuse_frozen(connection: Connection, name: Name, alias: str) -> None:

@@ -34,6 +34,7 @@ __all__ = [
     "moves",
     "names_with",
     "numbers_of",
+    "placed",
     "protected_aliases",
     "protections",
     "rule_of",
@@ -67,6 +68,13 @@ _ALIASES_AT = Prepared(
     sa.select(t.alias.c.alias)
     .where(t.alias.c.model == sa.bindparam("model"), t.alias.c.number == sa.bindparam("number"))
     .order_by(t.alias.c.alias)
+)
+_PLACED = Prepared(
+    sa.select(t.alias_move.c.number)
+    .join_from(t.alias_move, t.model, t.alias_move.c.model == t.model.c.id)
+    .where(_NAMED, t.alias_move.c.alias == sa.bindparam("alias"))
+    .group_by(t.alias_move.c.number)
+    .order_by(sa.func.max(t.alias_move.c.entry).desc())
 )
 _RULE = Prepared(
     sa.select(t.protection.c.name, t.protection.c.rule, t.protection.c.entry).where(
@@ -305,6 +313,12 @@ def moves(connection: Connection, name: Name, alias: str = "") -> list[Move]:
         )
         for row in connection.execute(chosen)
     ]  # fmt: skip
+
+
+def placed(connection: Connection, name: Name, alias: str) -> list[int]:
+    """Return the versions that an alias was at (0: at none), each once, the one it came to last first."""
+    rows = _PLACED.rows(connection, namespace=name.namespace, name=name.name, alias=alias)
+    return [row.number for row in rows]
 
 
 def rule_of(connection: Connection, name: Name, alias: str) -> tuple[dict[str, Json], int] | None:

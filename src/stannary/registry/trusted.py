@@ -14,7 +14,7 @@ from stannary.evidence.ledger import Ledger
 from stannary.registry import events, queries
 from stannary.registry.events import Dropped, Moved, Quarantined, Registered
 from stannary.registry.model import Version
-from stannary.registry.names import Reference
+from stannary.registry.names import Name, Reference
 
 __all__ = ["Trusted"]
 
@@ -28,6 +28,7 @@ class Trusted:
         self._ledger = ledger
         self._size = 0
         self._known: dict[Reference, Version] = {}
+        self._registered: dict[int, tuple[Name, int, str, str]] = {}  # by entry, which never changes
 
     def resolve(self, connection: Connection, reference: Reference) -> Version:
         """Return the version that a reference means. Raises UsageError, PolicyDenied or IntegrityError."""
@@ -75,13 +76,14 @@ class Trusted:
             raise _tampered(str(reference), msg)
 
     def _version_holds(self, version: Version) -> None:
-        registered = events.read(self._ledger.read(version.entry))
-        same = isinstance(registered, Registered) and (
-            (registered.name, registered.number, registered.digest, registered.manifest)
-            == (version.name, version.number, version.digest, version.manifest)
-        )
-        if not same:
-            raise _tampered(str(version), "the table has another artifact than the ledger")
+        says = (version.name, version.number, version.digest, version.manifest)
+        if self._registered.get(version.entry) != says:
+            event = events.read(self._ledger.read(version.entry))
+            if not isinstance(event, Registered) or (event.name, event.number, event.digest, event.manifest) != says:
+                raise _tampered(str(version), "the table has another artifact than the ledger")
+            if len(self._registered) > _MOST:
+                self._registered.clear()
+            self._registered[version.entry] = says
         dropped = events.about(Dropped(actor="", name=version.name, number=version.number, digest="", reason=""))
         if version.dropped or self._ledger.newest(dropped) is not None:
             msg = "was deleted"
@@ -91,7 +93,7 @@ class Trusted:
         size = self._ledger.head().size
         if size == self._size:
             return
-        if self._known and any(row.type == events.TYPE for row in self._ledger.entries(self._size, size)):
+        if self._known and events.TYPE in self._ledger.types(self._size):
             self._known.clear()
         self._size = size
 

@@ -12,8 +12,9 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import TracebackType
 
-from stannary.core.errors import BackendError, IntegrityError, UsageError
+from stannary.core.errors import BackendError, IntegrityError, StannaryError, UsageError
 from stannary.store import read_only
 from stannary.store.disk_room import advice
 from stannary.store.file_lock import held
@@ -124,19 +125,10 @@ class SqliteStore:
 
     # Transactions
 
-    @contextlib.contextmanager
-    def snapshot(self) -> Iterator[None]:
+    def snapshot(self) -> _Snapshot:
         """Hold one state of all tables for reading."""
         self._same_process()
-        with self._lock, _translated(self.path):
-            if self._connection.in_transaction:
-                yield
-                return
-            self._connection.execute("BEGIN")
-            try:
-                yield
-            finally:
-                self._connection.execute("ROLLBACK")
+        return _Snapshot(self.path, self._lock, self._connection)
 
     def glance(self, tiles: Sequence[tuple[int, int]], index: int) -> contextlib.AbstractContextManager[Glance | None]:
         """Return nothing: there is no way to a server to be saved."""
@@ -171,6 +163,15 @@ class SqliteStore:
     def changed(self) -> int:
         """Return a number that differs after another connection wrote."""
         return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+
+    def is_alone(self, changed: int) -> bool:
+        """Tell whether no other connection wrote since `changed()` said that; False also while another thread has this one."""
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
+            return not self._connection.in_transaction and self.changed() == changed
+        finally:
+            self._lock.release()
 
     def meta(self) -> dict[str, str]:
         """Return what the ledger says of itself."""
@@ -294,24 +295,61 @@ class SqliteStore:
                 self._connection.close()
 
 
+class _Snapshot:
+    """A read transaction, or nothing inside of another one. A class: there are twenty to a promotion, mostly in one another."""
+
+    __slots__ = ("_connection", "_is_own", "_lock", "_path")
+
+    def __init__(self, path: Path, lock: threading.RLock, connection: sqlite3.Connection) -> None:
+        self._path, self._lock, self._connection, self._is_own = path, lock, connection, False
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        try:
+            if not self._connection.in_transaction:
+                self._connection.execute("BEGIN")
+                self._is_own = True
+        except BaseException as error:
+            self._lock.release()
+            if isinstance(error, sqlite3.DatabaseError):
+                raise _meaning(self._path, error) from error
+            raise
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            if self._is_own:
+                self._connection.execute("ROLLBACK")
+        except sqlite3.DatabaseError as error:
+            value = value if isinstance(value, sqlite3.DatabaseError) else error
+        finally:
+            self._lock.release()
+        if isinstance(value, sqlite3.DatabaseError):
+            raise _meaning(self._path, value) from value
+
+
 @contextlib.contextmanager
 def _translated(path: Path) -> Iterator[None]:
-    """Say whose fault an error of SQLite is: the file was damaged, or the machine could not do it."""
+    """Say whose fault an error of SQLite is."""
     try:
         yield
-    except sqlite3.IntegrityError as error:
-        msg = f"holds rows where new ones belong: {error}"
-        raise IntegrityError(msg, where=str(path), code="LED006", help="`stannary ledger audit` says which") from error
-    except sqlite3.OperationalError as error:
-        damaged = getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-        if damaged or any(text in str(error) for text in _NO_CODE):
-            raise _damaged(path, error) from error
-        msg = f"could not be read or written: {error}"
-        unreadable = "unable to open" in str(error) and Path(f"{path}-wal").exists()
-        help_ = read_only.UNREADABLE if unreadable else advice(path, "check the disk, and who else holds the file")
-        raise BackendError(msg, where=str(path), code="LED020", help=help_) from error
     except sqlite3.DatabaseError as error:
-        raise _damaged(path, error) from error
+        raise _meaning(path, error) from error
+
+
+def _meaning(path: Path, error: sqlite3.DatabaseError) -> StannaryError:
+    """Return whose fault an error of SQLite is: the file was damaged, or the machine could not do it."""
+    if isinstance(error, sqlite3.IntegrityError):
+        msg = f"holds rows where new ones belong: {error}"
+        return IntegrityError(msg, where=str(path), code="LED006", help="`stannary ledger audit` says which")
+    if not isinstance(error, sqlite3.OperationalError):
+        return _damaged(path, error)
+    damaged = getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    if damaged or any(text in str(error) for text in _NO_CODE):
+        return _damaged(path, error)
+    msg = f"could not be read or written: {error}"
+    unreadable = "unable to open" in str(error) and Path(f"{path}-wal").exists()
+    help_ = read_only.UNREADABLE if unreadable else advice(path, "check the disk, and who else holds the file")
+    return BackendError(msg, where=str(path), code="LED020", help=help_)
 
 
 def _damaged(path: Path, error: Exception) -> IntegrityError:

@@ -24,7 +24,7 @@ from stannary.core.errors import BackendError, IntegrityError, UsageError
 from stannary.store.file_lock import held
 from stannary.store.ledger_pg_schema import MAKE, SHAPE, SHAPE_QUERY, VERSION, check
 from stannary.store.ledger_pg_statements import ADD, CHECKPOINT, GLANCE, ROWS, STATE, STATE_WIDTH, TILE
-from stannary.store.ledger_store import OPERATORS, Glance, Plain, Row
+from stannary.store.ledger_store import OPERATORS, Glance, OnServer, Plain, Row
 from stannary.store.postgres import connect, is_lost, redacted, translated
 
 __all__ = ["PostgresStore"]
@@ -34,7 +34,7 @@ _MOST_KEPT = 16_384  # rows, before they are sent
 _COPY_FROM = 24  # rows from which COPY is cheaper than parameters
 
 
-class PostgresStore:
+class PostgresStore(OnServer):
     """A ledger in a schema of a PostgreSQL database; writers of this machine take turns by a lock file besides."""
 
     def __init__(self, url: str, origin: str, *, lock: Path, create: Mapping[str, str] | None = None, write: bool = False) -> None:

@@ -17,7 +17,7 @@ from typing import NamedTuple, ParamSpec, Protocol, TypeVar
 
 from stannary.core.errors import BackendError
 
-__all__ = ["LOST", "OPERATORS", "Glance", "LedgerStore", "Plain", "Row", "is_url", "open_store", "retried"]
+__all__ = ["LOST", "OPERATORS", "Glance", "LedgerStore", "OnServer", "Plain", "Row", "is_url", "open_store", "retried"]
 
 LOST = "LED023"  # the code of the error for a connection that is gone
 _Given = ParamSpec("_Given")
@@ -89,6 +89,15 @@ class Glance(NamedTuple):
     row: Row | None
 
 
+class OnServer:
+    """A part of a store on a server, which does not say who wrote."""
+
+    def is_alone(self, changed: int) -> bool:
+        """Return False: see `LedgerStore.is_alone`."""
+        del changed
+        return False
+
+
 class LedgerStore(Protocol):
     """What keeps a ledger. Reading happens inside `snapshot()` or `sequencer()`."""
 
@@ -121,6 +130,10 @@ class LedgerStore(Protocol):
 
     def changed(self) -> int:
         """Return a number that differs after another connection wrote what the head rests on."""
+        ...
+
+    def is_alone(self, changed: int) -> bool:
+        """Tell whether no other connection wrote since `changed()` said that; False also when that is not known without asking."""
         ...
 
     def meta(self) -> dict[str, str]:

@@ -8,12 +8,13 @@ import msgspec
 import pytest
 from tests.powerless import powerless
 
-from stannary.core.errors import BackendError, InputError, IntegrityError, PolicyDenied, UsageError
+from stannary.core.errors import BackendError, InputError, IntegrityError, PolicyDenied, StannaryError, UsageError
 from stannary.core.model import Digest
+from stannary.evidence.trust import write_trust
 from stannary.policy.model import Policy, Requirement
 from stannary.registry import promotion, queries, transfer
 from stannary.registry.names import Name, parse, parse_model
-from stannary.registry.retention import hold, plan, quarantine, retain, sweep
+from stannary.registry.retention import delete, hold, plan, quarantine, retain, sweep
 
 CLAIMS = Name("default", "claims")
 APPROVED = Policy(name="approved", require=(Requirement(kind="statement", check="approval", approvals=1),))
@@ -77,6 +78,52 @@ def test_rollback_goes_to_the_last_version_that_may_be_in_service_now(bench, reg
     assert (found.moved, found.number, found.before, found.tried) == (True, 1, 4, (3, 2))
     assert registry.resolve(parse("claims@production")).number == 1
     assert registry.moves(CLAIMS)[0].reason == "rollback"
+
+
+def _untrust(other, version):
+    workspace = other.chain.workspace
+    write_trust(workspace.trust_path, workspace.trust.without(workspace.signer.public.keyid)[0])
+
+
+ELSEWHERE = {
+    "quarantine": lambda other, version: quarantine(other, version.digest, "flagged"),
+    "freeze": lambda other, _: promotion.freeze(other, CLAIMS, "production", "an audit"),
+    "deletion": lambda other, version: delete(other, CLAIMS, version.number, "old"),
+    "policy": lambda other, _: promotion.protect(other, CLAIMS, "production", Policy(name="nothing")),
+    "trust": _untrust,
+}
+
+
+@pytest.mark.parametrize("what", ELSEWHERE)
+def test_what_another_process_says_counts_at_the_next_promotion(bench, registry, what):
+    """Whatever this one has read, decided and kept before."""
+    versions = [bench.push(bytes([number]) * 9) for number in range(1, 4)]
+    for version in versions:
+        bench.say(version)
+    for number in (1, 2, 1, 3):
+        assert promotion.promote(registry, CLAIMS, number, "production").moved
+    ELSEWHERE[what](bench.open("bob"), versions[1])
+    try:
+        moved = promotion.promote(registry, CLAIMS, 2, "production").moved
+    except StannaryError:
+        moved = False
+    assert not moved
+    assert queries_at(registry) == 3
+
+
+def queries_at(registry):
+    with registry.reading() as connection:
+        return queries.alias_of(connection, parse("claims@production")).number
+
+
+def test_a_rollback_goes_back_in_the_order_that_versions_were_last_in_service(bench, registry):
+    for number in range(1, 4):
+        bench.say(bench.push(bytes([number]) * 9))
+    for number in (1, 2, 3, 1, 2):
+        promotion.promote(registry, CLAIMS, number, "production")
+    assert [promotion.rollback(registry, CLAIMS, "production").number for _ in range(3)] == [1, 2, 1]
+    quarantine(registry, registry.show(parse("claims:2")).digest, "flagged")
+    assert promotion.rollback(registry, CLAIMS, "production").number == 3
 
 
 def test_a_rollback_with_nowhere_to_go_says_so_and_moves_nothing(bench, registry):

@@ -120,6 +120,11 @@ class Census:
         rest = range(len(self._sealed) << kept.HEIGHT, self._size)
         yield from _common([self._places[name].get(value, _NONE) for name, value in terms], rest, start)
 
+    def types(self, start: int) -> set[str] | None:
+        """Return the types of the entries from `start` on; None when they are not at hand, because it is further back."""
+        first = len(self._sealed) << kept.HEIGHT
+        return set(self._open[0][start - first :]) if start >= first else None
+
     def last(self, wanted: Mapping[str, str], start: int, end: int) -> Iterator[int]:
         """Yield what `indexes` does from `start` up to `end`, the last first, a segment at a time."""
         terms = [(name, value) for name, value in wanted.items() if value]

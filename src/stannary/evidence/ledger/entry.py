@@ -117,22 +117,29 @@ class Receipt(msgspec.Struct, frozen=True):
 
 
 _decoder = msgspec.json.Decoder(Header)
+_THERE = msgspec.Raw(b"{}")  # for the body of a record whose header alone is asked for
 
 
 class Made(bytes):
-    """A record that `entry` made: its header is known, and it is canonical because it was written so."""
+    """A record that `entry` made: its header and its body are known, and it is canonical because it was written so."""
 
     header: Header
+    body: Json
 
 
 def entry(type_: str, body: Json, *, time: datetime, subject: str = "", id_: str = "", kind: str = "") -> bytes:
     """Make a record. `id_` is the digest of the body when it is not given. Raises UsageError."""
     if not id_:
         id_ = f"sha256:{hashlib.sha256(canonical_json(body)).hexdigest()}"
-    record = {"schema": SCHEMA, "type": type_, "time": timestamp(time), "id": str(id_), "body": body}
-    record |= {name: str(value) for name, value in (("subject", subject), ("kind", kind)) if value}
-    content = Made(canonical_json(record))
-    content.header = header_of(content)
+    columns = {"type": type_, "time": timestamp(time), "id": str(id_)}
+    columns |= {name: str(value) for name, value in (("subject", subject), ("kind", kind)) if value}
+    content = Made(canonical_json({"schema": SCHEMA, "body": body, **columns}))
+    content.header = Header(
+        SCHEMA, type_, columns["time"], columns["id"], columns.get("subject", ""), columns.get("kind", ""), _THERE
+    )
+    content.body = body if isinstance(body, dict) else msgspec.to_builtins(body)
+    if problem := _problem(content.header):
+        raise _no_record(problem)
     return content
 
 
@@ -141,7 +148,8 @@ def timestamp(time: datetime) -> str:
     if time.tzinfo is None:
         msg = "a time without a zone is not a time"
         raise UsageError(msg, code="LED012", help="use datetime.now(UTC)")
-    return f"{time.astimezone(UTC).isoformat(timespec='microseconds')[:26]}Z"
+    utc = time if time.tzinfo is UTC else time.astimezone(UTC)
+    return f"{utc.isoformat(timespec='microseconds')[:26]}Z"
 
 
 def asked_for(found: list[Entry], given: Sequence[tuple[str, str]]) -> list[Entry]:
@@ -214,7 +222,7 @@ def checked(record: bytes) -> Header:
         msg = "it has no body"
         raise _no_record(msg)
     try:
-        body = msgspec.json.decode(header.body) if isinstance(record, Made) else _canonical_body(record)
+        body = record.body if isinstance(record, Made) else _canonical_body(record)
         datetime.fromisoformat(header.time)
     except (ValueError, RecursionError) as error:
         raise _no_record(str(error)) from error

@@ -42,6 +42,7 @@ class Finding:
     _head_file: HeadFile
     _census: Census | None
     _starts: dict[datetime, int]
+    _latest: tuple[int, bytes, datetime | None]  # a head, and the time of its last entry
 
     def reading(self) -> Reading:
         """Return a context in which every question is about one state of the log, which costs less. Nothing is appended in it."""
@@ -99,6 +100,25 @@ class Finding:
         """Return the indexes from `start` on of all entries for which what is given holds, and of others: none is left out."""
         with self.reading():
             return list(self._counted().indexes({"type": type, "subject": subject, "kind": kind}, start))
+
+    @retried
+    def types(self, start: int) -> set[str]:
+        """Return the types of the entries from `start` on, from their proven records."""
+        with self.reading():
+            if self._census is not None and self._tree.head.size - self._census.size <= _PIECE:
+                found = self._counted().types(start)
+                if found is not None:
+                    return found
+            return {item.type for item in self._proven(self._store.rows(start, self._tree.head.size))}
+
+    @retried
+    def last_time(self) -> datetime | None:
+        """Return the time of the last entry, None when there is none. Of one that was appended here it is known."""
+        with self.reading():
+            head = self._tree.head
+            if self._latest[:2] != (head.size, head.root) and head.size:
+                self._latest = (head.size, head.root, self._one(head.size - 1).time)
+            return self._latest[2] if head.size else None
 
     def newest(self, id: str) -> Entry | None:  # noqa: A002 - the name of the column
         """Return the last entry with an id, proven, or None. That no later one was left out is not proven."""

@@ -60,9 +60,10 @@ class Ledger(Finding):
         self._clock = clock
         self._tree = Tree(self._store, keys)
         if sequencer is not None:
-            self._tree.own = lambda: sequencer.last
+            self._tree.own, self._tree.at_hand = lambda: sequencer.last, sequencer.edge
         self._census = None
         self._starts = {}
+        self._latest = (0, b"", None)
         self._renewal: Renewal | None = None
 
     @classmethod
@@ -155,7 +156,11 @@ class Ledger(Finding):
         if any(item.columns[0] == HANDOVER for item in prepared):
             msg = f"an entry of type {HANDOVER} hands the log over to another key, and is made by that alone"
             raise InputError(msg, where="record", code="LED027", help="`stannary ledger rotate`")
-        return sequencer.append(prepared) if prepared else []
+        receipts = sequencer.append(prepared) if prepared else []
+        if receipts and receipts[-1].index + 1 == receipts[-1].size:
+            time = datetime.fromisoformat(prepared[-1].columns[4])
+            self._latest = (receipts[-1].size, bytes.fromhex(receipts[-1].root), time)
+        return receipts
 
     def _prepare(self, record: bytes, now: datetime) -> Prepared:
         header = checked(record)

@@ -16,7 +16,7 @@ import msgspec
 
 from stannary.core.errors import BackendError, IntegrityError, StannaryError, UsageError
 from stannary.crypto.interface import Signer
-from stannary.crypto.merkle import TILE_HEIGHT, TILE_WIDTH, Frontier, inclusion_proofs, leaf_hash
+from stannary.crypto.merkle import EMPTY_ROOT, TILE_HEIGHT, TILE_WIDTH, Frontier, inclusion_proofs, leaf_hash
 from stannary.crypto.note import Checkpoint, Note, parse_note, sign_note
 from stannary.evidence.ledger.entry import Receipt
 from stannary.evidence.ledger.log_keys import HANDOVER, LogKeys, named_in
@@ -59,6 +59,7 @@ class _State(msgspec.Struct):
     edge: list[list[bytes]]  # the last, partial tile of each level
     cosigned: bool  # whether a witness has signed the head: then it is kept when the next one comes
     slot: int  # of the head file: the one to write next
+    root: bytes
 
 
 class Sequencer:
@@ -105,6 +106,13 @@ class Sequencer:
         if request.error is not None:
             raise request.error
         return request.receipts
+
+    def edge(self, head: Checkpoint) -> list[list[bytes]] | None:
+        """Return the last, partial tile of each level under a head that was signed here, when no other connection wrote since."""
+        state = self._state
+        if state is None or (state.frontier.size, state.root) != (head.size, head.root) or not self._store.is_alone(state.changed):
+            return None
+        return state.edge
 
     def take_up(self, keys: LogKeys, signer: Signer) -> None:
         """Go on with the keys of a log that was handed over. Nothing is half written: the hand-over waited for the same lock."""
@@ -165,7 +173,7 @@ class Sequencer:
         if self._store.span() != (0, 0) or remembered(self._head, self._keys):
             msg = "the signed head of the ledger is missing"
             raise IntegrityError(msg, code="LED004", help="restore the ledger from a backup")
-        return _State(0, Frontier(), [], cosigned=True, slot=0)
+        return _State(0, Frontier(), [], cosigned=True, slot=0, root=EMPTY_ROOT)
 
     def _signed(self, head: Checkpoint) -> Note:
         return sign_note(head.text, self._key.name, self._own(), self._key.kind)
@@ -258,7 +266,7 @@ class Sequencer:
         if not state.cosigned:
             self._store.drop_checkpoint(first)
         self._store.put_checkpoint(frontier.size, note)
-        after.append(lambda: self._committed(Signed(note, head), state.slot))  # 4.
+        after.append(lambda: self._committed(Signed(note, head, (first, state.root)), state.slot))  # 4.
 
         def receipts() -> list[Receipt]:
             root = head.root.hex()
@@ -268,7 +276,7 @@ class Sequencer:
                 for i, (record, proof) in enumerate(zip(records, proofs, strict=True))
             ]
 
-        return _State(state.changed, frontier, edge, cosigned=False, slot=1 - state.slot), receipts
+        return _State(state.changed, frontier, edge, cosigned=False, slot=1 - state.slot, root=head.root), receipts
 
     def _committed(self, signed: Signed, slot: int) -> None:
         self.last = signed
@@ -305,7 +313,8 @@ class Sequencer:
             self._tree.remember(seen[0])
             self._not_handed_over()
             cosigned = len(parse_note(self._tree.note).signatures) > 1
-            self._state = _State(changed, self._tree.frontier(), self._tree.edge(), cosigned, 1 - seen[1])
+            tree = self._tree
+            self._state = _State(changed, tree.frontier(), tree.edge(), cosigned, 1 - seen[1], tree.head.root)
         return self._state
 
     def _not_handed_over(self) -> None:

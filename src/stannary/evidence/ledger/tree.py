@@ -26,10 +26,11 @@ _Rows = list[list[bytes]]  # the hashes of a tile, then what they fold to, level
 
 
 class Signed(NamedTuple):
-    """A head, and the note that it was signed as."""
+    """A head, the note that it was signed as, and the root of the log that it was appended to."""
 
     note: str
     head: Checkpoint
+    before: tuple[int, bytes]
 
 
 class Tree:
@@ -40,6 +41,7 @@ class Tree:
         self.keys = keys
         self.renew: Callable[[], bool] = _never  # takes up the keys of a log that was handed over, if it was
         self.own: Callable[[], Signed | None] = _nothing  # the head that this process signed last
+        self.at_hand: Callable[[Checkpoint], list[list[bytes]] | None] = _none  # the edge, when nobody else has written since then
         self.depth = 0  # of `Reading`s in one another
         self.head = Checkpoint(keys.name, 0, root_of(0, self.node))
         self.note = ""
@@ -55,6 +57,8 @@ class Tree:
         2. there are as many entries as it says;
         3. the right edge of the stored tree gives its root;
         4. the head that was seen before is the beginning of it: nothing was rolled back or rewritten.
+
+        When this process signed it, and no other connection has written since, 2. and the edge of 3. are what it wrote itself.
         """
         changed, note = self.store.changed(), self.store.head()
         if note == self.note and changed == self._changed:
@@ -63,17 +67,21 @@ class Tree:
             msg = "the signed head of the ledger is missing"
             raise IntegrityError(msg, code="LED004", help="restore the ledger from a backup")
         head = self._opened(note)  # 1.
-        if self.store.span() != (head.size, head.size):  # 2.
+        own = self.own()
+        is_own = own is not None and own.note == note
+        known = self.at_hand(head) if is_own else None
+        if known is None and self.store.span() != (head.size, head.size):  # 2.
             msg = f"there are {self.store.span()[0]:,} entries, and the signed head has {head.size:,}"
             raise _lost(msg)
-        edge = self._read_edge(head.size)
+        edge = self._read_edge(head.size, known)
         before = (self.head, self._edge)
         self.head, self._edge = head, edge
         try:
             if root_of(head.size, self.node) != head.root:  # 3.
                 msg = f"the stored tree does not give the signed head of size {head.size:,}"
                 raise _broken(msg)
-            self.remember(before[0])  # 4.
+            if own is None or not is_own or own.before != (before[0].size, before[0].root):  # else it was made from that one
+                self.remember(before[0])  # 4.
         except IntegrityError:
             self.head, self._edge = before
             raise
@@ -157,12 +165,13 @@ class Tree:
             self._full.move_to_end((level, n))
         return rows
 
-    def _read_edge(self, size: int) -> list[_Rows]:
+    def _read_edge(self, size: int, known: list[list[bytes]] | None) -> list[_Rows]:
         edge, level = [], 0
         while size >> TILE_HEIGHT * level:
             n, width = divmod(size >> TILE_HEIGHT * level, TILE_WIDTH)
             is_same = level < len(self._edge) and self.head.size >> TILE_HEIGHT * (level + 1) == n
-            edge.append(_rows(self._read(level, n, width), self._edge[level] if is_same else None))
+            hashes = self._read(level, n, width) if known is None else known[level]
+            edge.append(_rows(hashes, self._edge[level] if is_same else None))
             level += 1
         return edge
 
@@ -182,12 +191,16 @@ def _nothing() -> Signed | None:
     return None
 
 
+def _none(head: Checkpoint) -> None:
+    del head
+
+
 class Reading:
     """One state of the store, its head taken up and proven."""
 
     def __init__(self, store: LedgerStore, tree: Tree) -> None:
         self._snapshot = store.snapshot()
-        self._where = store.where
+        self._store = store
         self._tree = tree
 
     def __enter__(self) -> None:
@@ -202,7 +215,7 @@ class Reading:
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> bool | None:
         if isinstance(value, IntegrityError) and value.where is None:
-            value.where = self._where
+            value.where = self._store.where
         self._tree.depth -= 1
         return self._snapshot.__exit__(kind, value, trace)
 
