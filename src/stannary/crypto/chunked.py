@@ -78,13 +78,17 @@ class Message:
         self._aead = AESGCM(derived[:KEY])
         self._base = int.from_bytes(derived[KEY : KEY + _NONCE], "big")
 
-    def seal(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        """Yield the message of a content that comes in pieces of any length. Once only: a salt is for one content."""
+    def seal(self, chunks: Iterable[bytes], *, lent: bool = False) -> Iterator[bytes | memoryview]:
+        """Yield the message of a content that comes in pieces of any length. Once only: a salt is for one content.
+
+        `lent`: what is yielded is of memory that is used again for the next piece, which saves a copy.
+        """
         yield self.header
         number, scratch = 0, _Scratch()
         for block in _blocks(chunks, BLOCK):
             last = len(block) < BLOCK
-            yield bytes(self._run(number, block, _CHUNK, _SEALED, scratch, last=last))
+            made = self._run(number, block, _CHUNK, _SEALED, scratch, last=last)
+            yield made if lent else bytes(made)
             number += _RUN
 
     def unseal(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -93,13 +97,24 @@ class Message:
         Everything that is yielded is authentic; that it is all is known when nothing was raised in the end.
         Raises IntegrityError.
         """
-        number, scratch = 0, _Scratch()
-        for block in _blocks(chunks, _RUN * _SEALED):
-            last = len(block) < _RUN * _SEALED
-            plain = self._run(number, block, _SEALED, _CHUNK, scratch, last=last)
-            if plain:
-                yield bytes(plain)
-            number += _RUN
+        number, scratch, other, begun = 0, _Scratch(), _Scratch(), bytearray()
+        # Chunks are opened where they lie: what is copied together is one in each piece, that begins in the piece before.
+        for piece in _cut(chunks, BLOCK):
+            take = min(_SEALED - len(begun), len(piece)) if begun else 0
+            begun += piece[:take]
+            if 0 < len(begun) < _SEALED:
+                continue
+            whole = take + (len(piece) - take) // _SEALED * _SEALED
+            parts = []
+            for block, memory in ((memoryview(begun), other), (piece[take:whole], scratch)):
+                if block:
+                    parts.append(self._run(number, block, _SEALED, _CHUNK, memory, last=False))
+                    number += len(block) // _SEALED
+            begun = bytearray(piece[whole:])
+            if parts:
+                yield b"".join(parts)
+        if plain := self._run(number, memoryview(begun), _SEALED, _CHUNK, scratch, last=True):
+            yield bytes(plain)
 
     def unseal_range(self, start: int, end: int, size: int, fetch: Callable[[int, int], Iterator[bytes]]) -> Iterator[bytes]:
         """Yield the bytes from `start` to before `end` of a content.
@@ -199,6 +214,14 @@ def _blocks(chunks: Iterable[bytes], length: int) -> Iterator[memoryview]:
             scratch.of(length)[filled : filled + len(view)] = view
             filled += len(view)
     yield scratch.of(filled)
+
+
+def _cut(chunks: Iterable[bytes], length: int) -> Iterator[memoryview]:
+    """Yield the same pieces, those that are longer than `length` in several."""
+    for chunk in chunks:
+        view = memoryview(chunk)
+        for start in range(0, len(view), length):
+            yield view[start : start + length]
 
 
 def _filled(into: memoryview, chunks: Iterator[bytes]) -> int:

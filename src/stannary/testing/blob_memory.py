@@ -41,11 +41,11 @@ class MemoryObjects:
             content = self.contents.get(name)
             return None if content is None else Stat(len(content), self.modified.get(name, datetime.now(UTC)))
 
-    def create(self, name: str, chunks: Iterable[bytes], size: int) -> bool:  # noqa: ARG002 - nothing is sent
+    def create(self, name: str, chunks: Iterable[bytes | memoryview], size: int) -> bool:  # noqa: ARG002 - nothing is sent
         """Make an object unless it is there, see `Objects.create`."""
         if self.head(name) is not None:
             return False
-        content = b"".join(chunks)
+        content = b"".join(map(bytes, chunks))
         self._fail()
         with self._turn:
             if name in self.contents:

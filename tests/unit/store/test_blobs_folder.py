@@ -10,6 +10,9 @@ import pytest
 
 from stannary.core.errors import BackendError, InputError, IntegrityError, UsageError
 from stannary.core.model import Digest
+from stannary.crypto.envelope import Envelopes
+from stannary.crypto.wrapping import WrappingKey
+from stannary.store.blobs.encrypted import EncryptedBlobs
 from stannary.store.blobs.folder import FolderBlobs, FolderObjects
 from stannary.store.blobs.interface import Blobs
 
@@ -137,6 +140,9 @@ FULL = """
 import hashlib, os, sys
 from stannary.core.errors import BackendError
 from stannary.core.model import Digest
+from stannary.crypto.envelope import Envelopes
+from stannary.crypto.wrapping import WrappingKey
+from stannary.store.blobs.encrypted import EncryptedBlobs
 from stannary.store.blobs.folder import FolderBlobs
 content = os.urandom(3 << 20)
 digest = Digest(hashlib.sha256(content).hexdigest())
@@ -167,3 +173,22 @@ def test_a_disk_that_is_full_or_cannot_be_written_is_said_to_be_so_and_is_used_a
         "BLB006 Read-only file system / mount it for writing",
         "True True",
     ]
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_a_long_content_is_what_was_put_or_nothing(tmp_path, sealed):
+    """Long contents are written past the system's cache."""
+    blobs = FolderBlobs(tmp_path / "blobs")
+    if sealed:
+        blobs = EncryptedBlobs(blobs.objects, Envelopes([WrappingKey(os.urandom(32))]))
+    content = os.urandom(1 << 20) * 11 + b"tin"
+    pieces = [content[start : start + 300_001] for start in range(0, len(content), 300_001)]
+    with pytest.raises(IntegrityError):
+        blobs.put(of(content), len(content), [*pieces[:-1], b"other"])
+    assert not blobs.has(of(content))
+    assert not unfinished(blobs)
+    assert blobs.put(of(content), len(content), pieces)
+    found = list(blobs.read(of(content)))
+    assert b"".join(found) == content
+    assert max(map(len, found)) <= 1 << 20
+    assert b"".join(blobs.read(of(content), 5_000_000, 2_000_000)) == content[5_000_000:7_000_000]

@@ -35,8 +35,8 @@ _YOUNG = timedelta(hours=1)
 class Message(Protocol):
     """One encrypted content."""
 
-    def seal(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        """Yield the message of a content."""
+    def seal(self, chunks: Iterable[bytes], *, lent: bool = False) -> Iterator[bytes | memoryview]:
+        """Yield the message of a content; `lent`: of memory that is used again for the next piece."""
         ...
 
     def unseal(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -108,7 +108,7 @@ class EncryptedBlobs:
         name = blob_name(digest)
         header, key = self._begin(digest)
         message = self._sealing.message(key, _for_message(digest, size))
-        sealed = message.seal(arriving(digest, size, chunks))
+        sealed = message.seal(arriving(digest, size, chunks), lent=True)
         made = self.objects.create(name, sealed, self._sealing.sealed_size(size))
         if self._header(digest) is None:  # somebody tidied up meanwhile
             self.headers.create(f"keys/{name}", [header], len(header))

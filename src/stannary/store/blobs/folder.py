@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, NoReturn
 
 from stannary.core.errors import BackendError, IntegrityError, StannaryError
+from stannary.store.blobs.direct_file import LONG, DirectFile
 from stannary.store.blobs.interface import CHUNK
 from stannary.store.blobs.objects import Stat
 from stannary.store.blobs.plain import PlainBlobs
@@ -62,7 +63,7 @@ class FolderObjects:
             except (FileNotFoundError, NotADirectoryError):
                 return None
 
-    def create(self, name: str, chunks: Iterable[bytes], size: int) -> bool:  # noqa: ARG002 - a file grows as it likes
+    def create(self, name: str, chunks: Iterable[bytes | memoryview], size: int) -> bool:
         """Make an object unless it is there, see `Objects.create`."""
         path = self.root / name
         with self._blaming(name):
@@ -70,9 +71,12 @@ class FolderObjects:
                 _flush(path.parent)  # whoever made it may not have come to this yet
                 return False
         with self._unfinished(name) as (partial, file):
-            for chunk in chunks:
+            with contextlib.closing(DirectFile(file.fileno())) if size >= LONG else contextlib.nullcontext(file) as target:
+                for chunk in chunks:
+                    with self._blaming(name):
+                        target.write(chunk)
                 with self._blaming(name):
-                    file.write(chunk)
+                    target.flush()
             with self._blaming(name):
                 _settle(file)
                 self._make_parents(path)

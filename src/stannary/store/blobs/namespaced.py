@@ -129,7 +129,7 @@ class Prefixed:
         """Return what is known of an object, None when it is not there."""
         return self._objects.head(self._prefix + name)
 
-    def create(self, name: str, chunks: Iterable[bytes], size: int) -> bool:
+    def create(self, name: str, chunks: Iterable[bytes | memoryview], size: int) -> bool:
         """Make an object unless it is there, see `Objects.create`."""
         return self._objects.create(self._prefix + name, chunks, size)
 

@@ -31,7 +31,7 @@ class Objects(Protocol):
         """Return what is known of an object, None when it is not there."""
         ...
 
-    def create(self, name: str, chunks: Iterable[bytes], size: int) -> bool:
+    def create(self, name: str, chunks: Iterable[bytes | memoryview], size: int) -> bool:
         """Make an object, durably, unless it is there.
 
         Whatever `chunks` raises is passed on, and then there is no object. Of several that make one name at once
@@ -39,7 +39,7 @@ class Objects(Protocol):
 
         Args:
             name: what it will be called.
-            chunks: the content. Not read when the object is there.
+            chunks: the content. Not read when the object is there. A memoryview is of memory that is used again for the next one.
             size: about how long the content will be, in bytes; decides how it is sent.
 
         Returns:

@@ -71,7 +71,7 @@ class S3Objects:
                 return None
         return Stat(int(found["size"]), found["last_modified"])
 
-    def create(self, name: str, chunks: Iterable[bytes], size: int) -> bool:
+    def create(self, name: str, chunks: Iterable[bytes | memoryview], size: int) -> bool:
         """Make an object unless it is there, see `Objects.create`."""
         import obstore
         from obstore.exceptions import AlreadyExistsError
@@ -79,7 +79,7 @@ class S3Objects:
         if self.head(name) is not None:
             return False
         if size <= _ONE_REQUEST:
-            content = b"".join(chunks)
+            content = b"".join(map(bytes, chunks))
             with self._blaming(name):
                 try:
                     obstore.put(self._store, self._prefix + name, content, mode="create", use_multipart=False)
@@ -186,15 +186,15 @@ class S3Blobs(PlainBlobs):
 
 
 class _Remembering:
-    """Passes chunks on and keeps what they raised, so that it is not taken for the bucket's."""
+    """Passes chunks on, copied where their memory is used again, and keeps what they raised: it is not taken for the bucket's."""
 
-    def __init__(self, chunks: Iterable[bytes]) -> None:
+    def __init__(self, chunks: Iterable[bytes | memoryview]) -> None:
         self._chunks = chunks
         self.error: BaseException | None = None
 
     def __iter__(self) -> Iterator[bytes]:
         try:
-            yield from self._chunks
+            yield from map(bytes, self._chunks)
         except BaseException as error:
             self.error = error
             raise
