@@ -1,4 +1,4 @@
-"""What the first page of a new process would wait for, done beside: the log is read for what its entries can be found by.
+"""What the first page of a new process would wait for, done beside: templates are read, and of the log what entries are found by.
 
 Of a log that no process has read before that takes seconds for each million entries; where one has, what it signed is taken. A
 piece is read at a time, and requests are answered between two of them.
@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 from stannary.core.errors import StannaryError
 from stannary.registry.registry import Registry
+from stannary.server.console.render import read_templates
 
 __all__ = ["warming"]
 
@@ -37,6 +38,7 @@ def _warm(registry: Registry, stop: threading.Event) -> None:
     if stop.wait(_AFTER):
         return
     try:
+        read_templates(stop)
         registry.warm(stop)
     except StannaryError as error:  # whoever asks for it is told the same
         _LOG.warning("what entries can be found by was not read: %s", error)

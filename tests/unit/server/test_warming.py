@@ -11,6 +11,7 @@ from tests.unit.registry.conftest import Bench
 
 from stannary.evidence.ledger import entry, finding, segment
 from stannary.server import warming
+from stannary.server.console import render
 
 WAIT = 60
 SIZE = 3000
@@ -43,6 +44,17 @@ def test_nobody_has_to_ask_for_the_log_to_be_read(bench, tmp_path):
     assert SIZE - registry.chain.ledger._census.size <= 64
     with registry.reading():
         pass
+
+
+def test_pages_are_ready_when_they_are_asked_for(bench):
+    render._environment.cache_clear()
+    with warming.warming(bench.opened[0]):
+        until(lambda: len(render._environment().cache) == len(render._environment().list_templates()))
+    render._environment.cache_clear()
+    stop = threading.Event()
+    stop.set()
+    render.read_templates(stop)
+    assert len(render._environment().cache) < len(render._environment().list_templates())
 
 
 def test_it_is_left_when_the_process_ends(bench, monkeypatch):

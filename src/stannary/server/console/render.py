@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -15,9 +16,10 @@ from markupsafe import Markup, escape
 from stannary.report.escape import visible
 from stannary.report.wording import human_size
 
-__all__ = ["manifest", "render", "static"]
+__all__ = ["manifest", "read_templates", "render", "static"]
 
 _ROOM = "stannary.server.console"
+_PAUSE = 0.001  # seconds: whoever waits to run gets to it
 _MINUTES = 2  # from then on one counts in minutes, and from as many hours on in hours
 # The right that a page needs (see `_Frame`; or none), where it is, its name.
 NAVIGATION = (
@@ -48,6 +50,15 @@ def static(name: str) -> bytes:
 def render(template: str, **more: Any) -> str:  # noqa: ANN401 - what templates take
     """Return a page. `data` has to be plain values: what the JSON twin has."""
     return _environment().get_template(template).render(**more)
+
+
+def read_templates(stop: threading.Event) -> None:
+    """Make every page ready, which the first one of a kind would wait for; `stop` gives up in between."""
+    made = _environment()
+    for name in made.list_templates():
+        made.get_template(name)
+        if stop.wait(_PAUSE):
+            return
 
 
 @cache
