@@ -312,3 +312,24 @@ def test_a_record_that_was_changed_is_met_while_taking_in(tmp_path):
     with opened(tmp_path / "ledger.db", tmp_path, write=False) as ledger, pytest.raises(IntegrityError) as refused:
         ledger.take_in()
     assert refused.value.code == "LED008"
+
+
+def test_a_time_that_was_changed_in_the_store_hides_nothing(address, tmp_path):
+    """Where days begin is looked for by the columns, and believed of the proven entries on both sides alone."""
+    now = NOW
+    with Ledger.open(address, KEY, origin=ORIGIN, verifier=KEY.public, clock=lambda: now, head=tmp_path / "l.head") as ledger:
+        for n in range(8):
+            now = NOW + timedelta(hours=n)
+            ledger.append([entry("evidence", {"n": n * 8 + i}, time=now, kind="scan") for i in range(8)])
+        rows, wanted = ledger._store.rows, [row.index for row in ledger.entries()][:23:-1]
+        since = NOW + timedelta(hours=3)
+        for place, text in ((32, "0"), (16, "9"), (32, "9"), (63, "0")):
+
+            def lying(start, end, place=place, text=text):
+                return (row._replace(time=text + row.time[1:]) if row.idx == place else row for row in rows(start, end))
+
+            ledger._store.rows = lying
+            found = wanted
+            with contextlib.suppress(IntegrityError):
+                found = [row.index for row in ledger.last(100, since=since)]
+            assert found == wanted

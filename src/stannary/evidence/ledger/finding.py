@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Literal
@@ -189,15 +189,16 @@ class Finding:
         return index
 
     def _from(self, time: datetime, size: int, low: int = 0) -> int:
-        """Return an index from which on entries have that time or a later one, as far as times are in order."""
-        high = size
-        while low < high:
-            middle = (low + high) // 2
-            if self._one(middle).time < time:
-                low = middle + 1
-            else:
-                high = middle
-        return low
+        """Return an index from which on entries have that time or a later one, as far as times are in order.
+
+        The columns lead there, which costs a tenth; that it is so is seen from the proven entries on both sides, and looked for
+        among those alone where it is not.
+        """
+        text = timestamp(time)
+        index = _bisected(low, size, lambda at: str(next((row.time for row in self._store.rows(at, at + 1)), "")) < text)
+        if (index == low or self._one(index - 1).time < time) and (index == size or self._one(index).time >= time):
+            return index
+        return _bisected(low, size, lambda at: self._one(at).time < time)
 
     def _one(self, index: int) -> Entry:
         found = self._proven(self._store.rows(index, index + 1))
@@ -242,6 +243,17 @@ class Finding:
             time = datetime.fromisoformat(header.time)
             found.append(Entry(row.idx, header.type, time, header.id, header.subject, header.kind, record))
         return found
+
+
+def _bisected(low: int, high: int, is_before: Callable[[int], bool]) -> int:
+    """Return the first index from `low` on that is not before something, `high` when there is none."""
+    while low < high:
+        middle = (low + high) // 2
+        if is_before(middle):
+            low = middle + 1
+        else:
+            high = middle
+    return low
 
 
 def _is(item: Entry, wanted: dict[str, str], since: datetime | None, until: datetime | None) -> bool:
