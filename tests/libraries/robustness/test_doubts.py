@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import torch
 
+from stannary.checks.robustness.company import company_matters
 from stannary.checks.robustness.suite import Options, robustness
+from stannary.checks.robustness.table_card import table_robustness
 from stannary.checks.robustness.table_suite import TableOptions, smallest
 from stannary.checks.target.array_model import ArrayTarget
 from stannary.checks.target.box import Box
@@ -69,3 +71,62 @@ def test_rows_of_a_table_without_an_answer_are_said() -> None:
     domain = TableDomain(tuple(Column(name, "continuous", 0, 1, scale=1) for name in "abc"))
     found = smallest(target, data, domain, TableOptions(preset="smoke", eps=0.3))
     assert any("no answer" in note for note in found.notes)
+
+
+def asked(digits_net, function, access="scores"):
+    """A target of numpy functions over a network."""
+
+    def scores(rows):
+        with torch.no_grad():
+            return function(digits_net(torch.as_tensor(rows).float()).double()).numpy()
+
+    labels = None if access == "scores" else lambda rows: scores(rows).argmax(1)
+    return Counting(ArrayTarget((1, 8, 8), 10, scores if labels is None else None, labels, name="rows"))
+
+
+def test_a_model_whose_answer_depends_on_its_batch_is_not_called_robust(digits, digits_net) -> None:
+    data = data_of(digits)
+
+    def in_a_crowd(out):  # among eight or more it is what it is; asked again with few, as examples that fool it are, it is sure
+        return out if len(out) >= 8 else out * 0 + torch.eye(10, dtype=torch.float64)[data.y[0]]
+
+    def normalised(out):
+        return (out - out.mean(0)) / (out.std(0) + 1e-6) if len(out) > 1 else out
+
+    for function in (in_a_crowd, normalised):
+        for access in ("scores", "labels"):
+            found = robustness(asked(digits_net, function, access), data, Box(), Options(preset="smoke", eps=0.1))
+            assert any("when it is asked alone" in text for text in found.incomplete)
+            assert found.part.robust.low == 0.0
+
+
+def test_rounding_and_randomness_are_not_taken_for_a_model_that_depends_on_its_batch(digits, digits_net) -> None:
+    x = data_of(digits).x
+    generator = torch.Generator().manual_seed(0)
+    kinds = {
+        "itself": lambda out: out,
+        "rounded by how many there are": lambda out: out * (1 + 1e-6 * len(out)),
+        "random": lambda out: out + torch.randn(out.shape, generator=generator).double(),
+        "no answer": lambda out: out * torch.nan,
+        "shifted, as logits may be": lambda out: out + len(out),
+    }
+    for name, function in kinds.items():
+        assert company_matters(asked(digits_net, function), x) == "", name
+    assert company_matters(asked(digits_net, lambda out: out * len(out)), x)
+    assert company_matters(Counting(asked(digits_net, lambda out: out * len(out)), budget=1000), x) == ""
+
+
+def test_a_table_is_asked_alone_too() -> None:
+    x = torch.rand(60, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    y = (x[:, 0] > 0.5).long()
+
+    def scores(rows):
+        first = torch.as_tensor(rows)[:, 0]
+        return torch.stack((first.median() - first, first - first.median()), 1).numpy()
+
+    data = Dataset(x, y, tuple("abc"), "sha256:0", ("no", "yes"))
+    domain = TableDomain(tuple(Column(name, "continuous", 0, 1, scale=1) for name in "abc"))
+    target = Counting(ArrayTarget((3,), 2, scores, name="rows"))
+    found = table_robustness(target, data, domain, TableOptions(preset="smoke", eps=0.1))
+    assert any("when it is asked alone" in text for text in found.incomplete)
+    assert found.part.robust.low == 0.0

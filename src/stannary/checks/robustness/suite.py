@@ -15,6 +15,7 @@ import torch
 from stannary.checks.robustness import cascade as whole
 from stannary.checks.robustness.attacks.fmn import FMN
 from stannary.checks.robustness.budget import budget_curves
+from stannary.checks.robustness.company import company_matters
 from stannary.checks.robustness.curve import curve, median_of
 from stannary.checks.robustness.masking import allows, masking_report
 from stannary.checks.robustness.picture import is_picture, png
@@ -119,6 +120,9 @@ def robustness(target: Counting, data: Dataset, domain: Domain, options: Options
     found = _measured(result, problem, data, options, (rule, replayed))
     if unable:
         found = replace(found, incomplete=(*found.incomplete, unable))
+    if moody := company_matters(target, data.x):
+        part = msgspec.structs.replace(found.part, robust=msgspec.structs.replace(found.part.robust, low=0.0))
+        found = replace(found, part=part, incomplete=(*found.incomplete, moody))
     failed = rule is not None and rule.decision() == "fail"
     if options.curve:
         found = _with_curve(found, problem, data)

@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import torch
 
 from stannary.checks.robustness.brittleness import float_brittleness
 from stannary.checks.robustness.budget import budget_curves
 from stannary.checks.robustness.cascade import BROKEN, WRONG
+from stannary.checks.robustness.company import company_matters
 from stannary.checks.robustness.replay import store
 from stannary.checks.robustness.table_suite import Smallest, TableOptions, smallest, standing
 from stannary.checks.target.card import AttackRun, Change, CurvePoint, Distance, Example, Robustness, Stop, Threat
@@ -67,6 +69,9 @@ def table_robustness(
     kept = store(folder, data.x[broken], found.x[broken]) if folder is not None and bool(broken.any()) else ""
     part = table_part(found, data, domain, options, brittleness=brittle.rates, adversarials=kept)
     more = [f"float brittleness: {brittle.stopped}"] if brittle.stopped else []
+    if moody := company_matters(target, data.x):
+        part = msgspec.structs.replace(part, robust=msgspec.structs.replace(part.robust, low=0.0))
+        more.append(moody)
     if options.stop is not None and options.stop.decision() == "inconclusive":
         more.append(f"the stop rule did not decide about {options.stop.threshold:g} within {options.stop.n} samples")
     return TableMeasured(part, (*found.notes, *more), found)
