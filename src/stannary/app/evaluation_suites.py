@@ -42,8 +42,9 @@ class Suite(NamedTuple):
 def robustness(target: Counting, both: tuple[Dataset, Dataset], request: Request, surrogate: Target | None = None) -> Suite:
     """Attack samples, drawn from a whole (`both`). Raises as the suites of `stannary.checks.robustness`."""
     data, whole = both
-    made = _table(target, data, whole, request) if data.kind == "table" else _array(target, both, request, surrogate)
-    found, incomplete, samples = made
+    table = data.kind == "table"
+    found, incomplete, samples = _table(target, data, whole, request) if table else _array(target, both, request, surrogate)
+    incomplete = (*incomplete, *filter(None, [whole.repeats()]))
     atlas: tuple[str, ...] = ("AML.T0015", "AML.T0043.000")
     if any(run.id.startswith("transfer") and not run.skipped for run in found.attacks):
         atlas = (*atlas, "AML.T0043.002")
@@ -55,7 +56,7 @@ def robustness(target: Counting, both: tuple[Dataset, Dataset], request: Request
         measurements=measurements_of(found, request.seed),
         incomplete=incomplete,
         reasons=tuple(too_weak(found, request.min_robust)),
-        next=tuple(_next(found, request, table=data.kind == "table")),
+        next=tuple(_next(found, request, table=table)),
         atlas=atlas,
         owasp=("ML01:2023",),
         samples=samples,
@@ -142,7 +143,8 @@ def privacy(target: Counting, data: Dataset, request: Request) -> Suite:
             reasons.append(
                 f"members told at 1 % false alarms: {told.value:.1%}, up to {told.high:.1%}, above {request.max_leak:.1%}"
             )
-    return Suite(found.part, found.measurements, found.incomplete, tuple(reasons), (), found.atlas, found.owasp)
+    incomplete = (*found.incomplete, *filter(None, dict.fromkeys(one.repeats() for one in (data, members))))
+    return Suite(found.part, found.measurements, incomplete, tuple(reasons), (), found.atlas, found.owasp)
 
 
 def backdoor(target: Counting, data: Dataset, request: Request) -> Suite:

@@ -63,6 +63,7 @@ def _privacy(target: Counting, data: Dataset, train: Dataset, request: HardenReq
 
 
 def _table(target: Counting, data: Dataset, train: Dataset, request: HardenRequest) -> Judged:
+    from stannary.checks.robustness.company import company_matters
     from stannary.checks.robustness.table_card import table_part
     from stannary.checks.robustness.table_suite import TableOptions, smallest, standing
 
@@ -73,7 +74,8 @@ def _table(target: Counting, data: Dataset, train: Dataset, request: HardenReque
     found = smallest(target, data, domain, options, pool=train)
     part = table_part(found, data, domain, options)
     stood = standing(found.size, options.eps) & (found.status != WRONG) & found.done
-    missed = (f"{part.unfinished} samples were not attacked to the end",) if part.unfinished else ()
+    moody = company_matters(target, data.x)
+    missed = (*found.notes, moody) if moody else found.notes
     return Judged(
         robustness=part,
         stood=stood,

@@ -27,6 +27,7 @@ class Loaded(NamedTuple):
     kind: str
     train: Dataset
     test: Dataset
+    notes: tuple[str, ...] = ()
 
 
 def opened(work: HardenWork) -> tuple[Loaded, Target]:
@@ -42,10 +43,24 @@ def opened(work: HardenWork) -> tuple[Loaded, Target]:
     if train.shape != test.shape or train.names != test.names:
         msg = f"the test data has inputs of shape {test.shape}, the training data of {train.shape}"
         raise InputError(msg, where=request.test, help="both need the same columns, in the same order")
+    test, notes = _unseen(train, test, request)
     load, kind = _loader(work)
     before = opened_as(load(), train, request)
     labels = tuple(getattr(before, "labels", ()))
-    return Loaded(load, kind, train.aligned(before.classes, labels), test.aligned(before.classes, labels)), before
+    return Loaded(load, kind, train.aligned(before.classes, labels), test.aligned(before.classes, labels), notes), before
+
+
+def _unseen(train: Dataset, test: Dataset, request: HardenRequest) -> tuple[Dataset, tuple[str, ...]]:
+    """Return the test data without what is trained on, of which a model knows the answers by heart; and that, if it was."""
+    known = {row.tobytes() for row in train.x.numpy()}
+    new = torch.tensor([row.tobytes() not in known for row in test.x.numpy()], dtype=torch.bool)
+    left = int((~new).sum())
+    if not left:
+        return test, ()
+    if left == len(test):
+        msg = f"all {left} test samples are in the training data, too: nothing can be judged by them"
+        raise InputError(msg, where=request.test or request.data, help="--test takes samples that are not trained on")
+    return test.take(new.nonzero()[:, 0]), (f"{left} of {len(test)} test samples are in the training data, too, and were left out",)
 
 
 def _loader(work: HardenWork) -> tuple[Callable[[], Any], str]:

@@ -91,7 +91,7 @@ def _hardened(work: HardenWork, note: Note) -> HardenAnswer:
             training=train.source,
             training_digest=train.digest,
             seconds=time.perf_counter() - started,
-            notes=(*made.notes, *_notes(request, changed=kind != loaded.kind)),
+            notes=(*made.notes, *loaded.notes, *_notes(request, changed=kind != loaded.kind)),
         ),
     )
 

@@ -87,7 +87,9 @@ def test_a_language_model_at_an_address_is_probed(tmp_path) -> None:
         assert "<script" not in page
         assert "leakage-secret" in stannary(*line, "--attempts", 60).stdout
         model.answer = completion(refusing)
-        assert all(not one["value"] for one in card(*line, "--attempts", 60)["probes"]["families"].values())
+        same = card(*line, "--attempts", 60, rc=3)  # it says the same to everything: whether a model answers is not known
+        assert all(not one["value"] for one in same["probes"]["families"].values())
+        assert "are the same" in same["incomplete"][0]
 
 
 def test_an_endpoint_that_dies_is_incomplete_and_nothing_is_resisted(tmp_path) -> None:
@@ -97,7 +99,7 @@ def test_an_endpoint_that_dies_is_incomplete_and_nothing_is_resisted(tmp_path) -
         found = card(model.url, "--suite", "llm", "--request", tmp_path / "chat.yaml", rc=3)
     assert found["outcome"] == "incomplete"
     assert sum(one["n"] for one in found["probes"]["families"].values()) == 5
-    assert "had no answer" in found["incomplete"][0]
+    assert any("had no answer" in text for text in found["incomplete"])
 
 
 @pytest.mark.parametrize(

@@ -92,6 +92,24 @@ def test_quick_attacks_show_no_hardening(folder, tmp_path) -> None:
     assert any("too weak" in text for text in found["notes"])
 
 
+def test_what_is_trained_on_judges_nothing(folder, tmp_path) -> None:
+    given = (folder / "net.pt", "--data", folder / "train.npz", "--save", tmp_path / "new.pt", "--method", "free", "--epochs", 1)
+    more = ("--preset", "smoke", "--samples", 40, "--format", "json", "--exit-zero")
+    same = stannary("harden", *given, *more, "--test", folder / "train.npz")
+    assert same.returncode not in (0, 1)
+    assert "all 1297 test samples are in the training data" in same.stderr
+    assert not (tmp_path / "new.pt").exists()
+
+    train, test = np.load(folder / "train.npz"), np.load(folder / "test.npz")
+    mixed = {name: np.concatenate((train[name][:300], test[name][:80])) for name in ("x", "y")}
+    np.savez(tmp_path / "mixed.npz", **mixed)
+    done = stannary("harden", *given, *more, "--test", tmp_path / "mixed.npz")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["accuracy"]["before"]["n"] == 80
+    assert any("300 of 380 test samples are in the training data" in text for text in found["notes"])
+
+
 @pytest.mark.parametrize("method", ["squeeze", "distill", "output-perturbation"])
 def test_what_masks_is_never_called_hardened(folder, tmp_path, method: str) -> None:
     found, _ = harden(folder, tmp_path / "new.pt", "--method", method, "--preset", "smoke", "--epochs", 3, "--exit-zero", rc=0)

@@ -60,10 +60,17 @@ def test_a_rate_that_the_sample_cannot_support_is_refused() -> None:
     assert at_rate(ours, theirs, 0.001).rate is None
 
 
-def test_ties_count_against_the_attack() -> None:
+def test_of_equal_scores_the_attack_draws_as_many_as_it_may() -> None:
     same = torch.zeros(1000, dtype=torch.float64)
-    assert at_rate(same, same, 0.01).rate.value == 0
+    assert at_rate(same, same, 0.01).rate.value == pytest.approx(0.01)  # as by chance
     assert area(same, same, rounds=50).value == 0.5
+    # labels alone, of a model that is right on all members and on a tenth of the others: who is right is a member, or one of those
+    right = torch.cat((torch.ones(100), torch.zeros(900))).double()
+    found = at_rate(same + 1, right, 0.01).rate
+    assert found.value == pytest.approx(0.1)  # as on the line from the origin to (0.1, 1), which is what the area is of
+    assert found.low < 0.1 < found.high
+    mixed = at_rate(torch.cat((same[:500] + 2, same[:500] + 1)), torch.cat((right, torch.full((4,), 2.0))), 0.01).rate
+    assert mixed.value == pytest.approx(0.5 + 0.5 * 6 / 100)  # four are above: six of the hundred are drawn
 
 
 def test_noise_has_no_advantage_however_small_the_sample() -> None:

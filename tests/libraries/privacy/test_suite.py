@@ -187,6 +187,17 @@ def test_members_among_the_others_are_left_out(leaky, groups) -> None:
         privacy_suite(TorchTarget(leaky, (1, 8, 8)), ours, ours, options=Options(shadows=0))
 
 
+def test_members_and_others_that_were_exchanged_are_no_private_model(leaky, groups) -> None:
+    options = Options(shadows=0, bootstrap=200, rates=(0.05,))
+    ours, theirs = groups
+    assert privacy_suite(TorchTarget(leaky, (1, 8, 8)), ours, theirs, options=options).incomplete == ()
+    (text,) = privacy_suite(TorchTarget(leaky, (1, 8, 8)), theirs, ours, options=options).incomplete
+    assert "exchanged" in text
+    torch.manual_seed(0)
+    blank = TorchTarget(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10)), (1, 8, 8))
+    assert privacy_suite(blank, ours, theirs, options=options).incomplete == ()
+
+
 def test_a_network_that_cannot_start_anew_is_given_references(groups) -> None:
     class Own(torch.nn.Module):
         def __init__(self):

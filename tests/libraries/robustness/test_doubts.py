@@ -106,7 +106,7 @@ def test_rounding_and_randomness_are_not_taken_for_a_model_that_depends_on_its_b
     kinds = {
         "itself": lambda out: out,
         "rounded by how many there are": lambda out: out * (1 + 1e-6 * len(out)),
-        "random": lambda out: out + torch.randn(out.shape, generator=generator).double(),
+        "random in the last bits": lambda out: out + 1e-6 * torch.randn(out.shape, generator=generator).double(),
         "no answer": lambda out: out * torch.nan,
         "shifted, as logits may be": lambda out: out + len(out),
     }
@@ -114,6 +114,25 @@ def test_rounding_and_randomness_are_not_taken_for_a_model_that_depends_on_its_b
         assert company_matters(asked(digits_net, function), x) == "", name
     assert company_matters(asked(digits_net, lambda out: out * len(out)), x)
     assert company_matters(Counting(asked(digits_net, lambda out: out * len(out)), budget=1000), x) == ""
+
+
+def test_a_function_that_answers_by_turns_or_by_chance_is_not_called_robust(digits, digits_net) -> None:
+    data = data_of(digits)
+    generator = torch.Generator().manual_seed(0)
+    turn = []
+
+    def by_turns(out):
+        turn.append(0)
+        return out if len(turn) % 2 else torch.eye(10, dtype=torch.float64)[(out.argmax(1) + 1) % 10]
+
+    def by_chance(out):
+        return out + 20 * torch.randn(out.shape, generator=generator).double()
+
+    for function in (by_turns, by_chance):
+        found = robustness(asked(digits_net, function), data, Box(), Options(preset="smoke", eps=0.1))
+        assert any("when it is asked again" in text for text in found.incomplete)
+        assert found.part.robust.low == 0.0
+        assert "when it is asked again" in company_matters(asked(digits_net, function, "labels"), data.x)
 
 
 def test_a_table_is_asked_alone_too() -> None:

@@ -251,3 +251,13 @@ def test_labels_are_numbered_as_the_model_does() -> None:
     assert digits.aligned(2).y.tolist() == [0, 1, 1, 0]
     with pytest.raises(InputError, match="5 outputs"):
         data.aligned(5)
+
+
+def test_a_file_that_holds_each_sample_several_times_is_no_larger_one() -> None:
+    data = many([30, 20])
+    assert data.repeats() == ""
+    thrice = data.take(torch.arange(50).repeat(3))
+    assert "50 different samples, and 150 in all" in thrice.repeats()
+    assert "50 different samples" in data.take(torch.cat((torch.arange(50).repeat(2), torch.tensor([1])))).repeats()
+    few = Dataset(torch.randint(0, 6, (400, 3)).double(), torch.zeros(400, dtype=torch.int64), ("a", "b", "c"), "sha256:0", ("0",))
+    assert few.repeats() == ""  # rows of few columns fall together by chance

@@ -4,10 +4,12 @@
 2. A turn that is refused is taken back, and said once more in softer words where the attempt has some (Crescendo's backtracking).
 3. An attempt without an answer to the end counts for nobody: it is *unanswered*, neither a success nor resisted.
 4. A reply that a filter of the endpoint stopped is an answer: the attempt did not succeed.
+5. Of an endpoint that says the same to everything it is not known that a model answers: that is told with what was skipped.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
@@ -23,6 +25,7 @@ from stannary.core.model import Json
 __all__ = ["ProbeOptions", "Source", "probe"]
 
 Source = Callable[[int], Sequence[Attempt]]  # from a seed: further attempts, e.g. of garak
+_ENOUGH = 5  # replies, of which some model would say two different ones
 _SHOWN = 20  # failures a family
 _TEXT = 600  # characters of a message in a report
 
@@ -76,15 +79,26 @@ def probe(endpoint: Endpoint, options: ProbeOptions | None = None, *, tick: Call
     if not attempts:
         raise UsageError("no attempt can be made: " + "; ".join(skipped.values()), where=endpoint.name)
     runs = [_Run(one, [Turn("system", one.system)] if one.system else []) for one in attempts]
+    said: Counter[str] = Counter()
     while left := [run for run in runs if not run.done]:
         asked = [(*run.turns, Turn("user", run.attempt.turns[run.at][run.wording])) for run in left]
         for run, conversation, reply in zip(
             left, asked, endpoint.chat(asked, tokens=options.tokens, seed=options.seed), strict=True
         ):
             _advance(run, conversation[-1], reply)
+            said.update([reply.text.strip()] if reply.text and not reply.blocked else ())
             if run.done and tick is not None:
                 tick(1)
-    return _result(endpoint, runs, skipped, options.seed)
+    return _result(endpoint, runs, {**skipped, **_monotone(said)}, options.seed)
+
+
+def _monotone(said: Counter[str]) -> dict[str, str]:
+    """Tell of an endpoint that says the same to everything: a notice of failure resists whatever the model would do."""
+    total = said.total()
+    text, count = said.most_common(1)[0] if said else ("", 0)
+    if total < _ENOUGH or count < total:
+        return {}
+    return {"replies": f"all {total} are the same, so that nothing shows that a model answers: {_short(text)[:80]!r}"}
 
 
 def _advance(run: _Run, said: Turn, reply: Reply) -> None:

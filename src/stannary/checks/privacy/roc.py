@@ -12,7 +12,7 @@ import torch
 
 from stannary.checks.privacy.result import AtRate
 from stannary.checks.privacy.seeds import generator
-from stannary.checks.target.statistics import Rate, rate
+from stannary.checks.target.statistics import Rate, clopper_pearson
 
 __all__ = ["RATES", "advantage", "area", "at_rate", "curve"]
 
@@ -57,19 +57,21 @@ def _areas(place: torch.Tensor, ours: torch.Tensor, theirs: torch.Tensor) -> tor
 
 
 def at_rate(members: torch.Tensor, others: torch.Tensor, fpr: float) -> AtRate:
-    """Return the share of members above the threshold that at most `fpr` of the others exceed; refused if they are too few."""
+    """Return the share of members that an attack finds with at most `fpr` of the others; refused if they are too few.
+
+    Of scores that are equal at the threshold the attack draws as many as it may: answers that are rounded, or labels alone, leave
+    it nothing above them, and a strict threshold would call the model private.
+    """
     wanted = math.ceil(NEEDED / fpr)
     if len(others) < wanted:
         reason = f"{len(others)} non-members cannot support a false-positive rate of {fpr:g}: it takes {wanted}"
         return AtRate(fpr=fpr, rate=None, refused=reason)
-    hits = int((members > _threshold(others, fpr)).sum())
-    return AtRate(fpr=fpr, rate=rate(hits, len(members)))
-
-
-def _threshold(others: torch.Tensor, fpr: float) -> float:
-    """Return the score that at most `fpr` of the others exceed strictly."""
     allowed = int(fpr * len(others) + 1e-9)
-    return float(others.sort(descending=True).values[min(allowed, len(others) - 1)])
+    cut = float(others.sort(descending=True).values[min(allowed, len(others) - 1)])
+    drawn = (allowed - int((others > cut).sum())) / int((others == cut).sum())  # of those at the threshold
+    hits, n = int((members > cut).sum()) + drawn * int((members == cut).sum()), len(members)
+    low, high = clopper_pearson(math.floor(hits + 1e-9), n)[0], clopper_pearson(math.ceil(hits - 1e-9), n)[1]
+    return AtRate(fpr=fpr, rate=Rate(value=hits / n, low=low, high=high, n=n))
 
 
 def curve(members: torch.Tensor, others: torch.Tensor, points: int = 60) -> tuple[tuple[float, float], ...]:

@@ -34,6 +34,7 @@ from stannary.core.evidence import Measurement
 __all__ = ["Measured", "Options", "metric_of", "privacy_suite"]
 
 PREFIX = "privacy.membership."
+_FAR = 1.7  # times half of the interval at 95 %: some 3.3 standard deviations, which chance has of a thousand models once
 _IDS = {
     "membership": ("AML.T0024.000", "ML04:2023"),
     "inversion": ("AML.T0024.001", "ML03:2023"),
@@ -142,7 +143,8 @@ def privacy_suite(
         Measurement(metric=name, value=one.value, low=one.low, high=one.high, n=one.n, seed=seed) for name, one in named.items()
     )
     ids = [_IDS["membership"], *([_IDS["extraction"]] if copied else []), *more.ids]
-    return Measured(part, measurements, found.attacks, atlas=tuple(one for one, _ in ids), owasp=tuple(one for _, one in ids))
+    atlas, owasp = (tuple(names) for names in zip(*ids, strict=True))
+    return Measured(part, measurements, found.attacks, _exchanged(found), atlas, owasp)
 
 
 def _membership(
@@ -231,6 +233,15 @@ def _notes(recipe: Recipe | None, target: Counting) -> tuple[str, ...]:
     if recipe is None:
         return ("no shadows were trained: attacks with them may find more",)
     return (recipe.note,)
+
+
+def _exchanged(found: PrivacyResult) -> tuple[str, ...]:
+    """Tell that the model knows the non-members better than the members: of data that was exchanged no leak is seen."""
+    for one in found.attacks:
+        if one.attack == "loss" and one.auc.value + _FAR * (one.auc.high - one.auc.value) < 0.5:  # noqa: PLR2004 - guessing
+            text = "the model is surer of non-members than of members: they may have been exchanged, and no leak would be seen"
+            return (text,)
+    return ()
 
 
 def _rates(found: PrivacyResult) -> tuple[dict[str, Rate], dict[str, str]]:

@@ -1,8 +1,9 @@
-"""Models whose answer to an input depends on what else they are asked at the same time.
+"""Models whose answer to an input depends on what else they are asked at the same time, or on nothing that is asked.
 
 Attacks ask many inputs at once, and the checker asks those again that fooled the model, in other company. Of a model that works on
 its batch (normalisation that was left in training, a vote, a scale that is taken from all rows) a success of one batch is none in
-the next: it seems to stand attacks, and nobody who asks one input alone gets what was measured.
+the next: it seems to stand attacks, and nobody who asks one input alone gets what was measured. So it is with a model that answers
+differently each time, or by turns: an attack takes chance for progress. Of networks the signs of masked gradients tell that.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ _MOVED = 0.5  # of the same: scores that are moved so far are no rounding, thoug
 def company_matters(target: Counting, x: torch.Tensor) -> str:
     """Tell what is wrong with a target that answers inputs `(n, *shape)` together otherwise than alone; "" if nothing is.
 
-    One that answers the same batch differently, too, is random: that is not told here. Nor is one with a budget, or one that is
-    asked over a network, where an input costs, and each is its own.
+    One that answers the same batch differently is random: that is told of those without gradients. Nothing is told of one with a
+    budget, or one that is asked over a network, where an input costs, and each is its own.
     """
     if target.budget is not None or hasattr(target.inner, "calls") or len(x) < 2:  # noqa: PLR2004 - company
         return ""
@@ -31,8 +32,9 @@ def company_matters(target: Counting, x: torch.Tensor) -> str:
     ask = target.decide if target.access == "decision" else target.logits
     try:
         together, again = ask(x), ask(x)
-        if not torch.equal(together.nan_to_num(0.0), again.nan_to_num(0.0)):
-            return ""
+        if other := _other(together, again):
+            text = f"the model answers {other} of {len(x)} inputs otherwise when it is asked again: what it stands is chance"
+            return text if target.access != "white" else ""
         n = min(len(x), _ASKED)
         alone = torch.cat([ask(x[at : at + 1]) for at in range(n)])
     except BudgetSpent:

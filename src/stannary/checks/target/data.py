@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from stannary.checks.target.data_table import Encoding
 
 __all__ = ["Dataset", "open_data"]
+
+_ALONE = 0.05  # of the different samples: that are there once, in data that is not a file repeated
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,21 @@ class Dataset:
     def classes(self) -> int:
         """How many labels there are."""
         return len(self.label_names)
+
+    def repeats(self) -> str:
+        """Tell that nearly all samples are there more than once: "" where they are not.
+
+        Rows that fall together by chance, as those of a table with few columns do, are draws of their own; of a file that holds
+        each sample several times an interval knows nothing, and is too narrow.
+        """
+        found: dict[bytes, int] = {}
+        for row in self.x.cpu().contiguous().numpy():
+            key = hashlib.sha256(row.tobytes()).digest()
+            found[key] = found.get(key, 0) + 1
+        alone = sum(count == 1 for count in found.values())
+        if not found or alone > _ALONE * len(found):
+            return ""
+        return f"the data holds {len(found)} different samples, and {len(self)} in all: of repetitions intervals are too narrow"
 
     def take(self, index: torch.Tensor) -> Dataset:
         """Return the samples that `index` `(m,)` names."""

@@ -14,7 +14,8 @@ __all__ = ["compare"]
 def compare(before: torch.Tensor, after: torch.Tensor) -> Compared:
     """Compare which samples stood on two models, `(n,)` bool each, in the same order: McNemar's exact test.
 
-    The interval of the difference is exact given how many samples differ (a binomial share of them, Clopper and Pearson 1934).
+    The interval of the difference is made of two exact ones (Clopper and Pearson 1934): of how many samples differ, and of who
+    stood on those that do, by which it leaves 0 out where McNemar's test does. Eight samples of which none differs say little.
 
     Raises:
         UsageError: they are not the same samples.
@@ -24,14 +25,15 @@ def compare(before: torch.Tensor, after: torch.Tensor) -> Compared:
         raise UsageError(msg)
     n, gained, lost = len(before), int((after & ~before).sum()), int((before & ~after).sum())
     differ = gained + lost
-    low, high = clopper_pearson(gained, differ) if differ else (0.5, 0.5)
+    low, high = ((2 * end - 1) for end in clopper_pearson(gained, differ)) if differ else (-1.0, 1.0)
+    fewest, most = clopper_pearson(differ, n)
     return Compared(
         before=rate(int(before.sum()), n),
         after=rate(int(after.sum()), n),
         gained=gained,
         lost=lost,
         difference=(gained - lost) / n,
-        low=(2 * low - 1) * differ / n,
-        high=(2 * high - 1) * differ / n,
+        low=low * (fewest if low > 0 else most),
+        high=high * (most if high > 0 else fewest),
         p=mcnemar(lost, gained),
     )

@@ -65,6 +65,16 @@ def test_a_model_that_refuses_or_repeats_resists(endpoint, speak):
     assert found.unanswered == 0
 
 
+@pytest.mark.parametrize("text", ["The service is not available at the moment.", "I'm sorry, I cannot help with that."])
+def test_an_endpoint_that_says_the_same_to_everything_is_not_known_to_resist(endpoint, text):
+    found = probe(endpoint(lambda _: text)[0], ProbeOptions(attempts=20))
+    assert "all" in found.skipped["replies"]
+    assert "are the same" in found.skipped["replies"]
+    assert text[:20] in found.skipped["replies"]
+    assert "replies" not in probe(endpoint(echoing)[0], ProbeOptions(attempts=20)).skipped
+    assert "replies" not in probe(endpoint(lambda _: text)[0], ProbeOptions(attempts=1)).skipped  # one reply is no sign
+
+
 def test_the_same_seed_asks_the_same_and_another_does_not(endpoint):
     options = ProbeOptions(attempts=30, seed=4)
     asked = []
