@@ -136,6 +136,32 @@ def test_a_checkpoint_of_another_run_is_refused(samples, digits_net, tmp_path) -
     assert json.loads((tmp_path / "cascade.json").read_text())["plan"] == "small"
 
 
+def test_a_block_that_was_edited_or_brought_from_elsewhere_is_not_believed(samples, digits_net, tmp_path) -> None:
+    x, y = samples
+    small = Plan("small", (PGD(2),), block=40)
+    made = cascade(small, problem_of(digits_net), x, y, folder=tmp_path / "one")
+    first = min((tmp_path / "one").glob("block-*"))
+    with np.load(first, allow_pickle=False) as block:
+        arrays = {name: block[name] for name in block.files}
+    whole = first.read_bytes()
+    fewer = {name: value for name, value in arrays.items() if name != "status"}
+    for edited in ({**arrays, "status": np.full_like(arrays["status"], ROBUST)}, fewer, {**arrays, "spend": np.array("{")}):
+        with first.open("wb") as out:
+            np.savez(out, **edited)
+        with pytest.raises(InputError, match="not what this run wrote"):
+            cascade(small, problem_of(digits_net), x, y, folder=tmp_path / "one")
+    cascade(small, problem_of(digits_net, 0.01), x, y, folder=tmp_path / "other")  # in which more of them stand
+    first.write_bytes((tmp_path / "other" / first.name).read_bytes())
+    with pytest.raises(InputError, match="not what this run wrote"):
+        cascade(small, problem_of(digits_net), x, y, folder=tmp_path / "one")
+    first.with_name("block-000001.npz").write_bytes(whole)
+    first.write_bytes(whole)
+    with pytest.raises(InputError, match="block-000001"):
+        cascade(small, problem_of(digits_net), x, y, folder=tmp_path / "one")
+    first.with_name("block-000001.npz").unlink()
+    same(made, cascade(small, problem_of(digits_net), x, y, folder=tmp_path / "one"))
+
+
 def test_a_spent_budget_leaves_samples_unfinished_never_robust(samples, digits_net) -> None:
     x, y = samples
     full = cascade(SHORT, problem_of(digits_net), x, y)

@@ -50,7 +50,7 @@ __all__ = [
 
 STATUSES = ("wrong", "broken", "robust", "unfinished")
 WRONG, BROKEN, ROBUST, UNFINISHED = range(4)
-STORED = 2  # the version of what a checkpoint holds of a block
+STORED = 3  # the version of what a checkpoint holds of a block
 
 
 @dataclass
