@@ -38,6 +38,7 @@ __all__ = ["Answer", "Settings", "Work", "factory"]
 
 
 _INLINE = 1 << 16  # bytes of a file that is read in one go
+_LEFT = 50_000  # objects that were made and not let go of; a source of a thousand lines leaves some 5,000 in cycles
 _JUDGING = 0.25  # CPU seconds for judging the facts of one file
 _UNJUDGED = Missed("there was more in it than could be judged in time")
 
@@ -87,7 +88,7 @@ class Answer(msgspec.Struct, array_like=True):
 
 def factory(data: bytes) -> Callable[[bytes, bool], bytes]:
     """Return the handler of a worker from encoded Settings."""
-    # Nothing here makes cycles worth collecting; what hostile streams make is let go of by reference counts.
+    # What hostile streams make is let go of by reference counts, and looking for cycles in it meanwhile would be quadratic.
     gc.disable()
     return _Reader(msgspec.msgpack.decode(data, type=Settings)).handle
 
@@ -120,6 +121,8 @@ class _Reader:
             work = msgspec.structs.replace(work, real=wire.unwired(work.real))
         limits = _reduced(self.settings.limits) if degraded else self.settings.limits
         stall.avoid(degraded)
+        if gc.get_count()[0] > _LEFT:
+            gc.collect()  # between files, when earlier ones left cycles: thousands of sources would fill what a reader may have
         try:
             answer = self._file(work, limits, keep=not degraded) if work.files is None else self._repository(work, limits)
         except OSError as exc:

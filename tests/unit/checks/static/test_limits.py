@@ -5,10 +5,11 @@ import subprocess
 import sys
 import time
 
+import msgspec
 import pytest
 
 import stannary
-from stannary.checks.static import knowledge, ruleset, walk
+from stannary.checks.static import knowledge, ruleset, scan_worker, walk
 from stannary.checks.static.verdict import findings_of
 from stannary.core.errors import BudgetExceeded
 from stannary.formats import pickle_real, pickle_traits
@@ -233,6 +234,29 @@ def test_a_reading_leaves_nothing_that_only_a_collector_finds():
         for _ in range(10):
             walk.read_view(View(content, "model.pkl"))
         assert gc.collect() == 0
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def test_what_sources_leave_in_cycles_is_let_go_of_between_files(tmp_path):
+    # Two thousand sources in one run left no memory for the next one: it was incomplete.
+    path = tmp_path / "a.py"
+    path.write_text(
+        "".join(f"class C{n}(C{n - 1}):\n    def f(self, x=[{n}]):\n        return self.g(x)[{n}]\n" for n in range(1, 200))
+    )
+    status = path.stat()
+    settings = scan_worker.Settings(Limits(processor=60.0), (("a.py",),))
+    work = scan_worker.Work(str(path), "a.py", 0, status.st_dev, status.st_ino, hash=True)
+    collecting = gc.isenabled()
+    try:
+        handle = scan_worker.factory(msgspec.msgpack.encode(settings))
+        assert not gc.isenabled()
+        kept = []
+        for _ in range(30):
+            assert b"python" in handle(msgspec.msgpack.encode(work), False)  # noqa: FBT003 - as a worker calls it
+            kept.append(len(gc.get_objects()))
+        assert max(kept[15:]) < max(kept[:15]) + 20_000
     finally:
         if collecting:
             gc.enable()
