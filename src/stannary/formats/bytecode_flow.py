@@ -34,6 +34,18 @@ _WRAPPERS = {
     "classmethod": "",
 }
 _OWN_NAMES = frozenset({"__name__", "__file__", "__module__", "__qualname__", "__doc__", "__annotations__", "__path__"})
+# What everybody calls these modules: a function that dill took from a program finds them among the names of the one that loads it.
+_MODULES = frozenset({
+    "base64", "builtins", "collections", "copy", "ctypes", "datetime", "functools", "gc", "importlib", "io", "itertools",
+    "json", "logging", "marshal", "math", "operator", "os", "pathlib", "pickle", "random", "re", "requests", "shutil",
+    "socket", "statistics", "string", "subprocess", "sys", "tempfile", "threading", "time", "typing", "urllib", "warnings",
+    "joblib", "keras", "lightgbm", "nltk", "numpy", "pandas", "scipy", "sklearn", "statsmodels", "tensorflow", "torch",
+    "torchvision", "transformers", "xgboost",
+})  # fmt: skip
+_CONVENTIONS = dict(zip(_MODULES, _MODULES, strict=True)) | {
+    "np": "numpy", "pd": "pandas", "tf": "tensorflow", "nn": "torch.nn", "F": "torch.nn.functional", "sp": "scipy", "xgb":
+    "xgboost", "lgb": "lightgbm", "plt": "matplotlib.pyplot", "sns": "seaborn", "jnp": "jax.numpy", "sm": "statsmodels.api",
+}  # fmt: skip
 _QUIET_MEMBERS = frozenset({"__init__", "__name__", "__doc__", "__class__", "__dict__", "__module__", "__qualname__"})
 
 
@@ -117,6 +129,8 @@ class CodeFlow(Flow):
             return self.touch(Value(name))
         if self.stars:
             return self.touch(Value(f"{self.stars[-1]}.{name}"))
+        if name in _CONVENTIONS:
+            return self.touch(Value(_CONVENTIONS[name]))
         self.note(self.missing, name)
         return UNKNOWN
 

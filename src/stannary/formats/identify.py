@@ -41,7 +41,10 @@ class Format(NamedTuple):
 
 _F = "stannary.formats."
 _MEDIA = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"%PDF-", b"OggS", b"fLaC", b"ID3", b"wOF2", b"wOFF", b"RIFF",
-          b"\x00\x01\x00\x00\x00")  # fmt: skip
+          b"\x00\x01\x00\x00\x00",
+          # TIFF, icons of macOS and Windows, and tables of Stata
+          b"II*\0", b"MM\0*", b"icns\0", *(bytes((0, 0, 1, 0, n, 0)) for n in range(1, 17)), b"<stata_dta><header><release>11",
+          *(bytes((version, order, 1, 0)) for version in (0x71, 0x72, 0x73) for order in (1, 2)))  # fmt: skip
 _PROTOBUF_FIRST = bytes((0x08, 0x0A, 0x12, 0x1A, 0x22, 0x2A, 0x32, 0x3A, 0x42, 0x4A))
 
 FORMATS: tuple[Format, ...] = (
@@ -140,6 +143,8 @@ FORMATS: tuple[Format, ...] = (
 _BY_NAME = {row.name: row for row in FORMATS}
 _LOADED: dict[str, Callable[[View, Sink], None]] = {}
 _PROBES: dict[tuple[str, str], Callable[[View], bool]] = {}
+_HIGH = bytes(range(128, 256))
+_FEWEST, _APART = 24, 8  # bytes of a text in an older encoding, and one ASCII character in how many at least
 _CONTROL = bytes(set(range(32)) - {7, 8, 9, 10, 12, 13, 27})
 _HEAD = 32
 # What the kinds of `weight_files` that are not told by a name begin with.
@@ -200,7 +205,7 @@ def _doubled(start: int, end: int) -> Iterator[int]:
 
 
 def is_text(view: View) -> bool:
-    """Tell whether the first 8 KiB look like UTF-8 or UTF-16 text."""
+    """Tell whether the first 8 KiB look like text: UTF-8, UTF-16, or an older encoding that keeps ASCII."""
     head = view.head(8192)
     if not head:
         return False
@@ -213,8 +218,14 @@ def is_text(view: View) -> bool:
     try:
         head.decode("utf-8")
     except UnicodeDecodeError as exc:
-        return exc.start >= len(head) - 3 and len(head) == 8192
+        return (exc.start >= len(head) - 3 and len(head) == 8192) or _is_older(head)
     return True
+
+
+def _is_older(head: bytes) -> bool:
+    """Tell whether text without control characters is in an encoding of before (Latin-1, CP1251, GBK, Shift JIS): lines, and words apart."""
+    plain = len(head.translate(None, _HIGH))
+    return head[0] < 0x80 and b"\n" in head and len(head) >= _FEWEST and plain * _APART >= len(head)
 
 
 # What a probe needs to be there at all: checked here, so that its module is imported only then.

@@ -38,6 +38,7 @@ _FUNCTIONS = frozenset(
 _STRINGIFY = frozenset(
     {"string", "e", "escape", "pprint", "urlencode", "forceescape", "format", "center", "upper", "lower", "replace"}
 )
+_NOISE = 10  # one character in so many that is no UTF-8
 
 
 def read(view: View, sink: Sink) -> None:
@@ -62,6 +63,8 @@ def read(view: View, sink: Sink) -> None:
         tree = _environment().parse(text)
     except (TemplateSyntaxError, RecursionError) as exc:
         _search(text, sink)
+        if text.count("\ufffd") * _NOISE > len(text):
+            return  # numbers of weights, among which two braces stood
         sink.incomplete(f"the template cannot be parsed: {clip(str(exc) or type(exc).__name__)}")
         return
     try:

@@ -157,8 +157,10 @@ class Tags:
         self._named(path, members)
         self._opened(path, members, pairs)
         self._sources(path, members)
-        if "lc" in members and isinstance(ids := members.get("id"), (list, str)):  # numbers: words of a vocabulary
-            name = ".".join(map(str, ids)) if isinstance(ids, list) else str(ids)
+        ids = members.get("id") if "lc" in members else None
+        # Numbers are words of a vocabulary, an object (here its pairs) codes of languages.
+        if isinstance(ids, str) or (isinstance(ids, list) and any(isinstance(part, str) for part in ids)):
+            name = ids if isinstance(ids, str) else ".".join(map(str, ids))
             self.sink.fact("json.constructor", None, name=clip(name), type=clip(str(members.get("type"))), path=clip(path))
 
     def _named(self, path: str, members: dict[str, Any]) -> None:

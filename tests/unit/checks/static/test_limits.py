@@ -254,7 +254,7 @@ def test_what_sources_leave_in_cycles_is_let_go_of_between_files(tmp_path):
         assert not gc.isenabled()
         kept = []
         for _ in range(30):
-            assert b"python" in handle(msgspec.msgpack.encode(work), False)  # noqa: FBT003 - as a worker calls it
+            assert b"python" in handle(msgspec.msgpack.encode(work), False)
             kept.append(len(gc.get_objects()))
         assert max(kept[15:]) < max(kept[:15]) + 20_000
     finally:

@@ -57,6 +57,8 @@ _MODELLING = frozenset(
 _INTERNAL = frozenset(
     {"__keras_tensor__", "__tensor__", "__numpy__", "__bytes__", "__ellipsis__", "__slice__", "__lambda__", "__tuple__"}
 )
+# What a SavedModel keeps of an object: a class that is not registered is not looked for, its functions are in the graph.
+_REVIVED = "_tf_keras_"
 _HARMLESS_TYPESPECS = ("tensorflow.python.", "tensorflow.", "keras.", "tf_keras.", "tensorflow_text.")
 _HUBS = ("tfhub.dev", "www.kaggle.com", "kaggle.com", "storage.googleapis.com")
 
@@ -138,7 +140,7 @@ def _object(fact: Fact) -> Iterator[Hit]:
     if module is None:
         if short in _effects("loader") and short != "KerasLayer":
             yield Hit("KER009", fact)
-        elif not _registered_name_is_known(name, registered):
+        elif not _registered_name_is_known(name, registered) and not _is_revived(fact):
             yield Hit("KER004", fact, f"{name} is not a class of Keras; loading needs the code that defines it")
     elif module in ("builtins", "__builtin__"):
         yield from _builtin(fact, name)
@@ -148,6 +150,10 @@ def _object(fact: Fact) -> Iterator[Hit]:
         yield from _outside(fact, module, name)
     else:
         yield from _family(fact, module, name, "class")
+
+
+def _is_revived(fact: Fact) -> bool:
+    return str(fact.data.get("path") or "").startswith(_REVIVED)
 
 
 def _registered_name_is_known(name: str, registered: str | None) -> bool:
@@ -192,7 +198,7 @@ def _function(fact: Fact) -> Iterator[Hit]:
     if module is None or module == "__main__":
         if name in _effects("effect") or name in _effects("builtin"):
             yield Hit("KER003", fact, f"the configuration names the function {name}, which does more than compute")
-        elif not short_known(name):
+        elif not short_known(name) and (module is not None or not _is_revived(fact)):
             yield Hit("KER004", fact, f"the function {name} is not part of Keras; loading needs the code that defines it")
     elif module in ("builtins", "__builtin__"):
         yield from _builtin(fact, name)

@@ -95,14 +95,25 @@ def _act(fact: Fact) -> Hit | None:
     if found is not None and (found.kind not in {"writes", "disturb"} or not _changed(data)):
         severity = SEVERITIES[found.kind]["load"] if loading else _CARRIED[found.kind]
         if found.kind in {"unsafe-load", "pickle-load", "absent-load"} and data["name"].startswith(_UNPICKLERS):
-            severity = "medium"
+            severity = "low" if _is_callers(data) else "medium"
         if loading and severity_rank(severity) > severity_rank(_CARRIED[found.kind]):
             severity = _CARRIED[found.kind]
         return Hit("PKL035", fact, f"{data['of_code']}: {found.what}{when}", None, severity)
     changed = _changed(data)
     if changed:
-        return Hit("PKL035", fact, f"{data['of_code']}: {changed}{when}", None, "high" if loading else "medium")
+        severity = "high" if loading else "low" if _is_callers(data) else "medium"
+        return Hit("PKL035", fact, f"{data['of_code']}: {changed}{when}", None, severity)
     return None
+
+
+def _is_callers(data: Any) -> bool:  # noqa: ANN401 - the data of a fact
+    """Tell whether a file is the one that the caller names, as in the `load(path)` and `save(path)` of models."""
+    args, origins = data["args"], data["origins"]
+    if data["paths"] or data["refs"] or not args:
+        return False
+    if data["name"] in _OPENERS:
+        return args[0] == "<?>" and not origins
+    return data["name"] in {"pickle.load", "dill.load", "cloudpickle.load"} and args[0] == "<open()>" and set(origins) <= {"open"}
 
 
 def _changed(data: Any) -> str:  # noqa: ANN401 - the data of a fact

@@ -32,7 +32,7 @@ def judge_computed(fact: Fact, known: Knowledge) -> Iterator[Hit]:
     made = f"{root[0]}.{root[1]}" if root[0] else "something computed"
     called: dict[str, Any] = data["callable"] if isinstance(data.get("callable"), dict) else {}
     if data["how"].startswith("NEWOBJ") and is_class(called):
-        yield Hit("PKL015", fact, "instantiates a class that the pickle itself defines", evidence(fact))
+        yield from _instance(fact, named=root == ("dill._dill", "_create_namedtuple") and "chain" not in called)
         return
     if root == ("dill._dill", "_load_type") or (root[0].startswith("cloudpickle") and root[1] == "_builtin_type"):
         name = called["args"][0] if "chain" not in called and isinstance(called.get("args"), list) and called["args"] else ""
@@ -64,6 +64,11 @@ def judge_computed(fact: Fact, known: Knowledge) -> Iterator[Hit]:
         return
     severity: Severity = "high" if root in CODE_MAKERS or known.gadget(*root) or not root[0] else "medium"
     yield Hit("PKL020", fact, f"calls the result of {made}{shown(data['args'])}", evidence(fact), severity)
+
+
+def _instance(fact: Fact, *, named: bool) -> Iterator[Hit]:
+    if not named:  # else a tuple, whose fields have names
+        yield Hit("PKL015", fact, "instantiates a class that the pickle itself defines", evidence(fact))
 
 
 def judge_code_maker(fact: Fact) -> Iterator[Hit]:

@@ -17,6 +17,7 @@ from stannary.checks.static.knowledge import Knowledge
 __all__ = ["inert", "ordinary", "plain_class"]
 
 Args = list[Any]
+_RANGE = re.compile(r"x?range\(-?\d{1,20}(?:, -?\d{1,20}){0,2}\)")  # which dill evaluates its `repr` of
 _SINGLETONS = frozenset({"Ellipsis", "NotImplemented", "None"})
 _SENTINELS = frozenset({"_FIELD", "_FIELD_CLASSVAR", "_FIELD_INITVAR", "_FIELD_BASE"})
 # What enumerations and named tuples keep of the types they come from.
@@ -102,7 +103,7 @@ def _plain_base(base: Any, known: Knowledge) -> bool:  # noqa: ANN401 - rendered
 
 
 def _singleton(args: Args, _known: Knowledge) -> bool:
-    return len(args) == 1 and args[0] in _SINGLETONS
+    return len(args) == 1 and isinstance(args[0], str) and (args[0] in _SINGLETONS or _RANGE.fullmatch(args[0]) is not None)
 
 
 def _union(args: Args, known: Knowledge) -> bool:

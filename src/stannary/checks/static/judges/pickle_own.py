@@ -49,7 +49,9 @@ def bound_method(args: Any, known: Knowledge) -> bool:  # noqa: ANN401 - rendere
     function = args[0].get("global", "")
     ours = made_by(args[0]) in FUNCTION_MAKERS
     owner = function.rpartition(".")[0]
-    of_class = role_of(owner, known) in {"c", "k"} and isinstance(args[1], dict) and args[1].get("object") == owner
+    bound = args[1].get("object", "") if isinstance(args[1], dict) else ""
+    related = bound == owner or (bound.rpartition(".")[0] == owner.rpartition(".")[0] and role_of(bound, known) in {"c", "k"})
+    of_class = role_of(owner, known) in {"c", "k"} and related
     return ours or of_class or bool(function and known.is_package(function) and not known.is_stdlib(function))
 
 
