@@ -63,6 +63,9 @@ def make(out: Out) -> None:
     for name, value in found.items():
         for protocol in [None] if out.small else (0, 2, pickle.HIGHEST_PROTOCOL):
             out.pickle(name, value, protocol)
+    rows = pd.DataFrame({"id": [1, 2], "name": ["Müller", "Çelik"]})
+    out.write("latin.csv", lambda path: rows.to_csv(path, encoding="latin-1"))
+    out.write("table.dta", rows.to_stata)
     mixed = found.get("mixed")
     if mixed is None:
         return

@@ -45,6 +45,7 @@ def models(out: Out) -> None:
         out.write(f"{name}-whole.pt", lambda path, m=model: torch.save(m, path))
         out.write(f"{name}-pytorch_model.bin", lambda path, m=model: torch.save(m.state_dict(), path))
         out.pickle(f"{name}-config", model.config)
+    out.tried(families, out)
     optim = torch.optim.AdamW(bert.parameters(), 1e-4)
     schedule = get_linear_schedule_with_warmup(optim, 2, 10)
     out.write("optimizer.pt", lambda path: torch.save(optim.state_dict(), path))
@@ -57,6 +58,29 @@ def models(out: Out) -> None:
     raw.pre_tokenizer = pre_tokenizers.Whitespace()
     out.pickle("tokenizer-raw", raw)
     out.pickle("tokenizer-fast", PreTrainedTokenizerFast(tokenizer_object=raw, unk_token="[UNK]"))
+
+
+def families(out: Out) -> None:
+    """Save one small model of each of many families whole: each keeps functions and hooks of its own."""
+    import transformers
+
+    small = {
+        "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2,
+        "vocab_size": 64, "head_dim": 8, "num_layers": 1, "d_model": 16, "d_ff": 32, "d_kv": 8, "num_heads": 2, "n_embd": 16,
+        "n_layer": 1, "n_head": 2, "rotary_dim": 4, "state_size": 4, "pad_token_id": 0,
+    }  # fmt: skip
+    names = (
+        "Llama Mistral Qwen2 Qwen3 Gemma2 Phi3 GPTNeoX GPTJ CodeGen Bloom OPT T5 Falcon Mamba Olmo StableLm Starcoder2 Cohere "
+        "Granite ModernBert Roberta Electra LayoutLM ViT"
+    )
+    for name in names.split():
+        if hasattr(transformers, name + "Config"):
+            kind = getattr(transformers, name + "Config")
+            taken = set(getattr(kind, "__annotations__", {})) | set(kind.__init__.__code__.co_varnames)
+            made = out.tried(lambda k=kind, t=taken: k(**{key: v for key, v in small.items() if key in t}), label=name)
+            model = made and out.tried(getattr(transformers, name + "Model"), made, label=name)
+            if model:
+                out.write(f"family-{name.lower()}.pt", lambda path, m=model: torch.save(m, path))
 
 
 def vision(out: Out) -> None:

@@ -159,6 +159,11 @@ def spacy_part(out: Out) -> None:
     out.pickle("spacy-blank", nlp)
     out.pickle("spacy-doc", nlp("A small text. Two sentences."))
     out.pickle("spacy-vocab", nlp.vocab)
+    nlp.add_pipe("entity_ruler").add_patterns([{"label": "ORG", "pattern": "Apple"}])
+    nlp.add_pipe("textcat").add_label("A")
+    nlp.add_pipe("ner").add_label("ORG")
+    nlp.initialize()
+    out.pickle("spacy-pipeline", nlp)
 
 
 def nltk_part(out: Out) -> None:

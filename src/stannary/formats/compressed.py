@@ -62,7 +62,8 @@ def read_lzma(view: View, sink: Sink) -> None:
     head = view.bytes(0, 13)
     size = int.from_bytes(head[5:13], "little")
     if size != (1 << 64) - 1 and size > 1 << 40:
-        sink.incomplete("not a readable lzma stream", 5)
+        if not _is_else(view, "lzma"):
+            sink.incomplete("not a readable lzma stream", 5)
         return
     _run(view, sink, "lzma", lzma_decoder)
 
@@ -76,10 +77,17 @@ def read_zlib(view: View, sink: Sink) -> None:
         # One byte for binary content: a wrong checksum at the end of a short stream must not make it look like none.
         zlib.decompressobj().decompress(view.head(8192), 8192 if text else 1)
     except zlib.error:
-        if not text:
+        if not text and not _is_else(view, "zlib"):
             sink.incomplete("not a readable zlib stream", 0)
         return
     _run(view, sink, "zlib", lambda: Inflater(15), again=_zlib_follows)
+
+
+def _is_else(view: View, name: str) -> bool:
+    """Tell whether other readers know the content: the length of a safetensors header may begin with two bytes of magic."""
+    from stannary.formats.identify import identify
+
+    return any(row.name != name for row in identify(view))
 
 
 def read_zstd(view: View, sink: Sink) -> None:

@@ -88,7 +88,7 @@ FORMATS: tuple[Format, ...] = (
            names=("*.onnx", "saved_model.pb", "*.pb", "*.pbtxt", "*.meta", "*.mlmodel", "*.pdmodel", "*.pdiparams", "keras_metadata.pb")),
     Format("tf-checkpoint", _F + "tf_checkpoint:read", names=("*.index", "variables.data-*", "*.data-?????-of-?????")),
     Format("tfrecord", _F + "tf_checkpoint:read_tfrecord", names=("*.tfrecord", "*.tfrecords", "*.tfrecord-*", "*.tfrecords-*")),
-    Format("msgpack", _F + "flax_msgpack:read", names=("*.msgpack", "checkpoint", "*.flax", "lookups.bin"), probe="probe",
+    Format("msgpack", _F + "flax_msgpack:read", names=("*.msgpack", "checkpoint", "*.flax", "lookups.bin", "key2row"), probe="probe",
            first=bytes((*range(0x81, 0x90), 0xDE, 0xDF))),
     Format("onnx-ort", _F + "ort_flatbuffer:read", ((4, b"ORTM"),)),
     Format("rknn", _F + "inert:read_weights", ((0, b"RKNN"),)),

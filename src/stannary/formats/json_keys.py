@@ -213,8 +213,13 @@ class Tags:
     def _components(self, path: str, members: dict[str, Any]) -> None:
         """Report the classes of a diffusers pipeline, [library, class] under each name, and the parts of a Core ML package."""
         if not path and "_class_name" in members:
+            pipeline = "Pipeline" in str(
+                members["_class_name"]
+            )  # else a model, whose blocks may be two: ["DownBlock2D", "DownBlock2D"]
             for key, value in members.items():
                 if isinstance(value, list) and len(value) == 2 and all(isinstance(v, str) for v in value):
+                    if not pipeline and value[0][:1].isupper():
+                        continue
                     if how := outside(value[0]):
                         self.sink.fact("json.opened", None, key=key, value=clip(value[0]), how=how, path=clip(key))
                     else:

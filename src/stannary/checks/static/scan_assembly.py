@@ -37,6 +37,7 @@ _REPORTED = frozenset({"escape", "name", "encoding", "special", "collision"})
 # Empty files with such names are usual, and nothing loads a model from them.
 _EMPTY = (
     ".py", ".pyi", ".typed", ".md", ".txt", ".rst", ".lock", ".keep", ".gitkeep", ".csv", ".log", ".cfg", ".toml", ".yaml", ".yml",
+    ".jsonl",
 )  # fmt: skip
 
 

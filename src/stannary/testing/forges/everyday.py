@@ -116,3 +116,43 @@ for _name, _content in _PICTURES.items():
     file(f"everyday.{_name.replace('.', '_')}", _name, _content, "data files", malicious=False)
     file(f"everyday.{_name.replace('.', '_')}_and_archive", _name, _content + small_zip({"model/data.pkl": PICKLE}),
          "Polyglots", malicious=True)  # fmt: skip
+
+
+for _name, _class, _part, _bad in (
+    ("model_of_two_blocks", "UNet2DModel", ["DownBlock2D", "DownBlock2D"], False),
+    ("pipeline_of_two_names", "DDPMPipeline", ["Popen", "Popen"], True),
+    ("model_of_a_module", "UNet2DModel", ["subprocess", "Popen"], True),
+):
+    file(f"everyday.{_name}", "config.json" if _name.startswith("model") else "model_index.json",
+         json.dumps({"_class_name": _class, "_diffusers_version": "0.30.0", "down_block_types": _part}), "repo dirs", malicious=_bad)  # fmt: skip
+
+
+def _tensors(note: str) -> bytes:
+    """Return a safetensors file whose header has 376 bytes: its length begins as a zlib stream does."""
+    header = json.dumps(
+        {"__metadata__": {"format": "pt", "note": note}, "w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}
+    )
+    return (376).to_bytes(8, "little") + header.ljust(376).encode() + bytes(4)
+
+
+file("everyday.length_like_zlib", "adapter_model.safetensors", _tensors("lora"), "safetensors", malicious=False)
+file("everyday.length_like_zlib_and_template", "adapter_model.safetensors",
+     _tensors("{{ cycler.__init__.__globals__.os.system('echo stannary') }}"), "safetensors", malicious=True)  # fmt: skip
+
+_MAMBA = _a().name("transformers.models.mamba.modeling_mamba", "MambaModel").op("EMPTY_TUPLE").op("NEWOBJ")
+for _name, _method, _bad in (("hook_of_a_model", "load_hook", False), ("saving_of_a_model", "save_pretrained", True)):
+    file(f"everyday.{_name}", "model.pkl", _a().push({"hook": _a().call("builtins", "getattr", _MAMBA, _method)}).stop(),
+         "pickled state", malicious=_bad)  # fmt: skip
+
+_ATTRIBUTES = _a().push({1: _a().name("spacy.lang.lex_attrs", "lower")}).stop()
+for _name, _inner, _bad in (("matcher_of_spacy", _ATTRIBUTES, False), ("matcher_of_spacy_with_pickle", PICKLE, True)):
+    _vocab = _a().call(
+        "spacy.vocab", "unpickle_vocab", _a().call("spacy.strings", "StringStore", ["a"]), None, {}, _inner, {}, None
+    )
+    file(f"everyday.{_name}", "nlp.pkl", _a().push({"ruler": _a().call("spacy.matcher.matcher", "unpickle_matcher", _vocab, {}, {})}).stop(),
+         "nested pickle", malicious=_bad)  # fmt: skip
+
+
+@forge("everyday.pipeline_without_vectors", filename="nlp", family="spaCy", malicious=False)
+def _() -> dict[str, bytes]:
+    return {"meta.json": b'{"lang": "en", "name": "x"}', "vocab/key2row": b"\x80", "entity_ruler/patterns.jsonl": b""}

@@ -22,6 +22,8 @@ _FILES = re.compile(
     r"|load\w*|read\w*|unlink|rmdir|rename|touch|mkdir|symlink_to|hardlink_to|link_to|chmod|lchmod|open|query|eval|exec\w*|system"
     r"|popen|run|spawn\w*|from_file|from_pretrained)\Z"
 )
+# What a module of torch has called when a dictionary of weights is put into it: it renames keys.
+_HOOK = re.compile(r"_?(?:pre_|lazy_)?(?:load|save)(?:_state_dict)?(?:_pre|_post)?_hook")
 
 __all__ = [
     "CODE_MAKERS",
@@ -77,7 +79,7 @@ def _getattr(args: Args, known: Knowledge) -> str:
         return "the attribute's name is computed"
     if args[1].startswith("__"):
         return f"attribute {args[1]}"
-    if _FILES.match(args[1].rpartition(".")[2]):
+    if _FILES.match(args[1].rpartition(".")[2]) and not _HOOK.fullmatch(args[1]):
         return f"method {args[1]}"
     target = args[0]
     if args[1:] == ["_setattr", {"global": "builtins.setattr"}] and args[0] in (
