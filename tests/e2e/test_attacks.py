@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import select
 import signal
 import socket
 import time
@@ -165,15 +166,14 @@ def test_slow_senders_hold_nobody_up(place, served):
         for path in ("/api/v1/models", "/api/v1/models/default/claims/versions", "/models"):
             began = time.monotonic()
             assert asked(served, "GET", path, Authorization=f"Bearer {tokens['viewer']}").status == 200
-            assert time.monotonic() - began < 10
-        refused = 0
-        for connection in slow:
-            connection.settimeout(0.05)
-            try:
-                refused += connection.recv(400).startswith(b"HTTP/1.1 429")
-            except TimeoutError:
-                continue
+            assert time.monotonic() - began < 30
+        refused, waiting, ends = 0, list(slow), time.monotonic() + WAIT
+        while refused < 60 - 8 and time.monotonic() < ends:
+            answered = select.select(waiting, [], [], 1)[0]
+            refused += sum(connection.recv(400).startswith(b"HTTP/1.1 429") for connection in answered)
+            waiting = [connection for connection in waiting if connection not in answered]
         assert refused == 60 - 8
+        assert not select.select(waiting, [], [], 0.5)[0]
     finally:
         for connection in slow:
             connection.close()
@@ -305,7 +305,7 @@ def test_bodies_that_are_bombs_are_refused_at_once(place, served):
         began = time.monotonic()
         answer = asked(served, "POST", "/api/v1/decisions", body, **headers)
         assert answer.status in (400, 422), (body[:40], answer.status, answer.body[:300])
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 30
     squeezed = asked(served, "POST", "/api/v1/decisions", b"\x1f\x8b\x08\x00", **headers, **{"Content-Encoding": "gzip"})
     assert squeezed.status in (400, 415, 422)
 

@@ -16,6 +16,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from tests.ports import free_port
 
 from stannary import __version__
 from stannary.checks.static import ruleset
@@ -166,9 +167,7 @@ def test_the_demo_does_not_begin_where_its_server_could_not_listen(tmp_path):
 
 
 def test_the_demo_leaves_a_server_open_that_lets_its_people_in(tmp_path):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     process = subprocess.Popen(
         [STANNARY, "demo", "--serve", "--port", str(port)], cwd=tmp_path, env={**CLEAN_ENV, "TMPDIR": str(tmp_path)}, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,

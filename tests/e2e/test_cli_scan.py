@@ -261,8 +261,19 @@ def start(*arguments: object, interrupt: signal.Handlers = signal.SIG_DFL, **env
     )
 
 
+def begun(process: subprocess.Popen[str]) -> None:
+    """Wait until a scan's own code runs, as far as the system tells: msgspec is the first that it imports."""
+    maps = Path(f"/proc/{process.pid}/maps")
+    if maps.exists():
+        while process.poll() is None and "msgspec" not in maps.read_text():
+            time.sleep(0.001)
+    else:
+        time.sleep(0.3)
+
+
 def test_interrupting_ends_with_130_and_no_traceback():
     process = start("-")
+    begun(process)
     time.sleep(1.5)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
@@ -348,12 +359,7 @@ def test_ctrl_c_at_any_moment_ends_the_scan_and_all_its_processes(slow_models, t
         scratch = tmp_path / f"scratch{number}"
         scratch.mkdir()
         process = start(slow_models, "--jobs", "4", "--no-cache", TMPDIR=str(scratch))
-        maps = Path(f"/proc/{process.pid}/maps")
-        if maps.exists():  # msgspec is the first that our own code imports
-            while process.poll() is None and "msgspec" not in maps.read_text():
-                time.sleep(0.001)
-        else:
-            time.sleep(0.3)
+        begun(process)
         time.sleep(0.04 * number)
         os.killpg(process.pid, signal.SIGINT)
         told, said = process.communicate(timeout=60)

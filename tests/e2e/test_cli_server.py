@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import select
 import shutil
 import socket
 import subprocess
@@ -272,21 +273,37 @@ def test_a_push_waits_while_others_of_its_account_send_as_much_as_they_may(place
         f"PUT /api/v1/contents/sha256:{'5' * 64} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9000000\r\n"
         f"Authorization: Bearer {place[2]['contributor']}\r\n\r\nx"
     )
-    slow = [socket.create_connection(("127.0.0.1", port), timeout=60) for _ in range(8)]
+
+    def refusals():
+        with urllib.request.urlopen(f"{place[1]}/metrics", timeout=60) as answer:
+            found = re.search(r'operation="storeContent"[^\n]*"429"[^\n]* (\d+)', answer.read().decode())
+        return int(found[1]) if found else 0
+
+    said = []
+    slow = []
     try:
-        for connection in slow:
-            connection.sendall(head.encode())
-        time.sleep(1)
-        metrics = f"{place[1]}/metrics"
-        before = urllib.request.urlopen(metrics, timeout=60).read().decode()
-        release = threading.Timer(6, lambda: [connection.close() for connection in slow])
-        release.start()
-        ask(place, tmp_path, "contributor", "push", "late.bin", "late")
-        after = urllib.request.urlopen(metrics, timeout=60).read().decode()
+        while len(slow) < 20:  # until one is refused: the others are under way then
+            slow.append(socket.create_connection(("127.0.0.1", port), timeout=60))
+            slow[-1].sendall(head.encode())
+            if select.select(slow, [], [], 0.3)[0]:
+                break
+        while len(slow) > 8:
+            for connection in select.select(slow, [], [], 30)[0]:
+                assert connection.recv(400).startswith(b"HTTP/1.1 429")
+                connection.close()
+                slow.remove(connection)
+        before = refusals()
+        pushing = threading.Thread(target=lambda: said.append(ask(place, tmp_path, "contributor", "push", "late.bin", "late")))
+        pushing.start()
+        ends = time.monotonic() + 60
+        while refusals() == before and time.monotonic() < ends:
+            time.sleep(0.1)
+        assert refusals() > before
     finally:
-        release.join()
-    refusals = re.compile(r'operation="storeContent"[^\n]*"429"[^\n]* (\d+)')
-    assert int(refusals.search(after)[1]) > int((refusals.search(before) or (0, 0))[1])
+        for connection in slow:
+            connection.close()
+    pushing.join()
+    assert said
     assert "late" in ask(place, tmp_path, "viewer", "list").stdout
 
 

@@ -29,7 +29,7 @@ from stannary.evidence.rotate import rotate
 from stannary.evidence.workspace import Workspace
 
 COMMAND = [sys.executable, "-c", "import sys; from stannary.cli.main import run; sys.exit(run())", "ledger"]
-WAIT = 60
+WAIT = 120
 
 
 def stannary(*arguments, cwd):

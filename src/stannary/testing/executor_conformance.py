@@ -38,7 +38,7 @@ __all__ = ["CHECKS", "FACTORY", "Place", "open_handler", "runs_of", "setup_at", 
 
 FACTORY = "stannary.testing.executor_conformance:open_handler"
 _MOST_GROWTH = 48 << 20  # bytes that the memory of this process may grow by while many jobs pass through
-_SOON = 30.0
+_SOON = 120.0
 _QUICK = JobLimits(backoff=0.05, seconds=20.0)
 
 

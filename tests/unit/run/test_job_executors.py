@@ -58,7 +58,7 @@ class Here:
             finish(self.table)
 
 
-def finish(table, seconds=60.0):
+def finish(table, seconds=200.0):
     deadline = time.monotonic() + seconds
     while (counts := table.counts())["queued"] or counts["running"]:
         assert time.monotonic() < deadline, counts
@@ -90,7 +90,7 @@ def test_workers_killed_at_random_lose_no_evidence_and_double_none(place):
     place.table.most_crashes = 1000
     rng, killed = random.Random(7), 0
     with JobWorkers(3, place._workspace, place.url, place.scratch, 60.0) as workers:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 200
         while (counts := place.table.counts())["queued"] or counts["running"]:
             assert time.monotonic() < deadline, counts
             # the first three while there is surely work left, however fast the machine is

@@ -92,15 +92,15 @@ def test_several_deadly_jobs_do_not_stop_the_rest():
 
 def test_a_job_that_never_ends_is_ended():
     started = time.monotonic()
-    found = outcomes([b"a", b"spin", b"b"], seconds=0.5)
+    found = outcomes([b"a", b"spin", b"b"], seconds=1.5)
     assert isinstance(found[1], Lost)
-    assert found[1].reason == "ran longer than 0.5 s"
+    assert found[1].reason == "ran longer than 1.5 s"
     assert [o.value for o in (found[0], found[2])] == [b"a", b"b"]
-    assert time.monotonic() - started < 15
+    assert time.monotonic() - started < 60
 
 
 def test_many_short_jobs_are_not_taken_for_a_long_one():
-    assert all(isinstance(o, Done) for o in outcomes([b"sleep"] * 40, workers=1, seconds=0.6))
+    assert all(isinstance(o, Done) for o in outcomes([b"sleep"] * 40, workers=1, seconds=1.5))
 
 
 def test_an_exception_belongs_to_its_job_and_the_worker_lives_on():
@@ -162,7 +162,7 @@ def test_workers_die_with_the_one_who_started_them():
     pid = int(os.read(reading, 20))
     os.close(reading)
     os.close(writing)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
             with Path(f"/proc/{pid}/stat").open(encoding="ascii") as status:

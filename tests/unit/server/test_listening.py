@@ -15,7 +15,7 @@ from stannary.server import listening, witness
 from stannary.server.serve import Listener
 
 LARGE = 64 << 20
-SHORT = 0.6
+SHORT = 1.5  # a thread of a busy machine waits for its turn less than that
 
 
 @pytest.fixture
@@ -48,14 +48,14 @@ def running(config):
         time.sleep(0.01)
     yield server.servers[0].sockets[0].getsockname()[1]
     server.should_exit = True
-    thread.join(20)
+    thread.join(60)
 
 
 @contextlib.contextmanager
 def connected(port):
     with socket.socket() as made:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 14)
-        made.settimeout(20)
+        made.settimeout(60)
         made.connect(("127.0.0.1", port))
         yield made
 
@@ -69,6 +69,17 @@ def everything(connection):
     except ConnectionResetError:
         return total, True
     return total, False
+
+
+def answered(connection):
+    """Return whether an answer `200` with `ok` comes, whole: it may come in parts."""
+    found = b""
+    while not found.endswith(b"\r\n\r\nok"):
+        part = connection.recv(4096)
+        if not part:
+            return False
+        found += part
+    return found.startswith(b"HTTP/1.1 200")
 
 
 def flooded(connection, begun, part, size):
@@ -105,7 +116,7 @@ def test_a_body_in_many_chunks_is_no_matter(served, part):
     with connected(served) as connection:
         assert not flooded(connection, CHUNKED, part, 4 << 20)
         connection.sendall(b"0\r\nX: a\r\n\r\n")
-        assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+        assert answered(connection)
 
 
 @pytest.mark.parametrize("begun", [b"", b"GET /sm", b"GET /small HTTP/1.1\r\nHost: x\r\n", b"\r\n"])
@@ -114,7 +125,7 @@ def test_a_request_that_is_not_ended_is_hung_up_on(served, begun):
         connection.sendall(begun)
         began = time.monotonic()
         assert everything(connection)[0] == 0
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 18
 
 
 def test_who_asks_again_and_again_is_answered_and_a_half_request_afterwards_is_not_waited_for(served):
@@ -122,18 +133,18 @@ def test_who_asks_again_and_again_is_answered_and_a_half_request_afterwards_is_n
     with connected(served) as connection:
         for _ in range(4):
             connection.sendall(request)
-            assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+            assert answered(connection)
             time.sleep(SHORT / 2)
         connection.sendall(request[:10])
         began = time.monotonic()
         assert everything(connection)[0] == 0
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 18
 
 
 def test_an_answer_that_nobody_takes_is_given_up(served):
     with connected(served) as connection:
         connection.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
-        time.sleep(5 * SHORT)
+        time.sleep(3 * SHORT)
         assert everything(connection)[0] < LARGE
 
 
@@ -142,7 +153,7 @@ def test_an_answer_that_is_taken_slowly_comes_whole(served):
         connection.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         total = 0
         for _ in range(4):
-            time.sleep(SHORT / 3)
+            time.sleep(SHORT / 4)
             until = total + (1 << 19)
             while total < until:
                 total += len(connection.recv(1 << 19))
@@ -158,7 +169,7 @@ def test_a_witness_hangs_up_on_whoever_only_holds_its_connections(monkeypatch):
     def asked(port):
         with connected(port) as connection:
             connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-            return connection.recv(4096).split()[1]
+            return connection.makefile("rb").readline().split()[1]
 
     with running(witness.config_of(None, {}, Listener("127.0.0.1", 0))) as port, contextlib.ExitStack() as held:
         for _ in range(80):

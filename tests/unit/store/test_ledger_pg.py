@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import sys
 import tempfile
 import threading
-import time
 import urllib.parse
 from datetime import UTC, datetime
 from pathlib import Path
@@ -250,6 +250,8 @@ class Between:
         self.url = f"{url.split('?')[0]}?host={urllib.parse.quote(str(folder), safe='')}"
         self.cut = ""  # "before": a COMMIT is not passed on; "after": its answer is not; "gone": nor is anything later
         self.listener = socket.socket(socket.AF_UNIX)
+        self.silent = None  # the connection whose answers are not passed on
+        self.done = threading.Event()  # the server has said of a COMMIT that was passed on that it is durable
 
     def __enter__(self):
         self.listener.bind(str(self.path))
@@ -277,23 +279,27 @@ class Between:
             while said := client.recv(1 << 16):
                 if self.cut and b"COMMIT\0" in said:
                     if self.cut != "before":
-                        self.silent = True
+                        self.silent = server
                         server.sendall(said)
-                        time.sleep(0.3)
+                        while not self.done.wait(0.02):  # what ends the request may come after it
+                            if select.select([client], [], [], 0)[0]:
+                                server.sendall(client.recv(1 << 16))
                     self.cut = "gone" if self.cut == "away" else ""
                     break
                 server.sendall(said)
             for one in (client, server):
                 one.shutdown(socket.SHUT_RDWR)
 
-    silent = False
-
     def _down(self, client, server):
+        unheard = b""
         with contextlib.suppress(OSError):
             while said := server.recv(1 << 16):
-                if not self.silent:
+                if self.silent is server:
+                    unheard += said
+                    if b"Z\x00\x00\x00\x05I" in unheard:  # ReadyForQuery, and in no transaction
+                        self.done.set()
+                else:
                     client.sendall(said)
-            self.silent = False
         client.close()
         server.close()
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.ports import free_port
 
 from stannary.core.errors import BackendError, InputError, IntegrityError, UsageError
 from stannary.store.sources import oci, resolve
@@ -200,9 +201,7 @@ def test_hostile_names(name: str, tmp_path: Path) -> None:
 
 @pytest.fixture
 def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     server = subprocess.Popen(
         [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
         stdout=subprocess.DEVNULL,
@@ -216,15 +215,18 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         "AWS_REGION": "us-east-1",
     }.items():
         monkeypatch.setenv(key, value)
-    for _ in range(200):
+    ends = time.monotonic() + 120
+    while True:
         try:
-            urllib.request.urlopen(f"{url}/moto-api/", timeout=1).close()
+            urllib.request.urlopen(f"{url}/moto-api/", timeout=30).close()
             break
         except OSError:
+            assert server.poll() is None
+            assert time.monotonic() < ends
             time.sleep(0.1)
     yield url
     server.terminate()
-    server.wait(10)
+    server.wait(60)
 
 
 def test_s3_objects_and_prefixes(s3: str, tmp_path: Path) -> None:
@@ -234,7 +236,7 @@ def test_s3_objects_and_prefixes(s3: str, tmp_path: Path) -> None:
     request = urllib.request.Request(
         f"{s3}/models", method="PUT", headers={"Authorization": "AWS4-HMAC-SHA256 Credential=test/x/us-east-1/s3/aws4_request"}
     )
-    urllib.request.urlopen(request, timeout=10).close()
+    urllib.request.urlopen(request, timeout=60).close()
     store = S3Store(
         "models",
         config={"endpoint": s3, "region": "us-east-1", "virtual_hosted_style_request": False},

@@ -6,6 +6,7 @@ import os
 import pickle
 import sqlite3
 import ssl
+import threading
 import time
 
 import pytest
@@ -45,7 +46,7 @@ def pool(model):
     made = []
 
     def make(limits=None, url=None, **more):
-        made.append(Pool(url or model.url, limits=limits or Limits(timeout=5), **more))
+        made.append(Pool(url or model.url, limits=limits or Limits(timeout=30), **more))
         return made[-1]
 
     yield make
@@ -54,8 +55,14 @@ def pool(model):
 
 
 def test_answers_come_in_the_order_of_the_requests_many_at_a_time(model, pool):
-    model.answer = lambda body: Reply({"twice": body["n"] * 2}, hold=0.05)
-    asked = pool(Limits(concurrency=4))
+    together = threading.Barrier(4)  # none of four is answered before all of them have come
+
+    def answer(body):
+        together.wait(60)
+        return Reply({"twice": body["n"] * 2})
+
+    model.answer = answer
+    asked = pool(Limits(concurrency=4, timeout=60))
     assert [one.value for one in asked.ask(bodies(*range(12)), read)] == [2 * n for n in range(12)]
     assert asked.costs.sent == len(model.seen) == 12
     assert model.most_open == 4
@@ -63,9 +70,9 @@ def test_answers_come_in_the_order_of_the_requests_many_at_a_time(model, pool):
 
 def test_no_more_requests_a_second_than_allowed(model, pool):
     asked = pool(Limits(rate=20, concurrency=8))
+    started = time.monotonic()
     asked.ask(bodies(*range(8)), read)
-    times = sorted(seen[0] for seen in model.seen)
-    assert times[-1] - times[0] >= 7 / 20 * 0.9
+    assert time.monotonic() - started >= 7 / 20 * 0.99
 
 
 def test_throttled_requests_wait_as_long_as_they_are_told(model, pool):
@@ -88,14 +95,14 @@ def test_a_wait_that_is_too_long_is_cut(model, pool):
 @pytest.mark.parametrize(
     "bad",
     [
-        Reply(status=500), Reply(status=502), Reply(status=408), Reply(drop=True), Reply({"twice": 1}, hold=0.6),
+        Reply(status=500), Reply(status=502), Reply(status=408), Reply(drop=True), Reply({"twice": 1}, hold=3),
         Reply(b"<html>"), Reply({"other": 1}), Reply(b"[" * 100_000), Reply({"twice": "x" * 5000}),
         Reply({"twice": 1}, headers={"Content-Encoding": "gzip"}),
     ],
     ids=["500", "502", "408", "dropped", "late", "no-json", "other-json", "deep", "long", "compressed"],
 )  # fmt: skip
 def test_what_may_help_is_tried_again_and_what_does_not_help_is_silence(model, pool, bad):
-    asked = pool(Limits(timeout=0.3, tries=2, answer_bytes=4000 if len(bad.content) < 50_000 else 1 << 20))
+    asked = pool(Limits(timeout=1.5 if bad.hold else 30, tries=2, answer_bytes=4000 if len(bad.content) < 50_000 else 1 << 20))
     model.ahead = [bad]
     assert asked.ask(bodies(4), read)[0].value == 8
     model.ahead = [bad, bad]
