@@ -151,12 +151,12 @@ def _disturbed(
     lines: list[bytes] = []
     reader = threading.Thread(target=lambda: lines.extend(process.stdout or ()))
     reader.start()
-    _wait(lambda: bool(lines), 20)
+    _wait(lambda: bool(lines), 100)
     time.sleep(after_first)
     disturb()
     outcome.disturbed += 1
     before = len(lines)
-    _wait(lambda: len(lines) > before + 3, 20)
+    _wait(lambda: len(lines) > before + 3, 100)
     process.kill()
     process.wait()
     reader.join()
@@ -185,7 +185,7 @@ def _collect(process: subprocess.Popen[bytes], after_first: float | None, limit:
     reader = threading.Thread(target=read)
     reader.start()
     try:
-        process.wait(timeout=20 if after_first is not None else limit)
+        process.wait(timeout=100 if after_first is not None else limit)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

@@ -118,7 +118,7 @@ def _wait_and_kill(
     writers: list[tuple[ForkServerProcess, Path]], choice: random.Random, disturb: Callable[[], object] | None, outcome: Outcome
 ) -> None:
     """Kill after the first acknowledgement and a while, or at any moment from the start on."""
-    until = time.monotonic() + 30
+    until = time.monotonic() + 100
     if disturb is not None or choice.random() < 0.7:  # noqa: PLR2004 - mostly at work, sometimes while it opens
         while not all(said.stat().st_size for _, said in writers) and time.monotonic() < until:
             time.sleep(0.002)
