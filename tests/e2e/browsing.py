@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 from selenium import webdriver
+from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
@@ -27,7 +28,7 @@ def opened(profile):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     made = webdriver.Chrome(options=options, service=webdriver.ChromeService(_DRIVER))
-    made.set_page_load_timeout(60)
+    made.set_page_load_timeout(120)
     return made
 
 
@@ -45,11 +46,18 @@ def refused(browser):
     return [row["message"] for row in browser.get_log("browser") if "Content Security Policy" in row["message"]]
 
 
+def until(browser, holds, seconds=100):
+    """Wait until something holds of a page, parts of which may be replaced while it is looked at."""
+    ignored = (NoSuchElementException, StaleElementReferenceException)
+    return WebDriverWait(browser, seconds, ignored_exceptions=ignored).until(holds)
+
+
 def loaded(browser, act):
-    """Do something, and wait for the page that follows."""
+    """Do something, and wait for the page that follows, all of it."""
     before = browser.find_element(By.TAG_NAME, "html")
     act()
-    WebDriverWait(browser, 30).until(lambda b: b.find_element(By.TAG_NAME, "html") != before)
+    until(browser, lambda b: b.find_element(By.TAG_NAME, "html") != before)
+    until(browser, lambda b: b.execute_script("return document.readyState") == "complete")
 
 
 def press(browser, text):

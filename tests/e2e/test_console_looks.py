@@ -8,13 +8,11 @@ import os
 from pathlib import Path
 
 import pytest
-from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support import expected_conditions
-from selenium.webdriver.support.ui import WebDriverWait
-from tests.e2e.browsing import CHROMIUM, PASSWORD, heading, loaded, log_in, refused, violations
+from tests.e2e.browsing import CHROMIUM, PASSWORD, heading, loaded, log_in, refused, until, violations
 from tests.e2e.test_serve import Served, run
 
 pytestmark = [pytest.mark.tree, pytest.mark.skipif(not CHROMIUM, reason="needs chromium and chromium-driver")]
@@ -189,8 +187,7 @@ def test_the_report_card_is_there_and_pictures_are_made_of_it(served, browser):
 
 def canvas_of(browser, figure):
     """Return the size of what a chart is drawn on; it is another element after a window has changed its size."""
-    waits = WebDriverWait(browser, 20, ignored_exceptions=(NoSuchElementException, StaleElementReferenceException))
-    return waits.until(lambda _: figure.find_element(By.TAG_NAME, "canvas").size)
+    return until(browser, lambda _: figure.find_element(By.TAG_NAME, "canvas").size)
 
 
 @pytest.mark.parametrize("name", SCREENS)
@@ -297,11 +294,15 @@ def test_the_ledger_and_the_jobs_are_charts_of_days_over_tables_that_lead_on(ser
 def test_the_focus_stays_where_it_is_when_the_list_of_jobs_asks_for_news(served, browser):
     log_in(browser, served, "boss")
     browser.get(f"{served}/jobs")
-    list_of_jobs = browser.find_element(By.ID, "live")
-    link = list_of_jobs.find_element(By.CSS_SELECTOR, "tbody a")
-    where, name = link.get_attribute("href"), link.get_attribute("id")
-    browser.execute_script("arguments[0].focus()", link)
-    WebDriverWait(browser, 30).until(expected_conditions.staleness_of(list_of_jobs))
+
+    def focused(_):
+        list_of_jobs = browser.find_element(By.ID, "live")
+        link = list_of_jobs.find_element(By.CSS_SELECTOR, "tbody a")
+        browser.execute_script("arguments[0].focus()", link)
+        return list_of_jobs, link.get_attribute("href"), link.get_attribute("id")
+
+    list_of_jobs, where, name = until(browser, focused)  # the list may ask for news at any moment
+    until(browser, expected_conditions.staleness_of(list_of_jobs))
     assert browser.switch_to.active_element.get_attribute("id") == name
     loaded(browser, ActionChains(browser).send_keys(Keys.ENTER).perform)
     assert browser.current_url == where

@@ -5,8 +5,7 @@ import subprocess
 
 import pytest
 from selenium.webdriver.common.by import By
-from selenium.webdriver.support.ui import WebDriverWait
-from tests.e2e.browsing import CHROMIUM, PASSWORD, heading, loaded, log_in, press, refused, violations
+from tests.e2e.browsing import CHROMIUM, PASSWORD, heading, loaded, log_in, press, refused, until, violations
 from tests.e2e.test_serve import STANNARY, Served, clean, run
 
 from stannary.testing.oidc_provider import OidcProvider
@@ -79,7 +78,7 @@ def test_a_wrong_passphrase_sends_nothing_and_declining_is_a_decision(place, ser
     n = opened(browser, served, "fraud")
     sign(browser, n, place / "ann.pem", "another one", "reject")
     problem = browser.find_element(By.XPATH, f"//section[{n}]//p[@role='alert']")
-    WebDriverWait(browser, 20).until(lambda _: problem.text)
+    until(browser, lambda _: problem.text)
     assert problem.text == "The passphrase is another one, or the file is damaged."
     assert browser.find_element(By.ID, f"envelope{n}").get_attribute("value") == ""
     browser.find_element(By.ID, f"pass{n}").clear()
@@ -97,7 +96,7 @@ def test_a_job_is_asked_for_and_seen_to_its_end_without_reloading(served, browse
     press(browser, "Ask for it")
     assert heading(browser) == "scan of fraud:1"
     page = browser.find_element(By.TAG_NAME, "html")
-    WebDriverWait(browser, 120).until(lambda b: "done" in b.find_element(By.CSS_SELECTOR, "#live .badge").text)
+    until(browser, lambda b: "done" in b.find_element(By.CSS_SELECTOR, "#live .badge").text)
     assert browser.find_element(By.TAG_NAME, "html") == page
     assert browser.find_elements(By.CSS_SELECTOR, "#live[hx-trigger]") == []
     assert not violations(browser)
@@ -116,7 +115,7 @@ def test_somebody_logs_in_by_their_provider_and_lands_where_they_wanted_to_be(pl
         assert heading(browser) == "Log in"
         assert not violations(browser)
         browser.find_element(By.PARTIAL_LINK_TEXT, "Log in by 127.0.0.1").click()
-        WebDriverWait(browser, 30).until(lambda b: heading(b) == "fraud model")
+        until(browser, lambda b: heading(b) == "fraud model")
         assert browser.find_element(By.CSS_SELECTOR, ".who span").text == "user:oda"
         assert browser.current_url == f"{served}/models/default/fraud/versions"
         kept = {cookie["name"]: cookie for cookie in browser.get_cookies()}

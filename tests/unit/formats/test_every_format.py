@@ -75,6 +75,6 @@ def test_absurd_lengths_are_read_at_once(samples, number):
         for at in range(0, min(len(sample.content), 192), 4):
             began = time.process_time()
             read(sample.content[:at] + number + sample.content[at + len(number) :], sample.name)
-            if time.process_time() - began > 1:
+            if time.process_time() - began > 4:
                 slow[sample.format] = at
     assert slow == {}

@@ -53,7 +53,7 @@ def test_a_large_vocabulary_is_read_fast():
     raw = json.dumps({"vocab": {f"curl{i}": i for i in range(600_000)}}).encode()
     started = time.process_time()
     facts(raw, "text.document", "tokenizer.json")
-    assert time.process_time() - started < 10  # a second on a machine with other work
+    assert time.process_time() - started < 20  # a second on a machine with other work
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_a_large_vocabulary_is_read_fast():
 def test_hostile_text_ends_soon(raw):
     started = time.process_time()
     facts(raw, "text.document")
-    assert time.process_time() - started < 20  # the worst takes 6 on a quiet machine; what it guards against takes hundreds
+    assert time.process_time() - started < 60  # the worst takes 6 on a quiet machine; what it guards against takes hundreds
 
 
 # Credentials: put together here, so that no scanner of this source finds them

@@ -108,9 +108,12 @@ def test_raw_storages_are_passed_over_and_a_pickle_in_their_place_is_not():
 
 def test_large_storages_cost_nothing():
     content = torch_zip(state_dict(), storage=bytes(200 << 20))
-    began = time.process_time()
-    read_with(reader.read, content)
-    assert time.process_time() - began < 0.1
+    tries = []
+    for _ in range(3):  # the least of them: the collector of garbage goes through all that this worker made, at any moment
+        began = time.process_time()
+        read_with(reader.read, content)
+        tries.append(time.process_time() - began)
+    assert min(tries) < 0.1
 
 
 def test_a_bomb_is_stopped_and_said_to_be_one():

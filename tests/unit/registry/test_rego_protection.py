@@ -10,6 +10,7 @@ from tests.unit.registry.conftest import APPROVED
 
 from stannary.core.errors import BackendError, StannaryError, UsageError
 from stannary.crypto import dsse
+from stannary.evidence.engines import interface
 from stannary.evidence.policy_text import is_rego, policy_of_text
 from stannary.registry import promotion
 from stannary.registry.names import Name
@@ -23,8 +24,6 @@ deny contains {"rule": "ours", "msg": "nobody approved it", "help": "ask ann"} i
     count([e | some e in input.evidence; e.kind == "statement"; e.check == "approval"; e.verdict == "approve"]) == 0
 }
 """
-# Takes some seconds, and then says what OWN says.
-SLOW = OWN + "deny contains x if { some i in numbers.range(1, 250000); x := i * 2; x < 0 }\n"
 
 
 def test_a_module_decides_is_logged_by_its_digest_and_moves_back(bench):
@@ -47,24 +46,40 @@ def test_a_module_decides_is_logged_by_its_digest_and_moves_back(bench):
     assert promotion.rollback(registry, NAME, "production").number == 1
 
 
-def test_nobody_waits_for_an_engine_and_what_comes_meanwhile_counts(bench):
+class Held:
+    """An engine that is at work until it is let go."""
+
+    at_work, let_go = threading.Event(), threading.Event()
+
+    def __init__(self, engine):
+        self._engine = engine
+        self.name = engine.name
+
+    def deny(self, module, document):
+        self.at_work.set()
+        assert self.let_go.wait(60)
+        return self._engine.deny(module, document)
+
+
+def test_nobody_waits_for_an_engine_and_what_comes_meanwhile_counts(bench, monkeypatch):
     registry, other = bench.opened[0], bench.open("bob")
     version = bench.push(b"first")
     bench.say(version)
-    promotion.protect(registry, NAME, "production", policy_of_text(SLOW))
+    promotion.protect(registry, NAME, "production", policy_of_text(OWN))
+    chosen = interface.choose
+    monkeypatch.setattr(interface, "choose", lambda *named: Held(chosen(*named)))
+    Held.at_work.clear()
+    Held.let_go.clear()
     found = []
-    at_work = threading.Thread(target=lambda: found.append(promotion.promote(other, NAME, 1, "production")))
-    began = time.monotonic()
-    at_work.start()
-    time.sleep(0.3)
+    promoting = threading.Thread(target=lambda: found.append(promotion.promote(other, NAME, 1, "production")))
+    promoting.start()
+    assert Held.at_work.wait(60)
     # A push and a revocation, both of which take the writer's lock, come first.
     bench.push(b"second", "others")
     registry.chain.state(registry.subject(version), "revocation", EXAMPLES["revocation"])
-    written = time.monotonic() - began
-    still = at_work.is_alive()
-    at_work.join()
-    whole = time.monotonic() - began
-    assert still, f"the module is too quick to be waited for: {written:.1f} s and {whole:.1f} s"
+    assert promoting.is_alive()
+    Held.let_go.set()
+    promoting.join()
     assert not found[0].moved
     assert "revocation" in {row.rule for row in found[0].decision.reasons if not row.ok} | {
         row.rule.partition(":")[0] for row in found[0].decision.reasons if not row.ok
