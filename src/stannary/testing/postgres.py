@@ -35,7 +35,7 @@ from stannary.core.errors import BackendError, UsageError
 
 __all__ = ["PostgresServer", "programs"]
 
-_WAIT_SECONDS = 60
+_WAIT_SECONDS = 120
 _LONGEST_SOCKET = 80  # the system takes a path of 107 bytes, and the name of the socket is a part of it
 _RULES = "local all +guarded scram-sha-256\nlocal all all trust\nlocal replication all trust\n"
 _SETTINGS = {

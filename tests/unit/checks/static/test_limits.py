@@ -158,9 +158,9 @@ def test_the_members_a_loader_reads_by_itself_come_first(tmp_path):
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for number in range(3000):
-            archive.writestr(f"archive/{number:05}.json", b'{"a": %d}' % number)
+            archive.writestr(f"archive/{number:05}.json", b'{"a": [%d%b]}' % (number, b", 1" * 3000))
         archive.writestr("archive/data.pkl", b"\x80\x04" + CALL + b".")
-    target, findings = scan(tmp_path, packed.getvalue(), "model.zip", processor=0.1)
+    target, findings = scan(tmp_path, packed.getvalue(), "model.zip", processor=0.3)
     assert "PKL001" in findings
     assert any(reason.startswith(RAN_OUT) for reason in reasons(target))
 
