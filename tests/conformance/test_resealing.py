@@ -310,14 +310,17 @@ def test_killed_at_any_moment_again_and_again_everything_is_readable_and_it_ends
         for _ in range(ROUNDS):
             process = child(old, "never")
             assert process.stdout.readline() == "begins\n"
-            time.sleep(random_.uniform(0.0, 0.25))
+            # The first three while there is surely something left to do, however fast the machine is.
+            time.sleep(random_.uniform(0.0, 0.25 if killed >= 3 else 0.02))
             process.kill()
             killed += process.wait() == -signal.SIGKILL
             process.stdout.close()
             here = old.open()
             for name in ("team-a/parts", "team-b/parts"):
                 assert old.reads(here, name) == files
-        assert killed >= ROUNDS / 2
+            if process.returncode == 0:
+                break
+        assert killed >= 3
         old.reseal()
         assert (old.before(), old.envelope.exists()) == ([], False)
         for name in ("team-a/parts", "team-b/parts"):

@@ -85,14 +85,14 @@ def world(user):
     shutil.rmtree(base)
 
 
-def attempt(probe_, world, user, *, jailed):
+def attempt(probe_, world, user, *, jailed, seconds=1):
     """Run a probe; return (True, what it returned) or (False, why not)."""
     reading, writing = os.pipe()
     parent = os.fork()
     if parent == 0:
         try:
             os.close(reading)
-            _parent_of_probe(probe_, world, user, writing, jailed=jailed)
+            _parent_of_probe(probe_, world, user, writing, jailed=jailed, seconds=seconds)
         finally:
             os._exit(0)
     os.close(writing)
@@ -106,7 +106,7 @@ def attempt(probe_, world, user, *, jailed):
     return got == "through", text
 
 
-def _parent_of_probe(probe_, world, user, writing, *, jailed):
+def _parent_of_probe(probe_, world, user, writing, *, jailed, seconds):
     if user == "nobody":
         os.setgroups([])
         os.setresgid(NOBODY, NOBODY, NOBODY)
@@ -120,7 +120,7 @@ def _parent_of_probe(probe_, world, user, writing, *, jailed):
         try:
             if jailed:
                 read, write = (str(world.granted),), (str(world.scratch),)
-                enter(Jail(level="landlock", read=read, write=write, memory=256 << 20, processor_seconds=1))
+                enter(Jail(level="landlock", read=read, write=write, memory=256 << 20, processor_seconds=seconds))
             text = f"through {probe_(world)}"
         except BaseException as exc:  # noqa: BLE001 - whatever stops it is the answer
             text = f"stopped {type(exc).__name__}: {exc} {traceback.extract_tb(exc.__traceback__)[-1].name}"
@@ -525,7 +525,7 @@ def test_memory_is_bounded(world, user):
         return len(bytearray(512 << 20))
 
     assert attempt(allocate, world, user, jailed=False)[0]
-    assert attempt(allocate, world, user, jailed=True)[1].startswith("MemoryError")
+    assert attempt(allocate, world, user, jailed=True, seconds=30)[1].startswith("MemoryError")
 
 
 def test_memory_is_bounded_in_small_pieces_too(world, user):
@@ -534,7 +534,7 @@ def test_memory_is_bounded_in_small_pieces_too(world, user):
 
     assert attempt(allocate, world, user, jailed=False)[0]
     # A fork inherits what its parent had freed: of a worker that has run for long, many hundred megabytes come before the bound.
-    assert attempt(partial(allocate, pieces=1 << 16), world, user, jailed=True)[1].startswith("MemoryError")
+    assert attempt(partial(allocate, pieces=1 << 16), world, user, jailed=True, seconds=30)[1].startswith("MemoryError")
 
 
 def test_a_large_file_may_be_mapped_all_the_same(world, user):

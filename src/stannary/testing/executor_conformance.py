@@ -80,7 +80,7 @@ def setup_at(scratch: Path) -> JobSetup:
 
 def work_off(table: JobTable, executor: JobExecutor, chain: Chain) -> None:
     """Bring every job in a table to an end with an executor, and keep the evidence."""
-    Worker(table, executor, keeper_of(chain), WorkerOptions(lease=5.0, poll=0.1, drain=True)).run(threading.Event())
+    Worker(table, executor, keeper_of(chain), WorkerOptions(lease=30.0, poll=0.1, drain=True)).run(threading.Event())
 
 
 # The jobs
@@ -231,7 +231,7 @@ def _a_worker_that_dies_once_costs_a_try(place: Place) -> None:
 @_check
 def _a_job_that_takes_too_long_is_ended(place: Place) -> None:
     # A worker elsewhere starts within that time too, on a machine that has much else to do.
-    executor = place.open(JobLimits(seconds=5.0 if place.isolates else 1.0, crashes=1, backoff=0.05))
+    executor = place.open(JobLimits(seconds=10.0 if place.isolates else 1.0, crashes=1, backoff=0.05))
     job, other = Job("hang", ("long",), {"hangs": 99}), Job("write", ("short",))
     began = time.monotonic()
     found = _collect(executor, [job, other])

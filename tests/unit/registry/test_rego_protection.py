@@ -46,8 +46,12 @@ def test_a_module_decides_is_logged_by_its_digest_and_moves_back(bench):
     assert promotion.rollback(registry, NAME, "production").number == 1
 
 
+# Says what OWN says, when it is let go.
+HELD = OWN + "# held\n"
+
+
 class Held:
-    """An engine that is at work until it is let go."""
+    """An engine that is at work on HELD until it is let go."""
 
     at_work, let_go = threading.Event(), threading.Event()
 
@@ -56,20 +60,26 @@ class Held:
         self.name = engine.name
 
     def deny(self, module, document):
-        self.at_work.set()
-        assert self.let_go.wait(60)
+        if module == HELD:
+            self.at_work.set()
+            assert self.let_go.wait(60)
         return self._engine.deny(module, document)
+
+
+def hold(monkeypatch, module):
+    """Have the engines that a module chooses held."""
+    chosen = module.choose
+    monkeypatch.setattr(module, "choose", lambda *named: Held(chosen(*named)))
+    Held.at_work.clear()
+    Held.let_go.clear()
 
 
 def test_nobody_waits_for_an_engine_and_what_comes_meanwhile_counts(bench, monkeypatch):
     registry, other = bench.opened[0], bench.open("bob")
     version = bench.push(b"first")
     bench.say(version)
-    promotion.protect(registry, NAME, "production", policy_of_text(OWN))
-    chosen = interface.choose
-    monkeypatch.setattr(interface, "choose", lambda *named: Held(chosen(*named)))
-    Held.at_work.clear()
-    Held.let_go.clear()
+    promotion.protect(registry, NAME, "production", policy_of_text(HELD))
+    hold(monkeypatch, interface)
     found = []
     promoting = threading.Thread(target=lambda: found.append(promotion.promote(other, NAME, 1, "production")))
     promoting.start()

@@ -2,11 +2,13 @@
 
 import sys
 import threading
+import time
 
-from tests.unit.registry.test_rego_protection import OWN, SLOW
+from tests.unit.registry.test_rego_protection import HELD, OWN, Held, hold
 from tests.unit.server.test_console_actions import browser_of  # noqa: F401 - a fixture
 
 from stannary.crypto import dsse
+from stannary.evidence import policy_text
 from stannary.evidence.policy_text import policy_of_text
 
 ALIAS = "/api/v1/models/default/claims/aliases/production"
@@ -68,9 +70,10 @@ def test_a_module_that_takes_too_much_is_a_conflict_and_the_server_goes_on(bench
     assert client_of("viewer").get(f"{ALIAS}/protection").json()["policy"]["name"] == "production"
 
 
-def test_one_account_has_two_modules_at_once_and_keeps_nobody_else_waiting(bench, client_of):
+def test_one_account_has_two_modules_at_once_and_keeps_nobody_else_waiting(bench, client_of, monkeypatch):
     version = bench.push(b"first")
-    question = {"subject": version.digest, "policy": SLOW, "record": False}
+    question = {"subject": version.digest, "policy": HELD, "record": False}
+    hold(monkeypatch, policy_text)
     contributor, found = client_of("contributor"), []
 
     def ask():
@@ -79,7 +82,13 @@ def test_one_account_has_two_modules_at_once_and_keeps_nobody_else_waiting(bench
     at_work = [threading.Thread(target=ask) for _ in range(4)]
     for thread in at_work:
         thread.start()
+    ends = time.monotonic() + 60
+    while len(found) < 2 and time.monotonic() < ends:
+        time.sleep(0.01)
+    assert [answer.status_code for answer in found] == [429, 429]
     other = client_of("reviewer").post("/api/v1/decisions", json={**question, "policy": OWN})
+    assert len(found) == 2
+    Held.let_go.set()
     for thread in at_work:
         thread.join()
     said = sorted(answer.status_code for answer in found)
