@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from hostile_archives import archives
+from hostile_followed import followed
 from hostile_models import models
 from hostile_pickles import pickles
 from hostile_texts import texts
@@ -33,6 +34,7 @@ def cases(size: int) -> Iterator[tuple[str, str, Callable[[], bytes], bool]]:
     yield from archives(size)
     yield from texts(size)
     yield from models(size)
+    yield from followed(size)
 
 
 def scan(path: Path, output: Path) -> tuple[Cost, str, str]:

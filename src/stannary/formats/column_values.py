@@ -17,7 +17,7 @@ import zlib
 from stannary.core.errors import FormatError, Truncated
 from stannary.formats.decompress import DECODE_ERRORS, zstd_decoder
 from stannary.formats.interface import Sink, View, clip
-from stannary.formats.pickle_glance import glance
+from stannary.formats.pickle_glance import FIRST, glance
 from stannary.formats.thrift_compact import parse
 
 __all__ = ["search_chunk", "search_texts", "search_values", "unsnap"]
@@ -26,10 +26,8 @@ _PAGE = 8 << 20  # bytes of one page, and of the whole table, that are taken apa
 _FEW = 20
 _STREAM = 1 << 20
 # Where a stream may start; which of them are any is told by walking it.
-_START = re.compile(
-    rb"\x80[\x02-\x05](?=[\x28\x4b\x4e\x58\x5d\x63\x7d\x88\x89\x8c\x8f\x94\x95\x42\x43])|(?<=\0\0)c(?=[A-Za-z_][\w.]{0,80}\n[A-Za-z_])"
-)
-_ENCODED = re.compile(rb"gA(?:[JNR]|S[UMC]|S[VW]|W[UMC]|W[VW])[A-Za-z0-9+/]{20,}={0,2}")  # how a protocol of 2 to 5 begins
+_START = re.compile(rb"\x80[\x00-\x05](?=" + FIRST + rb")|(?<=\0\0)c(?=[A-Za-z_][\w.]{0,80}\n[A-Za-z_])")
+_ENCODED = re.compile(rb"gA[A-X][A-Za-z0-9+/]{21,}={0,2}")  # how a protocol begins
 _NONE, _SNAPPY, _GZIP, _ZSTD = 0, 1, 2, 6
 
 

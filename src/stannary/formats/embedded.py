@@ -21,7 +21,7 @@ _SOLID = re.compile(rb"[A-Za-z0-9+/_\-]{24}")  # no blanks: possibly encoded
 _START = re.compile(
     rb"""[\s\x00]{0,64}(?:
         # a pickle: its protocol and the opcode after it
-        \x80[\x02-\x05][\x00\x28\x29\x2e\x43\x4b\x4e\x58\x5d\x63\x7d\x88\x89\x8c\x8f\x94\x95]
+        \x80[\x02-\x05][\x00().BCFGIJKLMNPSTUVX\]c}\x80\x82-\x84\x88-\x8f\x94-\x97]
       | PK\x03\x04 | PK\x05\x06 | \x7fELF | MZ[\x90\x00\x50\x60\x80] | \x1f\x8b\x08 | BZh[1-9]1AY | \xfd7zXZ\x00
       | 7z\xbc\xaf\x27\x1c | Rar!\x1a\x07 | \x28\xb5\x2f\xfd | \x93NUMPY | GGUF | \#!/ | \x89HDF\r\n\x1a\n
       | \([SV]['"]?[^\n]{0,400}\n(?:[ILFgp][-\w.]{1,20}\n|[SV][^\n]{0,400}\n){0,6}     # and with a text before the name

@@ -28,7 +28,8 @@ PAYLOAD_MAGIC = (
 
 #: How text begins that may be base64 or hex of a pickle, an archive, a program, a script or code.
 _ENCODED = (
-    "gAN", "gAS", "gAJ", "gAU", "UEsD", "H4sI", "f0VM", "TVqQ", "TVp", "Y29z", "Y3Bvc", "KGN", "KFMn", "KFMi", "KFU", "KFg", "KFY",
+    *(f"gA{char}" for char in "ABCDEFGHIJKLMNOPQRSTUVWX"),
+    "UEsD", "H4sI", "f0VM", "TVqQ", "TVp", "Y29z", "Y3Bvc", "KGN", "KFMn", "KFMi", "KFU", "KFg", "KFY",
     "KGRw", "KGxw", "IyEv", "aW1wb3J0", "eJ", "Z0F", "SDRz", "VUVz", "WTI5", "4wAAAA", "4wEAAA", "4wIAAA", "YwAAAA", "YwEAAA",
     "YwIAAA", "8005", "8004", "8003", "8002", "2853", "2863", "636f730a",
 )  # fmt: skip
@@ -189,7 +190,7 @@ def _is_payload(content: bytes) -> bool:
     if not content.startswith(PAYLOAD_MAGIC):
         return False
     if content[:1] == b"\x80":
-        return content.rstrip(b"\0")[-1:] == b"."
+        return content.rstrip(b"\0")[-1:] == b"." or glance(content).runs
     if content[:1] == b"(":
         return glance(content).runs
     if content[:1] == b"x":

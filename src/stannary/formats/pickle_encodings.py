@@ -11,7 +11,7 @@ import binascii
 import re
 from collections.abc import Callable
 
-__all__ = ["decode_rare", "rare_head", "reversed_head"]
+__all__ = ["MOST", "decode_rare", "rare_head", "reversed_head"]
 
 # Two characters of a pickle of each protocol, of zlib, gzip, ZIP, bzip2 and xz; then enough of the alphabet to be no word.
 _RARE = re.compile(
@@ -34,7 +34,7 @@ _BACKWARDS_END = (
     b"KGN"[::-1],
 )
 _LAST = frozenset(b"Rbuset0\n\x85\x86\x87")  # what stands before the STOP of a pickle
-_MOST = 1 << 22
+MOST = 40 * 100_000  # characters of a rarer encoding that are decoded: whole groups of each of them
 
 
 def rare_head(head: bytes) -> bool:
@@ -48,10 +48,10 @@ def reversed_head(head: bytes) -> bool:
 
 
 def decode_rare(raw: bytes) -> bytes:
-    """Return what such text stands for, empty when it is none of them."""
+    """Return what such text stands for (of more than `MOST` characters, what these do), empty when it is none of them."""
     text = bytes(raw.strip())
-    if len(text) > _MOST:
-        return b""
+    if text[:1] != b"=":
+        text = text[:MOST]
     if text[:1] == b"=":
         forward = text[::-1]
         return _try(base64.b64decode, forward) if text.endswith(_BACKWARDS_END) else b""

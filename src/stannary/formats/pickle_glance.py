@@ -11,8 +11,10 @@ from typing import NamedTuple
 
 from stannary.formats.pickle_opcodes import OPCODE_NAMES
 
-__all__ = ["Glance", "glance", "line_end"]
+__all__ = ["FIRST", "Glance", "glance", "line_end"]
 
+#: A set of a regular expression: every opcode that a loader takes while nothing is on its stack, after a protocol or without one.
+FIRST = rb"[()\]}NKMJILFGUXTBCVSPc\x80\x82-\x84\x88-\x8f\x95-\x97]"
 _REACH = 1 << 16
 _NAME = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*\Z")
 _FIXED = {

@@ -19,7 +19,7 @@ from typing import Any
 
 from stannary.core.errors import FormatError, Truncated
 from stannary.formats.interface import Budget, forget
-from stannary.formats.pickle_embedded import OPENERS, SHORTEST, may_open, short_pickle
+from stannary.formats.pickle_embedded import OPENERS, SHORTEST, may_open, short_pickle, unmarked_pickle
 from stannary.formats.pickle_glance import line_end
 from stannary.formats.pickle_joblib import layout_of
 from stannary.formats.pickle_opcodes import HANDLERS
@@ -34,6 +34,7 @@ _ARGUMENT = 32  # bytes that an argument taken inline has at most, and the opcod
 _MARGIN = 600  # no inline opcode with its argument is longer
 _TEXT = 24  # shorter strings hold no encoded payload: kept without a further look
 _SHORT = _TEXT + 2  # of a text with its length: it is not looked at
+_PICKLE = b"\x80\x04N."  # how one that opens with no magic is told on
 _KEEP = 4096  # strings and bytes up to this length are kept as they are
 _GAP = 1 << 16  # memo indices may leave holes up to this size
 _BLOCKS = 3_000_000  # small objects alive; some 64 bytes each
@@ -289,7 +290,8 @@ class Machine:
         # UTF-8 is no byte string: bytes that protocols 0-2 write as text are decoded first (recorder.latin).
         looked = kind != "text" and length >= SHORTEST and head[0] in OPENERS and (length >= _TEXT or short_pickle(head))
         if length > _KEEP or looked:
-            self.recorder.embedded(b"" if kind == "text" else head, at, length)
+            unmarked = looked and length > _KEEP and unmarked_pickle(head, self.data[at : at + length])
+            self.recorder.embedded(_PICKLE if unmarked else b"" if kind == "text" else head, at, length)
 
     # Memo
 

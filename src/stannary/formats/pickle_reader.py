@@ -21,8 +21,8 @@ from stannary.formats.identify import is_text
 from stannary.formats.interface import Sink, View
 from stannary.formats.pickle_embedded import embedded_kind
 from stannary.formats.pickle_emit import emit
-from stannary.formats.pickle_encodings import decode_rare, reversed_head
-from stannary.formats.pickle_glance import glance
+from stannary.formats.pickle_encodings import MOST, decode_rare, reversed_head
+from stannary.formats.pickle_glance import FIRST, glance
 from stannary.formats.pickle_machine import Machine
 from stannary.formats.pickle_opcodes import OPCODE_NAMES
 from stannary.formats.pickle_real import LIMIT, read_for_real
@@ -40,14 +40,14 @@ _ELEMENT = {"Double": 8, "Float": 4, "Half": 2, "BFloat16": 2, "Long": 8, "Int":
 _GAP = 1 << 16
 _GLANCE = 256  # opcodes
 _LOOKED_AT = 24  # the machine looks into byte strings from this length on
-_PROTO = re.compile(rb"\x80[\x02-\x05][\x95}\](cC)XU\x8c\x8a]")
+_PROTO = re.compile(rb"\x80[\x00-\x05]" + FIRST)
 # Protocols 2 to 5, a global, a mark; gzip, zlib, zip, ELF, xz, bzip2, 7z, Zstandard, marshalled code.
 _BASE64 = re.compile(
-    rb"(?:gA[I-X]|Y[0-3]|K[FGH]|H4sI|eJ|eNo|eF4|eAE|UEsD|f0VMR|/Td6|Qlpo|N3q8|KLUv|4w[AE]A|YwAA|Z0[EF]|WT[EIM]|S0[Zdg]|ZUp|SDRz|VUVz|ODAw)[A-Za-z0-9+/_\r\n-]{20,}={0,2}\s*\Z"
+    rb"(?:gA[A-X]|Y[0-3]|K[FGH]|H4sI|eJ|eNo|eF4|eAE|UEsD|f0VMR|/Td6|Qlpo|N3q8|KLUv|4w[AE]A|YwAA|Z0[EF]|WT[EIM]|S0[Zdg]|ZUp|SDRz|VUVz|ODAw)[A-Za-z0-9+/_\r\n-]{20,}={0,2}\s*\Z"
 )
 _LAYERS = 3
 _MARSHALLED = (b"\xe3\x00", b"\xe3\x01", b"c\x00")
-_HEXED = re.compile(rb"(?:80 ?0[2-5]|63|28|78(?:01|5e|9c|da)|1f8b|504b0304)[0-9a-fA-F]{30,}\Z", re.IGNORECASE)
+_HEXED = re.compile(rb"(?:80 ?0[0-5]|63|28|78(?:01|5e|9c|da)|1f8b|504b0304)[0-9a-fA-F]{30,}\Z", re.IGNORECASE)
 
 
 def probe(view: View) -> bool:
@@ -290,7 +290,11 @@ def _follow(view: View, sink: Sink, recorder: Recorder) -> None:
             sink.fact("pickle.embedded", offset, what="pickle", length=len(plain))
             sink.child(f"text@{offset}", plain, offset=offset, hint="pickle")
             continue
-        decoded = _decode(raw) or _decode_rare(raw)
+        decoded = _decode(raw)
+        if not decoded:
+            decoded = _decode_rare(raw)
+            if decoded and len(raw) > MOST:
+                sink.incomplete(f"encoded text of {len(raw)} characters: only the first {MOST} were decoded", offset)
         if decoded:
             sink.fact("pickle.embedded", offset, what="encoded", length=len(decoded))
             sink.child(f"decoded@{offset}", decoded, offset=offset)
@@ -356,7 +360,11 @@ def _decode_rare(raw: bytes) -> bytes:
     """Return a pickle or an archive that text holds in a rarer encoding; empty when there is none."""
     content = decode_rare(raw)
     kind = embedded_kind(content[:64])
-    return content if kind and (kind != "pickle" or glance(content, most=_GLANCE).runs) else b""
+    if kind != "pickle":
+        return content if kind else b""
+    seen = glance(content, most=_GLANCE)
+    whole = seen.stopped and not content[seen.end :].strip(b"\0")  # data, but who writes it so? There may be another in it
+    return content if seen.runs or whole or len(raw) > MOST else b""
 
 
 def _decode_once(raw: bytes) -> bytes:

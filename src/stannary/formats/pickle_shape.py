@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from stannary.formats.pickle_embedded import OPENERS, SHORTEST, embedded_kind, encoded_head
+from stannary.formats.pickle_embedded import OPENERS, SHORTEST, embedded_kind, encoded_head, may_go_on
 from stannary.formats.pickle_encodings import reversed_head
 from stannary.formats.pickle_real import read_for_real
 from stannary.formats.pickle_record import Recorder
@@ -34,7 +34,7 @@ _COUNTED = {0x8C: 1, 0x58: 4, 0x8A: 1, 0x43: 1, 0x42: 4, 0x96: 8}
 _BYTES = frozenset((0x43, 0x42, 0x96))
 _SHORT = 8  # byte strings below this length stay in the mask: dtype codes, flags
 _LOOKED_AT = SHORTEST  # the machine looks into byte strings from this length on
-_KEPT_WHOLE, _HEAD = 4096, 64  # as a whole up to this length, else its beginning
+_KEPT_WHOLE, _HEAD = 4096, 65  # as a whole up to this length, else its beginning
 _NODES = 20_000
 
 
@@ -63,7 +63,9 @@ class Shape(NamedTuple):
 
 def is_plain_head(head: bytes) -> bool:
     """Tell whether a byte string opens like nothing that is looked into."""
-    return not (head[0] in OPENERS and (encoded_head(head) or embedded_kind(head) or reversed_head(head)))
+    if head[0] not in OPENERS:
+        return True
+    return not (encoded_head(head) or embedded_kind(head) or reversed_head(head) or (len(head) == _HEAD and may_go_on(head)))
 
 
 def shape_of(content: bytes, names: tuple[tuple[str, str], ...]) -> Shape | None:

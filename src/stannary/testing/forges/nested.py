@@ -124,3 +124,43 @@ forge("nested.shortest", filename="model.pkl", family="nested pickle", malicious
 forge("nested.short_plain", filename="model.pkl", family="nested pickle", malicious=False)(
     lambda: pickle.dumps({"a": pickle.dumps([1, 2], 2), "b": bytes(range(0x80, 0x94)), "c": b"\x80\x04]\x94(K\x01K\x02K\x03e."}, 4)
 )
+
+# What a stream may begin with that no pickler writes: a loader pushes it and throws it away.
+_THROWN = {
+    "bytes": b"B\x01\0\0\0a0", "string": b"T\x01\0\0\0a0", "line": b"S'a'\n0", "int": b"I1\n0", "long_line": b"L1L\n0", "float": b"F1\n0",
+    "long4": b"\x8b\x01\0\0\0\x010", "again": b"\x80\x04", "persistent": b"Pabc\n0", "buffer": b"\x970", "extension": b"\x82\x010",
+}  # fmt: skip
+_AS: dict[str, Callable[[bytes], bytes | str]] = {
+    "raw": bytes,
+    "base64": _ENCODED["base64"],
+    "hex": bytes.hex,
+    "text": _ENCODED["text"],
+    "base85": _RARE["base85"],
+}
+for _number, (_first, _thrown) in enumerate(_THROWN.items()):
+    for _shift, (_encoding, _written) in enumerate(_AS.items()):
+        if (_number + _shift) % 2 == 0:
+            forge(f"nested.first_{_first}_{_encoding}", filename="state.pkl", family="nested pickle", malicious=True)(
+                partial(pickle.dumps, {"weight": [0.5], "blob": _written(b"\x80\x04" + _thrown + _CALL)}, 4)
+            )
+_UNMARKED = {
+    "none": b"N0" + _CALL, "number": b"K\x010" + _CALL, "text": b"X\x01\0\0\0a0" + _CALL, "dictionary": b"}0" + _CALL, "true": b"\x880" + _CALL,
+    "frame": b"\x95" + (len(_CALL)).to_bytes(8, "little") + _CALL, "names": b"\x8c\x02os\x8c\x06system\x93\x8c\x0decho stannary\x85R.",
+    "far": b"X\0\x20\0\0" + b"a" * 8192 + b"0" + _CALL, "protocol0": b"\x80\x00" + _CALL, "protocol1": b"\x80\x01N0" + _CALL,
+}  # fmt: skip
+for _name, _stream in _UNMARKED.items():
+    forge(f"nested.unmarked_{_name}", filename="state.pkl", family="nested pickle", malicious=True)(
+        partial(pickle.dumps, {"weight": [0.5], "blob": _stream}, 4)
+    )
+for _name, _rare in (("base85", base64.b85encode), ("base32", base64.b32encode)):
+    forge(f"nested.{_name}_twice", filename="state.pkl", family="nested pickle", malicious=True)(
+        partial(pickle.dumps, _rare(pickle.dumps(_rare(_INNER["protocol3"]), 4)).decode(), 4)
+    )
+
+
+@forge("nested.bytes_like_opcodes", filename="state.pkl", family="benign pickles", malicious=False)
+def _() -> bytes:
+    """Bytes that begin with opcodes, of numbers and of words, none of which import anything."""
+    numbers = [bytes((first, *range(40))) for first in b"NKMJGUXTBC()]}\x82\x88\x8a\x8c\x8e\x95"]
+    words = [b"Known\nwords of\na text\n.", b"Name: a\nclass: b\n.", b"Ua list\ncats\ndogs\n", b"Madrid\nNice\nJena\n"]
+    return pickle.dumps({"numbers": numbers, "words": words, "long": b"X\0\x20\0\0" + bytes(9000)}, 4)
