@@ -14,7 +14,7 @@ from stannary.core.errors import InputError, IntegrityError, PolicyDenied, Stann
 from stannary.core.model import Digest
 from stannary.crypto.envelope import Envelopes
 from stannary.crypto.wrapping import WrappingKey
-from stannary.evidence.contents import begin_contents, renew_namespace, turn_contents
+from stannary.evidence.contents import begin_contents, contents_at, renew_namespace, turn_contents
 from stannary.evidence.namespaces import SealedNamespaces
 from stannary.evidence.workspace import Workspace
 from stannary.policy.model import Policy, Requirement
@@ -293,6 +293,18 @@ def test_keys_are_turned_by_their_headers_alone(bench):
     shred(registry, "team-a", "the customer left")
     assert refused(lambda: bench.open().blobs.of("team-a")) == "WSP008"
     assert bench.reads(bench.open(), "team-b/fraud") == {"shared": SHARED}
+
+
+def test_a_backup_goes_on_when_a_namespace_has_a_new_key(bench, tmp_path):
+    registry = bench.filled()
+    write_backup(registry, tmp_path / "backup")
+    renew_namespace(Workspace(bench.root / ".stannary"), "team-a")
+    assert renew_namespace(Workspace(bench.root / ".stannary"), "team-a") == 0  # the one that the backup's headers are for is gone
+    made = write_backup(bench.open(), tmp_path / "backup")
+    kept = contents_at(Workspace(bench.root / ".stannary"), tmp_path / "backup" / "blobs")
+    assert b"".join(kept.of("team-a").read(SHARED_DIGEST)) == SHARED
+    kept.close()
+    assert write_backup(bench.open(), tmp_path / "backup") == made
 
 
 def test_a_push_that_meets_a_shredding_registers_nothing_that_cannot_be_read(bench, monkeypatch):

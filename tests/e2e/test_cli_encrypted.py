@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import urllib.request
@@ -161,3 +162,52 @@ def test_contents_get_a_key_for_each_namespace_in_place_and_one_is_shredded(run,
     assert run("registry", "pull", "team-a/bert:1", "gone").returncode == 2
     assert run("registry", "pull", "team-b/bert", "kept").returncode == 0
     assert run("ledger", "audit").returncode == 0
+
+
+def test_what_a_backup_prints_is_what_a_restore_takes(run, tmp_path):
+    assert run("init", "--no-passphrase", "one").returncode == 0
+    assert run("registry", "push", "model", "bert", "--workspace", "one").returncode == 0
+    written = run("registry", "backup", "kept", "--workspace", "one")
+    root = written.stdout.strip()
+    head = json.loads(run("ledger", "head", "--format", "json", "--workspace", "one").stdout)
+    assert (written.returncode, len(root), root) == (0, 64, head["root"])
+    new = tmp_path / "new" / ".stannary"
+    new.mkdir(parents=True)
+    for name in ("workspace.json", "trust.json"):
+        shutil.copy(tmp_path / "one" / ".stannary" / name, new)
+    shutil.copytree(tmp_path / "one" / ".stannary" / "keys", new / "keys")
+    assert run("registry", "restore", "kept", "--root", "0" * 64, "--workspace", "new").returncode == 1
+    restored = run("registry", "restore", "kept", "--root", root, "--workspace", "new")
+    assert restored.returncode == 0, restored.stderr
+    assert run("registry", "pull", "bert:1", "back", "--workspace", "new").returncode == 0
+
+
+def test_a_job_reads_what_a_key_with_a_passphrase_encrypts(run):
+    environment = {"STANNARY_PASSPHRASE": "none of your business"}
+    assert run("keys", "generate", "w.key", "--algorithm", "wrapping", **environment).returncode == 0
+    assert run("init", "--wrapping-key", "w.key", **environment).returncode == 0
+    assert run("registry", "push", "model", "bert", **environment).returncode == 0
+    for more in (("--executor", "inline"), ("--workers", "1")):
+        assert run("jobs", "add", "scan", "registry:bert:1", "--again", **environment).returncode == 0
+        assert run("jobs", "work", "--drain", *more, **environment).returncode == 0
+        jobs = json.loads(run("jobs", "list", "--format", "json", **environment).stdout)["jobs"]
+        assert {job["state"] for job in jobs} == {"done"}, jobs
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ("--wrapping-key", "not-there.key"),
+        ("--contents", "s3://nobody/here"),
+        ("--database", "postgresql://nobody@/nowhere?host=/nowhere"),
+        ("--contents", "elsewhere", "--namespace-keys", "elsewhere"),
+    ],
+)
+def test_a_place_or_key_that_cannot_be_used_leaves_no_workspace_that_would_do_without(run, tmp_path, line, bucket):
+    refused = run("init", "--no-passphrase", "new", *line, **bucket)
+    assert refused.returncode == 2, refused.stderr
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["stannary.toml"]
+    assert run("init", "--no-passphrase", "new").returncode == 0
+    # And one that is there is not made another by saying so again.
+    again = run("init", "--force", "new", *line)
+    assert (again.returncode, "WSP003" in again.stderr) == (2, True)

@@ -1,5 +1,6 @@
 """What a user can set or ask for is documented; rows of tables lead to code."""
 
+import ast
 import re
 import shlex
 from pathlib import Path
@@ -77,6 +78,38 @@ def test_every_command_that_a_page_shows_is_there():
     lines = [(page, words) for page in PAGES for words in shown(page)]
     assert len(lines) > 150, "the pages are written in another way than this test reads them"
     assert [(page.name, word, words) for page, words in lines if (word := unknown(words))] == []
+
+
+def said(path):
+    """Return the commands that texts of a module, or code of a page of the console, name, as words."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".html":
+        texts = re.findall(r"<(?:code|pre)[^>]*>([^<]*)</", text)
+    else:
+        nodes = list(ast.walk(ast.parse(text)))
+        parts = {id(part) for node in nodes if isinstance(node, ast.JoinedStr) for part in node.values}
+        texts = [_written(node) for node in nodes if isinstance(node, ast.JoinedStr)]
+        texts += [
+            node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in parts
+        ]
+    for text in texts:
+        for line in re.findall(r"\bstannary ((?:[a-z][a-z-]*(?: |$|(?=[`;,.)])))+[^`;,()|&\n]*)", text):
+            words = [word.rstrip(":") for word in line.split()]
+            words = words[: next((at for at, word in enumerate(words) if word in ("X", "...")), len(words))]
+            if words and root.get_command(click.Context(root), words[0]):  # else it is prose
+                yield words
+
+
+def _written(node):
+    return "".join(part.value if isinstance(part, ast.Constant) else "X" for part in node.values)
+
+
+@pytest.mark.tree
+def test_every_command_that_a_message_or_a_page_of_the_console_names_is_there():
+    sources = [path for path in (ROOT / "src").rglob("*") if path.suffix in {".py", ".html"}]
+    lines = [(path, words) for path in sources for words in said(path)]
+    assert len(lines) > 150, "messages are written in another way than this test reads them"
+    assert [(path.name, word, words) for path, words in lines if (word := unknown(words))] == []
 
 
 def test_a_command_that_is_not_there_is_noticed():

@@ -1,4 +1,4 @@
-"""What each kind of background job does, in a worker. It signs and logs nothing: it has no key."""
+"""What each kind of background job does, in a worker. It signs and logs nothing: it opens no key that signs."""
 
 from __future__ import annotations
 
@@ -50,7 +50,8 @@ def open_handler(data: bytes) -> JobHandler:
 
     def handle(job: Job, report: OnProgress) -> bytes:
         if not opened:
-            workspace = Workspace(Path(settings.workspace), passphrase=lambda: None)
+            # Contents may be encrypted for a key file: its passphrase is in the environment, or was made up. No signer is opened.
+            workspace = Workspace(Path(settings.workspace))
             workspace.offline = settings.offline
             opened.append(open_registry(workspace, write=False))
         kinds: dict[str, Callable[[Registry, Job, OnProgress], Product]] = {"scan": _scan, "bom": _bom, "gate": _gate}

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import secrets
+import shutil
 import sys
+import tempfile
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,9 +25,12 @@ from stannary.report.escape import inline
 
 if TYPE_CHECKING:
     from stannary.evidence.unlock import MadeUp
+    from stannary.evidence.workspace import Workspace
+    from stannary.evidence.workspace_keys import Elsewhere
 
 __all__ = ["command", "template"]
 
+_OF_THE_WORKSPACE = ("key", "ledger_key", "origin", "database", "contents", "wrapping_key", "namespace_keys")
 _WAIVER = """
 # A finding that was looked at and accepted. It needs a reason, an owner and an end; when it has
 # expired, it becomes a finding itself. Name the rule and either the file or the digest of its content.
@@ -83,9 +89,11 @@ def command(ctx: click.Context, /, folder: str, **given: Any) -> int:  # noqa: A
     path = Path(folder) / "stannary.toml"
     path.parent.mkdir(parents=True, exist_ok=True)
     has_workspace = (Path(folder) / FOLDER / "workspace.json").exists()
-    if (given["key"] or given["ledger_key"]) and (no_workspace or has_workspace):
-        msg = "is there already, and keeps its keys" if has_workspace else "was asked to be left out, and a key for it was named"
-        raise UsageError(msg, where=str(Path(folder) / FOLDER), code="WSP003", help="name keys when the workspace is made")
+    said = [f"--{name.replace('_', '-')}" for name in _OF_THE_WORKSPACE if given[name]]
+    if said and (no_workspace or has_workspace):
+        state = "is there already, and stays as it is" if has_workspace else "was asked to be left out"
+        msg = f"{state}: {', '.join(said)} would do nothing"
+        raise UsageError(msg, where=str(Path(folder) / FOLDER), code="WSP003", help="say it when the workspace is made")
     if path.exists() and not force and (no_workspace or has_workspace):
         msg = "is there already"
         raise UsageError(msg, where=str(path), code="USE005", help="edit it, or replace it with --force")
@@ -100,47 +108,78 @@ def command(ctx: click.Context, /, folder: str, **given: Any) -> int:  # noqa: A
 
 
 def _make_workspace(folder: Path, given: dict[str, Any], talk: Talk) -> None:
-    from stannary.crypto.providers.opening import is_address
-    from stannary.evidence.workspace import Workspace
     from stannary.evidence.workspace_keys import Elsewhere, name_key
 
     if given["database"] and is_offline():
         msg = "is a database, and no socket may be opened"
         raise UsageError(msg, where="--database", code="WSP005", help="leave out --offline, or keep the ledger in a file")
+    if given["namespace_keys"] and not given["wrapping_key"]:
+        msg = "keeps keys of namespaces, and without --wrapping-key there are none: nothing would be encrypted"
+        raise UsageError(msg, where="--namespace-keys", code="WSP007", help="name a wrapping key too")
     named = {name: given[name] for name in ("key", "ledger_key") if given[name]}
     keys = {name: name_key(address, ask, offline=is_offline()) for name, address in named.items()}
     protected = not given["no_passphrase"] and len(keys) < len(("key", "ledger_key"))
     made_up, passphrase = _new_passphrase() if protected else (None, None)
     try:
-        made = Workspace.create(
-            folder,
-            passphrase=passphrase,
-            unlock=made_up.name if made_up else "",
-            elsewhere=Elsewhere(keys.get("key"), keys.get("ledger_key")),
-            origin=given["origin"],
-            database=given["database"],
-        )
+        elsewhere = Elsewhere(keys.get("key"), keys.get("ledger_key"))
+        said = _put_in_place(folder, given, elsewhere, passphrase, made_up.name if made_up else "")
     except BaseException:
         if made_up is not None:
             made_up.path.unlink(missing_ok=True)
         raise
-    if given["contents"] or given["wrapping_key"]:
-        from stannary.evidence.contents import NAMESPACE_KEYS, begin_contents
-
-        place, keys_at = _place(given["contents"]), given["namespace_keys"]
-        addresses = [item if is_address(item) else str(Path(item).resolve()) for item in given["wrapping_key"]]
-        begin_contents(made, place, tuple(addresses), _place(keys_at) if keys_at else NAMESPACE_KEYS)
-    with made.ledger(write=True) as ledger:
-        where = f", in {ledger.where}" if given["database"] else ""
-    talk.note(
-        f"made the workspace {inline(str(made.root))}: ledger {made.settings.origin}{inline(where)}, "
-        f"signing key {made.signer.public.keyid[:16]}"
-    )
+    talk.note(f"made the workspace {inline(str(folder / FOLDER))}: {said}")
     if made_up is not None:
         talk.warning(
             f"nobody was there to choose a passphrase: the keys have one that is kept in {inline(str(made_up.path))}",
             "keep a copy of it apart from the workspace: without it the keys are lost. `stannary keys protect` sets another",
         )
+
+
+def _put_in_place(folder: Path, given: dict[str, Any], elsewhere: Elsewhere, passphrase: bytes | None, unlock: str) -> str:
+    """Make the workspace beside its place, and put it there whole; return what to say about it.
+
+    One without its wrapping keys or its bucket would take what is pushed unencrypted, or to this disk: a place, key or
+    database that cannot be used has to leave no workspace at all.
+    """
+    from stannary.evidence.workspace import Workspace
+
+    beside = Path(tempfile.mkdtemp(prefix=f"{FOLDER}-init-", dir=folder))
+    try:
+        made = Workspace.create(
+            beside,
+            passphrase=passphrase,
+            unlock=unlock,
+            elsewhere=elsewhere,
+            origin=given["origin"] or _made_up_origin(folder),
+            database=given["database"],
+        )
+        _begin_contents(made, given)
+        with made.ledger(write=True) as ledger:
+            where = f", in {inline(ledger.where)}" if given["database"] else ""
+        said = f"ledger {made.settings.origin}{where}, signing key {made.signer.public.keyid[:16]}"
+        try:
+            made.root.rename(folder / FOLDER)
+        except OSError as error:
+            msg = f"there is something there that is no workspace, and is in the way: {error.strerror}"
+            raise UsageError(msg, where=str(folder / FOLDER), code="WSP003", help="move it away, or name another DIR") from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return said
+
+
+def _begin_contents(made: Workspace, given: dict[str, Any]) -> None:
+    if not given["contents"] and not given["wrapping_key"]:
+        return
+    from stannary.crypto.providers.opening import is_address
+    from stannary.evidence.contents import NAMESPACE_KEYS, begin_contents
+
+    place, keys_at = _place(given["contents"]), given["namespace_keys"]
+    addresses = [item if is_address(item) else str(Path(item).resolve()) for item in given["wrapping_key"]]
+    begin_contents(made, place, tuple(addresses), _place(keys_at) if keys_at else NAMESPACE_KEYS)
+
+
+def _made_up_origin(folder: Path) -> str:
+    return f"stannary.local/{folder.resolve().name or 'root'}-{secrets.token_hex(4)}"
 
 
 def _place(text: str) -> str:

@@ -1,4 +1,4 @@
-"""`stannary jobs --server`: jobs that a server keeps, over its API."""
+"""`stannary jobs ... --server`: jobs that a server keeps, over its API."""
 
 from __future__ import annotations
 

@@ -142,19 +142,21 @@ def retain(ctx: click.Context, /, name: str | None, **given: Any) -> int:  # noq
 @common_options
 @click.pass_context
 def backup(ctx: click.Context, destination: str, workspace: str | None) -> int:
-    """Write the ledger and every content that a version names to DIR. Again into the same DIR, only what is new."""
+    """Write the ledger and every content that a version names to DIR, and print the root of the ledger, for `restore --root`.
+
+    Again into the same DIR, only what is new.
+    """
     from stannary.registry.backup import write_backup
 
     made = write_backup(open_registry(workspace), destination)
-    talk_of(ctx).note(
-        f"{made.blobs:,} contents, {made.entries:,} entries of the ledger, root {made.root[:16]}; keep that root somewhere else"
-    )
+    click.echo(made.root)
+    talk_of(ctx).note(f"{made.blobs:,} contents, {made.entries:,} entries of the ledger; keep that root somewhere else")
     return 0
 
 
 @click.command("restore")
 @click.argument("source", metavar="DIR", type=click.Path(exists=True, file_okay=False))
-@click.option("--root", metavar="HEX", help="The root that was noted when the backup was written.")
+@click.option("--root", metavar="HEX", help="The root that `backup` printed: an older backup is refused.")
 @workspace_option
 @common_options
 @click.pass_context

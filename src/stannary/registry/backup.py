@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -37,6 +38,7 @@ from stannary.registry.registry import Registry
 from stannary.registry.shredded import clear_shredded, finish_all
 from stannary.registry.transfer import inline_manifest, manifest_content
 from stannary.store.blobs.folder import FolderObjects
+from stannary.store.blobs.interface import Blobs
 from stannary.store.blobs.namespaced import NamespacedBlobs
 from stannary.store.disk_room import naming, no_room
 from stannary.store.file_lock import held
@@ -44,6 +46,7 @@ from stannary.store.file_lock import held
 __all__ = ["Backup", "follow", "read_backup", "restore", "write_backup"]
 
 SCHEMA = "stannary.backup/1"
+_LEAST_NOTED = 16  # digits: what `registry backup` printed before it printed all 64
 _EVERYTHING = Name(DEFAULT, "*")
 
 
@@ -127,7 +130,8 @@ def restore(registry: Registry, source: str | Path, *, root: str = "") -> Backup
     Args:
         registry: of a workspace with the keys of the log.
         source: the folder.
-        root: the root that was noted when the backup was written: without it an older backup passes for the last one.
+        root: the root that was noted when the backup was written, 16 digits of it at least: without it an older backup passes
+            for the last one.
 
     Raises:
         IntegrityError: the log is not the one that was signed, or a content is not what a version names.
@@ -138,8 +142,12 @@ def restore(registry: Registry, source: str | Path, *, root: str = "") -> Backup
     if told.origin != ledger.head().origin:
         msg = f"is of the log {told.origin!r}, and this workspace has {ledger.head().origin!r}"
         raise UsageError(msg, where=str(folder), code="REG031", help="restore it where its keys and workspace.json are")
-    if root and told.root != root.lower():
-        msg = f"ends in the root {told.root[:16]}, not in {root[:16]}"
+    noted = root.strip().lower()
+    if root and len(noted) < _LEAST_NOTED:
+        msg = f"is too short to tell one backup from another: {len(noted)} digits"
+        raise UsageError(msg, where="--root", code="REG032", help="name the root as `registry backup` printed it")
+    if not told.root.startswith(noted):
+        msg = f"ends in the root {told.root}, not in {noted[:64]}"
         raise IntegrityError(msg, where=str(folder), code="REG032", help="it is not the backup that you noted")
     ledger.follow(folder / "ledger")
     return _brought(registry, folder, told)
@@ -202,11 +210,22 @@ def _copy(ledger: Ledger, source: NamespacedBlobs, target: NamespacedBlobs, want
             for file in decode(content, row.digest, row.manifest).files:
                 found = Digest(file.sha256)
                 if (place, found) not in seen:
-                    there.put(found, file.size, here.read(found))
+                    _put(there, found, file.size, partial(here.read, found))
                     seen.add((place, found))
                     total += file.size
             if (place, manifest) not in seen and not inline_manifest(ledger, row.entry):
-                there.put(manifest, len(content), iter((content,)))
+                _put(there, manifest, len(content), partial(iter, (content,)))
                 seen.add((place, manifest))
                 total += len(content)
     return len(seen), total
+
+
+def _put(there: Blobs, digest: Digest, size: int, read: Callable[[], Iterator[bytes]]) -> None:
+    """Put a content into a copy. What lies there under a key that its namespace no longer has opens for nobody: it is made anew."""
+    try:
+        there.put(digest, size, read())
+    except UsageError as error:
+        if error.code != "ENC012":
+            raise
+        there.delete(digest)
+        there.put(digest, size, read())

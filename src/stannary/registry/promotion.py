@@ -90,7 +90,10 @@ def rollback(registry: Registry, name: Name, alias: str) -> Promotion:
             return last
         msg = f"was at no other version that could be used{f' (not {_listed(tried)})' if tried else ''}"
         raise UsageError(
-            msg, where=f"{name}@{alias}", code="REG014", help=f"stannary registry promote {name}:N {alias}, or --remove the alias"
+            msg,
+            where=f"{name}@{alias}",
+            code="REG014",
+            help=f"stannary registry promote {name}:N {alias}, or rollback {name}@{alias} --remove",
         )
 
 

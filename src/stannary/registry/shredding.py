@@ -26,7 +26,9 @@ from stannary.registry.shredded import is_shredded
 __all__ = ["Shredding", "plan_shredding", "shred", "why_kept"]
 
 _SHOWN = 5
-_HELP = "take aliases away (promote --remove), lift holds and quarantines: what is kept is not shredded"
+_HELP = (
+    "take aliases away (stannary registry rollback NAME@ALIAS --remove), lift holds and quarantines: what is kept is not shredded"
+)
 
 
 class Shredding(msgspec.Struct, frozen=True, kw_only=True):

@@ -102,6 +102,15 @@ def test_an_older_backup_does_not_pass_for_the_one_whose_root_was_noted(full, tm
     new.close()
 
 
+def test_a_root_that_was_noted_in_part_is_the_root(full, tmp_path):
+    noted = write_backup(full.opened[0], tmp_path / "backup").root
+    new = elsewhere(full, tmp_path)
+    for wrong, code in ((noted[:15], "too short"), ("0" * 16, "not the backup|not in"), (noted + "0", "not in")):
+        with pytest.raises((UsageError, IntegrityError), match=code):
+            restore(new.opened[0], tmp_path / "backup", root=wrong)
+    assert restore(new.opened[0], tmp_path / "backup", root=noted[:16].upper()).root == noted
+
+
 def test_a_workspace_that_has_more_is_not_set_back(full, tmp_path):
     write_backup(full.opened[0], tmp_path / "backup")
     full.push(b"new")

@@ -148,8 +148,9 @@ def _may(call: Call, digest: Digest, actions: tuple[str, ...]) -> None:
     with call.store.reading() as connection:
         names = [version.name for version in queries.versions_with(connection, str(digest))]
     asked = [(action, name) for name in (*names, _EVERYTHING) for action in actions]
-    # What is denied in the end is what was asked of everything: the last.
-    action, name = next((item for item in asked if call.store.may(*item)), asked[-1])
+    # Denied is what was asked of a name that the caller may see, else of everything: that there are other names is not told.
+    seen = next((name for name in names if call.store.may("read", name)), _EVERYTHING)
+    action, name = next((item for item in asked if call.store.may(*item)), (actions[0], seen))
     call.store.allowed(action, name)
 
 
