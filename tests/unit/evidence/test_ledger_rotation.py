@@ -233,6 +233,35 @@ def test_copies_follow(handed, tmp_path):
     refused(lambda: follow_into(tmp_path / "b.db", tmp_path / "tiles", LogKeys(KEY["old"]), tmp_path / "b.head"), "LED004")
 
 
+@pytest.mark.parametrize("size", [3, 5, 6])  # before the hand-over, to the last entry, and its own
+def test_a_copy_from_before_a_hand_over_follows(tmp_path, size):
+    tiles, copy = tmp_path / "tiles", (tmp_path / "copy.db", tmp_path / "tiles")
+    head, before = tmp_path / "copy.head", LogKeys(KEY["old"])
+    with opened(tmp_path / "log", OLD, before) as ledger:
+        ledger.append([record(n) for n in range(min(size, 5))])
+        ledger.export_tiles(tiles)
+        follow_into(*copy, before, head)
+        ledger.append([record(n) for n in range(size, 5)] or [record(9)])
+        if size == 6:
+            ledger.export_tiles(tiles)
+            follow_into(*copy, before, head)
+        handover = ledger.hand_over(NEW)
+    found = LogKeys.following(KEY["old"], [handover])
+    refused(lambda: follow_into(*copy, found, head), "LED003")  # the export is of before
+    with opened(tmp_path / "log", NEW, found) as ledger:
+        ledger.append([record(7)])
+        ledger.export_tiles(tiles)
+        whole = ledger.head()
+    assert follow_into(*copy, found, head) == whole
+    # A copy of another history does not, whoever signed that.
+    other = (tmp_path / "other.db", tmp_path / "others")
+    with opened(tmp_path / "theirs", OLD, before) as ledger:
+        ledger.append([record(100)])
+        ledger.export_tiles(tmp_path / "others")
+    follow_into(*other, before, tmp_path / "other.head")
+    refused(lambda: follow_into(other[0], tiles, found, tmp_path / "other.head"), "LED002", IntegrityError)
+
+
 # In a workspace
 
 

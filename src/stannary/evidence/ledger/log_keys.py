@@ -139,6 +139,13 @@ class LogKeys(msgspec.Struct, frozen=True):
             return checkpoint
         return open_checkpoint(content, self.current)[0]
 
+    def as_of(self, size: int) -> LogKeys:
+        """Return the keys that the log had when it was of that size: by them a copy that was not brought up since is read."""
+        at = next((n for n, item in enumerate(self.retired) if size <= item.last), None)
+        if at is None:
+            return self
+        return LogKeys(self.retired[at].key, self.retired[at].first, self.retired[:at], self.handovers[:at])
+
     def is_cosigned(self, content: str) -> bool:
         """Tell whether anybody but the log itself has put a signature on a checkpoint."""
         own = {(key.name, key.id) for key in self.all}

@@ -44,8 +44,10 @@ def follow_into(address: str | Path, folder: Path, keys: LogKeys, head: Path) ->
     store = open_store(address, keys.name, lock=Path(f"{head}.lock"), create=meta, write=True)
     try:
         note = store.head()
-        size = keys.open_head(note).size if note else 0
-        return keys.open_head(bring_in(Sequencer(store, keys, None, HeadFile(head)), folder, keys, size))
+        size = keys.open(note, proven=True)[0].size if note else 0
+        # A copy from before a hand-over has a head by the key of that time. What it is brought to, the current key has signed.
+        before = keys.as_of(size) if note else keys
+        return keys.open_head(bring_in(Sequencer(store, before, None, HeadFile(head)), folder, keys, size))
     finally:
         store.close()
 
