@@ -15,7 +15,7 @@ rollback does the same with the versions that the alias was at before, the newes
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, lru_cache
 
 import msgspec
@@ -37,11 +37,14 @@ from stannary.registry.registry import Registry
 
 __all__ = ["freeze", "policy_of", "promote", "protect", "protection_of", "remove", "rollback"]
 
+Unchanged = Callable[[Connection], None]
 
-def promote(registry: Registry, name: Name, number: int, alias: str) -> Promotion:
+
+def promote(registry: Registry, name: Name, number: int, alias: str, unchanged: Unchanged | None = None) -> Promotion:
     """Move an alias to a version, when the policy of the alias allows it; the decision is logged in either case.
 
-    Raises PolicyDenied when the alias is frozen, the version quarantined, or the actor not allowed to.
+    `unchanged` raises when the alias is not where the caller believes, and is asked under the lock. Raises what it raises,
+    and PolicyDenied when the alias is frozen, the version quarantined, or the actor not allowed to.
     """
     registry.allowed("promote", name, alias)
     done = _promoted(registry, name, number, alias)
@@ -55,6 +58,7 @@ def _promoted(
 ) -> Promotion | None:
     """Decide and move under the lock; None when the policy is in Rego, which nobody is to wait for, and was not asked `early`."""
     with registry.writing() as connection:
+        _hold_to(unchanged, connection)
         with registry.chain.ledger.reading():
             version, protection = _may_move(registry, connection, name, number, alias)
             if early is None and "rego" in protection.policy:
@@ -63,7 +67,7 @@ def _promoted(
         return _conclude(registry, connection, version, alias, judged, "promote")
 
 
-def rollback(registry: Registry, name: Name, alias: str) -> Promotion:
+def rollback(registry: Registry, name: Name, alias: str, unchanged: Unchanged | None = None) -> Promotion:
     """Move an alias back to the newest version it was at before whose evidence satisfies the policy now.
 
     Raises UsageError when there is none to go back to, and what `promote` raises.
@@ -71,6 +75,7 @@ def rollback(registry: Registry, name: Name, alias: str) -> Promotion:
     registry.allowed("rollback", name, alias)
     early = _decided_early(registry, name, alias)
     with registry.writing() as connection:
+        _hold_to(unchanged, connection)
         _refuse_frozen(connection, name, alias)
         current = queries.alias_of(connection, Reference(name, alias=alias)).number
         tried: list[int] = []
@@ -97,10 +102,11 @@ def rollback(registry: Registry, name: Name, alias: str) -> Promotion:
         )
 
 
-def remove(registry: Registry, name: Name, alias: str) -> None:
+def remove(registry: Registry, name: Name, alias: str, unchanged: Unchanged | None = None) -> None:
     """Take an alias away: nothing is in service under it any more. Raises UsageError when there is no such alias."""
     registry.allowed("rollback", name, alias)
     with registry.writing() as connection:
+        _hold_to(unchanged, connection)
         queries.alias_of(connection, Reference(name, alias=alias))
         _refuse_frozen(connection, name, alias)
         registry.commit(connection, [Moved(actor=registry.actor, name=name, alias=alias, number=0, reason="remove")])
@@ -236,6 +242,11 @@ def _conclude(
 def _earlier(connection: Connection, name: Name, alias: str, current: int) -> list[int]:
     """Return the versions that an alias was at before, the one it was at last first."""
     return [number for number in queries.placed(connection, name, alias) if number not in (0, current)]
+
+
+def _hold_to(unchanged: Unchanged | None, connection: Connection) -> None:
+    if unchanged is not None:
+        unchanged(connection)
 
 
 def _refuse_frozen(connection: Connection, name: Name, alias: str) -> None:

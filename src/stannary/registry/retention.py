@@ -55,7 +55,7 @@ def hold(registry: Registry, name: Name, number: int, reason: str, *, lifted: bo
         if version.dropped:
             msg = "was deleted"
             raise UsageError(msg, where=str(version), code="REG013", help="there is nothing left to hold")
-        registry.commit(connection, [Held(actor=registry.actor, name=name, number=number, reason=reason, lifted=lifted)])
+        registry.commit(connection, [Held(actor=registry.actor, name=name, number=version.number, reason=reason, lifted=lifted)])
 
 
 def plan(registry: Registry, name: Name, *, keep: int, older_than: timedelta) -> list[Version]:
@@ -93,7 +93,7 @@ def delete(registry: Registry, name: Name, number: int, reason: str) -> Version:
             why = f"is held: {version.held}" if version.held else f"is quarantined: {version.quarantined}"
         if why:
             raise UsageError(why, where=str(version), code="REG013" if version.dropped else "REG018", help="it stays as it is")
-        event = Dropped(actor=registry.actor, name=name, number=number, digest=version.digest, reason=reason)
+        event = Dropped(actor=registry.actor, name=name, number=version.number, digest=version.digest, reason=reason)
         registry.commit(connection, [event])
         return version
 

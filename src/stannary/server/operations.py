@@ -94,9 +94,9 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
         return Name(found.namespace, "*") if name == "*" else found, alias
 
     def number(self) -> int:
-        """Return the version in the path. Raises UsageError when it is no number."""
+        """Return the version in the path. Raises UsageError when it is no number, as 0 is."""
         text = self.path["number"]
-        if not (text.isascii() and text.isdigit() and 0 < len(text) < 10):  # noqa: PLR2004 - digits of the largest
+        if not (text.isascii() and text.isdigit() and len(text) < 10 and text[0] != "0"):  # noqa: PLR2004 - digits of the largest
             msg = f"is no version: {text[:40]!r}"
             raise UsageError(msg, where="number", code="API002", help="a version is a number, from 1")
         return int(text)

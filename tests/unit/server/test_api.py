@@ -11,9 +11,9 @@ from tests.unit.server.conftest import RIGHTS
 
 from stannary.core.canonical import canonical_json
 from stannary.evidence.subject import identify
-from stannary.registry import promotion
+from stannary.registry import promotion, retention
 from stannary.registry.manifest import encode
-from stannary.registry.names import Name
+from stannary.registry.names import Name, parse
 from stannary.server.api import OPERATIONS
 from stannary.server.app import build
 
@@ -58,6 +58,52 @@ def test_a_version_goes_from_push_to_production_and_back(bench, client_of, site)
     assert releaser.post(f"{CLAIMS}/aliases/production/rollback").json()["number"] == 1
     story = viewer.get(f"/api/v1/artifacts/{made.json()['version']['digest']}/story").json()
     assert story["decisions"]
+
+
+@pytest.mark.parametrize(
+    "method, path, body",
+    [("PUT", "", {"number": 3}), ("POST", "/rollback", None), ("DELETE", "", None)],
+    ids=["to", "back", "away"],
+)
+def test_of_two_who_saw_an_alias_at_the_same_place_one_moves_it(bench, client_of, monkeypatch, method, path, body):
+    registry, name, alias = bench.opened[0], Name("default", "claims"), f"{CLAIMS}/aliases/staging"
+    for content in (b"one", b"two", b"three"):
+        bench.say(bench.push(content))
+    promotion.protect(registry, name, "staging", APPROVED)
+    releaser = client_of("releaser")
+    for number in (1, 2):
+        assert releaser.put(alias, json={"number": number}).json()["moved"]
+    seen = {"if-match": releaser.get(alias).headers["etag"]}
+    real = type(registry).writing
+
+    def later(opened):  # the other one is between what this one looked at and its turn
+        monkeypatch.undo()
+        assert promotion.promote(registry, name, 1, "staging").moved
+        return real(opened)
+
+    monkeypatch.setattr(type(registry), "writing", later)
+    late = releaser.request(method, f"{alias}{path}", json=body, headers=seen)
+    assert (late.status_code, late.json()["code"]) == (412, "API008")
+    at = releaser.get(alias)
+    assert at.json()["version"]["number"] == 1
+    now = {"if-match": f'"0-9", {at.headers["etag"]}'}
+    assert releaser.request(method, f"{alias}{path}", json=body, headers=now).status_code in (200, 204)
+
+
+@pytest.mark.parametrize("number", ["0", "00", "01", "000000001", "-1", "+1", "1e0", "\u0661", "9999999999"])
+def test_a_version_has_one_number_and_is_held_by_no_other(bench, client_of, number):
+    bench.push(b"weights")
+    admin = client_of("admin")
+    for method, path, body in (("GET", "", None), ("PUT", "/hold", {"reason": "case"}), ("DELETE", "/hold", None)):
+        answer = admin.request(method, f"{CLAIMS}/versions/{number}{path}", json=body)
+        assert (answer.status_code, answer.json()["code"]) == (400, "API002")
+
+
+def test_what_holds_the_latest_version_holds_it(bench):
+    bench.push(b"weights")
+    registry = bench.opened[0]
+    retention.hold(registry, Name("default", "claims"), 0, "case")
+    assert registry.show(parse("claims:1")).held == "case"
 
 
 def test_files_are_sent_whole_and_in_ranges(bench, client_of):

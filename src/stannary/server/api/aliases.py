@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
@@ -14,6 +15,9 @@ from stannary.server.operations import Call, Operation, Reply
 from stannary.server.problems import Refused
 from stannary.server.sent import MOST_POLICY, PolicyName, Reason, evaluating, policy_sent
 from stannary.server.sight import seen_decision
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
 
 __all__ = ["OPERATIONS"]
 
@@ -65,18 +69,17 @@ def _resolve(call: Call) -> Reply:
 def _promote(call: Call) -> Reply:
     alias = call.path["alias"]
     call.reference(alias=alias)
-    _unchanged(call)
-    return _told(call, promotion.promote(call.store, call.name, call.body.number, alias))
+    return _told(call, promotion.promote(call.store, call.name, call.body.number, alias, _unchanged(call)))
 
 
 def _rollback(call: Call) -> Reply:
     alias = call.path["alias"]
     call.reference(alias=alias)
-    return _told(call, promotion.rollback(call.store, call.name, alias))
+    return _told(call, promotion.rollback(call.store, call.name, alias, _unchanged(call)))
 
 
 def _remove(call: Call) -> None:
-    promotion.remove(call.store, call.name, call.reference(alias=call.path["alias"]).alias)
+    promotion.remove(call.store, call.name, call.reference(alias=call.path["alias"]).alias, _unchanged(call))
 
 
 def _protection(call: Call) -> ProtectionDocument:
@@ -106,18 +109,26 @@ def _told(call: Call, found: Promotion) -> Reply:
     return Reply(body=promotion_document(found), status=200 if found.moved else 409)
 
 
-def _unchanged(call: Call) -> None:
-    """Hold `If-Match` against where the alias is now."""
+def _unchanged(call: Call) -> Callable[[Connection], None] | None:
+    """Return what holds `If-Match` against where the alias is.
+
+    It is asked under the lock, so that of two who saw the same one is refused, and by who may move it: for others it would tell.
+    """
     wanted = call.headers.get("if-match")
     if wanted is None:
-        return
-    with call.store.reading() as connection:
+        return None
+    tags = [tag.strip() for tag in wanted.split(",")]
+    reference = call.reference(alias=call.path["alias"])
+
+    def check(connection: Connection) -> None:
         try:
-            at = queries.version(connection, call.reference(alias=call.path["alias"]))
+            at = queries.version(connection, reference)
         except UsageError:
             at = None
-    if at is None or wanted.strip() not in ("*", f'"{at.entry}-{at.number}"'):
-        raise Refused(412, "It changed meanwhile", "the alias is elsewhere than If-Match says", code="API008")
+        if at is None or not {"*", f'"{at.entry}-{at.number}"'}.intersection(tags):
+            raise Refused(412, "It changed meanwhile", "the alias is elsewhere than If-Match says", code="API008")
+
+    return check
 
 
 _VERIFIES = (404, 409)
@@ -151,7 +162,7 @@ OPERATIONS = (
         run=_remove,
         tag="aliases",
         status=204,
-        errors=_VERIFIES,
+        errors=(*_VERIFIES, 412),
         summary="Take an alias away.",
     ),
     Operation(
@@ -161,7 +172,7 @@ OPERATIONS = (
         run=_rollback,
         tag="aliases",
         reply=PromotionDocument,
-        errors=_VERIFIES,
+        errors=(*_VERIFIES, 412),
         summary="Move an alias back to the last version that satisfies its policy now.",
     ),
     Operation(
