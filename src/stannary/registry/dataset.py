@@ -9,6 +9,7 @@ whoever pushes.
 from __future__ import annotations
 
 import csv
+import hashlib
 import mmap
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from stannary.core.errors import StannaryError
+from stannary.core.errors import IntegrityError, StannaryError
 from stannary.core.model import Artifact, File, Json
 from stannary.formats.interface import View
 from stannary.formats.thrift_compact import parse
@@ -34,7 +35,10 @@ _OPERATIONS = 20_000_000
 
 
 def describe(artifact: Artifact, path: Path) -> dict[str, Json]:
-    """Return `rows` (of all tables), `tables` (file, format, rows, columns) and `unread` (file, reason)."""
+    """Return `rows` (of all tables), `tables` (file, format, rows, columns) and `unread` (file, reason).
+
+    Raises IntegrityError when a file is not what the artifact says.
+    """
     tables: list[Json] = []
     unread: list[Json] = []
     single = path.is_file()
@@ -45,14 +49,29 @@ def describe(artifact: Artifact, path: Path) -> dict[str, Json]:
         if len(tables) >= _MOST_TABLES:
             unread.append({"file": file.path, "reason": f"more than {_MOST_TABLES:,} tables"})
             break
+        source = path if single else path / file.path
         try:
-            found = reader(path if single else path / file.path, file)
+            found = reader(source, file)
         except (StannaryError, OSError, ValueError, csv.Error, msgspec.MsgspecError, RecursionError) as error:
+            _refuse_changed(source, file)
             unread.append({"file": file.path, "reason": str(error)[:200]})
             continue
+        _refuse_changed(source, file)
         tables.append({"file": file.path, **found})
     known: dict[str, Json] = {"rows": sum(table["rows"] for table in tables), "tables": tables}
     return known | ({"unread": unread} if unread else {})
+
+
+def _refuse_changed(path: Path, file: File) -> None:
+    """Raise IntegrityError when a file is no longer what was hashed: its rows and columns would be told of other contents."""
+    try:
+        with path.open("rb") as opened:
+            found = hashlib.file_digest(opened, "sha256").hexdigest()
+    except OSError:
+        found = ""
+    if found != file.sha256:
+        msg = "changed while it was read"
+        raise IntegrityError(msg, where=str(path), code="BLB001", help="push again when nothing writes there")
 
 
 def _reader(name: str) -> Callable[[Path, File], dict[str, Any]] | None:

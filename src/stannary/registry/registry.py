@@ -36,6 +36,7 @@ __all__ = ["Allowed", "Registry"]
 _AGAIN = 20  # times that an alias is looked up which moves each time
 _EVERY = queries.Chosen()
 _BATCH = 26  # models that are asked for at once, at least
+_RESERVED = frozenset({"pushed_by", "renamed_from"})  # of a version's info: by it duties are kept apart after a change of names
 _LOGGED = "stannary.logged"  # noted on a connection once the ledger has what is being written
 
 
@@ -348,6 +349,10 @@ class Registry:
         return True
 
     def _register(self, name: Name, kind: str, made: _Pushed, note: str, info: dict[str, Json]) -> Version:
+        kept = sorted(_RESERVED.intersection(info))
+        if kept:
+            msg = f"{', '.join(kept)} is for the registry to say"
+            raise InputError(msg, where="info", code="REG005", help="call it something else")
         with self.writing() as connection:
             model = queries.find_model(connection, name)
             if model and model.kind != kind:

@@ -2,6 +2,8 @@
 
 import pytest
 
+from stannary.core.errors import IntegrityError
+from stannary.registry import registry as registry_module
 from stannary.registry.names import Name, parse
 from stannary.testing.forges import make
 
@@ -96,3 +98,21 @@ def test_a_line_that_is_no_json_is_named_wherever_it_is(registry, tmp_path):
     info = pushed(registry, tmp_path / "d", a__jsonl=b'{"a": 1}\n' * 3000 + b"{oops\n")
     assert info["tables"] == []
     assert info["unread"][0]["reason"].startswith("line 3,001 is no JSON: ")
+
+
+@pytest.mark.parametrize("name", ["a__csv", "c__jsonl", "d__parquet"])
+def test_what_changes_while_it_is_pushed_is_described_by_nobody(registry, tmp_path, monkeypatch, name):
+    first = {"a__csv": b"id\n1\n", "c__jsonl": b'{"a": 1}\n', "d__parquet": make("parquet.plain")}[name]
+    later = {"a__csv": b"id\n1\n2\n", "c__jsonl": b'{"a": 1}\n{"a": 2}\n', "d__parquet": b"PAR1" + make("parquet.plain")}[name]
+    pushed(registry, tmp_path / "before", **{name: first})  # so that its contents are there, and not read again
+    real = registry_module.upload
+
+    def upload(blobs, artifact, path):
+        done = real(blobs, artifact, path)
+        (path / name.replace("__", ".")).write_bytes(later)
+        return done
+
+    monkeypatch.setattr(registry_module, "upload", upload)
+    with pytest.raises(IntegrityError, match="changed while it was read"):
+        pushed(registry, tmp_path / "d", **{name: first, "more__txt": b"so that it is another version"})
+    assert [version.number for version in registry.versions(DATA)] == [1]

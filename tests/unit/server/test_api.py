@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from datetime import timedelta
 
 import msgspec
 import pytest
@@ -10,6 +11,9 @@ from tests.unit.registry.conftest import APPROVED
 from tests.unit.server.conftest import RIGHTS
 
 from stannary.core.canonical import canonical_json
+from stannary.crypto import dsse
+from stannary.evidence.predicates.table import KINDS
+from stannary.evidence.statement import encode as encode_statement
 from stannary.evidence.subject import identify
 from stannary.registry import promotion, retention
 from stannary.registry.manifest import encode
@@ -97,6 +101,50 @@ def test_a_version_has_one_number_and_is_held_by_no_other(bench, client_of, numb
     for method, path, body in (("GET", "", None), ("PUT", "/hold", {"reason": "case"}), ("DELETE", "/hold", None)):
         answer = admin.request(method, f"{CLAIMS}/versions/{number}{path}", json=body)
         assert (answer.status_code, answer.json()["code"]) == (400, "API002")
+
+
+def test_what_keeps_duties_apart_is_not_for_who_pushes_to_say(bench, client_of):
+    contributor, folder = client_of("contributor"), bench.model(b"weights")
+    assert pushed(contributor, folder).status_code == 201
+    manifest = encode(identify(bench.model(b"others")), single=False)[0].decode()
+    for file in identify(bench.model(b"others")).files:
+        contributor.put(f"/api/v1/contents/sha256:{file.sha256}?into=default/claims", content=b"others")
+    for info in ({"pushed_by": ["user:releaser"]}, {"renamed_from": "x"}):
+        refused = contributor.post(f"{CLAIMS}/versions", json={"manifest": manifest, "info": info})
+        assert (refused.status_code, refused.json()["where"]) == (422, "info")
+    assert contributor.post(f"{CLAIMS}/versions", json={"manifest": manifest, "info": {"run": 1}}).status_code == 201
+
+
+def test_who_pushes_logs_evidence_and_approves_nothing_whatever_key_they_have(bench, client_of):
+    version = bench.push(b"weights")
+    subject, now = bench.opened[0].subject(version), bench.clock().isoformat()
+    text = {"topic": "approval", "statement": "looked at", "author": "ann", "finishedOn": now}
+    waiver = {"rule": "PKL001", "reason": "ours", "owner": "ann", "expiresOn": (bench.clock() + timedelta(days=9)).isoformat()}
+    for kind, predicate, wanted in (
+        ("statement", text | {"decision": "approve"}, 403),
+        ("statement", text | {"decision": "reject"}, 403),
+        ("waiver", waiver | {"finishedOn": now}, 403),
+        ("statement", text, 200),
+    ):
+        payload = encode_statement([subject], KINDS[kind].predicate_type, predicate)
+        signed = dsse.sign(payload, bench.opened[0].chain.workspace.signer)
+        said = {"envelope": msgspec.to_builtins(signed)}
+        answer = client_of("contributor").post("/api/v1/evidence", json=said)
+        assert answer.status_code == wanted, answer.text
+        assert wanted == 200 or "may not approve" in answer.json()["detail"]
+        assert client_of("reviewer").post("/api/v1/evidence", json=said).status_code == 200
+
+
+def test_an_approval_that_is_sent_again_after_its_signer_rejected_counts_for_nothing(bench, client_of):
+    version, reviewer, releaser = bench.push(b"weights"), client_of("reviewer"), client_of("releaser")
+    promotion.protect(bench.opened[0], Name("default", "claims"), "production", APPROVED)
+    approved = bench.say(version)
+    assert releaser.put(f"{CLAIMS}/aliases/production", json={"number": 1}).status_code == 200
+    bench.say(version, decision="reject")
+    again = reviewer.post("/api/v1/evidence", json={"envelope": msgspec.to_builtins(approved.envelope)})
+    assert (again.status_code, again.json()["id"]) == (200, str(approved.id))
+    denied = releaser.put(f"{CLAIMS}/aliases/production", json={"number": 1})
+    assert (denied.status_code, denied.json()["reasons"][-1]["ok"]) == (409, False)
 
 
 def test_what_holds_the_latest_version_holds_it(bench):
@@ -209,7 +257,7 @@ NEEDS = {
     "listEntries": {"audit"},
     "findEntries": {"audit"},
     "proveEntry": {"audit"},
-    "logStatement": {"approve", "push"},
+    "logStatement": {"approve"},  # what is sent approves
 }
 FREE = {
     "listJobs",

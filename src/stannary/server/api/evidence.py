@@ -10,7 +10,7 @@ from stannary.core.errors import UsageError
 from stannary.core.model import Digest
 from stannary.crypto import dsse
 from stannary.evidence.gate import judge, record_decision
-from stannary.evidence.statement import subject_resource
+from stannary.evidence.statement import InToto, subject_resource
 from stannary.evidence.story import Story, story_of
 from stannary.registry import queries
 from stannary.registry.names import DEFAULT, Name
@@ -68,13 +68,25 @@ def _about(call: Call) -> EvidenceDocument:
 
 
 def _state(call: Call) -> RecordedDocument:
-    """Log a statement. Its signer has to be one that the workspace trusts; the caller has to be allowed to approve or push."""
+    """Log a statement. Its signer has to be one that the workspace trusts; the caller has to be allowed to approve or push.
+
+    One that approves, rejects or waives takes the right to approve: a trusted key does not let who pushes decide about that.
+    """
     from stannary.evidence.statement import decode, subject_of
 
-    _, digest = subject_of(decode(dsse.payload_of(call.body.envelope)))
-    _may(call, digest, ("approve", "push"))
+    statement = decode(dsse.payload_of(call.body.envelope))
+    _, digest = subject_of(statement)
+    _may(call, digest, ("approve",) if _decides(statement) else ("approve", "push"))
     recorded = call.store.chain.log([call.body.envelope])[0]
     return RecordedDocument(id=str(recorded.id), subject=str(recorded.subject), index=recorded.receipt.index)
+
+
+def _decides(statement: InToto) -> bool:
+    from stannary.evidence.predicates.table import KINDS
+
+    if statement.predicate_type == KINDS["statement"].predicate_type:
+        return bool(statement.predicate.get("decision"))
+    return statement.predicate_type == KINDS["waiver"].predicate_type
 
 
 def _gate(call: Call) -> DecisionDocument:
