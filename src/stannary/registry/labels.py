@@ -109,7 +109,7 @@ def forget(registry: Registry, name: Name, reason: str) -> None:
     """Delete every version of a name and what is said of it, all or nothing. Raises UsageError when one is in service or kept."""
     registry.allowed("delete", name)
     with registry.writing() as connection:
-        live = _movable(connection, name)
+        live = _movable(registry, connection, name)
         if not live and not exists(connection, name):
             queries.model_row(connection, name)
             msg = "was deleted"
@@ -132,7 +132,7 @@ def rename(registry: Registry, name: Name, new: Name) -> None:
         if exists(connection, new) or queries.find_model(connection, new):
             msg = "is the name of another model, or was"
             raise UsageError(msg, where=str(new), code="REG027", help="take a name that nobody has had")
-        live, said = _movable(connection, name), labels_of(connection, name)
+        live, said = _movable(registry, connection, name), labels_of(connection, name)
         for version in live:
             if brought is not None and version.number not in brought:
                 msg = "was pushed while its name was changed"
@@ -165,13 +165,14 @@ def _brought(registry: Registry, name: Name, new: Name) -> dict[int, tuple[Diges
     return {version.number: registry.bring(version, new.namespace) for version in live}
 
 
-def _movable(connection: Connection, name: Name) -> list[Version]:
+def _movable(registry: Registry, connection: Connection, name: Name) -> list[Version]:
     """Return the versions of a name that were not deleted, the newest first. Raises UsageError when one has to stay."""
     live = [version for version in queries.versions(connection, name) if not version.dropped]
     for version in live:
         if version.aliases or version.held or version.quarantined:
             why = f"is in service as {', '.join(version.aliases)}" if version.aliases else "is held or quarantined"
             raise UsageError(why, where=str(version), code="REG018", help="it stays as it is; take its aliases away first")
+        registry.trusted.refuse_held(version)
     return live
 
 

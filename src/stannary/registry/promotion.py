@@ -2,7 +2,8 @@
 
 promote, under the writer's lock:
 1. the version is there, is what was registered, and is not quarantined;
-2. the alias is not frozen, and whoever promotes may (and did not push it, where duties are separate);
+2. the alias is not frozen, and whoever promotes may (and did not push it, where duties are separate), in the
+   ledger as in the tables;
 3. the policy of the alias decides from the evidence in the ledger, now;
 4. the decision is signed and logged; when it allows, the move is logged with it, in one append.
 
@@ -47,16 +48,18 @@ def promote(registry: Registry, name: Name, number: int, alias: str, unchanged: 
     and PolicyDenied when the alias is frozen, the version quarantined, or the actor not allowed to.
     """
     registry.allowed("promote", name, alias)
-    done = _promoted(registry, name, number, alias)
+    target = Reference(name, number, alias)
+    done = _promoted(registry, target, unchanged)
     while done is None:
-        done = _promoted(registry, name, number, alias, _decided_early(registry, name, alias, [number]))
+        done = _promoted(registry, target, unchanged, _decided_early(registry, name, alias, [number]))
     return done
 
 
 def _promoted(
-    registry: Registry, name: Name, number: int, alias: str, early: Mapping[int, Judged] | None = None
+    registry: Registry, target: Reference, unchanged: Unchanged | None, early: Mapping[int, Judged] | None = None
 ) -> Promotion | None:
     """Decide and move under the lock; None when the policy is in Rego, which nobody is to wait for, and was not asked `early`."""
+    name, number, alias = target.name, target.number, target.alias
     with registry.writing() as connection:
         _hold_to(unchanged, connection)
         with registry.chain.ledger.reading():
@@ -76,7 +79,7 @@ def rollback(registry: Registry, name: Name, alias: str, unchanged: Unchanged | 
     early = _decided_early(registry, name, alias)
     with registry.writing() as connection:
         _hold_to(unchanged, connection)
-        _refuse_frozen(connection, name, alias)
+        _refuse_frozen(registry, connection, name, alias)
         current = queries.alias_of(connection, Reference(name, alias=alias)).number
         tried: list[int] = []
         last: Promotion | None = None
@@ -108,7 +111,7 @@ def remove(registry: Registry, name: Name, alias: str, unchanged: Unchanged | No
     with registry.writing() as connection:
         _hold_to(unchanged, connection)
         queries.alias_of(connection, Reference(name, alias=alias))
-        _refuse_frozen(connection, name, alias)
+        _refuse_frozen(registry, connection, name, alias)
         registry.commit(connection, [Moved(actor=registry.actor, name=name, alias=alias, number=0, reason="remove")])
 
 
@@ -197,6 +200,8 @@ def _may_move(
     """Return the version and the protection, when the alias may move there as far as no evidence is concerned."""
     protection = protection_of(connection, name, alias)
     _refuse(protection.frozen, name, alias)
+    registry.trusted.freeze_holds(name, alias)
+    registry.trusted.rule_holds(name, alias, queries.rule_of(connection, name, alias))
     version = registry.trusted.resolve(connection, Reference(name, number))
     if protection.separate and not is_rollback and registry.actor in _pushers(version):
         msg = f"was pushed by {registry.actor}, who does not promote it as well"
@@ -249,8 +254,9 @@ def _hold_to(unchanged: Unchanged | None, connection: Connection) -> None:
         unchanged(connection)
 
 
-def _refuse_frozen(connection: Connection, name: Name, alias: str) -> None:
+def _refuse_frozen(registry: Registry, connection: Connection, name: Name, alias: str) -> None:
     _refuse(queries.freeze_of(connection, name, alias), name, alias)
+    registry.trusted.freeze_holds(name, alias)
 
 
 def _refuse(reason: str, name: Name, alias: str) -> None:

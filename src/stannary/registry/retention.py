@@ -70,6 +70,8 @@ def retain(registry: Registry, name: Name, *, keep: int, older_than: timedelta, 
     registry.allowed("delete", name)
     with registry.writing() as connection:
         chosen = _chosen(queries.versions(connection, name), keep, registry.chain.workspace.clock() - older_than)
+        for version in chosen:
+            registry.trusted.refuse_held(version)
         events = [
             Dropped(actor=registry.actor, name=name, number=version.number, digest=version.digest, reason=reason)
             for version in chosen
@@ -93,6 +95,7 @@ def delete(registry: Registry, name: Name, number: int, reason: str) -> Version:
             why = f"is held: {version.held}" if version.held else f"is quarantined: {version.quarantined}"
         if why:
             raise UsageError(why, where=str(version), code="REG013" if version.dropped else "REG018", help="it stays as it is")
+        registry.trusted.refuse_held(version)
         event = Dropped(actor=registry.actor, name=name, number=version.number, digest=version.digest, reason=reason)
         registry.commit(connection, [event])
         return version

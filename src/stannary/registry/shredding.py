@@ -64,6 +64,8 @@ def shred(registry: Registry, namespace: str, reason: str) -> Shredding:
         key = _key(registry, namespace)
         live = in_namespace(connection, namespace)
         _refuse_kept(namespace, live)
+        for version in live:
+            registry.trusted.refuse_held(version)
         if not is_shredded(registry.chain.ledger, namespace, key):  # else it was broken off behind this
             event = Shredded(actor=registry.actor, namespace=namespace, key=key, reason=reason, versions=len(live))
             gone = [

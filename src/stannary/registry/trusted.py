@@ -7,18 +7,23 @@ newest about its alias.
 
 from __future__ import annotations
 
+import msgspec
 from sqlalchemy.engine import Connection
 
 from stannary.core.errors import IntegrityError, PolicyDenied, UsageError
+from stannary.core.model import Json
 from stannary.evidence.ledger import Ledger
 from stannary.registry import events, queries
-from stannary.registry.events import Dropped, Moved, Quarantined, Registered
+from stannary.registry.events import Dropped, Event, Frozen, Held, Moved, Protected, Quarantined, Registered
 from stannary.registry.model import Version
 from stannary.registry.names import Name, Reference
 
 __all__ = ["Trusted"]
 
 _MOST = 4096
+_FEW = 64  # entries: to read so many costs less than to look the rules up again
+_RULES = frozenset({"protection", "freeze"})  # kinds of events by which an alias moves, or does not
+_Said = tuple[Name, int, str, str, str, dict[str, Json]]  # of a version, by its event
 
 
 class Trusted:
@@ -28,7 +33,8 @@ class Trusted:
         self._ledger = ledger
         self._size = 0
         self._known: dict[Reference, Version] = {}
-        self._registered: dict[int, tuple[Name, int, str, str]] = {}  # by entry, which never changes
+        self._registered: dict[int, _Said] = {}  # by entry, which never changes
+        self._rules: dict[str, tuple[int, Event] | None] = {}
 
     def resolve(self, connection: Connection, reference: Reference) -> Version:
         """Return the version that a reference means. Raises UsageError, PolicyDenied or IntegrityError."""
@@ -65,6 +71,45 @@ class Trusted:
                 msg, where=what, code="REG020", help=f"stannary registry rollback; stannary registry quarantine {digest} --lift"
             )
 
+    def rule_holds(self, name: Name, alias: str, said: tuple[dict[str, Json], int] | None) -> None:
+        """Raise IntegrityError when what a table says of how an alias moves is not what the ledger says."""
+        found: tuple[object, int] | None = None
+        what = f"{name}@{alias}"
+        for place in (name, Name(name.namespace, "*")):
+            newest = self._rule(events.about(Protected(actor="", name=place, alias=alias, policy={})))
+            if newest is not None:
+                found = msgspec.to_builtins(newest[1]), newest[0]
+                break
+        if found != said:
+            msg = "moves by another policy in the table than in the ledger"
+            raise _tampered(what, msg)
+
+    def freeze_holds(self, name: Name, alias: str) -> None:
+        """Raise IntegrityError when the ledger freezes an alias that no table has frozen."""
+        what = f"{name}@{alias}"
+        for place in (name, Name(name.namespace, "*")):
+            for which in (alias, "*"):
+                newest = self._rule(events.about(Frozen(actor="", name=place, alias=which, reason="")))
+                if newest is not None and isinstance(newest[1], Frozen) and not newest[1].lifted:
+                    raise _tampered(what, "is frozen in the ledger, and in no table")
+
+    def _rule(self, about: str) -> tuple[int, Event] | None:
+        """Return the newest event about a policy or a freeze, and its entry: remembered until one of either kind follows."""
+        self._forget_what_changed()
+        if about not in self._rules:
+            if len(self._rules) > _MOST:
+                self._rules.clear()
+            row = self._ledger.newest(about)
+            self._rules[about] = None if row is None else (row.index, events.read(row))
+        return self._rules[about]
+
+    def refuse_held(self, version: Version) -> None:
+        """Raise IntegrityError when the ledger holds a version that no table has held."""
+        row = self._ledger.newest(events.about(Held(actor="", name=version.name, number=version.number, reason="")))
+        event = events.read(row) if row else None
+        if isinstance(event, Held) and not event.lifted and not version.held:
+            raise _tampered(str(version), "is held in the ledger, and in no table")
+
     def _alias_holds(self, connection: Connection, reference: Reference, version: Version) -> None:
         row = queries.alias_of(connection, reference)
         probe = events.about(Moved(actor="", name=reference.name, alias=reference.alias, number=0))
@@ -76,10 +121,10 @@ class Trusted:
             raise _tampered(str(reference), msg)
 
     def _version_holds(self, version: Version) -> None:
-        says = (version.name, version.number, version.digest, version.manifest)
+        says = (version.name, version.number, version.digest, version.manifest, version.creator, version.info)
         if self._registered.get(version.entry) != says:
             event = events.read(self._ledger.read(version.entry))
-            if not isinstance(event, Registered) or (event.name, event.number, event.digest, event.manifest) != says:
+            if not isinstance(event, Registered) or _says(event) != says:
                 raise _tampered(str(version), "the table has another artifact than the ledger")
             if len(self._registered) > _MOST:
                 self._registered.clear()
@@ -93,9 +138,16 @@ class Trusted:
         size = self._ledger.head().size
         if size == self._size:
             return
-        if self._known and events.TYPE in self._ledger.types(self._size):
+        if (self._known or self._rules) and events.TYPE in self._ledger.types(self._size):
             self._known.clear()
+            few = size - self._size <= _FEW
+            if not few or any(row.kind in _RULES for row in self._ledger.entries(self._size, size) if row.type == events.TYPE):
+                self._rules.clear()
         self._size = size
+
+
+def _says(event: Registered) -> _Said:
+    return event.name, event.number, event.digest, event.manifest, event.actor, event.info
 
 
 def _tampered(what: str, why: str) -> IntegrityError:

@@ -297,7 +297,7 @@ def test_tables_that_lag_behind_the_ledger_catch_up(bench, registry):
     assert bench.open("bob").resolve(parse("claims@production")).number == 1
 
 
-@pytest.mark.parametrize("change", ["alias", "digest", "manifest", "entry", "dropped"])
+@pytest.mark.parametrize("change", ["alias", "digest", "manifest", "entry", "dropped", "creator", "info"])
 def test_a_table_that_somebody_edited_leads_nowhere(bench, registry, change):
     import sqlalchemy as sa
 
@@ -315,7 +315,7 @@ def test_a_table_that_somebody_edited_leads_nowhere(bench, registry, change):
         elif change == "entry":
             connection.execute(sa.update(tables.version).where(tables.version.c.number == 1).values(entry=two.entry))
         else:
-            values = {"digest": two.digest, "manifest": two.manifest, "dropped": True}
+            values = {"digest": two.digest, "manifest": two.manifest, "dropped": True, "creator": "eve", "info": {"pushed_by": []}}
             connection.execute(sa.update(tables.version).where(tables.version.c.number == 1).values({change: values[change]}))
     with pytest.raises((IntegrityError, UsageError)) as caught:
         bench.open("bob").resolve(parse("claims@production"))
