@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import ssl
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-__all__ = ["HttpModel", "Reply", "serve_model"]
+__all__ = ["HttpModel", "QuietServer", "Reply", "serve_model"]
 
 
 class Reply:
@@ -49,12 +50,16 @@ class HttpModel:
         return first if first is not None else self.answer(body)
 
 
-class _Server(ThreadingHTTPServer):
+class QuietServer(ThreadingHTTPServer):
+    """Threads that end with the process, room for many callers, and not a word about those who go away."""
+
     daemon_threads = True
     request_queue_size = 128
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - the class's signature
-        """Say nothing: clients go away in tests."""
+        """Say nothing of a client that went away; anything else is a fault of the test and is to be seen."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
 
 
 def _handler(model: HttpModel) -> type[BaseHTTPRequestHandler]:
@@ -95,7 +100,7 @@ def _handler(model: HttpModel) -> type[BaseHTTPRequestHandler]:
 def serve_model(answer: Callable[[Any], Reply], *, context: ssl.SSLContext | None = None) -> Iterator[HttpModel]:
     """Serve on a free port of loopback until the block ends; with `context`, over TLS."""
     model = HttpModel(answer)
-    server = _Server(("127.0.0.1", 0), _handler(model))
+    server = QuietServer(("127.0.0.1", 0), _handler(model))
     if context is not None:
         server.socket = context.wrap_socket(server.socket, server_side=True)
     model.url = f"{'https' if context else 'http'}://127.0.0.1:{server.server_port}"

@@ -10,13 +10,15 @@ import base64
 import json
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa, utils
+
+from stannary.testing.http_models import QuietServer
 
 __all__ = ["IdentityProvider", "ProviderKey", "compact"]
 
@@ -88,7 +90,7 @@ class IdentityProvider:
         self.secret = secret
         self.requests: list[str] = []
         self.document: dict[str, Any] = {}  # what discovery says differently
-        self._server: ThreadingHTTPServer | None = None
+        self._server: QuietServer | None = None
 
     @property
     def jwks(self) -> bytes:
@@ -117,7 +119,7 @@ class IdentityProvider:
 
     def __enter__(self) -> Self:
         handler = type("Handler", (_Handler,), {"provider": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server = QuietServer(("127.0.0.1", 0), handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
         return self

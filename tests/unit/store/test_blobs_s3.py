@@ -3,12 +3,11 @@
 import contextlib
 import hashlib
 import http.client
-import sys
 import threading
 import time
 import urllib.request
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
@@ -17,6 +16,7 @@ from stannary.core.model import Digest
 from stannary.registry.names import parse
 from stannary.store.blobs.plain import PlainBlobs
 from stannary.store.blobs.s3 import S3Objects
+from stannary.testing.http_models import QuietServer
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 
@@ -97,15 +97,6 @@ class Proxy(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-class ProxyServer(ThreadingHTTPServer):
-    request_queue_size = 128
-
-    def handle_error(self, *_):
-        """Say nothing of a client that has gone away; anything else is to be seen."""
-        if not isinstance(sys.exception(), OSError):
-            super().handle_error(*_)
-
-
 @pytest.fixture(scope="module")
 def server():
     from moto.server import ThreadedMotoServer
@@ -113,7 +104,7 @@ def server():
     moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     moto.start()
     _, Proxy.behind = moto.get_host_and_port()
-    proxy = ProxyServer(("127.0.0.1", 0), Proxy)
+    proxy = QuietServer(("127.0.0.1", 0), Proxy)
     threading.Thread(target=proxy.serve_forever, daemon=True).start()
     request = urllib.request.Request(f"http://127.0.0.1:{Proxy.behind}/faults", method="PUT")
     urllib.request.urlopen(request, timeout=30).close()
