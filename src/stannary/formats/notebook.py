@@ -54,6 +54,10 @@ _MIMES = frozenset(
 # What libraries of plots have the browser run when the notebook is opened.
 _SCRIPTS = re.compile(r"application/vnd\.(?:holoviews|bokehjs)_(?:load|exec)\.v\d+\+json")
 _MAX_CELLS = 5000
+# What IPython takes for a magic or an alias without a sign before it, where it is no Python.
+_AUTOMATIC = re.compile(
+    r"(?:pip|conda|mamba|micromamba|uv|cd|ls|mkdir|rmdir|cat|rm|cp|mv|man|less|more)\s+(?!(?:in|is|if|and|or|not|for|else)\b)[\w~/.\"'$-][^=]*(?:[=<>!~]=[^=]*)*$"
+)
 
 
 def read(view: View, sink: Sink) -> None:
@@ -120,7 +124,18 @@ def _code_cell(text: str, number: int, source: list[str], sink: Sink) -> None:
         if magic not in _PYTHON_CELLS:
             return
         text = f"{arguments}\n{rest}" if magic in {"timeit", "time"} and arguments and not arguments.startswith("-") else rest
-    source.append("\n".join(_line(line, number, sink) for line in text.split("\n")))
+    lines = [_line(line, number, sink) for line in text.split("\n")]
+    if any(map(_AUTOMATIC.match, lines)) and not _parses("\n".join(lines)):
+        lines = [_line(f"!{line}", number, sink) if _AUTOMATIC.match(line) else line for line in lines]
+    source.append("\n".join(lines))
+
+
+def _parses(text: str) -> bool:
+    try:
+        parse(text)
+    except FormatError:
+        return False
+    return True
 
 
 def _cell_magic(magic: str, arguments: str, rest: str, number: int, sink: Sink) -> None:

