@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from stannary.checks.robustness.company import company_matters
@@ -133,6 +135,21 @@ def test_a_function_that_answers_by_turns_or_by_chance_is_not_called_robust(digi
         assert any("when it is asked again" in text for text in found.incomplete)
         assert found.part.robust.low == 0.0
         assert "when it is asked again" in company_matters(asked(digits_net, function, "labels"), data.x)
+
+
+def test_a_radius_of_less_than_a_grey_level_is_no_radius(digits, digits_net) -> None:
+    class Grey(torch.nn.Module):
+        def forward(self, x):
+            return digits_net(x / 16)
+
+    data = data_of(digits)
+    levels = replace(data, x=(data.x * 16).round())
+    target = Counting(TorchTarget(Grey(), (1, 8, 8)))
+    for eps, told in ((0.1, True), (1.6, False)):
+        found = robustness(target, levels, Box(0, 16), Options(preset="smoke", eps=eps))
+        assert any("whole numbers from 0 to 16" in text for text in found.incomplete) == told
+    same = robustness(Counting(TorchTarget(digits_net, (1, 8, 8))), data, Box(), Options(preset="smoke", eps=0.1))
+    assert same.part.robust == found.part.robust  # at the radius that was meant
 
 
 def test_a_table_is_asked_alone_too() -> None:

@@ -33,6 +33,7 @@ __all__ = ["Measured", "Options", "metric_of", "robustness"]
 
 _SHOWN = 12
 _ALPHA = 0.05
+_LEVELS = 16  # of what is no flag and no count of a few
 _ROUNDED = 1 + 1e-6  # an example on the border lies within
 
 
@@ -189,6 +190,7 @@ def _measured(
     broken = result.status == whole.BROKEN
     incomplete = [f"{unfinished} of {n} samples were not attacked to the end: {result.stopped}"] if unfinished else []
     incomplete += _doubts(result, data, seen, unfinished)
+    incomplete += [coarse] if (coarse := _too_near(data, problem)) else []
     if rule is not None and not decided:
         incomplete.append(f"the stop rule did not decide about {rule.threshold:g} within {rule.n} samples")
     adversarials = ""
@@ -227,6 +229,17 @@ def _doubts(result: whole.CascadeResult, data: Dataset, seen: torch.Tensor, unfi
             f"all samples that it gets right are of one class ({name}), and none was turned: it may be constant, no robustness"
         )
     return found
+
+
+def _too_near(data: Dataset, problem: Problem) -> str:
+    """Tell that the radius is less than one step of data in whole numbers, as of grey levels from 0 to 255."""
+    span = float(data.x.max() - data.x.min()) if len(data) else 0.0
+    if problem.norm == "l0" or problem.eps is None or problem.eps >= 1 or span < _LEVELS or bool((data.x != data.x.round()).any()):
+        return ""
+    seen = f"whole numbers from {float(data.x.min()):g} to {float(data.x.max()):g}"
+    return (
+        f"the inputs are {seen}, and a radius of {problem.eps:g} is less than one step of them: is it meant of inputs from 0 to 1?"
+    )
 
 
 def _bounded(stood: int, unfinished: int, n: int) -> Rate:
