@@ -39,6 +39,16 @@ def test_the_areas_interval_covers_the_truth_and_is_as_wide_as_theory_says() -> 
     assert np.mean([one.high - one.low for one in found]) == pytest.approx(2 * 1.96 * error, rel=0.1)
 
 
+@pytest.mark.parametrize("shift, value", [(0.0, 0.5), (1.0, 1.0), (-1.0, 0.0)])
+def test_the_area_of_few_scores_that_are_alike_is_not_known_for_certain(shift, value) -> None:
+    few, many = torch.zeros(5, dtype=torch.float64), torch.zeros(1000, dtype=torch.float64)
+    for ours, theirs, least in ((few + shift, many, 0.25), (many + shift, few, 0.25), (many + shift, many, 0.0015)):
+        found = area(ours, theirs, rounds=50)
+        assert found.value == value
+        assert found.high - found.low > least  # a bootstrap alone gives no width at all
+        assert found.high - found.low < 3 * least
+
+
 def test_a_rate_at_a_low_false_positive_rate_is_counted_exactly() -> None:
     from scipy.stats import binomtest
 

@@ -22,7 +22,11 @@ _CHUNK = 4_000_000  # elements of a bootstrap's matrix
 
 
 def area(members: torch.Tensor, others: torch.Tensor, *, seed: int = 0, rounds: int = 1000, level: float = 0.95) -> Rate:
-    """Return the area under the curve (ties count half), with a percentile interval of a bootstrap of both groups."""
+    """Return the area under the curve (ties count half), with a percentile interval of a bootstrap of both groups.
+
+    A bootstrap of scores that are all equal, or all apart, has no width. The interval therefore goes at least to what the area
+    would be if the share of a group that so many samples may have missed altogether lay at one end.
+    """
     scores = torch.cat((members, others))
     _, place = scores.unique(return_inverse=True)  # ties share a place
     order = place.argsort()
@@ -43,7 +47,9 @@ def area(members: torch.Tensor, others: torch.Tensor, *, seed: int = 0, rounds: 
     draws = torch.cat(found)
     tail = (1 - level) / 2
     low, high = (float(torch.quantile(draws, q)) for q in (tail, 1 - tail))
-    return Rate(value=value, low=min(low, value), high=max(high, value), n=len(scores))
+    missed = max(clopper_pearson(0, len(group), level)[1] for group in (members, others))
+    low, high = min(low, value * (1 - missed)), max(high, value + (1 - value) * missed)
+    return Rate(value=value, low=low, high=high, n=len(scores))
 
 
 def _areas(place: torch.Tensor, ours: torch.Tensor, theirs: torch.Tensor) -> torch.Tensor:
