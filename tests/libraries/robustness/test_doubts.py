@@ -137,6 +137,23 @@ def test_a_function_that_answers_by_turns_or_by_chance_is_not_called_robust(digi
         assert "when it is asked again" in company_matters(asked(digits_net, function, "labels"), data.x)
 
 
+def test_a_network_that_takes_no_single_input_or_draws_is_told_of(digits) -> None:
+    nn, x = torch.nn, data_of(digits).x
+    torch.manual_seed(0)
+    normalised = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(64, track_running_stats=False), nn.Linear(64, 10))
+
+    class Drawing(nn.Module):
+        def forward(self, x):
+            return x.flatten(1)[:, :10] + torch.rand(len(x), 10)
+
+    assert "alone" in company_matters(Counting(TorchTarget(normalised, (1, 8, 8))), x)
+    drawing = Counting(TorchTarget(Drawing(), (1, 8, 8)))
+    assert company_matters(drawing, x) == ""  # the signs of masked gradients tell it
+    assert "when it is asked again" in company_matters(drawing, x, chance=True)
+    found = robustness(drawing, data_of(digits), Box(), Options(preset="smoke", norm="l1", eps=1, attacks=("fmn",)))
+    assert any("when it is asked again" in text for text in found.incomplete)
+
+
 def test_a_radius_of_less_than_a_grey_level_is_no_radius(digits, digits_net) -> None:
     class Grey(torch.nn.Module):
         def forward(self, x):

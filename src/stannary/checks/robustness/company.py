@@ -20,11 +20,12 @@ _NEAR = 0.05  # of the spread of a sample's scores: two classes nearer than that
 _MOVED = 0.5  # of the same: scores that are moved so far are no rounding, though the decision stays
 
 
-def company_matters(target: Counting, x: torch.Tensor) -> str:
+def company_matters(target: Counting, x: torch.Tensor, *, chance: bool = False) -> str:
     """Tell what is wrong with a target that answers inputs `(n, *shape)` together otherwise than alone; "" if nothing is.
 
-    One that answers the same batch differently is random: that is told of those without gradients. Nothing is told of one with a
-    budget, or one that is asked over a network, where an input costs, and each is its own.
+    One that answers the same batch differently is random: that is told of those without gradients, and with `chance` of others,
+    too, where nobody looks for signs of masked gradients. Nothing is told of one with a budget, or one that is asked over a
+    network, where an input costs, and each is its own.
     """
     if target.budget is not None or hasattr(target.inner, "calls") or len(x) < 2:  # noqa: PLR2004 - company
         return ""
@@ -34,11 +35,14 @@ def company_matters(target: Counting, x: torch.Tensor) -> str:
         together, again = ask(x), ask(x)
         if other := _other(together, again):
             text = f"the model answers {other} of {len(x)} inputs otherwise when it is asked again: what it stands is chance"
-            return text if target.access != "white" else ""
+            return text if chance or target.access != "white" else ""
         n = min(len(x), _ASKED)
-        alone = torch.cat([ask(x[at : at + 1]) for at in range(n)])
     except BudgetSpent:
         return ""
+    try:
+        alone = torch.cat([ask(x[at : at + 1]) for at in range(n)])
+    except Exception as error:  # noqa: BLE001 - a model is others' code, which may raise anything
+        return f"the model cannot be asked about one input alone: {type(error).__name__}"
     other = _other(together[:n], alone)
     if not other:
         return ""

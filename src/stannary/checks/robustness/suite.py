@@ -33,6 +33,7 @@ __all__ = ["Measured", "Options", "metric_of", "robustness"]
 
 _SHOWN = 12
 _ALPHA = 0.05
+_MASKED_NORMS = ("linf", "l2")  # in which signs of masked gradients are looked for
 _LEVELS = 16  # of what is no flag and no count of a few
 _ROUNDED = 1 + 1e-6  # an example on the border lies within
 
@@ -121,7 +122,7 @@ def robustness(target: Counting, data: Dataset, domain: Domain, options: Options
     found = _measured(result, problem, data, options, (rule, replayed))
     if unable:
         found = replace(found, incomplete=(*found.incomplete, unable))
-    if moody := company_matters(target, data.x):
+    if moody := company_matters(target, data.x, chance=problem.norm not in _MASKED_NORMS):
         part = msgspec.structs.replace(found.part, robust=msgspec.structs.replace(found.part.robust, low=0.0))
         found = replace(found, part=part, incomplete=(*found.incomplete, moody))
     failed = rule is not None and rule.decision() == "fail"
@@ -150,7 +151,7 @@ def _with_curve(found: Measured, problem: Problem, data: Dataset) -> Measured:
 
 def _unmasked(found: Measured, problem: Problem, data: Dataset) -> Measured:
     """Look for signs that gradients are masked. Of a masked model the accuracy under attack has no lower bound."""
-    if problem.target.access != "white" or problem.norm not in ("linf", "l2"):
+    if problem.target.access != "white" or problem.norm not in _MASKED_NORMS:
         return found
     report = masking_report(problem, data.x, data.y)
     part = msgspec.structs.replace(found.part, masking=report.points, masked=report.masked)
