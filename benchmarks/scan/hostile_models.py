@@ -369,7 +369,7 @@ def _others(size: int) -> Iterator[Case]:
         "lightgbm.trees",
         "m.txt",
         lambda: (
-            (head := boosters._LIGHTGBM.split("Tree=0"))[0].encode()
+            (head := boosters.LIGHTGBM.split("Tree=0"))[0].encode()
             + b"".join(
                 _count(
                     lambda n: f"Tree={n}\nnum_leaves=3\nsplit_feature=0 1\nthreshold=0.5 0.25\nleaf_value=0.1 0.2 0.3\n\n".encode(),
@@ -383,7 +383,7 @@ def _others(size: int) -> Iterator[Case]:
     yield (
         "lightgbm.line",
         "m.txt",
-        lambda: boosters._LIGHTGBM.replace("feature_names=a b", "feature_names=" + "a b " * (size // 4)).encode(),
+        lambda: boosters.LIGHTGBM.replace("feature_names=a b", "feature_names=" + "a b " * (size // 4)).encode(),
         False,
     )
     yield "catboost.information", "m.cbm", lambda: boosters._catboost({f"k{n}": "v" for n in range(size // 48)}), False
