@@ -70,6 +70,7 @@ class CodeFlow(Flow):
         self.missing: dict[str, None] = {}
         self.unclear: dict[str, None] = {}
         self.stored: set[str] = set()  # attributes that are set
+        self.switched = False  # a member `eval` was named
 
     def start(self, **extra: Json) -> None:
         """Begin the account of another function."""
@@ -144,6 +145,8 @@ class CodeFlow(Flow):
         return value
 
     def _members(self, base: Value, node: ast.Attribute) -> Value:
+        if node.attr == "eval":
+            self.switched = True  # of a network: called without arguments, or noted below
         if not any(o.name or o.node is not None or o.known or o.items is not None for o in base.options()) and node.attr != "eval":
             self.note(self.attributes, node.attr)
         return self.touch(super()._members(base, node))

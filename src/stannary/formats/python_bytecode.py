@@ -80,6 +80,7 @@ def report(code: CodeNames, sink: Sink, magic: int) -> None:
         sink.fact("pyc.call", None, name=clip(name), code=clip(where, 80), top=top)
     for name in sorted(referred & _TELLING):  # through another module, or as a value that somebody calls
         sink.fact("pyc.call", None, name=name, code=clip(code.name, 80), top=set(name.split(".")) <= set(code.names))
+    own = {item.name for item in code.walk()} if account else set()
     for index, item in enumerate(code.walk()):
         if index >= _MAX_CODE:
             sink.incomplete(f"more than {_MAX_CODE} code objects")
@@ -94,8 +95,8 @@ def report(code: CodeNames, sink: Sink, magic: int) -> None:
             count=len(item.names),
         )
         for module, call in _pairs(names):
-            if account and call in account.words:
-                continue  # what is done with the name was seen
+            if account and (call in account.words or (call == "eval" and call in own)):
+                continue  # what is done with the name was seen, or it is a method of the module's own
             sink.fact("pyc.call", None, name=f"{module}.{call}" if module else call, code=clip(item.name, 80), top=index == 0)
         for text in item.consts[:_MAX_LIST]:
             if len(text) >= 12:

@@ -70,6 +70,8 @@ def follow_module(code: Code, magic: int, sink: Sink) -> Account | None:
             sink.incomplete(f"compiled code was not followed to its end: {type(exc).__name__}")
             return None
         account.touched = tuple(flow.touched)
+        if flow.switched:
+            account.words.add("eval")
         account.words |= _words(flow.touched) | _words(flow.called_names) | set(flow.attributes) | set(flow.missing) | flow.stored
         return account
     return None

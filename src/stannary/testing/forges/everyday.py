@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import configparser
+import importlib.util
 import json
+import marshal
 import pickle
 import random
 
@@ -177,3 +179,8 @@ for _name, _more, _bad in (
     ("links_of_a_project", 'dependency_links=[\n    "http://203.0.113.9/simple",\n]', True),
 ):
     file(f"everyday.{_name}", "setup.py", _SETUP.format(_more), "dependencies", malicious=_bad)
+
+_NETWORK = "class M:\n def eval(self):\n  return self\n def f(self, x):\n  self.net.eval()\n  return {}\n"
+for _name, _what, _bad in (("network_for_use", "self.net(x)", False), ("network_and_text", "eval(x)", True)):
+    _code = marshal.dumps(compile(f"{_NETWORK.format(_what)}\n{'y = eval(open(1).read())' if _bad else ''}", "m.py", "exec"))
+    file(f"everyday.{_name}", "m.pyc", importlib.util.MAGIC_NUMBER + bytes(12) + _code, "Compiled Python", malicious=_bad)
