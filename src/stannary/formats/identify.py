@@ -137,7 +137,8 @@ FORMATS: tuple[Format, ...] = (
     Format("learned-weights", _F + "weight_files:read", probe="probe", first=b"\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f\x10\x11\x12\x13\x14\x15\x16\x17\x18IMl\xba\xd6m0123456789"),
     # Last: opcodes have no magic, so anything may be one; and files that are numbers only when their model is beside them
     Format("pickle", _F + "pickle_reader:read", probe="probe"),
-    Format("raw-weights", _F + "raw_weights:read", names=("*.bin", "*-shard*", "?" * 32, "*.onnx_data*", "*.onnx.data*", "*_data", "*.data", "*.weights", "*.weight")),
+    Format("raw-weights", _F + "raw_weights:read", names=("*.bin", "*-shard*", "?" * 32, "*.onnx_data*", "*.onnx.data*", "*_data", "*.data", "*.weights", "*.weight", "*.bias",
+                                                          "onnx__*_*")),
 )  # fmt: skip
 
 _BY_NAME = {row.name: row for row in FORMATS}

@@ -161,7 +161,14 @@ class Tags:
         # Numbers are words of a vocabulary, an object (here its pairs) codes of languages.
         if isinstance(ids, str) or (isinstance(ids, list) and any(isinstance(part, str) for part in ids)):
             name = ids if isinstance(ids, str) else ".".join(map(str, ids))
-            self.sink.fact("json.constructor", None, name=clip(name), type=clip(str(members.get("type"))), path=clip(path))
+            self.sink.fact(
+                "json.constructor",
+                None,
+                name=clip(name),
+                type=clip(str(members.get("type"))),
+                path=clip(path),
+                sends=_sent(members.get("kwargs")),
+            )
 
     def _named(self, path: str, members: dict[str, Any]) -> None:
         """Report a class that is named in two members, and an operator of a program of PaddlePaddle 3."""
@@ -323,6 +330,16 @@ class Tags:
             how = outside(name)
             if how:
                 self.sink.fact("json.shard", None, value=clip(name), how=how, path=clip(path))
+
+
+def _sent(given: Any) -> str:  # noqa: ANN401 - any JSON value
+    """Return the address among arguments that hold a secret as well: where the client sends it."""
+    pairs = [pair for pair in given[:200] if isinstance(pair, tuple)] if isinstance(given, list) else []
+    secret = any(
+        isinstance(v, list) and ("type", "secret") in v and any(p[0] == "lc" for p in v if isinstance(p, tuple)) for _, v in pairs
+    )
+    addresses = [clip(v) for _, v in pairs if isinstance(v, str) and "://" in v]
+    return addresses[0] if secret and addresses else ""
 
 
 def _names(value: Any) -> list[str]:  # noqa: ANN401 - any JSON value

@@ -29,6 +29,7 @@ from typing import Any
 from stannary.core.errors import FormatError
 from stannary.formats.embedded_text import hand_on, opens_encoded
 from stannary.formats.inline_code import note_evaluated, note_script
+from stannary.formats.inline_expressions import Expressions
 from stannary.formats.interface import Sink, View, clip
 from stannary.formats.json_keys import KEYS, Tags
 from stannary.formats.setting_values import LARGEST, note_setting, outside
@@ -77,8 +78,10 @@ def read(view: View, sink: Sink) -> None:
     tags = Tags(sink)
     # Lines of records and lists of them are data, whose strings mean nothing to a program.
     told: set[str] | None = set() if len(documents) == 1 and isinstance(first, _Pairs) and len(view) <= LARGEST else None
+    expressions = Expressions(sink)
     for document in documents:
-        _walk(document, tags, sink, told)
+        _walk(document, tags, expressions if told is not None else None, told)
+    expressions.hand_on()
     if problem:
         _search(view, sink)
         if named:
@@ -105,12 +108,15 @@ def _documents(text: str) -> tuple[list[Any], str]:
         found.append(value)
 
 
-def _walk(document: Any, tags: Tags, sink: Sink, told: set[str] | None) -> None:  # noqa: ANN401 - any JSON value
+def _walk(document: Any, tags: Tags, expressions: Expressions | None, told: set[str] | None) -> None:  # noqa: ANN401 - any JSON value
+    sink = tags.sink
     stack: list[tuple[str, Any, int]] = [("", document, 0)]
     while stack:
         path, value, depth = stack.pop()
         if isinstance(value, str):
             note_evaluated(sink, path, value)
+            if expressions is not None:
+                expressions.note(value)
             if told is not None:
                 note_script(sink, path, path.rpartition(".")[2], value)
             if told is not None:
@@ -134,7 +140,10 @@ def _walk(document: Any, tags: Tags, sink: Sink, told: set[str] | None) -> None:
                 (f"{path}[{index}]", item, depth + 1)
                 for index, item in enumerate(value)
                 if isinstance(item, list)
-                or (isinstance(item, str) and (len(item) >= _SHORTEST or "(" in item or "/" in item or "\\" in item))
+                or (
+                    isinstance(item, str)
+                    and (len(item) >= _SHORTEST or "(" in item or "/" in item or "\\" in item or item[:1] == "$")
+                )
             )
         elif isinstance(value, str) and depth < _NESTED and value[:1] in "{[" and _is_document(value, settings=told is not None):
             stack.extend((f"{path}(text)", inner, depth + 1) for inner in _documents(value)[0])

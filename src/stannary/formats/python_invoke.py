@@ -24,6 +24,11 @@ _HOME = {"HOME": "~", "USERPROFILE": "~", "TMPDIR": "/tmp", "TEMP": "/tmp"}  # n
 _COMPUTED = {"pathlib.Path.home": "~", "tempfile.gettempdir": "/tmp", "os.getcwd": ".", "pathlib.Path.cwd": "."}  # noqa: S108 - texts
 _SAME_BYTES = frozenset({"io.BytesIO", "io.BufferedReader", "gzip.decompress", "zlib.decompress", "gzip.open"})
 _PATHS = frozenset({"pathlib.Path", "pathlib.PurePath", "pathlib.PosixPath"})
+# What keeps a function to be called later: configurations made of Python keep them so, and `instantiate` calls them.
+_PARTIAL = frozenset({
+    "functools.partial", "detectron2.config.LazyCall", "detectron2.config.lazy.LazyCall", "hydra_zen.builds", "hydra_zen.just",
+    "hydra_zen.zen", "fiddle.Config", "fiddle.Partial", "nemo_run.Config", "nemo_run.Partial",
+})  # fmt: skip
 SELF = "<this module>"
 MAX_NAME = 160
 _INNER = frozenset({"__globals__", "__builtins__", "func_globals"})  # of a function, its module's names
@@ -205,9 +210,10 @@ class Invocations:
             for item in second.items[1 if len(args) < 3 else 0 : 64]:
                 result = self._invoke(first, [result, item], {}, first.origins)
             return result
-        if name == "functools.partial" and (first.name or first.node):
+        if name in _PARTIAL and (first.name or first.node):
             result = first.copy()
-            self._invoke(first, args[1:], {}, merge_origins(args))
+            if args[1:] or name == "functools.partial":  # the others are given what they are called with later
+                self._invoke(first, args[1:], {}, merge_origins(args))
             return result
         return None
 

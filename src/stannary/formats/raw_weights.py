@@ -19,6 +19,8 @@ __all__ = ["read"]
 _ROW = "raw-weights"
 _BLOB_SENTINEL = b"\xef\xbe\xad\xde"
 _BESIDE = (".onnx_data", ".onnx.data", ".data", "_data", ".weights", ".weight")
+# Beside an ONNX model: a second file of external data, and tensors in files of their own (torch.onnx names them so).
+_PART = re.compile(r"\.onnx[._]data_\d+$|^onnx__\w+_\d+$|\.bias$")
 _SHARD = re.compile(r"(?:-shard\d+(?:of\d+)?|^params_shard_\d+)(?:\.bin)?$")
 _HASH = re.compile(r"[0-9a-f]{32}")
 _SAME_STEM = (".xml", ".param", ".mnn", ".mil", ".onnx", ".mlmodel")
@@ -49,4 +51,4 @@ def _owned(view: View, sink: Sink) -> bool:
         return any(name.removesuffix(".bin") + ending in names for ending in _SAME_STEM)
     if name.endswith(".weights") and any(n.endswith(".cfg") for n in names):
         return True
-    return name.endswith(_BESIDE) and any(n.endswith(".onnx") for n in names)
+    return (name.endswith(_BESIDE) or _PART.search(name) is not None) and any(n.endswith(".onnx") for n in names)

@@ -20,6 +20,7 @@ import re
 from stannary.core.errors import FormatError
 from stannary.formats.embedded_text import hand_on, opens_encoded
 from stannary.formats.inline_code import hand_on_inline, note_evaluated
+from stannary.formats.inline_expressions import Expressions
 from stannary.formats.interface import Sink, View, clip
 from stannary.formats.setting_values import LARGEST, note_setting, outside
 from stannary.formats.yaml_scan import Node, Scanned, scan
@@ -132,9 +133,12 @@ def read(view: View, sink: Sink) -> None:
     _nodes(found, sink, base)
     if len(view) <= LARGEST:
         told: set[str] = set()
+        expressions = Expressions(sink)
         for node in found.nodes:
             if node.value:
+                expressions.note(node.value)
                 note_setting(sink, node.path, node.key, node.value, told)
+        expressions.hand_on()
     _flavors(found, sink)
 
 

@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 
+from stannary.checks.static.judges.addresses import doubtful_address
 from stannary.checks.static.judges.commands import command_hit
 from stannary.checks.static.judges.danger import Danger, danger_of
 from stannary.checks.static.judges.word_sets import contains_any, words
@@ -41,6 +42,11 @@ _CODE_KEYS = frozenset(
         "_class_name",
         "__metadata__",
     }
+)
+# A server of one's own, which need not have TLS.
+_INSIDE = re.compile(
+    r"https?://(?:[\w-]+|[\w.-]+\.(?:local|internal|lan|svc|cluster\.local)|(?:10|127|0|192\.168|172\.(?:1[6-9]|2\d|3[01]))(?:\.\d{1,3}){2,3}|\[::1\])(?=[:/]|$)",
+    re.IGNORECASE,
 )
 
 
@@ -145,6 +151,9 @@ def _constructor(fact: Fact) -> Iterator[Hit]:
         told = _IN_MESSAGE.search(str(fact.data["path"])) is not None
         yield Hit("JSN005", fact, f"reads the secret {name} from the environment", None, "medium" if told else "info")
         return
+    sent = str(fact.data.get("sends") or "")
+    if doubtful_address(sent) and not _INSIDE.match(sent):
+        yield Hit("JSN013", fact)
     if contains_any(name, "langchain_tools") or danger_of(name) == "dangerous":
         yield Hit("JSN005", fact, None, None, "high")
     elif not name.startswith("langchain"):

@@ -98,6 +98,7 @@ _SERVED = frozenset({
 # They end the process that serves the model.
 # They call native code that was registered under a name: the code is not in the model.
 _NATIVE = frozenset({"XlaCustomCall", "XlaCustomCallV2"})
+_ENGINE = "TRTEngineOp"  # holds what TensorRT compiled, which nobody can read, and loads it
 _ABORTS = frozenset({"Abort"})
 # Training graphs open the data they were trained with: only in a model to be served is an absolute path strange.
 _INPUT = re.compile(r"Reader|Dataset|Record")
@@ -174,7 +175,9 @@ def _operator(fact: Fact, *, served: bool) -> Iterator[Hit]:
 def _foreign(fact: Fact) -> Iterator[Hit]:
     """Judge an operator that needs code from outside of TensorFlow."""
     op = fact.data["op"]
-    if op in _NATIVE:
+    if op == _ENGINE:
+        yield Hit("TFM007", fact, f"{op} {fact.data['node']} runs a program that TensorRT compiled", severity="low")
+    elif op in _NATIVE:
         yield Hit("TFM007", fact, f"{op} {fact.data['node']} calls native code by its name", severity="low")
     elif op not in _operators() and not op.startswith("_"):
         if _SUSPICIOUS_NAME.search(op):
