@@ -178,6 +178,10 @@ class Tags:
         module, named = members.get("__module__"), members.get("__class__", members.get("__name__", members.get("__qualname__")))
         if isinstance(module, str) and isinstance(named, str) and _DOTTED.fullmatch(f"{module}.{named}"):
             self.sink.fact("json.object", None, tag="__class__", name=clip(f"{module}.{named}"), path=clip(path))
+        # Fiddle's reference to a function: [("type", "pyref"), ("module", ...), ("name", ...)].
+        module, named = members.get("module"), members.get("name")
+        if members.get("type") == "pyref" and isinstance(module, str) and isinstance(named, str):
+            self.sink.fact("json.target", None, key="import_path", name=clip(f"{module}.{named}"), args={}, path=clip(path))
 
     def _sources(self, path: str, members: dict[str, Any]) -> None:
         """Read the functions that flows and agents keep as text; a list of records is data."""
@@ -194,6 +198,8 @@ class Tags:
         )
         if plugin:
             note_source(self.sink, f"{path}.content".lstrip("."), members["content"])
+        for index, value in enumerate(_texts(members.get("widgets_values"))):  # of ComfyUI: what a node's fields hold, source too
+            note_source(self.sink, f"{path}.widgets_values.{index}".lstrip("."), value)
         for key in SOURCE_KEYS & members.keys() if not path.startswith("[") else ():
             if isinstance(members[key], str):
                 note_source(self.sink, f"{path}.{key}".lstrip("."), members[key])
@@ -330,6 +336,12 @@ class Tags:
             how = outside(name)
             if how:
                 self.sink.fact("json.shard", None, value=clip(name), how=how, path=clip(path))
+
+
+def _texts(value: Any) -> list[str]:  # noqa: ANN401 - any JSON value
+    """Return the texts of a list, or of an object's members."""
+    items = [item[1] if isinstance(item, tuple) else item for item in value[:100]] if isinstance(value, list) else []
+    return [item for item in items if isinstance(item, str)]
 
 
 def _sent(given: Any) -> str:  # noqa: ANN401 - any JSON value

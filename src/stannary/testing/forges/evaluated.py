@@ -67,6 +67,14 @@ for _name, _document, _bad in (
     ("unkept", _client("openai", openai_api_key="x", base_url="http://gpu.internal:8000/v1"), False),
 ):
     file(f"json.langchain_secret_{_name}", "chain.json", json.dumps(_document), "JSON with code tags", malicious=_bad)
+_NODE = {"id": 1, "type": "PythonNode", "widgets_values": ["import os\nos.system('echo stannary')\n", 7]}
+for _name, _document, _bad in (
+    ("fiddle_reference", {"root": {"type": {"type": "pyref", "module": "os", "name": "system"}, "arguments": {}}}, True),
+    ("fiddle_plain", {"root": {"type": {"type": "pyref", "module": "torch.nn", "name": "Linear"}, "arguments": {}}}, False),
+    ("comfy_source", {"nodes": [_NODE], "links": [], "version": 0.4}, True),
+    ("comfy_plain", {"nodes": [{**_NODE, "widgets_values": ["import taxes, explained\nin a poster", 512]}], "links": []}, False),
+):
+    file(f"json.{_name}", "workflow.json", json.dumps(_document), "JSON with code tags", malicious=_bad)
 for _name, _text, _bad in (
     ("lazy_call", "from detectron2.config import LazyCall as L\nimport subprocess\nmodel = L(subprocess.check_output)(args=['sh', '-c', 'echo stannary'])\n", True),
     ("hydra_zen", "from hydra_zen import builds\nimport os\nConf = builds(os.system, 'echo stannary')\n", True),
