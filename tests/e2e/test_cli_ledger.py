@@ -88,6 +88,9 @@ def test_who_puts_back_both_files_is_seen_from_outside_alone_and_that_is_said(ma
     assert "nothing outside watches" in answers["ledger"]["text"]
     assert answers["keys"]["state"] == "warning"
     assert not [row for row in doctor(tmp_path) if row["topic"] == "workspace"]
+    assert doctor(tmp_path, "--workspace", a) == doctor(a)
+    nowhere = {row["name"]: row for row in doctor(a, "--workspace", tmp_path / "nowhere")}
+    assert (nowhere["settings"]["state"], "ledger" in nowhere) == ("warning", False)
 
 
 def test_a_ledger_that_is_witnessed_is_not_warned_of(made, tmp_path):
@@ -182,8 +185,9 @@ def snapshot(place):
     return {path.name: path.read_bytes() for path in files}
 
 
-def doctor(cwd):
-    command = [sys.executable, "-c", "import sys; from stannary.cli.main import run; sys.exit(run())", "doctor", "--format", "json"]
+def doctor(cwd, *more):
+    program = "import sys; from stannary.cli.main import run; sys.exit(run())"
+    command = [sys.executable, "-c", program, "doctor", "--format", "json", *map(str, more)]
     return json.loads(subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False).stdout)["answers"]
 
 

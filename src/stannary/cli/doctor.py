@@ -14,6 +14,7 @@ import msgspec
 
 from stannary.cli.group import common_options, talk_of
 from stannary.cli.talk import wants_color
+from stannary.cli.workspace import workspace_option
 
 if TYPE_CHECKING:
     from stannary.evidence.workspace import Workspace
@@ -49,12 +50,13 @@ _COLORS = {"ok": "green", "missing": "yellow", "warning": "yellow", "note": "cya
 
 @click.command("doctor")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="How to print.")
+@workspace_option
 @common_options
 @click.pass_context
-def command(ctx: click.Context, form: str) -> int:
+def command(ctx: click.Context, form: str, workspace: str | None) -> int:
     """Show isolation levels, codecs, versions, the terminal, and the workspace here. Exits 3 when something is missing."""
     color = wants_color(sys.stdout, talk_of(ctx).color)
-    answers = [*examine(), *_terminal(talk_of(ctx).color), *_workspace()]
+    answers = [*examine(), *_terminal(talk_of(ctx).color), *_workspace(workspace)]
     if form == "json":
         from stannary.report.json_ import dump
 
@@ -142,15 +144,15 @@ def _terminal(choice: str) -> list[Answer]:
     return [Answer("terminal", "stdout", "note", f"{kind}, {stream.encoding}, {color}")]
 
 
-def _workspace() -> list[Answer]:
-    """Look at the workspace that is here, if one is: nothing is decrypted, and no database is asked."""
+def _workspace(named: str | None) -> list[Answer]:
+    """Look at the workspace that is named, or here, if one is: nothing is decrypted, and no database is asked."""
     from stannary.core.errors import StannaryError
     from stannary.evidence.workspace import Workspace
 
     try:
-        place = Workspace.find(os.environ.get("STANNARY_WORKSPACE"))
+        place = Workspace.find(named or os.environ.get("STANNARY_WORKSPACE"))
     except StannaryError as error:
-        return [] if error.code == "WSP001" else [Answer("workspace", "settings", "warning", str(error))]
+        return [] if error.code == "WSP001" and not named else [Answer("workspace", "settings", "warning", str(error))]
     return [_keys(place), _ledger(place)]
 
 
