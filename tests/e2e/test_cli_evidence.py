@@ -63,7 +63,7 @@ def test_a_workspace_whose_keys_are_in_variables(run, place):
     run("verify", "model", "--key", "k.pub")
     run("ledger", "audit")
     again = run("init", "--key", "env:CI_KEY", code=2, **keys).stderr
-    assert "keeps its keys" in again
+    assert "stays as it is: --key would do nothing" in again
     assert "no socket may be opened" in run("init", "new", "--key", "vault:transit/k", "--offline", code=2).stderr
     assert "no socket may be opened" in run("init", "new", "--database", "env:DB", "--offline", code=2).stderr
     (place / ".stannary" / "workspace.json").write_text(
