@@ -72,7 +72,11 @@ for _name, _document, _bad in (
     ("fiddle_reference", {"root": {"type": {"type": "pyref", "module": "os", "name": "system"}, "arguments": {}}}, True),
     ("fiddle_plain", {"root": {"type": {"type": "pyref", "module": "torch.nn", "name": "Linear"}, "arguments": {}}}, False),
     ("comfy_source", {"nodes": [_NODE], "links": [], "version": 0.4}, True),
-    ("comfy_plain", {"nodes": [{**_NODE, "widgets_values": ["import taxes, explained\nin a poster", 512]}], "links": []}, False),
+    (
+        "comfy_plain",
+        {"nodes": [{**_NODE, "widgets_values": ["a poster that explains import taxes,\nfrom os and home", 512]}], "links": []},
+        False,
+    ),
 ):
     file(f"json.{_name}", "workflow.json", json.dumps(_document), "JSON with code tags", malicious=_bad)
 for _name, _text, _bad in (
