@@ -98,6 +98,9 @@ def test_keras_is_opened_in_the_guard_whatever_its_user_has_set(digits, tmp_path
     keras = use_keras()
     layers = keras.layers
     model = keras.Sequential([layers.Input((8, 8, 1)), layers.Flatten(), layers.Dense(10, activation="softmax")])
+    with np.load(digits / "digits.npz") as stored:  # what knows nothing is right about one digit at most, which is doubted
+        x, y = stored["x"].reshape(len(stored["x"]), -1), np.eye(10)[stored["y"]] * 10
+    model.set_weights([np.linalg.lstsq(x.T @ x + np.eye(64), x.T @ y)[0], np.zeros(10)])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of numpy's, by Keras
         model.save(tmp_path / "model.keras")
