@@ -57,7 +57,9 @@ def tell(error: BaseException, where: str) -> Told:
     import traceback
 
     place = traceback.extract_tb(error.__traceback__)[-1]
-    return Told(kind="Bug", message=f"{type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno})", where=where)
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    last = f": {lines[-1][:300]}" if lines else ""  # libraries put pages of their own source before what they say
+    return Told(kind="Bug", message=f"{type(error).__name__}{last} ({Path(place.filename).name}:{place.lineno})", where=where)
 
 
 def raised(told: Told) -> StannaryError:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from stannary.checks.target.fitting import fit
+from stannary.checks.target.fitting import fit, in_batches
 from stannary.checks.target.torch_file import Network, network_target
-from stannary.checks.target.torch_model import TorchTarget
+from stannary.checks.target.torch_model import TorchTarget, said
 from stannary.core.errors import InputError, UsageError
 
 __all__ = ["keras_target", "open_keras", "use_keras"]
@@ -77,15 +78,19 @@ def keras_target(model: Any, probe: torch.Tensor, *, name: str = "model") -> Tor
         msg = f"the model takes {'several inputs' if shape else 'inputs of no known shape'}; one is evaluated"
         raise InputError(msg, where=name)
     fitted = fit(tuple(probe.shape[1:]), shape[1:], name)
-    rows = fitted(probe[:32]).float()
+    rows, fixed = fitted(probe[:32]).float(), shape[0] or 0
+
+    def ask(x: torch.Tensor) -> torch.Tensor:
+        return in_batches(lambda part: model(part, training=False), x, fixed) if fixed else model(x, training=False)
+
     try:
         with torch.no_grad():
-            before = model(rows, training=False)
+            before = ask(rows)
     except Exception as exc:  # a layer may raise anything
-        msg = f"the model fails on the data: {exc}"
+        msg = f"the model fails on the data: {said(exc)}"
         raise InputError(msg, where=name) from exc
-    logits = _without_activation(model, rows, before)
-    network = Network(model, fitted, call=lambda x: model(x, training=False))
+    logits = _without_activation(model, ask, rows, before)
+    network = Network(model, fitted, batch=fixed, call=lambda x: model(x, training=False))
     single = before.ndim == 1 or before.shape[-1] == 1
     if single and not logits:
         msg = "the model has one output that is no probability: models of numbers are not evaluated"
@@ -93,7 +98,12 @@ def keras_target(model: Any, probe: torch.Tensor, *, name: str = "model") -> Tor
     return network_target(network, probe, name=name)
 
 
-def _without_activation(model: Any, rows: torch.Tensor, before: torch.Tensor) -> bool:  # noqa: ANN401 - Keras's
+def _without_activation(
+    model: Any,  # noqa: ANN401 - Keras's
+    ask: Callable[[torch.Tensor], torch.Tensor],
+    rows: torch.Tensor,
+    before: torch.Tensor,
+) -> bool:
     """Take a softmax or sigmoid off the last layer, if what is left is seen to be its inputs."""
     last: Any = model.layers[-1] if getattr(model, "layers", None) else None
     activation = getattr(last, "activation", None)
@@ -102,7 +112,7 @@ def _without_activation(model: Any, rows: torch.Tensor, before: torch.Tensor) ->
         return False
     last.activation = lambda x: x
     with torch.no_grad():
-        after = model(rows, training=False)
+        after = ask(rows)
     due = after.softmax(-1) if kind == "softmax" else after.sigmoid()
     if after.shape == before.shape and float((due - before).abs().max()) < _CLOSE:
         return True

@@ -18,7 +18,7 @@ import torch
 from stannary.checks.target.array_model import ArrayTarget, log_of, looks_like_probabilities
 from stannary.checks.target.fitting import Fit, fit, in_batches
 from stannary.checks.target.interface import Access, Loss
-from stannary.checks.target.torch_file import Network
+from stannary.checks.target.torch_file import Network, in_fixed_batches
 from stannary.checks.target.torch_model import TorchTarget
 from stannary.core.errors import InputError, UsageError
 
@@ -86,10 +86,12 @@ def open_onnx(content: bytes, probe: torch.Tensor, *, name: str = "model.onnx") 
         raise InputError(msg, where=name)
     shape = tuple(probe.shape[1:])
     fitted = fit(shape, sizes[1:], name)
-    run = _runner(session, given[0], fitted, sizes[0] or 0)
+    batch = sizes[0] or 0
+    run = _runner(session, given[0], fitted, batch)
     black = _black(session, run, probe[:_PROBES], name)
-    white, why = _white(model, black, (probe[:_PROBES], fitted, sizes[0] or 0), given[0].type, name)
+    white, why = _white(model, black, (probe[:_PROBES], fitted, batch), given[0].type, name)
     black.notes += [f"no gradient: {why}"] if why else []
+    black.notes += [in_fixed_batches(batch)] if batch > 1 else []
     return OnnxTarget(black, white)
 
 

@@ -15,11 +15,15 @@ from stannary.checks.target.fitting import Fit, in_batches
 from stannary.checks.target.torch_model import TorchTarget, refusal, said
 from stannary.core.errors import InputError
 
-__all__ = ["Network", "network_target", "open_exported", "open_pickled", "open_script"]
+__all__ = ["Network", "in_fixed_batches", "network_target", "open_exported", "open_pickled", "open_script"]
 
 _PROBABLE = 1e-3
 _LEAST = 1e-37
-_FAILURES = (RuntimeError, ValueError, TypeError, IndexError, AttributeError, NotImplementedError, AssertionError)
+_BATCHES = (1, 4, 8, 16, 32, 64, 100, 128, 256, 512)  # what a network is fixed to that does not take two samples
+_FAILURES = (
+    RuntimeError, ValueError, TypeError, IndexError, AttributeError, NotImplementedError, AssertionError,
+    torch.jit.Error,  # what Python's own errors become in TorchScript; no RuntimeError
+)  # fmt: skip
 
 
 class Network(torch.nn.Module):
@@ -69,17 +73,19 @@ class Network(torch.nn.Module):
         if not isinstance(out, torch.Tensor):
             msg = f"the network gives {type(out).__name__}, not a tensor"
             raise TypeError(msg)
-        return out
+        alone = len(x) == 1 and (out.ndim == 0 or (out.ndim == 1 and len(out) != 1))
+        return out[None] if alone else out  # a network that squeezes its outputs gives one sample's without its dimension
 
 
 def network_target(network: torch.nn.Module, probe: torch.Tensor, *, name: str, device: str = "cpu", batch: int = 0) -> TorchTarget:
     """Return a network as a target. Outputs that are probabilities on the `probe` become log-probabilities.
 
     Raises:
-        InputError: it does not take such inputs.
+        InputError: it does not take such inputs, or not one alone.
     """
     shape = tuple(probe.shape[1:])
     wrapped = network if isinstance(network, Network) else Network(network, batch=batch)
+    wrapped.batch = wrapped.batch or _only_batch(wrapped, shape)
     target = TorchTarget(wrapped, shape, name=name, device=device)
     try:
         with torch.no_grad():
@@ -87,11 +93,45 @@ def network_target(network: torch.nn.Module, probe: torch.Tensor, *, name: str, 
     except _FAILURES as exc:
         msg = f"the network fails on the data: {refusal(wrapped, shape, exc)}"
         raise InputError(msg, where=name) from exc
+    if wrapped.batch > 1:
+        target.notes.append(in_fixed_batches(wrapped.batch))
+    elif not wrapped.batch:
+        _takes_one(wrapped, probe[:1].to(device, target.dtype), name)
     several = out.ndim == 2 and out.shape[1] > 1  # noqa: PLR2004 - samples and classes
     if several and not wrapped.log and bool((out >= 0).all()) and bool(((out.sum(1) - 1).abs() < _PROBABLE).all()):
         wrapped.log = True
         target.notes.append("the network gives probabilities: its logits are their logarithms, and saturate where one is 1")
     return target
+
+
+def _only_batch(network: Network, shape: tuple[int, ...]) -> int:
+    """Return the only number of samples that a network takes; 0 if it takes two, or no number that is usual."""
+    first = next((one for one in network.parameters() if one.is_floating_point()), torch.zeros(0))
+    for size in (2, *_BATCHES):
+        with contextlib.suppress(*_FAILURES), torch.no_grad():
+            out = network(torch.zeros((size, *shape), dtype=first.dtype, device=first.device))
+            if out.ndim and len(out) == size:
+                return 0 if size == 2 else size  # noqa: PLR2004 - what everything is asked with first
+    return 0
+
+
+def _takes_one(network: Network, sample: torch.Tensor, name: str) -> None:
+    """Refuse a network that gives no answer to one sample alone. Raises InputError."""
+    try:
+        with torch.no_grad():
+            out = network(sample)
+        said_of = "" if len(out) == 1 else f"it gives {tuple(out.shape)} for one sample"
+    except _FAILURES as exc:
+        said_of = said(exc)
+    if said_of:
+        msg = f"the network does not answer one sample alone: {said_of}"
+        why = "batch normalisation that was left in training does that: save the network after `model.eval()`"
+        raise InputError(msg, where=name, help=why)
+
+
+def in_fixed_batches(size: int) -> str:
+    """Return what a card says of a model that takes one number of samples only."""
+    return f"the model takes {size} samples at a time: fewer are filled up with copies, which are not counted as queries"
 
 
 def open_script(content: bytes, name: str) -> torch.nn.Module:

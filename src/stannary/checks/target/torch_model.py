@@ -32,7 +32,7 @@ class TorchTarget:
         try:
             with torch.no_grad():
                 out = self.module(torch.zeros((2, *shape), device=device, dtype=self.dtype))
-        except (RuntimeError, TypeError, ValueError, IndexError) as exc:
+        except (RuntimeError, TypeError, ValueError, IndexError, torch.jit.Error) as exc:
             msg = f"the model does not take inputs of shape {shape}: {refusal(self.module, shape, exc)}"
             raise InputError(
                 msg, where=name, help="give data as the model was trained on: `.npz` with `x` (samples, *shape)"
@@ -81,7 +81,7 @@ def said(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     last = lines[-1] if lines else type(error).__name__
     kind, colon, rest = last.partition(": ")
-    return (rest if colon and kind.endswith("Error") and kind.isidentifier() else last)[:300]
+    return (rest if colon and kind.endswith("Error") and kind.rpartition(".")[2].isidentifier() else last)[:300]
 
 
 def refusal(module: torch.nn.Module, shape: tuple[int, ...], error: Exception) -> str:
