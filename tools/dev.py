@@ -13,6 +13,7 @@ from pathlib import Path
 from dev_browser import ensure_browser
 from dev_data import credit_data
 from dev_environments import LOCKED, MAIN, ML, MLFLOW, ORACLES, RAY, ROOT, Environment, ensure, install, must, run
+from dev_tests import suite as run_suite
 
 USAGE = """usage: ./dev VERB
 
@@ -83,7 +84,6 @@ def demo(args: Sequence[str]) -> int:
 def test(args: Sequence[str]) -> int:
     """Run every suite, or pytest with the arguments given."""
     ensure(MAIN)
-    pytest = [MAIN.python, "-m", "pytest"]
     for suite, environment in NEEDED.items():
         if reaches(args, suite):
             ensure(environment)
@@ -93,7 +93,7 @@ def test(args: Sequence[str]) -> int:
         chosen = ML if any(ML_TESTS in arg for arg in args) else MAIN
         ensure(chosen)
         return run([chosen.python, "-m", "pytest", *args])
-    codes = [run([*pytest, "-n", "2", f"--ignore={ML_TESTS}"])]
+    codes = [run_suite(MAIN.python, [f"--ignore={ML_TESTS}"])]
     if (ROOT / ML_TESTS).is_dir():
         if os.environ.get("STANNARY_ML") == "0":
             print(f"left out, as STANNARY_ML=0 asks: {ML_TESTS}")
@@ -101,7 +101,7 @@ def test(args: Sequence[str]) -> int:
             ensure(ML)
             # Two processes with OpenMP threads each: those that wait give their core up instead of spinning on it.
             os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-            codes.append(run([ML.python, "-m", "pytest", "-n", "2", ML_TESTS]))
+            codes.append(run_suite(ML.python, [ML_TESTS]))
     return max(codes)
 
 
@@ -214,7 +214,7 @@ def _test_wheel(built: Path, scratch: Path) -> int:
     must([environment.python, "-m", "pip", "install", "-qq", "--no-deps", str(built)])
     where = "import stannary, sys; sys.exit(not stannary.__file__.startswith(sys.prefix))"
     must([environment.python, "-c", where], cwd=tree)
-    return run([environment.python, "-m", "pytest", "-n", "2", "-m", "not tree", "tests/unit"], cwd=tree)
+    return run_suite(environment.python, ["-m", "not tree", "tests/unit"], cwd=tree)
 
 
 if __name__ == "__main__":

@@ -84,3 +84,28 @@ def test_a_package_manager_that_fails_does_not_end_the_run(tmp_path):
     said = tools(lines, env={**os.environ, "PATH": str(tmp_path)})
     assert "LEFT OUT, as apt-get could not install chromium with its driver" in said
     assert said.endswith("\nFalse\n")
+
+
+@pytest.mark.parametrize("failures, code, unsteady", [(0, 0, 0), (2, 0, 2), (3, 1, 0)])
+def test_a_test_that_fails_once_is_run_again_and_named(tmp_path, failures, code, unsteady):
+    once = (
+        "import pathlib, pytest\n"
+        f"@pytest.mark.parametrize('name', {[f'a {n}' for n in range(failures)]} or [pytest.param('', marks=pytest.mark.skip)])\n"
+        "def test_once(name):\n"
+        "    seen = pathlib.Path(__file__).with_name(name)\n"
+        "    assert seen.exists() or seen.touch()\n"
+        "def test_sound(): pass\n"
+    )
+    (tmp_path / "test_it.py").write_text(once)
+    assert suite(tmp_path) == (code, unsteady)
+
+
+def test_a_test_that_fails_twice_or_by_its_seed_fails_the_suite(tmp_path):
+    (tmp_path / "test_it.py").write_text("import random\ndef test_seed(): assert random.random() > 1, random.random()\n")
+    assert suite(tmp_path) == (1, 0)
+
+
+def suite(folder):
+    lines = f"import pathlib, sys, dev_tests\nprint('code', dev_tests.suite(sys.executable, [], cwd=pathlib.Path({str(folder)!r})))"
+    printed = tools(lines)
+    return int(printed.rpartition("code ")[2]), printed.count("\nunsteady: ")
