@@ -72,6 +72,23 @@ def test_a_classifier_at_an_address_is_attacked_and_paid_once(cancer, forest, tm
     assert "t0ken-secret" not in json.dumps(again)
 
 
+def test_an_endpoint_whose_answer_depends_on_its_neighbours_is_told_of(cancer, tmp_path) -> None:
+    model = joblib.load(cancer / "forest.joblib")
+    model.n_jobs = 1
+
+    def answer(body):
+        rows = np.array(body["dataframe_split"]["data"], dtype=float)
+        scores = model.predict_proba(pd.DataFrame(rows, columns=model.feature_names_in_))
+        return Reply({"predictions": (scores / len(rows)).tolist()})
+
+    for batch, rc in ((64, 3), (1, 0)):  # of one row a request there is no other
+        (tmp_path / "request.yaml").write_text(f"preset: mlflow\nbatch: {batch}\nkind: logits\n", encoding="utf-8")
+        with serve_model(answer) as served:
+            line = [served.url, "--request", tmp_path / "request.yaml", "--data", cancer / "test.csv", "--preset", "smoke"]
+            found = card(*line, "--samples", 3, "--eps", 0.01, rc=rc)
+        assert any("when it is asked alone" in text for text in found["incomplete"]) == (rc == 3)
+
+
 def test_a_language_model_at_an_address_is_probed(tmp_path) -> None:
     (tmp_path / "chat.yaml").write_text("model: rules\nprice: {input: 1, output: 2, currency: EUR}\n", encoding="utf-8")
     with serve_model(completion(obedient)) as model:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 import torch
 
 from stannary.checks.robustness.company import company_matters
@@ -102,6 +103,16 @@ def test_a_model_whose_answer_depends_on_its_batch_is_not_called_robust(digits, 
             assert found.part.robust.low == 0.0
 
 
+@pytest.mark.parametrize("budget", range(90, 1500, 130))
+def test_wherever_a_budget_ends_there_is_a_card(digits, digits_net, budget) -> None:
+    target = Counting(asked(digits_net, lambda out: out).inner, budget)
+    found = robustness(target, data_of(digits), Box(), Options(preset="smoke", eps=0.1))
+    assert target.spend.queries <= budget
+    assert found.part.unfinished
+    assert found.incomplete
+    assert all(one.decided != one.label for one in found.part.examples)
+
+
 def test_rounding_and_randomness_are_not_taken_for_a_model_that_depends_on_its_batch(digits, digits_net) -> None:
     x = data_of(digits).x
     generator = torch.Generator().manual_seed(0)
@@ -115,7 +126,31 @@ def test_rounding_and_randomness_are_not_taken_for_a_model_that_depends_on_its_b
     for name, function in kinds.items():
         assert company_matters(asked(digits_net, function), x) == "", name
     assert company_matters(asked(digits_net, lambda out: out * len(out)), x)
-    assert company_matters(Counting(asked(digits_net, lambda out: out * len(out)), budget=1000), x) == ""
+
+
+def test_a_budget_is_spared_and_the_card_says_where_it_was_too_small(digits, digits_net) -> None:
+    data, smoke = data_of(digits), Options(preset="smoke", eps=0.1)
+
+    def grown(out):
+        return out * len(out)
+
+    for budget, most in ((100_000, 48), (1000, 48), (120, 6)):
+        target = Counting(asked(digits_net, grown).inner, budget)
+        assert "when it is asked alone" in company_matters(target, data.x)
+        assert target.spend.queries <= min(most, budget // 20)
+        honest = Counting(asked(digits_net, lambda out: out).inner, budget)
+        assert company_matters(honest, data.x) == ""
+        assert honest.spend.queries <= most * 2 // 3
+    few = Counting(asked(digits_net, grown).inner, 100)
+    assert company_matters(few, data.x) == ""
+    assert few.spend.queries == 0
+    assert "was not checked" in few.inner.notes[-1]
+    found = robustness(Counting(asked(digits_net, grown).inner, 100_000), data, Box(), smoke)
+    assert any("when it is asked alone" in text for text in found.incomplete)
+    assert found.part.robust.low == 0.0
+    generator = torch.Generator().manual_seed(0)
+    drawn = Counting(asked(digits_net, lambda out: out + 20 * torch.randn(out.shape, generator=generator).double()).inner, 1000)
+    assert "when it is asked again" in company_matters(drawn, data.x)
 
 
 def test_a_function_that_answers_by_turns_or_by_chance_is_not_called_robust(digits, digits_net) -> None:

@@ -141,6 +141,16 @@ def test_a_budget_that_ends_leaves_samples_unfinished(forest) -> None:
     assert part.robust.low <= part.robust.value
 
 
+@pytest.mark.parametrize("budget", range(300, 2400, 150))
+def test_wherever_a_budget_ends_there_is_a_card(forest, budget) -> None:
+    """What was found before is shown, though nobody can be asked any more what it is taken for."""
+    target = Counting(sklearn_target(forest, probe=people(40, seed=5).x), budget=budget)
+    part, incomplete, _ = table_robustness(target, people(40, seed=5), DOMAIN, TableOptions("gate", eps=0.1))
+    assert target.spend.queries <= budget
+    assert bool(part.unfinished) <= bool(incomplete)
+    assert all(one.decided in ("bad", "good", "another class") and one.decided != one.label for one in part.examples)
+
+
 def test_an_interrupted_run_goes_on(forest, tmp_path) -> None:
     data, rule = people(96, seed=6), lambda: StopRule(0.5)
     options = lambda folder: TableOptions("gate", eps=0.3, folder=folder, stop=rule())  # noqa: E731 - a fresh rule each time

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from stannary.checks.robustness.rows import Problem
+from stannary.checks.target.interface import BudgetSpent
+from stannary.core.errors import BackendError
 
-__all__ = ["SLACK", "check"]
+__all__ = ["SLACK", "check", "shown"]
 
 SLACK = 1e-6  # of the radius, for the rounding of sums in float32
 
@@ -36,3 +40,15 @@ def check(problem: Problem, x: torch.Tensor, origin: torch.Tensor, labels: torch
         good &= far <= eps * (1 + SLACK) + rounding
     decided = problem.target.decide(x)
     return good & (decided != -1) & ((decided == labels) if problem.targeted else (decided != labels))
+
+
+def shown(problem: Problem, x: torch.Tensor, names: Sequence[str]) -> list[str]:
+    """Return what the target decides of checked examples `(n, *shape)`, by name; where it can be asked no more, that it is another.
+
+    That is so where attacks spent the budget, or an endpoint is gone: what they found until then is reported all the same.
+    """
+    try:
+        labels = problem.target.decide(x.to(problem.target.device)).tolist()
+    except (BudgetSpent, BackendError):
+        return ["another class"] * len(x)
+    return [names[label] if 0 <= label < len(names) else str(label) for label in labels]

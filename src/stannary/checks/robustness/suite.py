@@ -15,7 +15,8 @@ import torch
 from stannary.checks.robustness import cascade as whole
 from stannary.checks.robustness.attacks.fmn import FMN
 from stannary.checks.robustness.budget import budget_curves
-from stannary.checks.robustness.company import company_matters
+from stannary.checks.robustness.checker import shown
+from stannary.checks.robustness.company import company_matters, costs
 from stannary.checks.robustness.curve import curve, median_of
 from stannary.checks.robustness.masking import allows, masking_report
 from stannary.checks.robustness.picture import is_picture, png
@@ -107,6 +108,9 @@ def robustness(target: Counting, data: Dataset, domain: Domain, options: Options
     plan = preset(options.preset, target.classes, fab=options.fab)
     if options.attacks:
         plan = replace(plan, stages=(*plan.stages, *plan_of(options.attacks, target.classes).stages))
+    chance, moody = options.norm not in _MASKED_NORMS, ""
+    if priced := costs(target):  # before the attacks spend what there is
+        moody = company_matters(target, data.x, chance=chance)
     plan, unable = without_gradients(plan, target, pool or data, options.norm, options.seed, options.surrogate)
     replayed = 0
     if options.replay and options.folder is not None:
@@ -122,7 +126,7 @@ def robustness(target: Counting, data: Dataset, domain: Domain, options: Options
     found = _measured(result, problem, data, options, (rule, replayed))
     if unable:
         found = replace(found, incomplete=(*found.incomplete, unable))
-    if moody := company_matters(target, data.x, chance=problem.norm not in _MASKED_NORMS):
+    if moody := moody if priced else company_matters(target, data.x, chance=chance):
         part = msgspec.structs.replace(found.part, robust=msgspec.structs.replace(found.part.robust, low=0.0))
         found = replace(found, part=part, incomplete=(*found.incomplete, moody))
     failed = rule is not None and rule.decision() == "fail"
@@ -268,8 +272,7 @@ def _examples(result: whole.CascadeResult, problem: Problem, data: Dataset) -> t
     chosen = broken[result.size[broken].argsort(stable=True)][:_SHOWN]
     if not len(chosen):
         return ()
-    device = problem.target.device
-    decided = problem.target.decide(result.x[chosen].to(device)).cpu()
+    decided = shown(problem, result.x[chosen], data.label_names)
     low, high = (float(value.min()) for value in problem.domain.span(data.x))
     shows = is_picture(data.shape)
     found = []
@@ -280,7 +283,7 @@ def _examples(result: whole.CascadeResult, problem: Problem, data: Dataset) -> t
                 sample=int(data.rows[sample]),
                 attack=result.stages[int(result.by[sample])].id,
                 label=_named(data, int(data.y[sample])),
-                decided=_named(data, int(decided[at])),
+                decided=decided[at],
                 distance=float(result.size[sample]),
                 before=png(before, low, high) if shows else "",
                 after=png(after, low, high) if shows else "",

@@ -12,7 +12,8 @@ import torch
 from stannary.checks.robustness.brittleness import float_brittleness
 from stannary.checks.robustness.budget import budget_curves
 from stannary.checks.robustness.cascade import BROKEN, WRONG
-from stannary.checks.robustness.company import company_matters
+from stannary.checks.robustness.checker import shown
+from stannary.checks.robustness.company import company_matters, costs
 from stannary.checks.robustness.replay import store
 from stannary.checks.robustness.table_suite import Smallest, TableOptions, smallest, standing
 from stannary.checks.target.card import AttackRun, Change, CurvePoint, Distance, Example, Robustness, Stop, Threat
@@ -62,6 +63,8 @@ def table_robustness(
     Raises:
         UsageError, InputError: as `smallest`.
     """
+    priced = costs(target)
+    moody = company_matters(target, data.x) if priced else ""  # before the attacks spend what there is
     found = smallest(target, data, domain, options, pool=pool, tick=tick)
     chosen = data.x[found.seen][: _BRITTLE[options.preset]]
     brittle = float_brittleness(target, chosen, domain.scale(data.x), seed=options.seed)
@@ -69,7 +72,7 @@ def table_robustness(
     kept = store(folder, data.x[broken], found.x[broken]) if folder is not None and bool(broken.any()) else ""
     part = table_part(found, data, domain, options, brittleness=brittle.rates, adversarials=kept)
     more = [f"float brittleness: {brittle.stopped}"] if brittle.stopped else []
-    if moody := company_matters(target, data.x):
+    if moody := moody if priced else company_matters(target, data.x):
         part = msgspec.structs.replace(part, robust=msgspec.structs.replace(part.robust, low=0.0))
         more.append(moody)
     if options.stop is not None and options.stop.decision() == "inconclusive":
@@ -183,13 +186,13 @@ def _examples(found: Smallest, data: Dataset, domain: TableDomain) -> tuple[Exam
     costs = domain.cost(found.x[broken], data.x[broken])
     order = costs.argsort(stable=True)[:_SHOWN]
     chosen = broken[order]
-    decided = found.problem.target.decide(found.x[chosen])
+    decided = shown(found.problem, found.x[chosen], data.label_names)
     return tuple(
         Example(
             sample=int(data.rows[sample]),
             attack=found.stages[int(found.by[sample])].id,
             label=_named(data, int(data.y[sample])),
-            decided=_named(data, int(decided[rank])),
+            decided=decided[rank],
             distance=float(found.size[sample]),
             cost=float(costs[order[rank]]),
             changes=_changes(data, data.x[sample], found.x[sample]),
