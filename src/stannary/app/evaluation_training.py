@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 from stannary.app.evaluation_request import Request
@@ -37,6 +38,7 @@ def trainer(request: Request) -> Train | None:
         msg = f"is no function from inputs, labels and a seed to a model, but {type(found).__name__}"
         raise UsageError(msg, where=request.train)
 
+    @functools.wraps(found)
     def train(x: Any, y: Any, seed: int) -> Any:  # noqa: ANN401 - numpy, and any library's
         try:
             return found(x, y, seed)

@@ -147,9 +147,39 @@ def test_a_spoilt_checkpoint_is_not_believed(noisy_digits, factory, tmp_path) ->
         file.write_bytes(spoilt)
         with pytest.raises(InputError, match="checkpoint"):
             shadow_confidences(quick, plan, (x, y), checkpoint=tmp_path)
-    np.save(file, np.zeros((2, 3, 2)))
-    with pytest.raises(InputError, match="holds"):
-        shadow_confidences(quick, plan, (x, y), checkpoint=tmp_path)
+    for arrays in ({"confidences": np.zeros((2, 3, 2))}, {"confidences": np.zeros((2, 1796, 2)), "digest": "0"}, {}):
+        np.savez(file, **arrays)
+        with pytest.raises(InputError, match="checkpoint"):
+            shadow_confidences(quick, plan, (x, y), checkpoint=tmp_path)
+
+
+def test_shadows_of_another_run_are_not_believed(noisy_digits, factory, tmp_path) -> None:
+    x, y = noisy_digits[0][:200], noisy_digits[1][:200]
+    quick, plan = TorchFactory(factory.build, epochs=1, group=2), Plan(200, 4)
+    whole = shadow_confidences(quick, plan, (x, y), checkpoint=tmp_path / "one")
+    first, second = sorted((tmp_path / "one").iterdir())
+    content = first.read_bytes()
+    with np.load(first) as stored:
+        arrays = dict(stored)
+    np.savez(first, **{**arrays, "confidences": arrays["confidences"] * 0})
+    with pytest.raises(InputError, match="not what this run wrote"):
+        shadow_confidences(quick, plan, (x, y), checkpoint=tmp_path / "one")
+    first.write_bytes(second.read_bytes())  # another group of the same run
+    with pytest.raises(InputError, match="not what this run wrote"):
+        shadow_confidences(quick, plan, (x, y), checkpoint=tmp_path / "one")
+    first.write_bytes(content)
+    for other, data in ((TorchFactory(factory.build, epochs=2, group=2), (x, y)), (quick, (x, y.flip(0))), (quick, (x + 0.1, y))):
+        folder = tmp_path / f"other{len(list(tmp_path.iterdir()))}"
+        shadow_confidences(other, plan, data, checkpoint=folder)
+        names = {path.name for path in folder.iterdir()}
+        assert names.isdisjoint({first.name, second.name})
+        for path in folder.iterdir():  # brought here under the name that this run looks for
+            (first if path.name.endswith("-0.npz") else second).write_bytes(path.read_bytes())
+        with pytest.raises(InputError, match="not what this run wrote"):
+            shadow_confidences(quick, plan, (x, y), checkpoint=tmp_path / "one")
+    for path in (first, second):
+        path.unlink()
+    assert torch.equal(shadow_confidences(quick, plan, (x, y), checkpoint=tmp_path / "one"), whole)
 
 
 def test_trees_are_refitted(halves) -> None:

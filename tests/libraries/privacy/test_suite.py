@@ -160,6 +160,27 @@ def test_the_owners_function_comes_first(halves, tables) -> None:
     assert measured.part.auc.low > 0.55
 
 
+def test_another_function_is_another_recipe(groups, tmp_path) -> None:
+    from stannary.app.evaluation_request import Request
+    from stannary.app.evaluation_training import trainer
+
+    path = tmp_path / "mine.py"
+
+    def recipe(source, name="train"):
+        path.write_text(source)
+        made = Request.of(
+            {"model": "m.pt", "data": "d.npz", "suites": ("privacy",), "members": "t.npz", "trust": True, "train": f"{path}:{name}"}
+        )
+        target = callable_target(lambda x: np.full((len(x), 10), 0.1), groups[0].x[:8])
+        return recipe_for(target, groups[0], trainer(made)).factory.identity
+
+    source = "def train(x, y, seed):\n    return 1\n\ndef other(x, y, seed):\n    return 1\n"
+    first = recipe(source)
+    assert recipe(source) == first
+    assert recipe(source, "other") != first
+    assert recipe(source.replace("1", "2")) != first
+
+
 def test_labels_alone_give_the_gap(tables) -> None:
     from sklearn.tree import DecisionTreeClassifier
 

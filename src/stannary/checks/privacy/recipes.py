@@ -6,8 +6,11 @@ What shadows tell is worth what their likeness to the target is. A recipe theref
 from __future__ import annotations
 
 import copy
+import hashlib
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -65,10 +68,8 @@ def recipe_for(target: Target, data: Dataset, train: Train | None = None, *, see
     """
     inner = target.inner if isinstance(target, Counting) else target
     if train is not None:
-        name = getattr(train, "__qualname__", type(train).__name__)
-        return Recipe(
-            RefitFactory(_full(train, inner.classes), f"train {name}"), "given", "shadows are trained by the given function"
-        )
+        factory = RefitFactory(_full(train, inner.classes), f"train {_written(train)}")
+        return Recipe(factory, "given", "shadows are trained by the given function")
     if isinstance(inner, TorchTarget):
         build = _builder(inner)
         if build is not None:
@@ -79,6 +80,17 @@ def recipe_for(target: Target, data: Dataset, train: Train | None = None, *, see
         note = f"shadows are {type(model).__name__}s with the target's parameters, fitted anew"
         return Recipe(RefitFactory(fit, f"clone {model!r}"), "estimator", note)
     return default_recipe(data, inner.classes, group=group)
+
+
+def _written(train: Train) -> str:
+    """Return what tells a function from others, and from what it was before its file was changed."""
+    found = inspect.unwrap(train)
+    name = getattr(found, "__qualname__", type(found).__name__)
+    try:
+        content = Path(inspect.getsourcefile(found) or "").read_bytes()
+    except (OSError, TypeError):  # made by no file
+        content = getattr(getattr(found, "__code__", None), "co_code", b"")
+    return f"{name} {hashlib.sha256(content).hexdigest()}"
 
 
 def default_recipe(data: Dataset, classes: int, *, group: int = 8, why: str = "how the target was trained is not known") -> Recipe:

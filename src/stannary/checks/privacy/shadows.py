@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import hashlib
 import math
-import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +23,7 @@ import numpy as np
 import torch
 
 from stannary.checks.privacy.seeds import derive, generator
+from stannary.checks.privacy.shadow_files import ShadowFiles
 from stannary.checks.privacy.stacks import stacked
 from stannary.core.errors import InputError, UsageError
 
@@ -264,24 +263,25 @@ def shadow_confidences(
         checkpoint: a folder; groups that it holds are not trained again.
 
     Raises:
-        InputError: a shadow gives something else than finite logits for all samples, or a checkpoint cannot be read.
+        InputError: a shadow gives something else than finite logits for all samples, or a checkpoint is not what was written.
     """
     x, y = data
     groups = [range(start, min(start + factory.group, plan.shadows)) for start in range(0, plan.shadows, factory.group)]
-    stem = _fingerprint(factory, plan, data) if checkpoint is not None else ""
+    made = (factory.identity, plan.n, plan.shadows, plan.seed, factory.group)
+    kept = ShadowFiles(checkpoint, made, data) if checkpoint is not None else None
     shape = (plan.n, 2)
 
     def work(group: range) -> torch.Tensor:
-        path = checkpoint / f"shadows-{stem}-{group.start}.npy" if checkpoint is not None else None
-        if path is not None and path.exists():
-            return _read(path, (len(group), *shape))
+        known = kept.read(group.start, (len(group), *shape)) if kept is not None else None
+        if known is not None:
+            return known
         rows = slice(group.start, group.stop)
         found = confidences(factory.outputs(x, y, plan.chosen[rows], plan.seeds[rows]), y).cpu()
         if found.shape != (len(group), *shape) or found.isnan().any():
             msg = f"shadows {group.start} to {group.stop - 1} gave no usable logits: {tuple(found.shape)}, some NaN"
             raise InputError(msg)
-        if path is not None:
-            _write(path, found)
+        if kept is not None:
+            kept.write(group.start, found)
         return found
 
     if workers == 1:
@@ -289,39 +289,3 @@ def shadow_confidences(
     # a new thread starts with OpenMP's own number of threads, and the order of its sums would be another one
     with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(torch.get_num_threads(),)) as pool:
         return torch.cat(list(pool.map(work, groups)))
-
-
-def _fingerprint(factory: Factory, plan: Plan, data: tuple[torch.Tensor, torch.Tensor]) -> str:
-    digest = hashlib.sha256(f"{factory.identity}\n{plan.n} {plan.shadows} {plan.seed} {factory.group}\n".encode())
-    for part in data:
-        digest.update(np.ascontiguousarray(part.cpu().numpy()).tobytes())
-    return digest.hexdigest()[:16]
-
-
-def _read(path: Path, shape: tuple[int, ...]) -> torch.Tensor:
-    try:
-        found = torch.from_numpy(np.load(path, allow_pickle=False))
-    except (OSError, ValueError, EOFError) as exc:
-        msg = f"the checkpoint cannot be read: {exc}"
-        raise InputError(msg, where=str(path), help="remove the file; its shadows are then trained again") from exc
-    if tuple(found.shape) != shape or found.dtype != torch.float64:
-        msg = f"the checkpoint holds {tuple(found.shape)}, not {shape}"
-        raise InputError(msg, where=str(path), help="remove the file; its shadows are then trained again")
-    return found
-
-
-def _write(path: Path, found: torch.Tensor) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with _replacing(path) as part, part.open("wb") as file:
-        np.save(file, found.numpy(), allow_pickle=False)
-
-
-@contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """Give a file's content its name only when all of it is there."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-    try:
-        yield part
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
