@@ -17,6 +17,7 @@ from stannary.checks.target.counting import Counting
 from stannary.checks.target.data import Dataset
 from stannary.checks.target.domain import Column, TableDomain
 from stannary.checks.target.torch_model import TorchTarget
+from stannary.core.errors import BackendError
 
 
 class Net(torch.nn.Module):
@@ -145,6 +146,17 @@ def test_a_budget_is_spared_and_the_card_says_where_it_was_too_small(digits, dig
     assert company_matters(few, data.x) == ""
     assert few.spend.queries == 0
     assert "was not checked" in few.inner.notes[-1]
+
+    class Gone(Counting):
+        def logits(self, _):
+            msg = "the endpoint is gone"
+            raise BackendError(msg)
+
+        decide = logits
+
+    away = Gone(asked(digits_net, grown).inner, 1000)
+    assert company_matters(away, data.x) == ""
+    assert "was not checked: the endpoint is gone" in away.inner.notes[-1]
     found = robustness(Counting(asked(digits_net, grown).inner, 100_000), data, Box(), smoke)
     assert any("when it is asked alone" in text for text in found.incomplete)
     assert found.part.robust.low == 0.0

@@ -63,7 +63,9 @@ def _for_little(target: Counting, x: torch.Tensor) -> str:
         if not (told := _alone(target, x, together)):
             return ""
         other = _other(together, ask(x))
-    except (BudgetSpent, BackendError):  # money is spent, or it is gone: the attacks meet that, too, and say so
+    except (BudgetSpent, BackendError) as exc:  # the attacks meet that, too, but an endpoint may have come back by then
+        text = f"whether its answers depend on what else is asked was not checked: {exc}"
+        getattr(target.inner, "notes", []).append(text)
         return ""
     return _by_chance(other, n) if other and target.access != "white" else told
 
